@@ -1,0 +1,76 @@
+"""Errors that a user can mend: one root, one message form.
+
+Anything else that escapes airkit is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class AirkitError(Exception):
+    """A problem that the user can mend, told as what, where, expected, got and a next step.
+
+    The first line says what is wrong; the labelled lines below it appear only where they
+    are known. The command line prints ``str(error)`` and exits with code 1.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        got: object = None,
+        hint: str | None = None,
+    ) -> None:
+        details = {"where": where, "expected": expected, "got": got, "try": hint}
+        lines = [f"  {label:<9} {value}" for label, value in details.items() if value is not None]
+        super().__init__("\n".join([what, *lines]))
+        self.what = what
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a configuration: its dotted key, where it was set, and what is amiss."""
+
+    key: str
+    origin: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.origin}): {self.message}"
+
+
+class ConfigError(AirkitError):
+    """Settings that do not make a configuration; carries every problem, not only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{count} in the configuration\n{listed}")
+        self.problems = tuple(problems)
+
+
+class DigitsError(AirkitError):
+    """A source of digits that cannot be read, fetched or trusted."""
+
+
+class CanvasError(AirkitError):
+    """Canvases that cannot be composed as asked."""
+
+
+class DataFileError(AirkitError):
+    """A data file that is missing, damaged, foreign or newer than this airkit."""
+
+
+class CheckpointError(AirkitError):
+    """A checkpoint or run folder that is missing, damaged, newer, or of another configuration."""
+
+
+class DeviceError(AirkitError):
+    """A device that this machine does not have."""
+
+
+class OutputError(AirkitError):
+    """A file or folder that cannot be written."""

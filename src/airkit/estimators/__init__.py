@@ -1,0 +1,1 @@
+"""Estimators of the evidence lower bound."""

@@ -1,0 +1,67 @@
+"""Files that are whole or not there: atomic writes and digests. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from airkit.errors import OutputError
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield ``target`` + ``.part`` to write to; on success it becomes ``target`` in one move.
+
+    The new file is flushed to the disk before the move and the folder after it. Whatever
+    goes wrong in between, an older ``target`` stays as it was. The name is fixed, so that
+    what a killed process left behind is overwritten by the next.
+
+    Raises:
+        OutputError: the folder cannot be made or written, or the disk is full.
+    """
+    partial = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        sync(partial)
+        partial.replace(target)
+        sync(target.parent)
+    except OSError as error:
+        raise OutputError(
+            "Cannot write a file",
+            where=target,
+            got=error.strerror or str(error),
+            hint="check the folder's permissions and the free space, or name another path",
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write ``content`` to ``target`` atomically; raises OutputError as ``replacing`` does."""
+    with replacing(target) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(target: Path, content: str) -> None:
+    """Write ``content`` to ``target`` atomically, as UTF-8."""
+    write_bytes(target, content.encode())
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

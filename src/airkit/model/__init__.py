@@ -1,0 +1,1 @@
+"""The AIR model, its guides and what inference returns. Torch only, no files."""

@@ -1,0 +1,1 @@
+"""Training: the order of batches and the loop."""
