@@ -76,13 +76,13 @@ class DataConfig(Section):
         least, most = self.digit_size_range
         if most > self.canvas_size:
             raise ValueError(
-                f"digits of up to {most:g} px (digit_size + 3 digit_size_sd) do not fit a canvas of "
-                f"{self.canvas_size} px: lower digit_size or raise canvas_size"
+                f"digits of up to {most:g} px (digit_size + 3 digit_size_sd) do not fit a canvas "
+                f"of {self.canvas_size} px: lower digit_size or raise canvas_size"
             )
         if least < 4:
             raise ValueError(
-                f"digits of down to {least:g} px (digit_size - 3 digit_size_sd) are too small to draw: "
-                "keep at least 4 px"
+                f"digits of down to {least:g} px (digit_size - 3 digit_size_sd) are too small to "
+                "draw: keep at least 4 px"
             )
         return self
 
@@ -251,7 +251,7 @@ class Config(Section):
 
     @property
     def object_size(self) -> float:
-        """Typical object side in pixels, with auto resolved: a patch has a margin around its ink."""
+        """Typical object side in pixels, with auto resolved: a patch has a margin of blank."""
         if self.model.object_size != "auto":
             return self.model.object_size
         return 0.95 * self.data.digit_size

@@ -33,6 +33,24 @@ class Layer:
     values: Raw
 
 
+Settings = Mapping[str, Any] | Sequence[Layer]
+"""What the four verbs take: dotted keys and values, or layers in order."""
+
+
+def layers(settings: Settings) -> list[Layer]:
+    """Settings as layers; a mapping of dotted keys makes one."""
+    if not isinstance(settings, Mapping):
+        return list(settings)
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        if name:
+            values.setdefault(section, {})[name] = value
+        else:
+            values[section] = value
+    return [Layer("settings", values)]
+
+
 def resolve(*layers: Layer) -> Config:
     """Merge ``layers`` over the defaults, last wins, and validate the whole.
 
@@ -60,7 +78,7 @@ def resolve(*layers: Layer) -> Config:
 
 
 def flatten(values: Raw) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of settings nested by section; what is in no section keeps its name."""
+    """Dotted keys and values of settings nested by section; what has no section keeps its name."""
     for section, fields in values.items():
         if isinstance(fields, Mapping):
             yield from ((f"{section}.{name}", value) for name, value in fields.items())
@@ -191,7 +209,8 @@ def json_schema() -> dict[str, Any]:
 
 def _model(field: FieldInfo) -> type[BaseModel]:
     """The section model that a field of ``Config`` holds."""
-    assert isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    assert isinstance(field.annotation, type)
+    assert issubclass(field.annotation, BaseModel)
     return field.annotation
 
 

@@ -1,0 +1,21 @@
+"""How long work is told to whoever asked for it; the library itself never prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Listener:
+    """Hears what long work has to say; this one keeps silent, the command line's prints."""
+
+    def note(self, text: str) -> None:
+        """One line that the user should see, such as a fallback that was taken."""
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        """``done`` of ``total`` units of ``task`` are finished; called a few times a second."""
+
+    def row(self, values: Mapping[str, float]) -> None:
+        """One row of training metrics, as written to ``metrics.jsonl``."""
+
+
+SILENT = Listener()
