@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from airkit.canvases.strokes import BOX, FIELD, SPLITS, Bytes, draw
+
+COUNT = 3_000
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Bytes, Bytes]:
+    return draw(COUNT, 3, "train")
+
+
+def _distinct(images: Bytes) -> set[bytes]:
+    return {image.tobytes() for image in images}
+
+
+def test_shapes_and_types(digits: tuple[Bytes, Bytes]) -> None:
+    images, labels = digits
+    assert images.shape == (COUNT, 28, 28)
+    assert labels.shape == (COUNT,)
+    assert images.dtype == labels.dtype == np.uint8
+
+
+def test_no_digits_are_no_error() -> None:
+    images, labels = draw(0, 0, "test")
+    assert images.shape == (0, 28, 28)
+    assert labels.shape == (0,)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 700])
+def test_a_short_draw_is_the_start_of_a_long_one(count: int, digits: tuple[Bytes, Bytes]) -> None:
+    images, labels = draw(count, 3, "train")
+    assert np.array_equal(images, digits[0][:count])
+    assert np.array_equal(labels, digits[1][:count])
+
+
+def test_splits_and_seeds_share_no_image(digits: tuple[Bytes, Bytes]) -> None:
+    others = [draw(600, 3, split) for split in SPLITS if split != "train"]
+    others.append(draw(600, 4, "train"))
+    known = _distinct(digits[0])
+    for images, labels in others:
+        fresh = _distinct(images)
+        assert not known & fresh
+        assert not np.array_equal(labels, digits[1][:600])
+        known |= fresh
+
+
+def test_no_two_digits_are_the_same(digits: tuple[Bytes, Bytes]) -> None:
+    assert len(_distinct(digits[0])) == COUNT
+
+
+def test_labels_are_nearly_uniform(digits: tuple[Bytes, Bytes]) -> None:
+    seen = np.bincount(digits[1], minlength=10)
+    assert len(seen) == 10
+    spread = np.sqrt(COUNT * 0.1 * 0.9)
+    assert np.abs(seen - COUNT / 10).max() < 4 * spread
+
+
+def test_ink_fits_the_box_inside_a_clear_border(digits: tuple[Bytes, Bytes]) -> None:
+    inked = np.asarray(digits[0] > 0)
+    assert not inked[:, [0, -1]].any()
+    assert not inked[:, :, [0, -1]].any()
+    sides = np.stack([_extent(inked, 2), _extent(inked, 1)])
+    longest = sides.max(axis=0)
+    assert longest.max() == BOX
+    assert np.quantile(longest, 0.02) >= BOX - 2
+    assert sides.min() >= 2
+
+
+def _extent(inked: NDArray[np.bool_], across: int) -> NDArray[np.int64]:
+    occupied = np.asarray(inked.any(axis=across))
+    last = FIELD - occupied[:, ::-1].argmax(axis=1)
+    return np.asarray(last - occupied.argmax(axis=1), np.int64)
+
+
+def test_mass_is_centred(digits: tuple[Bytes, Bytes]) -> None:
+    mass = digits[0].astype(float)
+    at = np.arange(FIELD)
+    total = mass.sum(axis=(1, 2))
+    for axis in (1, 2):
+        centre = (mass.sum(axis=3 - axis) * at).sum(axis=1) / total
+        assert abs(centre.mean() - 14) < 0.05
+        assert np.quantile(np.abs(centre - 14), 0.99) <= 0.51
+
+
+def test_ink_is_full_inside_and_grey_at_the_rim(digits: tuple[Bytes, Bytes]) -> None:
+    images = digits[0]
+    assert (images.max(axis=(1, 2)) > 200).all()
+    grey = ((images > 0) & (images < 255)).sum() / (images > 0).sum()
+    assert 0.3 < grey < 0.8
+
+
+def test_ink_and_pen_are_as_in_mnist(digits: tuple[Bytes, Bytes]) -> None:
+    ink = digits[0] / 255
+    total = ink.sum(axis=(1, 2))
+    down, right = np.diff(ink, axis=1)[:, :, :-1], np.diff(ink, axis=2)[:, :-1]
+    rim = np.sqrt(down**2 + right**2).sum(axis=(1, 2))
+    width = 2 * total / rim
+    assert 90 < total.mean() < 115  # MNIST: 102
+    assert 2.2 < width.mean() < 2.8  # MNIST, by the same measure: 2.46
+    assert width.std() > 0.4
+
+
+def test_digits_of_a_class_resemble_it_and_vary(digits: tuple[Bytes, Bytes]) -> None:
+    images, labels = digits[0].reshape(COUNT, -1) / 255, digits[1]
+    half = COUNT // 2
+    means = np.stack([images[:half][labels[:half] == digit].mean(axis=0) for digit in range(10)])
+    apart = np.stack([((images[half:] - mean) ** 2).sum(axis=1) for mean in means])
+    right = apart.argmin(axis=0) == labels[half:]
+    assert right.mean() > 0.65  # nearest mean image; 0.82 on MNIST
+    for digit in range(10):
+        assert images[labels == digit].std(axis=0).max() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("digit", "count"), [(0, 1), (1, 0), (3, 0), (5, 0), (6, 1), (7, 0), (8, 2), (9, 1)]
+)
+def test_a_label_names_what_is_drawn(digit: int, count: int, digits: tuple[Bytes, Bytes]) -> None:
+    holes = [_holes(image) for image in digits[0][digits[1] == digit][:60]]
+    assert np.median([len(found) for found in holes]) == count
+    heights = [row for found in holes for row in found]
+    if digit == 6:
+        assert np.mean(heights) > 15
+    if digit == 9:
+        assert np.mean(heights) < 13
+
+
+def _holes(image: Bytes) -> list[float]:
+    """The mean row of each blank region that ink encloses."""
+    blank = image < 100
+    regions = []
+    for start in np.argwhere(blank):
+        reached, todo = [], [(int(start[0]), int(start[1]))]
+        while todo:
+            y, x = todo.pop()
+            if 0 <= y < FIELD and 0 <= x < FIELD and blank[y, x]:
+                blank[y, x] = False
+                reached.append(y)
+                todo += [(y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)]
+        if reached:
+            regions.append(float(np.mean(reached)))
+    return regions[1:]  # the first one found surrounds the digit
