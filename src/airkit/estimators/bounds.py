@@ -1,0 +1,37 @@
+"""Tighter bounds on the likelihood by importance weights (IWAE; Burda et al. 2016, equation 8).
+
+The count is summed out here as well: for z's drawn along the path with every slot present,
+
+    w = sum_n p(x | canvas_n) p(n) prod_{t <= n} p(z_t) / q(z_t)
+
+has expectation p(x), whatever the look, since the ratios of slots after n integrate to one.
+So log mean_k w_k is a lower bound in expectation, for drawn looks too, and tightens with K.
+
+Legend: B batch, K samples, T slots.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from airkit.model.air import AIR, Unrolled
+
+
+def log_weight(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
+    """Log w of one drawn pass for images [B, H, H], in nats, as [B]."""
+    return log_joint(air, images, unrolled).logsumexp(1)
+
+
+def log_joint(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
+    """The terms of w: log p(x | canvas_n) + log p(n) + log prod p / q, as [B, T + 1]."""
+    ratios = pad(air.log_ratio(unrolled).cumsum(1), (1, 0))
+    return air.log_likelihood(images, unrolled.canvases) + air.log_prior + ratios
+
+
+def iwae(log_weights: Tensor) -> Tensor:
+    """The bound from log weights [K, B] of independent draws, in nats, as [B]."""
+    return torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])

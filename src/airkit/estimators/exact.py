@@ -1,0 +1,41 @@
+"""The ELBO with the count summed out exactly.
+
+Unrolling the guide as if every slot were present yields presence probabilities p_1..p_T and
+the canvases of the first n objects. With q(n) = p_1 ... p_n (1 - p_{n+1}), one draw of the z's
+gives
+
+    ELBO = sum_n q(n) [log p(x | canvas_n) + log p(n) - log q(n)] - sum_t p_1 ... p_t KL_t,
+
+the expectation over the count of the ELBO of Eslami et al. 2016 (section 2.2) for those z's.
+Nothing discrete is sampled, so that there is no score function and nothing to baseline.
+
+Legend: B batch, T slots.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from airkit.model.air import AIR, Unrolled
+from airkit.model.guides import Noise
+from airkit.model.prior import log_count
+
+
+def elbo(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor | None = None) -> Tensor:
+    """One-draw ELBO in nats for images [B, H, H], as [B].
+
+    Args:
+        air: the model and its guide.
+        images: ink in 0..1, [B, H, H].
+        noise: the random numbers of the draw; without any (``MEANS``) this is no bound.
+        log_prior: log p(n) for n = 0..T, [T + 1], where a schedule replaces the model's own.
+    """
+    unrolled = air(images, noise)
+    return from_unrolled(air, images, unrolled, air.log_prior if log_prior is None else log_prior)
+
+
+def from_unrolled(air: AIR, images: Tensor, unrolled: Unrolled, log_prior: Tensor) -> Tensor:
+    """The same for a pass of the guide that is at hand, as [B]."""
+    log_q, on = log_count(unrolled.logits)
+    fit = air.log_likelihood(images, unrolled.canvases) + log_prior - log_q
+    return (log_q.exp() * fit).sum(1) - (on * air.kl(unrolled)).sum(1)

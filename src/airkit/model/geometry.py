@@ -1,0 +1,143 @@
+"""Poses, and the spatial transformer that crops and paints by them.
+
+A canvas spans [-1, 1] on both axes, pixel centres at (2 i + 1) / H - 1. A pose is a size, the
+side of the object's window as a fraction of the canvas's, and a centre (x, y). Transforms only
+scale and shift, so that each is two small matrix products, Wy . image . Wx^T, with bilinear
+("tent") weights: what ``affine_grid`` and ``grid_sample`` compute (zeros outside,
+``align_corners=False``), but deterministic on every device.
+
+Legend: B batch, C channels, H canvas side, W window side.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+# Centres nearer to the edge than this have no finite standard-normal score worth learning.
+EDGE = 0.98
+
+
+def pixel_centres(side: int, like: Tensor | None = None) -> Tensor:
+    """Centres of ``side`` pixels on [-1, 1], as [side], with the dtype and device of ``like``."""
+    dtype, device = (None, None) if like is None else (like.dtype, like.device)
+    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
+
+
+def tent(points: Tensor, side: int) -> Tensor:
+    """Bilinear weights that read ``points`` [B, N] off ``side`` pixels, as [B, N, side].
+
+    ``points`` are on [-1, 1]; a row's weights sum to one inside and fade to zero within one
+    pixel outside.
+    """
+    pixels = (points + 1) * (side / 2) - 0.5
+    columns = torch.arange(side, dtype=points.dtype, device=points.device)
+    return (1 - (pixels[:, :, None] - columns).abs()).clamp(min=0)
+
+
+def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Read a window off each image.
+
+    Args:
+        images: [B, H, C, H]; rows, channels, columns, so that all channels share one product.
+        size: [B], window side as a fraction of the image's.
+        centre: [B, 2], (x, y) on [-1, 1].
+        side: W, pixels along the window's side.
+
+    Returns:
+        Windows [B, W, C, W].
+    """
+    batch, height, channels, width = images.shape
+    offsets = size[:, None] * pixel_centres(side, size)
+    rows = tent(offsets + centre[:, 1:], height) @ images.reshape(batch, height, channels * width)
+    columns = tent(offsets + centre[:, :1], width)
+    windows = rows.view(batch, side * channels, width) @ columns.transpose(1, 2)
+    return windows.view(batch, side, channels, side)
+
+
+def paint(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Place each window [B, W, W] on an empty canvas [B, H, H]; the inverse pose of ``crop``.
+
+    Args:
+        windows: [B, W, W].
+        size: [B], window side as a fraction of the canvas's.
+        centre: [B, 2], (x, y) on [-1, 1].
+        side: H, pixels along the canvas's side.
+    """
+    grid = pixel_centres(side, size)
+    x, y = ((grid - centre[:, axis, None]) / size[:, None] for axis in (0, 1))
+    return tent(y, windows.shape[1]) @ windows @ tent(x, windows.shape[2]).transpose(1, 2)
+
+
+class Pose(nn.Module):
+    """How z_where, normal under the prior, stands for a size and a centre."""
+
+    mean: Tensor
+    """Prior mean of z_where, [3]."""
+    sd: Tensor
+    """Prior standard deviation of z_where, [3]."""
+
+    def __init__(self, mean: list[float], sd: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("sd", torch.tensor(sd), persistent=False)
+
+    @abstractmethod
+    def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """z_where [B, 3] -> size [B] and centre [B, 2]."""
+
+    @abstractmethod
+    def encode(self, size: Tensor, centre: Tensor) -> Tensor:
+        """Size [B] and centre [B, 2] -> z_where [B, 3]; undoes ``decode``."""
+
+
+class UniformPose(Pose):
+    """z_where ~ N(0, I): log-normal size, centre uniform on the canvas.
+
+    size = s0 exp(tau z0) and centre = erf(z / sqrt 2), the standard normal's distribution
+    function stretched to [-1, 1].
+    """
+
+    def __init__(self, typical: float, spread: float) -> None:
+        """``typical`` is s0, as a fraction of the canvas; ``spread`` is tau."""
+        super().__init__([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+        self.typical, self.spread = typical, spread
+
+    def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Pose.decode``."""
+        size = self.typical * torch.exp(self.spread * where[:, 0])
+        return size, torch.erf(where[:, 1:] / math.sqrt(2))
+
+    def encode(self, size: Tensor, centre: Tensor) -> Tensor:
+        """See ``Pose.encode``; centres beyond ``EDGE`` are drawn in to it."""
+        scale = torch.log(size / self.typical) / self.spread
+        shift = torch.erfinv(centre.clamp(-EDGE, EDGE)) * math.sqrt(2)
+        return torch.cat([scale[:, None], shift], 1)
+
+
+class AffinePose(Pose):
+    """z_where = [s, x, y] of Eslami et al. 2016: the map from canvas to window coordinates.
+
+    size = 1 / s and centre = -(x, y) / s, with s ~ N(1 / s0, spread) and x, y ~ N(0, 1).
+    """
+
+    def __init__(self, typical: float, spread: float) -> None:
+        """``typical`` is s0, as a fraction of the canvas; ``spread`` is the sd of s."""
+        super().__init__([1 / typical, 0.0, 0.0], [spread, 1.0, 1.0])
+
+    def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Pose.decode``; s is kept above 0.1 of a canvas-wide window's."""
+        scale = where[:, 0].clamp(min=0.1)
+        return 1 / scale, -where[:, 1:] / scale[:, None]
+
+    def encode(self, size: Tensor, centre: Tensor) -> Tensor:
+        """See ``Pose.encode``."""
+        return torch.cat([1 / size[:, None], -centre / size[:, None]], 1)
+
+
+POSES: dict[str, Callable[[float, float], Pose]] = {"uniform": UniformPose, "affine": AffinePose}
+"""Poses by the name that ``model.pose`` gives them."""

@@ -1,0 +1,53 @@
+"""The prior on the count, its schedule, and the guide's distribution over counts.
+
+Legend: B batch, T slots.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from airkit.config import PriorConfig
+
+
+def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:
+    """Log p(n) for n = 0..T, as [T + 1].
+
+    Args:
+        kind: ``geometric``: p(n) proportional to ratio^n; ``success``: each slot is on with
+            probability ``ratio`` given the one before, as in Pyro's tutorial.
+        ratio: k of the geometric prior, or the success probability; between 0 and 1.
+        slots: T.
+    """
+    log_ratio = torch.tensor(ratio, dtype=torch.float64).log()
+    powers = torch.arange(slots + 1, dtype=torch.float64) * log_ratio
+    if kind == "geometric":
+        return powers.log_softmax(0).float()
+    powers[:-1] += torch.log1p(torch.tensor(-ratio, dtype=torch.float64))
+    return powers.float()
+
+
+def ratio_at(config: PriorConfig, step: int) -> float:
+    """The prior's ratio at a step: constant, or annealed from ``anneal_from`` to ``ratio``."""
+    if config.schedule == "constant":
+        return config.ratio
+    done = min(1.0, max(0.0, (step - config.anneal_begin) / config.anneal_duration))
+    if config.schedule == "linear":
+        return config.anneal_from + done * (config.ratio - config.anneal_from)
+    return float(config.anneal_from * (config.ratio / config.anneal_from) ** done)
+
+
+def log_count(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The guide's distribution over counts, from its presence logits [B, T].
+
+    Slot t is on with probability sigmoid(logit_t) given that all before it are, so that
+    q(n) = p_1 ... p_n (1 - p_{n+1}).
+
+    Returns:
+        log q(n) for n = 0..T, as [B, T + 1], and p_1 ... p_t, as [B, T].
+    """
+    zero = torch.zeros_like(logits[:, :1])
+    log_on = torch.cat([zero, logsigmoid(logits).cumsum(1)], 1)
+    return log_on + torch.cat([logsigmoid(-logits), zero], 1), log_on[:, 1:].exp()
