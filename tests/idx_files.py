@@ -1,0 +1,42 @@
+"""Writes IDX files and folders in MNIST's layout, for the tests of digit sources."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def idx_bytes(array: Bytes) -> bytes:
+    """``array`` as an IDX file, written independently of the reader."""
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.tobytes()
+
+
+def mnist_like(train: int = 30, test: int = 8, side: int = 28, seed: int = 0) -> dict[str, Bytes]:
+    """Four small arrays by their names in MNIST, with random ink and labels."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for part, count in {"train": train, "t10k": test}.items():
+        images = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
+        arrays[f"{part}-images-idx3-ubyte"] = images
+        arrays[f"{part}-labels-idx1-ubyte"] = rng.integers(0, 10, count, dtype=np.uint8)
+    return arrays
+
+
+def write_folder(folder: Path, arrays: Mapping[str, Bytes], zipped: bool = True) -> Path:
+    """Write ``arrays`` as IDX files of those names into ``folder``, which is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in arrays.items():
+        content = idx_bytes(array)
+        if zipped:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+        else:
+            (folder / name).write_bytes(content)
+    return folder
