@@ -68,6 +68,10 @@ class CheckpointError(AirkitError):
     """A checkpoint or run folder that is missing, damaged, newer, or of another configuration."""
 
 
+class TrainingError(AirkitError):
+    """A training that cannot go on, such as one whose loss is no longer finite."""
+
+
 class DeviceError(AirkitError):
     """A device that this machine does not have."""
 

@@ -18,9 +18,10 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pooch
 
@@ -201,12 +202,12 @@ class _Transfer:
     bar to tell, hence ``write``, ``flush``, ``update``, ``reset``, ``close`` and ``total``.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(self, url: str, silence: float) -> None:
         self.total = 0
         self._chunks: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
         self._abandoned = False
         work = threading.Thread(
-            target=self._run, args=(url, timeout), name=f"fetch {url}", daemon=True
+            target=self._run, args=(url, silence), name=f"fetch {url}", daemon=True
         )
         work.start()
 
@@ -238,19 +239,25 @@ class _Transfer:
     def close(self) -> None:
         """Nothing to do."""
 
-    def _run(self, url: str, timeout: float) -> None:
-        download = pooch.HTTPDownloader(
-            progressbar=self,
-            chunk_size=_CHUNK,
-            timeout=timeout,
-            # Else a server may offer the file unzipped on the way, which is another hash.
-            headers={"Accept-Encoding": "identity"},
-        )
-        try:
-            download(url, self, None)
-            self._chunks.put(b"")
-        except Exception as error:  # whatever it is, it belongs to the thread that waits
-            self._chunks.put(error)
+    def _run(self, url: str, silence: float) -> None:
+        with ExitStack() as responses:
+
+            def close_later(response: Any, **_: object) -> None:
+                responses.callback(response.close)
+
+            download = pooch.HTTPDownloader(
+                progressbar=self,
+                chunk_size=_CHUNK,
+                timeout=2 * silence,  # ends this thread, after the reader's own patience
+                # Else a server may offer the file unzipped on the way, which is another hash.
+                headers={"Accept-Encoding": "identity"},
+                hooks={"response": close_later},  # pooch leaves a failed one to the collector
+            )
+            try:
+                download(url, self, None)
+                self._chunks.put(b"")
+            except Exception as error:  # whatever it is, it belongs to the thread that waits
+                self._chunks.put(error)
 
 
 def _cause(error: Exception) -> str:

@@ -1,1 +1,1 @@
-"""Training: the order of batches and the loop."""
+"""Training: the order of batches, the step, the loop around it, and stopping kindly."""

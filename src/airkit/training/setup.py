@@ -1,0 +1,154 @@
+"""What a training starts from: a data file and settings, or a run that stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airkit import settings
+from airkit.canvases import store
+from airkit.canvases.store import DataInfo
+from airkit.checkpoint import Checkpoint
+from airkit.config import Config
+from airkit.errors import CheckpointError, DataFileError
+from airkit.listener import Listener
+from airkit.run import RunFolder
+from airkit.settings import Layer, Settings
+
+SCENE = (
+    "data.canvas_size",
+    "data.min_digits",
+    "data.max_digits",
+    "data.count_weights",
+    "data.digit_size",
+    "data.digit_size_sd",
+    "data.overlap",
+)
+"""Settings that the canvases themselves show; the other ones only say how many were made."""
+
+FREE = (
+    "train.steps",
+    "train.device",
+    "train.log_every",
+    "train.val_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "eval.",
+    "render.",
+)
+"""Beginnings of the settings that may change when a run goes on."""
+
+DEFAULT_DATA = "multi-mnist.h5"
+
+
+@dataclass(frozen=True)
+class Start:
+    """All that a training needs to begin or to go on."""
+
+    run: RunFolder
+    data: Path
+    digest: str
+    config: Config
+    checkpoint: Checkpoint | None
+    """Where to go on; None for a new run."""
+
+
+def prepare(
+    data: str | Path | None,
+    run: RunFolder,
+    given: Settings,
+    *,
+    fresh: bool,
+    listener: Listener,
+) -> Start:
+    """Resolve the configuration, check that data and run belong together, ready the folder.
+
+    Raises:
+        DataFileError, CheckpointError, ConfigError: as ``train`` does.
+    """
+    layers = settings.layers(given)
+    checkpoint = None if fresh else run.latest(listener)
+    if checkpoint is not None:
+        return _resume(data, run, layers, checkpoint, listener)
+    info = store.read_info(Path(data or DEFAULT_DATA))
+    _check_split(info)
+    made = Layer(f"data file {info.path}", info.config.model_dump())
+    config = settings.resolve(made, *layers)
+    _check_scene(info, config, listener)
+    config = config.model_copy(update={"data": info.config.data})
+    return Start(run, info.path.absolute(), info.content_digest, config, None)
+
+
+def _resume(
+    data: str | Path | None,
+    run: RunFolder,
+    layers: list[Layer],
+    checkpoint: Checkpoint,
+    listener: Listener,
+) -> Start:
+    """Go on with a run: same data, same settings but for those that may change."""
+    info = store.read_info(Path(data or checkpoint.data))
+    if info.content_digest != checkpoint.data_digest:
+        raise CheckpointError(
+            "The run was trained on other data",
+            where=run.path,
+            expected=f"canvases with digest {checkpoint.data_digest[:16]} ({checkpoint.data})",
+            got=f"digest {info.content_digest[:16]} ({info.path})",
+            hint="name another --run, or start this one anew with --fresh",
+        )
+    before = Layer(f"run {run.path}", checkpoint.config.model_dump())
+    config = settings.resolve(before, *layers)
+    _check_unchanged(checkpoint.config, config, run.path)
+    listener.note(f"going on from step {checkpoint.step} of {run.path}")
+    run.cut(checkpoint.step)
+    return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
+
+
+def _check_unchanged(old: Config, new: Config, run: Path) -> None:
+    changed = {
+        key: values
+        for key, values in settings.differences(old, new).items()
+        if not key.startswith(FREE)
+    }
+    if changed:
+        raise CheckpointError(
+            "The run was started with other settings",
+            where=run,
+            expected=_listed({key: values[0] for key, values in changed.items()}),
+            got=_listed({key: values[1] for key, values in changed.items()}),
+            hint="leave those out to go on, name another --run, or start anew with --fresh",
+        )
+
+
+def _check_split(info: DataInfo) -> None:
+    if info.splits["train"] == 0:
+        raise DataFileError(
+            "The data file has no canvases to train on",
+            where=info.path,
+            expected="at least one canvas in the train split",
+            hint=f"airkit make-data --out {info.path} --train 60000 --force",
+        )
+
+
+def _check_scene(info: DataInfo, config: Config, listener: Listener) -> None:
+    """Refuse settings that contradict the file's canvases; say which others have no effect."""
+    differing = settings.differences(info.config, config)
+    data = {key: values for key, values in differing.items() if key.startswith("data.")}
+    wrong = {key: values for key, values in data.items() if key in SCENE}
+    if wrong:
+        raise DataFileError(
+            "The settings contradict the data file",
+            where=info.path,
+            expected=_listed({key: values[1] for key, values in wrong.items()}) + " (settings)",
+            got=_listed({key: values[0] for key, values in wrong.items()}) + " (data file)",
+            hint="leave those settings out, or make a file with them: airkit make-data",
+        )
+    if data:
+        names = ", ".join(data)
+        listener.note(f"{names}: taken from the data file, where the settings say otherwise")
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in values.items())
