@@ -1,102 +1,39 @@
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from logging.handlers import QueueHandler
 from pathlib import Path
 
 import pooch
 import pytest
-from idx_files import idx_bytes, mnist_like
+from mirrors import (
+    FILES,
+    Act,
+    Handler,
+    Mirror,
+    absent,
+    altered,
+    cut,
+    serve,
+    silent,
+    stalling,
+    trickling,
+)
 
 from airkit.canvases import mnist
 from airkit.errors import DigitsError
 from airkit.listener import Listener
 
-FILES = {
-    f"{name}.gz": gzip.compress(idx_bytes(array), mtime=0) for name, array in mnist_like().items()
-}
 FIRST = "train-images-idx3-ubyte.gz"
-BIG = bytes(200_000)
 HINT = (
     "--source strokes (built in), --source FOLDER with the four files, "
     "or AIRKIT_CACHE=FOLDER with them in FOLDER/mnist"
 )
-
-Act = Callable[["Handler", bytes], None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves FILES below any folder; the mirror's ``acts`` give a folder's misbehaviour."""
-
-    def do_GET(self) -> None:
-        assert isinstance(self.server, Mirror)
-        _, folder, name = self.path.split("/")
-        self.server.requests.append(f"{folder}/{name}")
-        self.server.acts.get(folder, serve)(self, FILES[name])
-
-    def log_message(self, *args: object) -> None:
-        """Keep silent."""
-
-
-class Mirror(ThreadingHTTPServer):
-    daemon_threads = False  # server_close joins the handlers, so that no socket outlives a test
-    block_on_close = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.acts: dict[str, Act] = {}
-        self.requests: list[str] = []
-        self.done = threading.Event()
-
-    def url(self, folder: str) -> str:
-        return f"http://127.0.0.1:{self.server_port}/{folder}/"
-
-
-def serve(handler: Handler, content: bytes, length: int | None = None) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(content) if length is None else length))
-    handler.end_headers()
-    handler.wfile.write(content)
-
-
-def absent(handler: Handler, content: bytes) -> None:
-    handler.send_error(404)
-
-
-def cut(handler: Handler, content: bytes) -> None:
-    serve(handler, content[:-10], len(content))
-
-
-def altered(handler: Handler, content: bytes) -> None:
-    serve(handler, content[:-1] + bytes([content[-1] ^ 1]))
-
-
-def silent(handler: Handler, content: bytes) -> None:
-    assert isinstance(handler.server, Mirror)
-    handler.server.done.wait(10)
-
-
-def stalling(handler: Handler, content: bytes) -> None:
-    serve(handler, BIG[:100_000], len(BIG))
-    silent(handler, content)
-
-
-def trickling(handler: Handler, content: bytes) -> None:
-    """Never silent for long and never done: 16 KiB every 50 ms."""
-    assert isinstance(handler.server, Mirror)
-    serve(handler, b"", 2**30)
-    while not handler.server.done.wait(0.05):
-        try:
-            handler.wfile.write(bytes(2**14))
-        except OSError:
-            return
 
 
 class Hearer(Listener):
@@ -204,7 +141,7 @@ def test_damaged_cache_entry_is_fetched_anew(mirror: Mirror, cache: Path) -> Non
 @pytest.mark.parametrize("act", [absent, cut, altered, silent, stalling])
 def test_second_mirror_stands_in(mirror: Mirror, cache: Path, act: Act) -> None:
     mirror.acts["one"] = act
-    mnist.fetch(patience=mnist.Patience(silence=0.3))
+    mnist.fetch(patience=mnist.Patience(silence=1.0))
     assert cached(cache) == FILES
     assert mirror.requests == [f"one/{FIRST}", *(f"two/{name}" for name in FILES)]
 
@@ -214,13 +151,13 @@ def test_second_mirror_stands_in(mirror: Mirror, cache: Path, act: Act) -> None:
     [
         (absent, "404 Client Error: Not Found"),
         (altered, "other bytes than MNIST's (their SHA-256 differs)"),
-        (silent, "silent for 0.3 s"),
-        (stalling, "silent for 0.3 s"),
+        (silent, "silent for 0.8 s"),
+        (stalling, "silent for 0.8 s"),
     ],
 )
 def test_no_mirror_serves(mirror: Mirror, cache: Path, act: Act, why: str) -> None:
     mirror.acts = {"one": act, "two": act}
-    assert failure(mnist.Patience(silence=0.3)) == unserved(cache, mirror, why, why)
+    assert failure(mnist.Patience(silence=0.8)) == unserved(cache, mirror, why, why)
     assert cached(cache) == {}
 
 
@@ -252,7 +189,7 @@ def test_what_was_fetched_before_a_failure_is_kept(mirror: Mirror, cache: Path) 
 def test_a_trickle_ends_when_the_time_is_over(mirror: Mirror, cache: Path) -> None:
     mirror.acts = {"one": trickling, "two": trickling}
     start = time.monotonic()
-    message = failure(mnist.Patience(silence=0.5, total=0.6))
+    message = failure(mnist.Patience(silence=5, total=0.6))
     assert time.monotonic() - start < 2
     why = "not done when 0.6 s were over"
     assert message == unserved(cache, mirror, why, why)
