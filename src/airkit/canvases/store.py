@@ -333,6 +333,6 @@ def _damaged(path: Path, expected: object, got: object) -> DataFileError:
         "The data file is damaged or not one of airkit's",
         where=path,
         expected=expected,
-        got=got,
+        got="nothing" if got is None else got,
         hint=_REMAKE,
     )

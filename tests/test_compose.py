@@ -1,0 +1,324 @@
+"""Composed canvases keep every promise of compose.py, for any settings hypothesis thinks of."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airkit.canvases.compose import INK, Canvases, compose, extents
+from airkit.canvases.digits import Digits
+from airkit.canvases.draws import draw_counts, side_edges
+from airkit.canvases.resize import SCALE, resize, resize_matrix
+from airkit.config import DataConfig
+from airkit.errors import CanvasError
+
+MANY = settings(deadline=None, max_examples=25)
+
+
+def pool(many: int = 30, side: int = 28, seed: int = 0) -> Digits:
+    """Filled ellipses of soft edge, each of its own shape and brightness; labels 0 to 9."""
+    rng = np.random.default_rng(seed)
+    grid = (np.arange(side) + 0.5) / side - 0.5
+    width, height = rng.uniform(0.12, 0.42, (2, many, 1, 1))
+    radius = np.sqrt((grid[None, None, :] / width) ** 2 + (grid[None, :, None] / height) ** 2)
+    ink = rng.uniform(150, 255, (many, 1, 1)) * np.clip((1.1 - radius) * 4, 0, 1)
+    labels = np.arange(many) % 10
+    index = np.arange(many, dtype=np.int32) * 7 + 1000
+    return Digits(ink.astype(np.uint8), labels.astype(np.uint8), index)
+
+
+POOL = pool()
+
+
+def boxes_of(canvases: Canvases, row: int) -> list[tuple[float, float, float, float]]:
+    return [tuple(box) for box in canvases.box[row, : canvases.count[row]].tolist()]
+
+
+def iou(one: tuple[float, ...], two: tuple[float, ...]) -> float:
+    across = min(one[0] + one[2], two[0] + two[2]) - max(one[0], two[0])
+    down = min(one[1] + one[3], two[1] + two[3]) - max(one[1], two[1])
+    shared = max(across, 0) * max(down, 0)
+    return shared / (one[2] * one[3] + two[2] * two[3] - shared)
+
+
+def same(one: Canvases, two: Canvases) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(two, name)) for name in vars(one))
+
+
+def rows(canvases: Canvases, low: int, high: int) -> Canvases:
+    return Canvases(**{name: array[low:high] for name, array in vars(canvases).items()})
+
+
+@st.composite
+def configs(draw: st.DrawFn, /, **fixed: Any) -> DataConfig:
+    """Any settings that leave digits room enough to be laid out."""
+    size = draw(st.integers(24, 72))
+    least = draw(st.integers(0, 2))
+    values: dict[str, Any] = {
+        "canvas_size": size,
+        "min_digits": least,
+        "max_digits": draw(st.integers(least, 3)),
+        "digit_size": draw(st.floats(6.5, size / 3)),
+        "digit_size_sd": draw(st.floats(0, 0.8)),
+        "overlap": draw(st.sampled_from(["sum", "none", 0.0, 0.25, 1.0])),
+        "seed": draw(st.integers(0, 2**63 - 1)),
+    }
+    return DataConfig(**(values | fixed))
+
+
+@MANY
+@given(configs())
+def test_truth_is_in_bounds_and_padded(config: DataConfig) -> None:
+    canvases = compose(config, "train", POOL, 0, 40)
+    size, places = config.canvas_size, max(config.max_digits, 1)
+    assert canvases.image.shape == (40, size, size)
+    assert canvases.box.shape == (40, places, 4)
+    types = [array.dtype.str for array in vars(canvases).values()]
+    assert types == ["|u1", "|u1", "|i1", "<f4", "<i4"]
+    assert config.min_digits <= canvases.count.min()
+    assert canvases.count.max() <= config.max_digits
+    used = np.arange(places) < canvases.count[:, None]
+    x, y, width, height = np.moveaxis(canvases.box, 2, 0)
+    inside = (x >= 0) & (y >= 0) & (x + width <= size) & (y + height <= size)
+    assert (inside & (width >= 1) & (height >= 1))[used].all()
+    assert (canvases.box[~used] == -1).all()
+    assert (canvases.label[~used] == -1).all()
+    assert (canvases.source_index[~used] == -1).all()
+    pick = (canvases.source_index[used] - 1000) // 7
+    np.testing.assert_array_equal(canvases.source_index[used], POOL.index[pick])
+    np.testing.assert_array_equal(canvases.label[used], POOL.labels[pick])
+
+
+@MANY
+@given(configs(min_digits=1, max_digits=1))
+def test_a_lone_digits_box_is_tight(config: DataConfig) -> None:
+    canvases = compose(config, "val", POOL, 0, 40)
+    for image, box in zip(canvases.image, canvases.box[:, 0], strict=True):
+        y, x = np.nonzero(image >= INK)
+        wanted = [x.min(), y.min(), x.max() - x.min() + 1, y.max() - y.min() + 1]
+        assert box.tolist() == wanted
+
+
+@MANY
+@given(configs(overlap="sum"))
+def test_sum_keeps_all_ink(config: DataConfig) -> None:
+    """No pixel was cut: an image has just the ink of its digits, one by one."""
+    canvases = compose(config, "train", POOL, 0, 30)
+    least, edges = side_edges(config)
+    for row in range(30):
+        ink = {0}
+        for place in range(canvases.count[row]):
+            digit = POOL.images[(canvases.source_index[row, place] - 1000) // 7][None]
+            sides = range(least, least + len(edges))
+            patches = {side: resize(digit, side) for side in sides}
+            fits = {
+                int(patch.sum(dtype=np.int64))
+                for patch in patches.values()
+                if (extents(patch)[0, 2:] == canvases.box[row, place, 2:]).all()
+            }
+            ink = {before + more for before in ink for more in fits}
+        assert canvases.image[row].sum(dtype=np.int64) in ink
+
+
+@MANY
+@given(configs(overlap="none"))
+def test_none_keeps_boxes_disjoint(config: DataConfig) -> None:
+    canvases = compose(config, "test", POOL, 0, 40)
+    pairs = [pair for row in range(40) for pair in combinations(boxes_of(canvases, row), 2)]
+    assert all(iou(*pair) == 0 for pair in pairs)
+
+
+@MANY
+@given(configs(overlap=0.25, min_digits=2, max_digits=3))
+def test_an_iou_is_never_exceeded(config: DataConfig) -> None:
+    canvases = compose(config, "train", POOL, 0, 40)
+    pairs = [pair for row in range(40) for pair in combinations(boxes_of(canvases, row), 2)]
+    assert max(iou(*pair) for pair in pairs) <= 0.25
+
+
+def test_an_iou_lets_boxes_meet() -> None:
+    config = DataConfig(overlap=0.25, min_digits=3, max_digits=3)
+    canvases = compose(config, "train", POOL, 0, 100)
+    pairs = [pair for row in range(100) for pair in combinations(boxes_of(canvases, row), 2)]
+    assert max(iou(*pair) for pair in pairs) > 0.2
+
+
+@MANY
+@given(configs(), st.data())
+def test_a_canvas_depends_on_seed_split_and_number_alone(
+    config: DataConfig, data: st.DataObject
+) -> None:
+    low = data.draw(st.integers(0, 59))
+    high = data.draw(st.integers(low, 60))
+    assert same(
+        compose(config, "train", POOL, low, high),
+        rows(compose(config, "train", POOL, 0, 60), low, high),
+    )
+
+
+@pytest.mark.parametrize("overlap", ["sum", "none"])
+def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, overlap: Any) -> None:
+    config = DataConfig(overlap=overlap)
+    whole = compose(config, "train", POOL, 0, 50)
+    monkeypatch.setattr("airkit.canvases.compose._canvases_at_once", lambda config: 7)
+    assert same(whole, compose(config, "train", POOL, 0, 50))
+
+
+def test_far_canvases_come_without_the_near() -> None:
+    assert compose(DataConfig(), "train", POOL, 99_999_990, 10**8).count.shape == (10,)
+
+
+def test_seeds_and_splits_differ() -> None:
+    images = [
+        compose(DataConfig(min_digits=1, seed=seed), split, POOL, 0, 20).image.tobytes()
+        for seed in (0, 1, 2**63 - 1)
+        for split in ("train", "val", "test")
+    ]
+    assert len(set(images)) == 9
+
+
+def test_the_bytes_are_pinned() -> None:
+    """A change of these numbers changes every data file ever made from a seed."""
+    canvases = compose(DataConfig(), "train", POOL, 0, 6)
+    assert canvases.count.tolist() == [1, 2, 1, 1, 0, 0]
+    assert canvases.source_index[:3].tolist() == [[1028, -1], [1063, 1196], [1077, -1]]
+    sums = canvases.image.sum(axis=(1, 2), dtype=np.int64)
+    assert sums.tolist() == [26564, 36507, 9388, 48669, 0, 0]
+
+
+def test_counts_are_uniform_and_no_layout_changes_them() -> None:
+    by_rule = [
+        compose(DataConfig(overlap=rule, canvas_size=32, digit_size=12.0), "train", POOL, 0, 3000)
+        for rule in ("sum", "none")
+    ]
+    counts = by_rule[0].count
+    np.testing.assert_array_equal(counts, by_rule[1].count)
+    seen = np.bincount(counts, minlength=3)
+    assert ((seen - 1000) ** 2 / 1000).sum() < 13.8  # chi-square, 2 degrees: 1 in 1000
+
+
+def test_count_weights() -> None:
+    config = DataConfig(min_digits=1, max_digits=4, count_weights=(0.0, 3.0, 1.0, 0.0))
+    seen = np.bincount(draw_counts(config, "train", 0, 4000), minlength=5)
+    assert seen.tolist()[:2] == [0, 0]
+    assert seen[4] == 0
+    assert seen[2] / 4000 == pytest.approx(0.75, abs=0.03)
+
+
+def test_sides_follow_the_cut_normal() -> None:
+    least, edges = side_edges(DataConfig(digit_size=20.0, digit_size_sd=2.0))
+    shares = np.diff(np.concatenate([[0], edges.astype(float)])) / 2**32
+    sides = least + np.arange(len(edges))
+    assert (sides[0], sides[-1]) == (14, 26)
+    assert shares.sum() == 1
+    assert (shares * sides).sum() == pytest.approx(20, abs=1e-4)
+    assert np.sqrt((shares * (sides - 20) ** 2).sum()) == pytest.approx(1.99, abs=0.03)
+    assert side_edges(DataConfig(digit_size=20.4, digit_size_sd=0.0))[0] == 20
+
+
+def test_digits_places_and_sizes_spread_over_their_range() -> None:
+    config = DataConfig(min_digits=1, max_digits=1)
+    canvases = compose(config, "train", POOL, 0, 4000)
+    seen = np.bincount((canvases.source_index[:, 0] - 1000) // 7, minlength=30)
+    assert ((seen - 4000 / 30) ** 2 / (4000 / 30)).sum() < 58.3  # 29 degrees: 1 in 1000
+    centre = canvases.box[:, 0, :2] + canvases.box[:, 0, 2:] / 2
+    np.testing.assert_allclose(centre.mean(0), 25, atol=0.6)
+    np.testing.assert_allclose(centre.std(0), 30 / np.sqrt(12), atol=0.4)
+
+
+@MANY
+@given(st.integers(1, 80), st.integers(1, 80))
+def test_weights_add_up_exactly(old: int, new: int) -> None:
+    matrix = resize_matrix(old, new)
+    assert (matrix.sum(1) == SCALE).all()
+    assert (matrix >= 0).all()
+    assert (matrix == np.rint(matrix)).all()
+
+
+@MANY
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 255))
+def test_a_constant_stays_so(old: int, new: int, value: int) -> None:
+    assert (resize(np.full((3, old, old), value, np.uint8), new) == value).all()
+
+
+def test_resizing_to_the_same_side_changes_nothing() -> None:
+    np.testing.assert_array_equal(resize(POOL.images, 28), POOL.images)
+
+
+def test_resizing_is_the_formula() -> None:
+    side = 19
+    matrix = resize_matrix(28, side).astype(object)  # Python's whole numbers: no rounding
+    exact = matrix @ POOL.images[0].astype(object) @ matrix.T
+    wanted = [[(value + SCALE**2 // 2) // SCALE**2 for value in line] for line in exact]
+    assert resize(POOL.images[:1], side)[0].tolist() == wanted
+
+
+def test_extent_of_faint_and_blank_patches() -> None:
+    patches = np.zeros((3, 6, 6), np.uint8)
+    patches[0, 1, 2] = INK
+    patches[0, 4, 4] = INK - 1
+    patches[1, 1, 2] = 1
+    patches[1, 4, 4] = INK - 1
+    assert extents(patches).tolist() == [[2, 1, 1, 1], [2, 1, 3, 4], [0, 0, 6, 6]]
+
+
+def test_enlarged_digits() -> None:
+    config = DataConfig(canvas_size=200, digit_size=90.0, digit_size_sd=3.0, min_digits=1)
+    canvases = compose(config, "train", POOL, 0, 20)
+    assert canvases.box[:, 0, 2].max() > 60
+
+
+def test_a_hundred_digits() -> None:
+    config = DataConfig(
+        canvas_size=256, min_digits=100, max_digits=100, digit_size=12.0, overlap="none",
+        digit_size_sd=1.0,
+    )  # fmt: skip
+    canvases = compose(config, "train", POOL, 0, 3)
+    assert (canvases.label >= 0).all()
+    assert canvases.count.tolist() == [100] * 3
+
+
+def test_no_digits_need_no_pool() -> None:
+    config = DataConfig(max_digits=0)
+    canvases = compose(config, "train", pool(0), 0, 5)
+    assert not canvases.image.any()
+    assert canvases.label.tolist() == [[-1]] * 5
+
+
+def test_an_empty_pool() -> None:
+    with pytest.raises(CanvasError) as error:
+        compose(DataConfig(), "val", pool(0), 0, 5)
+    assert str(error.value) == (
+        "There are no digits to make the val canvases of\n"
+        "  expected  at least 1 digit, for canvases with up to 2\n"
+        "  got       an empty pool\n"
+        "  try       name another data.source"
+    )
+
+
+@pytest.mark.parametrize(
+    ("overlap", "tries", "expected", "looser"),
+    [
+        ("sum", 1000, "no pixel above full ink", True),
+        ("none", 50, "boxes of ink disjoint", False),
+        (0.01, 50, "no two boxes of ink above an IoU of 0.01", False),
+    ],
+)
+def test_digits_that_cannot_be_laid_out(
+    overlap: Any, tries: int, expected: str, looser: bool
+) -> None:
+    config = DataConfig(min_digits=12, max_digits=12, overlap=overlap)
+    with pytest.raises(CanvasError) as error:
+        compose(config, "train", POOL, 300, 301)
+    tighter = ", or set data.overlap to none, which packs tighter" if looser else ""
+    assert str(error.value) == (
+        "Cannot lay out 12 digits of about 21 px on a canvas of 50x50 px\n"
+        f"  where     train canvas 300, drawn up to {tries} times\n"
+        f"  expected  {expected} (data.overlap = {overlap})\n"
+        "  try       lower data.max_digits or data.digit_size, raise data.canvas_size" + tighter
+    )
