@@ -1,0 +1,268 @@
+"""The measures of a trained model on held-out canvases."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airkit import seeds, settings
+from airkit.canvases import store
+from airkit.config import Config
+from airkit.dataset import CanvasDataset, to_ink
+from airkit.detection import average_precision, mean_iou, pairwise_iou
+from airkit.errors import DataFileError
+from airkit.estimators import bounds, exact
+from airkit.listener import SILENT, Listener
+from airkit.model.air import AIR
+from airkit.model.guides import Noise
+from airkit.model.scene import Scene, explain, explain_best
+from airkit.run import RunFolder, build, pick_device
+from airkit.settings import Layer, Settings
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What ``airkit eval`` prints, under the same names."""
+
+    canvases: int
+    """Canvases measured."""
+    count_accuracy: float
+    """Share of canvases counted right with ``looks`` looks."""
+    count_accuracy_interval: tuple[float, float]
+    """Its 95 % interval (Wilson)."""
+    count_accuracy_one_look: float
+    """Share of canvases counted right from one look at the saliency's peak."""
+    count_accuracy_one_look_interval: tuple[float, float]
+    """Its 95 % interval (Wilson)."""
+    per_count_accuracy: dict[str, float]
+    """``count_accuracy`` among the canvases of each true count."""
+    confusion: list[list[int]]
+    """Canvases by true count (rows) and inferred count (columns), both from 0."""
+    mean_iou: float
+    """Mean IoU of true boxes of ink with the boxes found; a missed box counts as 0."""
+    ap50: float
+    """Average precision of the boxes found at IoU 0.5."""
+    elbo: float
+    """Mean one-draw ELBO, in nats per canvas."""
+    log_likelihood_bound: float
+    """Mean IWAE bound with ``likelihood_samples`` samples, in nats per canvas."""
+    mse: float
+    """Mean squared error of the reconstructions, per pixel, ink being 0 to 1."""
+    looks: int
+    """Explanations compared per canvas."""
+    likelihood_samples: int
+    """Samples of the IWAE bound."""
+    seconds: float
+    """Time taken."""
+    run: str
+    """The run folder."""
+    data: str
+    """The data file."""
+    split: str
+    """Its split."""
+    checkpoint: str
+    """The checkpoint file."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The measures as plain values, for JSON; what is undefined is None."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A trained model beside the canvases it is to look at."""
+
+    config: Config
+    air: AIR
+    device: torch.device
+    data: Path
+    canvases: CanvasDataset
+    checkpoint: Path
+
+    def batches(self) -> list[Tensor]:
+        """Indices of the canvases, ``eval.batch_size`` at a time."""
+        return list(torch.split(torch.arange(len(self.canvases)), self.config.eval.batch_size))
+
+    def images(self, indices: Tensor) -> Tensor:
+        """Ink in 0..1 of the canvases at ``indices``, on the device, [B, H, H]."""
+        return to_ink(self.canvases.images[indices].to(self.device))
+
+    def generator(self, stream: str) -> torch.Generator:
+        """A fresh generator on a named random stream of ``eval.seed``."""
+        seed = seeds.integer(self.config.eval.seed, stream)
+        return torch.Generator(self.device).manual_seed(seed)
+
+
+def open_run(
+    run: str | Path,
+    data: str | Path | None,
+    checkpoint: str,
+    given: Settings,
+    listener: Listener,
+) -> Opened:
+    """Load a trained model for the canvases of a data file, whatever their size and number.
+
+    Raises:
+        CheckpointError: no such run or checkpoint, or a damaged one.
+        DataFileError: no such data file, a damaged one, or an empty split.
+    """
+    path, state = RunFolder(Path(run)).find(checkpoint, listener)
+    layers = [Layer(f"run {run}", state.config.model_dump()), *settings.layers(given)]
+    config = settings.resolve(*layers)
+    info = store.read_info(Path(data or state.data))
+    canvases = CanvasDataset(info.path, config.eval.split)
+    if len(canvases) == 0:
+        raise DataFileError(
+            f"The data file has no canvases in its {config.eval.split} split",
+            where=info.path,
+            expected="at least one",
+            hint="choose another with --split, or make a file that has some",
+        )
+    device = pick_device(config.train.device)
+    slots = max(state.config.slots, info.config.data.max_digits + 1)
+    air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
+    air.guide.sharpness = config.eval.look_sharpness
+    return Opened(config, air, device, info.path, canvases, path)
+
+
+def evaluate(
+    run: str | Path = "runs/air",
+    data: str | Path | None = None,
+    *,
+    checkpoint: str = "best",
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> Measures:
+    """Measure a trained model on held-out canvases.
+
+    Args:
+        run: the run folder.
+        data: the data file; by default the one the run was trained on. Its canvases may be
+            larger and hold more digits than those: the model then gets more slots.
+        checkpoint: ``best``, ``last`` or a checkpoint file.
+        settings: dotted keys and values, or layers; those of ``eval`` matter here.
+        listener: hears notes and progress.
+
+    Raises:
+        CheckpointError, DataFileError: as ``open_run`` does.
+        DeviceError: there is no such device.
+    """
+    began = time.perf_counter()
+    opened = open_run(run, data, checkpoint, settings, listener)
+    tally = Tally(opened)
+    with torch.no_grad():
+        for indices in opened.batches():
+            tally.add(indices)
+            listener.progress("evaluating", int(indices[-1]) + 1, len(opened.canvases))
+    return tally.measures(run=str(run), seconds=time.perf_counter() - began)
+
+
+class Tally:
+    """What is gathered batch by batch, and the measures of it."""
+
+    def __init__(self, opened: Opened) -> None:
+        """Each random quantity has a stream of its own, so that no setting moves another's."""
+        self.opened, self.config = opened, opened.config.eval
+        streams = ("looks", "counts", "elbo", "iwae")
+        self.generators = {name: opened.generator(name) for name in streams}
+        self.parts: dict[str, list[Tensor]] = {}
+
+    def add(self, indices: Tensor) -> None:
+        """Look at one batch of canvases."""
+        air, images = self.opened.air, self.opened.images(indices)
+        one = explain(air, images)
+        one_count = self._count(one)
+        best, count = one, one_count
+        if self.config.looks > 1:
+            best = explain_best(air, images, self.config.looks, self.generators["looks"])
+            count = best.count
+        found = {
+            "one_count": one_count,
+            "count": count,
+            "box": best.box,
+            "presence": best.presence,
+            "mse": (images - best.canvas).square().mean((1, 2)),
+            "elbo": exact.elbo(air, images, self._noise("elbo", len(images), looks=False)),
+            "bound": self._bound(images),
+        }
+        for name, values in found.items():
+            self.parts.setdefault(name, []).append(values.cpu())
+
+    def measures(self, run: str, seconds: float) -> Measures:
+        """The measures of all batches so far."""
+        opened = self.opened
+        every = {name: torch.cat(parts).numpy() for name, parts in self.parts.items()}
+        truth = opened.canvases.counts.numpy()
+        right, one_right = every["count"] == truth, every["one_count"] == truth
+        boxes = int(truth.sum())
+        iou = pairwise_iou(opened.canvases.boxes.numpy(), every["box"])
+        return Measures(
+            canvases=len(truth),
+            count_accuracy=float(right.mean()),
+            count_accuracy_interval=wilson(int(right.sum()), len(right)),
+            count_accuracy_one_look=float(one_right.mean()),
+            count_accuracy_one_look_interval=wilson(int(one_right.sum()), len(one_right)),
+            per_count_accuracy={str(n): float(right[truth == n].mean()) for n in np.unique(truth)},
+            confusion=_confusion(truth, every["count"], opened.air.slots),
+            mean_iou=mean_iou(iou, boxes),
+            ap50=average_precision(iou, every["presence"], boxes, 0.5),
+            elbo=float(every["elbo"].mean(dtype=np.float64)),
+            log_likelihood_bound=float(every["bound"].mean(dtype=np.float64)),
+            mse=float(every["mse"].mean(dtype=np.float64)),
+            looks=self.config.looks,
+            likelihood_samples=self.config.likelihood_samples,
+            seconds=round(seconds, 2),
+            run=run,
+            data=str(opened.data),
+            split=self.config.split,
+            checkpoint=str(opened.checkpoint),
+        )
+
+    def _count(self, scene: Scene) -> Tensor:
+        """The count from one look: the mode of q(n), or a sample of it."""
+        if self.config.counts == "mode":
+            return scene.count
+        q = scene.count_probability
+        return torch.multinomial(q, 1, generator=self.generators["counts"]).squeeze(1)
+
+    def _bound(self, images: Tensor) -> Tensor:
+        """The IWAE bound of each image in nats, looks drawn as well, [B]."""
+        air = self.opened.air
+        weights = [
+            bounds.log_weight(
+                air, images, air(images, self._noise("iwae", len(images), looks=True))
+            )
+            for _ in range(self.config.likelihood_samples)
+        ]
+        return bounds.iwae(torch.stack(weights))
+
+    def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
+        air = self.opened.air
+        return Noise.draw(self.generators[stream], batch, air.slots, air.code, looks=looks)
+
+
+def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's interval for a share of ``right`` out of ``total`` (1927); 95 % by default."""
+    share, weight = right / total, z**2 / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _confusion(truth: Array, count: Array, slots: int) -> list[list[int]]:
+    table = np.zeros((int(truth.max()) + 1, slots + 1), int)
+    np.add.at(table, (truth, count), 1)
+    return [[int(cell) for cell in row] for row in table]
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
