@@ -80,16 +80,16 @@ def test_the_file_without_airkit(good: Path) -> None:
     """The layout that the docs promise to any reader of HDF5."""
     with h5py.File(good) as file:
         assert dict(file.attrs) == {
-            "format": "airkit-canvases",
+            "format": b"airkit-canvases",
             "format_version": 1,
-            "airkit_version": airkit.__version__,
-            "config": to_json(config()),
+            "airkit_version": airkit.__version__.encode(),
+            "config": to_json(config()).encode(),
             "seed": 5,
-            "source": "ellipses",
-            "source_digest": "ab" * 32,
-            "licence": "CC0-1.0",
-            "attribution": "by the tests",
-            "content_digest": read_info(good).content_digest,
+            "source": b"ellipses",
+            "source_digest": b"ab" * 32,
+            "licence": b"CC0-1.0",
+            "attribution": b"by the tests",
+            "content_digest": read_info(good).content_digest.encode(),
             "complete": True,
         }
         assert list(file) == sorted(SPLITS)
@@ -218,7 +218,7 @@ def test_another_programs_hdf5(tmp_path: Path) -> None:
 def test_newer(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
         file.attrs["format_version"] = 2
-        file.attrs["airkit_version"] = "9.1"
+        file.attrs["airkit_version"] = np.bytes_("9.1")
     assert message(read_split, copy, "train") == (
         "This data file is of a newer format than this airkit reads\n"
         f"  where     {copy}\n  expected  format version 1\n"
@@ -282,17 +282,27 @@ def _unwritten(file: Any) -> None:
 
 def _huge(file: Any) -> None:
     """A few bytes that claim to be 100 million canvases of a megabyte each."""
-    file.attrs["config"] = to_json(config(canvas_size=1024, train=10**8))
+    file.attrs["config"] = np.bytes_(to_json(config(canvas_size=1024, train=10**8)))
     del file["train/image"]
     file["train"].create_dataset("image", (10**8, 1024, 1024), "u1", chunks=(1, 1024, 1024))
 
 
 def _huge_chunks(file: Any) -> None:
     shape = (300, 1024, 1024)
-    file.attrs["config"] = to_json(config(canvas_size=1024))
+    file.attrs["config"] = np.bytes_(to_json(config(canvas_size=1024)))
     del file["train/image"]
     file["train"].create_dataset("image", shape, "u1", chunks=shape, compression="gzip")
     file["train/image"].id.write_direct_chunk((0, 0, 0), bytes(300_000))
+
+
+def _squeezed(file: Any) -> None:
+    """All chunks are there, but even zeros cannot be squeezed so much."""
+    shape = (300, 1024, 1024)
+    file.attrs["config"] = np.bytes_(to_json(config(canvas_size=1024)))
+    del file["train/image"]
+    file["train"].create_dataset("image", shape, "u1", chunks=(1, *shape[1:]), compression="gzip")
+    for row in range(300):
+        file["train/image"].id.write_direct_chunk((row, 0, 0), bytes(900))
 
 
 HERE = "in the file itself"
@@ -301,6 +311,9 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "version gone": (_forget("format_version"), "format version 1", "nothing"),
     "version 0": (_say("format_version", 0), "format version 1", "0"),
     "digest gone": (_forget("content_digest"), "text in the attribute content_digest", "nothing"),
+    "source of variable length": (
+        _say("source", "any"), "text in the attribute source", "nothing",
+    ),
     "source a number": (_say("source", 3), "text in the attribute source", "3"),
     "group gone": (_delete("val"), f"val {HERE}", "nothing or a link to elsewhere"),
     "array gone": (_delete("val/box"), f"val/box {HERE}", "nothing or a link to elsewhere"),
@@ -330,6 +343,9 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "external": (_external, f"an array val/count {HERE}", "something else"),
     "unwritten": (_unwritten, "172,800 bytes of train/image", "0 bytes in the file"),
     "huge": (_huge, "104,857,600,000,000 bytes of train/image", "0 bytes in the file"),
+    "squeezed": (
+        _squeezed, "314,572,800 bytes of train/image", "270,000 bytes in the file",
+    ),
     "huge chunks": (
         _huge_chunks, "314,572,800 bytes of train/image", "300,000 bytes in the file",
     ),
@@ -362,8 +378,8 @@ def test_an_array_in_a_groups_place(copy: Path) -> None:
 
 def test_a_configuration_of_another_airkit(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
-        file.attrs["config"] = '{"data": {"colour": 3, "train": -1}}'
-        file.attrs["airkit_version"] = "0.0.7"
+        file.attrs["config"] = np.bytes_('{"data": {"colour": 3, "train": -1}}')
+        file.attrs["airkit_version"] = np.bytes_("0.0.7")
     origin = f"{copy}, by airkit 0.0.7"
     found = message(read_info, copy)
     assert "a configuration that this airkit reads" in found
@@ -373,7 +389,7 @@ def test_a_configuration_of_another_airkit(copy: Path) -> None:
 
 def test_a_configuration_that_is_no_json(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
-        file.attrs["config"] = "{"
+        file.attrs["config"] = np.bytes_("{")
     assert f"config ({copy}, by airkit {airkit.__version__}): not JSON" in message(read_info, copy)
 
 

@@ -45,7 +45,6 @@ _FILTERS: Mapping[str, Mapping[str, Any]] = {
 _MOST_IN_CHUNK = 2**26  # no writer of this format makes chunks of so many numbers
 _MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
-_REMAKE = "airkit make-data --out FILE --force writes it anew"
 
 
 @dataclass(frozen=True)
@@ -110,17 +109,14 @@ class Writer:
 
     def _prepare(self) -> None:
         data = self._config.data
-        self._file.attrs.update(
-            format=FORMAT,
-            format_version=FORMAT_VERSION,
-            airkit_version=airkit.__version__,
-            config=to_json(self._config),
-            seed=data.seed,
-            source=self._source.name,
-            source_digest=self._source.digest,
-            licence=self._source.licence,
-            attribution=self._source.attribution,
-        )
+        self._file.attrs.update(format_version=FORMAT_VERSION, seed=data.seed)
+        self._say("format", FORMAT)
+        self._say("airkit_version", airkit.__version__)
+        self._say("config", to_json(self._config))
+        self._say("source", self._source.name)
+        self._say("source_digest", self._source.digest)
+        self._say("licence", self._source.licence)
+        self._say("attribution", self._source.attribution)
         for split in SPLITS:
             group = self._file.create_group(split)
             for name, shape in shapes(data, split).items():
@@ -147,8 +143,18 @@ class Writer:
         wanted = {split: getattr(self._config.data, split) for split in SPLITS}
         assert self._written == wanted, f"{self._written} canvases for {wanted}"
         self.digest = self._content.digest()
-        self._file.attrs["content_digest"] = self.digest
+        self._say("content_digest", self.digest)
         self._file.attrs["complete"] = True
+
+    def _say(self, name: str, text: str) -> None:
+        """Set an attribute to text of fixed length.
+
+        That of variable length, h5py's default, lies in a heap without checksums, where one
+        flipped byte can make the HDF5 library search for ever.
+        """
+        content = text.encode()
+        dtype = h5py.string_dtype("utf-8", max(1, len(content)))
+        self._file.attrs.create(name, content, dtype=dtype)
 
 
 def read_info(path: Path) -> DataInfo:
@@ -175,11 +181,9 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
         info = _info(file, path)
         stop = info.splits[split] if limit is None else min(limit, info.splits[split])
         canvases = Canvases(**{name: file[split][name][:stop] for name in DTYPES})
-    most = info.config.data.max_digits
-    if canvases.count.max(initial=0) > most:
-        raise _damaged(
-            path, f"counts of {split} up to {most}", f"a count of {canvases.count.max()}"
-        )
+    most, found = info.config.data.max_digits, canvases.count.max(initial=0)
+    if found > most:
+        raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
     return canvases
 
 
@@ -222,11 +226,9 @@ def _reading(path: Path) -> Iterator[Any]:
             raise DataFileError(
                 "This is a folder, not a data file", where=path, expected="an HDF5 file"
             ) from error
-        number = getattr(error, "errno", None)
-        if number:
-            raise DataFileError(
-                "Cannot read the data file", where=path, got=os.strerror(number)
-            ) from error
+        if number := getattr(error, "errno", None):
+            reason = os.strerror(number)
+            raise DataFileError("Cannot read the data file", where=path, got=reason) from error
         raise _damaged(path, "a whole HDF5 file", error) from error
 
 
@@ -253,31 +255,40 @@ def _info(file: Any, path: Path) -> DataInfo:
 
 
 def _check_format(file: Any, path: Path) -> None:
-    if file.attrs.get("format") != FORMAT:
+    name = _attribute(file, "format")
+    if name != FORMAT:
         raise DataFileError(
             "This HDF5 file is not one of airkit's",
             where=path,
             expected=f"the attribute format = {FORMAT}",
-            got=file.attrs.get("format", "no such attribute"),
+            got="no such attribute" if name is None else name,
             hint="airkit make-data writes a data file",
         )
-    version = file.attrs.get("format_version")
+    version = _attribute(file, "format_version")
     if isinstance(version, np.integer) and version > FORMAT_VERSION:
         raise DataFileError(
             "This data file is of a newer format than this airkit reads",
             where=path,
             expected=f"format version {FORMAT_VERSION}",
-            got=f"{version}, written by airkit {file.attrs.get('airkit_version')}",
+            got=f"{version}, written by airkit {_attribute(file, 'airkit_version')}",
             hint="upgrade airkit: pip install --upgrade airkit",
         )
     if version != FORMAT_VERSION:
         raise _damaged(path, f"format version {FORMAT_VERSION}", version)
-    if not bool(file.attrs.get("complete", False)):
+    if not _attribute(file, "complete"):
         raise _damaged(path, "a file written to its end", "no mark of completeness")
 
 
+def _attribute(file: Any, name: str) -> object:
+    """An attribute of the root, or None; text of variable length is not read (see ``_say``)."""
+    if name not in file.attrs or file.attrs.get_id(name).dtype.kind == "O":
+        return None
+    value = file.attrs[name]
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def _text(file: Any, path: Path, name: str) -> str:
-    value = file.attrs.get(name)
+    value = _attribute(file, name)
     if not isinstance(value, str):
         raise _damaged(path, f"text in the attribute {name}", value)
     return value
@@ -302,8 +313,7 @@ def _check_dataset(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> 
     if dataset.shape != shape or dataset.dtype != dtype:
         raise _damaged(path, f"{name} of {dtype} {shape}", f"{dataset.dtype} {dataset.shape}")
     size, stored = prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
-    whole = _has_all_chunks(dataset) and stored <= path.stat().st_size
-    if not whole or size > stored * _MOST_SQUEEZED:
+    if not _has_all_chunks(dataset) or size > stored * _MOST_SQUEEZED:
         raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
 
 
@@ -334,5 +344,5 @@ def _damaged(path: Path, expected: object, got: object) -> DataFileError:
         where=path,
         expected=expected,
         got="nothing" if got is None else got,
-        hint=_REMAKE,
+        hint="airkit make-data --out FILE --force writes it anew",
     )
