@@ -1,3 +1,60 @@
-"""airkit: Attend-Infer-Repeat on multi-MNIST, from canvases to counted digits."""
+"""airkit: Attend-Infer-Repeat on multi-MNIST, from canvases to counted digits.
+
+The names below load what they need when they are first used: importing airkit loads neither
+torch nor h5py.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airkit import settings
+    from airkit.canvases.make import make_data
+    from airkit.config import Config
+    from airkit.dataset import CanvasDataset
+    from airkit.errors import AirkitError
+    from airkit.evaluation import evaluate
+    from airkit.info import describe
+    from airkit.rendering import render
+    from airkit.training.loop import train
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AirkitError",
+    "CanvasDataset",
+    "Config",
+    "__version__",
+    "describe",
+    "evaluate",
+    "make_data",
+    "render",
+    "settings",
+    "train",
+]
+
+_HOMES = {
+    "AirkitError": "airkit.errors",
+    "CanvasDataset": "airkit.dataset",
+    "Config": "airkit.config",
+    "describe": "airkit.info",
+    "evaluate": "airkit.evaluation",
+    "make_data": "airkit.canvases.make",
+    "render": "airkit.rendering",
+    "train": "airkit.training.loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "settings":
+        return import_module("airkit.settings")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, "settings"})

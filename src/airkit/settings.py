@@ -202,8 +202,8 @@ def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of a config file, for editors."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "airkit configuration",
         **Config.model_json_schema(),
+        "title": "airkit configuration",
     }
 
 
@@ -247,10 +247,16 @@ def _message(key: str, item: Any) -> str:
 def _unknown(key: str) -> str:
     section, _, name = key.partition(".")
     if section not in Config.model_fields:
-        return "unknown section" + _suggest(section, list(Config.model_fields))
-    names = [known for known in fields() if known.startswith(section + ".")]
-    near = _suggest(key, names) or _suggest(name, [known.partition(".")[2] for known in fields()])
-    return "unknown key" + near
+        sections = list(Config.model_fields)
+        near = _suggest(section, sections) or f"; there are {', '.join(sections)}"
+        return "unknown section" + near
+    everywhere = {known.partition(".")[2]: known for known in fields()}
+    here = {known.partition(".")[2]: known for known in fields() if known.startswith(section + ".")}
+    for names in (here, everywhere):
+        near = "".join(difflib.get_close_matches(name, names, n=1))
+        if near:
+            return f"unknown key; did you mean {names[near]}?"
+    return f"unknown key; {section} has {', '.join(here)}"
 
 
 def _not_a_section(key: str, value: Any) -> str:
@@ -281,7 +287,9 @@ def _describe(schema: Raw, key: str) -> str:
         return str(schema["const"])
     if "enum" in schema:
         return " or ".join(str(choice) for choice in schema["enum"])
-    kinds = {"integer": "a whole number", "number": "a number", "string": "text", "array": "a list"}
+    if "items" in schema:
+        return f"a list, each entry {_describe(schema['items'], key)}"
+    kinds = {"integer": "a whole number", "number": "a number", "string": "text"}
     return " ".join([kinds.get(schema.get("type", ""), "a table"), *_bounds(schema)])
 
 
@@ -292,6 +300,7 @@ def _bounds(schema: Raw) -> Iterator[str]:
         "maximum": "at most",
         "exclusiveMaximum": "below",
         "pattern": "matching",
+        "minLength": "of length at least",
     }
     found = [f"{words[name]} {schema[name]}" for name in words if name in schema]
     if found:

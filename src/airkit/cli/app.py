@@ -1,0 +1,69 @@
+"""The program: its commands, its version, and the one place where errors become text."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from airkit import __version__
+from airkit.cli import config, evaluate, info, make_data, render, train
+from airkit.cli.options import SettingsCommand
+from airkit.errors import AirkitError
+
+
+class Program(TyperGroup):
+    """The group of all commands; tells errors that a user can mend, and only those."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an AirkitError becomes its text and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except AirkitError as error:
+            typer.echo(f"airkit: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+# Plain help: the same text in a terminal, a pipe and the docs, and no rich to load for it.
+app = typer.Typer(
+    cls=Program,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"airkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="From nothing to pictures: airkit make-data && airkit train && airkit eval && "
+    "airkit render",
+)
+def main(
+    ctx: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Tell the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Attend-Infer-Repeat on multi-MNIST: make canvases, train, measure and draw."""
+    del version
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+app.command("make-data", cls=SettingsCommand)(make_data.make_data)
+app.command("train", cls=SettingsCommand)(train.train)
+app.command("eval", cls=SettingsCommand)(evaluate.evaluate)
+app.command("render", cls=SettingsCommand)(render.render)
+app.command("info")(info.info)
+app.add_typer(config.app, name="config")

@@ -1,0 +1,38 @@
+"""``airkit make-data``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import airkit
+from airkit.cli.options import Given, configured
+from airkit.cli.output import duration, size, tell
+from airkit.cli.progress import listening
+
+
+@configured("make-data")
+def make_data(
+    given: Given,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The HDF5 file to write.")
+    ] = Path("multi-mnist.h5"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Make canvases of digits, in one HDF5 file.
+
+    Each canvas comes with its true count, boxes and labels.
+    """
+    with listening() as listener:
+        report = airkit.make_data(out, settings=given.layers(), force=force, listener=listener)
+    tell(
+        [
+            ("file", f"{report.path} ({size(report.bytes)})"),
+            ("canvases", ", ".join(f"{many:,} {split}" for split, many in report.splits.items())),
+            ("digits", report.source),
+            ("digest", report.content_digest),
+            ("time", duration(report.seconds)),
+        ]
+    )

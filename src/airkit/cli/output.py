@@ -1,0 +1,51 @@
+"""What goes to stdout: aligned lines for people, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import typer
+
+
+def tell(rows: Iterable[tuple[str, object]]) -> None:
+    """Print labels and values, aligned."""
+    rows = list(rows)
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:
+        typer.echo(f"{label:<{width}}  {value}".rstrip())
+
+
+def tell_json(values: Mapping[str, Any]) -> None:
+    """Print one JSON object, a line for each key.
+
+    JSON has no infinities and no NaN: they become null.
+    """
+    lines = [f"  {json.dumps(name)}: {json.dumps(_finite(it))}" for name, it in values.items()]
+    typer.echo("{\n" + ",\n".join(lines) + "\n}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def percent(share: float) -> str:
+    """A share as per cent."""
+    return f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: 4.2 s, or 0:01:30 from a minute on."""
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def size(number: int) -> str:
+    """Bytes for people."""
+    return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number:,} bytes"

@@ -1,0 +1,67 @@
+"""``airkit train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import airkit
+from airkit.cli.options import Given, configured
+from airkit.cli.output import duration, percent, tell
+from airkit.cli.progress import listening
+
+if TYPE_CHECKING:
+    from airkit.training.loop import TrainReport
+
+DEFAULT_RUN = Path("runs/air")
+
+
+@configured("train")
+def train(
+    given: Given,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="The data file. [default: the run's own, or multi-mnist.h5]",
+        ),
+    ] = None,
+    run: Annotated[
+        Path, typer.Option("--run", metavar="DIR", help="The run folder.")
+    ] = DEFAULT_RUN,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew, removing the training that is there.")
+    ] = False,
+) -> None:
+    """Train AIR, or go on where it stopped.
+
+    Ctrl-C stops and saves; the same command goes on from there. Settings are laid over
+    those in the data file, or in the run that goes on.
+    """
+    with listening() as listener:
+        report = airkit.train(data, run, settings=given.layers(), fresh=fresh, listener=listener)
+    _tell(report)
+
+
+def _tell(report: TrainReport) -> None:
+    again = "airkit train" if report.run == DEFAULT_RUN else f"airkit train --run {report.run}"
+    if report.stopped:
+        typer.echo(f"stopped at step {report.steps}; {again} goes on from there", err=True)
+        raise typer.Exit(130)
+    if report.resumed_from == report.steps:
+        typer.echo(f"{report.run} is trained already, for {report.steps} steps")
+        typer.echo(f"{again} --steps N goes on to N steps; --fresh starts anew")
+        return
+    rows = [
+        ("run", report.run),
+        ("steps", f"{report.steps:,}"),
+        ("time", duration(report.seconds)),
+    ]
+    if report.best is not None:
+        accuracy = percent(report.best.count_accuracy)
+        best = f"ELBO {report.best.elbo:.1f}, count accuracy {accuracy}, at step {report.best.step}"
+        rows.append(("best validation", best))
+    tell(rows)

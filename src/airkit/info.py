@@ -1,0 +1,141 @@
+"""What a data file, a checkpoint or a run folder is, whence, and from which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airkit.canvases import store
+from airkit.config import Config
+from airkit.errors import AirkitError
+from airkit.listener import SILENT, Listener
+from airkit.settings import differences
+
+if TYPE_CHECKING:
+    from airkit.checkpoint import Checkpoint
+
+_HDF5, _ZIP = b"\x89HDF", b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What something airkit wrote says about itself."""
+
+    path: Path
+    kind: str
+    """data file, checkpoint or run folder."""
+    facts: Mapping[str, Any]
+    """Facts by name, in the order to tell them."""
+    config: Config
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Dotted keys and values of the settings that are not the defaults."""
+        return {key: new for key, (_, new) in differences(Config(), self.config).items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            **self.facts,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+def describe(path: str | Path, *, verify: bool = False, listener: Listener = SILENT) -> Description:
+    """Find out what ``path`` is, from its content and not from its name.
+
+    Args:
+        path: a data file, a checkpoint or a run folder.
+        verify: read a data file through, to compare its content with its digest.
+        listener: hears of a damaged checkpoint that was passed over.
+
+    Raises:
+        AirkitError: there is nothing, or nothing of airkit's.
+        DataFileError: a data file that is damaged, unfinished, foreign or newer.
+        CheckpointError: a checkpoint or run folder of which the same holds.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _run_folder(path, listener)
+    start = _start(path)
+    if start == _HDF5:
+        return _data_file(path, verify)
+    if start == _ZIP:
+        return _checkpoint(path)
+    raise AirkitError(
+        "This is none of airkit's files",
+        where=path,
+        expected="a data file, a checkpoint or a run folder",
+        got=f"a file that begins with {start!r}",
+    )
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file, by which its format shows."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError as error:
+        raise AirkitError(
+            "Cannot read this",
+            where=path,
+            expected="a data file, a checkpoint or a run folder",
+            got=error.strerror,
+        ) from error
+
+
+def _data_file(path: Path, verify: bool) -> Description:
+    info = store.read_info(path)
+    facts = {
+        "canvases": dict(info.splits),
+        "source": info.source,
+        "source_digest": info.source_digest,
+        "content_digest": info.content_digest,
+        "seed": info.config.data.seed,
+        "licence": info.licence,
+        "attribution": info.attribution,
+        "bytes": path.stat().st_size,
+        "airkit_version": info.airkit_version,
+        "format_version": info.format_version,
+    }
+    if verify:
+        facts["verified"] = store.verify(path) == info.content_digest
+    return Description(path, "data file", facts, info.config)
+
+
+def _checkpoint(path: Path) -> Description:
+    from airkit import checkpoint  # noqa: PLC0415 - a data file is described without torch
+
+    state = checkpoint.read(path)
+    return Description(path, "checkpoint", _state(state), state.config)
+
+
+def _run_folder(path: Path, listener: Listener) -> Description:
+    from airkit.run import RunFolder  # noqa: PLC0415 - as above
+
+    run = RunFolder(path)
+    _, state = run.find("last", listener)
+    facts = {
+        **_state(state),
+        "checkpoints": [file.name for file in run.saved()],
+        "metrics": len(run.rows()),
+        "figures": sorted(file.name for file in run.figures.glob("*.png")),
+    }
+    return Description(path, "run folder", facts, state.config)
+
+
+def _state(state: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint knows of its training."""
+    return {
+        "step": state.step,
+        "steps": state.config.train.steps,
+        "best": None if state.best is None else vars(state.best),
+        "parameters": sum(weights.numel() for weights in state.model.values()),
+        "seconds": round(state.seconds, 3),
+        "data": state.data,
+        "data_digest": state.data_digest,
+    }
