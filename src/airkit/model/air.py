@@ -134,13 +134,13 @@ class AIR(nn.Module):
 
     def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
         """Draw canvases [N, H, H] with the given numbers of objects [N] from the model."""
-        batch, device = len(counts), counts.device
-        canvas = torch.zeros(batch, self.canvas, self.canvas, device=device)
+        batch, device, dtype = len(counts), counts.device, self.pose.mean.dtype
+        canvas = torch.zeros(batch, self.canvas, self.canvas, device=device, dtype=dtype)
         for slot in range(self.slots):
             where = Normal(self.pose.mean, self.pose.sd).at(
-                torch.randn(batch, 3, generator=generator, device=device)
+                torch.randn(batch, 3, generator=generator, device=device, dtype=dtype)
             )
-            code = torch.randn(batch, self.code, generator=generator, device=device)
+            code = torch.randn(batch, self.code, generator=generator, device=device, dtype=dtype)
             painted = paint(self.decoder(code), *self.pose.decode(where), self.canvas)
             canvas = canvas + painted * (counts > slot)[:, None, None]
         return canvas

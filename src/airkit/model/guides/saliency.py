@@ -126,7 +126,7 @@ class SaliencyGuide(Guide):
             at = _draw(saliency, peak, self.sharpness, look)
         side = self.blur.shape[0]
         cells = torch.stack([at % side, at // side], 1)
-        return (2 * cells + 1) / side - 1, peak
+        return (2 * cells.to(peak.dtype) + 1) / side - 1, peak
 
     def _where(self, out: Tensor, coarse: Tensor, centre: Tensor) -> Normal:
         """The network's last six outputs [B, 6] as a normal of z_where around the look."""
