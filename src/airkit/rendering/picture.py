@@ -1,0 +1,237 @@
+"""From a run or a data file to a PNG: what to open for each kind, and writing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from airkit import seeds, settings
+from airkit.canvases import store
+from airkit.config import Config
+from airkit.dataset import to_ink
+from airkit.errors import CheckpointError, DataFileError, OutputError
+from airkit.evaluation import Opened, open_run
+from airkit.files import replacing
+from airkit.listener import SILENT, Listener
+from airkit.rendering import sheets
+from airkit.rendering.curves import curves
+from airkit.rendering.explained import explained
+from airkit.rendering.page import DPI
+from airkit.run import RunFolder, build, pick_device
+from airkit.settings import Layer, Settings
+
+Drawn = tuple[Figure, int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was drawn."""
+
+    path: Path
+    """The PNG file."""
+    kind: str
+    """What it shows; one of ``render.kind``."""
+    width: int
+    """In pixels."""
+    height: int
+    """In pixels."""
+    canvases: int
+    """Canvases drawn; 0 for curves, and where no canvas was miscounted."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for."""
+
+    run: RunFolder
+    data: Path | None
+    checkpoint: str
+    given: list[Layer]
+    listener: Listener
+
+    def opened(self) -> Opened:
+        """The model beside the canvases; the global random state stays as it was.
+
+        A model draws initial weights as it is built, before it is given the trained ones.
+        """
+        with torch.random.fork_rng(devices=[]):
+            return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
+
+    def asked(self, key: str) -> object:
+        """The last value given for a field of ``render``; None where none was."""
+        values = [layer.values.get("render") for layer in self.given]
+        found = [each[key] for each in values if isinstance(each, Mapping) and key in each]
+        return found[-1] if found else None
+
+
+def render(  # noqa: PLR0913 - an argument for each option of the command
+    run: str | Path = "runs/air",
+    *,
+    kind: str | None = None,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    checkpoint: str = "best",
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> Picture:
+    """Draw a picture of a run, or of a data file, and write it as PNG.
+
+    Neither the run's weights nor any global random state changes, and the same call draws
+    the same picture again.
+
+    Args:
+        run: the run folder.
+        kind: what to draw, as ``render.kind``; ``data`` needs no run where ``data`` is given,
+            and ``curves`` no checkpoint.
+        out: the file to write; by default KIND.png in the folder ``figures`` of the run.
+        data: the data file; by default the one the run was trained on.
+        checkpoint: ``best``, ``last`` or a checkpoint file.
+        settings: dotted keys and values, or layers; those of ``render`` and ``eval`` matter.
+        listener: hears notes and progress.
+
+    Raises:
+        ConfigError: settings that make no configuration, such as an unknown kind.
+        CheckpointError: no such run, checkpoint or metrics, or damaged ones.
+        DataFileError: no such data file, a damaged one, or an empty split.
+        DeviceError: there is no such device.
+        OutputError: the picture cannot be written, is no PNG, or would be too large.
+    """
+    given = _layers(settings, kind)
+    path = None if data is None else Path(data)
+    request = Request(RunFolder(Path(run)), path, checkpoint, given, listener)
+    chosen = _kind(request)
+    target = _target(request.run, out, chosen)
+    with style.context("default"):  # whatever a user's matplotlibrc says
+        figure, canvases = _DRAWERS[chosen](request)
+        width, height = (int(side) for side in figure.canvas.get_width_height())
+        with replacing(target) as unfinished:
+            figure.savefig(unfinished, format="png", dpi=DPI)
+    return Picture(target, chosen, width, height, canvases)
+
+
+def _layers(given: Settings, kind: str | None) -> list[Layer]:
+    layers = settings.layers(given)
+    return layers if kind is None else [*layers, Layer("kind", {"render": {"kind": kind}})]
+
+
+def _kind(request: Request) -> str:
+    """The kind asked for, or the run's own; raises ConfigError where there is none such."""
+    asked = request.asked("kind")
+    if asked is not None:
+        return settings.resolve(Layer("kind", {"render": {"kind": asked}})).render.kind
+    return request.run.find(request.checkpoint, request.listener)[1].config.render.kind
+
+
+def _target(run: RunFolder, out: str | Path | None, kind: str) -> Path:
+    """The file to write; found wanting before the work, not after it."""
+    target = run.figures / f"{kind}.png" if out is None else Path(out)
+    if target.is_dir():
+        raise OutputError("A folder is in the way", where=target, hint="another --out")
+    if target.suffix.lower() != ".png":
+        raise OutputError(
+            "Pictures are written as PNG alone",
+            where=target,
+            expected="a name that ends in .png",
+            got=repr(target.suffix) if target.suffix else "a name without an ending",
+            hint=f"--out {target.with_suffix('.png')}",
+        )
+    return target
+
+
+def _explained(request: Request, sheet: Callable[..., sheets.Sheet]) -> Drawn:
+    """A picture of canvases beside what the model makes of them."""
+    opened = request.opened()
+    canvases = explained(opened, request.listener)
+    page, drawn = sheet(canvases, opened.config, len(opened.canvases))
+    return page.figure(), drawn
+
+
+def _data(request: Request) -> Drawn:
+    """The first canvases of a data file; the model is not needed."""
+    path, config = _data_file(request)
+    split = config.eval.split
+    wanted = config.render.rows * config.render.columns
+    canvases = store.read_split(path, split, wanted)
+    if not len(canvases.count):
+        raise DataFileError(
+            f"The data file has no canvases in its {split} split",
+            where=path,
+            expected="at least one",
+            hint="choose another with --split, or make a file that has some",
+        )
+    images = to_ink(torch.from_numpy(canvases.image)).numpy()
+    page, drawn = sheets.data(images, canvases.box, canvases.label, config.render, split)
+    return page.figure(), drawn
+
+
+def _data_file(request: Request) -> tuple[Path, Config]:
+    """The data file named, the run's, or where there is no run the default one.
+
+    Settings are laid over the run's where the run names the file, else over the file's own.
+    """
+    path = request.data
+    default = Path("multi-mnist.h5")
+    named = request.checkpoint not in ("best", "last")
+    if path is None and not named and not request.run.saved() and default.exists():
+        path = default
+    if path is not None:
+        return path, _over(store.read_info(path).config, f"data file {path}", request)
+    _, state = request.run.find(request.checkpoint, request.listener)
+    return Path(state.data), _over(state.config, f"run {request.run.path}", request)
+
+
+def _prior(request: Request) -> Drawn:
+    """Canvases drawn from the model; no data file is needed, but may set their size."""
+    _, state = request.run.find(request.checkpoint, request.listener)
+    config = _over(state.config, f"run {request.run.path}", request)
+    scene = (store.read_info(request.data).config if request.data else state.config).data
+    device = pick_device(config.train.device)
+    most = max(1, scene.max_digits)
+    with torch.random.fork_rng(devices=[]):
+        air = build(state, device, canvas=scene.canvas_size, slots=max(state.config.slots, most))
+    counts = sheets.prior_counts(most, config.render.rows, config.render.columns)
+    seed = seeds.integer(config.eval.seed, "prior samples")
+    with torch.inference_mode():
+        generator = torch.Generator(device).manual_seed(seed)
+        canvases = air.sample_canvases(torch.from_numpy(counts).to(device), generator)
+    empty = air.log_prior[0].exp().item()
+    page, drawn = sheets.prior(counts, canvases.cpu().numpy(), config.render, empty)
+    return page.figure(), drawn
+
+
+def _curves(request: Request) -> Drawn:
+    """The metrics of a run, which are there before its first checkpoint is."""
+    settings.resolve(*request.given)
+    rows = request.run.rows()
+    if not rows:
+        there = request.run.metrics.exists()
+        raise CheckpointError(
+            "There are no metrics to draw",
+            where=request.run.metrics,
+            expected="rows written by airkit train",
+            got="no rows" if there else "no such file",
+            hint=f"airkit train --run {request.run.path}",
+        )
+    return curves(rows, f"Training of {request.run.path.resolve().name}"), 0
+
+
+def _over(base: Config, origin: str, request: Request) -> Config:
+    """The settings given, laid over a configuration."""
+    return settings.resolve(Layer(origin, base.model_dump()), *request.given)
+
+
+_DRAWERS: dict[str, Callable[[Request], Drawn]] = {
+    "reconstructions": partial(_explained, sheet=sheets.reconstructions),
+    "steps": partial(_explained, sheet=sheets.steps),
+    "errors": partial(_explained, sheet=sheets.errors),
+    "data": _data,
+    "curves": _curves,
+    "prior": _prior,
+}
+"""How each ``render.kind`` is drawn."""
