@@ -1,0 +1,60 @@
+"""Tiny models and images for the tests of the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from airkit.config import Config, DataConfig, GuideConfig, ModelConfig, PriorConfig
+from airkit.model.air import AIR
+from airkit.model.guides import Noise
+
+SIDE = 16
+"""Canvas side of the tiny models, in pixels."""
+
+
+def tiny_config(
+    slots: int = 2, *, side: int = SIDE, prior: dict[str, Any] | None = None, **model: Any
+) -> Config:
+    """A config of canvases of ``side`` pixels with objects of 8; ``model`` sets that section."""
+    sizes = {"slots": slots, "window_size": 6, "code_size": 3, "hidden_size": 8}
+    return Config(
+        data=DataConfig(canvas_size=side, max_digits=2, digit_size=8.0, digit_size_sd=0.0),
+        model=ModelConfig(**(sizes | {"object_size": 7.0, "decoder_bias": 0.0} | model)),
+        guide=GuideConfig(),
+        prior=PriorConfig(**(prior or {"ratio": 0.3})),
+    )
+
+
+def tiny_air(config: Config | None = None, seed: int = 0, spread: float = 0.2) -> AIR:
+    """A float64 model of ``config``, its weights moved by normals of sd ``spread``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        air = AIR(config or tiny_config()).double()
+        with torch.no_grad():
+            for weights in air.parameters():
+                weights.add_(torch.randn_like(weights), alpha=spread)
+    return air
+
+
+def generator(seed: int) -> torch.Generator:
+    """A CPU generator."""
+    return torch.Generator().manual_seed(seed)
+
+
+def blobs(batch: int, side: int = SIDE, seed: int = 0, objects: int = 2) -> Tensor:
+    """Images of smooth round blobs with ink in 0..1, float64 [B, side, side]."""
+    draws = generator(seed)
+    middle = torch.rand(batch, objects, 2, 1, generator=draws, dtype=torch.float64)
+    places = side * (0.2 + 0.6 * middle)
+    away = (torch.arange(side, dtype=torch.float64) - places) ** 2
+    x, y = torch.exp(-0.5 * away / 4).unbind(2)
+    return (y[..., :, None] * x[..., None, :]).sum(1).clamp(max=1)
+
+
+def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> Noise:
+    """A float64 ``Noise`` for ``batch`` images."""
+    noise = Noise.draw(generator(seed), batch, air.slots, air.code, looks=looks)
+    return Noise(*(None if part is None else part.double() for part in noise))

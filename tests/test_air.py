@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_config
+from torch import distributions as dist
+from torch.nn.functional import affine_grid, grid_sample
+
+from airkit.model.air import AIR
+from airkit.model.geometry import paint
+from airkit.model.guides import Noise
+
+POSES = ["uniform", "affine"]
+DTYPES = [torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("pose", POSES)
+def test_shapes_and_types(dtype: torch.dtype, pose: str) -> None:
+    air = tiny_air(tiny_config(3, pose=pose)).to(dtype)
+    images = blobs(4).to(dtype)
+    unrolled = air(images, Noise.draw(generator(0), 4, 3, 3, looks=True))
+    assert unrolled.logits.shape == unrolled.size.shape == (4, 3)
+    assert unrolled.where.value.shape == unrolled.where.normal.sd.shape == (4, 3, 3)
+    assert unrolled.what.value.shape == unrolled.what.normal.mean.shape == (4, 3, 3)
+    assert unrolled.centre.shape == (4, 3, 2)
+    assert unrolled.windows.shape == (4, 3, 6, 6)
+    assert [canvas.shape for canvas in unrolled.canvases] == [(4, SIDE, SIDE)] * 4
+    found = [unrolled.logits, unrolled.size, *unrolled.canvases, *unrolled.where.normal]
+    found += [air.kl(unrolled), air.log_ratio(unrolled), unrolled.centre, unrolled.windows]
+    assert {part.dtype for part in found} == {dtype}
+
+
+def test_canvases_are_sums_of_transformed_windows() -> None:
+    air = tiny_air(tiny_config(3))
+    unrolled = air(blobs(4), double_noise(air, 4))
+    canvas = torch.zeros(4, SIDE, SIDE, dtype=torch.float64)
+    assert torch.equal(unrolled.canvases[0], canvas)
+    for slot in range(3):
+        size, centre = unrolled.size[:, slot], unrolled.centre[:, slot]
+        theta = torch.zeros(4, 2, 3, dtype=torch.float64)
+        theta[:, 0, 0] = theta[:, 1, 1] = 1 / size
+        theta[:, :, 2] = -centre / size[:, None]
+        grid = affine_grid(theta, [4, 1, SIDE, SIDE], align_corners=False)
+        windows = unrolled.windows[:, slot, None]
+        canvas = canvas + grid_sample(windows, grid, align_corners=False)[:, 0]
+        torch.testing.assert_close(unrolled.canvases[slot + 1], canvas, rtol=0, atol=1e-12)
+
+
+def test_values_windows_and_poses_belong_together() -> None:
+    air = tiny_air()
+    noise = double_noise(air, 3)
+    unrolled = air(blobs(3), noise)
+    for (normal, value), drawn in zip(unrolled[1:3], noise[:2], strict=True):
+        torch.testing.assert_close(value, normal.mean + normal.sd * drawn)
+    size, centre = air.pose.decode(unrolled.where.value.flatten(0, 1))
+    torch.testing.assert_close(size.view(3, 2), unrolled.size)
+    torch.testing.assert_close(centre.view(3, 2, 2), unrolled.centre)
+    windows = air.decoder(unrolled.what.value.flatten(0, 1))
+    torch.testing.assert_close(windows.view(3, 2, 6, 6), unrolled.windows)
+
+
+def test_a_pass_is_a_function_of_its_noise() -> None:
+    air, images = tiny_air(), blobs(3)
+    one, other = (air(images, double_noise(air, 3, seed=5)) for _ in range(2))
+    assert torch.equal(one.canvases[-1], other.canvases[-1])
+    changed = air(images, double_noise(air, 3, seed=6))
+    assert not torch.equal(one.canvases[-1], changed.canvases[-1])
+
+
+def test_noise_without_drawn_looks_is_the_start_of_noise_with_them() -> None:
+    with_looks, without = (Noise.draw(generator(0), 3, 2, 4, looks=on) for on in (True, False))
+    assert without.look is None
+    assert with_looks.look is not None
+    assert with_looks.look.shape == (3, 2)
+    assert with_looks.where is not None
+    assert torch.equal(with_looks.where, without.where)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pose", POSES)
+def test_kls_and_ratios_are_those_of_torch(pose: str) -> None:
+    air = tiny_air(tiny_config(pose=pose))
+    unrolled = air(blobs(4), double_noise(air, 4))
+    mean = torch.tensor([16 / 7 if pose == "affine" else 0.0, 0.0, 0.0])
+    sd = torch.tensor([0.3 if pose == "affine" else 1.0, 1.0, 1.0])
+    priors = dist.Normal(mean, sd), dist.Normal(torch.zeros(3), torch.ones(3))
+    kl, ratio = torch.zeros(4, 2).double(), torch.zeros(4, 2).double()
+    for prior, (normal, value) in zip(priors, unrolled[1:3], strict=True):
+        guide = dist.Normal(*normal)
+        kl += dist.kl_divergence(guide, prior).sum(-1)
+        difference = prior.log_prob(value) - guide.log_prob(value)  # type: ignore[no-untyped-call]
+        ratio += difference.sum(-1)
+    torch.testing.assert_close(air.kl(unrolled), kl, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(air.log_ratio(unrolled), ratio, rtol=1e-6, atol=1e-6)
+
+
+def test_log_likelihood_is_a_product_of_pixel_normals() -> None:
+    air = tiny_air(tiny_config(pixel_sd=0.7))
+    images, canvases = blobs(3), (blobs(3, seed=1), blobs(3, seed=2))
+    found = air.log_likelihood(images, canvases)
+    assert found.shape == (3, 2)
+    for n, canvas in enumerate(canvases):
+        pixels = dist.Normal(canvas, 0.7).log_prob(images)  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(found[:, n], pixels.sum((1, 2)), rtol=1e-12, atol=1e-9)
+
+
+def test_the_priors_buffer_is_the_configs_prior() -> None:
+    prior = tiny_air(tiny_config(2, prior={"ratio": 0.5})).log_prior
+    assert prior.exp().tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
+
+
+def test_no_weight_depends_on_canvas_or_slots() -> None:
+    config = tiny_config()
+    shapes = [
+        {name: part.shape for name, part in air.state_dict().items()}
+        for air in (AIR(config), AIR(config, canvas=31, slots=7))
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("pose", POSES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sampled_canvases_respect_their_counts(pose: str, dtype: torch.dtype) -> None:
+    air = tiny_air(tiny_config(3, pose=pose)).to(dtype)
+    counts = torch.tensor([0, 3, 1, 0, 2])
+    canvases = air.sample_canvases(counts, generator(0))
+    assert canvases.shape == (5, SIDE, SIDE)
+    assert canvases.dtype == dtype
+    assert (canvases[counts == 0] == 0).all()
+    ink = canvases.sum((1, 2))
+    assert (ink[counts > 0] > 0).all()
+    more = air.sample_canvases(counts.clamp(max=1), generator(0))
+    assert torch.equal(more[counts <= 1], canvases[counts <= 1])
+    assert (canvases >= more).all()
+
+
+def test_sampled_counts_follow_the_prior() -> None:
+    air = tiny_air(tiny_config(2, prior={"ratio": 0.5}))
+    with torch.no_grad():
+        counts, canvases = air.sample(7_000, generator(0))
+    assert canvases.shape == (7_000, SIDE, SIDE)
+    seen = torch.bincount(counts, minlength=3)
+    expected = torch.tensor([4_000.0, 2_000.0, 1_000.0])
+    assert float(((seen - expected) ** 2 / expected).sum()) < 13.8  # 99.9 %, 2 degrees
+
+
+@torch.no_grad()
+def test_sampled_objects_follow_the_priors_pose() -> None:
+    air = tiny_air(tiny_config(1))
+    weight, bias = air.decoder.layers[-1].parameters()
+    weight.zero_()
+    bias.fill_(50.0)  # windows of full ink show the pose itself
+    canvases = air.sample_canvases(torch.ones(4_000, dtype=torch.int64), generator(0))
+    draws = generator(1)
+    noise = torch.randn(4_000, 3, generator=draws, dtype=torch.float64)
+    ones = torch.ones(4_000, 6, 6, dtype=torch.float64)
+    wanted = paint(ones, *air.pose.decode(noise), SIDE)
+    difference = (canvases - wanted).mean(0)
+    error = math.sqrt(2) * wanted.std(0) / math.sqrt(4_000)
+    assert (difference.abs() < 4.5 * error).all()

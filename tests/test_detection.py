@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from airkit.detection import average_precision, mean_iou, pairwise_iou
+
+Box = tuple[int, int, int, int]
+Boxes = list[list[Box]]
+Array = NDArray[np.float64]
+PAD: Box = (-1, -1, -1, -1)
+
+BOX = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 9), st.integers(1, 9))
+CANVASES = st.lists(
+    st.tuples(st.lists(BOX, max_size=3), st.lists(BOX, max_size=4)), min_size=1, max_size=4
+)
+# Confidences that differ, so that no order is left to chance.
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def _padded(boxes: Boxes, most: int) -> Array:
+    rows = [[*row, *[PAD] * (most - len(row))] for row in boxes]
+    return np.array(rows, dtype=np.float64).reshape(len(boxes), most, 4)
+
+
+def _iou(one: Box, other: Box) -> float:
+    """By counting unit cells."""
+
+    def cells(box: Box) -> set[tuple[int, int]]:
+        x, y, width, height = box
+        return {(column, row) for column in range(x, x + width) for row in range(y, y + height)}
+
+    a, b = cells(one), cells(other)
+    return len(a & b) / len(a | b)
+
+
+def _confidence(shape: tuple[int, int], seed: int) -> Array:
+    """Distinct numbers that fall from slot to slot."""
+    draws = np.random.default_rng(seed)
+    return np.asarray(-np.sort(-draws.permutation(math.prod(shape)).reshape(shape) / 100, axis=1))
+
+
+def _simple_mean_iou(truth: Boxes, found: Boxes) -> float:
+    total = 0.0
+    for true, inferred in zip(truth, found, strict=True):
+        left, right = list(range(len(true))), list(range(len(inferred)))
+        while left and right:
+            best = max((_iou(true[m], inferred[t]), -m, -t) for m in left for t in right)
+            total += best[0]
+            left.remove(-best[1])
+            right.remove(-best[2])
+    return total / sum(map(len, truth))
+
+
+def _simple_ap(truth: Boxes, found: Boxes, confidence: Array, threshold: float) -> float:
+    """The area under the precision-recall curve, one detection after another."""
+    order = sorted(
+        ((n, t) for n, row in enumerate(found) for t in range(len(row))),
+        key=lambda at: -confidence[at],
+    )
+    claimed, hits = [set[int]() for _ in truth], list[bool]()
+    for n, t in order:
+        free = [m for m in range(len(truth[n])) if m not in claimed[n]]
+        best = max(free, key=lambda m: (_iou(truth[n][m], found[n][t]), -m), default=None)
+        hits.append(best is not None and _iou(truth[n][best], found[n][t]) >= threshold)
+        if hits[-1] and best is not None:
+            claimed[n].add(best)
+    precision = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
+    area = sum(max(precision[k:]) for k, hit in enumerate(hits) if hit)
+    return area / sum(map(len, truth))
+
+
+def _ap(truth: Boxes, found: Boxes, confidence: Array | None = None) -> float:
+    iou = pairwise_iou(_padded(truth, 3), _padded(found, 4))
+    if confidence is None:
+        confidence = _confidence((len(truth), 4), 0)
+    return average_precision(iou, confidence, sum(map(len, truth)), 0.5)
+
+
+def _parts(canvases: list[tuple[list[Box], list[Box]]]) -> tuple[Boxes, Boxes]:
+    return [true for true, _ in canvases], [found for _, found in canvases]
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(CANVASES)
+def test_pairwise_iou_counts_cells(canvases: Any) -> None:
+    truth, found = _parts(canvases)
+    iou = pairwise_iou(_padded(truth, 3), _padded(found, 4))
+    assert iou.shape == (len(truth), 3, 4)
+    for n, (true, inferred) in enumerate(canvases):
+        for m, one in enumerate(true):
+            for t, other in enumerate(inferred):
+                assert iou[n, m, t] == pytest.approx(_iou(one, other))
+        assert (iou[n, :, len(inferred) :] == -1).all()
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(CANVASES)
+def test_iou_is_symmetric(canvases: Any) -> None:
+    truth, found = (_padded(boxes, 4) for boxes in _parts(canvases))
+    real = (truth[:, :, None, 2] > 0) & (found[:, None, :, 2] > 0)
+    one, other = pairwise_iou(truth, found), pairwise_iou(found, truth).transpose(0, 2, 1)
+    assert np.array_equal(one[real], other[real])
+
+
+@settings(deadline=None, derandomize=True, max_examples=80)
+@given(CANVASES)
+def test_mean_iou_is_the_greedy_matching(canvases: Any) -> None:
+    truth, found = _parts(canvases)
+    boxes = sum(map(len, truth))
+    value = mean_iou(pairwise_iou(_padded(truth, 3), _padded(found, 4)), boxes)
+    if boxes == 0:
+        assert math.isnan(value)
+    else:
+        assert value == pytest.approx(_simple_mean_iou(truth, found))
+
+
+@settings(deadline=None, derandomize=True, max_examples=150)
+@given(CANVASES.filter(lambda canvases: all(true for true, _ in canvases)), SEEDS)
+def test_average_precision_is_the_area(canvases: Any, seed: int) -> None:
+    truth, found = _parts(canvases)
+    confidence = _confidence((len(truth), 4), seed)
+    wanted = _simple_ap(truth, found, confidence, 0.5)
+    assert _ap(truth, found, confidence) == pytest.approx(wanted)
+
+
+HERE, THERE, AWAY = (0, 0, 4, 4), (8, 8, 4, 4), (20, 20, 3, 3)
+# Confidences of the known cases: canvas by canvas, falling from slot to slot.
+RANKED = np.array([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, 0.3, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "ap", "iou"),
+    [
+        pytest.param([[HERE, THERE], [HERE]], [[HERE, THERE], [HERE]], 1, 1, id="perfect"),
+        pytest.param([[HERE, THERE], [HERE]], [[THERE, HERE], [HERE]], 1, 1, id="other-order"),
+        pytest.param([[HERE], [HERE]], [[], []], 0, 0, id="none"),
+        pytest.param([[HERE], [HERE]], [[AWAY], [AWAY]], 0, 0, id="all-wrong"),
+        pytest.param([[HERE, THERE], []], [[HERE], []], 1 / 2, 1 / 2, id="one-missed"),
+        pytest.param([[HERE], [HERE]], [[HERE, HERE], [HERE]], (1 + 2 / 3) / 2, 1, id="duplicate"),
+        pytest.param([[HERE], [HERE]], [[AWAY, HERE], [HERE]], 2 / 3, 1, id="a-false-alarm-first"),
+        pytest.param([[HERE], [HERE]], [[HERE], [HERE, AWAY]], 1, 1, id="a-false-alarm-last"),
+    ],
+)
+def test_known_cases(truth: Boxes, found: Boxes, ap: float, iou: float) -> None:
+    assert _ap(truth, found, RANKED) == pytest.approx(ap)
+    pairs = pairwise_iou(_padded(truth, 3), _padded(found, 4))
+    assert mean_iou(pairs, sum(map(len, truth))) == pytest.approx(iou)
+
+
+@pytest.mark.xfail(strict=True, reason="detections on canvases without objects are not counted")
+def test_false_alarms_on_empty_canvases_count() -> None:
+    assert _ap([[], [HERE]], [[AWAY], [HERE]], RANKED) == pytest.approx(1 / 2)
+
+
+def test_an_iou_at_the_threshold_is_a_hit() -> None:
+    assert _ap([[(0, 0, 4, 4)]], [[(0, 0, 4, 2)]]) == 1  # IoU is exactly one half
+
+
+def test_without_true_boxes_there_is_no_measure() -> None:
+    iou = pairwise_iou(_padded([[], []], 0), _padded([[HERE], []], 4))
+    assert iou.shape == (2, 0, 4)
+    assert math.isnan(mean_iou(iou, 0))
+    assert math.isnan(average_precision(iou, RANKED, 0, 0.5))

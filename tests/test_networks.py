@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from model_factory import generator
+from torch import Tensor, nn
+from torch import distributions as dist
+
+from airkit.model.networks import Decoder, Encoder, Normal, mlp
+
+DTYPES = [torch.float32, torch.float64]
+
+
+def _normals() -> tuple[Tensor, Tensor, Tensor]:
+    draws = generator(0)
+    mean, value = torch.randn(2, 5, 4, generator=draws, dtype=torch.float64)
+    sd = torch.rand(5, 4, generator=draws, dtype=torch.float64) * 2 + 0.01
+    return mean, sd, value
+
+
+def test_log_prob_is_that_of_torch() -> None:
+    mean, sd, value = _normals()
+    wanted = dist.Normal(mean, sd).log_prob(value).sum(1)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(Normal(mean, sd).log_prob(value), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_kl_from_the_standard_normal_is_that_of_torch() -> None:
+    mean, sd, _ = _normals()
+    standard = dist.Normal(torch.zeros_like(mean), torch.ones_like(sd))
+    wanted = dist.kl_divergence(dist.Normal(mean, sd), standard).sum(1)
+    torch.testing.assert_close(Normal(mean, sd).kl(), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_kl_from_another_prior_is_that_of_torch() -> None:
+    mean, sd, _ = _normals()
+    prior_mean = torch.tensor([2.5, 0.0, -1.0, 0.3], dtype=torch.float64)
+    prior_sd = torch.tensor([0.3, 1.0, 2.0, 0.05], dtype=torch.float64)
+    wanted = dist.kl_divergence(dist.Normal(mean, sd), dist.Normal(prior_mean, prior_sd)).sum(1)
+    torch.testing.assert_close(
+        Normal(mean, sd).kl(prior_mean, prior_sd), wanted, rtol=1e-12, atol=0
+    )
+
+
+def test_normals_hold_more_axes_before_the_last() -> None:
+    mean, sd, value = (part.expand(3, 5, 4) for part in _normals())
+    normal = Normal(mean, sd)
+    assert normal.kl().shape == normal.log_prob(value).shape == (3, 5)
+
+
+def test_at_is_reparameterised() -> None:
+    mean, sd, noise = _normals()
+    assert torch.equal(Normal(mean, sd).at(noise), mean + sd * noise)
+    assert Normal(mean, sd).at(None) is mean
+
+
+def test_mlp_ends_linear_with_relu_between() -> None:
+    kinds = [type(layer) for layer in mlp(3, 5, 7, 2)]
+    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
+    assert mlp(3, 5, 7, 2)(torch.zeros(4, 3)).shape == (4, 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_decoder_gives_ink_that_a_negative_bias_blanks(dtype: torch.dtype) -> None:
+    codes = torch.randn(4, 3, generator=generator(0), dtype=dtype)
+    decoder = Decoder(3, 8, 5, 0.0).to(dtype)
+    windows = decoder(codes)
+    assert windows.shape == (4, 5, 5)
+    assert windows.dtype == dtype
+    logits = decoder.layers(codes).view(4, 5, 5)
+    torch.testing.assert_close(windows, 1 / (1 + torch.exp(-logits)))
+    decoder.bias = -2.0
+    torch.testing.assert_close(decoder(codes), 1 / (1 + torch.exp(2 - logits)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_encoder_predicts_means_and_positive_sds(dtype: torch.dtype) -> None:
+    windows = 20 * torch.randn(4, 5, 2, 5, generator=generator(0), dtype=dtype)
+    encoder = Encoder(5, 2, 8, 3).to(dtype)
+    normal = encoder(windows)
+    raw = encoder.layers(windows.reshape(4, -1))
+    assert normal.mean.shape == normal.sd.shape == (4, 3)
+    assert normal.mean.dtype == dtype
+    torch.testing.assert_close(normal.mean, raw[:, :3])
+    torch.testing.assert_close(normal.sd, torch.log1p(torch.exp(raw[:, 3:])))
+    assert (normal.sd > 0).all()

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_config
+from torch import Tensor
+
+from airkit.estimators import exact
+from airkit.model.air import AIR
+from airkit.model.geometry import UniformPose
+from airkit.model.guides import MEANS, Noise, SaliencyGuide
+from airkit.model.guides import saliency as module
+from airkit.model.guides.saliency import State
+
+
+def _guide(side: int = SIDE) -> SaliencyGuide:
+    config = tiny_config(side=side)
+    return SaliencyGuide(config, UniformPose(7 / side, 0.3), side).double()
+
+
+def _saliency(ink: Tensor, sd: float) -> Tensor:
+    """The blurred ink at every other pixel of one image [H, H], by plain loops."""
+    side = len(ink)
+    looks = math.ceil(side / 2)
+    weights = torch.zeros(looks, side, dtype=ink.dtype)
+    for look in range(looks):
+        place = (2 * look + 1) / looks * side / 2 - 0.5
+        for pixel in range(side):
+            weights[look, pixel] = math.exp(-((place - pixel) ** 2) / (2 * sd**2))
+    weights /= weights.sum(1).max()
+    return torch.einsum("ij,jk,lk->il", weights, ink, weights)
+
+
+@pytest.mark.parametrize("side", [16, 17])
+def test_the_look_is_at_the_peak_of_the_blurred_ink(side: int) -> None:
+    guide, images = _guide(side), blobs(6, side)
+    centres, peaks = guide._look(images, None)
+    for image, centre, peak in zip(images, centres, peaks, strict=True):
+        saliency = _saliency(image, module.BLUR * 7)
+        row, column = divmod(int(saliency.argmax()), len(saliency))
+        wanted = [(2 * cell + 1) / len(saliency) - 1 for cell in (column, row)]
+        assert centre.tolist() == pytest.approx(wanted, abs=1e-6)
+        assert float(peak) == pytest.approx(float(saliency.max()), rel=1e-5)
+
+
+def test_the_peak_is_near_a_lone_blob() -> None:
+    images = blobs(20, objects=1)
+    centre, _ = _guide()._look(images, None)
+    brightest = images.flatten(1).argmax(1)
+    at = (2 * torch.stack([brightest % SIDE, brightest // SIDE], 1) + 1) / SIDE - 1
+    assert ((centre - at).abs() < 2.5 / SIDE * 2).all()
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 30.0])
+def test_looks_are_drawn_from_the_softmax(sharpness: float) -> None:
+    draws = 40_000
+    saliency = torch.rand(12, generator=generator(3), dtype=torch.float64)
+    saliency[:3] = torch.tensor([0.97, 1.0, 0.99]) * saliency.max()
+    expected = draws * (sharpness * saliency / saliency.max()).softmax(0)
+    looks = torch.rand(draws, generator=generator(4), dtype=torch.float64)
+    rows = saliency.expand(draws, 12)
+    at = module._draw(rows, rows.max(1).values, sharpness, looks)
+    seen = torch.bincount(at, minlength=12)
+    common = expected >= 5  # the rest share one cell, as the chi-square test wants it
+    cells = [torch.cat([part[common], part[~common].sum()[None]]) for part in (seen, expected)]
+    cells = [part[cells[1] > 0] for part in cells]
+    chi_square = float(((cells[0] - cells[1]) ** 2 / cells[1].clamp(min=1)).sum())
+    degrees = len(cells[1]) - 1
+    assert chi_square < degrees + 3.5 * math.sqrt(2 * degrees)
+
+
+def test_drawn_looks_follow_the_saliency_of_the_guide() -> None:
+    guide, draws = _guide(), 20_000
+    guide.sharpness = 5.0
+    image = blobs(1)
+    looks = torch.rand(draws, generator=generator(0), dtype=torch.float64)
+    centre, _ = guide._look(image.expand(draws, SIDE, SIDE), looks)
+    saliency = _saliency(image[0], module.BLUR * 7)
+    chance = (5 * saliency / saliency.max()).flatten().softmax(0)
+    places = (2 * torch.arange(SIDE // 2, dtype=torch.float64) + 1) / (SIDE // 2) - 1
+    grid = torch.cartesian_prod(places, places).flip(1)  # (x, y), rows first
+    error = (centre.mean(0) - chance @ grid).abs()
+    assert (error < 4 * centre.std(0) / math.sqrt(draws)).all()
+
+
+def test_sharp_draws_are_the_peak() -> None:
+    guide, images = _guide(), blobs(8)
+    guide.sharpness = 1e3
+    drawn, _ = guide._look(images, torch.full((8,), 0.5, dtype=torch.float64))
+    assert torch.equal(drawn, guide._look(images, None)[0])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5, 1 - 2**-24])
+def test_looks_at_a_blank_canvas_stay_on_it(noise: float) -> None:
+    blank = torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
+    centre, peak = _guide()._look(blank, torch.full((3,), noise, dtype=torch.float64))
+    assert (centre.abs() < 1).all()
+    assert (peak == 0).all()
+
+
+def test_looks_at_a_blank_canvas_are_anywhere() -> None:
+    looks = torch.rand(4_000, generator=generator(0))
+    rows = torch.zeros(4_000, 16)
+    seen = torch.bincount(module._draw(rows, rows[:, 0], 30.0, looks), minlength=16)
+    assert ((seen - 250).abs() < 5 * math.sqrt(250)).all()
+
+
+def test_no_noise_means_the_peak_and_the_means() -> None:
+    air, images = tiny_air(), blobs(3)
+    plain, zeros = air(images), torch.zeros(3, air.slots, 3, dtype=torch.float64)
+    zero_codes = torch.zeros(3, air.slots, air.code, dtype=torch.float64)
+    still = air(images, Noise(zeros, zero_codes, None))
+    for one, other in zip(plain.canvases, still.canvases, strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(plain.where.value, plain.where.normal.mean)
+    assert torch.equal(air(images, MEANS).logits, plain.logits)
+
+
+def _assert_finite(air: AIR, images: Tensor, noise: Noise) -> None:
+    air.zero_grad()
+    bound = exact.elbo(air, images, noise)
+    assert bound.isfinite().all()
+    bound.sum().backward()  # type: ignore[no-untyped-call]
+    for name, weights in air.named_parameters():
+        assert weights.grad is not None, name
+        assert weights.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("ink", [0.0, 1.0])
+@pytest.mark.parametrize("pose", ["uniform", "affine"])
+def test_blank_and_full_images_are_no_nan(ink: float, pose: str) -> None:
+    air = tiny_air(tiny_config(3, pose=pose)).float()
+    images = torch.full((4, SIDE, SIDE), ink)
+    _assert_finite(air, images, Noise.draw(generator(0), 4, 3, 3, looks=True))
+    _assert_finite(air, images, MEANS)
+
+
+def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
+    guide = _guide()
+    state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
+    size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
+    nothing = torch.zeros(1, 3, dtype=torch.float64)
+    closed = guide.advance(state, nothing, nothing, size, centre).closed[0]
+    half = 0.5 * SIDE / 2
+    middle = [(float(part) + 1) * SIDE / 2 for part in centre[0]]
+    for row in range(SIDE):
+        for column in range(SIDE):
+            inside = [half - abs(p + 0.5 - c) for p, c in zip((column, row), middle, strict=True)]
+            wanted = math.prod(1 / (1 + math.exp(-module.CLOSING * each)) for each in inside)
+            assert float(closed[row, column]) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_closing_adds_up_and_never_opens() -> None:
+    guide, nothing = _guide(), torch.zeros(1, 3, dtype=torch.float64)
+    state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
+    size = torch.tensor([0.4]).double()
+    before = state.closed
+    for x in (-0.5, -0.3, 0.6):
+        centre = torch.tensor([[x, 0.1]]).double()
+        state = guide.advance(state, nothing, nothing, size, centre)
+        assert (state.closed >= before).all()
+        assert float(state.closed.max()) <= 1
+        before = state.closed
+
+
+def test_unexplained_open_ink_draws_the_look() -> None:
+    guide, images = _guide(), torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
+    images[0, 4, 4] = images[0, 11, 11] = 1.0
+    images[0, 4, 5] = 0.5
+    zero = torch.zeros_like(images)
+    explained = zero.clone()
+    explained[0, :8] = images[0, :8]
+    closed = zero.clone()
+    closed[0, :8] = 1.0
+    seen = guide.start(images).seen
+    first = guide.propose(State(seen, zero), zero, None)[2].mean
+    for canvas, shut in ((explained, zero), (zero, closed)):
+        second = guide.propose(State(seen, shut), canvas, None)[2].mean
+        assert (second[0, 1:] - first[0, 1:] > 0.3).all()
+
+
+def test_negative_residuals_are_no_ink() -> None:
+    guide = _guide()
+    images = torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
+    state, _, _ = guide.propose(guide.start(images), images + 0.5, None)
+    assert float(state.seen[:, :, 1].max()) == -0.5
+    assert torch.equal(state.seen[:, :, 0], images)
+
+
+def test_the_guide_starts_with_slots_on_and_centres_known_well() -> None:
+    guide = AIR(tiny_config()).guide
+    assert isinstance(guide, SaliencyGuide)
+    for weights in guide.proposer.head[-1].parameters():
+        torch.nn.init.zeros_(weights)
+    images = blobs(2).float()
+    _, logit, where = guide.propose(guide.start(images), torch.zeros_like(images), None)
+    assert logit.tolist() == [module.ON] * 2
+    wanted = [math.log1p(math.exp(-narrow)) for narrow in module.NARROW]
+    assert where.sd[0].tolist() == pytest.approx(wanted)
+    assert where.mean[0, 0].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_weights_serve_any_canvas_and_any_number_of_slots() -> None:
+    air = tiny_air()
+    larger = AIR(tiny_config(), canvas=40, slots=8).double()
+    larger.load_state_dict(air.state_dict())
+    unrolled = larger(blobs(2, 40), double_noise(larger, 2))
+    assert unrolled.logits.shape == (2, 8)
+    assert unrolled.canvases[-1].shape == (2, 40, 40)
+
+
+def _pixels(air: AIR, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    return size * air.canvas, (centre + 1) * air.canvas / 2
+
+
+@pytest.mark.parametrize(("shift", "objects", "tolerance"), [(16, 2, 1e-5), (15, 1, 2.5)])
+def test_a_larger_blank_canvas_around_an_image_moves_little(
+    shift: int, objects: int, tolerance: float
+) -> None:
+    # Looks are on every other pixel: an even shift keeps their grid, an odd one moves it a pixel,
+    # which may also swap two objects of like saliency; so there is one then.
+    config = tiny_config(side=50, object_size=20.0, window_size=12)
+    air = tiny_air(config, spread=0.02)
+    larger = AIR(config, canvas=80, slots=8).double()
+    larger.load_state_dict(air.state_dict())
+    images = torch.zeros(5, 50, 50, dtype=torch.float64)
+    images[:, 9:41, 9:41] = blobs(5, 32, objects=objects)
+    embedded = torch.zeros(5, 80, 80, dtype=torch.float64)
+    embedded[:, shift : shift + 50, shift : shift + 50] = images
+    one, other = air(images), larger(embedded)
+    for slot in range(objects):
+        torch.testing.assert_close(
+            other.logits[:, slot], one.logits[:, slot], rtol=0, atol=min(0.1, tolerance)
+        )
+        size, centre = _pixels(air, one.size[:, slot], one.centre[:, slot])
+        large_size, large_centre = _pixels(larger, other.size[:, slot], other.centre[:, slot])
+        torch.testing.assert_close(large_size, size, rtol=0, atol=tolerance)
+        torch.testing.assert_close(large_centre, centre + shift, rtol=0, atol=tolerance)

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from model_factory import SIDE, blobs, generator, tiny_air, tiny_config
+from torch import Tensor
+
+from airkit.model.air import AIR
+from airkit.model.geometry import paint
+from airkit.model.scene import INK, Scene, explain, explain_best, ink_boxes
+
+
+def _air(slots: int = 3, seed: int = 0) -> AIR:
+    """A model whose counts vary: presence is as likely as not, and depends on the image."""
+    air = tiny_air(tiny_config(slots), seed=seed, spread=0.3)
+    with torch.no_grad():
+        air.get_parameter("guide.proposer.head.2.weight")[0].mul_(20.0)
+        bias = air.get_parameter("guide.proposer.head.2.bias")
+        bias[0] += 0.5 - air(_images(30)).logits.median()
+    return air
+
+
+def _images(batch: int) -> Tensor:
+    parts = [blobs(batch, seed=objects, objects=objects) for objects in (1, 2, 3)]
+    return torch.cat(parts)[:: len(parts)]
+
+
+@torch.no_grad()
+def _best(air: AIR, images: Tensor, looks: int) -> Scene:
+    return explain_best(air, images, looks, generator(9))
+
+
+@torch.no_grad()
+def test_the_count_from_one_look_is_the_mode_of_q() -> None:
+    air, images, counts = _air(), _images(30), set[int]()
+    scene = explain(air, images)
+    chances = torch.sigmoid(air(images).logits).tolist()
+    for row, count, q in zip(chances, scene.count, scene.count_probability, strict=True):
+        on = [float(np.prod(row[:n])) for n in range(4)]
+        wanted = [on[n] * (1 - row[n]) for n in range(3)] + [on[3]]
+        assert q.tolist() == pytest.approx(wanted)
+        assert int(count) == int(np.argmax(wanted))
+        counts.add(int(count))
+    assert len(counts) > 2
+
+
+@torch.no_grad()
+def test_the_score_is_that_of_the_mean_latents() -> None:
+    air, images = _air(), _images(30)
+    scene, unrolled = explain(air, images), air(images)
+    kl, fit = air.kl(unrolled), air.log_likelihood(images, unrolled.canvases)
+    for row, n in enumerate(scene.count.tolist()):
+        wanted = float(fit[row, n] + air.log_prior[n] - kl[row, :n].sum())
+        assert float(scene.score[row]) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("looks", [0, 1, 5])
+@torch.no_grad()
+def test_parts_of_a_scene_belong_together(looks: int) -> None:
+    air, images = _air(), _images(30)
+    scene = _best(air, images, looks) if looks else explain(air, images)
+    assert scene.count.dtype == torch.int64
+    assert scene.canvas.shape == images.shape
+    torch.testing.assert_close(scene.count_probability.sum(1), torch.ones(len(images)).double())
+    tails = scene.count_probability.flip(1).cumsum(1).flip(1)[:, 1:]
+    torch.testing.assert_close(scene.presence, tails)
+    for row, count in enumerate(scene.count.tolist()):
+        assert 0 <= count <= air.slots
+        assert torch.equal(scene.canvas[row], scene.canvases[row, count])
+        assert (scene.box[row, count:] == -1).all()
+        assert (scene.box[row, :count, 2:] > 0).all()
+        assert (scene.box[row, :count, :2] >= 0).all()
+        far = scene.box[row, :count, :2] + scene.box[row, :count, 2:]
+        assert (far <= SIDE).all()
+    assert torch.equal(scene.canvases[:, 0], torch.zeros_like(images))
+    assert (scene.canvases.diff(dim=1) >= 0).all()
+
+
+@torch.no_grad()
+def test_more_looks_never_lower_the_score() -> None:
+    air, images = _air(), _images(30)
+    scores = torch.stack([_best(air, images, looks).score for looks in range(1, 9)])
+    assert (scores.diff(dim=0) >= 0).all()
+    assert (scores[-1] > scores[0]).any()
+
+
+@torch.no_grad()
+def test_one_look_draws_nothing_and_is_at_the_peak() -> None:
+    air, images, draws = _air(), _images(12), generator(0)
+    before = draws.get_state()
+    scene = explain_best(air, images, 1, draws)
+    assert torch.equal(draws.get_state(), before)
+    assert torch.equal(scene.canvases, torch.stack(air(images).canvases, 1))
+
+
+@torch.no_grad()
+def test_the_same_generator_gives_the_same_scene() -> None:
+    air, images = _air(), _images(12)
+    one, other = (_best(air, images, 6) for _ in range(2))
+    for field in fields(Scene):
+        assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+@torch.no_grad()
+def test_looks_at_the_peak_do_not_depend_on_the_batch(looks: int) -> None:
+    air, images = _air(), _images(12)
+
+    def scene_of(part: Tensor) -> Scene:
+        return _best(air, part, looks) if looks else explain(air, part)
+
+    whole, parts = scene_of(images), [scene_of(part) for part in torch.split(images, 5)]
+    for field in fields(Scene):
+        joined = torch.cat([getattr(part, field.name) for part in parts])
+        torch.testing.assert_close(joined, getattr(whole, field.name), msg=field.name)
+
+
+def _painted_extent(painted: Tensor) -> list[float]:
+    """Columns and rows of one painted window [H, H] that hold ink, as a box."""
+    rows, columns = np.nonzero(painted.numpy() >= INK)
+    x, y = columns.min(), rows.min()
+    return [float(part) for part in (x, y, columns.max() - x + 1, rows.max() - y + 1)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_boxes_are_the_extent_of_painted_ink(dtype: torch.dtype) -> None:
+    draws = generator(2)
+    windows = torch.rand(20, 3, 6, 6, generator=draws, dtype=dtype) ** 4
+    size = 0.2 + 0.6 * torch.rand(20, 3, generator=draws, dtype=dtype)
+    centre = 1.8 * torch.rand(20, 3, 2, generator=draws, dtype=dtype) - 0.9
+    found = ink_boxes(windows, size, centre, 19)
+    assert found.shape == (20, 3, 4)
+    for row in range(20):
+        painted = paint(windows[row], size[row], centre[row], 19)
+        for slot in range(3):
+            if bool((painted[slot] >= INK).any()):
+                wanted = _painted_extent(painted[slot])
+            else:
+                wanted = _whole_extent(float(size[row, slot]), centre[row, slot].tolist(), 19)
+            assert found[row, slot].tolist() == pytest.approx(wanted, abs=1e-4)
+
+
+def _whole_extent(size: float, centre: list[float], side: int) -> list[float]:
+    low = [max(0.0, (c + 1 - size) * side / 2) for c in centre]
+    high = [min(float(side), (c + 1 + size) * side / 2) for c in centre]
+    return [*low, *(far - near for near, far in zip(low, high, strict=True))]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "wanted"),
+    [
+        (0.0, 0.0, [6, 6, 8, 8]),
+        (0.5, -0.5, [11, 1, 8, 8]),
+        (0.9, -0.9, [15, 0, 5, 5]),  # cut off by the canvas
+    ],
+)
+def test_a_blank_window_gives_its_whole_extent(x: float, y: float, wanted: list[float]) -> None:
+    blank, centre = torch.zeros(1, 1, 6, 6), torch.tensor([[[x, y]]])
+    found = ink_boxes(blank, torch.tensor([[0.4]]), centre, 20)
+    assert found.flatten().tolist() == pytest.approx(wanted, abs=1e-5)
+
+
+def test_faint_ink_is_no_ink_and_ink_itself_is() -> None:
+    size, centre = torch.tensor([[1.0]]), torch.zeros(1, 1, 2)
+    window = torch.zeros(1, 1, 8, 8)
+    window[0, 0, 2, 3] = window[0, 0, 5, 6] = INK
+    window[0, 0, 0, 0] = INK * 0.99
+    assert ink_boxes(window, size, centre, 8).flatten().tolist() == [3, 2, 4, 4]
+
+
+@torch.no_grad()
+def test_a_blank_image_is_explained() -> None:
+    air = _air().float()
+    scene = explain_best(air, torch.zeros(2, SIDE, SIDE), 4, generator(0))
+    assert scene.score.isfinite().all()
+    assert scene.box.isfinite().all()
