@@ -250,8 +250,11 @@ def _unknown(key: str) -> str:
         sections = list(Config.model_fields)
         near = _suggest(section, sections) or f"; there are {', '.join(sections)}"
         return "unknown section" + near
-    everywhere = {known.partition(".")[2]: known for known in fields()}
+    homes = [known for known in fields() if known.endswith("." + name)]
+    if homes:
+        return f"unknown key; did you mean {' or '.join(homes)}?"
     here = {known.partition(".")[2]: known for known in fields() if known.startswith(section + ".")}
+    everywhere = {known.partition(".")[2]: known for known in fields()}
     for names in (here, everywhere):
         near = "".join(difflib.get_close_matches(name, names, n=1))
         if near:

@@ -7,10 +7,17 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
+from airkit.cli.lines import Pace
 from airkit.cli.output import percent
-from airkit.cli.progress import Pace
 from airkit.listener import Listener
 
 
@@ -30,7 +37,7 @@ class Bars(Listener):
             transient=True,
             expand=True,
         )
-        self._tasks = {task.description: task.id for task in self._progress.tasks}
+        self._tasks: dict[str, TaskID] = {}
         self._pace = Pace()
         self._told: dict[str, str] = {}
 

@@ -1,0 +1,27 @@
+"""Tests never reach for the network, nor for the caches of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Small models gain nothing from threads; one a process keeps parallel runs from starving each
+# other. Set before torch is first imported, and handed down to subprocesses.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _offline(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["AIRKIT_OFFLINE"] = "1"
+    os.environ["AIRKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLUMNS"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(name="home")
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
