@@ -59,6 +59,7 @@ def fails(*arguments: object) -> str:
     """The message of a command that fails with exit code 1 and says nothing on stdout."""
     result = run(*arguments)
     assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), "a traceback is for bugs"
     assert result.stdout == ""
     return result.stderr
 
@@ -100,6 +101,15 @@ def test_flags_are_fields_and_their_help_is_the_fields_prose(command: str) -> No
         field = settings.fields()[key]
         prose = " ".join(str(field.description).split())
         assert f"{flag} {metavar} {prose} [{key}, default {field.default}]" in told
+
+
+def test_a_flag_is_named_after_its_field() -> None:
+    sections = {"make-data": {"data"}, "train": {"train"}, "eval": {"eval", "train"}}
+    for command, flags in FLAGS.items():
+        for flag, (key, _) in flags.items():
+            section, _, name = key.partition(".")
+            assert flag == "--" + name.replace("_", "-")
+            assert section in sections.get(command, {"render", "train"})
 
 
 def test_airkit_alone_shows_its_help() -> None:
