@@ -56,12 +56,8 @@ class Request:
     listener: Listener
 
     def opened(self) -> Opened:
-        """The model beside the canvases; the global random state stays as it was.
-
-        A model draws initial weights as it is built, before it is given the trained ones.
-        """
-        with torch.random.fork_rng(devices=[]):
-            return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
+        """The model beside the canvases."""
+        return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
 
     def asked(self, key: str) -> object:
         """The last value given for a field of ``render``; None where none was."""
@@ -193,8 +189,7 @@ def _prior(request: Request) -> Drawn:
     scene = (store.read_info(request.data).config if request.data else state.config).data
     device = pick_device(config.train.device)
     most = max(1, scene.max_digits)
-    with torch.random.fork_rng(devices=[]):
-        air = build(state, device, canvas=scene.canvas_size, slots=max(state.config.slots, most))
+    air = build(state, device, canvas=scene.canvas_size, slots=max(state.config.slots, most))
     counts = sheets.prior_counts(most, config.render.rows, config.render.columns)
     seed = seeds.integer(config.eval.seed, "prior samples")
     with torch.inference_mode():
