@@ -62,16 +62,16 @@ def _schedule(kind: str) -> PriorConfig:
 
 
 def test_a_constant_schedule_is_the_ratio() -> None:
-    assert {ratio_at(_schedule("constant"), step) for step in (0, 100, 10**9)} == {0.01}
+    assert {ratio_at(_schedule("constant"), 0.01, step) for step in (0, 100, 10**9)} == {0.01}
 
 
 @pytest.mark.parametrize(("kind", "middle"), [("linear", 0.325), ("exponential", 0.08)])
 def test_schedules_go_from_one_end_to_the_other(kind: str, middle: float) -> None:
     config = _schedule(kind)
-    assert [ratio_at(config, step) for step in (0, 100)] == pytest.approx([0.64, 0.64])
-    assert ratio_at(config, 200) == pytest.approx(middle)
-    assert [ratio_at(config, step) for step in (300, 10**9)] == pytest.approx([0.01, 0.01])
-    path = [ratio_at(config, step) for step in range(100, 301)]
+    assert [ratio_at(config, 0.01, step) for step in (0, 100)] == pytest.approx([0.64, 0.64])
+    assert ratio_at(config, 0.01, 200) == pytest.approx(middle)
+    assert [ratio_at(config, 0.01, step) for step in (300, 10**9)] == pytest.approx([0.01, 0.01])
+    path = [ratio_at(config, 0.01, step) for step in range(100, 301)]
     assert all(later < before for before, later in pairwise(path))
 
 

@@ -6,6 +6,7 @@ Reading settings from presets, files and flags lives in ``airkit.settings``.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -144,15 +145,16 @@ class PriorConfig(Section):
     kind: Literal["geometric", "success"] = "geometric"
     """geometric: p(n) proportional to ratio^n on 0..slots; success: each slot is on with
     probability ratio given the one before."""
-    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """The ratio k of the geometric prior, or the success probability."""
-    schedule: Literal["constant", "linear", "exponential"] = "constant"
+    ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
+    """The ratio k of the geometric prior, or the success probability; auto falls with the area
+    of a typical object, as exp(-(object_size / 6.5)^2)."""
+    schedule: Literal["constant", "linear", "exponential"] = "exponential"
     """How the ratio gets from anneal_from to ratio during training."""
     anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9
     """The ratio at the start of an annealed schedule."""
     anneal_begin: Annotated[int, Field(ge=0)] = 0
     """Step at which annealing begins."""
-    anneal_duration: Annotated[int, Field(ge=1)] = 1_000
+    anneal_duration: Annotated[int, Field(ge=1)] = 400
     """Steps that annealing takes."""
 
 
@@ -165,7 +167,7 @@ class TrainConfig(Section):
     """Optimiser steps in all."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Canvases a step."""
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
     """Adam's step size at its greatest."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate goes: constant, or down to zero along a half cosine."""
@@ -255,3 +257,14 @@ class Config(Section):
         if self.model.object_size != "auto":
             return self.model.object_size
         return 0.95 * self.data.digit_size
+
+    @property
+    def prior_ratio(self) -> float:
+        """The prior's ratio, with auto resolved.
+
+        What is left of a digit that the decoder cannot quite draw grows with its area, and so
+        does what a needless object can gain by explaining it; the price of one keeps pace.
+        """
+        if self.prior.ratio != "auto":
+            return self.prior.ratio
+        return max(1e-12, math.exp(-((self.object_size / 6.5) ** 2)))

@@ -71,7 +71,7 @@ class AIR(nn.Module):
         self.decoder = Decoder(
             self.code, config.model.hidden_size, config.window_size, config.model.decoder_bias
         )
-        prior = log_count_prior(config.prior.kind, config.prior.ratio, self.slots)
+        prior = log_count_prior(config.prior.kind, config.prior_ratio, self.slots)
         self.register_buffer("log_prior", prior, persistent=False)
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:

@@ -29,14 +29,18 @@ def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:
     return powers.float()
 
 
-def ratio_at(config: PriorConfig, step: int) -> float:
-    """The prior's ratio at a step: constant, or annealed from ``anneal_from`` to ``ratio``."""
-    if config.schedule == "constant":
-        return config.ratio
-    done = min(1.0, max(0.0, (step - config.anneal_begin) / config.anneal_duration))
-    if config.schedule == "linear":
-        return config.anneal_from + done * (config.ratio - config.anneal_from)
-    return float(config.anneal_from * (config.ratio / config.anneal_from) ** done)
+def ratio_at(prior: PriorConfig, last: float, step: int) -> float:
+    """The prior's ratio at a step: ``last``, or on the way to it from ``anneal_from``.
+
+    Starting from a prior that lets objects be had for nothing keeps the guide from explaining
+    all canvases as blank before the decoder has learned to draw.
+    """
+    if prior.schedule == "constant":
+        return last
+    done = min(1.0, max(0.0, (step - prior.anneal_begin) / prior.anneal_duration))
+    if prior.schedule == "linear":
+        return prior.anneal_from + done * (last - prior.anneal_from)
+    return float(prior.anneal_from * (last / prior.anneal_from) ** done)
 
 
 def log_count(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,8 @@ from airkit.training.batches import Batches
 
 def build_model(config: Config, device: torch.device) -> AIR:
     """A new model whose initial weights depend on ``train.seed`` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.integer(config.train.seed, "init"))
+    with torch.random.fork_rng(devices=[]):  # of the CPU, where all initial weights are drawn
+        torch.default_generator.manual_seed(seeds.integer(config.train.seed, "init"))
         return AIR(config).to(device)
 
 
@@ -63,7 +63,7 @@ class Trainer:
         prior = self.config.prior
         if prior.schedule == "constant":
             return self.air.log_prior
-        ratio = ratio_at(prior, number)
+        ratio = ratio_at(prior, self.config.prior_ratio, number)
         return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device)
 
 

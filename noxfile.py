@@ -1,0 +1,68 @@
+"""The one door to every check: ``nox`` runs them all, ``nox -s NAME`` one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.sessions = ["lint", "tests", "docs", "build"]
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+CONSTRAINTS = ("--constraint", str(Path("constraints.txt").absolute()))
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install airkit and dependency groups, at the versions that were tested."""
+    wanted = nox.project.dependency_groups(PROJECT, *groups)
+    session.install(*CONSTRAINTS, "--editable", ".", *wanted)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The default suite: offline, a few minutes on two cores."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Training to quality."""
+    install(session, "test")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, imports, types."""
+    install(session, "lint", "test")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, built with warnings as errors."""
+    install(session, "docs")
+    session.run("zensical", "build", "--clean", "--strict")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """The wheel, installed where nothing else is, and a run from end to end with it."""
+    dist = Path(session.create_tmp()) / "dist"
+    session.install(*CONSTRAINTS, "build")
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(dist), silent=True)
+    wheel = max(dist.glob("airkit-*.whl"), key=lambda path: path.stat().st_mtime)
+    session.install(*CONSTRAINTS, "--force-reinstall", "--no-deps", str(wheel))
+    session.install(*CONSTRAINTS, str(wheel))
+    session.cd(session.create_tmp())
+    session.run("airkit", "--help", silent=True)
+    tiny = ("--preset", "tiny", "--source", "strokes", "--out", "tiny.h5", "--force")
+    session.run("airkit", "make-data", *tiny)
+    session.run("airkit", "train", "--data", "tiny.h5", "--run", "run", "--fresh")
+    session.run("airkit", "eval", "--run", "run")
+    session.run("airkit", "render", "--run", "run")
