@@ -8,10 +8,10 @@ and the step, so that the step number is all of their state.
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -51,7 +51,9 @@ class Checkpoint:
     seconds: float
     """Time spent training so far."""
     loss_sum: float
-    """Sum of the losses since the last row of metrics."""
+    """Sum of the losses since the last row of losses in the metrics."""
+    loss_count: int
+    """How many losses those are."""
     best: Best | None
     """The best validation so far."""
 
@@ -82,15 +84,7 @@ def read(path: Path) -> Checkpoint:
     content = _load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _error("This is no airkit checkpoint", path, got="a file of another kind")
-    version = content.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CheckpointError(
-            "This checkpoint is from a newer airkit",
-            where=path,
-            expected=f"format version {FORMAT_VERSION}",
-            got=f"format version {version}",
-            hint="pip install --upgrade airkit",
-        )
+    _check_version(content, path)
     try:
         return _checkpoint(content, path)
     except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
@@ -98,19 +92,46 @@ def read(path: Path) -> Checkpoint:
 
 
 def _load(path: Path) -> Any:
+    """The file's content; what it raises for bytes that make no sense can be anything."""
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise _error("There is no such checkpoint", path) from error
-    except (RuntimeError, UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except OSError as error:
+        raise _error("This checkpoint cannot be read", path, got=error.strerror) from error
+    except Exception as error:
+        reason = "a file that is damaged or of another kind"
         raise _error("This checkpoint cannot be read", path, got=reason) from error
 
 
+def _check_sums(path: Path) -> None:
+    """Compare the sums that ``torch.save`` wrote with the content; ``torch.load`` does not."""
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile
+
+
+def _check_version(content: Mapping[str, Any], path: Path) -> None:
+    version = content.get("format_version")
+    if type(version) is not int or version < 1:
+        raise _error("This checkpoint is damaged", path, got=f"format version {version!r}")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            "This checkpoint is from a newer airkit",
+            where=path,
+            expected=f"format version {FORMAT_VERSION}",
+            got=f"format version {version}, written by airkit {content.get('airkit_version')}",
+            hint="upgrade airkit: pip install --upgrade airkit",
+        )
+
+
 def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
-    best = content["best"]
+    best, step = content["best"], int(content["step"])
+    if step < 0:
+        raise ValueError(f"step {step}")
     return Checkpoint(
-        step=int(content["step"]),
+        step=step,
         config=settings.from_json(content["config"], str(path)),
         model=dict(content["model"]),
         optimiser=dict(content["optimiser"]),
@@ -118,6 +139,7 @@ def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
         data_digest=str(content["data_digest"]),
         seconds=float(content["seconds"]),
         loss_sum=float(content["loss_sum"]),
+        loss_count=int(content["loss_count"]),
         best=None if best is None else Best(**best),
     )
 
@@ -128,5 +150,5 @@ def _error(what: str, path: Path, got: object = None) -> CheckpointError:
         where=path,
         expected="a checkpoint written by airkit train",
         got=got,
-        hint="name another with --checkpoint, or train again with airkit train",
+        hint="name another with --checkpoint, or start anew with airkit train --fresh",
     )

@@ -24,11 +24,22 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     partial = target.with_name(target.name + ".part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        sync(partial)
-        partial.replace(target)
-        sync(target.parent)
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            sync(partial)
+            partial.replace(target)
+            sync(target.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn any OSError inside into an OutputError that names ``target``."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             "Cannot write a file",
@@ -36,9 +47,6 @@ def replacing(target: Path) -> Iterator[Path]:
             got=error.strerror or str(error),
             hint="check the folder's permissions and the free space, or name another path",
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def write_bytes(target: Path, content: bytes) -> None:

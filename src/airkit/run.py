@@ -10,7 +10,7 @@ figures/                what ``airkit render`` draws
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from airkit.checkpoint import Checkpoint
 from airkit.errors import CheckpointError, DeviceError
 from airkit.listener import Listener
 from airkit.model.air import AIR
+
+_STEP = re.compile(r"step-(\d{9,})\.pt")
 
 
 @dataclass(frozen=True)
@@ -43,43 +45,72 @@ class RunFolder:
         return self.path / "figures"
 
     def saved(self) -> list[Path]:
-        """Checkpoint files, oldest first."""
-        return sorted((self.path / "checkpoints").glob("step-*.pt"))
+        """Checkpoint files, oldest first; files of other names are not ours."""
+        found = (self.path / "checkpoints").glob("step-*.pt")
+        return sorted((path for path in found if _STEP.fullmatch(path.name)), key=_step)
 
     def file(self, step: int) -> Path:
         """The checkpoint file of a step."""
         return self.path / "checkpoints" / f"step-{step:09d}.pt"
 
+    def start(self, state: Checkpoint) -> None:
+        """Write the first checkpoint, then remove what an earlier training left.
+
+        Where it cannot be written, the earlier training is still whole; figures and whatever
+        else is in the folder stay in any case.
+        """
+        self.save(state)
+        for old in self.saved():
+            if old != self.file(state.step):
+                _remove(old)
+        _remove(self.metrics)
+        self._sweep()
+
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, then what points to it, then prune all but the newest and best."""
+        if self.metrics.exists():
+            files.sync(self.metrics)  # a checkpoint never outlasts the rows before it
         checkpoints.write(self.file(state.step), state)
         files.write_text(self.path / "config.toml", settings.to_toml(state.config))
-        if state.best is not None:
+        if state.best is None:
+            _remove(self.path / "best.json")
+        else:
             best = {**vars(state.best), "checkpoint": self.file(state.best.step).name}
             files.write_text(self.path / "best.json", json.dumps(best) + "\n")
-        kept = set(self.saved()[-state.config.train.keep :])
-        if state.best is not None:
-            kept.add(self.file(state.best.step))
-        for old in set(self.saved()) - kept:
-            old.unlink(missing_ok=True)
+        self._prune(state)
+
+    def _prune(self, state: Checkpoint) -> None:
+        """Keep the newest and best up to this one; later ones, which were passed over, stay."""
+        past = [path for path in self.saved() if _step(path) <= state.step]
+        for old in past[: -state.config.train.keep]:
+            if state.best is None or old != self.file(state.best.step):
+                _remove(old)
+
+    def foreign(self) -> list[str]:
+        """Names of files that a training would replace, in a folder without any checkpoint."""
+        names = ("config.toml", "metrics.jsonl", "best.json")
+        return [name for name in names if not self.saved() and (self.path / name).exists()]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """The newest checkpoint that can be read, or None where there is none at all.
 
-        A damaged one is passed over in favour of the one before, with a note.
+        One that cannot be read is passed over in favour of the one before, with a note.
 
         Raises:
             CheckpointError: there are checkpoints, but none can be read.
         """
-        error: CheckpointError | None = None
+        passed: list[tuple[Path, CheckpointError]] = []
         for path in reversed(self.saved()):
             try:
-                return checkpoints.read(path)
-            except CheckpointError as caught:
-                error = error or caught
-                listener.note(f"{caught.what}: {path}; going back to the one before")
-        if error is not None:
-            raise error
+                state = checkpoints.read(path)
+            except CheckpointError as error:
+                passed.append((path, error))
+                continue
+            for newer, why in passed:
+                listener.note(f"{why.what}: {newer}; going back to step {state.step}")
+            return state
+        if passed:
+            raise passed[0][1]
         return None
 
     def find(self, name: str, listener: Listener) -> tuple[Path, Checkpoint]:
@@ -101,11 +132,20 @@ class RunFolder:
         if name == "last" or newest.best is None or newest.best.step == newest.step:
             return self.file(newest.step), newest
         best = self.file(newest.best.step)
-        return best, checkpoints.read(best)
+        try:
+            return best, checkpoints.read(best)
+        except CheckpointError as error:
+            raise CheckpointError(
+                "The best checkpoint of the run cannot be read",
+                where=best,
+                expected=f"the state of step {newest.best.step}, where validation was best",
+                got=error.what,
+                hint=f"--checkpoint last takes the newest, of step {newest.step}",
+            ) from error
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Append one row of metrics."""
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with files.writing(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
@@ -113,24 +153,26 @@ class RunFolder:
         if not self.metrics.exists():
             return []
         rows = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 break
+            if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+                break
+            rows.append(row)
         return rows
 
-    def cut(self, step: int) -> None:
-        """Drop the rows of metrics past ``step``: training goes on from there."""
+    def rewind(self, step: int) -> None:
+        """Drop what a training wrote past ``step``, which is where it goes on from."""
         kept = [row for row in self.rows() if row["step"] <= step]
         files.write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        self._sweep()
 
-    def clear(self) -> None:
-        """Remove what a training wrote, to start afresh; anything else in the folder stays."""
-        for name in ("checkpoints", "figures"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in ("metrics.jsonl", "best.json", "config.toml"):
-            (self.path / name).unlink(missing_ok=True)
+    def _sweep(self) -> None:
+        """Remove checkpoints that a killed process left half written."""
+        for partial in (self.path / "checkpoints").glob("step-*.pt.part"):
+            _remove(partial)
 
 
 def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:
@@ -138,16 +180,26 @@ def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:
 
     ``sizes`` may name another ``canvas`` or other ``slots`` than it was trained on.
     """
-    air = AIR(state.config, **sizes)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        air = AIR(state.config, **sizes)
+    load_weights(air, state)
+    return air.to(device).eval()
+
+
+def load_weights(air: AIR, state: Checkpoint) -> None:
+    """Give ``air`` the weights of a checkpoint.
+
+    Raises:
+        CheckpointError: they are not those of such a model.
+    """
     try:
         air.load_state_dict(state.model)
     except RuntimeError as error:
         raise CheckpointError(
             "The checkpoint's weights do not fit its configuration",
-            got=str(error).splitlines()[0],
-            hint="train again with airkit train --fresh",
+            got=str(error).splitlines()[-1].strip(),
+            hint="name another with --checkpoint, or start anew with airkit train --fresh",
         ) from error
-    return air.to(device).eval()
 
 
 def pick_device(name: str) -> torch.device:
@@ -170,3 +222,13 @@ def pick_device(name: str) -> torch.device:
             hint="--device auto takes the best there is",
         )
     return device
+
+
+def _step(path: Path) -> int:
+    """The step in the name of a checkpoint file."""
+    return int(path.stem.removeprefix("step-"))
+
+
+def _remove(path: Path) -> None:
+    with files.writing(path):
+        path.unlink(missing_ok=True)

@@ -12,12 +12,12 @@ import torch
 from airkit import seeds
 from airkit.checkpoint import Best, Checkpoint
 from airkit.dataset import CanvasDataset, to_ink
-from airkit.errors import TrainingError
+from airkit.errors import CheckpointError, TrainingError
 from airkit.estimators import exact
 from airkit.listener import SILENT, Listener
 from airkit.model.guides import Noise
 from airkit.model.scene import explain
-from airkit.run import RunFolder, pick_device
+from airkit.run import RunFolder, load_weights, pick_device
 from airkit.settings import Settings
 from airkit.training.setup import Start, prepare
 from airkit.training.signals import StopRequest, stop_on_signals
@@ -56,7 +56,7 @@ def train(
     anywhere and calling again gives the same weights, bit for bit, as never stopping.
 
     Args:
-        data: the data file; by default the one the run was trained on, or multi-mnist.h5.
+        data: the data file; by default that of the run that goes on, else multi-mnist.h5.
         run: the run folder.
         settings: dotted keys and values, or layers.
         fresh: start anew, removing what an earlier training left in the folder.
@@ -68,6 +68,7 @@ def train(
         ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
         TrainingError: the loss is no longer finite.
+        OutputError: the run folder cannot be written.
     """
     start = prepare(data, RunFolder(Path(run)), settings, fresh=fresh, listener=listener)
     with stop_on_signals() as request:
@@ -85,7 +86,7 @@ class _Loop:
         self.val = CanvasDataset(start.data, "val")
         self.step, self.spent = 0, 0.0
         self.best: Best | None = None
-        self.loss_sum = torch.zeros((), device=self.device)
+        self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0
         if start.checkpoint is not None:
             self._restore(start.checkpoint)
         self.resumed_from, self.began = self.step, time.perf_counter()
@@ -93,11 +94,13 @@ class _Loop:
     def go(self, request: StopRequest) -> TrainReport:
         """Train to the last step, or until a stop is asked for."""
         if self.start.checkpoint is None:
-            self.start.run.clear()
-            self._save()  # so that the settings outlast a kill before the first checkpoint
+            self.start.run.start(self._state())  # the settings outlast a kill from here on
+        else:
+            self.start.run.rewind(self.step)
         saved, steps = self.step, self.config.train.steps
         while self.step < steps and not request.asked:
             self.loss_sum += self.trainer.step(self.step)
+            self.loss_count += 1
             self.step += 1
             self.listener.progress("training", self.step, steps)
             if self._after_step():
@@ -127,9 +130,10 @@ class _Loop:
         return due
 
     def _log(self) -> None:
-        loss = self.loss_sum.item() / self.config.train.log_every
+        loss = self.loss_sum.item() / self.loss_count
         self._check_finite(loss)
         self.loss_sum.zero_()
+        self.loss_count = 0
         self._row(
             loss=loss,
             elbo=-loss,
@@ -142,6 +146,7 @@ class _Loop:
         if len(self.val) == 0:
             return False
         elbo, accuracy = validate(self.trainer, self.val)
+        self._check_finite(-elbo)
         self._row(val_elbo=elbo, val_count_accuracy=accuracy)
         if self.best is not None and elbo <= self.best.elbo:
             return False
@@ -159,7 +164,7 @@ class _Loop:
                 "The loss is no longer a number",
                 where=f"step {self.step} of {self.start.run.path}",
                 got=loss,
-                hint="lower train.learning_rate or set train.clip_norm; "
+                hint="start anew, --fresh, with a lower train.learning_rate or a train.clip_norm; "
                 "the last checkpoint is still good",
             )
 
@@ -167,27 +172,39 @@ class _Loop:
         return self.spent + time.perf_counter() - self.began
 
     def _save(self) -> None:
-        loss_sum = self.loss_sum.item()
-        self._check_finite(loss_sum)
-        self.start.run.save(
-            Checkpoint(
-                step=self.step,
-                config=self.config,
-                model=self.trainer.air.state_dict(),
-                optimiser=self.trainer.optimiser.state_dict(),
-                data=str(self.start.data),
-                data_digest=self.start.digest,
-                seconds=self._seconds(),
-                loss_sum=loss_sum,
-                best=self.best,
-            )
+        self._check_finite(self.loss_sum.item())
+        for weights in self.trainer.air.parameters():  # they can be worse than the last loss
+            self._check_finite(weights.sum().item())
+        self.start.run.save(self._state())
+
+    def _state(self) -> Checkpoint:
+        return Checkpoint(
+            step=self.step,
+            config=self.config,
+            model=self.trainer.air.state_dict(),
+            optimiser=self.trainer.optimiser.state_dict(),
+            data=str(self.start.data),
+            data_digest=self.start.digest,
+            seconds=self._seconds(),
+            loss_sum=self.loss_sum.item(),
+            loss_count=self.loss_count,
+            best=self.best,
         )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
-        self.trainer.air.load_state_dict(checkpoint.model)
-        self.trainer.optimiser.load_state_dict(dict(checkpoint.optimiser))
         self.loss_sum.fill_(checkpoint.loss_sum)
+        self.loss_count = checkpoint.loss_count
+        load_weights(self.trainer.air, checkpoint)
+        try:
+            self.trainer.optimiser.load_state_dict(dict(checkpoint.optimiser))
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(
+                "The checkpoint's optimiser does not fit its configuration",
+                where=self.start.run.file(self.step),
+                got=error,
+                hint="start anew with --fresh",
+            ) from error
 
 
 @torch.no_grad()

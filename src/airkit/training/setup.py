@@ -72,12 +72,12 @@ def prepare(
     checkpoint = None if fresh else run.latest(listener)
     if checkpoint is not None:
         return _resume(data, run, layers, checkpoint, listener)
+    if not fresh:
+        _check_unused(run)
     info = store.read_info(Path(data or DEFAULT_DATA))
     _check_split(info)
     made = Layer(f"data file {info.path}", info.config.model_dump())
-    config = settings.resolve(made, *layers)
-    _check_scene(info, config, listener)
-    config = config.model_copy(update={"data": info.config.data})
+    config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
     return Start(run, info.path.absolute(), info.content_digest, config, None)
 
 
@@ -100,9 +100,9 @@ def _resume(
         )
     before = Layer(f"run {run.path}", checkpoint.config.model_dump())
     config = settings.resolve(before, *layers)
+    config = _with_data(checkpoint.config, info.path, config, listener)
     _check_unchanged(checkpoint.config, config, run.path)
     listener.note(f"going on from step {checkpoint.step} of {run.path}")
-    run.cut(checkpoint.step)
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
 
 
@@ -122,6 +122,19 @@ def _check_unchanged(old: Config, new: Config, run: Path) -> None:
         )
 
 
+def _check_unused(run: RunFolder) -> None:
+    """Refuse to write over files of something else, as in ``--run .``."""
+    foreign = run.foreign()
+    if foreign:
+        raise CheckpointError(
+            "The folder holds files that belong to no checkpoint",
+            where=run.path,
+            expected="a new folder, or one with checkpoints/step-*.pt",
+            got=", ".join(foreign),
+            hint="name another --run, or replace those files with --fresh",
+        )
+
+
 def _check_split(info: DataInfo) -> None:
     if info.splits["train"] == 0:
         raise DataFileError(
@@ -132,15 +145,19 @@ def _check_split(info: DataInfo) -> None:
         )
 
 
-def _check_scene(info: DataInfo, config: Config, listener: Listener) -> None:
-    """Refuse settings that contradict the file's canvases; say which others have no effect."""
-    differing = settings.differences(info.config, config)
+def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> Config:
+    """The configuration with the ``data`` section that the file at ``path`` was made with.
+
+    Settings that contradict the file's canvases are refused; a note says which others have
+    no effect.
+    """
+    differing = settings.differences(made, config)
     data = {key: values for key, values in differing.items() if key.startswith("data.")}
     wrong = {key: values for key, values in data.items() if key in SCENE}
     if wrong:
         raise DataFileError(
             "The settings contradict the data file",
-            where=info.path,
+            where=path,
             expected=_listed({key: values[1] for key, values in wrong.items()}) + " (settings)",
             got=_listed({key: values[0] for key, values in wrong.items()}) + " (data file)",
             hint="leave those settings out, or make a file with them: airkit make-data",
@@ -148,6 +165,7 @@ def _check_scene(info: DataInfo, config: Config, listener: Listener) -> None:
     if data:
         names = ", ".join(data)
         listener.note(f"{names}: taken from the data file, where the settings say otherwise")
+    return config.model_copy(update={"data": made.data})
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,251 @@
+"""A checkpoint holds the whole state, and nothing that is amiss in one goes unnoticed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import zipfile
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_runs import STEPS, reference, same, state
+
+import airkit
+from airkit import checkpoint, settings
+from airkit.checkpoint import Checkpoint
+from airkit.config import Config
+from airkit.errors import CheckpointError, OutputError
+from airkit.run import RunFolder, build
+
+EXPECTED = "\n  expected  a checkpoint written by airkit train"
+HINT = "\n  try       name another with --checkpoint, or start anew with airkit train --fresh"
+CPU = torch.device("cpu")
+
+
+def whole() -> bytes:
+    return RunFolder(reference()).file(STEPS).read_bytes()
+
+
+def content() -> dict[str, Any]:
+    loaded = torch.load(RunFolder(reference()).file(STEPS), weights_only=True)
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.read(path)
+    return str(caught.value)
+
+
+def test_it_is_read_back_as_it_was(tmp_path: Path) -> None:
+    """Saving, loading and saving without a step in between changes nothing."""
+    first = state(reference())
+    for number in range(3):
+        checkpoint.write(tmp_path / f"{number}.pt", first)
+        again = checkpoint.read(tmp_path / f"{number}.pt")
+        assert same(vars(again), vars(first))
+        first = again
+
+
+def test_what_it_holds() -> None:
+    found = state(reference())
+    assert found.step == STEPS
+    assert found.loss_count == STEPS % 3
+    assert found.best is not None
+    assert found.best.step in (5, 10, 15, 20, STEPS)
+    steps = {float(part["step"]) for part in found.optimiser["state"].values()}
+    assert steps == {STEPS}
+
+
+def test_the_file_without_airkit() -> None:
+    """Plain values that any PyTorch reads without running code."""
+    found = content()
+    assert found["format"] == "airkit-checkpoint"
+    assert found["format_version"] == 1
+    assert found["airkit_version"] == airkit.__version__
+    assert settings.from_json(found["config"], "test") == state(reference()).config
+    assert all(type(weights) is torch.Tensor for weights in found["model"].values())
+
+
+def test_missing(tmp_path: Path) -> None:
+    path = tmp_path / "none.pt"
+    assert refused(path) == f"There is no such checkpoint\n  where     {path}{EXPECTED}{HINT}"
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert "Is a directory" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.9, 0.99, 0.9999])
+def test_truncated(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "cut.pt"
+    path.write_bytes(whole()[: int(share * len(whole()))])
+    assert refused(path) == (
+        f"This checkpoint cannot be read\n  where     {path}{EXPECTED}\n"
+        f"  got       a file that is damaged or of another kind{HINT}"
+    )
+
+
+def test_any_byte_amiss_is_told_or_harmless(tmp_path: Path) -> None:
+    """``torch.load`` takes a flipped bit in the weights for a weight; nothing here does."""
+    draw, path, wanted = random.Random(0), tmp_path / "flipped.pt", vars(state(reference()))
+    good = whole()
+    read = 0
+    for _ in range(100):
+        spoilt = bytearray(good)
+        for _ in range(draw.choice([1, 1, 20])):
+            spoilt[draw.randrange(len(spoilt))] ^= 1 << draw.randrange(8)
+        path.write_bytes(spoilt)
+        try:
+            found = vars(checkpoint.read(path))
+        except CheckpointError:
+            continue
+        assert same(found, wanted)
+        read += 1
+    assert read < 30, "only the padding between parts of the file has no sum"
+
+
+def garbage_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"nothing that unpickles")
+        archive.writestr("archive/version", b"3")
+
+
+def empty_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        garbage_zip,
+        empty_zip,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\0" * 1000),
+        lambda path: path.write_text("a letter\n" * 100),
+        lambda path: path.write_bytes(pickle.dumps({"format": "airkit-checkpoint"})),
+        lambda path: path.write_bytes(b"\x80\x02."),
+        lambda path: path.write_bytes(b"\x80\x02}(K\x01K\x02u."),
+    ],
+)
+def test_garbage(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    write(tmp_path / "file.pt")
+    assert refused(tmp_path / "file.pt").startswith("This checkpoint cannot be read\n")
+
+
+@pytest.mark.parametrize("thing", [{"weight": torch.ones(3)}, [1, 2], torch.ones(2), {}])
+def test_a_torch_file_of_another_kind(tmp_path: Path, thing: Any) -> None:
+    path = tmp_path / "other.pt"
+    torch.save(thing, path)
+    assert refused(path) == (
+        f"This is no airkit checkpoint\n  where     {path}{EXPECTED}\n"
+        f"  got       a file of another kind{HINT}"
+    )
+
+
+class Payload:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_code_is_run(tmp_path: Path, zipped: bool) -> None:
+    path, target = tmp_path / "evil.pt", tmp_path / "made"
+    evil = {**content(), "model": Payload(target)}
+    torch.save(evil, path, _use_new_zipfile_serialization=zipped)
+    assert refused(path).startswith("This checkpoint cannot be read\n")
+    assert not target.exists()
+    torch.load(path, weights_only=False)
+    assert target.exists(), "the payload was harmless, so that the test showed nothing"
+
+
+def test_a_newer_format(tmp_path: Path) -> None:
+    path = tmp_path / "new.pt"
+    torch.save({**content(), "format_version": 2, "airkit_version": "9.1"}, path)
+    assert refused(path) == (
+        "This checkpoint is from a newer airkit\n"
+        f"  where     {path}\n"
+        "  expected  format version 1\n"
+        "  got       format version 2, written by airkit 9.1\n"
+        "  try       upgrade airkit: pip install --upgrade airkit"
+    )
+
+
+@pytest.mark.parametrize("version", [None, "2", 0, -1, 1.5, True])
+def test_a_version_that_never_was(tmp_path: Path, version: Any) -> None:
+    path = tmp_path / "odd.pt"
+    torch.save({**content(), "format_version": version}, path)
+    assert refused(path).startswith("This checkpoint is damaged\n")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step", "many"),
+        ("step", None),
+        ("step", -3),
+        ("config", 7),
+        ("config", "{"),
+        ("config", '{"train": {"steps": "x"}}'),
+        ("model", [1, 2]),
+        ("model", None),
+        ("optimiser", 3),
+        ("seconds", "long"),
+        ("loss_sum", None),
+        ("loss_count", "x"),
+        ("best", "the first"),
+        ("best", {"step": 3}),
+    ],
+)
+def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> None:
+    path = tmp_path / "wrong.pt"
+    torch.save({**content(), field: value}, path)
+    assert refused(path).startswith(f"This checkpoint is damaged\n  where     {path}\n")
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Checkpoint)])
+def test_fields_missing(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "less.pt"
+    torch.save({name: value for name, value in content().items() if name != field}, path)
+    assert refused(path).startswith("This checkpoint is damaged\n")
+
+
+def wider(found: Checkpoint) -> Checkpoint:
+    model = found.config.model.model_copy(update={"hidden_size": 17})
+    return replace(found, config=found.config.model_copy(update={"model": model}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        wider,
+        lambda found: replace(found, config=Config()),
+        lambda found: replace(found, model={}),
+        lambda found: replace(found, model={**found.model, "extra": torch.ones(1)}),
+        lambda found: replace(found, model=dict.fromkeys(found.model, 3)),
+    ],
+)
+def test_weights_that_do_not_fit(spoil: Callable[[Checkpoint], Checkpoint]) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        build(spoil(state(reference())), CPU)
+    what, got, hint = str(caught.value).splitlines()
+    assert what == "The checkpoint's weights do not fit its configuration"
+    assert len(got) > 30
+    assert "Error(s)" not in got
+    assert "\n" + hint == HINT
+
+
+def test_a_disk_that_refuses(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError):
+        checkpoint.write(tmp_path / "file" / "step.pt", state(reference()))

@@ -1,0 +1,300 @@
+"""The run folder: what it keeps, which checkpoint it finds, and what it never touches."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import STEPS, Recorder, metrics, reference, same, state, trained, tree
+
+from airkit import checkpoint, settings
+from airkit.checkpoint import Best, Checkpoint
+from airkit.errors import CheckpointError, DeviceError, OutputError
+from airkit.run import RunFolder, build, pick_device
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder(trained(tmp_path / "run"))
+
+
+def at(step: int, keep: int = 3, best: int | None = None) -> Checkpoint:
+    """A checkpoint of another step."""
+    found = state(reference())
+    train = found.config.train.model_copy(update={"keep": keep})
+    return replace(
+        found,
+        step=step,
+        config=found.config.model_copy(update={"train": train}),
+        best=None if best is None else Best(best, 1.5, 0.5),
+    )
+
+
+def steps(run: RunFolder) -> list[int]:
+    return [int(path.stem.removeprefix("step-")) for path in run.saved()]
+
+
+def halve(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def renew(path: Path) -> None:
+    """Make it a file that a newer airkit wrote."""
+    torch.save({**torch.load(path, weights_only=True), "format_version": 2}, path)
+
+
+def test_what_is_in_it(run: RunFolder) -> None:
+    assert tree(run.path) == [
+        "best.json",
+        "checkpoints/step-000000016.pt",
+        "checkpoints/step-000000020.pt",
+        "checkpoints/step-000000023.pt",
+        "config.toml",
+        "metrics.jsonl",
+    ]
+    best = state(run.path).best
+    assert best is not None
+    assert json.loads((run.path / "best.json").read_text()) == {
+        **vars(best),
+        "checkpoint": f"step-{best.step:09d}.pt",
+    }
+
+
+def test_its_config_is_read_back(run: RunFolder) -> None:
+    layer = settings.from_file(run.path / "config.toml")
+    assert settings.resolve(layer) == state(run.path).config
+    assert tomllib.loads((run.path / "config.toml").read_text())["train"]["steps"] == STEPS
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in range(0, 80, 10):
+        run.save(at(step, keep=2, best=20 if step >= 20 else None))
+    assert steps(run) == [20, 60, 70]
+    run.save(at(80, keep=1, best=20))
+    assert steps(run) == [20, 80]
+    run.save(at(90, keep=1, best=90))
+    assert steps(run) == [90]
+    run.save(at(100, keep=5))
+    assert steps(run) == [90, 100]
+    assert not (tmp_path / "best.json").exists(), "it told of a validation that is undone"
+
+
+def test_steps_sort_as_numbers(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in (999_999_999, 1_000_000_000):
+        run.save(at(step))
+    assert steps(run) == [999_999_999, 1_000_000_000]
+
+
+@pytest.mark.parametrize("name", ["step-best.pt", "step-000000099-copy.pt", "step-99.pt", "a.pt"])
+def test_files_of_other_names_are_not_its_own(run: RunFolder, name: str) -> None:
+    mine = run.path / "checkpoints" / name
+    shutil.copy(run.file(16), mine)
+    newest = run.latest(Recorder())
+    assert newest is not None
+    assert newest.step == STEPS
+    run.save(at(30, keep=1))
+    run.start(at(0))
+    assert mine.exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (halve, "This checkpoint cannot be read"),
+        (renew, "This checkpoint is from a newer airkit"),
+        (lambda path: path.write_bytes(b""), "This checkpoint cannot be read"),
+    ],
+)
+def test_a_newest_one_that_cannot_be_read_is_passed_over(
+    run: RunFolder, spoil: Callable[[Path], object], told: str
+) -> None:
+    spoil(run.file(STEPS))
+    before, listener = tree(run.path), Recorder()
+    found = run.latest(listener)
+    assert found is not None
+    assert found.step == 20
+    assert listener.notes == [f"{told}: {run.file(STEPS)}; going back to step 20"]
+    spoil(run.file(20))
+    found = run.latest(listener)
+    assert found is not None
+    assert found.step == 16
+    assert tree(run.path) == before
+
+
+@pytest.mark.parametrize("spoil", [halve, renew])
+def test_where_none_can_be_read_nothing_is_lost(
+    run: RunFolder, spoil: Callable[[Path], None]
+) -> None:
+    for path in run.saved():
+        spoil(path)
+    before = {name: (run.path / name).read_bytes() for name in tree(run.path)}
+    with pytest.raises(CheckpointError, match=f"step-{STEPS:09d}"):
+        run.latest(Recorder())
+    assert before == {name: (run.path / name).read_bytes() for name in tree(run.path)}
+
+
+def test_one_passed_over_does_not_cost_a_new_one(run: RunFolder) -> None:
+    """With ``keep`` 1, the damaged later file is not the one that counts."""
+    halve(run.file(STEPS))
+    run.save(at(21, keep=1, best=20))
+    assert steps(run) == [20, 21, STEPS]
+    run.save(at(STEPS, keep=1, best=20))
+    assert steps(run) == [20, STEPS]
+    assert same(state(run.path).model, state(reference()).model)
+
+
+def test_best_and_last(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step, best in ((10, 10), (20, 10), (30, 10)):
+        run.save(at(step, best=best))
+    for name, step in (("best", 10), ("last", 30), (str(run.file(20)), 20)):
+        path, found = run.find(name, Recorder())
+        assert (path, found.step) == (run.file(step), step)
+
+
+def test_without_validation_the_best_is_the_last(tmp_path: Path) -> None:
+    RunFolder(tmp_path).save(at(10))
+    assert RunFolder(tmp_path).find("best", Recorder())[1].step == 10
+
+
+@pytest.mark.parametrize(
+    ("spoil", "got"),
+    [(halve, "This checkpoint cannot be read"), (Path.unlink, "There is no such checkpoint")],
+)
+def test_a_best_one_that_cannot_be_read(
+    tmp_path: Path, spoil: Callable[[Path], None], got: str
+) -> None:
+    """Another state under the name of the best would be a wrong measurement."""
+    run = RunFolder(tmp_path)
+    run.save(at(10, best=10))
+    run.save(at(20, best=10))
+    spoil(run.file(10))
+    with pytest.raises(CheckpointError) as caught:
+        run.find("best", Recorder())
+    assert str(caught.value) == (
+        "The best checkpoint of the run cannot be read\n"
+        f"  where     {run.file(10)}\n"
+        "  expected  the state of step 10, where validation was best\n"
+        f"  got       {got}\n"
+        "  try       --checkpoint last takes the newest, of step 20"
+    )
+    assert run.find("last", Recorder())[1].step == 20
+
+
+@pytest.mark.parametrize("name", ["best", "last"])
+def test_no_run(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        RunFolder(tmp_path / "none").find(name, Recorder())
+    assert str(caught.value) == (
+        "There is no trained run here\n"
+        f"  where     {tmp_path / 'none'}\n"
+        "  expected  a folder with checkpoints/step-*.pt\n"
+        f"  try       airkit train --run {tmp_path / 'none'}"
+    )
+
+
+def test_no_such_file(run: RunFolder) -> None:
+    with pytest.raises(CheckpointError, match="There is no such checkpoint"):
+        run.find("bset", Recorder())
+
+
+def test_rewinding_drops_later_rows_and_debris(run: RunFolder) -> None:
+    partial = run.path / "checkpoints" / "step-000000022.pt.part"
+    partial.write_bytes(b"half")
+    with run.metrics.open("a") as file:
+        file.write('{"step": 24, "lo')
+    run.rewind(10)
+    assert metrics(run.path) == [row for row in metrics(reference()) if row["step"] <= 10]
+    assert run.metrics.read_text().endswith("}\n")
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("rest", ["\n", "3\n", "[]\n", '{"loss": 1}\n', '{"step": "x"}\n', "\0\0"])
+def test_rows_end_where_they_make_no_sense(run: RunFolder, rest: str) -> None:
+    whole = run.metrics.read_text()
+    run.metrics.write_text(whole + rest + whole)
+    assert metrics(run.path) == metrics(reference())
+
+
+def test_rows_of_a_file_that_is_no_text(run: RunFolder) -> None:
+    run.metrics.write_bytes(b"\xff\xfe" * 100)
+    assert run.rows() == []
+    run.metrics.unlink()
+    assert run.rows() == []
+
+
+def test_starting_removes_what_training_wrote_and_nothing_else(run: RunFolder) -> None:
+    mine = ["notes.txt", "figures/steps.png", "checkpoints/mine.pt", "step-000000001.pt"]
+    for name in mine:
+        (run.path / name).parent.mkdir(exist_ok=True)
+        (run.path / name).write_text("mine")
+    run.start(at(0))
+    assert tree(run.path) == sorted([*mine, "checkpoints/step-000000000.pt", "config.toml"])
+
+
+def test_starting_where_it_cannot_write_loses_nothing(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, state: Checkpoint) -> None:
+        raise OutputError("The disk is full")
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    with pytest.raises(OutputError):
+        run.start(at(0))
+    assert tree(run.path) == tree(reference())
+    assert metrics(run.path) == metrics(reference())
+
+
+@pytest.mark.parametrize("method", ["append", "save", "start", "rewind"])
+def test_a_file_in_place_of_the_folder(tmp_path: Path, method: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    run = RunFolder(tmp_path / "file")
+    given = {"append": {"step": 1}, "save": at(1), "start": at(0), "rewind": 0}[method]
+    with pytest.raises(OutputError, match="Cannot write a file"):
+        getattr(run, method)(given)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_building_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    build(state(reference()), torch.device("cpu"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_for_other_canvases() -> None:
+    air = build(state(reference()), torch.device("cpu"), canvas=40, slots=6)
+    assert (air.canvas, air.slots, air.training) == (40, 6, False)
+    assert air(torch.zeros(2, 40, 40)).canvases[6].shape == (2, 40, 40)
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+    for name in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(DeviceError) as caught:
+            pick_device(name)
+        assert str(caught.value) == (
+            "There is no such device here\n"
+            "  where     train.device\n"
+            "  expected  one of cpu\n"
+            f"  got       {name}\n"
+            "  try       --device auto takes the best there is"
+        )
+
+
+def test_devices_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("auto") == torch.device("cuda")
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(DeviceError, match="one of cpu, cuda"):
+        pick_device("cuda:2")

@@ -1,0 +1,167 @@
+"""A small data file and short trainings for the tests, made once a session."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from airkit import checkpoint
+from airkit.canvases.make import make_data
+from airkit.checkpoint import Checkpoint
+from airkit.listener import Listener
+from airkit.run import RunFolder
+from airkit.training.loop import TrainReport, train
+
+torch.set_num_threads(1)
+
+STEPS = 23
+DATA: Mapping[str, Any] = {
+    "data.source": "strokes",
+    "data.canvas_size": 24,
+    "data.digit_size": 10.0,
+    "data.digit_size_sd": 0.5,
+    "data.max_digits": 2,
+    "data.train": 60,
+    "data.val": 12,
+    "data.test": 20,
+}
+TRAIN: Mapping[str, Any] = {
+    "model.window_size": 8,
+    "model.code_size": 4,
+    "model.hidden_size": 16,
+    "train.steps": STEPS,
+    "train.batch_size": 8,
+    "train.device": "cpu",
+    "train.log_every": 3,
+    "train.val_every": 5,
+    "train.checkpoint_every": 4,
+    "eval.looks": 3,
+    "eval.likelihood_samples": 2,
+    "eval.batch_size": 7,
+}
+
+
+class Recorder(Listener):
+    """Remembers notes, and calls ``at_step`` back after each step."""
+
+    def __init__(self, **at: Any) -> None:
+        self.notes: list[str] = []
+        self.rows: list[Mapping[str, float]] = []
+        self.at = {int(step.removeprefix("step")): act for step, act in at.items()}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def row(self, values: Mapping[str, float]) -> None:
+        self.rows.append(values)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        if task == "training" and done in self.at:
+            self.at[done]()
+
+
+class CrashError(Exception):
+    """Ends a training as a kill does: nothing is saved."""
+
+
+def interrupt() -> None:
+    """What Ctrl-C does."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def crash() -> None:
+    raise CrashError
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@cache
+def folder() -> Path:
+    """A folder for the session."""
+    path = tempfile.mkdtemp(prefix="airkit-tests-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
+
+
+@cache
+def data_file(**other: Any) -> Path:
+    """A data file; ``other`` settings of its section replace those of ``DATA``."""
+    name = "-".join(["data", *(f"{key}={value}" for key, value in other.items())])
+    path = folder() / f"{name}.h5"
+    make_data(path, settings={**DATA, **{f"data.{key}": value for key, value in other.items()}})
+    return path
+
+
+def fit(run: Path, data: Path | None = None, listener: Listener | None = None, **keys: Any) -> Any:
+    """Train on the tiny data; keywords such as ``train__seed`` are settings."""
+    fresh = keys.pop("fresh", False)
+    given = {**TRAIN, **{key.replace("__", "."): value for key, value in keys.items()}}
+    return train(
+        data or data_file(), run, settings=given, fresh=fresh, listener=listener or Listener()
+    )
+
+
+def go_on(run: Path, listener: Listener | None = None, **keys: Any) -> TrainReport:
+    """Call ``train`` again with nothing but the run folder."""
+    given = {key.replace("__", "."): value for key, value in keys.items()}
+    return train(None, run, settings=given, listener=listener or Listener())
+
+
+@cache
+def reference() -> Path:
+    """The run of ``STEPS`` steps that nothing interrupted."""
+    run = folder() / "reference"
+    fit(run)
+    return run
+
+
+def trained(run: Path) -> Path:
+    """A copy of the uninterrupted run, to spoil."""
+    return Path(shutil.copytree(reference(), run))
+
+
+def state(run: Path, step: int = STEPS) -> Checkpoint:
+    return checkpoint.read(RunFolder(run).file(step))
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """Rows of metrics but for the time they took."""
+    rows = RunFolder(run).rows()
+    return [{key: row[key] for key in row if key != "seconds"} for row in rows]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two nested states are equal, tensors bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, Mapping):
+        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def assert_as_if_never_stopped(run: Path, expected: Path | None = None) -> None:
+    """Weights, optimiser and metrics are those of the uninterrupted run, with no debris."""
+    expected = expected or reference()
+    ours, theirs = vars(state(run)), vars(state(expected))
+    for name in ours:
+        assert name == "seconds" or same(ours[name], theirs[name]), name
+    assert metrics(run) == metrics(expected)
+    assert not [name for name in tree(run) if name.endswith(".part")]
+
+
+def tree(run: Path) -> list[str]:
+    """Names of all files in a run folder."""
+    return sorted(str(file.relative_to(run)) for file in run.rglob("*") if file.is_file())
