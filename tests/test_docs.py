@@ -1,0 +1,175 @@
+"""The docs: generated parts are current, snippets run, commands parse, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+
+from airkit.canvases.make import make_data
+from airkit.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+TEXTS = [*PAGES, ROOT / "README.md"]
+REFERENCE = runpy.run_path(str(ROOT / "tools" / "reference.py"))
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    """Fenced blocks of a page in some languages."""
+    found = FENCE.findall(path.read_text(encoding="utf-8"))
+    return [body for language, body in found if language in languages]
+
+
+def commands(path: Path) -> list[list[str]]:
+    """Every airkit command of a page, as words after ``airkit``."""
+    lines = [
+        *"\n".join(blocks(path, "bash")).replace("\\\n", " ").splitlines(),
+        *(line[2:] for block in blocks(path, "console") for line in block.splitlines()
+          if line.startswith("$ ")),
+    ]  # fmt: skip
+    return [words for line in lines for words in parsed(line)]
+
+
+def parsed(line: str) -> Iterator[list[str]]:
+    """The airkit commands of a line of shell."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if set(word) & set("&|;"):
+            if "airkit" in words[:2]:
+                yield words[words.index("airkit") + 1 :]
+            words = []
+        else:
+            words.append(word)
+
+
+def arguments(words: list[str]) -> list[str]:
+    """Words before the shell's redirections."""
+    ends = [place for place, word in enumerate(words) if word in (">", ">>", "<")]
+    kept = words[: ends[0]] if ends else words
+    return kept[:-1] if ends and kept[-1].isdigit() else kept
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command's options without running it; raises where the program would not take it."""
+    command: Any = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    assert not hasattr(command, "commands") or not words, f"no such command: {words}"
+    if not hasattr(command, "commands"):
+        command.make_context(command.name, list(words))
+
+
+def slug(heading: str) -> str:
+    """The anchor that the site gives a heading."""
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
+
+
+def anchors(path: Path) -> set[str]:
+    prose = FENCE.sub("", path.read_text(encoding="utf-8"))
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", prose, re.MULTILINE)}
+
+
+def links(path: Path) -> list[str]:
+    prose = FENCE.sub("", path.read_text(encoding="utf-8"))
+    return re.findall(r"\]\(([^)\s]+)\)", prose)
+
+
+def run_snippets(page: str) -> None:
+    """Run a page's Python, top to bottom, in one namespace."""
+    names: dict[str, Any] = {"__name__": page}
+    for body in blocks(DOCS / page, "python"):
+        exec(compile(body, page, "exec"), names)
+
+
+def test_generated_parts_are_current() -> None:
+    assert REFERENCE["stale"]() == [], "run: python tools/reference.py"
+
+
+def test_generated_parts_are_found_stale() -> None:
+    text = "<!-- generated: presets -->\n\nold\n\n<!-- /generated -->\n"
+    new = REFERENCE["written"](text)
+    assert "### tiny" in new
+    assert "old" not in new
+    assert REFERENCE["written"](new) == new
+
+
+def test_library_snippets_run(home: Path) -> None:
+    torch.set_num_threads(1)
+    run_snippets("library.md")
+
+
+def test_file_format_snippets_run(home: Path) -> None:
+    sizes = {"data.train": 30, "data.val": 20, "data.test": 10, "data.max_digits": 3}
+    make_data(settings={"data.source": "strokes", **sizes})
+    run_snippets("file-format.md")
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_commands_parse(path: Path) -> None:
+    for words in commands(path):
+        parse(arguments(words))
+
+
+def test_commands_are_found() -> None:
+    assert len([words for path in TEXTS for words in commands(path)]) > 30
+    assert list(parsed('airkit make-data && airkit train --set "a.b=1 2" | grep x')) == [
+        ["make-data"],
+        ["train", "--set", "a.b=1 2"],
+    ]
+
+
+@pytest.mark.parametrize("words", [["trian"], ["train", "--epochs", "5"], ["info"]])
+def test_wrong_commands_do_not_parse(words: list[str]) -> None:
+    with pytest.raises(Exception, match=r"no such command|No such option|Missing parameter"):
+        parse(words)
+
+
+def test_every_command_has_a_page() -> None:
+    program: Any = typer.main.get_command(app)
+    pages = {page.stem for page in (DOCS / "commands").glob("*.md")}
+    assert pages == set(program.commands)
+    for command in program.commands:
+        assert [command] in [words[:1] for words in commands(DOCS / "commands" / f"{command}.md")]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in links(path):
+        if link.startswith(("http:", "https:")):
+            continue
+        target, _, anchor = link.partition("#")
+        page = (path.parent / target).resolve() if target else path
+        assert page.exists(), link
+        assert not anchor or anchor in anchors(page), link
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    missing = [page for page in PAGES if f'"{page.relative_to(DOCS).as_posix()}"' not in navigation]
+    assert missing == []
+
+
+def test_nothing_is_fetched_by_a_page() -> None:
+    """No image, script or style is from elsewhere; links to follow are another thing."""
+    assert "font = false" in (ROOT / "zensical.toml").read_text(encoding="utf-8")
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"!\[[^\]]*\]\(https?:|<(script|link|img|iframe)\b", text), path

@@ -1,0 +1,222 @@
+"""Generated parts of the docs: ``python tools/reference.py`` writes them, ``--check`` compares.
+
+A part stands in a page between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- /generated -->``.
+Options come from the program itself, settings from the schema, results from their classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import html
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from airkit import errors, settings
+from airkit.cli.app import app
+from airkit.cli.options import FLAGS
+from airkit.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+_PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """All pages of the docs."""
+    return sorted(DOCS.rglob("*.md"))
+
+
+def written(text: str) -> str:
+    """A page's text with its generated parts written anew."""
+    return _PART.sub(lambda found: f"{found[1]}\n{_part(found[2])}\n\n{found[3]}", text)
+
+
+def stale() -> list[str]:
+    """Names of the pages whose generated parts are not what would be written now."""
+    texts = {page: page.read_text(encoding="utf-8") for page in pages()}
+    return [str(page.relative_to(ROOT)) for page, text in texts.items() if written(text) != text]
+
+
+def _part(words: str) -> str:
+    kind, *arguments = words.split()
+    return "\n".join(_KINDS[kind](*arguments))
+
+
+def _options(*words: str) -> Iterator[str]:
+    """Arguments and options of a command."""
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    flags = FLAGS.get(" ".join(words), {})
+    rows = []
+    for parameter in command.params:
+        flag = flags.get(parameter.opts[0])
+        if flag is None:
+            rows.append((_spelling(parameter), *_own(parameter)))
+        else:
+            field = settings.fields()[flag.key]
+            says = f"{_prose(field.description)} Sets [`{flag.key}`]({_anchor(flag.key)})."
+            rows.append((_spelling(parameter), _value(field.default), says))
+    rows.append(("`--help`, `-h`", "", "Show the help and exit."))
+    return _table(("option", "default", "meaning"), rows)
+
+
+def _spelling(parameter: Any) -> str:
+    """How an option is written: its names and the kind of its value."""
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar}`"
+    names = ", ".join(f"`{name}`" for name in parameter.opts)
+    return f"{names} {_choices(parameter.metavar)}" if parameter.metavar else names
+
+
+def _choices(metavar: str) -> str:
+    """The kind of a value, alternatives without the bar that would end a table's cell."""
+    *others, last = metavar.split("|")
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _own(parameter: Any) -> tuple[str, str]:
+    """Default and meaning of an option that is no setting."""
+    says, _, default = parameter.help.partition(" [default: ")
+    if default:
+        return default.removesuffix("]"), says
+    plain = parameter.default not in (None, False, [], ())
+    return _value(str(parameter.default)) if plain else "", says
+
+
+def _anchor(key: str) -> str:
+    """Where a page of ``docs/commands`` finds the table that has a setting."""
+    return f"../configuration.md#{key.partition('.')[0]}"
+
+
+def _fields() -> Iterator[str]:
+    """Every setting, one table for each section."""
+    for section, outer in Config.model_fields.items():
+        keys = [key for key in settings.fields() if key.startswith(f"{section}.")]
+        yield from (f"### {section}", "", _prose(outer.description), "")
+        yield from _table(("key", "accepted", "default", "meaning"), map(_field, keys))
+        yield ""
+
+
+def _field(key: str) -> tuple[str, ...]:
+    field = settings.fields()[key]
+    return f"`{key}`", _accepted(key), _value(field.default), _prose(field.description)
+
+
+def _accepted(key: str) -> str:
+    """What a setting accepts, in words; patterns stand as code."""
+    words = settings.accepted(key).replace(str(2**63), "2^63")
+    return re.sub(r"matching (\S+)", lambda found: f"matching {_code(found[1])}", words)
+
+
+def _presets() -> Iterator[str]:
+    """Every preset, with its file."""
+    for name, says in settings.presets().items():
+        text = (resources.files("airkit") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+        yield from (f"### {name}", "", f"{says}.", "", "```toml")
+        yield text.partition("\n")[2].strip()
+        yield from ("```", "")
+
+
+def _errors() -> Iterator[str]:
+    """Every error that a user can mend."""
+    classes = [one for one in vars(errors).values() if isinstance(one, type)]
+    rows = [
+        (f"`{one.__name__}`", _first_line(one.__doc__))
+        for one in classes
+        if issubclass(one, errors.AirkitError)
+    ]
+    return _table(("error", "meaning"), rows)
+
+
+def _results(module: str, name: str) -> Iterator[str]:
+    """Fields of a result class, as its source documents them; the module is not imported."""
+    path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    body = next(
+        node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    rows = [
+        (_code(ast.unparse(node.target)), _code(ast.unparse(node.annotation)), _docstring(after))
+        for node, after in zip(body, [*body[1:], None], strict=True)
+        if isinstance(node, ast.AnnAssign)
+    ]
+    return _table(("field", "type", "meaning"), rows)
+
+
+def _docstring(node: ast.stmt | None) -> str:
+    """The prose of a string that stands alone, as under a field."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return _prose(str(node.value.value))
+    return ""
+
+
+def _main() -> Iterator[str]:
+    """The README's main commands."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- main -->\n(```.*?\n```)", text, re.DOTALL)
+    assert found is not None, "the README has its main commands after <!-- main -->"
+    yield found[1]
+
+
+_KINDS: dict[str, Callable[..., Iterator[str]]] = {
+    "options": _options,
+    "fields": _fields,
+    "presets": _presets,
+    "errors": _errors,
+    "results": _results,
+    "main": _main,
+}
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    heads = list(heads)
+    for cells in (heads, ["---"] * len(heads), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+def _code(text: str) -> str:
+    """Text as code; a bar is spelt out, as it would end a table's cell."""
+    if "|" in text:
+        return f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
+    return f"`{text}`"
+
+
+def _prose(text: str | None) -> str:
+    """A docstring as one line of Markdown."""
+    return " ".join((text or "").split()).replace("``", "`").replace("|", "\\|")
+
+
+def _first_line(text: str | None) -> str:
+    return _prose((text or "").partition("\n\n")[0])
+
+
+def _value(value: object) -> str:
+    """A default as it would be written in a file, without a string's quotes."""
+    return "`[]`" if value == () else _code(str(value))
+
+
+def main() -> int:
+    """Write, or with ``--check`` compare; the exit code is 1 where a page is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="compare and write nothing")
+    names = stale()
+    if parser.parse_args().check:
+        sys.stdout.writelines(f"stale: {name}\n" for name in names)
+        return int(bool(names))
+    for name in names:
+        page = ROOT / name
+        page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")
+        sys.stdout.write(f"written: {name}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
