@@ -189,6 +189,16 @@ def test_negative_residuals_are_no_ink() -> None:
     assert torch.equal(state.seen[:, :, 0], images)
 
 
+def test_too_much_paint_draws_no_look() -> None:
+    guide, images = _guide(), torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
+    images[0, 12, 12] = 1.0
+    canvas = torch.zeros_like(images)
+    canvas[0, 3, 3] = 3.0  # beyond the crop around the ink
+    state = guide.start(images)
+    clean, painted = (guide.propose(state, part, None)[2].mean for part in (0 * canvas, canvas))
+    assert torch.equal(painted, clean)
+
+
 def test_the_guide_starts_with_slots_on_and_centres_known_well() -> None:
     guide = AIR(tiny_config()).guide
     assert isinstance(guide, SaliencyGuide)
