@@ -16,14 +16,19 @@ SIDE = 16
 
 
 def tiny_config(
-    slots: int = 2, *, side: int = SIDE, prior: dict[str, Any] | None = None, **model: Any
+    slots: int = 2,
+    *,
+    side: int = SIDE,
+    prior: dict[str, Any] | None = None,
+    refinements: int = 1,
+    **model: Any,
 ) -> Config:
     """A config of canvases of ``side`` pixels with objects of 8; ``model`` sets that section."""
     sizes = {"slots": slots, "window_size": 6, "code_size": 3, "hidden_size": 8}
     return Config(
         data=DataConfig(canvas_size=side, max_digits=2, digit_size=8.0, digit_size_sd=0.0),
         model=ModelConfig(**(sizes | {"object_size": 7.0, "decoder_bias": 0.0} | model)),
-        guide=GuideConfig(),
+        guide=GuideConfig(refinements=refinements),
         prior=PriorConfig(**(prior or {"ratio": 0.3})),
     )
 

@@ -112,9 +112,9 @@ def test_the_priors_buffer_is_the_configs_prior() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pixels", "ratio"), [(6.5, math.exp(-1)), (13.0, math.exp(-4)), (40, 1e-12)]
+    ("pixels", "ratio"), [(9.5, math.exp(-1)), (19.0, math.exp(-8)), (40, 1e-9)]
 )
-def test_the_prior_on_the_count_follows_the_objects_area(pixels: float, ratio: float) -> None:
+def test_the_prior_on_the_count_follows_the_objects_size(pixels: float, ratio: float) -> None:
     air = tiny_air(tiny_config(2, side=50, prior={"ratio": "auto"}, object_size=float(pixels)))
     assert air.log_prior.diff().tolist() == pytest.approx([math.log(ratio)] * 2, rel=1e-5)
 

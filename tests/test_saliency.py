@@ -248,3 +248,37 @@ def test_a_larger_blank_canvas_around_an_image_moves_little(
         large_size, large_centre = _pixels(larger, other.size[:, slot], other.centre[:, slot])
         torch.testing.assert_close(large_size, size, rtol=0, atol=tolerance)
         torch.testing.assert_close(large_centre, centre + shift, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_refined_look_is_a_look_where_the_guide_would_put_the_object(
+    monkeypatch: pytest.MonkeyPatch, drawn: bool
+) -> None:
+    twice, once = (tiny_air(tiny_config(refinements=number)).guide for number in (1, 0))
+    assert isinstance(once, SaliencyGuide)
+    images, blank = blobs(5), torch.zeros(5, SIDE, SIDE, dtype=torch.float64)
+    look = torch.rand(5, generator=generator(4), dtype=torch.float64) if drawn else None
+    _, logit, where = twice.propose(twice.start(images), blank, look)
+
+    _, first, aimed = once.propose(once.start(images), blank, look)
+    peak = once._look(images, look)[1]
+    _, centre = once.pose.decode(aimed.mean)
+    monkeypatch.setattr(once, "_look", lambda ink, look: (centre, peak))
+    _, again, refined = once.propose(once.start(images), blank, look)
+
+    assert not torch.allclose(first, again)
+    torch.testing.assert_close(logit, again)
+    torch.testing.assert_close(where, refined)
+
+
+def test_a_refinement_carries_no_gradient() -> None:
+    air = tiny_air(tiny_config(1, refinements=3))
+    images, noise = blobs(3), double_noise(air, 3)
+    calls: list[bool] = []
+    guide = air.guide
+    assert isinstance(guide, SaliencyGuide)
+    guide.proposer.register_forward_hook(
+        lambda module, inputs, out: calls.append(out.requires_grad)
+    )
+    exact.elbo(air, images, noise)
+    assert calls == [False, False, False, True]

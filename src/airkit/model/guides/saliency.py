@@ -1,8 +1,9 @@
 """The saliency guide: look where most ink is still unexplained.
 
-It is recurrent through the residual, image minus canvas, instead of through an LSTM. The
-look itself is not differentiated. For any fixed look the bound is valid, so its mean over
-drawn looks is valid too.
+It is recurrent through the residual, image minus canvas, instead of through an LSTM. A look
+at the peak of the blurred residual may fall between two digits that touch; so the guide looks
+again where it would put the object, and proposes from there. No gradient flows through looks.
+For any fixed look the bound is valid, so its mean over drawn looks is valid too.
 
 Legend: B batch, C channels (image, residual), H canvas side, W window side, Z code size.
 """
@@ -61,7 +62,7 @@ class Proposer(nn.Module):
 
 
 class SaliencyGuide(Guide):
-    """Blur the unexplained ink, look at its peak, crop, propose a pose, crop again, encode."""
+    """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode."""
 
     blur: Tensor
     grid: Tensor
@@ -72,6 +73,7 @@ class SaliencyGuide(Guide):
         super().__init__()
         hidden, window = config.model.hidden_size, config.window_size
         self.pose, self.window, self.sharpness = pose, window, config.guide.look_sharpness
+        self.refinements = config.guide.refinements
         self.typical = config.object_size / canvas
         self.proposer = Proposer(window, hidden)
         self.encoder = Encoder(window, 2, hidden, config.model.code_size)
@@ -87,14 +89,18 @@ class SaliencyGuide(Guide):
     def propose(
         self, state: State, canvas: Tensor, look: Tensor | None
     ) -> tuple[State, Tensor, Normal]:
-        """Look at the unexplained ink, crop there, and propose presence and pose."""
+        """Look at the unexplained ink, look again, and propose presence and pose."""
         with torch.no_grad():
             image = state.seen[:, :, 0]
             residual = image - canvas
+            seen = torch.stack([image, residual], 2)
             centre, peak = self._look(residual.clamp(min=0) * (1 - state.closed), look)
             coarse = torch.full_like(peak, min(1.0, ZOOM * self.typical))
-            seen = torch.stack([image, residual], 2)
             glimpse = crop(seen, coarse, centre, self.window)
+            for _ in range(self.refinements):
+                out = self.proposer(glimpse, peak)
+                centre = _moved(out[:, 1:3], coarse, centre).clamp(-1, 1)
+                glimpse = crop(seen, coarse, centre, self.window)
         out = self.proposer(glimpse, peak)
         return State(seen, state.closed), out[:, 0] + ON, self._where(out[:, 1:], coarse, centre)
 
@@ -130,9 +136,14 @@ class SaliencyGuide(Guide):
 
     def _where(self, out: Tensor, coarse: Tensor, centre: Tensor) -> Normal:
         """The network's last six outputs [B, 6] as a normal of z_where around the look."""
-        refined = centre + coarse[:, None] * torch.tanh(out[:, :2])
         size = self.typical * torch.exp(STRETCH * out[:, 2])
-        return Normal(self.pose.encode(size, refined), softplus(out[:, 3:] - self.narrow))
+        mean = self.pose.encode(size, _moved(out[:, :2], coarse, centre))
+        return Normal(mean, softplus(out[:, 3:] - self.narrow))
+
+
+def _moved(offset: Tensor, coarse: Tensor, centre: Tensor) -> Tensor:
+    """The centre [B, 2] that raw offsets [B, 2] point to, at most a glimpse's side away."""
+    return centre + coarse[:, None] * torch.tanh(offset)
 
 
 def _blur_matrix(side: int, sd: float) -> Tensor:
