@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
 from airkit import checkpoint
+from airkit.canvases import digits
+from airkit.canvases.digits import DigitSource
 from airkit.canvases.make import make_data
 from airkit.checkpoint import Checkpoint
 from airkit.listener import Listener
@@ -22,6 +25,7 @@ from airkit.run import RunFolder
 from airkit.training.loop import TrainReport, train
 
 torch.set_num_threads(1)
+_load = digits.load
 
 STEPS = 23
 DATA: Mapping[str, Any] = {
@@ -99,13 +103,26 @@ def data_file(**other: Any) -> Path:
     """A data file; ``other`` settings of its section replace those of ``DATA``."""
     name = "-".join(["data", *(f"{key}={value}" for key, value in other.items())])
     path = folder() / f"{name}.h5"
-    make_data(path, settings={**DATA, **{f"data.{key}": value for key, value in other.items()}})
+    given = {**DATA, **{f"data.{key}": value for key, value in other.items()}}
+    with mock.patch.object(digits, "load", return_value=_strokes()):
+        make_data(path, settings=given)
     return path
 
 
-def fit(run: Path, data: Path | None = None, listener: Listener | None = None, **keys: Any) -> Any:
+@cache
+def _strokes() -> DigitSource:
+    return _load("strokes", 0)
+
+
+def fit(
+    run: Path,
+    data: Path | None = None,
+    listener: Listener | None = None,
+    *,
+    fresh: bool = False,
+    **keys: Any,
+) -> TrainReport:
     """Train on the tiny data; keywords such as ``train__seed`` are settings."""
-    fresh = keys.pop("fresh", False)
     given = {**TRAIN, **{key.replace("__", "."): value for key, value in keys.items()}}
     return train(
         data or data_file(), run, settings=given, fresh=fresh, listener=listener or Listener()
