@@ -13,8 +13,10 @@ import pytest
 import torch
 import typer
 
+from airkit import settings
 from airkit.canvases.make import make_data
 from airkit.cli.app import app
+from airkit.model.guides import saliency
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -47,7 +49,8 @@ def commands(path: Path) -> list[list[str]]:
 
 def parsed(line: str) -> Iterator[list[str]]:
     """The airkit commands of a line of shell."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;<>")
+    line = re.sub(r"\s\d?>+&?\s*\S+", "", line)  # what goes where is the shell's to know
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
     lexer.whitespace_split = True
     words: list[str] = []
     for word in [*lexer, ";"]:
@@ -57,13 +60,6 @@ def parsed(line: str) -> Iterator[list[str]]:
             words = []
         else:
             words.append(word)
-
-
-def arguments(words: list[str]) -> list[str]:
-    """Words before the shell's redirections."""
-    ends = [place for place, word in enumerate(words) if word in (">", ">>", "<")]
-    kept = words[: ends[0]] if ends else words
-    return kept[:-1] if ends and kept[-1].isdigit() else kept
 
 
 def parse(words: list[str]) -> None:
@@ -122,15 +118,37 @@ def test_file_format_snippets_run(home: Path) -> None:
     run_snippets("file-format.md")
 
 
+def test_formulas_have_the_numbers_of_the_code() -> None:
+    prose = settings.fields()["prior.ratio"].description or ""
+    found = re.search(r"object_size / ([\d.]+)\)\^(\d)", prose)
+    assert found is not None
+    ratio = f"model.object_size / {found[1]})" + {"2": "²", "3": "³"}[found[2]]
+    model, guide = ((DOCS / page).read_text(encoding="utf-8") for page in ("model.md", "guide.md"))
+    assert ratio in model
+    for formula in (
+        f"deviation is {saliency.BLUR:g} object sizes",
+        f"{saliency.ZOOM:g} object sizes wide",
+        f"sigmoid({saliency.CLOSING:g} · ",
+        f"exp({saliency.STRETCH:g} o_3)",
+        f"sigmoid(o_0 + {saliency.ON:g})",
+        *(
+            f"softplus(o_{5 + axis} \N{MINUS SIGN} {saliency.NARROW[1 + axis]:g})"
+            for axis in (0, 1)
+        ),
+    ):
+        assert formula in guide
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=name)
 def test_commands_parse(path: Path) -> None:
     for words in commands(path):
-        parse(arguments(words))
+        parse(words)
 
 
 def test_commands_are_found() -> None:
     assert len([words for path in TEXTS for words in commands(path)]) > 30
-    assert list(parsed('airkit make-data && airkit train --set "a.b=1 2" | grep x')) == [
+    line = 'airkit make-data && airkit train --set "a.b=1 2" 2>&1 | grep x > y'
+    assert list(parsed(line)) == [
         ["make-data"],
         ["train", "--set", "a.b=1 2"],
     ]
