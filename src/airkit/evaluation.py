@@ -255,7 +255,7 @@ def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     share, weight = right / total, z**2 / total
     centre = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def _confusion(truth: Array, count: Array, slots: int) -> list[list[int]]:
