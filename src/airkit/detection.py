@@ -24,15 +24,16 @@ def pairwise_iou(truth: Floats, inferred: Floats) -> Floats:
         inferred: [N, T, 4].
 
     Returns:
-        [N, M, T]; pairs with a padding box have -1.
+        [N, M, T]; 0 where an inferred box meets padding, -1 where the inferred one is padding.
     """
     a, b = truth[:, :, None], inferred[:, None]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
     union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
-    real = (a[..., 2] > 0) & (b[..., 2] > 0)
-    return np.where(real, shared / np.where(real, union, 1), -1.0)
+    found = np.broadcast_to(b[..., 2] > 0, union.shape)
+    both = found & (a[..., 2] > 0)
+    return np.where(both, shared / np.where(both, union, 1), np.where(found, 0.0, -1.0))
 
 
 def mean_iou(iou: Floats, boxes: int) -> float:

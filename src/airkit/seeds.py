@@ -19,7 +19,7 @@ def sequence(seed: int, name: str, *indices: int) -> np.random.SeedSequence:
         name: the stream's name, such as ``"batches"``.
         indices: non-negative integers, such as the epoch or the step.
     """
-    return np.random.SeedSequence([seed, zlib.crc32(name.encode()), *indices])
+    return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()), *indices))
 
 
 def generator(seed: int, name: str, *indices: int) -> np.random.Generator:

@@ -12,7 +12,7 @@ Legend: B batch, C channels, H canvas side, W window side.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -73,7 +73,7 @@ def paint(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     return tent(y, windows.shape[1]) @ windows @ tent(x, windows.shape[2]).transpose(1, 2)
 
 
-class Pose(nn.Module):
+class Pose(nn.Module, ABC):
     """How z_where, normal under the prior, stands for a size and a centre."""
 
     mean: Tensor

@@ -10,6 +10,14 @@ import torch
 from torch import Tensor, nn
 
 
+def spread(raw: Tensor) -> Tensor:
+    """A network's raw output as a standard deviation: soft-plus, kept off zero.
+
+    Soft-plus alone underflows to 0 at about -100, where the KL and its gradient end.
+    """
+    return nn.functional.softplus(raw) + 1e-6
+
+
 def mlp(*sizes: int) -> nn.Sequential:
     """Linear layers from ``sizes[0]`` to ``sizes[-1]`` with a ReLU between each two."""
     layers: list[nn.Module] = []
@@ -64,4 +72,4 @@ class Encoder(nn.Module):
     def forward(self, windows: Tensor) -> Normal:
         """Encode; sds are soft-plus of the network's second half."""
         mean, raw = self.layers(windows.flatten(1)).chunk(2, 1)
-        return Normal(mean, nn.functional.softplus(raw))
+        return Normal(mean, spread(raw))

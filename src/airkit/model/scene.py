@@ -128,7 +128,7 @@ def ink_boxes(windows: Tensor, size: Tensor, centre: Tensor, canvas: int) -> Ten
         centre: [B, T, 2], (x, y) on [-1, 1].
         canvas: H, pixels.
 
-    A window too faint to have ink gives a box of its whole extent on the canvas.
+    A window too faint to have ink gives a box of its whole extent on the canvas, at least a pixel.
     """
     batch, slots = size.shape
     painted = paint(windows.flatten(0, 1), size.flatten(), centre.flatten(0, 1), canvas)
@@ -140,7 +140,9 @@ def ink_boxes(windows: Tensor, size: Tensor, centre: Tensor, canvas: int) -> Ten
     middle = (centre.flatten(0, 1) + 1) * canvas / 2
     low, high = ((middle + sign * half).clamp(0, canvas) for sign in (-1, 1))
     blank = ~columns.any(1, keepdim=True)
-    box = torch.where(blank, torch.cat([low, high - low], 1), torch.cat([start, side], 1))
+    box = torch.where(
+        blank, torch.cat([low, (high - low).clamp(min=1)], 1), torch.cat([start, side], 1)
+    )
     return box.view(batch, slots, 4)
 
 

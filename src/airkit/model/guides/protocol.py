@@ -5,7 +5,7 @@ Legend: B batch, T slots, H canvas side, Z code size.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -54,7 +54,7 @@ MEANS = Noise(None, None, None)
 """No noise: means of all latents, and looks at the peak."""
 
 
-class Guide(nn.Module):
+class Guide(nn.Module, ABC):
     """The recurrent guide of AIR, driven slot by slot.
 
     ``State`` is whatever a guide carries from slot to slot. Nothing here depends on the

@@ -15,12 +15,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from airkit.config import Config
 from airkit.model.geometry import Pose, crop, pixel_centres
 from airkit.model.guides.protocol import Guide
-from airkit.model.networks import Encoder, Normal, mlp
+from airkit.model.networks import Encoder, Normal, mlp, spread
 
 ZOOM = 1.6
 """Side of the first crop, in typical object sizes."""
@@ -138,7 +137,7 @@ class SaliencyGuide(Guide):
         """The network's last six outputs [B, 6] as a normal of z_where around the look."""
         size = self.typical * torch.exp(STRETCH * out[:, 2])
         mean = self.pose.encode(size, _moved(out[:, :2], coarse, centre))
-        return Normal(mean, softplus(out[:, 3:] - self.narrow))
+        return Normal(mean, spread(out[:, 3:] - self.narrow))
 
 
 def _moved(offset: Tensor, coarse: Tensor, centre: Tensor) -> Tensor:
@@ -161,8 +160,8 @@ def _draw(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Ten
 
     A blank canvas has no peak; every position is then as good as another.
     """
-    scores = saliency / peak.clamp(min=1e-6)[:, None]
-    mass = torch.exp(sharpness * (scores - 1)).cumsum(1)
+    below = (saliency - peak[:, None]) / peak.clamp(min=1e-6)[:, None]
+    mass = torch.exp(sharpness * below).cumsum(1)
     return (
         torch.searchsorted(mass, look[:, None] * mass[:, -1:])
         .squeeze(1)
