@@ -31,6 +31,8 @@ COLUMNS = (
     "elbo",
     "log_likelihood_bound",
 )
+TEST = {"default": "10000", "transfer": "2000"}
+"""Test canvases; the costlier presets have 4,000."""
 TRANSFER = ("--canvas-size", "80", "--max-digits", "5", "--train", "0", "--val", "0")
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
 
@@ -42,17 +44,18 @@ def main() -> None:
     print(f"{'preset':<14} {'seed':>4} {'train s':>8} {'eval s':>7} ", *(c[-15:] for c in COLUMNS))
     for preset in args.presets:
         data = args.folder / f"{preset}.h5"
-        make(data, "--preset", preset, "--source", args.source)
+        make(data, "--preset", preset, "--source", args.source, "--test", TEST.get(preset, "4000"))
         for seed in args.seeds:
             run = args.folder / f"{preset}-{seed}"
             rows.append(measure(preset, seed, data, run))
-        if preset == "default" and args.transfer:
-            other = args.folder / "transfer.h5"
-            make(other, "--source", args.source, *TRANSFER)
-            for seed in args.seeds:
-                run = args.folder / f"{preset}-{seed}"
-                rows.append(evaluate("transfer", seed, run, "--data", str(other)))
-    save(args, rows)
+            save(args, rows)
+    if args.transfer:
+        other = args.folder / "transfer.h5"
+        make(other, "--source", args.source, "--test", TEST["transfer"], *TRANSFER)
+        for seed in args.seeds:
+            run = args.folder / f"default-{seed}"
+            rows.append(evaluate("transfer", seed, run, "--data", str(other)))
+        save(args, rows)
 
 
 def parse() -> argparse.Namespace:

@@ -28,7 +28,7 @@ def tiny_config(
     return Config(
         data=DataConfig(canvas_size=side, max_digits=2, digit_size=8.0, digit_size_sd=0.0),
         model=ModelConfig(**(sizes | {"object_size": 7.0, "decoder_bias": 0.0} | model)),
-        guide=GuideConfig(refinements=refinements),
+        guide=GuideConfig(refinements=refinements, glimpse_size=6),
         prior=PriorConfig(**(prior or {"ratio": 0.3})),
     )
 

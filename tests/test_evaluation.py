@@ -124,8 +124,7 @@ def test_perfect_answers(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = torch.nn.functional.pad(test.boxes, (0, 0, 0, 1), value=-1.0)
     answer = scene(test.counts.tolist(), boxes, 24)
     answer = replace(answer, canvases=to_ink(test.images)[:, None].expand(-1, 4, -1, -1))
-    monkeypatch.setattr(evaluation, "explain", lambda *_: answer)
-    monkeypatch.setattr(evaluation, "explain_best", lambda *_: answer)
+    monkeypatch.setattr(evaluation, "explain_both", lambda *_: (answer, answer))
     found = measure(run, eval__batch_size=20)
     assert (found.count_accuracy, found.count_accuracy_one_look, found.mse) == (1, 1, 0)
     assert found.mean_iou == pytest.approx(1)
@@ -138,8 +137,7 @@ def test_answers_of_nothing(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = CanvasDataset(data_file(), "test")
     right = scene([0] * 20, torch.zeros(20, 3, 4), 24)
     wrong = scene([3] * 20, torch.zeros(20, 3, 4), 24)
-    monkeypatch.setattr(evaluation, "explain", lambda *_: wrong)
-    monkeypatch.setattr(evaluation, "explain_best", lambda *_: right)
+    monkeypatch.setattr(evaluation, "explain_both", lambda *_: (wrong, right))
     found = measure(run, eval__batch_size=20)
     totals = test.counts.bincount().tolist()
     assert found.count_accuracy == totals[0] / 20
@@ -155,7 +153,7 @@ def test_sampled_counts_follow_their_distribution(
     answer = scene([0] * 20, torch.zeros(20, 3, 4), 24)
     q = torch.tensor([0.0, 0.5, 0.5, 0.0]).expand(20, 4)
     answer = replace(answer, count_probability=q)
-    monkeypatch.setattr(evaluation, "explain", lambda *_: answer)
+    monkeypatch.setattr(evaluation, "explain_both", lambda *_: (answer, answer))
     given: dict[str, Any] = {"eval__batch_size": 20, "eval__looks": 1}
     assert {row[0] for row in measure(run, **given).confusion} != {0}
     sampled = measure(run, eval__counts="sampled", **given).confusion

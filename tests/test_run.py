@@ -15,8 +15,9 @@ from tiny_runs import STEPS, Recorder, metrics, reference, same, state, trained,
 
 from airkit import checkpoint, settings
 from airkit.checkpoint import Best, Checkpoint
+from airkit.device import pick_device
 from airkit.errors import CheckpointError, DeviceError, OutputError
-from airkit.run import RunFolder, build, pick_device
+from airkit.run import RunFolder, build
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from airkit.model.air import AIR
 from airkit.model.geometry import paint
-from airkit.model.scene import INK, Scene, explain, explain_best, ink_boxes
+from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
 
 
 def _air(slots: int = 3, seed: int = 0) -> AIR:
@@ -104,6 +104,15 @@ def test_the_same_generator_gives_the_same_scene() -> None:
         assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
 
 
+@torch.no_grad()
+def test_both_explanations_at_once_are_those_of_each_alone() -> None:
+    air, images = _air(), _images(12)
+    both = explain_both(air, images, 4, generator(9))
+    for found, alone in zip(both, (explain(air, images), _best(air, images, 4)), strict=True):
+        for field in fields(Scene):
+            assert torch.equal(getattr(found, field.name), getattr(alone, field.name)), field.name
+
+
 @pytest.mark.parametrize("looks", [0, 1])
 @torch.no_grad()
 def test_looks_at_the_peak_do_not_depend_on_the_batch(looks: int) -> None:
@@ -131,7 +140,7 @@ def test_boxes_are_the_extent_of_painted_ink(dtype: torch.dtype) -> None:
     windows = torch.rand(20, 3, 6, 6, generator=draws, dtype=dtype) ** 4
     size = 0.2 + 0.6 * torch.rand(20, 3, generator=draws, dtype=dtype)
     centre = 1.8 * torch.rand(20, 3, 2, generator=draws, dtype=dtype) - 0.9
-    found = ink_boxes(windows, size, centre, 19)
+    found = _boxes(windows, size, centre, 19)
     assert found.shape == (20, 3, 4)
     for row in range(20):
         painted = paint(windows[row], size[row], centre[row], 19)
@@ -141,6 +150,12 @@ def test_boxes_are_the_extent_of_painted_ink(dtype: torch.dtype) -> None:
             else:
                 wanted = _whole_extent(float(size[row, slot]), centre[row, slot].tolist(), 19)
             assert found[row, slot].tolist() == pytest.approx(wanted, abs=1e-4)
+
+
+def _boxes(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Boxes of windows [B, T, W, W], each painted on a canvas of its own."""
+    rows = [paint(*parts, side) for parts in zip(windows, size, centre, strict=True)]
+    return ink_boxes(torch.stack(rows), size, centre)
 
 
 def _whole_extent(size: float, centre: list[float], side: int) -> list[float]:
@@ -159,7 +174,7 @@ def _whole_extent(size: float, centre: list[float], side: int) -> list[float]:
 )
 def test_a_blank_window_gives_its_whole_extent(x: float, y: float, wanted: list[float]) -> None:
     blank, centre = torch.zeros(1, 1, 6, 6), torch.tensor([[[x, y]]])
-    found = ink_boxes(blank, torch.tensor([[0.4]]), centre, 20)
+    found = _boxes(blank, torch.tensor([[0.4]]), centre, 20)
     assert found.flatten().tolist() == pytest.approx(wanted, abs=1e-5)
 
 
@@ -168,7 +183,7 @@ def test_faint_ink_is_no_ink_and_ink_itself_is() -> None:
     window = torch.zeros(1, 1, 8, 8)
     window[0, 0, 2, 3] = window[0, 0, 5, 6] = INK
     window[0, 0, 0, 0] = INK * 0.99
-    assert ink_boxes(window, size, centre, 8).flatten().tolist() == [3, 2, 4, 4]
+    assert _boxes(window, size, centre, 8).flatten().tolist() == [3, 2, 4, 4]
 
 
 @torch.no_grad()

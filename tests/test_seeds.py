@@ -40,8 +40,8 @@ def test_neighbours_are_unrelated() -> None:
 
 def test_the_values_stay_what_they_are() -> None:
     """Old data files and runs are made again only as long as these hold."""
-    assert seeds.integer(0, "init") == 7290039654019473914
-    assert seeds.generator(7, "batches", 3).integers(1000, size=4).tolist() == [961, 751, 858, 580]
+    assert seeds.integer(0, "init") == 7343407241800991739
+    assert seeds.generator(7, "batches", 3).integers(1000, size=4).tolist() == [782, 303, 879, 709]
 
 
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])

@@ -137,6 +137,8 @@ class GuideConfig(Section):
     """Where a slot looks in training: at the peak of the saliency, or drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Drawn looks in training follow softmax(look_sharpness x saliency / peak)."""
+    glimpse_size: Annotated[int, Field(ge=4, le=128)] = 20
+    """Side of the glimpse that presence and pose are read from, in pixels."""
     refinements: Annotated[int, Field(ge=0, le=16)] = 1
     """How often a slot looks again, where it would put the object, before it proposes."""
 
@@ -165,7 +167,7 @@ class TrainConfig(Section):
 
     estimator: Literal["exact"] = "exact"
     """Which estimator of the ELBO: exact sums the count out."""
-    steps: Annotated[int, Field(ge=1, le=1_000_000_000)] = 2_500
+    steps: Annotated[int, Field(ge=1, le=1_000_000_000)] = 2_000
     """Optimiser steps in all."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Canvases a step."""
@@ -198,7 +200,7 @@ class EvalConfig(Section):
     """Explanations drawn per canvas, the best of which is kept; 1 is the arg-max look alone."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Drawn looks follow softmax(look_sharpness x saliency / peak)."""
-    likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 10
+    likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5
     """Samples of the importance-weighted bound on the likelihood."""
     counts: Literal["mode", "sampled"] = "mode"
     """The count read off one look: the mode of q(n), or a sample of it as in the paper."""

@@ -17,13 +17,14 @@ from airkit.canvases import store
 from airkit.config import Config
 from airkit.dataset import CanvasDataset, to_ink
 from airkit.detection import average_precision, mean_iou, pairwise_iou
+from airkit.device import pick_device
 from airkit.errors import DataFileError
 from airkit.estimators import bounds, exact
 from airkit.listener import SILENT, Listener
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
-from airkit.model.scene import Scene, explain, explain_best
-from airkit.run import RunFolder, build, pick_device
+from airkit.model.scene import Scene, explain_both
+from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
 
 Array = np.ndarray[Any, Any]
@@ -179,12 +180,10 @@ class Tally:
     def add(self, indices: Tensor) -> None:
         """Look at one batch of canvases."""
         air, images = self.opened.air, self.opened.images(indices)
-        one = explain(air, images)
+        looks = self.config.looks
+        one, best = explain_both(air, images, looks, self.generators["looks"])
         one_count = self._count(one)
-        best, count = one, one_count
-        if self.config.looks > 1:
-            best = explain_best(air, images, self.config.looks, self.generators["looks"])
-            count = best.count
+        best, count = (one, one_count) if looks == 1 else (best, best.count)
         found = {
             "one_count": one_count,
             "count": count,

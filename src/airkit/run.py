@@ -21,7 +21,7 @@ import torch
 from airkit import checkpoint as checkpoints
 from airkit import files, settings
 from airkit.checkpoint import Checkpoint
-from airkit.errors import CheckpointError, DeviceError
+from airkit.errors import CheckpointError
 from airkit.listener import Listener
 from airkit.model.air import AIR
 
@@ -200,28 +200,6 @@ def load_weights(air: AIR, state: Checkpoint) -> None:
             got=str(error).splitlines()[-1].strip(),
             hint="name another with --checkpoint, or start anew with airkit train --fresh",
         ) from error
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that ``train.device`` names; auto is a CUDA GPU where there is one.
-
-    Raises:
-        DeviceError: this machine has no such device.
-    """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if name == "auto":
-        return torch.device("cuda" if cuda else "cpu")
-    device = torch.device(name)
-    count = {"cpu": 1, "cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps)}
-    if (device.index or 0) >= count[device.type]:
-        raise DeviceError(
-            "There is no such device here",
-            where="train.device",
-            expected="one of " + ", ".join(kind for kind, number in count.items() if number),
-            got=name,
-            hint="--device auto takes the best there is",
-        )
-    return device
 
 
 def _step(path: Path) -> int:

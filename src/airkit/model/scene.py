@@ -5,7 +5,8 @@ Legend: B batch, T slots, H canvas side, W window side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Unrolled
 from airkit.model.geometry import paint
-from airkit.model.guides import MEANS, Noise
+from airkit.model.guides import Noise
 from airkit.model.prior import log_count
 
 INK = 0.1
@@ -54,9 +55,7 @@ def explain(air: AIR, images: Tensor) -> Scene:
         images: ink in 0..1, [B, H, H].
     """
     unrolled = air(images)
-    count = log_count(unrolled.logits)[0].argmax(1)
-    score = _scores(air, images, unrolled).gather(1, count[:, None]).squeeze(1)
-    return _scene(air, unrolled, count, score)
+    return _one_look(air, unrolled, _scores(air, images, unrolled))
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
@@ -71,15 +70,49 @@ def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generato
         looks: explanations to compare; at least 1.
         generator: draws the looks.
     """
-    best: Scene | None = None
-    for look in range(looks):
-        noise = Noise.draw_looks(generator, len(images), air.slots) if look else MEANS
-        unrolled = air(images, noise)
-        score, count = _scores(air, images, unrolled).max(1)
-        scene = _scene(air, unrolled, count, score)
-        best = scene if best is None else _better(best, scene)
-    assert best is not None
-    return best
+    return explain_both(air, images, looks, generator)[1]
+
+
+def explain_both(
+    air: AIR, images: Tensor, looks: int, generator: torch.Generator
+) -> tuple[Scene, Scene]:
+    """What ``explain`` and ``explain_best`` return, for the price of the latter."""
+    unrolled = air(images)
+    scores = _scores(air, images, unrolled)
+    one, best = _one_look(air, unrolled, scores), _best_count(unrolled, scores)
+    for _ in range(looks - 1):
+        unrolled = air(images, Noise.draw_looks(generator, len(images), air.slots))
+        best = _better(best, _best_count(unrolled, _scores(air, images, unrolled)))
+    return one, _scene(air, best)
+
+
+class _Explanation(NamedTuple):
+    """One pass of the guide, as far as a scene is made of it; all parts are [B, ...]."""
+
+    logits: Tensor
+    size: Tensor
+    centre: Tensor
+    windows: Tensor
+    objects: Tensor
+    score: Tensor
+
+
+def _explanation(unrolled: Unrolled, count: Tensor, score: Tensor) -> _Explanation:
+    where = unrolled.size, unrolled.centre
+    return _Explanation(unrolled.logits, *where, unrolled.windows, count, score)
+
+
+def _one_look(air: AIR, unrolled: Unrolled, scores: Tensor) -> Scene:
+    """The scene of one pass, counted by the mode of q(n)."""
+    count = log_count(unrolled.logits)[0].argmax(1)
+    score = scores.gather(1, count[:, None]).squeeze(1)
+    return _scene(air, _explanation(unrolled, count, score))
+
+
+def _best_count(unrolled: Unrolled, scores: Tensor) -> _Explanation:
+    """One pass with the count of the greatest score."""
+    score, count = scores.max(1)
+    return _explanation(unrolled, count, score)
 
 
 def _scores(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
@@ -88,51 +121,47 @@ def _scores(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
     return air.log_likelihood(images, unrolled.canvases) + air.log_prior - cost
 
 
-def _better(one: Scene, other: Scene) -> Scene:
-    """Canvas by canvas, the scene of the greater score."""
+def _better(one: _Explanation, other: _Explanation) -> _Explanation:
+    """Image by image, the explanation of the greater score."""
     wins = other.score > one.score
-    return Scene(
-        **{
-            field.name: _choose(wins, getattr(other, field.name), getattr(one, field.name))
-            for field in fields(Scene)
-        }
+    return _Explanation(
+        *(
+            torch.where(wins.view(-1, *[1] * (no.dim() - 1)), yes, no)
+            for yes, no in zip(other, one, strict=True)
+        )
     )
 
 
-def _choose(wins: Tensor, yes: Tensor, no: Tensor) -> Tensor:
-    """``yes`` in the rows that win [B], ``no`` in the others; both [B, ...]."""
-    return torch.where(wins.view(-1, *[1] * (no.dim() - 1)), yes, no)
-
-
-def _scene(air: AIR, unrolled: Unrolled, count: Tensor, score: Tensor) -> Scene:
-    log_q, presence = log_count(unrolled.logits)
-    box = ink_boxes(unrolled.windows, unrolled.size, unrolled.centre, air.canvas)
-    present = torch.arange(air.slots, device=count.device) < count[:, None]
+def _scene(air: AIR, found: _Explanation) -> Scene:
+    """Paint an explanation's windows anew: cheaper than to carry canvases from look to look."""
+    log_q, presence = log_count(found.logits)
+    flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
+    painted = paint(*flat, air.canvas).view(*found.size.shape, air.canvas, air.canvas)
+    box = ink_boxes(painted, found.size, found.centre)
+    present = torch.arange(air.slots, device=box.device) < found.objects[:, None]
     return Scene(
-        count=count,
+        count=found.objects,
         count_probability=log_q.exp(),
         presence=presence,
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
-        windows=unrolled.windows,
-        canvases=torch.stack(unrolled.canvases, 1),
-        score=score,
+        windows=found.windows,
+        canvases=pad(painted.cumsum(1), (0, 0, 0, 0, 1, 0)),
+        score=found.score,
     )
 
 
-def ink_boxes(windows: Tensor, size: Tensor, centre: Tensor, canvas: int) -> Tensor:
+def ink_boxes(painted: Tensor, size: Tensor, centre: Tensor) -> Tensor:
     """Extents of painted windows' ink, (x, y, width, height) in pixels, as [B, T, 4].
 
     Args:
-        windows: [B, T, W, W].
+        painted: each window alone on a canvas, [B, T, H, H].
         size: [B, T], fractions of the canvas.
         centre: [B, T, 2], (x, y) on [-1, 1].
-        canvas: H, pixels.
 
     A window too faint to have ink gives a box of its whole extent on the canvas, at least a pixel.
     """
-    batch, slots = size.shape
-    painted = paint(windows.flatten(0, 1), size.flatten(), centre.flatten(0, 1), canvas)
-    inked = painted >= INK
+    batch, slots, canvas = painted.shape[:3]
+    inked = painted.flatten(0, 1) >= INK
     columns, rows = inked.any(1), inked.any(2)
     extents = [_extent(columns), _extent(rows)]
     start, side = (torch.stack([extent[part] for extent in extents], 1) for part in (0, 1))

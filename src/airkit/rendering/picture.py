@@ -15,6 +15,7 @@ from airkit import seeds, settings
 from airkit.canvases import store
 from airkit.config import Config
 from airkit.dataset import to_ink
+from airkit.device import pick_device
 from airkit.errors import CheckpointError, DataFileError, OutputError
 from airkit.evaluation import Opened, open_run
 from airkit.files import replacing
@@ -23,7 +24,7 @@ from airkit.rendering import sheets
 from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
 from airkit.rendering.page import DPI
-from airkit.run import RunFolder, build, pick_device
+from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
 
 Drawn = tuple[Figure, int]

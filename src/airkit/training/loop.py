@@ -12,12 +12,13 @@ import torch
 from airkit import seeds
 from airkit.checkpoint import Best, Checkpoint
 from airkit.dataset import CanvasDataset, to_ink
+from airkit.device import pick_device
 from airkit.errors import CheckpointError, TrainingError
 from airkit.estimators import exact
 from airkit.listener import SILENT, Listener
 from airkit.model.guides import Noise
 from airkit.model.scene import explain
-from airkit.run import RunFolder, load_weights, pick_device
+from airkit.run import RunFolder, load_weights
 from airkit.settings import Settings
 from airkit.training.setup import Start, prepare
 from airkit.training.signals import StopRequest, stop_on_signals

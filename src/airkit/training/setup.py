@@ -102,7 +102,8 @@ def _resume(
     config = settings.resolve(before, *layers)
     config = _with_data(checkpoint.config, info.path, config, listener)
     _check_unchanged(checkpoint.config, config, run.path)
-    listener.note(f"going on from step {checkpoint.step} of {run.path}")
+    if checkpoint.step < config.train.steps:
+        listener.note(f"going on from step {checkpoint.step} of {run.path}")
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
 
 

@@ -5,7 +5,8 @@ at the peak of the blurred residual may fall between two digits that touch; so t
 again where it would put the object, and proposes from there. No gradient flows through looks.
 For any fixed look the bound is valid, so its mean over drawn looks is valid too.
 
-Legend: B batch, C channels (image, residual), H canvas side, W window side, Z code size.
+Legend: B batch, C channels (image, residual), G glimpse side, H canvas side, W window side,
+Z code size.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ class State(NamedTuple):
 
 
 class Proposer(nn.Module):
-    """Glimpse [B, W, C, W] and peak height [B] -> presence logit and raw pose, [B, 7]."""
+    """Glimpse [B, G, C, G] and peak height [B] -> presence logit and raw pose, [B, 7]."""
 
-    def __init__(self, window: int, hidden: int) -> None:
+    def __init__(self, glimpse: int, hidden: int) -> None:
         super().__init__()
-        self.glimpse = nn.Linear(2 * window**2, hidden)
+        self.glimpse = nn.Linear(2 * glimpse**2, hidden)
         self.peak = nn.Linear(1, hidden, bias=False)
         self.head = mlp(hidden, hidden // 2, 7)
 
@@ -72,9 +73,9 @@ class SaliencyGuide(Guide):
         super().__init__()
         hidden, window = config.model.hidden_size, config.window_size
         self.pose, self.window, self.sharpness = pose, window, config.guide.look_sharpness
-        self.refinements = config.guide.refinements
+        self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
         self.typical = config.object_size / canvas
-        self.proposer = Proposer(window, hidden)
+        self.proposer = Proposer(self.glimpse, hidden)
         self.encoder = Encoder(window, 2, hidden, config.model.code_size)
         self.register_buffer("grid", pixel_centres(canvas), persistent=False)
         self.register_buffer("blur", _blur_matrix(canvas, BLUR * config.object_size), False)
@@ -95,11 +96,11 @@ class SaliencyGuide(Guide):
             seen = torch.stack([image, residual], 2)
             centre, peak = self._look(residual.clamp(min=0) * (1 - state.closed), look)
             coarse = torch.full_like(peak, min(1.0, ZOOM * self.typical))
-            glimpse = crop(seen, coarse, centre, self.window)
+            glimpse = crop(seen, coarse, centre, self.glimpse)
             for _ in range(self.refinements):
                 out = self.proposer(glimpse, peak)
                 centre = _moved(out[:, 1:3], coarse, centre).clamp(-1, 1)
-                glimpse = crop(seen, coarse, centre, self.window)
+                glimpse = crop(seen, coarse, centre, self.glimpse)
         out = self.proposer(glimpse, peak)
         return State(seen, state.closed), out[:, 0] + ON, self._where(out[:, 1:], coarse, centre)
 
