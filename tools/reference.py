@@ -1,7 +1,8 @@
-"""Generated parts of the docs: ``python tools/reference.py`` writes them, ``--check`` compares.
+"""Generated parts of docs and README: ``python tools/reference.py`` writes, ``--check`` compares.
 
 A part stands in a page between ``<!-- generated: KIND ARGUMENTS -->`` and ``<!-- /generated -->``.
-Options come from the program itself, settings from the schema, results from their classes.
+Options come from the program itself, settings from the schema, results from their classes, and
+what was measured from ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import html
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -29,8 +31,8 @@ _PART = re.compile(r"(<!-- generated: (.+?) -->\n).*?(<!-- /generated -->)", re.
 
 
 def pages() -> list[Path]:
-    """All pages of the docs."""
-    return sorted(DOCS.rglob("*.md"))
+    """All pages of the docs, and the README."""
+    return [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
 
 
 def written(text: str) -> str:
@@ -166,6 +168,51 @@ def _main() -> Iterator[str]:
     yield found[1]
 
 
+def _measured() -> Iterator[str]:
+    """Every run of the accuracy benchmark."""
+    heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
+    rows = [
+        (
+            row["preset"],
+            str(row["seed"]),
+            f"{row['train_seconds']:.0f} s" if row["train_seconds"] else "none",
+            f"{row['count_accuracy_one_look']:.2%}",
+            f"{row['count_accuracy']:.2%}",
+            f"{row['mean_iou']:.3f}",
+            f"{row['ap50']:.3f}",
+            f"{row['elbo']:.1f}",
+            f"{row['log_likelihood_bound']:.1f}",
+        )
+        for row in _runs()
+    ]
+    return _table(heads, rows)
+
+
+def _worst() -> Iterator[str]:
+    """The worst and the best seed of each preset."""
+    heads = ("preset", "seeds", "training, at most", "one look", "16 looks")
+    rows = []
+    for preset in dict.fromkeys(row["preset"] for row in _runs()):
+        runs = [row for row in _runs() if row["preset"] == preset]
+        longest = max(row["train_seconds"] for row in runs)
+        spans = (_span(runs, key) for key in ("count_accuracy_one_look", "count_accuracy"))
+        time = f"{longest:.0f} s" if longest else "none"
+        rows.append((preset, str(len(runs)), time, *spans))
+    return _table(heads, rows)
+
+
+def _span(runs: list[dict[str, Any]], key: str) -> str:
+    """Least and greatest of a share over runs."""
+    shares = [row[key] for row in runs]
+    return f"{min(shares):.1%} to {max(shares):.1%}"
+
+
+def _runs() -> list[dict[str, Any]]:
+    report = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text(encoding="utf-8"))
+    rows: list[dict[str, Any]] = report["rows"]
+    return rows
+
+
 _KINDS: dict[str, Callable[..., Iterator[str]]] = {
     "options": _options,
     "fields": _fields,
@@ -173,6 +220,8 @@ _KINDS: dict[str, Callable[..., Iterator[str]]] = {
     "errors": _errors,
     "results": _results,
     "main": _main,
+    "measured": _measured,
+    "worst": _worst,
 }
 
 
