@@ -6,7 +6,7 @@ from model_factory import generator
 from torch import Tensor, nn
 from torch import distributions as dist
 
-from airkit.model.networks import Decoder, Encoder, Normal, mlp
+from airkit.model.networks import Decoder, Encoder, Normal, mlp, spread
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -81,5 +81,14 @@ def test_encoder_predicts_means_and_positive_sds(dtype: torch.dtype) -> None:
     assert normal.mean.shape == normal.sd.shape == (4, 3)
     assert normal.mean.dtype == dtype
     torch.testing.assert_close(normal.mean, raw[:, :3])
-    torch.testing.assert_close(normal.sd, torch.log1p(torch.exp(raw[:, 3:])))
+    torch.testing.assert_close(normal.sd, torch.log1p(torch.exp(raw[:, 3:])) + 1e-6)
     assert (normal.sd > 0).all()
+
+
+def test_a_spread_never_reaches_zero() -> None:
+    raw = torch.tensor([-1e4, -200.0], requires_grad=True)
+    normal = Normal(torch.zeros(1, 2), spread(raw)[None])
+    kl = normal.kl().sum()
+    (slope,) = torch.autograd.grad(kl, raw)
+    assert kl.isfinite()
+    assert slope.isfinite().all()
