@@ -85,7 +85,7 @@ def test_mass_is_centred(digits: tuple[Bytes, Bytes]) -> None:
         centre = (mass.sum(axis=3 - axis) * at).sum(axis=1) / total
         assert abs(centre.mean() - 14) < 0.05
         # To the nearest pixel, but where the box of ink would come too near to the edge.
-        inked = (digits[0] > 0).any(axis=3 - axis)
+        inked = np.asarray((digits[0] > 0).any(axis=3 - axis))
         stopped = (inked.argmax(axis=1) <= 3) | (inked[:, ::-1].argmax(axis=1) <= 3)
         assert ((np.abs(centre - 14) <= 0.501) | stopped).all()
         assert np.abs(centre - 14).max() < 2
