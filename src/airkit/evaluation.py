@@ -122,17 +122,22 @@ def open_run(
     info = store.read_info(Path(data or state.data))
     canvases = CanvasDataset(info.path, config.eval.split)
     if len(canvases) == 0:
-        raise DataFileError(
-            f"The data file has no canvases in its {config.eval.split} split",
-            where=info.path,
-            expected="at least one",
-            hint="choose another with --split, or make a file that has some",
-        )
+        raise empty_split(info.path, config.eval.split)
     device = pick_device(config.train.device)
     slots = max(state.config.slots, info.config.data.max_digits + 1)
     air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
     air.guide.sharpness = config.eval.look_sharpness
     return Opened(config, air, device, info.path, canvases, path)
+
+
+def empty_split(path: Path, split: str) -> DataFileError:
+    """The error of a data file whose split has no canvases."""
+    return DataFileError(
+        f"The data file has no canvases in its {split} split",
+        where=path,
+        expected="at least one",
+        hint="choose another with --split, or make a file that has some",
+    )
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Given, configured
+from airkit.cli.options import Checkpoint, Data, Given, Run, configured
 from airkit.cli.output import duration, percent, tell, tell_json
 from airkit.cli.progress import listening
 
@@ -20,17 +20,9 @@ if TYPE_CHECKING:
 @configured("eval", preset=False)
 def evaluate(
     given: Given,
-    run: Annotated[Path, typer.Option("--run", metavar="DIR", help="The run folder.")] = Path(
-        "runs/air"
-    ),
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FILE", help="The data file. [default: the run's own]"),
-    ] = None,
-    checkpoint: Annotated[
-        str,
-        typer.Option("--checkpoint", metavar="best|last|FILE", help="Which state of the run."),
-    ] = "best",
+    run: Run = Path("runs/air"),
+    data: Data = None,
+    checkpoint: Checkpoint = "best",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure counting, boxes and likelihood on held-out canvases.

@@ -76,6 +76,16 @@ Assignment = Annotated[
     ),
 ]
 
+Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="The run folder.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FILE", help="The data file. [default: the run's own]"),
+]
+Checkpoint = Annotated[
+    str,
+    typer.Option("--checkpoint", metavar="best|last|FILE", help="Which state of the run."),
+]
+
 
 @dataclass(frozen=True)
 class Given:

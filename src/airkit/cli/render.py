@@ -8,30 +8,22 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Given, configured
+from airkit.cli.options import Checkpoint, Data, Given, Run, configured
 from airkit.cli.progress import listening
 
 
 @configured("render", preset=False)
 def render(
     given: Given,
-    run: Annotated[Path, typer.Option("--run", metavar="DIR", help="The run folder.")] = Path(
-        "runs/air"
-    ),
+    run: Run = Path("runs/air"),
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", metavar="FILE", help="The PNG to write. [default: figures/ in the run folder]"
         ),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="FILE", help="The data file. [default: the run's own]"),
-    ] = None,
-    checkpoint: Annotated[
-        str,
-        typer.Option("--checkpoint", metavar="best|last|FILE", help="Which state of the run."),
-    ] = "best",
+    data: Data = None,
+    checkpoint: Checkpoint = "best",
 ) -> None:
     """Draw what the model saw, as a PNG.
 

@@ -16,8 +16,8 @@ from airkit.canvases import store
 from airkit.config import Config
 from airkit.dataset import to_ink
 from airkit.device import pick_device
-from airkit.errors import CheckpointError, DataFileError, OutputError
-from airkit.evaluation import Opened, open_run
+from airkit.errors import CheckpointError, OutputError
+from airkit.evaluation import Opened, empty_split, open_run
 from airkit.files import replacing
 from airkit.listener import SILENT, Listener
 from airkit.rendering import sheets
@@ -156,12 +156,7 @@ def _data(request: Request) -> Drawn:
     wanted = config.render.rows * config.render.columns
     canvases = store.read_split(path, split, wanted)
     if not len(canvases.count):
-        raise DataFileError(
-            f"The data file has no canvases in its {split} split",
-            where=path,
-            expected="at least one",
-            hint="choose another with --split, or make a file that has some",
-        )
+        raise empty_split(path, split)
     images = to_ink(torch.from_numpy(canvases.image)).numpy()
     page, drawn = sheets.data(images, canvases.box, canvases.label, config.render, split)
     return page.figure(), drawn
