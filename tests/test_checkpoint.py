@@ -199,6 +199,7 @@ def test_a_version_that_never_was(tmp_path: Path, version: Any) -> None:
         ("config", '{"train": {"steps": "x"}}'),
         ("model", [1, 2]),
         ("model", None),
+        ("baselines", None),
         ("optimiser", 3),
         ("seconds", "long"),
         ("loss_sum", None),

@@ -13,7 +13,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from airkit.estimators import exact
 from airkit.model.air import AIR, Unrolled
-from airkit.model.guides import Guide, Noise
+from airkit.model.guides import Guide, Noise, Slot
 from airkit.model.networks import Normal
 
 RATIO = 0.3
@@ -163,8 +163,8 @@ class Replay(Guide):
     def encode(self, state: Any, size: Tensor, centre: Tensor) -> Normal:
         return self.guide.encode(state, size, centre)
 
-    def advance(self, state: Any, where: Tensor, what: Tensor, size: Tensor, centre: Tensor) -> Any:
-        return self.guide.advance(state, where, what, size, centre)
+    def advance(self, state: Any, slot: Slot) -> Any:
+        return self.guide.advance(state, slot)
 
 
 def _gradients(air: AIR, images: Tensor, noise: Noise) -> dict[str, Tensor]:

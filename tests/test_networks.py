@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from model_factory import generator
+from model_factory import generator, tiny_config
 from torch import Tensor, nn
 from torch import distributions as dist
 
-from airkit.model.networks import Decoder, Encoder, Normal, mlp, spread
+from airkit.config import Config
+from airkit.model.networks import Decoder, Encoder, ImageLSTM, Normal, mlp, spread
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -57,12 +60,56 @@ def test_mlp_ends_linear_with_relu_between() -> None:
     kinds = [type(layer) for layer in mlp(3, 5, 7, 2)]
     assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
     assert mlp(3, 5, 7, 2)(torch.zeros(4, 3)).shape == (4, 2)
+    assert [type(layer) for layer in mlp(3, 5, 2, nonlinearity="elu")][1] is nn.ELU
+
+
+def _config(**model: Any) -> Config:
+    return tiny_config(window_size=5, **model)
+
+
+def _widths(module: nn.Module) -> list[tuple[int, int]]:
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    return [(layer.in_features, layer.out_features) for layer in layers]
+
+
+def test_networks_have_the_depth_and_widths_of_their_settings() -> None:
+    deep = _config(encoder_net=(11, 12), decoder_net=(), nonlinearity="elu")
+    assert _widths(Encoder(deep, channels=2)) == [(50, 11), (11, 12), (12, 6)]
+    assert _widths(Decoder(deep)) == [(3, 25)]
+    assert [type(part) for part in Encoder(deep, channels=2).layers].count(nn.ELU) == 2
+    plain = _config()
+    assert _widths(Encoder(plain, channels=1)) == [(25, 8), (8, 6)]
+    assert _widths(Decoder(plain)) == [(3, 8), (8, 25)]
+
+
+def test_a_linear_decoder_leaves_its_output_as_it_is() -> None:
+    decoder = Decoder(_config(decoder_output="linear", decoder_bias=-0.5))
+    codes = torch.randn(4, 3, generator=generator(0))
+    assert torch.equal(decoder(codes), (decoder.layers(codes) - 0.5).view(4, 5, 5))
+
+
+def test_the_lstm_is_that_of_torch() -> None:
+    """Its products apart, the image's and the latents', are one product of the two together."""
+    cell, ours = nn.LSTMCell(7 + 4, 5).double(), ImageLSTM(7, 4, 5).double()
+    with torch.no_grad():
+        ours.image.weight.copy_(cell.weight_ih[:, :7])
+        ours.image.bias.copy_(cell.bias_ih + cell.bias_hh)
+        ours.latents.weight.copy_(cell.weight_ih[:, 7:])
+        ours.hidden.weight.copy_(cell.weight_hh)
+        ours.initial.copy_(torch.randn(2, 5, generator=generator(1)))
+    image, *latents = torch.randn(4, 3, 7, generator=generator(0), dtype=torch.float64)
+    product, hidden, memory = ours.start(image)
+    theirs = hidden, memory
+    for each in latents:
+        hidden, memory = ours(product, each[:, :4], hidden, memory)
+        theirs = cell(torch.cat([image, each[:, :4]], 1), theirs)
+        torch.testing.assert_close((hidden, memory), theirs)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_decoder_gives_ink_that_a_negative_bias_blanks(dtype: torch.dtype) -> None:
     codes = torch.randn(4, 3, generator=generator(0), dtype=dtype)
-    decoder = Decoder(3, 8, 5, 0.0).to(dtype)
+    decoder = Decoder(_config()).to(dtype)
     windows = decoder(codes)
     assert windows.shape == (4, 5, 5)
     assert windows.dtype == dtype
@@ -75,7 +122,7 @@ def test_decoder_gives_ink_that_a_negative_bias_blanks(dtype: torch.dtype) -> No
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_encoder_predicts_means_and_positive_sds(dtype: torch.dtype) -> None:
     windows = 20 * torch.randn(4, 5, 2, 5, generator=generator(0), dtype=dtype)
-    encoder = Encoder(5, 2, 8, 3).to(dtype)
+    encoder = Encoder(_config(), channels=2).to(dtype)
     normal = encoder(windows)
     raw = encoder.layers(windows.reshape(4, -1))
     assert normal.mean.shape == normal.sd.shape == (4, 3)

@@ -10,7 +10,7 @@ from torch import Tensor
 from airkit.estimators import exact
 from airkit.model.air import AIR
 from airkit.model.geometry import UniformPose
-from airkit.model.guides import MEANS, Noise, SaliencyGuide
+from airkit.model.guides import MEANS, Noise, SaliencyGuide, Slot
 from airkit.model.guides import saliency as module
 from airkit.model.guides.saliency import State
 
@@ -137,12 +137,23 @@ def test_blank_and_full_images_are_no_nan(ink: float, pose: str) -> None:
     _assert_finite(air, images, MEANS)
 
 
+def _slot(size: Tensor, centre: Tensor, present: float = 1.0) -> Slot:
+    nothing = torch.zeros(1, 3, dtype=torch.float64)
+    return Slot(torch.full_like(size, present), nothing, nothing, size, centre)
+
+
+def test_an_absent_slot_closes_nothing() -> None:
+    guide = _guide()
+    state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
+    size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
+    assert not guide.advance(state, _slot(size, centre, present=0.0)).closed.any()
+
+
 def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
     guide = _guide()
     state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
     size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
-    nothing = torch.zeros(1, 3, dtype=torch.float64)
-    closed = guide.advance(state, nothing, nothing, size, centre).closed[0]
+    closed = guide.advance(state, _slot(size, centre)).closed[0]
     half = 0.5 * SIDE / 2
     middle = [(float(part) + 1) * SIDE / 2 for part in centre[0]]
     for row in range(SIDE):
@@ -153,13 +164,13 @@ def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
 
 
 def test_closing_adds_up_and_never_opens() -> None:
-    guide, nothing = _guide(), torch.zeros(1, 3, dtype=torch.float64)
+    guide = _guide()
     state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
     size = torch.tensor([0.4]).double()
     before = state.closed
     for x in (-0.5, -0.3, 0.6):
         centre = torch.tensor([[x, 0.1]]).double()
-        state = guide.advance(state, nothing, nothing, size, centre)
+        state = guide.advance(state, _slot(size, centre))
         assert (state.closed >= before).all()
         assert float(state.closed.max()) <= 1
         before = state.closed

@@ -42,6 +42,8 @@ class Checkpoint:
     config: Config
     model: Mapping[str, Tensor]
     """The model's state dict."""
+    baselines: Mapping[str, Tensor]
+    """The state dict of the estimator's own networks; empty where it has none."""
     optimiser: Mapping[str, Any]
     """The optimiser's state dict."""
     data: str
@@ -67,6 +69,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         **vars(checkpoint),
         "config": settings.to_json(checkpoint.config),
         "model": dict(checkpoint.model),
+        "baselines": dict(checkpoint.baselines),
         "optimiser": dict(checkpoint.optimiser),
         "best": None if checkpoint.best is None else vars(checkpoint.best),
     }
@@ -134,6 +137,7 @@ def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
         step=step,
         config=settings.from_json(content["config"], str(path)),
         model=dict(content["model"]),
+        baselines=dict(content["baselines"]),
         optimiser=dict(content["optimiser"]),
         data=str(content["data"]),
         data_digest=str(content["data_digest"]),

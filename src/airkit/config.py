@@ -19,6 +19,11 @@ def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+Width = Annotated[int, Field(ge=1, le=8192)]
+Widths = Annotated[tuple[Width, ...], BeforeValidator(_as_tuple)]
+"""Widths of a network's hidden layers, first to last; their number is its depth."""
+
+
 class Section(BaseModel):
     """What all sections share: frozen, strict (a bool is no int), finite, no unknown keys."""
 
@@ -113,8 +118,14 @@ class ModelConfig(Section):
     """Side of an object's window before it is painted, in pixels; auto follows the digit size."""
     code_size: Annotated[int, Field(ge=1, le=1024)] = 50
     """Length of z_what, the code of an object's looks."""
-    hidden_size: Annotated[int, Field(ge=1, le=8192)] = 256
-    """Width of the hidden layers of encoder, decoder and proposal."""
+    hidden_size: Width = 256
+    """Width of the hidden layers that no other setting names."""
+    encoder_net: Auto | Widths = "auto"
+    """Widths of the encoder's hidden layers; auto is one of hidden_size."""
+    decoder_net: Auto | Widths = "auto"
+    """Widths of the decoder's hidden layers; auto is one of hidden_size."""
+    nonlinearity: Literal["relu", "elu"] = "relu"
+    """What stands between the layers of all networks."""
     pose: Literal["uniform", "affine"] = "uniform"
     """Prior on z_where: uniform (centre uniform on the canvas, log-normal size) or affine (the
     paper's normal [s, x, y])."""
@@ -125,14 +136,17 @@ class ModelConfig(Section):
     pixel_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
     """Standard deviation of the Gaussian pixel noise, ink being 0 to 1."""
     decoder_bias: Annotated[float, Field(ge=-20, le=20)] = -2.0
-    """Added to the decoder's logits, so that windows start out nearly blank."""
+    """Added to the decoder's output, so that windows start out nearly blank."""
+    decoder_output: Literal["sigmoid", "linear"] = "sigmoid"
+    """How the decoder's output becomes ink: sigmoid keeps it in 0 to 1, linear as it is."""
 
 
 class GuideConfig(Section):
     """The guide: how objects are found."""
 
-    kind: Literal["saliency"] = "saliency"
-    """Which guide: saliency looks where most ink is still unexplained."""
+    kind: Literal["saliency", "lstm"] = "saliency"
+    """Which guide: saliency looks where most ink is still unexplained; lstm is the paper's, a
+    recurrent net on the whole canvas, and serves canvases of one size only."""
     looks: Literal["argmax", "drawn"] = "drawn"
     """Where a slot looks in training: at the peak of the saliency, or drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
@@ -141,6 +155,13 @@ class GuideConfig(Section):
     """Side of the glimpse that presence and pose are read from, in pixels."""
     refinements: Annotated[int, Field(ge=0, le=16)] = 1
     """How often a slot looks again, where it would put the object, before it proposes."""
+    rnn_size: Width = 256
+    """Units of the lstm guide's cell."""
+    embed_net: Widths = ()
+    """Widths of the layers that the lstm guide passes the image through first; empty is none."""
+    predict_net: Auto | Widths = "auto"
+    """Widths of the lstm guide's layers between its cell and presence and pose; auto is one of
+    hidden_size."""
 
 
 class PriorConfig(Section):
@@ -165,8 +186,19 @@ class PriorConfig(Section):
 class TrainConfig(Section):
     """The optimisation and the run folder."""
 
-    estimator: Literal["exact"] = "exact"
-    """Which estimator of the ELBO: exact sums the count out."""
+    estimator: Literal["exact", "nvil"] = "exact"
+    """Which estimator of the ELBO's gradient: exact sums the count out; nvil samples presence,
+    scores it, and subtracts a baseline, as the paper does."""
+    baseline: Literal["lstm", "mlp", "none"] = "lstm"
+    """What nvil predicts a sample's cost with: an lstm or an mlp on image and latents, or none."""
+    baseline_net: Widths = (200,)
+    """Widths of the baseline's hidden layers; an lstm has a cell of guide.rnn_size before them."""
+    baseline_learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-2
+    """Adam's step size for the baseline at its greatest."""
+    baseline_scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    """What the baseline's output is multiplied by, to bring it near the cost in nats."""
+    masking: bool = True
+    """Whether nvil leaves out the costs of latents of absent objects."""
     steps: Annotated[int, Field(ge=1, le=1_000_000_000)] = 2_000
     """Optimiser steps in all."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
@@ -254,6 +286,24 @@ class Config(Section):
         if self.model.window_size != "auto":
             return self.model.window_size
         return min(28, max(20, 2 * round(self.data.digit_size * 2 / 3)))
+
+    @property
+    def encoder_net(self) -> tuple[int, ...]:
+        """Widths of the encoder's hidden layers, with auto resolved."""
+        return self._net(self.model.encoder_net)
+
+    @property
+    def decoder_net(self) -> tuple[int, ...]:
+        """Widths of the decoder's hidden layers, with auto resolved."""
+        return self._net(self.model.decoder_net)
+
+    @property
+    def predict_net(self) -> tuple[int, ...]:
+        """Widths of the lstm guide's last hidden layers, with auto resolved."""
+        return self._net(self.guide.predict_net)
+
+    def _net(self, widths: Auto | tuple[int, ...]) -> tuple[int, ...]:
+        return (self.model.hidden_size,) if widths == "auto" else widths
 
     @property
     def object_size(self) -> float:

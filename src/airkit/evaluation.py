@@ -14,6 +14,7 @@ from torch import Tensor
 
 from airkit import seeds, settings
 from airkit.canvases import store
+from airkit.canvases.store import DataInfo
 from airkit.config import Config
 from airkit.dataset import CanvasDataset, to_ink
 from airkit.detection import average_precision, mean_iou, pairwise_iou
@@ -22,7 +23,7 @@ from airkit.errors import DataFileError
 from airkit.estimators import bounds, exact
 from airkit.listener import SILENT, Listener
 from airkit.model.air import AIR
-from airkit.model.guides import Noise
+from airkit.model.guides import GUIDES, Noise
 from airkit.model.scene import Scene, explain_both
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
@@ -89,6 +90,11 @@ class Opened:
     canvases: CanvasDataset
     checkpoint: Path
 
+    @property
+    def looks(self) -> int:
+        """Explanations to compare per canvas; a guide that does not look has but one."""
+        return self.config.eval.looks if self.air.guide.looks else 1
+
     def batches(self) -> list[Tensor]:
         """Indices of the canvases, ``eval.batch_size`` at a time."""
         return list(torch.split(torch.arange(len(self.canvases)), self.config.eval.batch_size))
@@ -123,11 +129,25 @@ def open_run(
     canvases = CanvasDataset(info.path, config.eval.split)
     if len(canvases) == 0:
         raise empty_split(info.path, config.eval.split)
+    _check_canvas(path, state.config, info)
     device = pick_device(config.train.device)
     slots = max(state.config.slots, info.config.data.max_digits + 1)
     air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
     air.guide.sharpness = config.eval.look_sharpness
     return Opened(config, air, device, info.path, canvases, path)
+
+
+def _check_canvas(checkpoint: Path, trained: Config, info: DataInfo) -> None:
+    """Refuse canvases of another size than a guide that reads whole canvases was trained on."""
+    ours, theirs = trained.data.canvas_size, info.config.data.canvas_size
+    if ours != theirs and not GUIDES[trained.guide.kind].any_canvas:
+        raise DataFileError(
+            f"The {trained.guide.kind} guide of this run reads canvases of one size only",
+            where=info.path,
+            expected=f"{ours}x{ours} px, as {checkpoint} was trained on",
+            got=f"{theirs}x{theirs} px",
+            hint="train on such canvases, or with the saliency guide, which serves every size",
+        )
 
 
 def empty_split(path: Path, split: str) -> DataFileError:
@@ -185,7 +205,7 @@ class Tally:
     def add(self, indices: Tensor) -> None:
         """Look at one batch of canvases."""
         air, images = self.opened.air, self.opened.images(indices)
-        looks = self.config.looks
+        looks = self.opened.looks
         one, best = explain_both(air, images, looks, self.generators["looks"])
         one_count = self._count(one)
         best, count = (one, one_count) if looks == 1 else (best, best.count)
@@ -222,7 +242,7 @@ class Tally:
             elbo=float(every["elbo"].mean(dtype=np.float64)),
             log_likelihood_bound=float(every["bound"].mean(dtype=np.float64)),
             mse=float(every["mse"].mean(dtype=np.float64)),
-            looks=self.config.looks,
+            looks=opened.looks,
             likelihood_samples=self.config.likelihood_samples,
             seconds=round(seconds, 2),
             run=run,

@@ -14,8 +14,11 @@ Legend: B batch, T slots.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from airkit.config import Config
+from airkit.estimators.estimator import Estimator
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import Noise
 from airkit.model.prior import log_count
@@ -39,3 +42,20 @@ def from_unrolled(air: AIR, images: Tensor, unrolled: Unrolled, log_prior: Tenso
     log_q, on = log_count(unrolled.logits)
     fit = air.log_likelihood(images, unrolled.canvases) + log_prior - log_q
     return (log_q.exp() * fit).sum(1) - (on * air.kl(unrolled)).sum(1)
+
+
+class Exact(Estimator):
+    """The gradient of ``elbo`` by reparameterisation alone."""
+
+    def __init__(self, air: AIR, config: Config) -> None:
+        super().__init__(air, config)
+        self.generator = torch.Generator(air.log_prior.device)
+
+    def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
+        """See ``Estimator.backward``."""
+        self.generator.manual_seed(seed)
+        drawn, air = self.config.guide.looks == "drawn", self.air
+        noise = Noise.draw(self.generator, len(images), air.slots, air.code, looks=drawn)
+        loss = -elbo(air, images, noise, log_prior).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()

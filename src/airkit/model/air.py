@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from airkit.config import Config
 from airkit.model.geometry import POSES, Pose, paint
-from airkit.model.guides import GUIDES, MEANS, Guide, Noise
+from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Slot
 from airkit.model.networks import Decoder, Normal
 from airkit.model.prior import log_count_prior
 
@@ -50,9 +50,10 @@ class Unrolled(NamedTuple):
 
 
 class AIR(nn.Module):
-    """The model and its guide, for canvases and slots of any number.
+    """The model and its guide, for any number of slots.
 
-    The weights depend on neither, so that one set of them serves every canvas size.
+    The model's weights depend on neither canvas nor slots; nor do those of a guide that serves
+    ``any_canvas``, so that one set of them serves every canvas size.
     """
 
     pose: Pose
@@ -68,9 +69,7 @@ class AIR(nn.Module):
         typical = config.object_size / self.canvas
         self.pose = POSES[config.model.pose](typical, config.model.object_size_sd)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas)
-        self.decoder = Decoder(
-            self.code, config.model.hidden_size, config.window_size, config.model.decoder_bias
-        )
+        self.decoder = Decoder(config)
         prior = log_count_prior(config.prior.kind, config.prior_ratio, self.slots)
         self.register_buffer("log_prior", prior, persistent=False)
 
@@ -83,6 +82,7 @@ class AIR(nn.Module):
         """
         state = self.guide.start(images)
         canvases, slots = [torch.zeros_like(images)], []
+        present = images.new_ones(len(images))
         for slot in range(self.slots):
             drawn = noise.slot(slot)
             state, logit, where = self.guide.propose(state, canvases[-1], drawn.look)
@@ -92,7 +92,7 @@ class AIR(nn.Module):
             code = what.at(drawn.what)
             window = self.decoder(code)
             canvases.append(canvases[-1] + paint(window, size, centre, self.canvas))
-            state = self.guide.advance(state, pose, code, size, centre)
+            state = self.guide.advance(state, Slot(present, pose, code, size, centre))
             slots.append((logit, *where, pose, *what, code, size, centre, window))
         logits, *draws, sizes, centres, windows = (
             torch.stack(part, 1) for part in zip(*slots, strict=True)

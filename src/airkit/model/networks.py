@@ -9,6 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from airkit.config import Config
+
+NONLINEARITIES = {"relu": nn.ReLU, "elu": nn.ELU}
+"""What stands between layers, by the name that ``model.nonlinearity`` gives it."""
+
 
 def spread(raw: Tensor) -> Tensor:
     """A network's raw output as a standard deviation: soft-plus, kept off zero.
@@ -18,11 +23,11 @@ def spread(raw: Tensor) -> Tensor:
     return nn.functional.softplus(raw) + 1e-6
 
 
-def mlp(*sizes: int) -> nn.Sequential:
-    """Linear layers from ``sizes[0]`` to ``sizes[-1]`` with a ReLU between each two."""
+def mlp(*sizes: int, nonlinearity: str = "relu") -> nn.Sequential:
+    """Linear layers from ``sizes[0]`` to ``sizes[-1]`` with a non-linearity between each two."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        layers += [nn.Linear(inputs, outputs), NONLINEARITIES[nonlinearity]()]
     return nn.Sequential(*layers[:-1])
 
 
@@ -49,27 +54,64 @@ class Normal(NamedTuple):
 
 
 class Decoder(nn.Module):
-    """z_what [B, Z] -> window [B, W, W] with ink in 0..1."""
+    """z_what [B, Z] -> window [B, W, W]; ink in 0..1 where the output is a sigmoid."""
 
-    def __init__(self, code: int, hidden: int, window: int, bias: float) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.window, self.bias = window, bias
-        self.layers = mlp(code, hidden, window**2)
+        model, self.window = config.model, config.window_size
+        sizes = model.code_size, *config.decoder_net, self.window**2
+        self.layers = mlp(*sizes, nonlinearity=model.nonlinearity)
+        self.bias, self.squash = model.decoder_bias, model.decoder_output == "sigmoid"
 
     def forward(self, what: Tensor) -> Tensor:
         """Decode; a negative bias makes windows start out nearly blank."""
-        ink = torch.sigmoid(self.layers(what) + self.bias)
-        return ink.view(-1, self.window, self.window)
+        ink: Tensor = self.layers(what) + self.bias
+        return (torch.sigmoid(ink) if self.squash else ink).view(-1, self.window, self.window)
 
 
 class Encoder(nn.Module):
     """Windows [B, W, C, W] -> the normal of z_what [B, Z]."""
 
-    def __init__(self, window: int, channels: int, hidden: int, code: int) -> None:
+    def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
-        self.layers = mlp(channels * window**2, hidden, 2 * code)
+        pixels, code = channels * config.window_size**2, config.model.code_size
+        sizes = pixels, *config.encoder_net, 2 * code
+        self.layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 
     def forward(self, windows: Tensor) -> Normal:
         """Encode; sds are soft-plus of the network's second half."""
         mean, raw = self.layers(windows.flatten(1)).chunk(2, 1)
         return Normal(mean, spread(raw))
+
+
+class ImageLSTM(nn.Module):
+    """An LSTM cell that reads the image and the last latents at every slot.
+
+    The image is the same at every slot, so that its part of the input product is computed
+    once: ``start`` makes it, ``forward`` adds it. Equal to ``nn.LSTMCell`` on the two
+    concatenated, with a learnable initial state.
+    """
+
+    def __init__(self, image: int, latents: int, units: int) -> None:
+        """``image`` and ``latents`` are the lengths of the two inputs."""
+        super().__init__()
+        self.image = nn.Linear(image, 4 * units)
+        self.latents = nn.Linear(latents, 4 * units, bias=False)
+        self.hidden = nn.Linear(units, 4 * units, bias=False)
+        for weights in self.parameters():
+            nn.init.uniform_(weights, -(units**-0.5), units**-0.5)
+        self.initial = nn.Parameter(torch.zeros(2, units))
+
+    def start(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The image's product [B, 4 R], and the initial hidden and cell states, each [B, R]."""
+        hidden, cell = self.initial[:, None].expand(-1, len(image), -1)
+        return self.image(image), hidden, cell
+
+    def forward(
+        self, product: Tensor, latents: Tensor, hidden: Tensor, cell: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The next hidden and cell states, each [B, R], from latents [B, L] and the last ones."""
+        gates = product + self.latents(latents) + self.hidden(hidden)
+        enter, keep, new, leave = gates.chunk(4, 1)
+        cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(new)
+        return torch.sigmoid(leave) * torch.tanh(cell), cell

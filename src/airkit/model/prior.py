@@ -29,6 +29,16 @@ def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:
     return powers.float()
 
 
+def success_logits(log_prior: Tensor) -> Tensor:
+    """The log odds that each slot is on given that all before it are, [T].
+
+    The same prior slot by slot, for log p(n), n = 0..T, [T + 1]:
+    p(on_t | on_1 .. on_{t-1}) = p(n >= t) / p(n >= t - 1).
+    """
+    log_more = log_prior.flip(0).logcumsumexp(0).flip(0)[1:]
+    return log_more - log_prior[:-1]
+
+
 def ratio_at(prior: PriorConfig, last: float, step: int) -> float:
     """The prior's ratio at a step: ``last``, or on the way to it from ``anneal_from``.
 

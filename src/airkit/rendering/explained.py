@@ -71,10 +71,9 @@ def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
 
 
 def _explain(opened: Opened, images: Tensor, generator: torch.Generator) -> Scene:
-    looks = opened.config.eval.looks
-    if looks == 1:
+    if opened.looks == 1:
         return explain(opened.air, images)
-    return explain_best(opened.air, images, looks, generator)
+    return explain_best(opened.air, images, opened.looks, generator)
 
 
 def _unbatched(

@@ -183,6 +183,7 @@ class _Loop:
             step=self.step,
             config=self.config,
             model=self.trainer.air.state_dict(),
+            baselines=self.trainer.estimator.baselines.state_dict(),
             optimiser=self.trainer.optimiser.state_dict(),
             data=str(self.start.data),
             data_digest=self.start.digest,
@@ -196,7 +197,8 @@ class _Loop:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
         self.loss_sum.fill_(checkpoint.loss_sum)
         self.loss_count = checkpoint.loss_count
-        load_weights(self.trainer.air, checkpoint)
+        load_weights(self.trainer.air, checkpoint.model)
+        load_weights(self.trainer.estimator.baselines, checkpoint.baselines)
         try:
             self.trainer.optimiser.load_state_dict(dict(checkpoint.optimiser))
         except (KeyError, ValueError) as error:

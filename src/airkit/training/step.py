@@ -7,12 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from airkit import seeds
+from airkit import estimators, seeds
 from airkit.config import Config
 from airkit.dataset import to_ink
-from airkit.estimators import ESTIMATORS
 from airkit.model.air import AIR
-from airkit.model.guides import Noise
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.batches import Batches
 
@@ -24,40 +22,50 @@ def build_model(config: Config, device: torch.device) -> AIR:
         return AIR(config).to(device)
 
 
+def build_estimator(air: AIR, config: Config) -> estimators.Estimator:
+    """The estimator of ``train.estimator``; its initial weights depend on ``train.seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seeds.integer(config.train.seed, "baselines"))
+        return estimators.build(air, config)
+
+
 class Trainer:
-    """The model, its optimiser and its data on one device."""
+    """The model, its estimator, its optimiser and its data on one device."""
 
     def __init__(self, config: Config, images: Tensor, device: torch.device) -> None:
         """Start from the seed's initial weights, on uint8 ``images`` [N, H, H]."""
         self.config, self.device = config, device
         self.images = images.to(device)
         self.air = build_model(config, device)
+        self.estimator = build_estimator(self.air, config)
         self.batches = Batches(len(images), config.train.batch_size, config.train.seed)
-        self.estimate = ESTIMATORS[config.train.estimator]
-        self.generator = torch.Generator(device)
-        self.optimiser = torch.optim.Adam(
-            self.air.parameters(), lr=config.train.learning_rate, fused=True
-        )
+        self.optimiser = self._optimiser()
 
     def step(self, number: int) -> Tensor:
         """Take step ``number``, counted from 0; returns the loss, a scalar on the device."""
-        self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, number)
-        loss = -self.elbo(number).mean()
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * decay(self.config, number)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(number)
         if self.config.train.clip_norm != "none":
             torch.nn.utils.clip_grad_norm_(self.air.parameters(), self.config.train.clip_norm)
         self.optimiser.step()
-        return loss.detach()
+        return loss
 
-    def elbo(self, number: int) -> Tensor:
-        """The estimator on the batch and the random numbers of step ``number``, as [B]."""
-        config, air = self.config, self.air
+    def _optimiser(self) -> torch.optim.Optimizer:
+        """One for all: the model's parameters, and at their own rate the baselines', if any."""
+        train = self.config.train
+        groups = [{"params": list(self.air.parameters()), "peak": train.learning_rate}]
+        baselines = list(self.estimator.baselines.parameters())
+        if baselines:
+            groups.append({"params": baselines, "peak": train.baseline_learning_rate})
+        return torch.optim.Adam(groups, fused=True)
+
+    def _backward(self, number: int) -> Tensor:
+        """The estimator on the batch and the random numbers of step ``number``."""
         images = to_ink(self.images[self.batches.at(number).to(self.device)])
-        self.generator.manual_seed(seeds.integer(config.train.seed, "guide", number))
-        drawn = config.guide.looks == "drawn"
-        noise = Noise.draw(self.generator, len(images), air.slots, air.code, looks=drawn)
-        return self.estimate(air, images, noise, self._log_prior(number))
+        seed = seeds.integer(self.config.train.seed, "guide", number)
+        return self.estimator.backward(images, seed, self._log_prior(number))
 
     def _log_prior(self, number: int) -> Tensor:
         prior = self.config.prior
@@ -67,9 +75,9 @@ class Trainer:
         return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device)
 
 
-def learning_rate(config: Config, number: int) -> float:
-    """Adam's step size at step ``number``: constant, or down a half cosine over ``train.steps``."""
+def decay(config: Config, number: int) -> float:
+    """The share of the learning rates at step ``number``: 1, or down a half cosine to 0."""
     if config.train.schedule == "constant":
-        return config.train.learning_rate
+        return 1.0
     done = min(1.0, number / config.train.steps)
-    return config.train.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+    return 0.5 * (1 + math.cos(math.pi * done))

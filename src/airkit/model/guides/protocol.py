@@ -54,13 +54,38 @@ MEANS = Noise(None, None, None)
 """No noise: means of all latents, and looks at the peak."""
 
 
+class Slot(NamedTuple):
+    """The latents of one slot once they are drawn, and the window they stand for."""
+
+    present: Tensor
+    """1 where the slot is on, 0 where it is off, [B]."""
+    where: Tensor
+    """z_where, [B, 3]."""
+    what: Tensor
+    """z_what, [B, Z]."""
+    size: Tensor
+    """Window side as a fraction of the canvas, [B]."""
+    centre: Tensor
+    """Window centre (x, y) on [-1, 1], [B, 2]."""
+
+    def latents(self) -> Tensor:
+        """What a recurrent net is told of the slot: [z_where, z_what, z_pres], [B, 3 + Z + 1]."""
+        return torch.cat([self.where, self.what, self.present[:, None]], 1)
+
+
 class Guide(nn.Module, ABC):
     """The recurrent guide of AIR, driven slot by slot.
 
-    ``State`` is whatever a guide carries from slot to slot. Nothing here depends on the
-    canvas size or on the number of slots.
+    ``State`` is whatever a guide carries from slot to slot. No guide's weights depend on the
+    number of slots.
     """
 
+    looks: bool
+    """Whether the guide looks somewhere first, so that other looks may find other objects."""
+    sees_canvas: bool
+    """Whether what it proposes depends on what the slots before painted."""
+    any_canvas: bool
+    """Whether its weights serve canvases of every size."""
     sharpness: float
     """Drawn looks follow softmax(sharpness . saliency / peak), for guides that look."""
 
@@ -89,5 +114,5 @@ class Guide(nn.Module, ABC):
         """The normal of z_what [B, Z] for the window at a pose: size [B], centre [B, 2]."""
 
     @abstractmethod
-    def advance(self, state: Any, where: Tensor, what: Tensor, size: Tensor, centre: Tensor) -> Any:
+    def advance(self, state: Any, slot: Slot) -> Any:
         """The state after a slot whose latents are now known."""

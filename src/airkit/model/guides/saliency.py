@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from airkit.config import Config
 from airkit.model.geometry import Pose, crop, pixel_centres
-from airkit.model.guides.protocol import Guide
-from airkit.model.networks import Encoder, Normal, mlp, spread
+from airkit.model.guides.protocol import Guide, Slot
+from airkit.model.networks import NONLINEARITIES, Encoder, Normal, mlp, spread
 
 ZOOM = 1.6
 """Side of the first crop, in typical object sizes."""
@@ -48,22 +48,26 @@ class State(NamedTuple):
 class Proposer(nn.Module):
     """Glimpse [B, G, C, G] and peak height [B] -> presence logit and raw pose, [B, 7]."""
 
-    def __init__(self, glimpse: int, hidden: int) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
+        glimpse, hidden = config.guide.glimpse_size, config.model.hidden_size
+        nonlinearity = config.model.nonlinearity
         self.glimpse = nn.Linear(2 * glimpse**2, hidden)
         self.peak = nn.Linear(1, hidden, bias=False)
-        self.head = mlp(hidden, hidden // 2, 7)
+        self.activation = NONLINEARITIES[nonlinearity]()
+        self.head = mlp(hidden, max(1, hidden // 2), 7, nonlinearity=nonlinearity)
 
     def forward(self, glimpse: Tensor, peak: Tensor) -> Tensor:
         """The peak tells what the glimpse cannot: how much open ink is left."""
         hidden = self.glimpse(glimpse.flatten(1)) + self.peak(peak[:, None])
-        out: Tensor = self.head(torch.relu(hidden))
+        out: Tensor = self.head(self.activation(hidden))
         return out
 
 
 class SaliencyGuide(Guide):
     """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode."""
 
+    looks, sees_canvas, any_canvas = True, True, True
     blur: Tensor
     grid: Tensor
     narrow: Tensor
@@ -71,12 +75,12 @@ class SaliencyGuide(Guide):
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks, and the blur for a canvas of ``canvas`` pixels."""
         super().__init__()
-        hidden, window = config.model.hidden_size, config.window_size
-        self.pose, self.window, self.sharpness = pose, window, config.guide.look_sharpness
+        self.pose, self.window = pose, config.window_size
+        self.sharpness = config.guide.look_sharpness
         self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
         self.typical = config.object_size / canvas
-        self.proposer = Proposer(self.glimpse, hidden)
-        self.encoder = Encoder(window, 2, hidden, config.model.code_size)
+        self.proposer = Proposer(config)
+        self.encoder = Encoder(config, channels=2)
         self.register_buffer("grid", pixel_centres(canvas), persistent=False)
         self.register_buffer("blur", _blur_matrix(canvas, BLUR * config.object_size), False)
         self.register_buffer("narrow", torch.tensor(NARROW), persistent=False)
@@ -110,19 +114,17 @@ class SaliencyGuide(Guide):
         return code
 
     @torch.no_grad()
-    def advance(
-        self, state: State, where: Tensor, what: Tensor, size: Tensor, centre: Tensor
-    ) -> State:
+    def advance(self, state: State, slot: Slot) -> State:
         """Inhibition of return: the window just used is closed to the slots after."""
-        del where, what
-        half = self.grid.shape[0] / 2
+        size, centre, half = slot.size, slot.centre, self.grid.shape[0] / 2
         y, x = (
             torch.sigmoid(
                 (size[:, None] - (self.grid - centre[:, axis, None]).abs()) * half * CLOSING
             )
             for axis in (1, 0)
         )
-        return State(state.seen, 1 - (1 - state.closed) * (1 - y[:, :, None] * x[:, None, :]))
+        used = (slot.present[:, None] * y)[:, :, None] * x[:, None, :]
+        return State(state.seen, 1 - (1 - state.closed) * (1 - used))
 
     def _look(self, ink: Tensor, look: Tensor | None) -> tuple[Tensor, Tensor]:
         """Centre [B, 2] of the look and the greatest saliency [B], for open ink [B, H, H]."""

@@ -1,0 +1,89 @@
+"""The guide of Eslami et al. 2016: a recurrent net that reads the whole canvas at every slot.
+
+An LSTM is fed the image and the latents of the slot before; a small net on its output predicts
+presence and pose; the window at that pose is cropped off the image and encoded (section 2.2
+and figure 2 there). It never sees what is painted: the LSTM must remember it.
+
+Legend: B batch, H canvas side, R units of the LSTM, Z code size.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from airkit.config import Config
+from airkit.model.geometry import Pose, crop
+from airkit.model.guides.protocol import Guide, Slot
+from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, Normal, mlp, spread
+
+ON = 2.0
+"""Added to presence logits: training starts with all slots on, so that all learn."""
+NARROW = 2.0
+"""Taken off the raw sds of z_where: training starts with poses known well."""
+
+
+class State(NamedTuple):
+    """What the guide carries from slot to slot."""
+
+    images: Tensor
+    """[B, H, 1, H], for cropping."""
+    product: Tensor
+    """The image's part of the LSTM's input product, [B, 4 R]."""
+    hidden: Tensor
+    """The LSTM's output, [B, R]."""
+    cell: Tensor
+    """The LSTM's memory, [B, R]."""
+    latents: Tensor
+    """z_where, z_what and z_pres of the slot before, [B, 3 + Z + 1]."""
+
+
+class LSTMGuide(Guide):
+    """Read the image and the last latents, propose presence and pose, crop the pose, encode."""
+
+    looks, sees_canvas, any_canvas = False, False, False
+
+    def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
+        """Build the networks for canvases of ``canvas`` pixels."""
+        super().__init__()
+        guide, nonlinearity = config.guide, config.model.nonlinearity
+        latents = 3 + config.model.code_size + 1
+        widths = canvas**2, *guide.embed_net
+        self.pose, self.window, self.sharpness = pose, config.window_size, guide.look_sharpness
+        self.embed = nn.Sequential()
+        if guide.embed_net:
+            activation = NONLINEARITIES[nonlinearity]()
+            self.embed = nn.Sequential(*mlp(*widths, nonlinearity=nonlinearity), activation)
+        self.rnn = ImageLSTM(widths[-1], latents, guide.rnn_size)
+        self.first = nn.Parameter(torch.zeros(latents - 1))
+        sizes = guide.rnn_size, *config.predict_net, 7
+        self.predict = mlp(*sizes, nonlinearity=nonlinearity)
+        self.encoder = Encoder(config, channels=1)
+
+    def start(self, images: Tensor) -> State:
+        """The learnable initial states; the slot before the first counts as on."""
+        product, hidden, cell = self.rnn.start(self.embed(images.flatten(1)))
+        first = torch.cat([self.first, self.first.new_ones(1)]).expand(len(images), -1)
+        return State(images[:, :, None], product, hidden, cell, first)
+
+    def propose(
+        self, state: State, canvas: Tensor, look: Tensor | None
+    ) -> tuple[State, Tensor, Normal]:
+        """One step of the LSTM, and what is predicted from it; poses start out at the prior's."""
+        del canvas, look
+        hidden, cell = self.rnn(state.product, state.latents, state.hidden, state.cell)
+        out: Tensor = self.predict(hidden)
+        mean = self.pose.mean + self.pose.sd * out[:, 1:4]
+        where = Normal(mean, self.pose.sd * spread(out[:, 4:] - NARROW))
+        return state._replace(hidden=hidden, cell=cell), out[:, 0] + ON, where
+
+    def encode(self, state: State, size: Tensor, centre: Tensor) -> Normal:
+        """Encode the image in the window at the pose."""
+        code: Normal = self.encoder(crop(state.images, size, centre, self.window))
+        return code
+
+    def advance(self, state: State, slot: Slot) -> State:
+        """Remember the slot's latents, for the LSTM to read."""
+        return state._replace(latents=slot.latents())
