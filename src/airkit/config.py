@@ -213,7 +213,7 @@ class EvalConfig(Section):
 class RenderConfig(Section):
     """The pictures."""
 
-    kind: Literal["reconstructions", "steps", "errors", "data", "curves", "prior"] = (
+    kind: Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] = (
         "reconstructions"
     )
     """What to draw."""

@@ -24,6 +24,7 @@ from airkit.rendering import sheets
 from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
 from airkit.rendering.page import DPI
+from airkit.rendering.policy import policy
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
 
@@ -43,7 +44,7 @@ class Picture:
     height: int
     """In pixels."""
     canvases: int
-    """Canvases drawn; 0 for curves, and where no canvas was miscounted."""
+    """Canvases drawn, or for the policy looked at; 0 for curves, and where none was miscounted."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,12 @@ def _explained(request: Request, sheet: Callable[..., sheets.Sheet]) -> Drawn:
     return page.figure(), drawn
 
 
+def _policy(request: Request) -> Drawn:
+    """Where the slots look on the canvases of a split."""
+    page, looked_at = policy(request.opened(), request.listener)
+    return page.figure(), looked_at
+
+
 def _data(request: Request) -> Drawn:
     """The first canvases of a data file; the model is not needed."""
     path, config = _data_file(request)
@@ -221,6 +228,7 @@ _DRAWERS: dict[str, Callable[[Request], Drawn]] = {
     "reconstructions": partial(_explained, sheet=sheets.reconstructions),
     "steps": partial(_explained, sheet=sheets.steps),
     "errors": partial(_explained, sheet=sheets.errors),
+    "policy": _policy,
     "data": _data,
     "curves": _curves,
     "prior": _prior,
