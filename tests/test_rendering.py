@@ -320,12 +320,6 @@ def test_varied_takes_counts_in_turn_the_greatest_first() -> None:
     assert len(varied(canvases, 50, 2)) == 7
 
 
-def test_prior_counts_go_by_row_from_one_to_the_most() -> None:
-    assert sheets.prior_counts(3, 3, 2).tolist() == [1, 1, 2, 2, 3, 3]
-    assert sheets.prior_counts(5, 3, 1).tolist() == [1, 3, 5]
-    assert sheets.prior_counts(1, 2, 1).tolist() == [1, 1]
-
-
 def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
     images = np.zeros((3, 20, 20), np.float32)
     labels = np.full((3, 12), -1)

@@ -217,6 +217,9 @@ class RenderConfig(Section):
         "reconstructions"
     )
     """What to draw."""
+    counts: Literal["even", "prior", "unbounded"] = "even"
+    """Objects on the canvases of the kind prior: even (each row one number), drawn from the
+    prior on 0..slots, or unbounded (drawn from p(n) = (1 - ratio) ratio^n on 0, 1, 2 ...)."""
     rows: Annotated[int, Field(ge=1, le=100)] = 4
     """Rows of the sheet."""
     columns: Annotated[int, Field(ge=1, le=100)] = 8

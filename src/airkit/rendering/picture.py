@@ -21,6 +21,7 @@ from airkit.evaluation import Opened, empty_split, open_run
 from airkit.files import replacing
 from airkit.listener import SILENT, Listener
 from airkit.rendering import sheets
+from airkit.rendering.counts import chosen
 from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
 from airkit.rendering.page import DPI
@@ -191,15 +192,14 @@ def _prior(request: Request) -> Drawn:
     config = _over(state.config, f"run {request.run.path}", request)
     scene = (store.read_info(request.data).config if request.data else state.config).data
     device = pick_device(config.train.device)
-    most = max(1, scene.max_digits)
-    air = build(state, device, canvas=scene.canvas_size, slots=max(state.config.slots, most))
-    counts = sheets.prior_counts(most, config.render.rows, config.render.columns)
+    slots = max(state.config.slots, scene.max_digits + 1)
+    counts, how = chosen(config, max(1, scene.max_digits), slots)
+    air = build(state, device, canvas=scene.canvas_size, slots=slots)
     seed = seeds.integer(config.eval.seed, "prior samples")
     with torch.inference_mode():
         generator = torch.Generator(device).manual_seed(seed)
         canvases = air.sample_canvases(torch.from_numpy(counts).to(device), generator)
-    empty = air.log_prior[0].exp().item()
-    page, drawn = sheets.prior(counts, canvases.cpu().numpy(), config.render, empty)
+    page, drawn = sheets.prior(counts, canvases.cpu().numpy(), config.render, how)
     return page.figure(), drawn
 
 
