@@ -144,6 +144,26 @@ def test_sampled_canvases_respect_their_counts(pose: str, dtype: torch.dtype) ->
     assert (canvases >= more).all()
 
 
+@torch.no_grad()
+def test_canvases_may_hold_more_objects_than_slots() -> None:
+    few, many = (tiny_air(tiny_config(slots)) for slots in (2, 5))
+    counts = torch.tensor([0, 5, 1, 3, 2])
+    canvases = few.sample_canvases(counts, generator(0))
+    assert torch.equal(canvases, many.sample_canvases(counts, generator(0)))
+    less = few.sample_canvases(counts.clamp(max=2), generator(0))
+    assert [bool(more) for more in (canvases > less).flatten(1).any(1)] == [0, 1, 0, 1, 0]
+
+
+def test_few_objects_take_the_random_numbers_of_all_slots() -> None:
+    air, states = tiny_air(tiny_config(3)), []
+    for count in (0, 3):
+        draws = generator(0)
+        with torch.no_grad():
+            air.sample_canvases(torch.full((2,), count), draws)
+        states.append(draws.get_state())
+    assert torch.equal(*states)
+
+
 def test_sampled_counts_follow_the_prior() -> None:
     air = tiny_air(tiny_config(2, prior={"ratio": 0.5}))
     with torch.no_grad():

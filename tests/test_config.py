@@ -52,7 +52,7 @@ def test_the_canonical_fields_are_there() -> None:
         "train": "estimator steps batch_size learning_rate schedule clip_norm seed device "
         "log_every val_every checkpoint_every keep",
         "eval": "split looks likelihood_samples counts batch_size",
-        "render": "kind rows columns scale",
+        "render": "kind counts rows columns scale",
     }
     wanted = {f"{section}.{name}" for section, text in names.items() for name in text.split()}
     assert wanted - FIELDS.keys() == set()

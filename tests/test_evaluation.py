@@ -113,6 +113,7 @@ def scene(count: list[int], box: Tensor, size: int) -> Scene:
         count_probability=q,
         presence=present * 0.9,
         box=torch.where(present[:, :, None] > 0, box, -torch.ones_like(box)),
+        centre=torch.zeros(batch, slots, 2),
         windows=torch.zeros(batch, slots, 8, 8),
         canvases=torch.zeros(batch, slots + 1, size, size),
         score=torch.zeros(batch),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model_factory import generator
 
 from airkit.config import PriorConfig
-from airkit.model.prior import log_count, log_count_prior, ratio_at
+from airkit.model.prior import draw_geometric, log_count, log_count_prior, ratio_at
 
 KINDS = ["geometric", "success"]
 RATIOS = [1e-6, 0.01, 0.5, 0.999]
@@ -47,6 +47,31 @@ def test_success_prior_is_a_chain_of_bernoullis(ratio: float, slots: int) -> Non
     assert log_count_prior("success", ratio, slots).exp().tolist() == pytest.approx(
         wanted, rel=1e-5
     )
+
+
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 0.9])
+def test_geometric_draws_follow_the_unbounded_law(ratio: float) -> None:
+    draws = draw_geometric(ratio, 20_000, generator(1))
+    assert draws.dtype == torch.int64
+    assert int(draws.min()) == 0
+    mean, sd = ratio / (1 - ratio), ratio**0.5 / (1 - ratio)
+    assert float(draws.double().mean()) == pytest.approx(mean, abs=4 * sd / 20_000**0.5)
+    seen = torch.bincount(draws.clamp(max=4), minlength=5).double()
+    expected = torch.tensor([*((1 - ratio) * ratio**n for n in range(4)), ratio**4]) * 20_000
+    assert float(((seen - expected) ** 2 / expected).sum()) < 18.5  # 99.9 %, 4 degrees
+
+
+def test_geometric_draws_are_the_generators_alone() -> None:
+    one, other = (draw_geometric(0.7, 50, generator(5)) for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, draw_geometric(0.7, 50, generator(6)))
+
+
+@pytest.mark.parametrize("ratio", [1e-9, 1 - 1e-12])
+def test_geometric_draws_of_extreme_ratios_are_counts(ratio: float) -> None:
+    draws = draw_geometric(ratio, 1_000, generator(0))
+    assert int(draws.min()) >= 0
+    assert bool((draws > 0).any()) == (ratio > 0.5)
 
 
 def _schedule(kind: str) -> PriorConfig:

@@ -39,7 +39,7 @@ from airkit.rendering.page import EDGE, SLOTS, TRUTH, Page, grid, slot_colour
 from airkit.training.loop import train
 
 Array = np.ndarray[Any, Any]
-KINDS = ("reconstructions", "steps", "errors", "data", "curves", "prior")
+KINDS = ("reconstructions", "steps", "errors", "policy", "data", "curves", "prior")
 CANVASES = {
     "data.canvas_size": 24,
     "data.digit_size": 9.0,
@@ -320,12 +320,6 @@ def test_varied_takes_counts_in_turn_the_greatest_first() -> None:
     assert len(varied(canvases, 50, 2)) == 7
 
 
-def test_prior_counts_go_by_row_from_one_to_the_most() -> None:
-    assert sheets.prior_counts(3, 3, 2).tolist() == [1, 1, 2, 2, 3, 3]
-    assert sheets.prior_counts(5, 3, 1).tolist() == [1, 3, 5]
-    assert sheets.prior_counts(1, 2, 1).tolist() == [1, 1]
-
-
 def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
     images = np.zeros((3, 20, 20), np.float32)
     labels = np.full((3, 12), -1)
@@ -415,7 +409,7 @@ def test_every_kind_is_a_png_in_the_run(kind: str, run: Path) -> None:
     assert picture.kind == kind
     assert decoded(picture.path).shape == (picture.height, picture.width, 3)
     assert [path.name for path in (run / "figures").iterdir()] == [f"{kind}.png"]
-    most = {"steps": 2, "curves": 0}.get(kind, 6)
+    most = {"steps": 2, "curves": 0, "policy": 10}.get(kind, 6)
     assert picture.canvases == most or (kind == "errors" and picture.canvases < most)
 
 
@@ -468,7 +462,7 @@ def test_a_checkpoint_and_a_split_can_be_chosen(run: Path, tmp_path: Path) -> No
     assert render(run, settings={"eval.split": "val"}).canvases == 4
 
 
-@pytest.mark.parametrize("kind", ["reconstructions", "steps", "errors", "data", "prior"])
+@pytest.mark.parametrize("kind", ["reconstructions", "steps", "errors", "policy", "data", "prior"])
 def test_canvases_may_be_larger_and_fuller_than_the_run_knows(
     kind: str, run: Path, tmp_path: Path
 ) -> None:
@@ -539,7 +533,7 @@ def test_no_data_file(kind: str, run: Path, tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["reconstructions", "steps", "errors", "data"])
+@pytest.mark.parametrize("kind", ["reconstructions", "steps", "errors", "policy", "data"])
 def test_an_empty_split(kind: str, run: Path, tmp_path: Path) -> None:
     empty = make(tmp_path / "empty.h5", test=0)
     assert failing(DataFileError, run, kind=kind, data=empty) == (
@@ -556,8 +550,8 @@ def test_an_unknown_kind(place: str, run: Path, tmp_path: Path) -> None:
     folder = run if place == "there" else tmp_path / place
     assert failing(ConfigError, folder, kind="movie") == (
         "1 problem in the configuration\n"
-        "  render.kind (kind): expected reconstructions or steps or errors or data or curves or "
-        "prior, got 'movie' (str)"
+        "  render.kind (kind): expected reconstructions or steps or errors or policy or data or "
+        "curves or prior, got 'movie' (str)"
     )
 
 

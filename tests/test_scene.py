@@ -127,6 +127,19 @@ def test_looks_at_the_peak_do_not_depend_on_the_batch(looks: int) -> None:
         torch.testing.assert_close(joined, getattr(whole, field.name), msg=field.name)
 
 
+@pytest.mark.parametrize(("x", "y"), [(3, 12), (10, 5)])
+@torch.no_grad()
+def test_the_centre_is_where_the_object_is(x: int, y: int) -> None:
+    air = tiny_air(tiny_config(2), spread=0.0)
+    for name in ("weight", "bias"):  # no offset from where the slot looks
+        air.get_parameter(f"guide.proposer.head.2.{name}").zero_()
+    image = torch.zeros(1, SIDE, SIDE).double()
+    image[0, y - 1 : y + 2, x - 1 : x + 2] = 1
+    centre = explain(air, image).centre
+    assert centre.shape == (1, 2, 2)
+    assert centre[0, 0].tolist() == pytest.approx([x + 0.5, y + 0.5], abs=1.0)
+
+
 def _painted_extent(painted: Tensor) -> list[float]:
     """Columns and rows of one painted window [H, H] that hold ink, as a box."""
     rows, columns = np.nonzero(painted.numpy() >= INK)

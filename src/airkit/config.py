@@ -245,10 +245,13 @@ class EvalConfig(Section):
 class RenderConfig(Section):
     """The pictures."""
 
-    kind: Literal["reconstructions", "steps", "errors", "data", "curves", "prior"] = (
+    kind: Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] = (
         "reconstructions"
     )
     """What to draw."""
+    counts: Literal["even", "prior", "unbounded"] = "even"
+    """Objects on the canvases of the kind prior: even (each row one number), drawn from the
+    prior on 0..slots, or unbounded (drawn from p(n) = (1 - ratio) ratio^n on 0, 1, 2 ...)."""
     rows: Annotated[int, Field(ge=1, le=100)] = 4
     """Rows of the sheet."""
     columns: Annotated[int, Field(ge=1, le=100)] = 8

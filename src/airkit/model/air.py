@@ -133,10 +133,13 @@ class AIR(nn.Module):
         return counts, self.sample_canvases(counts, generator)
 
     def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw canvases [N, H, H] with the given numbers of objects [N] from the model."""
+        """Draw canvases [N, H, H] with the given numbers of objects [N] from the model.
+
+        A number may be greater than T. Fewer take as many random numbers as T objects do.
+        """
         batch, device, dtype = len(counts), counts.device, self.pose.mean.dtype
         canvas = torch.zeros(batch, self.canvas, self.canvas, device=device, dtype=dtype)
-        for slot in range(self.slots):
+        for slot in range(max([self.slots, *counts.tolist()])):
             where = Normal(self.pose.mean, self.pose.sd).at(
                 torch.randn(batch, 3, generator=generator, device=device, dtype=dtype)
             )

@@ -5,6 +5,8 @@ Legend: B batch, T slots.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -37,6 +39,21 @@ def success_logits(log_prior: Tensor) -> Tensor:
     """
     log_more = log_prior.flip(0).logcumsumexp(0).flip(0)[1:]
     return log_more - log_prior[:-1]
+
+
+def draw_geometric(ratio: float, draws: int, generator: torch.Generator) -> Tensor:
+    """Draw counts from p(n) = (1 - ratio) ratio^n on n = 0, 1, 2 ..., as int64 [draws].
+
+    What both kinds of prior tend to as slots are added without end.
+
+    Args:
+        ratio: between 0 and 1; the mean is ratio / (1 - ratio).
+        draws: how many.
+        generator: a CPU generator.
+    """
+    # P(n >= m) = ratio^m, inverted; 1 - u is in (0, 1], and so the logarithm finite
+    tail = torch.log1p(-torch.rand(draws, generator=generator, dtype=torch.float64))
+    return (tail / math.log(ratio)).floor().to(torch.int64)
 
 
 def ratio_at(prior: PriorConfig, last: float, step: int) -> float:

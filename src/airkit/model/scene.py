@@ -34,6 +34,8 @@ class Scene:
     box: Tensor
     """Extent of each object's painted ink (x, y, width, height) in pixels, [B, T, 4]; -1 from
     slot ``count`` on."""
+    centre: Tensor
+    """Centre (x, y) of every slot's window in pixels from the canvas's upper left, [B, T, 2]."""
     windows: Tensor
     """Decoded windows, [B, T, W, W]."""
     canvases: Tensor
@@ -144,6 +146,7 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
         count_probability=log_q.exp(),
         presence=presence,
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
+        centre=(found.centre + 1) * air.canvas / 2,
         windows=found.windows,
         canvases=pad(painted.cumsum(1), (0, 0, 0, 0, 1, 0)),
         score=found.score,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import IdentityTransform
@@ -54,6 +55,7 @@ SMALL = 11
 TITLE = 15
 """Size of the title."""
 
+_HEAT = colormaps["hot_r"]
 _NARROWEST = 360  # a title in fewer pixels would be broken too often
 DPI = 72
 _MOST_PIXELS = 2**26
@@ -102,12 +104,19 @@ class Page:
 
         ``fade`` takes that share of the ink away.
         """
-        self._rectangle(left - 1, top - 1, left + side + 1, top + side + 1, EDGE)
-        nearest = ((np.arange(side) + 0.5) * len(ink) / side).astype(int)
         grey = np.rint(255 * (1 - (1 - fade) * ink.clip(0, 1))).astype(np.uint8)
-        enlarged = grey[nearest][:, nearest]
-        self.pixels[top : top + side, left : left + side] = enlarged[:, :, None]
-        return Tile(self, left, top, side, side / len(ink))
+        return self._enlarged(grey[:, :, None], left, top, side)
+
+    def heat(self, heat: Array, left: int, top: int, side: int) -> Tile:
+        """Draw a map of heat [S, S] in 0..1, from white over red to black, as ``side`` pixels."""
+        return self._enlarged(_HEAT(heat, bytes=True)[:, :, :3], left, top, side)
+
+    def _enlarged(self, pixels: Array, left: int, top: int, side: int) -> Tile:
+        """Draw pixels [S, S, 1] or [S, S, 3] as ``side`` of them, each the nearest, in an edge."""
+        self._rectangle(left - 1, top - 1, left + side + 1, top + side + 1, EDGE)
+        nearest = ((np.arange(side) + 0.5) * len(pixels) / side).astype(int)
+        self.pixels[top : top + side, left : left + side] = pixels[nearest][:, nearest]
+        return Tile(self, left, top, side, side / len(pixels))
 
     def frame(self, left: int, top: int, right: int, bottom: int, *, colour: Colour) -> None:
         """Draw a frame two pixels thick around pixels left..right, top..bottom (ends excluded)."""

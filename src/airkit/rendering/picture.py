@@ -21,9 +21,11 @@ from airkit.evaluation import Opened, empty_split, open_run
 from airkit.files import replacing
 from airkit.listener import SILENT, Listener
 from airkit.rendering import sheets
+from airkit.rendering.counts import chosen
 from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
 from airkit.rendering.page import DPI
+from airkit.rendering.policy import policy
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
 
@@ -43,7 +45,7 @@ class Picture:
     height: int
     """In pixels."""
     canvases: int
-    """Canvases drawn; 0 for curves, and where no canvas was miscounted."""
+    """Canvases drawn, or for the policy looked at; 0 for curves, and where none was miscounted."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,12 @@ def _explained(request: Request, sheet: Callable[..., sheets.Sheet]) -> Drawn:
     return page.figure(), drawn
 
 
+def _policy(request: Request) -> Drawn:
+    """Where the slots look on the canvases of a split."""
+    page, looked_at = policy(request.opened(), request.listener)
+    return page.figure(), looked_at
+
+
 def _data(request: Request) -> Drawn:
     """The first canvases of a data file; the model is not needed."""
     path, config = _data_file(request)
@@ -184,15 +192,14 @@ def _prior(request: Request) -> Drawn:
     config = _over(state.config, f"run {request.run.path}", request)
     scene = (store.read_info(request.data).config if request.data else state.config).data
     device = pick_device(config.train.device)
-    most = max(1, scene.max_digits)
-    air = build(state, device, canvas=scene.canvas_size, slots=max(state.config.slots, most))
-    counts = sheets.prior_counts(most, config.render.rows, config.render.columns)
+    slots = max(state.config.slots, scene.max_digits + 1)
+    counts, how = chosen(config, max(1, scene.max_digits), slots)
+    air = build(state, device, canvas=scene.canvas_size, slots=slots)
     seed = seeds.integer(config.eval.seed, "prior samples")
     with torch.inference_mode():
         generator = torch.Generator(device).manual_seed(seed)
         canvases = air.sample_canvases(torch.from_numpy(counts).to(device), generator)
-    empty = air.log_prior[0].exp().item()
-    page, drawn = sheets.prior(counts, canvases.cpu().numpy(), config.render, empty)
+    page, drawn = sheets.prior(counts, canvases.cpu().numpy(), config.render, how)
     return page.figure(), drawn
 
 
@@ -221,6 +228,7 @@ _DRAWERS: dict[str, Callable[[Request], Drawn]] = {
     "reconstructions": partial(_explained, sheet=sheets.reconstructions),
     "steps": partial(_explained, sheet=sheets.steps),
     "errors": partial(_explained, sheet=sheets.errors),
+    "policy": _policy,
     "data": _data,
     "curves": _curves,
     "prior": _prior,

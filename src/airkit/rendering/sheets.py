@@ -147,29 +147,20 @@ def _digits(labels: Array, width: int) -> str:
     return words if len(words) * 6 <= width else f"{len(labels)} digits"
 
 
-def prior(counts: Array, canvases: Array, render: RenderConfig, empty: float) -> Sheet:
+def prior(counts: Array, canvases: Array, render: RenderConfig, chosen: str) -> Sheet:
     """Canvases [N, H, H] drawn from the model with the given numbers of objects [N].
 
-    ``empty`` is the share of scenes that the prior on the count leaves empty.
+    ``chosen`` says how those numbers were.
     """
     side = _side(canvases[0], render)
     width = max(side, _NARROWEST_CELL)
-    notes = [
-        "over each: its number of objects, chosen evenly by row; "
-        f"under the prior {100 * empty:.3g} % of scenes are empty",
-    ]
+    notes = [f"over each: its number of objects, {chosen}"]
     layout = grid("Drawn from the model", notes, len(counts), render.columns, (width, LINE + side))
     for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
         left, top = layout.corner(index)
         tile = layout.page.tile(canvas, left + (width - side) // 2, top + LINE, side)
         tile.caption(str(count), colour=FAINT)
     return layout.page, len(counts)
-
-
-def prior_counts(most: int, rows: int, columns: int) -> Array:
-    """Numbers of objects for a sheet: each row has one, from 1 up to ``most``, int64 [N]."""
-    by_row = np.rint(np.linspace(1, most, rows)).astype(np.int64)
-    return by_row.repeat(columns)
 
 
 def _side(image: Array, render: RenderConfig) -> int:
