@@ -92,10 +92,9 @@ def test_the_lstm_is_that_of_torch() -> None:
     """Its products apart, the image's and the latents', are one product of the two together."""
     cell, ours = nn.LSTMCell(7 + 4, 5).double(), ImageLSTM(7, 4, 5).double()
     with torch.no_grad():
-        ours.image.weight.copy_(cell.weight_ih[:, :7])
-        ours.image.bias.copy_(cell.bias_ih + cell.bias_hh)
-        ours.latents.weight.copy_(cell.weight_ih[:, 7:])
-        ours.hidden.weight.copy_(cell.weight_hh)
+        ours.image.copy_(cell.weight_ih[:, :7].T)
+        ours.recur.bias.copy_(cell.bias_ih + cell.bias_hh)
+        ours.recur.weight.copy_(torch.cat([cell.weight_ih[:, 7:], cell.weight_hh], 1))
         ours.initial.copy_(torch.randn(2, 5, generator=generator(1)))
     image, *latents = torch.randn(4, 3, 7, generator=generator(0), dtype=torch.float64)
     product, hidden, memory = ours.start(image)

@@ -269,8 +269,7 @@ def test_baselines_reach_pyro(kind: str) -> None:
     air = air_of("lstm", slots=2)
     config = tiny_config(2)
     baseline = BASELINES[kind](config, 16).double()
-    programs = PyroAIR(air, baseline=baseline)
-    programs.baseline_scale = 7.0
+    programs = PyroAIR(air, baseline=baseline, baseline_scale=7.0)
     images = blobs(30)
     trace = poutine.trace(programs.guide).get_trace(images)
     state = baseline.start(images)

@@ -18,6 +18,7 @@ import pyro
 import torch
 from pyro import distributions as dist
 from pyro import poutine
+from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
@@ -42,6 +43,7 @@ class PyroAIR:
         air: AIR,
         *,
         baseline: Baseline | None = None,
+        baseline_scale: float = 1.0,
         masking: bool = True,
         drawn_looks: bool = False,
         param_store: bool = True,
@@ -51,15 +53,16 @@ class PyroAIR:
         Args:
             air: the model and its guide.
             baseline: predicts the cost of each presence, for ``TraceGraph_ELBO``.
+            baseline_scale: what its predictions are multiplied by.
             masking: whether latents of absent objects cost nothing.
             drawn_looks: whether a guide that looks draws its looks.
             param_store: whether parameters are registered in Pyro's store, as ``pyro.infer.SVI``
                 with ``pyro.optim`` needs; the store is global, so clear it between models.
         """
-        self.air, self.baseline, self.masking = air, baseline, masking
+        self.air, self.masking = air, masking
+        self.baseline, self.baseline_scale = baseline, baseline_scale
         self.drawn_looks, self.param_store = drawn_looks, param_store
         self.log_prior = air.log_prior
-        self.baseline_scale = 1.0
 
     def model(self, images: Tensor | None = None, *, batch: int = 1) -> Tensor:
         """Draw scenes and observe ``images``; without any, draw ``batch`` canvases as well.
@@ -136,7 +139,7 @@ class PyroAIR:
         if self.baseline is None:
             return None, {}
         guess, value = self.baseline.predict(guess)
-        value = value * self.baseline_scale * present.detach()
+        value = value * self.baseline_scale * detach_provenance(present)
         return guess, {"baseline": {"baseline_value": value}}
 
 

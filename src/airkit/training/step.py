@@ -65,9 +65,10 @@ class Trainer:
         """The estimator on the batch and the random numbers of step ``number``."""
         images = to_ink(self.images[self.batches.at(number).to(self.device)])
         seed = seeds.integer(self.config.train.seed, "guide", number)
-        return self.estimator.backward(images, seed, self._log_prior(number))
+        return self.estimator.backward(images, seed, self.log_prior(number))
 
-    def _log_prior(self, number: int) -> Tensor:
+    def log_prior(self, number: int) -> Tensor:
+        """The count prior of step ``number``: log p(n) for n = 0..T, [T + 1]."""
         prior = self.config.prior
         if prior.schedule == "constant":
             return self.air.log_prior

@@ -4,6 +4,9 @@ from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.protocol import MEANS, Guide, Noise, Slot
 from airkit.model.guides.saliency import SaliencyGuide
 
-GUIDES = {"saliency": SaliencyGuide, "lstm": LSTMGuide}
+GUIDES: dict[str, type[SaliencyGuide] | type[LSTMGuide]] = {
+    "saliency": SaliencyGuide,
+    "lstm": LSTMGuide,
+}
 
 __all__ = ["GUIDES", "MEANS", "Guide", "LSTMGuide", "Noise", "SaliencyGuide", "Slot"]

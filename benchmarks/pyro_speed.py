@@ -1,0 +1,117 @@
+"""A training step of the preset ``pyro-tutorial`` beside a plain reading of the tutorial.
+
+    python benchmarks/pyro_speed.py [--steps 40] [--rounds 5] [--threads 2]
+
+Both train the same model by the same estimator on the same batches of 64 canvases drawn here:
+the plain reading (``plain_air.py``) with ``grid_sample``, the image in the LSTM at every slot,
+and one optimiser a parameter, as the tutorial does it. They take turns, round by round, so that
+whatever else the machine does slows both; the ratio is that of their medians. ``exact`` is the
+same preset with the exact estimator. ``benchmarks/results/pyro_speed.json`` has what was printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from plain_air import PlainAIR, plain_svi
+from torch import Tensor
+
+import airkit
+from airkit import settings
+from airkit.dataset import to_ink
+from airkit.training.step import Trainer
+
+RESULTS = Path(__file__).parent / "results" / "pyro_speed.json"
+CANVASES = 2048
+WARM_UP = 5
+Step = Callable[[int], Any]
+
+
+def main() -> None:
+    args = parse()
+    images = canvases()
+    rivals: dict[str, Step] = {
+        "plain reading": plain(images),
+        "pyro-tutorial": preset(images, {}),
+        "pyro-tutorial, exact": preset(images, {"train.estimator": "exact"}),
+    }
+    times: dict[str, list[float]] = {name: [] for name in rivals}
+    for turn in range(args.rounds):
+        for name, step in rivals.items():
+            times[name] += timed(step, turn * args.steps, args.steps)
+    report(args, {name: statistics.median(each) for name, each in times.items()})
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    return args
+
+
+def canvases() -> Tensor:
+    """Canvases of two soft blobs, uint8: what they show does not change what a step costs."""
+    draws = torch.Generator().manual_seed(0)
+    places = 10 + 30 * torch.rand(CANVASES, 2, 2, 1, generator=draws)
+    x, y = torch.exp(-(((torch.arange(50) - places) / 5) ** 2)).unbind(2)
+    ink = (y[..., :, None] * x[..., None, :]).sum(1).clamp(max=1)
+    return (255 * ink).to(torch.uint8)
+
+
+def plain(images: Tensor) -> Step:
+    """A step of the plain reading, on consecutive batches."""
+    svi, batches = plain_svi(PlainAIR()), torch.split(images, 64)
+    return lambda step: svi.step(to_ink(batches[step % len(batches)]))
+
+
+def preset(images: Tensor, other: dict[str, str]) -> Step:
+    """A step of the preset, as ``airkit train`` takes it."""
+    layers = settings.from_preset("pyro-tutorial"), *settings.layers(other)
+    trainer = Trainer(settings.resolve(*layers), images, torch.device("cpu"))
+    return trainer.step
+
+
+def timed(step: Step, first: int, steps: int) -> list[float]:
+    """Milliseconds of each step, after a few that are not counted."""
+    times = []
+    for number in range(first, first + WARM_UP + steps):
+        began = time.perf_counter()
+        step(number)
+        times.append(1000 * (time.perf_counter() - began))
+    return times[WARM_UP:]
+
+
+def report(args: argparse.Namespace, medians: dict[str, float]) -> None:
+    """Print and write milliseconds a step and how many times faster than the plain reading."""
+    slowest = medians["plain reading"]
+    for name, each in medians.items():
+        print(f"{name:<22} {each:7.1f} ms a step   {slowest / each:5.2f} times as fast")
+    content = {
+        "command": f"python benchmarks/pyro_speed.py --steps {args.steps} "
+        f"--rounds {args.rounds} --threads {args.threads}",
+        "hardware": f"{platform.machine()}, CPU, {args.threads} threads",
+        "versions": {
+            "airkit": airkit.__version__,
+            "pyro-ppl": pyro.__version__,
+            "torch": torch.__version__,
+        },
+        "milliseconds": {name: round(each, 2) for name, each in medians.items()},
+        "times_faster": {name: round(slowest / each, 2) for name, each in medians.items()},
+    }
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
