@@ -195,7 +195,7 @@ def test_config_schema_is_json() -> None:
 def test_config_presets_are_listed() -> None:
     told = run("config", "presets").stdout
     for name, purpose in settings.presets().items():
-        assert f"{name:<12}  {purpose}\n" in told
+        assert f"{name:<13}  {purpose}\n" in told
 
 
 def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyro
 import pytest
 import torch
 import typer
@@ -16,7 +17,8 @@ import typer
 from airkit import settings
 from airkit.canvases.make import make_data
 from airkit.cli.app import app
-from airkit.model.guides import saliency
+from airkit.model import pyro_air
+from airkit.model.guides import lstm, saliency
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -112,6 +114,15 @@ def test_library_snippets_run(home: Path) -> None:
     run_snippets("library.md")
 
 
+def test_pyro_snippets_run(home: Path) -> None:
+    """The page seeds the generators, and leaves Pyro's store as it found it."""
+    torch.set_num_threads(1)
+    pyro.clear_param_store()
+    with torch.random.fork_rng():
+        run_snippets("pyro.md")
+    assert not list(pyro.get_param_store())
+
+
 def test_file_format_snippets_run(home: Path) -> None:
     sizes = {"data.train": 30, "data.val": 20, "data.test": 10, "data.max_digits": 3}
     make_data(settings={"data.source": "strokes", **sizes})
@@ -123,14 +134,18 @@ def test_formulas_have_the_numbers_of_the_code() -> None:
     found = re.search(r"object_size / ([\d.]+)\)\^(\d)", prose)
     assert found is not None
     ratio = f"model.object_size / {found[1]})" + {"2": "²", "3": "³"}[found[2]]
-    model, guide = ((DOCS / page).read_text(encoding="utf-8") for page in ("model.md", "guide.md"))
+    pages = ("model.md", "guide.md", "pyro.md")
+    model, guide, programs = ((DOCS / page).read_text(encoding="utf-8") for page in pages)
     assert ratio in model
+    assert f"presence are \N{MINUS SIGN}{-pyro_air.OFF:g}" in programs
     for formula in (
         f"deviation is {saliency.BLUR:g} object sizes",
         f"{saliency.ZOOM:g} object sizes wide",
         f"sigmoid({saliency.CLOSING:g} · ",
         f"exp({saliency.STRETCH:g} o_3)",
         f"sigmoid(o_0 + {saliency.ON:g})",
+        f"p_t       =  sigmoid(o_0 + {lstm.ON:g})",
+        f"softplus((o_4, o_5, o_6) \N{MINUS SIGN} {lstm.NARROW:g})",
         *(
             f"softplus(o_{5 + axis} \N{MINUS SIGN} {saliency.NARROW[1 + axis]:g})"
             for axis in (0, 1)

@@ -43,6 +43,7 @@ HOMES = {
     "numpy": ("airkit.seeds", "airkit.canvases", *TORCH),
     "pooch": ("airkit.canvases",),
     "pydantic": ("airkit.config", "airkit.settings"),
+    "pyro": ("airkit.model.pyro_air", "airkit.estimators.nvil"),
     "rich": ("airkit.cli",),
     "tomli_w": ("airkit.settings",),
     "torch": TORCH,

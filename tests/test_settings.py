@@ -28,6 +28,8 @@ def _strategy(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         if "pattern" in schema:
             return st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:3"])
         return st.text(st.characters(codec="utf-8"), min_size=1)
+    if schema["type"] == "boolean":
+        return st.booleans()
     if schema["type"] == "array":
         return st.just([])  # rules between fields decide what else is right
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
@@ -97,7 +99,8 @@ def test_a_preset_that_is_not_there() -> None:
         settings.from_preset("tinny")
     assert str(caught.value) == (
         "No such preset\n"
-        "  expected  one of default, many-digits, small-digits, tiny\n"
+        "  expected  one of annealed, default, lstm, many-digits, paper, pyro-tutorial, "
+        "small-digits, tiny\n"
         "  got       tinny; did you mean tiny?\n"
         "  try       airkit config presets"
     )
@@ -130,7 +133,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "steps = 5\n"
         "[data]\nmax_digitz = 3\nseed = true\noverlap = 'some'\ncount_weights = [1, 'a']\n"
         "[trian]\nsteps = 5\n"
-        "[guide]\nkind = 'lstm'\n"
+        "[guide]\nkind = 'gru'\n"
     )
     with pytest.raises(ConfigError) as caught:
         settings.resolve(settings.from_file(path), settings.from_assignment("eval.looks=0"))
@@ -144,7 +147,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         f"  data.seed ({path}): expected a whole number of at least 0 and below "
         "9223372036854775808, got True (bool)\n"
         f"  data.max_digitz ({path}): unknown key; did you mean data.max_digits?\n"
-        f"  guide.kind ({path}): expected saliency, got 'lstm' (str)\n"
+        f"  guide.kind ({path}): expected saliency or lstm, got 'gru' (str)\n"
         "  eval.looks (--set): expected a whole number of at least 1 and at most 4096, "
         "got 0 (int)\n"
         f"  trian ({path}): unknown section; did you mean train?"

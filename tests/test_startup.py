@@ -10,7 +10,7 @@ import pytest
 
 import airkit
 
-HEAVY = ("h5py", "matplotlib", "torch")
+HEAVY = ("h5py", "matplotlib", "pyro", "torch")
 
 
 def _loaded(code: str) -> set[str]:
@@ -48,6 +48,10 @@ def test_settings_load_nothing_heavy(arguments: list[str]) -> None:
 
 def test_a_data_file_is_told_without_torch() -> None:
     assert "torch" not in _loaded("import airkit; airkit.describe")
+
+
+def test_training_loads_pyro_where_it_is_asked_for() -> None:
+    assert "pyro" not in _loaded("import airkit; airkit.train")
 
 
 def test_this_test_sees_what_is_loaded() -> None:
