@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH, HEIGHT, DPI = 9.0, 4.6, 110
-COLOURS = ("#1f5fa8", "#d1452b", "#2f8f4e", "#8757b0")
+COLOURS = ("#1f5fa8", "#d1452b", "#2f8f4e", "#8757b0", "#6b6b6b")
 
 
 def chart(title: str, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:

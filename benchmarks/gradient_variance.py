@@ -163,7 +163,7 @@ def presence_gradient(
 def draw(rows: list[dict[str, Any]], guide: str) -> None:
     """Variance along training, one line an estimator, thin ones the seeds."""
     figure, (axes,) = figures.chart(f"Variance of the gradient of presence, {guide} guide")
-    for name, colour in zip(ESTIMATORS, figures.COLOURS, strict=True):
+    for name, colour in zip(ESTIMATORS, figures.COLOURS, strict=False):
         for seed in sorted({row["seed"] for row in rows}):
             mine = [row for row in rows if (row["estimator"], row["seed"]) == (name, seed)]
             axes.plot(
