@@ -109,9 +109,9 @@ def measure(args: argparse.Namespace, name: str, seed: int, data: Path) -> dict[
     row = {"name": name, "seed": seed, "curve": curve(run)}
     for key in ("count_accuracy_one_look", "elbo", "log_likelihood_bound", "mean_iou"):
         row[key] = measures[key]
-    last = row["curve"][-1]
+    step, seconds, _ = curve(run)[-1]
     print(
-        f"{name:<18} seed {seed}  {last[0]:>6} steps  {last[1]:>6.0f} s  "
+        f"{name:<18} seed {seed}  {step:>6} steps  {seconds:>6.0f} s  "
         f"{row['count_accuracy_one_look']:.2%} of test  ELBO {row['elbo']:.1f}",
         flush=True,
     )

@@ -256,6 +256,15 @@ def test_svi_of_pyro_trains_it() -> None:
     assert names == {name for name, _ in air.named_parameters()}
 
 
+def test_svi_of_pyro_trains_the_baseline_too() -> None:
+    air, images = air_of("lstm", slots=2), blobs(20)
+    baseline = BASELINES["lstm"](tiny_config(2), 16).double()
+    programs, before = PyroAIR(air, baseline=baseline), baseline.state_dict()["head.0.weight"] + 0
+    svi = SVI(programs.model, programs.guide, pyro.optim.Adam({"lr": 3e-3}), TraceGraph_ELBO())
+    svi.step(images)
+    assert not torch.equal(baseline.state_dict()["head.0.weight"], before)
+
+
 def test_without_the_store_pyro_knows_no_parameters() -> None:
     air = air_of("lstm", slots=2)
     programs = PyroAIR(air, param_store=False)
@@ -299,8 +308,15 @@ def test_several_particles_at_once_are_refused() -> None:
     programs = PyroAIR(air_of("lstm", slots=2))
     elbo = Trace_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1)
     predictive = Predictive(programs.model, num_samples=3, parallel=True)
-    message = r"one particle at a time: leave .* off \(z_pres_0 has shape \(3, 2\), expected \(2,\)"
+    message = r"z_pres_0 has shape \(3, 2\), expected \(2,\): .* one at a time"
     with pytest.raises(ValueError, match=message):
         elbo.loss(programs.model, programs.guide, blobs(2))
     with pytest.raises(ValueError, match=message):
         predictive(batch=2)
+
+
+def test_values_to_condition_on_need_a_row_for_each_canvas() -> None:
+    programs = PyroAIR(air_of("lstm", slots=2))
+    model = poutine.condition(programs.model, {"z_pres_0": torch.tensor(1.0)})
+    with pytest.raises(ValueError, match=r"shape \(\), expected \(2,\): .* a row for each canvas"):
+        model(batch=2)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import ast
 import html
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import measured
 import typer
 
 from airkit import errors, settings
@@ -168,49 +169,9 @@ def _main() -> Iterator[str]:
     yield found[1]
 
 
-def _measured() -> Iterator[str]:
-    """Every run of the accuracy benchmark."""
-    heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
-    rows = [
-        (
-            row["preset"],
-            str(row["seed"]),
-            f"{row['train_seconds']:.0f} s" if row["train_seconds"] else "none",
-            f"{row['count_accuracy_one_look']:.2%}",
-            f"{row['count_accuracy']:.2%}",
-            f"{row['mean_iou']:.3f}",
-            f"{row['ap50']:.3f}",
-            f"{row['elbo']:.1f}",
-            f"{row['log_likelihood_bound']:.1f}",
-        )
-        for row in _runs()
-    ]
-    return _table(heads, rows)
-
-
-def _worst() -> Iterator[str]:
-    """The worst and the best seed of each preset."""
-    heads = ("preset", "seeds", "training, at most", "one look", "16 looks")
-    rows = []
-    for preset in dict.fromkeys(row["preset"] for row in _runs()):
-        runs = [row for row in _runs() if row["preset"] == preset]
-        longest = max(row["train_seconds"] for row in runs)
-        spans = (_span(runs, key) for key in ("count_accuracy_one_look", "count_accuracy"))
-        time = f"{longest:.0f} s" if longest else "none"
-        rows.append((preset, str(len(runs)), time, *spans))
-    return _table(heads, rows)
-
-
-def _span(runs: list[dict[str, Any]], key: str) -> str:
-    """Least and greatest of a share over runs."""
-    shares = [row[key] for row in runs]
-    return f"{min(shares):.1%} to {max(shares):.1%}"
-
-
-def _runs() -> list[dict[str, Any]]:
-    report = json.loads((ROOT / "benchmarks/results/accuracy.json").read_text(encoding="utf-8"))
-    rows: list[dict[str, Any]] = report["rows"]
-    return rows
+def _rows(part: measured.Part) -> Iterator[str]:
+    """A table of what a benchmark measured."""
+    return _table(*part())
 
 
 _KINDS: dict[str, Callable[..., Iterator[str]]] = {
@@ -220,8 +181,7 @@ _KINDS: dict[str, Callable[..., Iterator[str]]] = {
     "errors": _errors,
     "results": _results,
     "main": _main,
-    "measured": _measured,
-    "worst": _worst,
+    **{kind: partial(_rows, part) for kind, part in measured.PARTS.items()},
 }
 
 

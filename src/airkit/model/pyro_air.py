@@ -57,7 +57,8 @@ class PyroAIR:
             masking: whether latents of absent objects cost nothing.
             drawn_looks: whether a guide that looks draws its looks.
             param_store: whether parameters are registered in Pyro's store, as ``pyro.infer.SVI``
-                with ``pyro.optim`` needs; the store is global, so clear it between models.
+                with ``pyro.optim`` needs, under ``air.guide``, ``air.decoder`` and
+                ``air.baseline``; the store is global, so clear it between models.
         """
         self.air, self.masking = air, masking
         self.baseline, self.baseline_scale = baseline, baseline_scale
@@ -96,7 +97,7 @@ class PyroAIR:
         looks = self._looks(images)
         state, canvas = finder.start(images), torch.zeros_like(images)
         on = present = images.new_ones(len(images))
-        guess = None if self.baseline is None else self.baseline.start(images)
+        guess = self._start_baseline(images)
         with pyro.plate("canvases", len(images)):
             for slot in range(air.slots):
                 state, logit, where = finder.propose(state, canvas, looks[slot])
@@ -131,6 +132,12 @@ class PyroAIR:
         there: Any = present > 0
         return poutine.mask(mask=there) if self.masking else nullcontext()
 
+    def _start_baseline(self, images: Tensor) -> Any:
+        if self.baseline is None:
+            return None
+        self._register("air.baseline", self.baseline)
+        return self.baseline.start(images)
+
     def _predict(self, guess: Any, present: Tensor) -> tuple[Any, Any]:
         """The baseline's state, and what ``TraceGraph_ELBO`` is told of its prediction.
 
@@ -149,8 +156,9 @@ def _presence(slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Te
     present: Tensor = pyro.sample(f"z_pres_{slot}", dist.Bernoulli(logits=odds), infer=infer)
     if present.shape != before.shape:
         raise ValueError(
-            "PyroAIR draws one particle at a time: leave vectorize_particles and parallel off "
-            f"(z_pres_{slot} has shape {tuple(present.shape)}, expected {tuple(before.shape)})"
+            f"z_pres_{slot} has shape {tuple(present.shape)}, expected {tuple(before.shape)}: "
+            "values to condition on need a row for each canvas, and particles are drawn one at "
+            "a time, with vectorize_particles and parallel off"
         )
     return present
 

@@ -1,0 +1,116 @@
+"""Tables of what the benchmarks measured, from ``benchmarks/results``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+Table = tuple[Sequence[str], Iterable[Sequence[str]]]
+Part = Callable[[], Table]
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def every_run() -> Table:
+    """Every run of the accuracy benchmark."""
+    heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
+    rows = [
+        (
+            row["preset"],
+            str(row["seed"]),
+            f"{row['train_seconds']:.0f} s" if row["train_seconds"] else "none",
+            f"{row['count_accuracy_one_look']:.2%}",
+            f"{row['count_accuracy']:.2%}",
+            f"{row['mean_iou']:.3f}",
+            f"{row['ap50']:.3f}",
+            f"{row['elbo']:.1f}",
+            f"{row['log_likelihood_bound']:.1f}",
+        )
+        for row in _read("accuracy")["rows"]
+    ]
+    return heads, rows
+
+
+def worst() -> Table:
+    """The worst and the best seed of each preset."""
+    heads = ("preset", "seeds", "training, at most", "one look", "16 looks")
+    every, rows = _read("accuracy")["rows"], []
+    for preset in dict.fromkeys(row["preset"] for row in every):
+        runs = [row for row in every if row["preset"] == preset]
+        longest = max(row["train_seconds"] for row in runs)
+        spans = (_span(runs, key) for key in ("count_accuracy_one_look", "count_accuracy"))
+        time = f"{longest:.0f} s" if longest else "none"
+        rows.append((preset, str(len(runs)), time, *spans))
+    return heads, rows
+
+
+def _span(runs: list[dict[str, Any]], key: str) -> str:
+    """Least and greatest of a share over runs."""
+    shares = [row[key] for row in runs]
+    return f"{min(shares):.1%} to {max(shares):.1%}"
+
+
+def estimators() -> Table:
+    """Every run of every guide with every estimator."""
+    heads = ("guide and estimator", "seed", "steps", "seconds", "one look", "IoU", "ELBO", "IWAE")
+    rows = [
+        (
+            row["name"],
+            str(row["seed"]),
+            f"{row['curve'][-1][0]:,}",
+            f"{row['curve'][-1][1]:,.0f}",
+            f"{row['count_accuracy_one_look']:.2%}",
+            f"{row['mean_iou']:.3f}",
+            f"{row['elbo']:.1f}",
+            f"{row['log_likelihood_bound']:.1f}",
+        )
+        for row in _read("estimators")["rows"]
+    ]
+    return heads, rows
+
+
+def pyro_speed() -> Table:
+    """Milliseconds a step beside the plain reading's."""
+    found = _read("pyro_speed")
+    rows = [
+        (name, f"{each:.0f} ms", f"{found['times_faster'][name]:.1f}")
+        for name, each in found["milliseconds"].items()
+    ]
+    return ("", "a step", "times as fast"), rows
+
+
+def variance() -> Table:
+    """Variance of the presence gradient over exact's, at every stop, the mean over seeds."""
+    rows = _read("gradient_variance")["rows"]
+    names = list(dict.fromkeys(row["estimator"] for row in rows))
+    table = []
+    for step in sorted({row["step"] for row in rows}):
+        found = {
+            name: _mean(
+                row["variance"] for row in rows if (row["step"], row["estimator"]) == (step, name)
+            )
+            for name in names
+        }
+        ratios = [f"{found[name] / found['exact']:,.0f}" for name in names[1:]]
+        table.append((f"{step:,}", f"{found['exact']:.3g}", *ratios))
+    return ("step", "exact, nats²", *(f"{name}, times" for name in names[1:])), table
+
+
+def _mean(values: Iterable[float]) -> float:
+    every = list(values)
+    return sum(every) / len(every)
+
+
+PARTS: dict[str, Part] = {
+    "measured": every_run,
+    "worst": worst,
+    "estimators": estimators,
+    "pyro-speed": pyro_speed,
+    "variance": variance,
+}
+"""Tables by the word that pages ask for them with."""
