@@ -82,6 +82,8 @@ def test_eval_for_people_and_for_programs(trained: Path) -> None:
     assert _labels(told)[2:4] == ["count accuracy, 2 looks", "count accuracy, one look"]
     assert told.count("95 % interval") == 2
     assert "8 of val in " in told
+    one = run("eval", "--looks", "1").stdout
+    assert _labels(one)[2:4] == ["count accuracy, one look", "by true count"]
 
 
 def test_render_prints_the_path(trained: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +40,6 @@ def evaluate(
 
 
 def _tell(measures: Measures) -> None:
-    looks = "1 look" if measures.looks == 1 else f"{measures.looks} looks"
     by_count = (
         f"{count}: {percent(share)}" for count, share in measures.per_count_accuracy.items()
     )
@@ -48,14 +47,7 @@ def _tell(measures: Measures) -> None:
         [
             ("run", f"{measures.run} ({measures.checkpoint})"),
             ("canvases", f"{measures.canvases:,} of {measures.split} in {measures.data}"),
-            (
-                f"count accuracy, {looks}",
-                _share(measures.count_accuracy, measures.count_accuracy_interval),
-            ),
-            (
-                "count accuracy, one look",
-                _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval),
-            ),
+            *_accuracies(measures),
             ("by true count", "  ".join(by_count)),
             ("mean IoU", f"{measures.mean_iou:.3f}"),
             ("AP50", f"{measures.ap50:.3f}"),
@@ -70,6 +62,15 @@ def _tell(measures: Measures) -> None:
         ]
     )
     _tell_confusion(measures.confusion)
+
+
+def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
+    """The count accuracy of the best of several looks, where there are several, and of one."""
+    if measures.looks > 1:
+        share = _share(measures.count_accuracy, measures.count_accuracy_interval)
+        yield f"count accuracy, {measures.looks} looks", share
+    share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval)
+    yield "count accuracy, one look", share
 
 
 def _share(share: float, interval: Sequence[float]) -> str:
