@@ -20,7 +20,13 @@ LAYERS = (
     ("airkit.canvases", "airkit.model"),
     ("airkit.estimators",),
     ("airkit.dataset", "airkit.device", "airkit.checkpoint", "airkit.run"),
-    ("airkit.detection", "airkit.evaluation", "airkit.rendering", "airkit.info"),
+    (
+        "airkit.detection",
+        "airkit.evaluation",
+        "airkit.comparison",
+        "airkit.rendering",
+        "airkit.info",
+    ),
     ("airkit.training",),
     ("airkit.cli", "airkit.__main__"),
 )
@@ -34,6 +40,7 @@ TORCH = (
     "airkit.run",
     "airkit.detection",
     "airkit.evaluation",
+    "airkit.comparison",
     "airkit.rendering",
     "airkit.training",
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from airkit import settings
     from airkit.canvases.make import make_data
+    from airkit.comparison import compare
     from airkit.config import Config
     from airkit.dataset import CanvasDataset
     from airkit.errors import AirkitError
@@ -27,6 +28,7 @@ __all__ = [
     "CanvasDataset",
     "Config",
     "__version__",
+    "compare",
     "describe",
     "evaluate",
     "make_data",
@@ -38,6 +40,7 @@ __all__ = [
 _HOMES = {
     "AirkitError": "airkit.errors",
     "CanvasDataset": "airkit.dataset",
+    "compare": "airkit.comparison",
     "Config": "airkit.config",
     "describe": "airkit.info",
     "evaluate": "airkit.evaluation",

@@ -47,6 +47,8 @@ class Measures:
     """Its 95 % interval (Wilson)."""
     per_count_accuracy: dict[str, float]
     """``count_accuracy`` among the canvases of each true count."""
+    per_count_accuracy_interval: dict[str, tuple[float, float]]
+    """Their 95 % intervals (Wilson)."""
     confusion: list[list[int]]
     """Canvases by true count (rows) and inferred count (columns), both from 0."""
     mean_iou: float
@@ -182,14 +184,17 @@ def evaluate(
         CheckpointError, DataFileError: as ``open_run`` does.
         DeviceError: there is no such device.
     """
-    began = time.perf_counter()
-    opened = open_run(run, data, checkpoint, settings, listener)
-    tally = Tally(opened)
+    return measure(open_run(run, data, checkpoint, settings, listener), str(run), listener)[0]
+
+
+def measure(opened: Opened, run: str, listener: Listener) -> tuple[Measures, Array]:
+    """The measures of an opened run, and which canvases it counts right, bool [N]."""
+    began, tally = time.perf_counter(), Tally(opened)
     with torch.no_grad():
         for indices in opened.batches():
             tally.add(indices)
             listener.progress("evaluating", int(indices[-1]) + 1, len(opened.canvases))
-    return tally.measures(run=str(run), seconds=time.perf_counter() - began)
+    return tally.measures(run, time.perf_counter() - began), tally.right("count")
 
 
 class Tally:
@@ -221,21 +226,28 @@ class Tally:
         for name, values in found.items():
             self.parts.setdefault(name, []).append(values.cpu())
 
+    def right(self, name: str) -> Array:
+        """Which canvases a count, ``count`` or ``one_count``, is right for, bool [N]."""
+        right: Array = (torch.cat(self.parts[name]) == self.opened.canvases.counts).numpy()
+        return right
+
     def measures(self, run: str, seconds: float) -> Measures:
         """The measures of all batches so far."""
         opened = self.opened
         every = {name: torch.cat(parts).numpy() for name, parts in self.parts.items()}
         truth = opened.canvases.counts.numpy()
-        right, one_right = every["count"] == truth, every["one_count"] == truth
+        right, one_right = self.right("count"), self.right("one_count")
+        by_count = {str(n): right[truth == n] for n in np.unique(truth)}
         boxes = int(truth.sum())
         iou = pairwise_iou(opened.canvases.boxes.numpy(), every["box"])
         return Measures(
             canvases=len(truth),
             count_accuracy=float(right.mean()),
-            count_accuracy_interval=wilson(int(right.sum()), len(right)),
+            count_accuracy_interval=_interval(right),
             count_accuracy_one_look=float(one_right.mean()),
-            count_accuracy_one_look_interval=wilson(int(one_right.sum()), len(one_right)),
-            per_count_accuracy={str(n): float(right[truth == n].mean()) for n in np.unique(truth)},
+            count_accuracy_one_look_interval=_interval(one_right),
+            per_count_accuracy={n: float(part.mean()) for n, part in by_count.items()},
+            per_count_accuracy_interval={n: _interval(part) for n, part in by_count.items()},
             confusion=_confusion(truth, every["count"], opened.air.slots),
             mean_iou=mean_iou(iou, boxes),
             ap50=average_precision(iou, every["presence"], boxes, 0.5),
@@ -280,6 +292,10 @@ def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
     centre = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
     return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def _interval(right: Array) -> tuple[float, float]:
+    return wilson(int(right.sum()), len(right))
 
 
 def _confusion(truth: Array, count: Array, slots: int) -> list[list[int]]:

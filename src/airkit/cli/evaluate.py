@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
@@ -14,7 +14,17 @@ from airkit.cli.output import duration, percent, tell, tell_json
 from airkit.cli.progress import listening
 
 if TYPE_CHECKING:
+    from airkit.comparison import Comparison
     from airkit.evaluation import Measures
+    from airkit.settings import Layer
+
+
+class Named(TypedDict):
+    """What both ways to measure are told by name."""
+
+    data: Path | None
+    checkpoint: str
+    settings: list[Layer]
 
 
 @configured("eval", preset=False)
@@ -23,32 +33,67 @@ def evaluate(
     run: Run = Path("runs/air"),
     data: Data = None,
     checkpoint: Checkpoint = "best",
+    *,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Another run folder, to compare with on the same canvases."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Measure counting, boxes and likelihood on held-out canvases.
 
     Settings are laid over those of the run.
     """
+    named: Named = {"data": data, "checkpoint": checkpoint, "settings": given.layers()}
     with listening() as listener:
-        measures = airkit.evaluate(
-            run, data=data, checkpoint=checkpoint, settings=given.layers(), listener=listener
-        )
+        if against is None:
+            measures, comparison = airkit.evaluate(run, **named, listener=listener), None
+        else:
+            measures, comparison = airkit.compare(run, against, **named, listener=listener)
     if as_json:
-        tell_json(measures.to_dict())
+        tell_json(_as_json(measures, comparison))
     else:
         _tell(measures)
+        _tell_comparison(comparison)
+
+
+def _as_json(measures: Measures, comparison: Comparison | None) -> dict[str, Any]:
+    values = measures.to_dict()
+    return values if comparison is None else {**values, "comparison": comparison.to_dict()}
+
+
+def _tell_comparison(comparison: Comparison | None) -> None:
+    """The other run's accuracy, and whether the difference is more than chance."""
+    if comparison is None:
+        return
+    other = comparison.against
+    low, high = (100 * bound for bound in comparison.difference_interval)
+    typer.echo()
+    tell(
+        [
+            ("against", f"{other.run} ({other.checkpoint})"),
+            *_accuracies(other),
+            ("right in the run alone", f"{comparison.only_run:,} canvases"),
+            ("right in the other alone", f"{comparison.only_against:,} canvases"),
+            (
+                "difference",
+                f"{100 * comparison.difference:+.2f} points "
+                f"(95 % interval {low:+.2f} to {high:+.2f})",
+            ),
+            ("p, McNemar's exact test", f"{comparison.p_value:.2g}"),
+        ]
+    )
 
 
 def _tell(measures: Measures) -> None:
-    by_count = (
-        f"{count}: {percent(share)}" for count, share in measures.per_count_accuracy.items()
-    )
     tell(
         [
             ("run", f"{measures.run} ({measures.checkpoint})"),
             ("canvases", f"{measures.canvases:,} of {measures.split} in {measures.data}"),
             *_accuracies(measures),
-            ("by true count", "  ".join(by_count)),
+            *_by_count(measures),
             ("mean IoU", f"{measures.mean_iou:.3f}"),
             ("AP50", f"{measures.ap50:.3f}"),
             ("ELBO", f"{measures.elbo:.1f} nats a canvas"),
@@ -71,6 +116,13 @@ def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
         yield f"count accuracy, {measures.looks} looks", share
     share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval)
     yield "count accuracy, one look", share
+
+
+def _by_count(measures: Measures) -> Iterator[tuple[str, str]]:
+    """The count accuracy of each true count, a line for each."""
+    for count, share in measures.per_count_accuracy.items():
+        interval = measures.per_count_accuracy_interval[count]
+        yield f"by true count, {count}", _share(share, interval)
 
 
 def _share(share: float, interval: Sequence[float]) -> str:

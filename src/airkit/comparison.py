@@ -1,0 +1,103 @@
+"""Two trained models on the same canvases: which counts better, and whether that is chance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from airkit.evaluation import Measures, measure, open_run
+from airkit.listener import SILENT, Listener
+from airkit.settings import Settings, layers
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What ``airkit eval --against`` prints of two runs on the same canvases."""
+
+    against: Measures
+    """The measures of the other run."""
+    only_run: int
+    """Canvases that the run alone counts right."""
+    only_against: int
+    """Canvases that the other run alone counts right."""
+    difference: float
+    """Count accuracy of the run less that of the other."""
+    difference_interval: tuple[float, float]
+    """Its 95 % interval, of paired shares (Agresti and Min 2005)."""
+    p_value: float
+    """Chance of counts at least as uneven were the two equally good (McNemar's exact test)."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as plain values, for JSON."""
+        return {**asdict(self), "against": self.against.to_dict()}
+
+
+def compare(
+    run: str | Path,
+    against: str | Path,
+    data: str | Path | None = None,
+    *,
+    checkpoint: str = "best",
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> tuple[Measures, Comparison]:
+    """Measure a run as ``evaluate`` does, and another on the same canvases beside it.
+
+    Args:
+        run: the run folder.
+        against: the other run's folder.
+        data: the data file; by default the one that ``run`` was trained on.
+        checkpoint: ``best``, ``last`` or a checkpoint file of ``run``; the other is measured at
+            its best, or last.
+        settings: dotted keys and values, or layers, laid over those of each run.
+        listener: hears notes and progress.
+
+    Raises:
+        CheckpointError, DataFileError, DeviceError: as ``evaluate`` does, of either run.
+    """
+    opened = open_run(run, data, checkpoint, settings, listener)
+    theirs = checkpoint if checkpoint == "last" else "best"
+    split = layers({"eval.split": opened.config.eval.split})
+    other = open_run(against, opened.data, theirs, [*layers(settings), *split], listener)
+    measures, right = measure(opened, str(run), listener)
+    against_measures, against_right = measure(other, str(against), listener)
+    ours, other_only = int((right & ~against_right).sum()), int((~right & against_right).sum())
+    return measures, Comparison(
+        against=against_measures,
+        only_run=ours,
+        only_against=other_only,
+        difference=float(np.mean(right) - np.mean(against_right)),
+        difference_interval=paired_interval(ours, other_only, len(right)),
+        p_value=mcnemar(ours, other_only),
+    )
+
+
+def mcnemar(one: int, other: int) -> float:
+    """McNemar's exact two-sided test (1947) of two paired shares.
+
+    Args:
+        one: pairs of which the first alone is right.
+        other: pairs of which the second alone is right.
+    """
+    total = one + other
+    terms = (
+        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+        for k in range(min(one, other) + 1)
+    )
+    return min(1.0, 2 * sum(math.exp(term - total * math.log(2)) for term in terms))
+
+
+def paired_interval(one: int, other: int, total: int, z: float = 1.959964) -> tuple[float, float]:
+    """Interval of the difference of two paired shares (Agresti and Min 2005); 95 % by default.
+
+    Half a pair is added to each of the four cells, so that no interval is empty.
+    """
+    one_more, other_more, pairs = one + 0.5, other + 0.5, total + 2
+    middle = (one_more - other_more) / pairs
+    spread = one_more + other_more - (one_more - other_more) ** 2 / pairs
+    half = z * math.sqrt(spread) / pairs
+    return max(-1.0, middle - half), min(1.0, middle + half)
