@@ -129,25 +129,24 @@ def curve(run: Path) -> list[tuple[int, float, float]]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Accuracy against steps, and against seconds; one line a training."""
-    figure, axes = figures.chart("Count accuracy on held-out digits, one look, every seed", 2)
+    """Miscounts against steps, and against seconds; one line a training."""
+    figure, axes = figures.chart("Miscounts on held-out digits, one look, every seed", 2)
     for name, colour in zip(SETTINGS, figures.COLOURS, strict=True):
         mine = [row for row in rows if row["name"] == name]
         for row, (panel, each) in product(mine, enumerate(axes)):
             each.plot(
                 [point[panel] for point in row["curve"]],
-                [100 * point[2] for point in row["curve"]],
+                [max(0.05, 100 * (1 - point[2])) for point in row["curve"]],
                 color=colour,
                 linewidth=1.3,
                 label=name if row is mine[0] else None,
             )
-    for each, words in zip(
-        axes, ("steps (log scale)", "seconds, one thread (log scale)"), strict=True
-    ):
-        each.set_xscale("log")
-        figures.label(each, words)
-    axes[0].set_ylabel("counted right, %")
-    axes[1].legend(frameon=False, loc="lower right")
+    for each, words in zip(axes, ("steps", "seconds on one thread"), strict=True):
+        figures.log_axis(each.xaxis, (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000))
+        figures.label(each, f"{words} (log scale)")
+    figures.log_axis(axes[0].yaxis, (0.5, 1, 2, 5, 10, 20, 50, 100))
+    axes[0].set_ylabel("counted wrong, % (log scale)")
+    axes[1].legend(frameon=False, loc="lower left")
     figures.save(figure, PICTURE)
 
 

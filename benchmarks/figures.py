@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 WIDTH, HEIGHT, DPI = 9.0, 4.6, 110
 COLOURS = ("#1f5fa8", "#d1452b", "#2f8f4e", "#8757b0", "#6b6b6b")
@@ -23,6 +25,14 @@ def chart(title: str, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
         each.grid(color="0.92")
         each.set_axisbelow(True)
     return figure, list(axes)
+
+
+def log_axis(axis: Axis, ticks: Sequence[float]) -> None:
+    """A log scale with plain numbers at those ticks that are in view."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def label(axes: Axes, x: str, y: str = "") -> None:
