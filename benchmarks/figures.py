@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
@@ -29,7 +29,8 @@ def chart(title: str, panels: int = 1) -> tuple[Figure, Sequence[Axes]]:
 
 def log_axis(axis: Axis, ticks: Sequence[float]) -> None:
     """A log scale with plain numbers at those ticks that are in view."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
+    scale("log")
     axis.set_major_locator(FixedLocator(list(ticks)))
     axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     axis.set_minor_locator(NullLocator())

@@ -88,6 +88,12 @@ def test_a_linear_decoder_leaves_its_output_as_it_is() -> None:
     assert torch.equal(decoder(codes), (decoder.layers(codes) - 0.5).view(4, 5, 5))
 
 
+def test_the_bias_follows_the_output_unless_it_is_set() -> None:
+    for output, bias in (("sigmoid", -2.0), ("linear", 0.0)):
+        assert Decoder(_config(decoder_output=output, decoder_bias="auto")).bias == bias
+        assert Decoder(_config(decoder_output=output, decoder_bias=-1.0)).bias == -1.0
+
+
 def test_the_lstm_is_that_of_torch() -> None:
     """Its products apart, the image's and the latents', are one product of the two together."""
     cell, ours = nn.LSTMCell(7 + 4, 5).double(), ImageLSTM(7, 4, 5).double()

@@ -129,7 +129,7 @@ def test_a_trained_baseline_lowers_the_variance(baseline: str) -> None:
     for seed in range(120):
         gradient(with_one, IMAGES.repeat(10, 1, 1), 1000 + seed)
         optimiser.step()
-    assert presence_variance(with_one, 100) < 0.5 * presence_variance(plain, 100)
+    assert presence_variance(with_one, 100) < 0.7 * presence_variance(plain, 100)
 
 
 def test_the_baseline_is_of_a_scale() -> None:
@@ -180,6 +180,16 @@ def test_weights_that_are_no_numbers_give_a_loss_that_is_none(part: str) -> None
     one = estimator()
     dict(one.air.named_parameters())[part].data.fill_(math.nan)
     assert math.isnan(one.backward(IMAGES, 0, PRIOR))
+
+
+def test_looks_are_drawn_as_the_settings_say() -> None:
+    config = tiny_config(2)
+    for looks, drawn in (("drawn", True), ("argmax", False)):
+        guide = config.guide.model_copy(update={"looks": looks})
+        train = config.train.model_copy(update={"estimator": "nvil"})
+        built = config.model_copy(update={"guide": guide, "train": train})
+        one = estimators.build(AIR(built), built)
+        assert one.programs.drawn_looks == drawn  # type: ignore[attr-defined]
 
 
 def test_other_faults_are_raised() -> None:

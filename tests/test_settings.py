@@ -94,6 +94,24 @@ def test_the_default_preset_is_the_defaults() -> None:
     assert settings.resolve(settings.from_preset("default")) == Config()
 
 
+def test_a_switch_says_what_it_accepts() -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings.resolve(settings.from_assignment("train.masking=False"))
+    assert str(caught.value).endswith(
+        "train.masking (--set): expected true or false, got 'False' (str)"
+    )
+
+
+@pytest.mark.parametrize("value", [True, False, (), (3, 4), 2.5, "auto"])
+def test_values_are_spelled_as_they_are_read(value: Any) -> None:
+    key = {bool: "train.masking", tuple: "guide.embed_net", float: "train.clip_norm"}.get(
+        type(value), "model.slots"
+    )
+    layer = settings.from_assignment(f"{key}={settings.spelled(value)}")
+    found = dict(settings.flatten(settings.resolve(layer).model_dump()))
+    assert found[key] == value
+
+
 def test_a_preset_that_is_not_there() -> None:
     with pytest.raises(AirkitError) as caught:
         settings.from_preset("tinny")

@@ -209,7 +209,7 @@ def _first_line(text: str | None) -> str:
 
 def _value(value: object) -> str:
     """A default as it would be written in a file, without a string's quotes."""
-    return "`[]`" if value == () else _code(str(value))
+    return _code(settings.spelled(value))
 
 
 def main() -> int:

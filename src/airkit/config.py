@@ -135,8 +135,9 @@ class ModelConfig(Section):
     """Spread of the size: sd of its logarithm (uniform pose), or of s (affine pose)."""
     pixel_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
     """Standard deviation of the Gaussian pixel noise, ink being 0 to 1."""
-    decoder_bias: Annotated[float, Field(ge=-20, le=20)] = -2.0
-    """Added to the decoder's output, so that windows start out nearly blank."""
+    decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
+    """Added to the decoder's output, so that windows start out nearly blank; auto is -2 before a
+    sigmoid and 0 for a linear output."""
     decoder_output: Literal["sigmoid", "linear"] = "sigmoid"
     """How the decoder's output becomes ink: sigmoid keeps it in 0 to 1, linear as it is."""
 
@@ -156,7 +157,7 @@ class GuideConfig(Section):
     refinements: Annotated[int, Field(ge=0, le=16)] = 1
     """How often a slot looks again, where it would put the object, before it proposes."""
     rnn_size: Width = 256
-    """Units of the lstm guide's cell."""
+    """Units of the cells of the lstm guide and of nvil's lstm baseline."""
     embed_net: Widths = ()
     """Widths of the layers that the lstm guide passes the image through first; empty is none."""
     predict_net: Auto | Widths = "auto"
@@ -304,6 +305,13 @@ class Config(Section):
     def predict_net(self) -> tuple[int, ...]:
         """Widths of the lstm guide's last hidden layers, with auto resolved."""
         return self._net(self.guide.predict_net)
+
+    @property
+    def decoder_bias(self) -> float:
+        """What is added to the decoder's output, with auto resolved."""
+        if self.model.decoder_bias != "auto":
+            return self.model.decoder_bias
+        return -2.0 if self.model.decoder_output == "sigmoid" else 0.0
 
     def _net(self, widths: Auto | tuple[int, ...]) -> tuple[int, ...]:
         return (self.model.hidden_size,) if widths == "auto" else widths

@@ -131,7 +131,7 @@ def open_run(
     canvases = CanvasDataset(info.path, config.eval.split)
     if len(canvases) == 0:
         raise empty_split(info.path, config.eval.split)
-    _check_canvas(path, state.config, info)
+    check_canvas(state.config, info)
     device = pick_device(config.train.device)
     slots = max(state.config.slots, info.config.data.max_digits + 1)
     air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
@@ -139,14 +139,18 @@ def open_run(
     return Opened(config, air, device, info.path, canvases, path)
 
 
-def _check_canvas(checkpoint: Path, trained: Config, info: DataInfo) -> None:
-    """Refuse canvases of another size than a guide that reads whole canvases was trained on."""
+def check_canvas(trained: Config, info: DataInfo) -> None:
+    """Refuse canvases of another size than a guide that reads whole canvases was trained on.
+
+    Raises:
+        DataFileError: the guide of ``trained`` does not serve the canvases of ``info``.
+    """
     ours, theirs = trained.data.canvas_size, info.config.data.canvas_size
     if ours != theirs and not GUIDES[trained.guide.kind].any_canvas:
         raise DataFileError(
             f"The {trained.guide.kind} guide of this run reads canvases of one size only",
             where=info.path,
-            expected=f"{ours}x{ours} px, as {checkpoint} was trained on",
+            expected=f"{ours}x{ours} px, as the run was trained on",
             got=f"{theirs}x{theirs} px",
             hint="train on such canvases, or with the saliency guide, which serves every size",
         )

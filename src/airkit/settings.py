@@ -274,6 +274,15 @@ def _suggest(name: str, known: Sequence[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def spelled(value: object) -> str:
+    """A value as it is written in a file or after ``--set``, a string without its quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(spelled, value))}]"
+    return str(value)
+
+
 def accepted(key: str) -> str:
     """What a field accepts, in words: its choices, or its type and bounds."""
     schema = Config.model_json_schema()
@@ -292,7 +301,12 @@ def _describe(schema: Raw, key: str) -> str:
         return " or ".join(str(choice) for choice in schema["enum"])
     if "items" in schema:
         return f"a list, each entry {_describe(schema['items'], key)}"
-    kinds = {"integer": "a whole number", "number": "a number", "string": "text"}
+    kinds = {
+        "boolean": "true or false",
+        "integer": "a whole number",
+        "number": "a number",
+        "string": "text",
+    }
     return " ".join([kinds.get(schema.get("type", ""), "a table"), *_bounds(schema)])
 
 

@@ -34,7 +34,8 @@ def info(
     facts = [(name.replace("_", " "), _text(name, it)) for name, it in description.facts.items()]
     tell([(description.kind, description.path), *facts])
     typer.echo("settings other than the defaults:")
-    tell([(f"  {key}", value) for key, value in description.changed.items()] or [("  none", "")])
+    changed = [(f"  {key}", airkit.settings.spelled(it)) for key, it in description.changed.items()]
+    tell(changed or [("  none", "")])
 
 
 def _text(name: str, value: object) -> object:

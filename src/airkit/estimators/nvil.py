@@ -15,7 +15,6 @@ Legend: B batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -54,12 +53,7 @@ class NVIL(Estimator):
         """See ``Estimator.backward``; the baseline's gradients are those of its squared error."""
         self.programs.log_prior = log_prior
         with _seeded(seed, images.device), pyro.validation_enabled(False):
-            try:
-                elbo, surrogate = self._surrogate(images)
-            except RuntimeError:  # presence cannot be drawn by weights that are no numbers
-                if all(bool(each.isfinite().all()) for each in self.air.parameters()):
-                    raise
-                return images.new_tensor(math.nan)
+            elbo, surrogate = self._surrogate(images)
         (-surrogate.mean()).backward()  # type: ignore[no-untyped-call]
         return -elbo.detach().mean()
 
@@ -101,6 +95,7 @@ def _scored(presence: Any, cost: Tensor) -> Tensor:
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Pyro draws from the global generators: seed them for a while, and put them back."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    others = range(torch.cuda.device_count()) if device.type == "cuda" else []
+    with torch.random.fork_rng(others):
         torch.manual_seed(seed)
         yield

@@ -61,7 +61,7 @@ class Decoder(nn.Module):
         model, self.window = config.model, config.window_size
         sizes = model.code_size, *config.decoder_net, self.window**2
         self.layers = mlp(*sizes, nonlinearity=model.nonlinearity)
-        self.bias, self.squash = model.decoder_bias, model.decoder_output == "sigmoid"
+        self.bias, self.squash = config.decoder_bias, model.decoder_output == "sigmoid"
 
     def forward(self, what: Tensor) -> Tensor:
         """Decode; a negative bias makes windows start out nearly blank."""

@@ -63,7 +63,8 @@ class PyroAIR:
         self.air, self.masking = air, masking
         self.baseline, self.baseline_scale = baseline, baseline_scale
         self.drawn_looks, self.param_store = drawn_looks, param_store
-        self.log_prior = air.log_prior
+        self.log_prior: Tensor | None = None
+        """Log p(n) for n = 0..T, [T + 1], where a schedule replaces the model's own."""
 
     def model(self, images: Tensor | None = None, *, batch: int = 1) -> Tensor:
         """Draw scenes and observe ``images``; without any, draw ``batch`` canvases as well.
@@ -77,7 +78,7 @@ class PyroAIR:
         canvas = pose.mean.new_zeros(size, air.canvas, air.canvas)
         present = pose.mean.new_ones(size)
         code = pose.mean.new_zeros(air.code)
-        odds = success_logits(self.log_prior)
+        odds = success_logits(air.log_prior if self.log_prior is None else self.log_prior)
         with pyro.plate("canvases", size):
             for slot in range(air.slots):
                 present = _presence(slot, odds[slot], present)
@@ -150,10 +151,23 @@ class PyroAIR:
         return guess, {"baseline": {"baseline_value": value}}
 
 
+class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
+    """A Bernoulli that draws 0 where its odds are no number, rather than end the program.
+
+    Its log density is no number then either, so that the loss shows what went wrong.
+    """
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
+        """See ``torch.distributions.Bernoulli.sample``."""
+        with torch.no_grad():
+            shape = self._extended_shape(torch.Size(sample_shape))
+            return torch.bernoulli(self.probs.nan_to_num(0.0).expand(shape))
+
+
 def _presence(slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:
     """The site z_pres of a slot from its log odds [B], off for certain where the one before is."""
     odds = torch.where(before > 0, logit, torch.full_like(before, OFF))
-    present: Tensor = pyro.sample(f"z_pres_{slot}", dist.Bernoulli(logits=odds), infer=infer)
+    present: Tensor = pyro.sample(f"z_pres_{slot}", _Bernoulli(logits=odds), infer=infer)
     if present.shape != before.shape:
         raise ValueError(
             f"z_pres_{slot} has shape {tuple(present.shape)}, expected {tuple(before.shape)}: "

@@ -17,7 +17,7 @@ from airkit.config import Config
 from airkit.dataset import to_ink
 from airkit.device import pick_device
 from airkit.errors import CheckpointError, OutputError
-from airkit.evaluation import Opened, empty_split, open_run
+from airkit.evaluation import Opened, check_canvas, empty_split, open_run
 from airkit.files import replacing
 from airkit.listener import SILENT, Listener
 from airkit.rendering import sheets
@@ -190,7 +190,11 @@ def _prior(request: Request) -> Drawn:
     """Canvases drawn from the model; no data file is needed, but may set their size."""
     _, state = request.run.find(request.checkpoint, request.listener)
     config = _over(state.config, f"run {request.run.path}", request)
-    scene = (store.read_info(request.data).config if request.data else state.config).data
+    scene = state.config.data
+    if request.data:
+        info = store.read_info(request.data)
+        check_canvas(state.config, info)
+        scene = info.config.data
     device = pick_device(config.train.device)
     slots = max(state.config.slots, scene.max_digits + 1)
     counts, how = chosen(config, max(1, scene.max_digits), slots)

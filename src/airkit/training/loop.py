@@ -174,8 +174,9 @@ class _Loop:
 
     def _save(self) -> None:
         self._check_finite(self.loss_sum.item())
-        for weights in self.trainer.air.parameters():  # they can be worse than the last loss
-            self._check_finite(weights.sum().item())
+        for module in (self.trainer.air, self.trainer.estimator.baselines):
+            for weights in module.parameters():  # they can be worse than the last loss
+                self._check_finite(weights.sum().item())
         self.start.run.save(self._state())
 
     def _state(self) -> Checkpoint:

@@ -40,6 +40,18 @@ FREE = (
 )
 """Beginnings of the settings that may change when a run goes on."""
 
+IDLE = {
+    "guide.kind = saliency": ("guide.embed_net", "guide.predict_net"),
+    "guide.kind = lstm": (
+        "guide.looks",
+        "guide.look_sharpness",
+        "guide.glimpse_size",
+        "guide.refinements",
+    ),
+    "train.estimator = exact": ("train.baseline", "train.masking"),
+}
+"""Beginnings of the settings that have no effect beside another one."""
+
 DEFAULT_DATA = "multi-mnist.h5"
 
 
@@ -78,6 +90,7 @@ def prepare(
     _check_split(info)
     made = Layer(f"data file {info.path}", info.config.model_dump())
     config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
+    _note_idle(layers, config, listener)
     return Start(run, info.path.absolute(), info.content_digest, config, None)
 
 
@@ -169,5 +182,21 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     return config.model_copy(update={"data": made.data})
 
 
+def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
+    """Say which settings asked for have no effect; presets may serve several guides."""
+    asked = {
+        key
+        for layer in layers
+        if not layer.origin.startswith("preset ")
+        for key, _ in settings.flatten(layer.values)
+    }
+    chosen = dict(settings.flatten(config.model_dump()))
+    for why, idle in IDLE.items():
+        key, _, value = why.partition(" = ")
+        keys = sorted(each for each in asked if each.startswith(idle))
+        if keys and chosen[key] == value:
+            listener.note(f"{', '.join(keys)}: no effect with {why}")
+
+
 def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in values.items())
+    return ", ".join(f"{key} = {settings.spelled(value)}" for key, value in values.items())

@@ -51,7 +51,7 @@ class LSTMGuide(Guide):
         guide, nonlinearity = config.guide, config.model.nonlinearity
         latents = 3 + config.model.code_size + 1
         widths = canvas**2, *guide.embed_net
-        self.pose, self.window, self.sharpness = pose, config.window_size, guide.look_sharpness
+        self.pose, self.window = pose, config.window_size
         self.embed = nn.Sequential()
         if guide.embed_net:
             activation = NONLINEARITIES[nonlinearity]()

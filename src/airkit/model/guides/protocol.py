@@ -86,7 +86,7 @@ class Guide(nn.Module, ABC):
     """Whether what it proposes depends on what the slots before painted."""
     any_canvas: bool
     """Whether its weights serve canvases of every size."""
-    sharpness: float
+    sharpness: float = 1.0
     """Drawn looks follow softmax(sharpness . saliency / peak), for guides that look."""
 
     @abstractmethod
