@@ -29,7 +29,7 @@ SURFACE = {
     ],
     "train": ["--data --run --fresh --steps --seed --device", *SETTINGS],
     "eval": [
-        "--run --data --checkpoint --json --split --looks --counts --device",
+        "--run --data --checkpoint --against --json --split --looks --counts --device",
         *SETTINGS[1:],
     ],
     "render": ["--run --out --data --checkpoint --kind --device", *SETTINGS[1:]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -135,12 +136,10 @@ def test_a_learning_rate_that_explodes_is_told(
     """Where the weights are still finite, but what they compute is not, presence is no number."""
     given = options(guide, estimator) | {"train__steps": 400, "train__schedule": "constant"}
     given |= {"model__pose": pose, "prior__schedule": "constant", "train__learning_rate": 10.0}
-    try:
+    bears_it = (guide, pose) == ("lstm", "affine")
+    told = pytest.raises(TrainingError, match="The loss is no longer a number")
+    with nullcontext() if bears_it else told:
         fit(tmp_path, **given)
-    except TrainingError as error:
-        assert error.what == "The loss is no longer a number"
-    else:
-        assert (guide, pose) == ("lstm", "affine")  # which bears it
     assert all(math.isfinite(value) for row in metrics(tmp_path) for value in row.values())
 
 
