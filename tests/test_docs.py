@@ -17,8 +17,9 @@ import typer
 from airkit import settings
 from airkit.canvases.make import make_data
 from airkit.cli.app import app
+from airkit.config import Config
 from airkit.model import pyro_air
-from airkit.model.guides import lstm, saliency
+from airkit.model.guides import saliency
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -138,14 +139,15 @@ def test_formulas_have_the_numbers_of_the_code() -> None:
     model, guide, programs = ((DOCS / page).read_text(encoding="utf-8") for page in pages)
     assert ratio in model
     assert f"presence are \N{MINUS SIGN}{-pyro_air.OFF:g}" in programs
+    lstm = Config().guide
     for formula in (
         f"deviation is {saliency.BLUR:g} object sizes",
         f"{saliency.ZOOM:g} object sizes wide",
         f"sigmoid({saliency.CLOSING:g} · ",
         f"exp({saliency.STRETCH:g} o_3)",
         f"sigmoid(o_0 + {saliency.ON:g})",
-        f"p_t       =  sigmoid(o_0 + {lstm.ON:g})",
-        f"softplus((o_4, o_5, o_6) \N{MINUS SIGN} {lstm.NARROW:g})",
+        f"The two biases, {lstm.presence_bias:g} and "
+        f"\N{MINUS SIGN}{-lstm.pose_sd_bias:g} by default",
         *(
             f"softplus(o_{5 + axis} \N{MINUS SIGN} {saliency.NARROW[1 + axis]:g})"
             for axis in (0, 1)

@@ -12,7 +12,6 @@ from airkit.model.air import AIR
 from airkit.model.baselines import BASELINES
 from airkit.model.geometry import crop
 from airkit.model.guides import LSTMGuide, Slot
-from airkit.model.guides import lstm as module
 from airkit.model.networks import Decoder
 
 BATCH = 4
@@ -20,7 +19,8 @@ BATCH = 4
 
 def air_of(**guide: Any) -> AIR:
     config = tiny_config(3, pose="affine", nonlinearity="elu")
-    changed = config.guide.model_copy(update={"kind": "lstm", "rnn_size": 7, **guide})
+    given = {"kind": "lstm", "rnn_size": 7, "presence_bias": 0.5, "pose_sd_bias": -1.5}
+    changed = config.guide.model_copy(update=given | guide)
     return tiny_air(config.model_copy(update={"guide": changed}))
 
 
@@ -60,9 +60,9 @@ def assert_steps_are_those_of_the_cell(air: AIR, image: Tensor) -> None:
         state, logit, where = guide.propose(state, torch.zeros_like(images), None)
         memory = cell(torch.cat([image, before], 1), memory)
         out = guide.predict(memory[0])
-        torch.testing.assert_close(logit, out[:, 0] + module.ON)
+        torch.testing.assert_close(logit, out[:, 0] + 0.5)
         torch.testing.assert_close(where.mean, air.pose.mean + air.pose.sd * out[:, 1:4])
-        sd = torch.log1p(torch.exp(out[:, 4:] - module.NARROW)) + 1e-6
+        sd = torch.log1p(torch.exp(out[:, 4:] - 1.5)) + 1e-6
         torch.testing.assert_close(where.sd, air.pose.sd * sd)
         state = guide.advance(state, slot)
         before = torch.cat([slot.where, slot.what, slot.present[:, None]], 1)

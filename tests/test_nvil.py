@@ -17,6 +17,7 @@ from airkit import estimators, settings
 from airkit.config import Config
 from airkit.estimators import Estimator
 from airkit.model.air import AIR
+from airkit.model.guides import LSTMGuide
 from airkit.model.prior import log_count_prior
 from airkit.training.step import Trainer
 
@@ -228,6 +229,8 @@ def test_the_tutorials_preset_is_the_tutorials() -> None:
     assert baselines["head.0.weight"].shape == (200, 256)
     assert air.pose.mean.tolist() == pytest.approx([3, 0, 0])
     assert air.pose.sd.tolist() == pytest.approx([0.2, 1, 1])
+    assert isinstance(air.guide, LSTMGuide)
+    assert (air.guide.presence_bias, air.guide.pose_sd_bias) == (0, 0)
     wanted = [1, 0.01, 0.01**2, 0.01**3]
     found = [float(p) / float(air.log_prior.exp()[0]) for p in air.log_prior.exp()]
     assert found == pytest.approx(wanted, rel=1e-4)

@@ -163,6 +163,10 @@ class GuideConfig(Section):
     predict_net: Auto | Widths = "auto"
     """Widths of the lstm guide's layers between its cell and presence and pose; auto is one of
     hidden_size."""
+    presence_bias: Annotated[float, Field(ge=-20, le=20)] = 2.0
+    """Added to the lstm guide's log odds of presence: slots start out on, so that all learn."""
+    pose_sd_bias: Annotated[float, Field(ge=-20, le=20)] = -2.0
+    """Added to the lstm guide's raw sds of z_where: poses start out known well."""
 
 
 class PriorConfig(Section):

@@ -41,7 +41,12 @@ FREE = (
 """Beginnings of the settings that may change when a run goes on."""
 
 IDLE = {
-    "guide.kind = saliency": ("guide.embed_net", "guide.predict_net"),
+    "guide.kind = saliency": (
+        "guide.embed_net",
+        "guide.predict_net",
+        "guide.presence_bias",
+        "guide.pose_sd_bias",
+    ),
     "guide.kind = lstm": (
         "guide.looks",
         "guide.look_sharpness",

@@ -19,11 +19,6 @@ from airkit.model.geometry import Pose, crop
 from airkit.model.guides.protocol import Guide, Slot
 from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, Normal, mlp, spread
 
-ON = 2.0
-"""Added to presence logits: training starts with all slots on, so that all learn."""
-NARROW = 2.0
-"""Taken off the raw sds of z_where: training starts with poses known well."""
-
 
 class State(NamedTuple):
     """What the guide carries from slot to slot."""
@@ -52,6 +47,7 @@ class LSTMGuide(Guide):
         latents = 3 + config.model.code_size + 1
         widths = canvas**2, *guide.embed_net
         self.pose, self.window = pose, config.window_size
+        self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()
         if guide.embed_net:
             activation = NONLINEARITIES[nonlinearity]()
@@ -76,8 +72,8 @@ class LSTMGuide(Guide):
         hidden, cell = self.rnn(state.product, state.latents, state.hidden, state.cell)
         out: Tensor = self.predict(hidden)
         mean = self.pose.mean + self.pose.sd * out[:, 1:4]
-        where = Normal(mean, self.pose.sd * spread(out[:, 4:] - NARROW))
-        return state._replace(hidden=hidden, cell=cell), out[:, 0] + ON, where
+        where = Normal(mean, self.pose.sd * spread(out[:, 4:] + self.pose_sd_bias))
+        return state._replace(hidden=hidden, cell=cell), out[:, 0] + self.presence_bias, where
 
     def encode(self, state: State, size: Tensor, centre: Tensor) -> Normal:
         """Encode the image in the window at the pose."""
