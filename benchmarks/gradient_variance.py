@@ -58,7 +58,7 @@ def main() -> None:
     content = {
         "command": f"python benchmarks/gradient_variance.py --guide {args.guide} "
         f"--steps {args.steps} --draws {args.draws} --seeds {' '.join(map(str, args.seeds))}",
-        "hardware": f"{platform.machine()}, CPU, {torch.get_num_threads()} threads",
+        "hardware": f"{platform.machine()}, CPU, threads: {torch.get_num_threads()}",
         "versions": {"airkit": airkit.__version__, "torch": torch.__version__},
         "rows": rows,
     }

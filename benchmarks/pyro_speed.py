@@ -109,7 +109,7 @@ def report(args: argparse.Namespace, medians: dict[str, float]) -> None:
     content = {
         "command": f"python benchmarks/pyro_speed.py --steps {args.steps} "
         f"--rounds {args.rounds} --threads {args.threads}",
-        "hardware": f"{platform.machine()}, CPU, {args.threads} threads",
+        "hardware": f"{platform.machine()}, CPU, threads: {args.threads}",
         "versions": {
             "airkit": airkit.__version__,
             "pyro-ppl": pyro.__version__,
