@@ -146,7 +146,8 @@ def draw(rows: list[dict[str, Any]]) -> None:
         figures.label(each, f"{words} (log scale)")
     figures.log_axis(axes[0].yaxis, (0.5, 1, 2, 5, 10, 20, 50, 100))
     axes[0].set_ylabel("counted wrong, % (log scale)")
-    axes[1].legend(frameon=False, loc="lower left")
+    handles, labels = axes[1].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside lower center", ncols=len(labels))
     figures.save(figure, PICTURE)
 
 
