@@ -1,6 +1,6 @@
 """A training step of the preset ``pyro-tutorial`` beside a plain reading of the tutorial.
 
-    python benchmarks/pyro_speed.py [--steps 40] [--rounds 5] [--threads 2]
+    python benchmarks/pyro_speed.py [--steps 40] [--rounds 8] [--threads 2]
 
 Both train the same model by the same estimator on the same batches of 64 canvases drawn here:
 the plain reading (``plain_air.py``) with ``grid_sample``, the image in the LSTM at every slot,
@@ -57,7 +57,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

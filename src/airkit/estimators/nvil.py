@@ -95,7 +95,10 @@ def _scored(presence: Any, cost: Tensor) -> Tensor:
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Pyro draws from the global generators: seed them for a while, and put them back."""
-    others = range(torch.cuda.device_count()) if device.type == "cuda" else []
-    with torch.random.fork_rng(others):
-        torch.manual_seed(seed)
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed visits every backend
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield
