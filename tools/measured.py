@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
@@ -16,6 +17,19 @@ def _read(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def _measures(row: dict[str, Any]) -> list[str]:
+    """Those measures of a run that a benchmark kept, in the order of their columns."""
+    formats = {
+        "count_accuracy_one_look": ".2%",
+        "count_accuracy": ".2%",
+        "mean_iou": ".3f",
+        "ap50": ".3f",
+        "elbo": ".1f",
+        "log_likelihood_bound": ".1f",
+    }
+    return [format(row[name], how) for name, how in formats.items() if name in row]
+
+
 def every_run() -> Table:
     """Every run of the accuracy benchmark."""
     heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
@@ -24,12 +38,7 @@ def every_run() -> Table:
             row["preset"],
             str(row["seed"]),
             f"{row['train_seconds']:.0f} s" if row["train_seconds"] else "none",
-            f"{row['count_accuracy_one_look']:.2%}",
-            f"{row['count_accuracy']:.2%}",
-            f"{row['mean_iou']:.3f}",
-            f"{row['ap50']:.3f}",
-            f"{row['elbo']:.1f}",
-            f"{row['log_likelihood_bound']:.1f}",
+            *_measures(row),
         )
         for row in _read("accuracy")["rows"]
     ]
@@ -64,10 +73,7 @@ def estimators() -> Table:
             str(row["seed"]),
             f"{row['curve'][-1][0]:,}",
             f"{row['curve'][-1][1]:,.0f}",
-            f"{row['count_accuracy_one_look']:.2%}",
-            f"{row['mean_iou']:.3f}",
-            f"{row['elbo']:.1f}",
-            f"{row['log_likelihood_bound']:.1f}",
+            *_measures(row),
         )
         for row in _read("estimators")["rows"]
     ]
@@ -91,7 +97,7 @@ def variance() -> Table:
     table = []
     for step in sorted({row["step"] for row in rows}):
         found = {
-            name: _mean(
+            name: fmean(
                 row["variance"] for row in rows if (row["step"], row["estimator"]) == (step, name)
             )
             for name in names
@@ -99,11 +105,6 @@ def variance() -> Table:
         ratios = [f"{found[name] / found['exact']:,.0f}" for name in names[1:]]
         table.append((f"{step:,}", f"{found['exact']:.3g}", *ratios))
     return ("step", "exact, nats²", *(f"{name}, times" for name in names[1:])), table
-
-
-def _mean(values: Iterable[float]) -> float:
-    every = list(values)
-    return sum(every) / len(every)
 
 
 PARTS: dict[str, Part] = {

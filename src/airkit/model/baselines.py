@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config import Config
+from airkit.model.guides import Slot
 from airkit.model.networks import NONLINEARITIES, ImageLSTM, mlp
 
 
@@ -54,7 +55,7 @@ class LSTMBaseline(Baseline):
 
     def __init__(self, config: Config, canvas: int) -> None:
         super().__init__()
-        self.size = 3 + config.model.code_size + 1
+        self.size = Slot.length(config.model.code_size)
         self.rnn = ImageLSTM(canvas**2, self.size, config.guide.rnn_size)
         sizes = config.guide.rnn_size, *config.train.baseline_net, 1
         self.head = mlp(*sizes, nonlinearity=config.model.nonlinearity)
@@ -90,7 +91,7 @@ class MLPBaseline(Baseline):
 
     def __init__(self, config: Config, canvas: int) -> None:
         super().__init__()
-        self.size = 3 + config.model.code_size + 1
+        self.size = Slot.length(config.model.code_size)
         first, *rest = *config.train.baseline_net, 1
         activation = NONLINEARITIES[config.model.nonlinearity]()
         self.image = nn.Linear(canvas**2, first)

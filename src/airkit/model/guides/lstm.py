@@ -44,7 +44,7 @@ class LSTMGuide(Guide):
         """Build the networks for canvases of ``canvas`` pixels."""
         super().__init__()
         guide, nonlinearity = config.guide, config.model.nonlinearity
-        latents = 3 + config.model.code_size + 1
+        latents = Slot.length(config.model.code_size)
         widths = canvas**2, *guide.embed_net
         self.pose, self.window = pose, config.window_size
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias

@@ -72,6 +72,11 @@ class Slot(NamedTuple):
         """What a recurrent net is told of the slot: [z_where, z_what, z_pres], [B, 3 + Z + 1]."""
         return torch.cat([self.where, self.what, self.present[:, None]], 1)
 
+    @staticmethod
+    def length(code: int) -> int:
+        """How many numbers ``latents`` are for a code of ``code``: 3 + Z + 1."""
+        return 3 + code + 1
+
 
 class Guide(nn.Module, ABC):
     """The recurrent guide of AIR, driven slot by slot.
