@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import data_file, fit, folder, reference
 
-from airkit.comparison import compare, mcnemar, paired_interval
+from airkit.comparison import compare
 from airkit.errors import CheckpointError
 from airkit.evaluation import evaluate
+from airkit.statistics import mcnemar, paired_interval
 
 
 @pytest.fixture(scope="module")

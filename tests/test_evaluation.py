@@ -19,11 +19,12 @@ from airkit import evaluation, seeds
 from airkit.dataset import CanvasDataset, to_ink
 from airkit.errors import CheckpointError, ConfigError, DataFileError
 from airkit.estimators import exact
-from airkit.evaluation import Measures, evaluate, wilson
+from airkit.evaluation import Measures, evaluate
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.scene import Scene, explain
 from airkit.run import RunFolder, build
+from airkit.statistics import wilson
 
 CPU = torch.device("cpu")
 

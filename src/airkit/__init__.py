@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airkit.evaluation import evaluate
     from airkit.info import describe
     from airkit.rendering import render
+    from airkit.sweeping.sweep import sweep
     from airkit.training.loop import train
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "make_data",
     "render",
     "settings",
+    "sweep",
     "train",
 ]
 
@@ -46,6 +48,7 @@ _HOMES = {
     "evaluate": "airkit.evaluation",
     "make_data": "airkit.canvases.make",
     "render": "airkit.rendering",
+    "sweep": "airkit.sweeping.sweep",
     "train": "airkit.training.loop",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from airkit.evaluation import Measures, measure, open_run
 from airkit.listener import SILENT, Listener
 from airkit.settings import Settings, layers
+from airkit.statistics import mcnemar, paired_interval
 
 
 @dataclass(frozen=True)
@@ -74,30 +74,3 @@ def compare(
         difference_interval=paired_interval(ours, other_only, len(right)),
         p_value=mcnemar(ours, other_only),
     )
-
-
-def mcnemar(one: int, other: int) -> float:
-    """McNemar's exact two-sided test (1947) of two paired shares.
-
-    Args:
-        one: pairs of which the first alone is right.
-        other: pairs of which the second alone is right.
-    """
-    total = one + other
-    terms = (
-        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
-        for k in range(min(one, other) + 1)
-    )
-    return min(1.0, 2 * sum(math.exp(term - total * math.log(2)) for term in terms))
-
-
-def paired_interval(one: int, other: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Interval of the difference of two paired shares (Agresti and Min 2005); 95 % by default.
-
-    Half a pair is added to each of the four cells, so that no interval is empty.
-    """
-    one_more, other_more, pairs = one + 0.5, other + 0.5, total + 2
-    middle = (one_more - other_more) / pairs
-    spread = one_more + other_more - (one_more - other_more) ** 2 / pairs
-    half = z * math.sqrt(spread) / pairs
-    return max(-1.0, middle - half), min(1.0, middle + half)

@@ -27,6 +27,7 @@ from airkit.model.guides import GUIDES, Noise
 from airkit.model.scene import Scene, explain_both
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
+from airkit.statistics import wilson
 
 Array = np.ndarray[Any, Any]
 
@@ -288,14 +289,6 @@ class Tally:
     def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
         air = self.opened.air
         return Noise.draw(self.generators[stream], batch, air.slots, air.code, looks=looks)
-
-
-def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's interval for a share of ``right`` out of ``total`` (1927); 95 % by default."""
-    share, weight = right / total, z**2 / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def _interval(right: Array) -> tuple[float, float]:

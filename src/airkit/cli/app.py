@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from airkit import __version__
-from airkit.cli import config, evaluate, info, make_data, render, train
+from airkit.cli import config, evaluate, info, make_data, render, sweep, train
 from airkit.cli.options import SettingsCommand
 from airkit.errors import AirkitError
 
@@ -65,5 +65,6 @@ app.command("make-data", cls=SettingsCommand)(make_data.make_data)
 app.command("train", cls=SettingsCommand)(train.train)
 app.command("eval", cls=SettingsCommand)(evaluate.evaluate)
 app.command("render", cls=SettingsCommand)(render.render)
+app.command("sweep", cls=SettingsCommand)(sweep.sweep)
 app.command("info")(info.info)
 app.add_typer(config.app, name="config")

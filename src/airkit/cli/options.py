@@ -45,6 +45,11 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
         "--seed": Flag("train.seed", "N"),
         "--device": Flag("train.device", "NAME"),
     },
+    "sweep": {
+        "--steps": Flag("train.steps", "N"),
+        "--looks": Flag("eval.looks", "N"),
+        "--device": Flag("train.device", "NAME"),
+    },
     "eval": {
         "--split": Flag("eval.split", "train|val|test"),
         "--looks": Flag("eval.looks", "N"),

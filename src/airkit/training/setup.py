@@ -57,6 +57,9 @@ IDLE = {
 }
 """Beginnings of the settings that have no effect beside another one."""
 
+OPTION = {"run": "--run", "sweep": "--out"}
+"""The command line's option for the folder of each."""
+
 DEFAULT_DATA = "multi-mnist.h5"
 
 
@@ -91,12 +94,22 @@ def prepare(
         return _resume(data, run, layers, checkpoint, listener)
     if not fresh:
         _check_unused(run)
-    info = store.read_info(Path(data or DEFAULT_DATA))
+    info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
+    return Start(run, info.path.absolute(), info.content_digest, config, None)
+
+
+def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[DataInfo, Config]:
+    """What a data file says, and the configuration of a new run on it.
+
+    Raises:
+        DataFileError, ConfigError: as ``train`` does.
+    """
+    info = store.read_info(data)
     _check_split(info)
     made = Layer(f"data file {info.path}", info.config.model_dump())
     config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
     _note_idle(layers, config, listener)
-    return Start(run, info.path.absolute(), info.content_digest, config, None)
+    return info, config
 
 
 def _resume(
@@ -108,24 +121,30 @@ def _resume(
 ) -> Start:
     """Go on with a run: same data, same settings but for those that may change."""
     info = store.read_info(Path(data or checkpoint.data))
-    if info.content_digest != checkpoint.data_digest:
-        raise CheckpointError(
-            "The run was trained on other data",
-            where=run.path,
-            expected=f"canvases with digest {checkpoint.data_digest[:16]} ({checkpoint.data})",
-            got=f"digest {info.content_digest[:16]} ({info.path})",
-            hint="name another --run, or start this one anew with --fresh",
-        )
+    check_same_data(info, checkpoint.data_digest, checkpoint.data, run.path, "run")
     before = Layer(f"run {run.path}", checkpoint.config.model_dump())
     config = settings.resolve(before, *layers)
     config = _with_data(checkpoint.config, info.path, config, listener)
-    _check_unchanged(checkpoint.config, config, run.path)
+    check_unchanged(checkpoint.config, config, run.path, "run")
     if checkpoint.step < config.train.steps:
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
 
 
-def _check_unchanged(old: Config, new: Config, run: Path) -> None:
+def check_same_data(info: DataInfo, digest: str, data: str, where: Path, what: str) -> None:
+    """Refuse other canvases than those, of ``digest`` and from ``data``, that ``what`` had."""
+    if info.content_digest != digest:
+        raise CheckpointError(
+            f"The {what} was trained on other data",
+            where=where,
+            expected=f"canvases with digest {digest[:16]} ({data})",
+            got=f"digest {info.content_digest[:16]} ({info.path})",
+            hint=f"name another {OPTION[what]}, or start this one anew with --fresh",
+        )
+
+
+def check_unchanged(old: Config, new: Config, where: Path, what: str) -> None:
+    """Refuse changes of settings that may not change when ``what``, a run or sweep, goes on."""
     changed = {
         key: values
         for key, values in settings.differences(old, new).items()
@@ -133,11 +152,12 @@ def _check_unchanged(old: Config, new: Config, run: Path) -> None:
     }
     if changed:
         raise CheckpointError(
-            "The run was started with other settings",
-            where=run,
+            f"The {what} was started with other settings",
+            where=where,
             expected=_listed({key: values[0] for key, values in changed.items()}),
             got=_listed({key: values[1] for key, values in changed.items()}),
-            hint="leave those out to go on, name another --run, or start anew with --fresh",
+            hint=f"leave those out to go on, name another {OPTION[what]}, or start anew with "
+            "--fresh",
         )
 
 
@@ -189,11 +209,13 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
     """Say which settings asked for have no effect; presets may serve several guides."""
+    usual = dict(settings.flatten(Config().model_dump()))
     asked = {
         key
         for layer in layers
         if not layer.origin.startswith("preset ")
-        for key, _ in settings.flatten(layer.values)
+        for key, value in settings.flatten(layer.values)
+        if value != usual[key]
     }
     chosen = dict(settings.flatten(config.model_dump()))
     for why, idle in IDLE.items():

@@ -1,0 +1,34 @@
+"""One seed of ``airkit sweep`` as a process of its own: ``python -m airkit.cli.trial``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from airkit.cli.lines import Lines
+from airkit.errors import AirkitError
+from airkit.sweeping.trial import Plan
+
+
+def main(folder: str, seed: str) -> int:
+    """Run one trial; returns 0 when finished, 130 when stopped, 1 with an error's text."""
+    threading.Thread(target=_stop_with_parent, daemon=True).start()
+    try:
+        finished = Plan.read(Path(folder)).trial(int(seed)).go(Lines())
+    except AirkitError as error:
+        print(f"airkit: {error}", file=sys.stderr)  # noqa: T201 - the sweep reads it there
+        return 1
+    return 0 if finished else 130
+
+
+def _stop_with_parent() -> None:
+    """Stop kindly when the sweep is gone, however it went: stdin's other end is closed then."""
+    os.read(sys.stdin.fileno(), 1)  # unbuffered: a reader waiting in Python breaks its exit
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,43 @@
+"""Intervals and tests of shares, for the measures that airkit prints. Standard library only."""
+
+from __future__ import annotations
+
+import math
+
+Z95 = 1.959964
+"""Standard normal deviate of a two-sided 95 % interval."""
+
+
+def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
+    """Wilson's interval for a share of ``right`` out of ``total`` (1927); 95 % by default."""
+    share, weight = right / total, z**2 / total
+    centre = (share + weight / 2) / (1 + weight)
+    half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+
+
+def mcnemar(one: int, other: int) -> float:
+    """McNemar's exact two-sided test (1947) of two paired shares.
+
+    Args:
+        one: pairs of which the first alone is right.
+        other: pairs of which the second alone is right.
+    """
+    total = one + other
+    terms = (
+        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+        for k in range(min(one, other) + 1)
+    )
+    return min(1.0, 2 * sum(math.exp(term - total * math.log(2)) for term in terms))
+
+
+def paired_interval(one: int, other: int, total: int, z: float = Z95) -> tuple[float, float]:
+    """Interval of the difference of two paired shares (Agresti and Min 2005); 95 % by default.
+
+    Half a pair is added to each of the four cells, so that no interval is empty.
+    """
+    one_more, other_more, pairs = one + 0.5, other + 0.5, total + 2
+    middle = (one_more - other_more) / pairs
+    spread = one_more + other_more - (one_more - other_more) ** 2 / pairs
+    half = z * math.sqrt(spread) / pairs
+    return max(-1.0, middle - half), min(1.0, middle + half)

@@ -1,0 +1,230 @@
+"""Where the trials of a sweep run: processes on this machine, or jobs of submitit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from airkit import files
+from airkit.errors import AirkitError
+from airkit.listener import SILENT
+from airkit.sweeping.trial import Trial
+
+POLL = 0.1
+"""Seconds between looks at what runs."""
+
+Ended = tuple[Trial, str | None]
+"""A trial whose attempt ended, and why it failed; None where it did not."""
+
+
+class Engine(ABC):
+    """Runs trials side by side."""
+
+    @abstractmethod
+    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
+        """Yield each trial when its attempt has ended; one that fails does not end the others.
+
+        Args:
+            trials: what to run.
+            stop: whether a stop was asked for. Then no trial is begun any more, and those that
+                run save, stop, and are not yielded.
+        """
+
+
+@dataclass
+class _Worker:
+    """A place for one process at a time."""
+
+    environment: Mapping[str, str]
+    running: tuple[Trial, subprocess.Popen[bytes]] | None = None
+
+    def start(self, trial: Trial) -> None:
+        """Start a trial's process."""
+        command = [sys.executable, "-m", "airkit.cli.trial", str(trial.plan.folder)]
+        with files.writing(trial.log):
+            trial.run.mkdir(parents=True, exist_ok=True)
+            with trial.log.open("ab") as log:
+                process = subprocess.Popen(
+                    [*command, str(trial.seed)],
+                    stdin=subprocess.PIPE,  # closed when this process ends, which stops that one
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=self.environment,
+                    start_new_session=True,  # Ctrl-C is for the sweep, which stops its trials
+                )
+        self.running = trial, process
+
+    def ended(self) -> Iterator[Ended]:
+        """Yield the trial if its process has ended; there is room for another then."""
+        assert self.running is not None
+        trial, process = self.running
+        code = process.poll()
+        if code is not None:
+            self.wait()
+            yield trial, None if code == 0 else failure(trial, code)
+
+    def terminate(self) -> None:
+        """Ask a running trial to save and stop."""
+        if self.running:
+            self.running[1].terminate()
+
+    def wait(self) -> None:
+        """Wait until a running trial has ended."""
+        if self.running:
+            self.running[1].communicate()
+        self.running = None
+
+
+@dataclass
+class Processes(Engine):
+    """Processes on this machine: a crash in one, even of the interpreter, leaves the others."""
+
+    workers: int | None = None
+    """Processes at a time; by default one a GPU, where trials use them, or else one a CPU core."""
+    threads: int | None = None
+    """Threads of each; by default the cores are shared out."""
+
+    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
+        """See ``Engine.run``."""
+        waiting = list(reversed(trials))
+        workers = list(self._workers(trials))
+        try:
+            while (waiting or any(worker.running for worker in workers)) and not stop():
+                for worker in workers:
+                    if worker.running:
+                        yield from worker.ended()
+                    elif waiting:
+                        worker.start(waiting.pop())
+                time.sleep(POLL)
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait()
+
+    def _workers(self, trials: Sequence[Trial]) -> Iterator[_Worker]:
+        """Workers with capped threads, and a GPU each: libraries read these when loaded."""
+        gpus = visible_gpus(trials[0].config.train.device)
+        workers = min(len(trials), self.workers or len(gpus) or cores())
+        threads = str(self.threads or max(1, cores() // workers))
+        capped = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        for number in range(workers):
+            own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
+            yield _Worker({**capped, **own})
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def visible_gpus(device: str) -> list[str]:
+    """GPUs to deal out, as CUDA_VISIBLE_DEVICES names them; none where ``device`` uses none."""
+    import torch  # noqa: PLC0415 - what is asked of it takes a second to load
+
+    if device not in ("auto", "cuda") or not torch.cuda.is_available():
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return named if all(named) else [str(number) for number in range(torch.cuda.device_count())]
+
+
+def failure(trial: Trial, code: int) -> str:
+    """Why an attempt failed, in a line: its signal, or what it printed last."""
+    if code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
+    said = trial.log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in said if line.startswith("airkit: ")]
+    last = (errors or [line for line in said if line.strip()] or [""])[-1]
+    return last.removeprefix("airkit: ") or f"exit code {code}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial as submitit runs it; a cluster may stop it and start it again."""
+
+    trial: Trial
+    threads: int
+
+    def __call__(self) -> str | None:
+        """Run the trial; returns why it failed, or None."""
+        import torch  # noqa: PLC0415 - in the job only
+
+        torch.set_num_threads(self.threads)
+        try:
+            return None if self.trial.go(SILENT) else "stopped by a signal"
+        except AirkitError as error:
+            return error.what
+
+    def checkpoint(self) -> Any:
+        """What submitit starts again after a preemption: the same, as runs go on by themselves."""
+        from submitit.helpers import DelayedSubmission  # noqa: PLC0415
+
+        return DelayedSubmission(self)
+
+
+@dataclass
+class Submitit(Engine):
+    """Jobs of submitit: on Slurm where it is found, else processes on this machine."""
+
+    workers: int | None = None
+    """Jobs at a time; by default all of them on Slurm, or one a core on this machine."""
+    threads: int = 1
+    """Threads of each."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What submitit's executor is told beyond that, such as slurm_partition."""
+
+    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
+        """See ``Engine.run``."""
+        waiting = list(reversed(trials))
+        running: list[tuple[Trial, Any]] = []
+        executor = self._executor(trials[0].plan.folder / "jobs")
+        most = self.workers or (len(trials) if executor.cluster == "slurm" else cores())
+        try:
+            while (waiting or running) and not stop():
+                while waiting and len(running) < most:
+                    trial = waiting.pop()
+                    running.append((trial, executor.submit(Job(trial, self.threads))))
+                done = [pair for pair in running if pair[1].done()]
+                running = [pair for pair in running if pair not in done]
+                yield from ((trial, _outcome(job)) for trial, job in done)
+                time.sleep(POLL)
+        finally:
+            for _, job in running:
+                job.cancel()
+
+    def _executor(self, folder: Path) -> Any:
+        try:
+            import submitit  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise AirkitError(
+                "The engine submitit is not installed",
+                hint='pip install "airkit[cluster]", or leave out --engine for processes here',
+            ) from error
+        executor = submitit.AutoExecutor(folder)
+        told = {"name": "airkit", "cpus_per_task": self.threads, "timeout_min": 24 * 60}
+        try:
+            executor.update_parameters(**{**told, **self.parameters})
+        except (NameError, TypeError, ValueError) as error:
+            raise AirkitError(
+                "submitit does not take these parameters",
+                got=" ".join(str(error).split()),
+                hint="see the parameters of submitit.AutoExecutor",
+            ) from error
+        return executor
+
+
+def _outcome(job: Any) -> str | None:
+    """Why a job that is done failed, or None."""
+    error = job.exception()
+    return job.result() if error is None else str(error).strip().splitlines()[-1]

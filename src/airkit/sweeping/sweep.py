@@ -1,0 +1,142 @@
+"""The sweep itself: its plan, what is still to do, and its report."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from airkit import files, settings
+from airkit.errors import AirkitError
+from airkit.listener import SILENT, Listener
+from airkit.settings import Layer, Settings
+from airkit.sweeping.engines import Engine, Processes
+from airkit.sweeping.report import Row, SweepReport
+from airkit.sweeping.trial import PLAN, Plan, Trial
+from airkit.training import setup
+from airkit.training.signals import stop_on_signals
+
+_RUN = re.compile(r"seed-\d{3,}")
+
+
+def sweep(  # noqa: PLR0913 - as many as the command line has
+    data: str | Path | None = None,
+    folder: str | Path = "runs/sweep",
+    *,
+    seeds: int = 10,
+    threshold: float = 0.99,
+    settings: Settings = (),
+    engine: Engine | None = None,
+    fresh: bool = False,
+    listener: Listener = SILENT,
+) -> SweepReport:
+    """Train and measure with each of several seeds, side by side.
+
+    Each seed has a run folder of its own in ``folder``. Seeds that are finished are kept; the
+    others go on where they stopped, so that calling again goes on with a sweep that was
+    stopped, mends one that was killed, and adds seeds to one that was done. A seed that fails
+    does not end the others, and counts as a failure.
+
+    Args:
+        data: the data file; by default that of the sweep that goes on, else multi-mnist.h5.
+        folder: the sweep's folder.
+        seeds: how many, counted up from ``train.seed``.
+        threshold: least count accuracy of a success, 0 to 1.
+        settings: dotted keys and values, or layers, as ``train`` takes them.
+        engine: where the trials run; by default processes on this machine.
+        fresh: start anew, removing the seeds' run folders that are there.
+        listener: hears notes and progress.
+
+    Raises:
+        DataFileError: the data file cannot be used, or contradicts the settings.
+        CheckpointError: the folder's sweep has other settings or data, or cannot be read.
+        ConfigError: settings that make no configuration.
+        AirkitError: a number of seeds or a threshold that cannot be.
+        OutputError: the folder cannot be written.
+    """
+    began = time.perf_counter()
+    _check(seeds, threshold)
+    plan = _plan(data, Path(folder), settings, fresh, listener)
+    first = plan.config.train.seed
+    trials = [plan.trial(seed) for seed in range(first, first + seeds)]
+    rows = {row.seed: row for row in _attempt(trials, engine or Processes(), listener)}
+    report = SweepReport(
+        folder=plan.folder,
+        data=plan.data,
+        threshold=threshold,
+        seeds=seeds,
+        rows=tuple(rows[seed] for seed in sorted(rows)),
+        seconds=round(time.perf_counter() - began, 1),
+    )
+    files.write_text(plan.folder / "report.json", json.dumps(report.to_dict(), indent=1) + "\n")
+    return report
+
+
+def _check(seeds: int, threshold: float) -> None:
+    if seeds < 1:
+        raise AirkitError("A sweep needs seeds", expected="--seeds of at least 1", got=seeds)
+    if not 0 <= threshold <= 1:
+        raise AirkitError(
+            "The threshold is a share of canvases",
+            expected="--threshold from 0 to 1",
+            got=threshold,
+            hint="--threshold 0.99 asks for 99 % of the counts to be right",
+        )
+
+
+def _plan(
+    data: str | Path | None, folder: Path, given: Settings, fresh: bool, listener: Listener
+) -> Plan:
+    """Make or go on with the plan in ``folder``; write it there."""
+    layers = settings.layers(given)
+    if (folder / PLAN).exists() and not fresh:
+        return _going_on(Plan.read(folder), data, layers, listener)
+    info, config = setup.configure(Path(data or setup.DEFAULT_DATA), layers, listener)
+    plan = Plan(folder, info.path.absolute(), info.content_digest, config)
+    if fresh:
+        _clear(folder)
+    plan.write()
+    return plan
+
+
+def _going_on(plan: Plan, data: str | Path | None, layers: list[Layer], listener: Listener) -> Plan:
+    """The plan with what may change: intervals, steps, measures, where the data file lies."""
+    before = Layer(f"sweep {plan.folder}", plan.config.model_dump())
+    info, config = setup.configure(Path(data or plan.data), [before, *layers], listener)
+    setup.check_same_data(info, plan.digest, str(plan.data), plan.folder, "sweep")
+    setup.check_unchanged(plan.config, config, plan.folder, "sweep")
+    plan = replace(plan, data=info.path.absolute(), config=config)
+    plan.write()
+    return plan
+
+
+def _clear(folder: Path) -> None:
+    """Remove the run folders of an earlier sweep, and nothing else that is there."""
+    if (folder / PLAN).exists():
+        with files.writing(folder):
+            for run in folder.iterdir():
+                if _RUN.fullmatch(run.name) and run.is_dir():
+                    shutil.rmtree(run)
+
+
+def _attempt(trials: list[Trial], engine: Engine, listener: Listener) -> Iterator[Row]:
+    """Yield a row for each trial that is finished, and for each that fails now."""
+    finished = [trial for trial in trials if trial.result() is not None]
+    yield from (Row.of(trial, None) for trial in finished)
+    waiting = [trial for trial in trials if trial not in finished]
+    if finished:
+        listener.note(f"{len(finished)} of {len(trials)} seeds are finished already")
+    if not waiting:
+        return
+    listener.progress("seeds", len(finished), len(trials))
+    with stop_on_signals() as request:
+        for done, (trial, failure) in enumerate(engine.run(waiting, lambda: request.asked), 1):
+            row = Row.of(trial, failure)
+            told = row.failure or f"count accuracy {100 * row.count_accuracy:.2f} %"
+            listener.note(f"seed {row.seed}: {told}")
+            listener.progress("seeds", len(finished) + done, len(trials))
+            yield row

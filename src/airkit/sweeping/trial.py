@@ -1,0 +1,133 @@
+"""One seed of a sweep: train, measure, and leave the measures beside the run.
+
+seed-000/               a run folder, as of ``airkit train``
+seed-000/measures.json  what ``airkit eval`` measured, and the settings that it holds for
+seed-000/output.log     what its process printed, all attempts in turn
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from airkit import files, settings
+from airkit.config import Config
+from airkit.errors import AirkitError, CheckpointError
+from airkit.listener import Listener
+
+PLAN = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every seed of a sweep does alike."""
+
+    folder: Path
+    data: Path
+    """The data file, absolute."""
+    digest: str
+    """Content digest of the data file."""
+    config: Config
+    """The configuration of the first seed."""
+
+    def write(self) -> None:
+        """Write it into its folder; raises OutputError where that is refused."""
+        content = {
+            "data": str(self.data),
+            "data_digest": self.digest,
+            "config": self.config.model_dump(mode="json"),
+        }
+        files.write_text(self.folder / PLAN, json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The plan in a folder.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        path = folder / PLAN
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            config = settings.from_json(json.dumps(content["config"]), str(path))
+            return cls(folder, Path(content["data"]), str(content["data_digest"]), config)
+        except (OSError, ValueError, KeyError, TypeError, AirkitError) as error:
+            raise CheckpointError(
+                "The sweep's plan cannot be read",
+                where=path,
+                expected="what airkit sweep writes there",
+                got=error,
+                hint="name another folder with --out, or start anew with --fresh",
+            ) from error
+
+    def trial(self, seed: int) -> Trial:
+        """The trial of one seed."""
+        return Trial(self, seed)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The training and the measuring of one seed."""
+
+    plan: Plan
+    seed: int
+
+    @property
+    def run(self) -> Path:
+        """Its run folder."""
+        return self.plan.folder / f"seed-{self.seed:03d}"
+
+    @property
+    def log(self) -> Path:
+        """What its process printed."""
+        return self.run / "output.log"
+
+    @property
+    def config(self) -> Config:
+        """The configuration with its seed."""
+        train = self.plan.config.train.model_copy(update={"seed": self.seed})
+        return self.plan.config.model_copy(update={"train": train})
+
+    def go(self, listener: Listener) -> bool:
+        """Train and measure, or go on where an earlier attempt stopped.
+
+        Returns:
+            Whether it is finished; not where a signal stopped the training.
+
+        Raises:
+            AirkitError: as ``train`` and ``evaluate`` do.
+        """
+        from airkit.evaluation import evaluate  # noqa: PLC0415 - torch, in the trial's process
+        from airkit.training.loop import train  # noqa: PLC0415
+
+        layers = [settings.Layer("sweep", self.config.model_dump())]
+        report = train(self.plan.data, self.run, settings=layers, listener=listener)
+        if report.stopped:
+            return False
+        measures = evaluate(self.run, self.plan.data, settings=layers, listener=listener)
+        content = {
+            **self._identity(),
+            "train_seconds": round(report.seconds, 1),
+            "measures": measures.to_dict(),
+        }
+        files.write_text(self._measures, json.dumps(content, indent=1) + "\n")
+        return True
+
+    def result(self) -> dict[str, Any] | None:
+        """What a finished attempt left; None where there is none, or one of other settings."""
+        try:
+            content = json.loads(self._measures.read_text(encoding="utf-8"))
+            same = all(content[key] == value for key, value in self._identity().items())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return content if same else None
+
+    @property
+    def _measures(self) -> Path:
+        return self.run / "measures.json"
+
+    def _identity(self) -> dict[str, Any]:
+        """What the measures are of."""
+        return {"data_digest": self.plan.digest, "config": self.config.model_dump(mode="json")}
