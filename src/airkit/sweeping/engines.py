@@ -45,15 +45,17 @@ class _Worker:
 
     environment: Mapping[str, str]
     running: tuple[Trial, subprocess.Popen[bytes]] | None = None
+    logged: int = 0
+    """Bytes in the trial's log before this attempt."""
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: Trial, command: Sequence[str]) -> None:
         """Start a trial's process."""
-        command = [sys.executable, "-m", "airkit.cli.trial", str(trial.plan.folder)]
         with files.writing(trial.log):
             trial.run.mkdir(parents=True, exist_ok=True)
             with trial.log.open("ab") as log:
+                self.logged = log.tell()
                 process = subprocess.Popen(
-                    [*command, str(trial.seed)],
+                    command,
                     stdin=subprocess.PIPE,  # closed when this process ends, which stops that one
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -69,7 +71,7 @@ class _Worker:
         code = process.poll()
         if code is not None:
             self.wait()
-            yield trial, None if code == 0 else failure(trial, code)
+            yield trial, None if code == 0 else _failure(code, trial.log, self.logged)
 
     def terminate(self) -> None:
         """Ask a running trial to save and stop."""
@@ -102,13 +104,18 @@ class Processes(Engine):
                     if worker.running:
                         yield from worker.ended()
                     elif waiting:
-                        worker.start(waiting.pop())
+                        trial = waiting.pop()
+                        worker.start(trial, self.command(trial))
                 time.sleep(POLL)
         finally:
             for worker in workers:
                 worker.terminate()
             for worker in workers:
                 worker.wait()
+
+    def command(self, trial: Trial) -> Sequence[str]:
+        """The command line that runs a trial."""
+        return sys.executable, "-m", "airkit.cli.trial", str(trial.plan.folder), str(trial.seed)
 
     def _workers(self, trials: Sequence[Trial]) -> Iterator[_Worker]:
         """Workers with capped threads, and a GPU each: libraries read these when loaded."""
@@ -136,17 +143,20 @@ def visible_gpus(device: str) -> list[str]:
     return named if all(named) else [str(number) for number in range(torch.cuda.device_count())]
 
 
-def failure(trial: Trial, code: int) -> str:
-    """Why an attempt failed, in a line: its signal, or what it printed last."""
+def _failure(code: int, log: Path, start: int) -> str:
+    """Why an attempt failed, in a line: its signal, or what it printed last, from ``start`` on."""
     if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    said = trial.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return f"killed by {_signal(-code)}"
+    said = log.read_bytes()[start:].decode(errors="replace").splitlines()
     errors = [line for line in said if line.startswith("airkit: ")]
-    last = (errors or [line for line in said if line.strip()] or [""])[-1]
-    return last.removeprefix("airkit: ") or f"exit code {code}"
+    last = [*said, *errors][-1:] or [f"exit code {code}"]
+    return last[0].removeprefix("airkit: ")
+
+
+def _signal(number: int) -> str:
+    """Its name, or its number where it has none."""
+    names = {member.value: member.name for member in signal.Signals}
+    return names.get(number, f"signal {number}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,216 @@
+"""Where trials run: real processes, their limits and deaths, and submitit's jobs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import TRAIN, assert_as_if_never_stopped, data_file
+
+from airkit.errors import AirkitError
+from airkit.listener import SILENT
+from airkit.run import RunFolder
+from airkit.settings import layers
+from airkit.sweeping.engines import Job, Processes, Submitit, cores, visible_gpus
+from airkit.sweeping.trial import Plan, Trial
+from airkit.training.setup import configure
+
+LONG = {"train__steps": 100_000, "train__checkpoint_every": 100_000, "train__val_every": 100_000}
+
+
+def plan(folder: Path, **keys: object) -> Plan:
+    """The plan of a tiny sweep, written."""
+    given = {**TRAIN, **{key.replace("__", "."): value for key, value in keys.items()}}
+    info, config = configure(data_file(), layers(given), SILENT)
+    made = Plan(folder, info.path.absolute(), info.content_digest, config)
+    made.write()
+    return made
+
+
+def never() -> bool:
+    return False
+
+
+class Code(Processes):
+    """Runs Python code in the place of trials."""
+
+    code = ""
+
+    def command(self, trial: Trial) -> Sequence[str]:
+        return sys.executable, "-c", f"seed = {trial.seed}\n{self.code}"
+
+
+def code(text: str, workers: int = 1, threads: int | None = None) -> Code:
+    engine = Code(workers, threads)
+    engine.code = text
+    return engine
+
+
+def failures(engine: Processes, made: Plan, seeds: int) -> dict[int, str | None]:
+    """What became of each seed."""
+    trials = [made.trial(seed) for seed in range(seeds)]
+    return {trial.seed: why for trial, why in engine.run(trials, never)}
+
+
+def eventually(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline, "it does not happen"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_processes_train_and_measure(tmp_path: Path) -> None:
+    """Seed 1 meets a folder that belongs to something else."""
+    made = plan(tmp_path)
+    (tmp_path / "seed-001").mkdir()
+    (tmp_path / "seed-001/best.json").write_text("{}")
+    told = "The folder holds files that belong to no checkpoint"
+    assert failures(Processes(2, 1), made, 2) == {0: None, 1: told}
+    assert_as_if_never_stopped(made.trial(0).run)
+    assert made.trial(1).result() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+        ("import os; os.abort()", "killed by SIGABRT"),
+        ("raise ValueError('of no use')", "ValueError: of no use"),
+        ("import sys; sys.exit('airkit: No such thing\\n  where     there')", "No such thing"),
+        ("raise SystemExit(3)", "exit code 3"),
+    ],
+)
+def test_why_a_process_failed(tmp_path: Path, text: str, told: str) -> None:
+    engine = code(f"if seed == 1:\n    {text}", workers=3)
+    assert failures(engine, plan(tmp_path), 3) == {0: None, 1: told, 2: None}
+
+
+def test_what_an_earlier_attempt_printed_is_not_this_ones_failure(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    failures(code("import sys; sys.exit('airkit: No such thing')"), made, 1)
+    assert failures(code("raise SystemExit(3)"), made, 1) == {0: "exit code 3"}
+    assert made.trial(0).log.read_text() == "airkit: No such thing\n"
+
+
+def test_no_more_at_a_time_than_workers(tmp_path: Path) -> None:
+    engine = code(
+        f"import os, pathlib, time; here = pathlib.Path({str(tmp_path)!r}) / f'on-{{seed}}'\n"
+        "here.touch(); time.sleep(0.3)\n"
+        "print('on', len(list(here.parent.glob('on-*')))); here.unlink()",
+        workers=2,
+    )
+    made = plan(tmp_path)
+    assert set(failures(engine, made, 5).values()) == {None}
+    most = [int(made.trial(seed).log.read_text().split()[1]) for seed in range(5)]
+    assert max(most) == 2
+
+
+def test_threads_are_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    made = plan(tmp_path)
+    text = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
+    for workers, threads, wanted in (
+        (1, 3, "3 3"),
+        (1, None, f"{cores()} {cores()}"),
+        (64, None, "1 1"),
+    ):
+        failures(code(text, workers, threads), made, 64 if workers == 64 else 1)
+        assert made.trial(0).log.read_text().splitlines()[-1] == wanted
+
+
+def test_gpus_are_dealt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus("auto") == visible_gpus("cuda") == ["0", "1", "2"]
+    assert visible_gpus("cpu") == visible_gpus("cuda:1") == []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert visible_gpus("auto") == ["5", "7"]
+    made = plan(tmp_path, train__device="auto")
+    text = "import os, time; time.sleep(1.5); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    failures(code(text, 2), made, 2)
+    assert [made.trial(seed).log.read_text() for seed in range(2)] == ["5\n", "7\n"]
+
+
+def test_a_stop_waits_until_the_work_is_saved(tmp_path: Path) -> None:
+    made = plan(tmp_path, **LONG)
+    trials = [made.trial(seed) for seed in range(3)]
+    running = trials[:2]
+    stop = lambda: all((trial.run / "metrics.jsonl").exists() for trial in running)  # noqa: E731
+    assert list(Processes(2, 1).run(trials, stop)) == []
+    for trial in running:
+        saved = RunFolder(trial.run).latest(SILENT)
+        assert saved is not None
+        assert saved.step > 0
+    assert not trials[2].run.exists()
+
+
+def test_trials_do_not_outlive_a_killed_sweep(tmp_path: Path) -> None:
+    made = plan(tmp_path, **LONG)
+    text = (
+        "import sys, pathlib\n"
+        "from airkit.sweeping.engines import Processes\n"
+        "from airkit.sweeping.trial import Plan\n"
+        "plan = Plan.read(pathlib.Path(sys.argv[1]))\n"
+        "list(Processes(1, 1).run([plan.trial(0)], lambda: False))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", text, str(tmp_path)])
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    eventually((made.trial(0).run / "metrics.jsonl").exists)
+    child = int(children.read_text().split()[0])
+    parent.kill()
+    parent.wait()
+    eventually(lambda: not alive(child))
+    saved = RunFolder(made.trial(0).run).latest(SILENT)
+    assert saved is not None
+    assert saved.step > 0
+
+
+def test_submitit_runs_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    made = plan(tmp_path)
+    (tmp_path / "seed-001").mkdir()
+    (tmp_path / "seed-001/best.json").write_text("{}")
+    ended = Submitit(workers=2, parameters={"timeout_min": 5}).run(
+        [made.trial(0), made.trial(1)], never
+    )
+    told = "The folder holds files that belong to no checkpoint"
+    assert {trial.seed: why for trial, why in ended} == {0: None, 1: told}
+    assert_as_if_never_stopped(made.trial(0).run)
+
+
+def test_a_preempted_job_is_sent_again_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    job = Job(plan(tmp_path).trial(0), 1)
+    again = job.checkpoint()
+    assert (again.function, again.args, again.kwargs) == (job, (), {})
+
+
+def test_parameters_that_submitit_does_not_know(tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    engine = Submitit(parameters={"no_such": 1})
+    with pytest.raises(AirkitError, match="submitit does not take these parameters"):
+        list(engine.run([plan(tmp_path).trial(0)], never))
+
+
+def test_submitit_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(AirkitError) as caught:
+        list(Submitit().run([plan(tmp_path).trial(0)], never))
+    assert str(caught.value) == (
+        "The engine submitit is not installed\n"
+        '  try       pip install "airkit[cluster]", or leave out --engine for processes here'
+    )
