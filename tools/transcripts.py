@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("make-data", "train", "eval", "render", "info", "config")
+COMMANDS = ("make-data", "train", "eval", "render", "sweep", "info", "config")
 PAGES = [*(f"commands/{name}.md" for name in COMMANDS), "configuration.md", "run-folder.md"]
 HOME = "/home/you/digits"
 """What the pages call the folder."""
