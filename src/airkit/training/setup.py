@@ -31,6 +31,8 @@ SCENE = (
 FREE = (
     "train.steps",
     "train.device",
+    "train.deterministic",
+    "train.clip_norm",
     "train.log_every",
     "train.val_every",
     "train.checkpoint_every",
@@ -121,6 +123,7 @@ def _resume(
     config = _with_data(checkpoint.config, info.path, config, listener)
     _check_unchanged(checkpoint.config, config, run.path)
     if checkpoint.step < config.train.steps:
+        _note_clipping(checkpoint, config, listener)
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
 
@@ -138,6 +141,15 @@ def _check_unchanged(old: Config, new: Config, run: Path) -> None:
             expected=_listed({key: values[0] for key, values in changed.items()}),
             got=_listed({key: values[1] for key, values in changed.items()}),
             hint="leave those out to go on, name another --run, or start anew with --fresh",
+        )
+
+
+def _note_clipping(checkpoint: Checkpoint, new: Config, listener: Listener) -> None:
+    """It is free to change, as the one way past a step that is not finite; so say that it did."""
+    before, now = checkpoint.config.train.clip_norm, new.train.clip_norm
+    if before != now:
+        listener.note(
+            f"train.clip_norm: {before} up to step {checkpoint.step}, {now} from there on"
         )
 
 
