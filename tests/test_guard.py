@@ -155,6 +155,34 @@ def test_a_gradient_that_is_not_finite(
     assert told == message("The gradient", tmp_path, 7, 5, got)
 
 
+def test_a_gradient_of_the_baseline_alone(tmp_path: Path, at: Callable[[int, Spoil], None]) -> None:
+    def spoil(self: Trainer) -> None:
+        grad = self.estimator.baselines.get_parameter("head.0.bias").grad
+        assert grad is not None
+        grad[0] = math.inf
+
+    at(6, spoil)
+    got = "that of baseline.head.0.bias, all terms of the loss being finite"
+    told = stopped(tmp_path, **options("saliency", "nvil"))
+    rate = "train.baseline_learning_rate=0.001"
+    assert told == message("The gradient", tmp_path, 7, 5, got, rate)
+
+
+def test_a_limit_that_was_too_loose(tmp_path: Path, at: Callable[[int, Spoil], None]) -> None:
+    """A gradient that is not finite is not made finite by clipping; a tenth is proposed."""
+
+    def spoil(self: Trainer) -> None:
+        grad = self.air.get_parameter("decoder.layers.0.bias").grad
+        assert grad is not None
+        grad[0] = math.inf
+
+    at(6, spoil)
+    told = stopped(tmp_path, train__clip_norm=0.5)
+    assert told.splitlines()[4].endswith(
+        f"airkit train --run {tmp_path} --set train.clip_norm=0.05"
+    )
+
+
 def test_a_gradient_that_is_too_great_for_adam(
     tmp_path: Path, at: Callable[[int, Spoil], None]
 ) -> None:
@@ -288,9 +316,10 @@ def test_a_bad_step_is_not_taken(
     good, model = (trainer(**options("saliency", estimator)) for _ in range(2))
     for number in range(4):
         good.step(number)
-    at(4, spoil)
+    for number in (6, 4, 5):
+        at(number, spoil)
     model.guard.lags = lags
-    for number in range(7):
+    for number in range(8):
         assert model.guard.first_bad() == (4 if number > 4 else None)
         model.step(number)
     assert same(model.air.state_dict(), good.air.state_dict())
