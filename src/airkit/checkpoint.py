@@ -147,7 +147,7 @@ def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
         loss_sum=float(content["loss_sum"]),
         loss_count=int(content["loss_count"]),
         best=None if best is None else Best(**best),
-        threads=content.get("threads"),
+        threads=None if content.get("threads") is None else int(content["threads"]),
     )
 
 
