@@ -137,7 +137,7 @@ def test_a_learning_rate_that_explodes_is_told(
     given = options(guide, estimator) | {"train__steps": 400, "train__schedule": "constant"}
     given |= {"model__pose": pose, "prior__schedule": "constant", "train__learning_rate": 10.0}
     bears_it = (guide, pose) == ("lstm", "affine")
-    told = pytest.raises(TrainingError, match="The loss is no longer a number")
+    told = pytest.raises(TrainingError, match="is no longer finite")
     with nullcontext() if bears_it else told:
         fit(tmp_path, **given)
     assert all(math.isfinite(value) for row in metrics(tmp_path) for value in row.values())

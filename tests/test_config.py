@@ -50,7 +50,7 @@ def test_the_canonical_fields_are_there() -> None:
         "guide": "kind looks look_sharpness",
         "prior": "kind ratio",
         "train": "estimator steps batch_size learning_rate schedule clip_norm seed device "
-        "log_every val_every checkpoint_every keep",
+        "deterministic log_every val_every checkpoint_every keep",
         "eval": "split looks likelihood_samples counts batch_size",
         "render": "kind counts rows columns scale",
     }

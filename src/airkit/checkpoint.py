@@ -58,6 +58,8 @@ class Checkpoint:
     """How many losses those are."""
     best: Best | None
     """The best validation so far."""
+    threads: int | None = None
+    """CPU threads that it was computed with; None where an older airkit wrote it."""
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -145,6 +147,7 @@ def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
         loss_sum=float(content["loss_sum"]),
         loss_count=int(content["loss_count"]),
         best=None if best is None else Best(**best),
+        threads=None if content.get("threads") is None else int(content["threads"]),
     )
 
 

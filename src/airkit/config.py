@@ -213,11 +213,15 @@ class TrainConfig(Section):
     schedule: Literal["constant", "cosine"] = "cosine"
     """How the learning rate goes: constant, or down to zero along a half cosine."""
     clip_norm: Literal["none"] | Annotated[float, Field(gt=0)] = "none"
-    """Greatest norm of the gradient; none leaves it as it is."""
+    """Greatest 2-norm of the gradient of the loss (nats per canvas), over all parameters of model
+    and guide together; a longer one is scaled down to it. The baseline's is never clipped."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of initial weights, batch order and guide samples."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where to compute: auto (a CUDA GPU if there is one), cpu, cuda, cuda:N or mps."""
+    deterministic: bool = False
+    """Whether to use only algorithms that give the same bits each time: on a GPU from run to run,
+    on the CPU whatever the number of threads (where PyTorch uses MKL); slower on a GPU."""
     log_every: Annotated[int, Field(ge=1)] = 50
     """Steps between rows of metrics.jsonl."""
     val_every: Annotated[int, Field(ge=1)] = 500

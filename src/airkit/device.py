@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 
 from airkit.errors import DeviceError
+
+SAME_BITS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_CBWR": "AUTO,STRICT"}
+"""What cuBLAS and MKL read from the environment: MKL once, when it is first used."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -27,3 +35,39 @@ def pick_device(name: str) -> torch.device:
             hint="--device auto takes the best there is",
         )
     return device
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Only algorithms that give the same bits each time while inside, if ``wanted``.
+
+    The caller's choices are put back. There are none to make for cuDNN, which is never called:
+    AIR's networks are plain products.
+    """
+    if not wanted:
+        yield
+        return
+    memory: Any = torch.utils.deterministic
+    chosen = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = memory.fill_uninitialized_memory
+    with _environment(SAME_BITS):
+        torch.use_deterministic_algorithms(True)
+        memory.fill_uninitialized_memory = False  # finds bugs, and costs time
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(chosen, warn_only=warns)
+            memory.fill_uninitialized_memory = fills
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Variables as in ``wanted`` while inside; those that were not there before go again."""
+    new = [name for name in wanted if name not in os.environ]
+    os.environ.update({name: wanted[name] for name in new})
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)

@@ -69,7 +69,7 @@ class CheckpointError(AirkitError):
 
 
 class TrainingError(AirkitError):
-    """A training that cannot go on, such as one whose loss is no longer finite."""
+    """A training that cannot go on, such as one whose loss or gradient is not finite."""
 
 
 class DeviceError(AirkitError):

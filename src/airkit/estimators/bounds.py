@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Unrolled
+from airkit.model.sums import running_sum
 
 
 def log_weight(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
@@ -28,7 +29,7 @@ def log_weight(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
 
 def log_joint(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
     """The terms of w: log p(x | canvas_n) + log p(n) + log prod p / q, as [B, T + 1]."""
-    ratios = pad(air.log_ratio(unrolled).cumsum(1), (1, 0))
+    ratios = pad(running_sum(air.log_ratio(unrolled)), (1, 0))
     return air.log_likelihood(images, unrolled.canvases) + air.log_prior + ratios
 
 

@@ -33,3 +33,11 @@ class Estimator(ABC):
         Returns:
             The estimate of the mean negative ELBO in nats, a scalar.
         """
+
+    @abstractmethod
+    def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
+        """What ``backward`` adds up for the same arguments, to look for what is not finite.
+
+        Returns:
+            Terms by name in the order in which they come about, each [B], without gradients.
+        """

@@ -44,6 +44,25 @@ def from_unrolled(air: AIR, images: Tensor, unrolled: Unrolled, log_prior: Tenso
     return (log_q.exp() * fit).sum(1) - (on * air.kl(unrolled)).sum(1)
 
 
+@torch.no_grad()
+def terms(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor) -> dict[str, Tensor]:
+    """What ``elbo`` adds up, by name, slot after slot, each [B]."""
+    unrolled = air(images, noise)
+    log_q, _ = log_count(unrolled.logits)
+    where = unrolled.where.normal.kl(air.pose.mean, air.pose.sd)
+    what = unrolled.what.normal.kl()
+    fit = air.log_likelihood(images, unrolled.canvases)
+    found = {"log p(n)": log_prior.sum().expand(len(images)), "log p(x | canvas_0)": fit[:, 0]}
+    for slot in range(air.slots):
+        found |= {
+            f"log q(n = {slot})": log_q[:, slot],
+            f"KL of z_where_{slot}": where[:, slot],
+            f"KL of z_what_{slot}": what[:, slot],
+            f"log p(x | canvas_{slot + 1})": fit[:, slot + 1],
+        }
+    return found
+
+
 class Exact(Estimator):
     """The gradient of ``elbo`` by reparameterisation alone."""
 
@@ -53,9 +72,15 @@ class Exact(Estimator):
 
     def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
         """See ``Estimator.backward``."""
-        self.generator.manual_seed(seed)
-        drawn, air = self.config.guide.looks == "drawn", self.air
-        noise = Noise.draw(self.generator, len(images), air.slots, air.code, looks=drawn)
-        loss = -elbo(air, images, noise, log_prior).mean()
+        loss = -elbo(self.air, images, self._noise(len(images), seed), log_prior).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+    def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
+        """See ``Estimator.terms``."""
+        return terms(self.air, images, self._noise(len(images), seed), log_prior)
+
+    def _noise(self, batch: int, seed: int) -> Noise:
+        self.generator.manual_seed(seed)
+        drawn, air = self.config.guide.looks == "drawn", self.air
+        return Noise.draw(self.generator, batch, air.slots, air.code, looks=drawn)

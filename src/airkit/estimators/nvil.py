@@ -28,6 +28,7 @@ from airkit.config import Config
 from airkit.estimators.estimator import Estimator
 from airkit.model.air import AIR
 from airkit.model.baselines import BASELINES
+from airkit.model.geometry import paint
 from airkit.model.pyro_air import PyroAIR
 
 
@@ -60,10 +61,7 @@ class NVIL(Estimator):
     def _surrogate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The ELBO of one draw, [B], and what has the gradients that are wanted, [B]."""
         programs = self.programs
-        guide = poutine.trace(programs.guide).get_trace(images)
-        model = poutine.trace(poutine.replay(programs.model, guide)).get_trace(images)
-        for trace in (guide, model):
-            trace.compute_log_prob()
+        guide, model = self._traces(images)
         cost: Tensor = model.nodes["obs"]["log_prob"]
         scored = torch.zeros_like(cost)
         for slot in reversed(range(self.air.slots)):
@@ -76,6 +74,40 @@ class NVIL(Estimator):
             scored = scored + _scored(guide.nodes[f"z_pres_{slot}"], downstream)
             cost = cost + presence + where + what
         return cost, cost + scored
+
+    def _traces(self, images: Tensor) -> tuple[Any, Any]:
+        """One draw of the guide, and the model at what it drew."""
+        programs = self.programs
+        guide = poutine.trace(programs.guide).get_trace(images)
+        model = poutine.trace(poutine.replay(programs.model, guide)).get_trace(images)
+        for trace in (guide, model):
+            trace.compute_log_prob()
+        return guide, model
+
+    @torch.no_grad()
+    def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
+        """See ``Estimator.terms``."""
+        self.programs.log_prior = log_prior
+        with _seeded(seed, images.device), pyro.validation_enabled(False):
+            guide, model = self._traces(images)
+        return dict(self._terms(images, guide.nodes, model.nodes))
+
+    def _terms(self, images: Tensor, guide: Any, model: Any) -> Iterator[tuple[str, Tensor]]:
+        """Slot after slot: the baseline, each latent under q and p, and what is then painted."""
+        air, canvas = self.air, torch.zeros_like(images)
+        yield "log p(x | canvas_0)", air.log_likelihood(images, (canvas,))[:, 0]
+        for slot in range(air.slots):
+            presence, where, what = sites = [f"z_{z}_{slot}" for z in ("pres", "where", "what")]
+            baseline = guide[presence]["infer"].get("baseline", {})
+            if baseline:
+                yield f"baseline_{slot}", baseline["baseline_value"]
+            for site in sites:
+                yield f"log q({site})", guide[site]["log_prob"]
+                yield f"log p({site})", model[site]["log_prob"]
+            window, pose = air.decoder(guide[what]["value"]), air.pose.decode(guide[where]["value"])
+            painted = paint(window, *pose, air.canvas)
+            canvas = canvas + guide[presence]["value"][:, None, None] * painted
+            yield f"log p(x | canvas_{slot + 1})", air.log_likelihood(images, (canvas,))[:, 0]
 
 
 def _scored(presence: Any, cost: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from airkit.config import PriorConfig
+from airkit.model.sums import running_sum
 
 
 def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:
@@ -80,5 +81,5 @@ def log_count(logits: Tensor) -> tuple[Tensor, Tensor]:
         log q(n) for n = 0..T, as [B, T + 1], and p_1 ... p_t, as [B, T].
     """
     zero = torch.zeros_like(logits[:, :1])
-    log_on = torch.cat([zero, logsigmoid(logits).cumsum(1)], 1)
+    log_on = torch.cat([zero, running_sum(logsigmoid(logits))], 1)
     return log_on + torch.cat([logsigmoid(-logits), zero], 1), log_on[:, 1:].exp()

@@ -16,6 +16,7 @@ from airkit.model.air import AIR, Unrolled
 from airkit.model.geometry import paint
 from airkit.model.guides import Noise
 from airkit.model.prior import log_count
+from airkit.model.sums import running_sum
 
 INK = 0.1
 """Least ink, as a share of full ink, of a pixel that counts as inked; as in data files."""
@@ -119,7 +120,7 @@ def _best_count(unrolled: Unrolled, scores: Tensor) -> _Explanation:
 
 def _scores(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
     """How well the first n objects explain each image, n = 0..T, in nats, as [B, T + 1]."""
-    cost = pad(air.kl(unrolled).cumsum(1), (1, 0))
+    cost = pad(running_sum(air.kl(unrolled)), (1, 0))
     return air.log_likelihood(images, unrolled.canvases) + air.log_prior - cost
 
 
@@ -148,7 +149,7 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
         centre=(found.centre + 1) * air.canvas / 2,
         windows=found.windows,
-        canvases=pad(painted.cumsum(1), (0, 0, 0, 0, 1, 0)),
+        canvases=pad(running_sum(painted), (0, 0, 0, 0, 1, 0)),
         score=found.score,
     )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from airkit import seeds
 from airkit.checkpoint import Best, Checkpoint
 from airkit.dataset import CanvasDataset, to_ink
-from airkit.device import pick_device
+from airkit.device import deterministic, pick_device
 from airkit.errors import CheckpointError, TrainingError
 from airkit.estimators import exact
 from airkit.listener import SILENT, Listener
@@ -20,6 +22,7 @@ from airkit.model.guides import Noise
 from airkit.model.scene import explain
 from airkit.run import RunFolder, load_weights
 from airkit.settings import Settings
+from airkit.training import diagnosis
 from airkit.training.setup import Start, prepare
 from airkit.training.signals import StopRequest, stop_on_signals
 from airkit.training.step import Trainer
@@ -68,11 +71,11 @@ def train(
         CheckpointError: the run belongs to other settings or data, or cannot be read.
         ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
-        TrainingError: the loss is no longer finite.
+        TrainingError: loss, gradient or validation ELBO are no longer finite.
         OutputError: the run folder cannot be written.
     """
     start = prepare(data, RunFolder(Path(run)), settings, fresh=fresh, listener=listener)
-    with stop_on_signals() as request:
+    with deterministic(start.config.train.deterministic), stop_on_signals() as request:
         return _Loop(start, listener).go(request)
 
 
@@ -85,12 +88,14 @@ class _Loop:
         images = CanvasDataset(start.data, "train").images
         self.trainer = Trainer(start.config, images, self.device)
         self.val = CanvasDataset(start.data, "val")
-        self.step, self.spent = 0, 0.0
+        self.step, self.saved, self.spent = 0, 0, 0.0
         self.best: Best | None = None
         self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0
         if start.checkpoint is not None:
             self._restore(start.checkpoint)
-        self.resumed_from, self.began = self.step, time.perf_counter()
+            self._note_threads(start.checkpoint.threads)
+        self.resumed_from = self.saved = self.step
+        self.began = time.perf_counter()
 
     def go(self, request: StopRequest) -> TrainReport:
         """Train to the last step, or until a stop is asked for."""
@@ -98,15 +103,16 @@ class _Loop:
             self.start.run.start(self._state())  # the settings outlast a kill from here on
         else:
             self.start.run.rewind(self.step)
-        saved, steps = self.step, self.config.train.steps
+        steps = self.config.train.steps
         while self.step < steps and not request.asked:
             self.loss_sum += self.trainer.step(self.step)
+            if not self.trainer.guard.lags:
+                self._check_steps()
             self.loss_count += 1
             self.step += 1
             self.listener.progress("training", self.step, steps)
-            if self._after_step():
-                saved = self.step
-        if saved != self.step:
+            self._after_step()
+        if self.saved != self.step:
             self._save()
         return TrainReport(
             run=self.start.run.path,
@@ -118,8 +124,8 @@ class _Loop:
             best=self.best,
         )
 
-    def _after_step(self) -> bool:
-        """Log, validate and save where this step asks for it; says whether it was saved."""
+    def _after_step(self) -> None:
+        """Log, validate and save where this step asks for it."""
         config = self.config.train
         if self.step % config.log_every == 0:
             self._log()
@@ -128,11 +134,10 @@ class _Loop:
             due = self._validate() or due
         if due:
             self._save()
-        return due
 
     def _log(self) -> None:
+        self._check_steps()
         loss = self.loss_sum.item() / self.loss_count
-        self._check_finite(loss)
         self.loss_sum.zero_()
         self.loss_count = 0
         self._row(
@@ -146,8 +151,10 @@ class _Loop:
         """Measure the val split; says whether it is the best so far."""
         if len(self.val) == 0:
             return False
+        self._check_steps()
         elbo, accuracy = validate(self.trainer, self.val)
-        self._check_finite(-elbo)
+        if not math.isfinite(elbo):
+            raise self._error(self._validation_fault(), self.step)
         self._row(val_elbo=elbo, val_count_accuracy=accuracy)
         if self.best is not None and elbo <= self.best.elbo:
             return False
@@ -159,25 +166,37 @@ class _Loop:
         self.start.run.append(row)
         self.listener.row(row)
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(
-                "The loss is no longer a number",
-                where=f"step {self.step} of {self.start.run.path}",
-                got=loss,
-                hint="start anew, --fresh, with a lower train.learning_rate or a train.clip_norm; "
-                "the last checkpoint is still good",
-            )
+    def _check_steps(self) -> None:
+        """Stop if a step was not finite, before anything of it is written."""
+        bad = self.trainer.guard.first_bad()
+        if bad is not None:
+            raise self._error(diagnosis.step_fault(self.trainer, bad), bad + 1)
+
+    def _validation_fault(self) -> diagnosis.Fault:
+        """Look through the val split once more for the first term that is not finite."""
+        air, what, first = self.trainer.air, "The validation ELBO", 0
+        for ink, noise, _ in _batches(self.trainer, self.val):
+            terms = exact.terms(air, ink, noise, air.log_prior)
+            canvases = torch.arange(first, first + len(ink))
+            fault = diagnosis.terms_fault(what, terms, canvases, "val")
+            if fault is not None:
+                return fault
+            first += len(ink)
+        return diagnosis.Fault(what, "no number, all of its terms being finite")
+
+    def _error(self, fault: diagnosis.Fault, step: int) -> TrainingError:
+        return diagnosis.error(fault, step, self.start, self.saved)
 
     def _seconds(self) -> float:
         return self.spent + time.perf_counter() - self.began
 
     def _save(self) -> None:
-        self._check_finite(self.loss_sum.item())
-        for module in (self.trainer.air, self.trainer.estimator.baselines):
-            for weights in module.parameters():  # they can be worse than the last loss
-                self._check_finite(weights.sum().item())
+        self._check_steps()
+        fault = diagnosis.weights_fault(self.trainer)
+        if fault is not None:  # as a faulty memory leaves them, even where the loss was finite
+            raise self._error(fault, self.step)
         self.start.run.save(self._state())
+        self.saved = self.step
 
     def _state(self) -> Checkpoint:
         return Checkpoint(
@@ -192,7 +211,18 @@ class _Loop:
             loss_sum=self.loss_sum.item(),
             loss_count=self.loss_count,
             best=self.best,
+            threads=torch.get_num_threads(),
         )
+
+    def _note_threads(self, before: int | None) -> None:
+        """Say where another number of threads costs the promise of the same bits."""
+        now, config = torch.get_num_threads(), self.config.train
+        strays = self.device.type == "cpu" and not config.deterministic
+        if strays and before not in (None, now) and self.step < config.steps:
+            self.listener.note(
+                f"{now} CPU threads where the run had {before}: the last bits of its weights may "
+                f"differ from those of an undisturbed one; OMP_NUM_THREADS={before} keeps them"
+            )
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
@@ -218,16 +248,21 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float]:
     The random numbers come from a stream of their own and are the same at every validation,
     so that validating never changes the weights and two validations differ by them alone.
     """
+    elbo, right = 0.0, 0
+    for ink, noise, counts in _batches(trainer, val):
+        elbo += exact.elbo(trainer.air, ink, noise).double().sum().item()
+        right += int((explain(trainer.air, ink).count.cpu() == counts).sum())
+    return elbo / len(val), right / len(val)
+
+
+def _batches(trainer: Trainer, val: CanvasDataset) -> Iterator[tuple[Tensor, Noise, Tensor]]:
+    """Ink, random numbers and true counts of the val split, always the same."""
     air, config = trainer.air, trainer.config
     generator = torch.Generator(trainer.device)
     generator.manual_seed(seeds.integer(config.train.seed, "validation"))
-    elbo, right = 0.0, 0
     size = config.eval.batch_size
     for images, counts in zip(
         torch.split(val.images, size), torch.split(val.counts, size), strict=True
     ):
         ink = to_ink(images.to(trainer.device))
-        noise = Noise.draw(generator, len(ink), air.slots, air.code, looks=False)
-        elbo += exact.elbo(air, ink, noise).double().sum().item()
-        right += int((explain(air, ink).count.cpu() == counts).sum())
-    return elbo / len(val), right / len(val)
+        yield ink, Noise.draw(generator, len(ink), air.slots, air.code, looks=False), counts

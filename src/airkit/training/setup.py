@@ -31,6 +31,8 @@ SCENE = (
 FREE = (
     "train.steps",
     "train.device",
+    "train.deterministic",
+    "train.clip_norm",
     "train.log_every",
     "train.val_every",
     "train.checkpoint_every",
@@ -127,6 +129,7 @@ def _resume(
     config = _with_data(checkpoint.config, info.path, config, listener)
     check_unchanged(checkpoint.config, config, run.path, "run")
     if checkpoint.step < config.train.steps:
+        _note_clipping(checkpoint, config, listener)
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
 
@@ -158,6 +161,15 @@ def check_unchanged(old: Config, new: Config, where: Path, what: str) -> None:
             got=_listed({key: values[1] for key, values in changed.items()}),
             hint=f"leave those out to go on, name another {OPTION[what]}, or start anew with "
             "--fresh",
+        )
+
+
+def _note_clipping(checkpoint: Checkpoint, new: Config, listener: Listener) -> None:
+    """It is free to change, as the one way past a step that is not finite; so say that it did."""
+    before, now = checkpoint.config.train.clip_norm, new.train.clip_norm
+    if before != now:
+        listener.note(
+            f"train.clip_norm: {before} up to step {checkpoint.step}, {now} from there on"
         )
 
 

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from airkit import estimators, seeds
 from airkit.config import Config
@@ -13,6 +14,7 @@ from airkit.dataset import to_ink
 from airkit.model.air import AIR
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.batches import Batches
+from airkit.training.guard import Guard
 
 
 def build_model(config: Config, device: torch.device) -> AIR:
@@ -40,17 +42,31 @@ class Trainer:
         self.estimator = build_estimator(self.air, config)
         self.batches = Batches(len(images), config.train.batch_size, config.train.seed)
         self.optimiser = self._optimiser()
+        self.guard = Guard(device)
 
     def step(self, number: int) -> Tensor:
-        """Take step ``number``, counted from 0; returns the loss, a scalar on the device."""
+        """Take step ``number``, counted from 0; returns the loss, a scalar on the device.
+
+        Where loss or gradient are not finite, nothing changes but the ``guard``, which tells.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * decay(self.config, number)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self._backward(number)
-        if self.config.train.clip_norm != "none":
-            torch.nn.utils.clip_grad_norm_(self.air.parameters(), self.config.train.clip_norm)
-        self.optimiser.step()
+        loss = self.backward(number)
+        self.guard.watch(number, loss, *self._clipped())
+        self.guard.step(self.optimiser)
         return loss
+
+    def _clipped(self) -> list[Tensor]:
+        """Clip the model's gradient; the norms that it and the baselines' had before."""
+        norms, limit = [], self.config.train.clip_norm
+        for module in (self.air, self.estimator.baselines):
+            grads = [each.grad for each in module.parameters() if each.grad is not None]
+            if grads:
+                norms.append(get_total_norm(grads))
+        if limit != "none":
+            clip_grads_with_norm_(self.air.parameters(), limit, norms[0])
+        return norms
 
     def _optimiser(self) -> torch.optim.Optimizer:
         """One for all: the model's parameters, and at their own rate the baselines', if any."""
@@ -61,11 +77,19 @@ class Trainer:
             groups.append({"params": baselines, "peak": train.baseline_learning_rate})
         return torch.optim.Adam(groups, fused=True)
 
-    def _backward(self, number: int) -> Tensor:
-        """The estimator on the batch and the random numbers of step ``number``."""
-        images = to_ink(self.images[self.batches.at(number).to(self.device)])
+    def backward(self, number: int) -> Tensor:
+        """Add the gradients of step ``number`` to the parameters'; returns the loss."""
+        return self.estimator.backward(*self._given(number))
+
+    def terms(self, number: int) -> dict[str, Tensor]:
+        """What the loss of step ``number`` adds up, each [B]; see ``Estimator.terms``."""
+        return self.estimator.terms(*self._given(number))
+
+    def _given(self, number: int) -> tuple[Tensor, int, Tensor]:
+        """The batch, the seed of the random numbers and the count prior of step ``number``."""
+        images = to_ink(self.images[self.batches.at(number).to(self.device, non_blocking=True)])
         seed = seeds.integer(self.config.train.seed, "guide", number)
-        return self.estimator.backward(images, seed, self.log_prior(number))
+        return images, seed, self.log_prior(number)
 
     def log_prior(self, number: int) -> Tensor:
         """The count prior of step ``number``: log p(n) for n = 0..T, [T + 1]."""
@@ -73,7 +97,7 @@ class Trainer:
         if prior.schedule == "constant":
             return self.air.log_prior
         ratio = ratio_at(prior, self.config.prior_ratio, number)
-        return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device)
+        return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device, non_blocking=True)
 
 
 def decay(config: Config, number: int) -> float:

@@ -21,6 +21,7 @@ from airkit.config import Config
 from airkit.model.geometry import Pose, crop, pixel_centres
 from airkit.model.guides.protocol import Guide, Slot
 from airkit.model.networks import NONLINEARITIES, Encoder, Normal, mlp, spread
+from airkit.model.sums import running_sum
 
 ZOOM = 1.6
 """Side of the first crop, in typical object sizes."""
@@ -164,7 +165,7 @@ def _draw(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Ten
     A blank canvas has no peak; every position is then as good as another.
     """
     below = (saliency - peak[:, None]) / peak.clamp(min=1e-6)[:, None]
-    mass = torch.exp(sharpness * below).cumsum(1)
+    mass = running_sum(torch.exp(sharpness * below))
     return (
         torch.searchsorted(mass, look[:, None] * mass[:, -1:])
         .squeeze(1)

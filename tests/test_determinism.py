@@ -1,0 +1,268 @@
+"""The same weights, bit for bit: whatever is looked at, whatever else draws, on any threads."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_combinations import COMBINATIONS, options, uninterrupted
+from tiny_runs import (
+    DATA,
+    STEPS,
+    TRAIN,
+    CrashError,
+    Recorder,
+    assert_as_if_never_stopped,
+    crash,
+    data_file,
+    fit,
+    go_on,
+    interrupt,
+    reference,
+    same,
+    state,
+    trained,
+)
+
+from airkit import checkpoint, settings
+from airkit.dataset import CanvasDataset
+from airkit.device import SAME_BITS, deterministic
+from airkit.evaluation import evaluate
+from airkit.info import describe
+from airkit.rendering import render
+from airkit.run import RunFolder
+from airkit.training.step import Trainer
+
+
+def generators() -> tuple[Any, ...]:
+    """The states of all global generators."""
+    numpy: Any = np.random.get_state(legacy=False)
+    return random.getstate(), str(numpy), torch.get_rng_state().tolist()
+
+
+class Drawing(Recorder):
+    """A progress bar that rolls dice after each step, with every global generator."""
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        super().progress(task, done, total)
+        random.random()
+        np.random.rand()
+        torch.rand(())
+
+
+# What else happens in the process
+
+
+@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+def test_global_generators_do_not_matter(guide: str, estimator: str, tmp_path: Path) -> None:
+    random.seed(1)
+    np.random.seed(2)
+    torch.manual_seed(3)
+    fit(tmp_path, listener=Drawing(), **options(guide, estimator))
+    assert_as_if_never_stopped(tmp_path, uninterrupted(guide, estimator))
+
+
+@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+def test_global_generators_are_left_alone(guide: str, estimator: str, tmp_path: Path) -> None:
+    """After every step, and however the training ends."""
+    before, seen = generators(), []
+
+    class Watching(Recorder):
+        def progress(self, task: str, done: int, total: int) -> None:
+            seen.append(generators())
+            super().progress(task, done, total)
+
+    with pytest.raises(CrashError):
+        fit(tmp_path, listener=Watching(step6=crash), **options(guide, estimator))
+    assert seen == [before] * 6
+    assert generators() == before
+
+
+@pytest.mark.parametrize("estimator", ["exact", "nvil"])
+def test_measuring_and_drawing_in_between(estimator: str, tmp_path: Path) -> None:
+    """In the process of the training, between its steps and between its calls."""
+    keys = options("saliency", estimator)
+
+    def look() -> None:
+        describe(tmp_path)
+        evaluate(tmp_path)
+        render(tmp_path, out=tmp_path / "figures" / "one.png")
+
+    fit(tmp_path, listener=Recorder(step6=look, step11=interrupt), **keys)
+    look()
+    go_on(tmp_path)
+    assert_as_if_never_stopped(tmp_path, uninterrupted("saliency", estimator))
+
+
+# Deterministic algorithms
+
+
+def chosen() -> tuple[Any, ...]:
+    """What ``train.deterministic`` switches."""
+    memory: Any = torch.utils.deterministic
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+        *map(os.environ.get, SAME_BITS),
+    )
+
+
+@pytest.fixture(name="callers", params=[(False, False), (True, True), (True, False)])
+def _callers(request: pytest.FixtureRequest) -> Iterator[tuple[Any, ...]]:
+    """A choice that the caller made before."""
+    algorithms, warns = request.param
+    torch.use_deterministic_algorithms(algorithms, warn_only=warns)
+    yield chosen()
+    torch.use_deterministic_algorithms(False)
+
+
+def test_on_while_training_and_put_back(callers: tuple[Any, ...], tmp_path: Path) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def note() -> None:
+        seen.append(chosen())
+
+    for wanted, end in ((True, interrupt), (True, crash), (False, interrupt)):
+        listener = Recorder(step2=note, step3=end)
+        try:
+            fit(tmp_path, fresh=True, listener=listener, train__deterministic=wanted)
+        except CrashError:
+            assert end is crash
+        assert chosen() == callers
+    on = (True, False, False, ":4096:8", "AUTO,STRICT")
+    assert seen == [on, on, callers]
+
+
+def test_variables_of_the_users_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    with deterministic(True):
+        assert os.environ["MKL_CBWR"] == "COMPATIBLE"
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert os.environ["MKL_CBWR"] == "COMPATIBLE"
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+
+
+@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+def test_the_switch_may_change_when_a_run_goes_on(
+    guide: str, estimator: str, tmp_path: Path
+) -> None:
+    keys = options(guide, estimator)
+    fit(tmp_path, listener=Recorder(step10=interrupt), train__deterministic=True, **keys)
+    listener = Recorder()
+    go_on(tmp_path, listener, train__deterministic=False)
+    assert listener.notes == [f"going on from step 10 of {tmp_path}"]
+    whole = uninterrupted(guide, estimator)
+    assert same(state(tmp_path).model, state(whole).model)
+
+
+# Threads
+
+SCRIPT = """
+import hashlib, sys, torch
+from airkit.training.loop import train
+from airkit import checkpoint
+from airkit.run import RunFolder
+data, run = sys.argv[1:]
+settings = {"train.steps": 4, "train.deterministic": True, "train.device": "cpu",
+            "train.batch_size": 32, "model.hidden_size": 64}
+train(data, run, settings=settings)
+found = checkpoint.read(RunFolder(__import__("pathlib").Path(run)).file(4))
+assert found.threads == torch.get_num_threads()
+digest = hashlib.sha256()
+for weights in found.model.values():
+    digest.update(weights.numpy().tobytes())
+print(digest.hexdigest())
+"""
+
+
+MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.skipif(not MKL, reason="PyTorch without MKL cannot promise it")
+def test_any_number_of_threads(tmp_path: Path) -> None:
+    found = []
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        command = [sys.executable, "-W", "error", "-c", SCRIPT]
+        command += [str(data_file()), str(tmp_path / threads)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.stderr == ""
+        found.append(done.stdout)
+    assert len(set(found)) == 1
+
+
+@pytest.fixture(name="two_threads")
+def _two_threads() -> Iterator[None]:
+    assert reference()  # made on one, for all tests
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_another_number_of_threads_is_noted(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    on = f"going on from step {STEPS} of {run}"
+    listener = Recorder()
+    go_on(run, listener, train__steps=STEPS + 1)
+    assert listener.notes == [
+        on,
+        "2 CPU threads where the run had 1: the last bits of its weights may differ from those "
+        "of an undisturbed one; OMP_NUM_THREADS=1 keeps them",
+    ]
+    assert state(run, STEPS + 1).threads == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_where_threads_are_not_noted(tmp_path: Path) -> None:
+    """A run with nothing to do, one that does not depend on them, and one of an older airkit."""
+    run, listener = trained(tmp_path / "run"), Recorder()
+    go_on(run, listener)
+    go_on(run, listener, train__steps=STEPS + 1, train__deterministic=True)
+    path = RunFolder(run).file(STEPS + 1)
+    loaded = torch.load(path, weights_only=True)
+    del loaded["threads"]
+    torch.save(loaded, path)
+    assert checkpoint.read(path).threads is None
+    go_on(run, listener, train__steps=STEPS + 2, train__deterministic=False)
+    assert not [note for note in listener.notes if "CPU threads" in note]
+
+
+# On a GPU
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+def test_the_same_weights_on_a_gpu(guide: str, estimator: str, tmp_path: Path) -> None:
+    """Twice from start to end, and once with a stop; no operation of any is refused."""
+    keys = {**options(guide, estimator), "train__device": "cuda", "train__deterministic": True}
+    for name in ("one", "two"):
+        fit(tmp_path / name, **keys)
+    fit(tmp_path / "three", listener=Recorder(step10=interrupt), **keys)
+    go_on(tmp_path / "three")
+    for name in ("two", "three"):
+        assert_as_if_never_stopped(tmp_path / name, tmp_path / "one")
+
+
+@pytest.mark.gpu
+def test_the_guard_does_not_wait_for_the_gpu() -> None:
+    config = settings.resolve(*settings.layers({**DATA, **TRAIN}))
+    model = Trainer(config, CanvasDataset(data_file()).images, torch.device("cuda"))
+    loss = model.step(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        model.guard.watch(1, loss, *model._clipped())
+        model.guard.step(model.optimiser)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert model.guard.first_bad() is None
