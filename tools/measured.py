@@ -80,6 +80,37 @@ def estimators() -> Table:
     return heads, rows
 
 
+def success() -> Table:
+    """How often each preset's training reaches its threshold, over all seeds of its sweep."""
+    heads = ("preset", "at", "successes", "95 % interval", "failed", "worst", "median", "training")
+    rows = []
+    for preset, sweep in _read("success")["sweeps"].items():
+        low, high = sweep["success_interval"]
+        rows.append(
+            (
+                preset,
+                f"{sweep['threshold']:.0%}",
+                f"{sweep['successes']} of {sweep['attempted']}",
+                f"{low:.0%} to {high:.0%}",
+                str(sweep["failed"]),
+                f"{sweep['worst']:.2%}, seed {sweep['worst_seed']}",
+                f"{sweep['median']:.2%}",
+                f"{sweep['median_train_seconds']:.0f} s",
+            )
+        )
+    return heads, rows
+
+
+def every_seed() -> Table:
+    """The count accuracy of every seed of every sweep."""
+    sweeps = _read("success")["sweeps"]
+    rows = [
+        (preset, ", ".join(f"{row.get('count_accuracy', 0):.2%}" for row in sweep["rows"]))
+        for preset, sweep in sweeps.items()
+    ]
+    return ("preset", "count accuracy with 16 looks, seed 0, 1, 2, ..."), rows
+
+
 def pyro_speed() -> Table:
     """Milliseconds a step beside the plain reading's."""
     found = _read("pyro_speed")
@@ -111,6 +142,8 @@ PARTS: dict[str, Part] = {
     "measured": every_run,
     "worst": worst,
     "estimators": estimators,
+    "success": success,
+    "every-seed": every_seed,
     "pyro-speed": pyro_speed,
     "variance": variance,
 }
