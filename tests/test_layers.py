@@ -16,7 +16,14 @@ from airkit.cli.config import app as config_app
 
 LAYERS = (
     ("airkit.errors", "airkit.listener"),
-    ("airkit.config", "airkit.settings", "airkit.files", "airkit.seeds"),
+    (
+        "airkit.config",
+        "airkit.settings",
+        "airkit.seeds",
+        "airkit.signals",
+        "airkit.files",
+        "airkit.locks",
+    ),
     ("airkit.canvases", "airkit.model"),
     ("airkit.estimators",),
     ("airkit.dataset", "airkit.device", "airkit.checkpoint", "airkit.run"),

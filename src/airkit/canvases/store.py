@@ -31,6 +31,7 @@ from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
 from airkit.files import replacing
 from airkit.settings import from_json, to_json
+from airkit.signals import held
 
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 1
@@ -97,7 +98,8 @@ class Writer:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        with replacing(self.path) as partial, Disk(partial) as self._disk:
+        # A signal never breaks into the HDF5 library: ``append`` looks for it in between.
+        with replacing(self.path) as partial, held() as self._stop, Disk(partial) as self._disk:
             self._file = h5py.File(self._disk, "w", libver=("v110", "v110"))
             try:
                 self._prepare()
@@ -129,7 +131,9 @@ class Writer:
 
         Raises:
             OSError: they cannot be written; an OutputError once it leaves the body.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came since the last call.
         """
+        self._stop.check()
         start = self._written[split]
         stop = start + len(canvases.count)
         for name, dtype in DTYPES.items():

@@ -5,9 +5,18 @@ Each command reads its options, makes one call into the library and prints what 
 
 from __future__ import annotations
 
+from signal import SIG_IGN
+
 
 def run() -> None:
     """Run the command line that ``sys.argv`` spells, and exit."""
-    from airkit.cli.app import app  # noqa: PLC0415 - importing this package stays light
+    # Importing this package stays light; and signals are seen to before anything else loads.
+    from airkit.cli import interrupts  # noqa: PLC0415
 
-    app(prog_name="airkit")
+    interrupts.handle(interrupts.leave)
+    try:
+        from airkit.cli.app import app  # noqa: PLC0415
+
+        app(prog_name="airkit")
+    finally:
+        interrupts.handle(SIG_IGN)

@@ -20,8 +20,8 @@ from airkit.model.guides import Noise
 from airkit.model.scene import explain
 from airkit.run import RunFolder, load_weights
 from airkit.settings import Settings
+from airkit.signals import StopRequest, stop_on_signals
 from airkit.training.setup import Start, prepare
-from airkit.training.signals import StopRequest, stop_on_signals
 from airkit.training.step import Trainer
 
 
@@ -69,10 +69,11 @@ def train(
         ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
         TrainingError: the loss is no longer finite.
-        OutputError: the run folder cannot be written.
+        OutputError: the run folder cannot be written, or another process trains in it.
     """
-    start = prepare(data, RunFolder(Path(run)), settings, fresh=fresh, listener=listener)
-    with stop_on_signals() as request:
+    folder = RunFolder(Path(run))
+    with stop_on_signals() as request, folder.locked(listener):
+        start = prepare(data, folder, settings, fresh=fresh, listener=listener)
         return _Loop(start, listener).go(request)
 
 
@@ -97,7 +98,7 @@ class _Loop:
         if self.start.checkpoint is None:
             self.start.run.start(self._state())  # the settings outlast a kill from here on
         else:
-            self.start.run.rewind(self.step)
+            self.start.run.rewind(self.start.checkpoint)
         saved, steps = self.step, self.config.train.steps
         while self.step < steps and not request.asked:
             self.loss_sum += self.trainer.step(self.step)
