@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import crash_processes as processes
@@ -34,8 +35,7 @@ AROUND_A_WRITE = 0.003
 class Timing:
     """What an undisturbed command takes."""
 
-    fork: float
-    fresh: float
+    seconds: float
     syncs: int
 
 
@@ -50,6 +50,11 @@ class Case:
     old: bool
     moment: float
     delay: float
+
+    @property
+    def fresh(self) -> bool:
+        """Whether a new Python runs it."""
+        return self.kind == "load"
 
     def __str__(self) -> str:
         over = " over older work" if self.old else ""
@@ -67,7 +72,7 @@ def draw(seed: int, number: int, commands: list[Command]) -> Case:
     return Case(
         number=number,
         command=command,
-        signal=SIGNALS[number // len(commands) % len(SIGNALS)],
+        signal=SIGNALS[(number + number // len(commands)) % len(SIGNALS)],
         kind=generator.choices(list(kinds), list(kinds.values()))[0],
         old=generator.random() < 0.4 and bool(command.later),
         moment=generator.random(),
@@ -75,9 +80,9 @@ def draw(seed: int, number: int, commands: list[Command]) -> Case:
     )
 
 
-def measure(command: Command, world: Path) -> Timing:
-    """Time a command, in a fork and in a fresh process."""
-    seconds: dict[type, float] = {}
+@cache
+def measure(command: Command, fresh: bool, world: Path) -> Timing:
+    """Time a command that nothing disturbs, and check that it does what it must."""
     syncs = 0
 
     def count(process: Process) -> None:
@@ -86,16 +91,19 @@ def measure(command: Command, world: Path) -> Timing:
             while os.read(process.syncs, 1):
                 syncs += 1
 
-    for kind in (Fork, Fresh):
-        with tempfile.TemporaryDirectory(dir=world) as name:
-            folder = Path(name) / "work"
-            folder.mkdir()
-            command.prepare(folder, old=False)
-            began = time.perf_counter()
-            ended = processes.run(kind, command.given(old=False), folder, count)
-            seconds[kind] = time.perf_counter() - began
-            command.check_done(folder, ended)
-    return Timing(seconds[Fork], seconds[Fresh], syncs)
+    with tempfile.TemporaryDirectory(dir=world) as name:
+        folder = Path(name) / "work"
+        folder.mkdir()
+        command.prepare(folder, old=False)
+        began = time.perf_counter()
+        ended = processes.run(_kind(fresh), command.given(old=False), folder, count)
+        seconds = time.perf_counter() - began
+        command.check_done(folder, ended)
+    return Timing(seconds, syncs)
+
+
+def _kind(fresh: bool) -> type[Fork | Fresh]:
+    return Fresh if fresh else Fork
 
 
 def strike(case: Case, timing: Timing, process: Process) -> None:
@@ -104,15 +112,15 @@ def strike(case: Case, timing: Timing, process: Process) -> None:
         processes.await_sync(process, 1 + int(case.moment * timing.syncs))
         time.sleep(case.delay)
     elif case.kind == "any":
-        time.sleep(case.moment * timing.fork)
+        time.sleep(case.moment * timing.seconds)
     else:
         if case.signal != signal.SIGKILL:  # before, Python itself answers
             processes.await_handlers(process)
-        time.sleep(case.moment * timing.fresh)
+        time.sleep(case.moment * timing.seconds)
     processes.send(process, case.signal)
 
 
-def try_out(case: Case, timing: Timing, folder: Path) -> Ended:
+def try_out(case: Case, folder: Path, world: Path) -> Ended:
     """Stop the command, look, give it again and look; returns how the stopped one ended.
 
     Raises:
@@ -120,8 +128,10 @@ def try_out(case: Case, timing: Timing, folder: Path) -> Ended:
     """
     command, arguments = case.command, case.command.given(old=case.old)
     command.prepare(folder, old=case.old)
-    kind = Fresh if case.kind == "load" else Fork
-    ended = processes.run(kind, arguments, folder, lambda process: strike(case, timing, process))
+    timing = measure(command, case.fresh, world)
+    ended = processes.run(
+        _kind(case.fresh), arguments, folder, lambda process: strike(case, timing, process)
+    )
     try:
         if case.signal == signal.SIGKILL:
             assert ended.code in (DONE, -signal.SIGKILL), f"exit code {ended.code}"
@@ -155,21 +165,20 @@ def main(given: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="airkit-crash-") as name:
         world = Path(name).resolve()
         commands = make_world(world)
-        timings = {command.name: measure(command, world) for command in commands}
         cases = [draw(options.seed, number, commands) for number in numbers]
-        codes = [_clean(case, timings[case.command.name], world) for case in cases]
+        codes = [_clean(case, world) for case in cases]
     failed, finished = codes.count(None), codes.count(DONE)
     tell(f"{len(cases) - failed} of {len(cases)} clean ({finished} ended before the signal)")
     return failed
 
 
-def _clean(case: Case, timing: Timing, world: Path) -> int | None:
+def _clean(case: Case, world: Path) -> int | None:
     """Try a case out; returns the exit code of what was stopped, or None where all is not well."""
     with tempfile.TemporaryDirectory(dir=world) as name:
         folder = Path(name) / "work"
         folder.mkdir()
         try:
-            return try_out(case, timing, folder).code
+            return try_out(case, folder, world).code
         except Exception as error:
             tell(f"{case}\n{type(error).__name__}: {error}")
             return None

@@ -7,7 +7,7 @@ import re
 import shutil
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ data = {canvas_size = 24, digit_size = 10.0, digit_size_sd = 0.5, max_digits = 2
 model = {window_size = 8, code_size = 4, hidden_size = 16}
 
 [train]
-steps = 40
+steps = 30
 batch_size = 8
 device = "cpu"
 log_every = 3
@@ -32,8 +32,8 @@ val_every = 5
 checkpoint_every = 4
 
 [eval]
-looks = 8
-likelihood_samples = 8
+looks = 4
+likelihood_samples = 4
 batch_size = 40
 """
 DONE, INTERRUPTED = 0, 130
@@ -44,7 +44,7 @@ class Command(ABC):
     """One command: its arguments, the folder it works in, and what it must leave there."""
 
     name: str
-    arguments: list[str]
+    arguments: Sequence[str]
     later: tuple[str, ...] = ()
     """Added to the arguments where there is older work to replace."""
     interrupted = r"airkit: interrupted"
@@ -175,7 +175,7 @@ class Evaluate(Command):
     """``airkit eval --json``, which writes nothing but its result."""
 
     name = "eval"
-    arguments = ["--run", "run", "--json"]
+    arguments = ("--run", "run", "--json")
 
     def __init__(self, world: Path) -> None:
         self._run = world / "run"

@@ -25,6 +25,8 @@ import airkit.cli.app
 import airkit.evaluation
 import airkit.training.loop
 from airkit import files
+from airkit.cli import interrupts
+from airkit.signals import STOPPING
 
 PATIENCE = 120.0
 """Seconds after which a process is taken to hang."""
@@ -87,7 +89,9 @@ class Fork:
         context = multiprocessing.get_context("fork")
         given = (arguments, folder, out, err, writing)
         self._process = context.Process(target=_run_in_fork, args=given)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         self._process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         os.close(writing)
         self.pid = self._process.pid
 
@@ -115,7 +119,7 @@ def warm_up() -> None:
 
 
 def run(
-    kind: type[Fresh] | type[Fork],
+    kind: type[Fresh | Fork],
     arguments: list[str],
     folder: Path,
     meanwhile: Callable[[Process], None] | None = None,
@@ -172,4 +176,6 @@ def _run_in_fork(arguments: list[str], folder: Path, out: Path, err: Path, syncs
 
     files.sync = told
     sys.argv = ["airkit", *arguments]
+    interrupts.handle(interrupts.leave)  # as ``run`` does: signals came to no one until here
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     airkit.cli.run()
