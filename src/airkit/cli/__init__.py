@@ -18,5 +18,9 @@ def run() -> None:
         from airkit.cli.app import app  # noqa: PLC0415
 
         app(prog_name="airkit")
+    except OSError as error:
+        from airkit.cli.output import tell_unwritten  # noqa: PLC0415
+
+        tell_unwritten(error)
     finally:
         interrupts.handle(SIG_IGN)
