@@ -50,7 +50,7 @@ def caught(handler: Handler) -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in STOPPING}
-    heard = [number for number in STOPPING if before[number] is not signal.SIG_IGN]
+    heard = [number for number in STOPPING if before[number] not in (None, signal.SIG_IGN)]
     for number in heard:
         signal.signal(number, handler)
     try:

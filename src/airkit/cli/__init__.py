@@ -14,13 +14,12 @@ def run() -> None:
     from airkit.cli import interrupts  # noqa: PLC0415
 
     interrupts.handle(interrupts.leave)
+    from airkit.cli import app, output  # noqa: PLC0415
+
+    output.write_whole()
     try:
-        from airkit.cli.app import app  # noqa: PLC0415
-
-        app(prog_name="airkit")
+        app.app(prog_name="airkit")
     except OSError as error:
-        from airkit.cli.output import tell_unwritten  # noqa: PLC0415
-
-        tell_unwritten(error)
+        output.tell_unwritten(error)
     finally:
-        interrupts.handle(SIG_IGN)
+        interrupts.handle(SIG_IGN)  # the work is done: a signal comes too late

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
@@ -39,6 +40,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_whole() -> None:
+    """Give stdout the buffer back that PYTHONUNBUFFERED takes.
+
+    Without one, a disk that fills up cuts a result short and no error says so.
+    """
+    bare = getattr(sys.stdout, "buffer", None)
+    if isinstance(bare, io.RawIOBase):
+        buffer = io.BufferedWriter(bare)
+        sys.stdout = io.TextIOWrapper(buffer, sys.stdout.encoding, sys.stdout.errors)
 
 
 def tell_unwritten(error: OSError) -> NoReturn:
