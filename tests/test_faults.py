@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -32,7 +31,7 @@ from tiny_runs import (
 
 from airkit import checkpoint as checkpoints
 from airkit.canvases.make import make_data
-from airkit.checkpoint import Checkpoint
+from airkit.checkpoint import Best, Checkpoint
 from airkit.evaluation import evaluate
 from airkit.run import RunFolder
 
@@ -206,34 +205,52 @@ def test_what_follows_the_last_checkpoint_is_made_up_for(tmp_path: Path) -> None
     assert metrics(run) == metrics(reference())
 
 
-@pytest.mark.parametrize("name", ["best", "last"])
-def test_a_training_may_prune_what_is_being_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """Between the listing and the reading; the newer ones are read then, without a note."""
+@pytest.mark.parametrize("begins", [True, False])
+def test_no_half_written_file_is_left(tmp_path: Path, begins: bool) -> None:
+    """Not even of files that are not written again, as where there is no best checkpoint."""
     run = RunFolder(trained(tmp_path / "run"))
-    newest = state(run.path)
-    assert newest.best is not None
-    wanted = newest.best.step if name == "best" else STEPS
-    moved = run.file(wanted).rename(tmp_path / "later.pt")
-    run.file(wanted).write_bytes(b"is being removed")
+    for name in ("best.json", "config.toml", "metrics.jsonl", "checkpoints/step-000000022.pt"):
+        (run.path / f"{name}.part").write_text("half")
+    without_best = Checkpoint(**{**vars(state(run.path)), "best": None})
+    (run.start if begins else run.rewind)(without_best)
+    assert [name for name in tree(run.path) if name.endswith(".part")] == []
+
+
+def pruned_while_read(
+    run: RunFolder, first: int, later: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When checkpoint ``first`` is about to be read, a training replaces it by ``later``."""
     read = checkpoints.read
 
     def late(path: Path) -> Checkpoint:
-        if path == run.file(wanted) and moved.exists():
-            os.replace(moved, path.with_name("step-000000099.pt"))  # noqa: PTH105
+        if path == run.file(first):
             path.unlink()
+            checkpoints.write(run.file(later.step), later)
         return read(path)
 
     monkeypatch.setattr(checkpoints, "read", late)
+
+
+def test_the_newest_may_be_pruned_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(trained(tmp_path / "run"))
+    later = Checkpoint(**{**vars(state(run.path)), "step": 99})
+    pruned_while_read(run, STEPS, later, monkeypatch)
     listener = Recorder()
-    if name == "last":
-        found = run.latest(listener)
-        assert found is not None
-        assert (found.step, listener.notes) == (STEPS, [])
-    else:
-        newer = Checkpoint(**{**vars(newest), "best": checkpoints.Best(99, 1.0, 1.0)})
-        moved.unlink()
-        checkpoints.write(moved, Checkpoint(**{**vars(newer), "step": 99}))
-        found_at, found = run.find("best", listener)
-        assert (found_at.name, found.step) == ("step-000000099.pt", 99)
+    found = run.latest(listener)
+    assert found is not None
+    assert (found.step, listener.notes) == (99, [])
+
+
+def test_the_best_may_be_pruned_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(trained(tmp_path / "run"))
+    newest = vars(state(run.path))
+    best = Checkpoint(**{**newest, "best": Best(16, 1.0, 1.0)})
+    checkpoints.write(run.file(STEPS), best)
+    later = Checkpoint(**{**newest, "step": 99, "best": Best(99, 2.0, 1.0)})
+    pruned_while_read(run, 16, later, monkeypatch)
+    path, found = run.find("best", Recorder())
+    assert (path, found.step) == (run.file(99), 99)

@@ -58,7 +58,8 @@ def holder(lock: Path, target: Path) -> Iterator[subprocess.Popen[str]]:
 def hold(lock: Path, listener: Recorder | None = None) -> None:
     """Take a lock and give it back."""
     with exclusive(lock, lock.parent, work="work", hint="wait", listener=listener or Recorder()):
-        assert lock.read_text().startswith(f"process {os.getpid()} on {platform.node()}, since ")
+        me = f"process {os.getpid()} on {re.escape(platform.node())}, since {SINCE}\n"
+        assert re.fullmatch(me, lock.read_text())
 
 
 def everything(folder: Path) -> dict[str, tuple[bytes, int]]:

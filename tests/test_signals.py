@@ -134,7 +134,7 @@ def test_commands_say_that_they_were_interrupted(
 
 
 AT_IMPORT = """
-import signal, sys
+import contextlib, signal, sys
 import airkit.cli
 
 module, number, *sys.argv[1:] = sys.argv[1:]
@@ -142,9 +142,25 @@ module, number, *sys.argv[1:] = sys.argv[1:]
 class Interrupting:
     def find_spec(self, name, *rest):
         if name == module:
-            signal.raise_signal(int(number))
+            with contextlib.suppress(KeyboardInterrupt):  # as compiled modules may
+                signal.raise_signal(int(number))
 
 sys.meta_path.insert(0, Interrupting())
+"""
+IN_THE_END_OF_AN_OBJECT = """
+import signal, sys
+import airkit.cli, airkit.settings
+number = int(sys.argv.pop())
+
+class Ending:
+    def __del__(self):
+        signal.raise_signal(number)
+
+def presets(before=airkit.settings.presets):
+    Ending()
+    return before()
+
+airkit.settings.presets = presets
 """
 AT_THE_END = """
 import atexit, signal, sys
@@ -167,6 +183,13 @@ def test_interrupted_while_it_loads(module: str, number: int, tmp_path: Path) ->
     done = cli(AT_IMPORT, module, int(number), *command)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "airkit: interrupted\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@BOTH
+def test_interrupted_where_no_exception_can_go(number: int) -> None:
+    """Python prints an exception of ``__del__`` or a weak reference's callback, and goes on."""
+    done = cli(IN_THE_END_OF_AN_OBJECT, "config", "presets", int(number))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "airkit: interrupted\n")
 
 
 @BOTH

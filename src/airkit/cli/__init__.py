@@ -5,6 +5,7 @@ Each command reads its options, makes one call into the library and prints what 
 
 from __future__ import annotations
 
+import sys
 from signal import SIG_IGN
 
 
@@ -14,6 +15,7 @@ def run() -> None:
     from airkit.cli import interrupts  # noqa: PLC0415
 
     interrupts.handle(interrupts.leave)
+    sys.unraisablehook = interrupts.lost
     from airkit.cli import app, output  # noqa: PLC0415
 
     output.write_whole()

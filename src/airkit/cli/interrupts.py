@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -36,6 +37,16 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
             leave()
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def lost(found: sys.UnraisableHookArgs) -> None:
+    """Hear of exceptions that Python can only print, as in the end of an object.
+
+    An interrupt among them would be lost, with a traceback: end the process as it asked.
+    """
+    if issubclass(found.exc_type, KeyboardInterrupt):
+        leave()
+    sys.__unraisablehook__(found)
 
 
 def handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
