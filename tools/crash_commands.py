@@ -125,7 +125,7 @@ class Train(Command):
 
     def __init__(self, world: Path) -> None:
         config = ["--config", str(world / "tiny.toml")]
-        sizes = ["--train", "200", "--val", "20", "--test", "400"]
+        sizes = ["--train", "200", "--val", "20", "--test", "200"]
         source = ["--source", str(world / "digits"), *sizes, "--out", "canvases.h5"]
         succeed(["make-data", *config, *source], world)
         base = [*config, "--data", str(world / "canvases.h5")]
