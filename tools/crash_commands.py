@@ -133,8 +133,7 @@ class Train(Command):
         succeed(["train", *base, "--seed", "1", "--run", self._old.name], world)
         self.arguments = [*base, "--run", "run"]
         succeed(self.given(old=False), world)
-        self._reference = world / "run"
-        self._state = contents(self._reference)
+        self._state = contents(world / "run")
 
     def prepare(self, folder: Path, *, old: bool) -> None:
         """A run of another seed, where there is to be one."""
@@ -163,8 +162,9 @@ class Train(Command):
         run = folder / "run"
         self._check_state(run)
         assert debris(folder) == [], debris(folder)
-        kept, whole = RunFolder(run).saved(), RunFolder(self._reference).saved()
-        assert len(kept) <= len(whole), f"too many checkpoints: {kept}"
+        best, keep = self._state["best"], self._state["config"].train.keep
+        older = [path.name for path in RunFolder(run).saved()[:-keep]]
+        assert older in ([], [RunFolder(run).file(best.step).name]), f"too old: {older}"
 
     def _check_state(self, run: Path) -> None:
         for name, value in contents(run).items():
