@@ -67,8 +67,8 @@ class DataInfo:
 class Writer:
     """Writes a data file, canvas after canvas; a context manager.
 
-    Only where its body ends well, and the file is whole, does the file get its name: before
-    that it is FILE.part, and an older FILE stays as it was.
+    Only where its body ends well does the file get its name: before that it is FILE.part,
+    and an older FILE stays as it was.
 
     Raises:
         OutputError: the file cannot be written.
@@ -98,7 +98,6 @@ class Writer:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        # A signal never breaks into the HDF5 library: ``append`` looks for it in between.
         with replacing(self.path) as partial, held() as self._stop, Disk(partial) as self._disk:
             self._file = h5py.File(self._disk, "w", libver=("v110", "v110"))
             try:
@@ -131,9 +130,8 @@ class Writer:
 
         Raises:
             OSError: they cannot be written; an OutputError once it leaves the body.
-            KeyboardInterrupt: Ctrl-C or SIGTERM came since the last call.
         """
-        self._stop.check()
+        self._stop.check()  # signals break in here alone, never into the HDF5 library
         start = self._written[split]
         stop = start + len(canvases.count)
         for name, dtype in DTYPES.items():
