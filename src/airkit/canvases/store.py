@@ -151,8 +151,7 @@ class Writer:
     def _say(self, name: str, text: str) -> None:
         """Set an attribute to text of fixed length.
 
-        That of variable length, h5py's default, lies in a heap without checksums, where one
-        flipped byte can make the HDF5 library search for ever.
+        That of variable length, h5py's default, lies where one flipped byte makes HDF5 hang.
         """
         content = text.encode()
         dtype = h5py.string_dtype("utf-8", max(1, len(content)))
