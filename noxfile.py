@@ -35,6 +35,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def crash(session: nox.Session) -> None:
+    """Processes killed at random moments: 30, or as many as ``nox -s crash -- --cases N`` says."""
+    install(session)
+    session.run("python", "tools/crash.py", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, imports, types."""
     install(session, "lint", "test")

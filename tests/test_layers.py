@@ -15,8 +15,15 @@ from airkit.cli.app import app
 from airkit.cli.config import app as config_app
 
 LAYERS = (
-    ("airkit.errors", "airkit.listener"),
-    ("airkit.config", "airkit.settings", "airkit.files", "airkit.seeds"),
+    ("airkit.errors", "airkit.listener", "airkit.statistics"),
+    (
+        "airkit.config",
+        "airkit.settings",
+        "airkit.seeds",
+        "airkit.signals",
+        "airkit.files",
+        "airkit.locks",
+    ),
     ("airkit.canvases", "airkit.model"),
     ("airkit.estimators",),
     ("airkit.dataset", "airkit.device", "airkit.checkpoint", "airkit.run"),
@@ -28,6 +35,7 @@ LAYERS = (
         "airkit.info",
     ),
     ("airkit.training",),
+    ("airkit.sweeping",),
     ("airkit.cli", "airkit.__main__"),
 )
 STRANGERS = {("airkit.canvases", "airkit.model"), ("airkit.model", "airkit.canvases")}
@@ -42,6 +50,7 @@ TORCH = (
     "airkit.evaluation",
     "airkit.comparison",
     "airkit.rendering",
+    "airkit.sweeping",
     "airkit.training",
 )
 HOMES = {
@@ -52,6 +61,7 @@ HOMES = {
     "pydantic": ("airkit.config", "airkit.settings"),
     "pyro": ("airkit.model.pyro_air", "airkit.estimators.nvil"),
     "rich": ("airkit.cli",),
+    "submitit": ("airkit.sweeping.engines",),
     "tomli_w": ("airkit.settings",),
     "torch": TORCH,
     "typer": ("airkit.cli",),

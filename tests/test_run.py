@@ -212,7 +212,7 @@ def test_rewinding_drops_later_rows_and_debris(run: RunFolder) -> None:
     partial.write_bytes(b"half")
     with run.metrics.open("a") as file:
         file.write('{"step": 24, "lo')
-    run.rewind(10)
+    run.rewind(at(10))
     assert metrics(run.path) == [row for row in metrics(reference()) if row["step"] <= 10]
     assert run.metrics.read_text().endswith("}\n")
     assert not partial.exists()
@@ -258,7 +258,7 @@ def test_starting_where_it_cannot_write_loses_nothing(
 def test_a_file_in_place_of_the_folder(tmp_path: Path, method: str) -> None:
     (tmp_path / "file").write_text("mine")
     run = RunFolder(tmp_path / "file")
-    given = {"append": {"step": 1}, "save": at(1), "start": at(0), "rewind": 0}[method]
+    given = {"append": {"step": 1}, "save": at(1), "start": at(0), "rewind": at(1)}[method]
     with pytest.raises(OutputError, match="Cannot write a file"):
         getattr(run, method)(given)
     assert (tmp_path / "file").read_text() == "mine"

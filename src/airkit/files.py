@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from airkit.errors import OutputError
+from airkit.signals import held
 
 
 @contextmanager
@@ -16,23 +17,25 @@ def replacing(target: Path) -> Iterator[Path]:
     """Yield ``target`` + ``.part`` to write to; on success it becomes ``target`` in one move.
 
     The new file is flushed to the disk before the move and the folder after it. Whatever
-    goes wrong in between, an older ``target`` stays as it was. The name is fixed, so that
-    what a killed process left behind is overwritten by the next.
+    goes wrong in between, an older ``target`` stays as it was. Ctrl-C and SIGTERM wait until
+    the end. The name is fixed, so that what a killed process left behind is overwritten by
+    the next.
 
     Raises:
         OutputError: the folder cannot be made or written, or the disk is full.
     """
     partial = target.with_name(target.name + ".part")
-    try:
-        with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            yield partial
-            sync(partial)
-            partial.replace(target)
-            sync(target.parent)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with held():
+        try:
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                yield partial
+                sync(partial)
+                partial.replace(target)
+                sync(target.parent)
+        finally:
+            with suppress(OSError):
+                partial.unlink()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ metrics.jsonl           one row a log interval and one a validation
 checkpoints/step-*.pt   the newest few and the best
 best.json               step and measures of the best validation
 figures/                what ``airkit render`` draws
+train.lock              while a process trains here
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from airkit import files, settings
 from airkit.checkpoint import Checkpoint
 from airkit.errors import CheckpointError
 from airkit.listener import Listener
+from airkit.locks import exclusive
 from airkit.model.air import AIR
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
@@ -54,6 +57,20 @@ class RunFolder:
         """The checkpoint file of a step."""
         return self.path / "checkpoints" / f"step-{step:09d}.pt"
 
+    def locked(self, listener: Listener) -> AbstractContextManager[None]:
+        """Keep other trainings out while inside; readers need no lock.
+
+        Raises:
+            OutputError: another process trains here, or the folder cannot be written.
+        """
+        return exclusive(
+            self.path / "train.lock",
+            self.path,
+            work="training is at work in this folder",
+            hint="wait for its end, or name another --run",
+            listener=listener,
+        )
+
     def start(self, state: Checkpoint) -> None:
         """Write the first checkpoint, then remove what an earlier training left.
 
@@ -72,6 +89,10 @@ class RunFolder:
         if self.metrics.exists():
             files.sync(self.metrics)  # a checkpoint never outlasts the rows before it
         checkpoints.write(self.file(state.step), state)
+        self._follow(state)
+
+    def _follow(self, state: Checkpoint) -> None:
+        """Make what points to the newest checkpoint agree with it, and prune."""
         files.write_text(self.path / "config.toml", settings.to_toml(state.config))
         if state.best is None:
             _remove(self.path / "best.json")
@@ -101,10 +122,13 @@ class RunFolder:
             CheckpointError: there are checkpoints, but none can be read.
         """
         passed: list[tuple[Path, CheckpointError]] = []
-        for path in reversed(self.saved()):
+        saved = self.saved()
+        for path in reversed(saved):
             try:
                 state = checkpoints.read(path)
             except CheckpointError as error:
+                if self.saved() != saved:  # a training has pruned it meanwhile
+                    return self.latest(listener)
                 passed.append((path, error))
                 continue
             for newer, why in passed:
@@ -122,6 +146,7 @@ class RunFolder:
         """
         if name not in ("best", "last"):
             return Path(name), checkpoints.read(Path(name))
+        saved = self.saved()
         newest = self.latest(listener)
         if newest is None:
             raise CheckpointError(
@@ -136,6 +161,8 @@ class RunFolder:
         try:
             return best, checkpoints.read(best)
         except CheckpointError as error:
+            if self.saved() != saved:  # a training has found a better one meanwhile
+                return self.find(name, listener)
             raise CheckpointError(
                 "The best checkpoint of the run cannot be read",
                 where=best,
@@ -164,16 +191,20 @@ class RunFolder:
             rows.append(row)
         return rows
 
-    def rewind(self, step: int) -> None:
-        """Drop what a training wrote past ``step``, which is where it goes on from."""
-        kept = [row for row in self.rows() if row["step"] <= step]
+    def rewind(self, state: Checkpoint) -> None:
+        """Ready the folder to go on from ``state``: drop rows past it, end what was cut short."""
+        kept = [row for row in self.rows() if row["step"] <= state.step]
         files.write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+        self._follow(state)
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove checkpoints that a killed process left half written."""
+        """Remove files that a killed process left half written."""
+        named = ("config.toml.part", "best.json.part", "metrics.jsonl.part")
         for partial in (self.path / "checkpoints").glob("step-*.pt.part"):
             _remove(partial)
+        for name in named:
+            _remove(self.path / name)
 
 
 def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from airkit.canvases.digits import SPLITS, DigitSource
 from airkit.config import DataConfig
 from airkit.errors import CanvasError, OutputError
 from airkit.listener import SILENT, Listener
+from airkit.locks import exclusive
 from airkit.settings import Settings, layers, resolve
+from airkit.signals import held
 
 _STEP_BYTES = 2**24  # of images composed between two reports
 
@@ -48,7 +51,7 @@ def make_data(
 
     Raises:
         ConfigError: the settings are wrong.
-        OutputError: the file is there already, or cannot be written.
+        OutputError: the file is there already, or cannot be written, or is being written.
         DigitsError: the source of digits cannot be had.
         CanvasError: the canvases cannot be composed as asked.
     """
@@ -58,9 +61,11 @@ def make_data(
     _check_writable(path, force)
     source = digits.load(config.data.source, config.data.seed, listener)
     _check_pools(config.data, source)
-    with store.Writer(path, config, source) as writer:
-        for split in SPLITS:
-            _make_split(config.data, split, source, writer, listener)
+    with held(), _locked(path, listener):
+        _check_writable(path, force)  # once more: another process may have made it meanwhile
+        with store.Writer(path, config, source) as writer:
+            for split in SPLITS:
+                _make_split(config.data, split, source, writer, listener)
     return MakeReport(
         path=path,
         splits={split: getattr(config.data, split) for split in SPLITS},
@@ -68,6 +73,17 @@ def make_data(
         content_digest=writer.digest,
         seconds=time.perf_counter() - began,
         bytes=path.stat().st_size,
+    )
+
+
+def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
+    """Keep other writers of the same file out."""
+    return exclusive(
+        path.with_name(path.name + ".lock"),
+        path,
+        work="make-data is writing this file",
+        hint="wait for its end, or name another --out",
+        listener=listener,
     )
 
 

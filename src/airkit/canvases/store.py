@@ -31,6 +31,7 @@ from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
 from airkit.files import replacing
 from airkit.settings import from_json, to_json
+from airkit.signals import held
 
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 1
@@ -66,8 +67,8 @@ class DataInfo:
 class Writer:
     """Writes a data file, canvas after canvas; a context manager.
 
-    Only where its body ends well, and the file is whole, does the file get its name: before
-    that it is FILE.part, and an older FILE stays as it was.
+    Only where its body ends well does the file get its name: before that it is FILE.part,
+    and an older FILE stays as it was.
 
     Raises:
         OutputError: the file cannot be written.
@@ -97,7 +98,7 @@ class Writer:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        with replacing(self.path) as partial, Disk(partial) as self._disk:
+        with replacing(self.path) as partial, held() as self._stop, Disk(partial) as self._disk:
             self._file = h5py.File(self._disk, "w", libver=("v110", "v110"))
             try:
                 self._prepare()
@@ -130,6 +131,7 @@ class Writer:
         Raises:
             OSError: they cannot be written; an OutputError once it leaves the body.
         """
+        self._stop.check()  # signals break in here alone, never into the HDF5 library
         start = self._written[split]
         stop = start + len(canvases.count)
         for name, dtype in DTYPES.items():
@@ -149,8 +151,7 @@ class Writer:
     def _say(self, name: str, text: str) -> None:
         """Set an attribute to text of fixed length.
 
-        That of variable length, h5py's default, lies in a heap without checksums, where one
-        flipped byte can make the HDF5 library search for ever.
+        That of variable length, h5py's default, lies where one flipped byte makes HDF5 hang.
         """
         content = text.encode()
         dtype = h5py.string_dtype("utf-8", max(1, len(content)))

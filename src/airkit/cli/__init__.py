@@ -5,9 +5,23 @@ Each command reads its options, makes one call into the library and prints what 
 
 from __future__ import annotations
 
+import sys
+from signal import SIG_IGN
+
 
 def run() -> None:
     """Run the command line that ``sys.argv`` spells, and exit."""
-    from airkit.cli.app import app  # noqa: PLC0415 - importing this package stays light
+    # Importing this package stays light; and signals are seen to before anything else loads.
+    from airkit.cli import interrupts  # noqa: PLC0415
 
-    app(prog_name="airkit")
+    interrupts.handle(interrupts.leave)
+    sys.unraisablehook = interrupts.lost
+    from airkit.cli import app, output  # noqa: PLC0415
+
+    output.write_whole()
+    try:
+        app.app(prog_name="airkit")
+    except OSError as error:
+        output.tell_unwritten(error)
+    finally:
+        interrupts.handle(SIG_IGN)  # the work is done: a signal comes too late

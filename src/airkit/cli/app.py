@@ -8,21 +8,26 @@ import typer
 from typer.core import TyperGroup
 
 from airkit import __version__
-from airkit.cli import config, evaluate, info, make_data, render, sweep, train
+from airkit.cli import config, evaluate, info, interrupts, make_data, render, sweep, train
 from airkit.cli.options import SettingsCommand
 from airkit.errors import AirkitError
+from airkit.signals import caught
 
 
 class Program(TyperGroup):
     """The group of all commands; tells errors that a user can mend, and only those."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an AirkitError becomes its text and exit code 1."""
+        """Run the command; an AirkitError becomes its text and exit code 1, a signal 130."""
         try:
-            return super().invoke(ctx)
+            with caught(interrupts.interrupt):
+                return super().invoke(ctx)
         except AirkitError as error:
             typer.echo(f"airkit: {error}", err=True)
             raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            typer.echo(interrupts.TOLD, err=True)
+            raise typer.Exit(interrupts.EXIT_CODE) from error
 
 
 # Plain help: the same text in a terminal, a pipe and the docs, and no rich to load for it.

@@ -42,7 +42,6 @@ class Bars(Listener):
         self._told: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(
@@ -61,6 +60,7 @@ class Bars(Listener):
         """Move the bar of ``task``."""
         self._pace.update(done, total)
         if task not in self._tasks:
+            self._progress.start()  # not before there is a bar: it hides the cursor
             self._tasks[task] = self._progress.add_task(task, told="")
         self._progress.update(self._tasks[task], completed=done, total=total)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import math
+import os
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
+
+from airkit.errors import OutputError
 
 
 def tell(rows: Iterable[tuple[str, object]]) -> None:
@@ -34,6 +40,33 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_whole() -> None:
+    """Give stdout the buffer back that PYTHONUNBUFFERED takes.
+
+    Without one, a disk that fills up cuts a result short and no error says so.
+    """
+    bare = getattr(sys.stdout, "buffer", None)
+    if isinstance(bare, io.RawIOBase):
+        buffer = io.BufferedWriter(bare)
+        sys.stdout = io.TextIOWrapper(buffer, sys.stdout.encoding, sys.stdout.errors)
+
+
+def tell_unwritten(error: OSError) -> NoReturn:
+    """Exit with code 1 and a message, where stdout goes to a full disk; raise any other error."""
+    full = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+    if error.filename is not None or error.errno not in full:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python holds back goes nowhere at the end
+    told = OutputError(
+        "Cannot write the result",
+        where="standard output",
+        got=error.strerror,
+        hint="check the free space, or let it go elsewhere",
+    )
+    typer.echo(f"airkit: {told}", err=True)
+    sys.exit(1)
 
 
 def percent(share: float) -> str:

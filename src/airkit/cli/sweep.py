@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
+from airkit.cli import interrupts
 from airkit.cli.options import Given, configured
 from airkit.cli.output import duration, tell, tell_json
 from airkit.cli.progress import listening
@@ -156,7 +157,7 @@ def _exit(report: SweepReport) -> None:
     if report.stopped:
         done = f"{len(report.rows)} of {report.seeds} seeds done"
         typer.echo(f"stopped, {done}; {again} goes on from there", err=True)
-        raise typer.Exit(130)
+        raise typer.Exit(interrupts.EXIT_CODE)
     if report.failed:
         raise TrainingError(
             f"{len(report.failed)} of {report.seeds} seeds failed",

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+from airkit.cli import interrupts
 from airkit.cli.lines import Lines
 from airkit.errors import AirkitError
 from airkit.sweeping.trial import Plan
@@ -15,13 +16,14 @@ from airkit.sweeping.trial import Plan
 
 def main(folder: str, seed: str) -> int:
     """Run one trial; returns 0 when finished, 130 when stopped, 1 with an error's text."""
+    interrupts.handle(interrupts.leave)  # but for what is being trained or written
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         finished = Plan.read(Path(folder)).trial(int(seed)).go(Lines())
     except AirkitError as error:
         print(f"airkit: {error}", file=sys.stderr)  # noqa: T201 - the sweep reads it there
         return 1
-    return 0 if finished else 130
+    return 0 if finished else interrupts.EXIT_CODE
 
 
 def _stop_with_parent() -> None:

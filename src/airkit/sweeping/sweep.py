@@ -7,18 +7,20 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from airkit import files, settings
 from airkit.errors import AirkitError
 from airkit.listener import SILENT, Listener
+from airkit.locks import exclusive
 from airkit.settings import Layer, Settings
+from airkit.signals import StopRequest, stop_on_signals
 from airkit.sweeping.engines import Engine, Processes
 from airkit.sweeping.report import Row, SweepReport
 from airkit.sweeping.trial import PLAN, Plan, Trial
 from airkit.training import setup
-from airkit.training.signals import stop_on_signals
 
 _RUN = re.compile(r"seed-\d{3,}")
 
@@ -56,14 +58,16 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
         CheckpointError: the folder's sweep has other settings or data, or cannot be read.
         ConfigError: settings that make no configuration.
         AirkitError: a number of seeds or a threshold that cannot be.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or another sweep is at work in it.
     """
     began = time.perf_counter()
     _check(seeds, threshold)
-    plan = _plan(data, Path(folder), settings, fresh, listener)
-    first = plan.config.train.seed
-    trials = [plan.trial(seed) for seed in range(first, first + seeds)]
-    rows = {row.seed: row for row in _attempt(trials, engine or Processes(), listener)}
+    with stop_on_signals() as request, _locked(Path(folder), listener):
+        plan = _plan(data, Path(folder), settings, fresh, listener)
+        first = plan.config.train.seed
+        trials = [plan.trial(seed) for seed in range(first, first + seeds)]
+        engine = engine or Processes()
+        rows = {row.seed: row for row in _attempt(trials, engine, request, listener)}
     report = SweepReport(
         folder=plan.folder,
         data=plan.data,
@@ -74,6 +78,17 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
     )
     files.write_text(plan.folder / "report.json", json.dumps(report.to_dict(), indent=1) + "\n")
     return report
+
+
+def _locked(folder: Path, listener: Listener) -> AbstractContextManager[None]:
+    """Keep other sweeps out of the folder."""
+    return exclusive(
+        folder / "sweep.lock",
+        folder,
+        work="sweep is at work in this folder",
+        hint="wait for its end, or name another --out",
+        listener=listener,
+    )
 
 
 def _check(seeds: int, threshold: float) -> None:
@@ -123,7 +138,9 @@ def _clear(folder: Path) -> None:
                     shutil.rmtree(run)
 
 
-def _attempt(trials: list[Trial], engine: Engine, listener: Listener) -> Iterator[Row]:
+def _attempt(
+    trials: list[Trial], engine: Engine, request: StopRequest, listener: Listener
+) -> Iterator[Row]:
     """Yield a row for each trial that is finished, and for each that fails now."""
     finished = [trial for trial in trials if trial.result() is not None]
     yield from (Row.of(trial, None) for trial in finished)
@@ -133,10 +150,9 @@ def _attempt(trials: list[Trial], engine: Engine, listener: Listener) -> Iterato
     if not waiting:
         return
     listener.progress("seeds", len(finished), len(trials))
-    with stop_on_signals() as request:
-        for done, (trial, failure) in enumerate(engine.run(waiting, lambda: request.asked), 1):
-            row = Row.of(trial, failure)
-            told = row.failure or f"count accuracy {100 * row.count_accuracy:.2f} %"
-            listener.note(f"seed {row.seed}: {told}")
-            listener.progress("seeds", len(finished) + done, len(trials))
-            yield row
+    for done, (trial, failure) in enumerate(engine.run(waiting, lambda: request.asked), 1):
+        row = Row.of(trial, failure)
+        told = row.failure or f"count accuracy {100 * row.count_accuracy:.2f} %"
+        listener.note(f"seed {row.seed}: {told}")
+        listener.progress("seeds", len(finished) + done, len(trials))
+        yield row

@@ -22,9 +22,9 @@ from airkit.model.guides import Noise
 from airkit.model.scene import explain
 from airkit.run import RunFolder, load_weights
 from airkit.settings import Settings
+from airkit.signals import StopRequest, stop_on_signals
 from airkit.training import diagnosis
 from airkit.training.setup import Start, prepare
-from airkit.training.signals import StopRequest, stop_on_signals
 from airkit.training.step import Trainer
 
 
@@ -72,11 +72,13 @@ def train(
         ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
         TrainingError: loss, gradient or validation ELBO are no longer finite.
-        OutputError: the run folder cannot be written.
+        OutputError: the run folder cannot be written, or another process trains in it.
     """
-    start = prepare(data, RunFolder(Path(run)), settings, fresh=fresh, listener=listener)
-    with deterministic(start.config.train.deterministic), stop_on_signals() as request:
-        return _Loop(start, listener).go(request)
+    folder = RunFolder(Path(run))
+    with stop_on_signals() as request, folder.locked(listener):
+        start = prepare(data, folder, settings, fresh=fresh, listener=listener)
+        with deterministic(start.config.train.deterministic):
+            return _Loop(start, listener).go(request)
 
 
 class _Loop:
@@ -102,7 +104,7 @@ class _Loop:
         if self.start.checkpoint is None:
             self.start.run.start(self._state())  # the settings outlast a kill from here on
         else:
-            self.start.run.rewind(self.step)
+            self.start.run.rewind(self.start.checkpoint)
         steps = self.config.train.steps
         while self.step < steps and not request.asked:
             self.loss_sum += self.trainer.step(self.step)

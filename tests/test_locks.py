@@ -1,0 +1,240 @@
+"""One writer at a time: who comes second is told who came first, and touches nothing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import fails, run
+from idx_files import mnist_like, write_folder
+from tiny_runs import DATA, Recorder, data_file, fit, go_on, state, trained, tree
+
+from airkit.canvases.make import make_data
+from airkit.canvases.store import verify
+from airkit.errors import OutputError
+from airkit.evaluation import evaluate
+from airkit.locks import exclusive
+from airkit.rendering import render
+
+HOLDING = """
+import sys
+from pathlib import Path
+from airkit.listener import SILENT
+from airkit.locks import exclusive
+
+lock, target = map(Path, sys.argv[1:])
+with exclusive(lock, target, work="work", hint="wait", listener=SILENT):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(lock: Path, target: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds a lock until its stdin ends."""
+    command = [sys.executable, "-c", HOLDING, str(lock), str(target)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def hold(lock: Path, listener: Recorder | None = None) -> None:
+    """Take a lock and give it back."""
+    with exclusive(lock, lock.parent, work="work", hint="wait", listener=listener or Recorder()):
+        me = f"process {os.getpid()} on {re.escape(platform.node())}, since {SINCE}\n"
+        assert re.fullmatch(me, lock.read_text())
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """All files below a folder, what is in them and when that was written."""
+    paths = [folder / name for name in tree(folder)]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+
+SINCE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
+
+
+def test_a_second_training_is_told_of_the_first(tmp_path: Path) -> None:
+    place = trained(tmp_path / "run")
+    with holder(place / "train.lock", place) as first:
+        before = everything(place)
+        for more in ([], ["--fresh"], ["--steps", "30"]):
+            told = fails("train", "--data", data_file(), "--run", place, *more)
+            assert re.fullmatch(
+                "airkit: Another training is at work in this folder\n"
+                f"  where     {re.escape(str(place))}\n"
+                f"  got       process {first.pid} on {re.escape(platform.node())}, since {SINCE}\n"
+                "  try       wait for its end, or name another --run\n",
+                told,
+            ), told
+        assert everything(place) == before
+    assert go_on(place).steps == state(place).step
+
+
+@pytest.fixture(name="quick")
+def _quick(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Settings of a data file whose digits are quick to read."""
+    return {
+        **DATA,
+        "data.source": str(write_folder(tmp_path_factory.mktemp("digits"), mnist_like())),
+    }
+
+
+def test_a_second_make_data_is_told_of_the_first(tmp_path: Path, quick: dict[str, Any]) -> None:
+    path = tmp_path / "data.h5"
+    given = ["--source", quick["data.source"], "--preset", "tiny", "--out", path]
+    path.write_bytes(b"old")
+    with holder(tmp_path / "data.h5.lock", path) as first:
+        before = everything(tmp_path)
+        told = fails("make-data", *given, "--force")
+        assert re.fullmatch(
+            "airkit: Another make-data is writing this file\n"
+            f"  where     {re.escape(str(path))}\n"
+            f"  got       process {first.pid} on {re.escape(platform.node())}, since {SINCE}\n"
+            "  try       wait for its end, or name another --out\n",
+            told,
+        ), told
+        assert everything(tmp_path) == before
+        make_data(tmp_path / "other.h5", settings=quick)
+    make_data(path, settings=quick, force=True)
+    assert tree(tmp_path) == ["data.h5", "other.h5"]
+
+
+def test_a_file_made_in_the_meantime_is_spared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: dict[str, Any]
+) -> None:
+    """By another process, while this one loaded digits."""
+    path = tmp_path / "data.h5"
+
+    class Meanwhile(Recorder):
+        def note(self, text: str) -> None:
+            path.write_bytes(b"theirs")
+
+    monkeypatch.setattr("airkit.locks._lock", no_locks)
+    with pytest.raises(OutputError, match="There is a data file already"):
+        make_data(path, settings=quick, listener=Meanwhile())
+    assert (path.read_bytes(), tree(tmp_path)) == (b"theirs", ["data.h5"])
+
+
+def no_locks(handle: int) -> bool:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_lock_ends_with_its_holder(tmp_path: Path, number: int) -> None:
+    lock = tmp_path / "lock"
+    with holder(lock, tmp_path) as process:
+        process.send_signal(number)
+        process.wait()
+        assert lock.exists(), "what it said is still there, and hinders nobody"
+        hold(lock)
+    assert tree(tmp_path) == []
+
+
+def test_a_lock_that_is_given_back_leaves_nothing(tmp_path: Path) -> None:
+    hold(tmp_path / "new" / "folder" / "lock")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "lock").write_text("much longer than what is written now\n" * 9)
+    hold(tmp_path / "lock")
+    (tmp_path / "old").mkdir()
+    hold(tmp_path / "old" / "lock")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_the_same_process_is_kept_out_as_well(tmp_path: Path) -> None:
+    """Two threads, or a callback that trains the run that calls it."""
+    told = []
+
+    def again() -> None:
+        with pytest.raises(OutputError, match="Another training is at work") as caught:
+            go_on(tmp_path)
+        told.append(str(caught.value))
+
+    fit(tmp_path, listener=Recorder(step3=again))
+    assert f"process {os.getpid()} on " in told[0]
+    assert "train.lock" not in tree(tmp_path)
+
+
+def test_a_holder_that_goes_between_opening_and_locking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is gone then: a lock on that would keep nobody out."""
+    lock, flock = tmp_path / "lock", fcntl.flock
+    removed: list[int] = []
+
+    def late(handle: int, operation: int) -> None:
+        if not removed:
+            removed.append(lock.stat().st_ino)
+            lock.rename(tmp_path / "removed")
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    hold(lock)
+    assert tree(tmp_path) == ["removed"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    listener = Recorder()
+    assert fit(tmp_path / "run", listener=listener, train__steps=2).steps == 2
+    assert listener.notes == [
+        f"{tmp_path / 'run'} cannot be locked ({os.strerror(number)}): "
+        "let no other process write to it"
+    ]
+    assert "train.lock" not in tree(tmp_path / "run")
+
+
+def test_a_system_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airkit.locks.fcntl", None)
+    listener = Recorder()
+    hold(tmp_path / "lock", listener)
+    assert len(listener.notes) == 1
+    assert tree(tmp_path) == []
+
+
+def test_other_errors_of_locking_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OutputError, match="Input/output error"):
+        hold(tmp_path / "lock")
+
+
+def test_readers_need_no_lock(tmp_path: Path) -> None:
+    """eval, render and info while a training is at work, at every step of it."""
+    measured = []
+
+    def look() -> None:
+        assert (tmp_path / "run" / "train.lock").exists()
+        measures = evaluate(tmp_path / "run", checkpoint="last")
+        render(tmp_path / "run", out=tmp_path / "a.png", kind="curves")
+        assert run("info", tmp_path / "run").exit_code == 0
+        measured.append(int(Path(measures.checkpoint).stem.removeprefix("step-")))
+
+    fit(tmp_path / "run", listener=Recorder(step7=look, step14=look))
+    assert measured == [5, 12]
+    assert verify(data_file())
