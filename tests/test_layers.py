@@ -19,7 +19,14 @@ LAYERS = (
     ("airkit.config", "airkit.settings", "airkit.files", "airkit.seeds"),
     ("airkit.canvases", "airkit.model"),
     ("airkit.estimators",),
-    ("airkit.dataset", "airkit.device", "airkit.checkpoint", "airkit.run"),
+    (
+        "airkit.dataset",
+        "airkit.device",
+        "airkit.archive",
+        "airkit.checks",
+        "airkit.checkpoint",
+        "airkit.run",
+    ),
     (
         "airkit.detection",
         "airkit.evaluation",
@@ -36,6 +43,7 @@ TORCH = (
     "airkit.estimators",
     "airkit.dataset",
     "airkit.device",
+    "airkit.checks",
     "airkit.checkpoint",
     "airkit.run",
     "airkit.detection",

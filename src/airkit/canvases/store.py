@@ -29,7 +29,7 @@ from airkit.canvases.digits import SPLITS, DigitSource
 from airkit.canvases.disk import Disk
 from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
-from airkit.files import replacing
+from airkit.files import check_regular, replacing
 from airkit.settings import from_json, to_json
 
 FORMAT = "airkit-canvases"
@@ -42,6 +42,7 @@ _FILTERS: Mapping[str, Mapping[str, Any]] = {
     "lzf": {"compression": "lzf", "shuffle": True},
     "none": {},
 }
+_KNOWN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF}
 _MOST_IN_CHUNK = 2**26  # no writer of this format makes chunks of so many numbers
 _MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
@@ -184,6 +185,8 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
     most, found = info.config.data.max_digits, canvases.count.max(initial=0)
     if found > most:
         raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
+    if not np.isfinite(canvases.box).all():
+        raise _damaged(path, f"boxes of {split} in numbers", "nan or inf")
     return canvases
 
 
@@ -211,6 +214,7 @@ def verify(path: Path) -> str:
 def _reading(path: Path) -> Iterator[Any]:
     """The file opened for reading; whatever h5py raises becomes one DataFileError."""
     try:
+        check_regular(path)
         with h5py.File(path, "r") as file:
             yield file
     except FileNotFoundError as error:
@@ -312,9 +316,20 @@ def _check_dataset(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> 
     dtype = np.dtype(DTYPES[name.rpartition("/")[2]])
     if dataset.shape != shape or dataset.dtype != dtype:
         raise _damaged(path, f"{name} of {dtype} {shape}", f"{dataset.dtype} {dataset.shape}")
+    if not _filters(dataset) <= _KNOWN_FILTERS:
+        raise _damaged(path, f"{name} plain or squeezed by gzip or lzf", "other filters")
     size, stored = prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
     if not _has_all_chunks(dataset) or size > stored * _MOST_SQUEEZED:
         raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
+
+
+def _filters(dataset: Any) -> set[int]:
+    """Numbers of the filters that an array's chunks passed.
+
+    Some of those that HDF5 has crash it where their parameters are forged.
+    """
+    plist = dataset.id.get_create_plist()
+    return {plist.get_filter(place)[0] for place in range(plist.get_nfilters())}
 
 
 def _has_all_chunks(dataset: Any) -> bool:
