@@ -202,7 +202,10 @@ ZIPPED = gzip.compress(idx_bytes(IMAGES), mtime=0)
             "Error -3 while decompressing data: incorrect data check",
         ),
         (ZIPPED + b"rest", "it goes on behind the stream"),
-        (ZIPPED[:2] + b"\x07" + ZIPPED[3:], "Error -3 while decompressing data: unknown compression method"),
+        (
+            ZIPPED[:2] + b"\x07" + ZIPPED[3:],
+            "Error -3 while decompressing data: unknown compression method",
+        ),
     ],
     ids=["truncated", "flipped", "checksum", "trailing", "method"],
 )

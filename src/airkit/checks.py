@@ -58,9 +58,7 @@ class _Weightless(TorchFunctionMode):
     The device ``meta`` for everything would load a second's worth of modules.
     """
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in (torch.empty, torch.zeros):
             kwargs["device"] = "meta"
@@ -83,7 +81,9 @@ def _named(module: torch.nn.Module) -> Shapes:
 
 def _check_weights(part: str, weights: Mapping[str, Any], expected: Shapes) -> None:
     for name in [*expected, *weights]:
-        _require(name in weights and name in expected, f"{part} weights {name!r}: lacking, or too many")
+        _require(
+            name in weights and name in expected, f"{part} weights {name!r}: lacking, or too many"
+        )
         _check_tensor(f"{part} weights {name}", weights[name], expected[name])
 
 

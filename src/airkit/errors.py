@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 _MOST_LISTED = 50  # problems; no one mends more at a time
 
 

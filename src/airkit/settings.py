@@ -297,7 +297,11 @@ def _not_a_section(key: str, value: Any) -> str:
     homes = [known for known in fields() if known.endswith("." + key)]
     if homes:
         return f"is in no section; write it as {' or '.join(homes)}"
-    return _unknown(key) if key not in Config.model_fields else f"expected a table, got {_brief(value)}"
+    return (
+        _unknown(key)
+        if key not in Config.model_fields
+        else f"expected a table, got {_brief(value)}"
+    )
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:

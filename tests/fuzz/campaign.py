@@ -21,7 +21,7 @@ _TESTS = Path(__file__).parents[1]
 
 @dataclass
 class Report:
-    """What became of the inputs of one reader."""
+    """What became of the inputs of one reader, or of several that took turns."""
 
     reader: str
     inputs: int = 0
@@ -51,7 +51,7 @@ class Report:
         self.failures.append(f"{self._name(line)}: {how}")
 
     def _name(self, line: dict[str, Any]) -> str:
-        return f"{self.reader} {line['number']} ({line['how']}), kept in {KEPT}"
+        return f"{line['reader']} {line['number']} ({line['how']}), kept in {KEPT}"
 
     def __str__(self) -> str:
         return (
@@ -73,7 +73,7 @@ def _work(report: Report, seeds: Path, folder: Path, numbers: range) -> int:
     """Run one worker to its end, natural or not; returns the number to go on from."""
     arguments = [report.reader, seeds, folder, numbers.start, numbers.stop]
     command = [sys.executable, "-m", "fuzz.worker", *map(str, arguments)]
-    line: dict[str, Any] = {"number": numbers.start - 1, "how": "start"}
+    line: dict[str, Any] = {"number": numbers.start - 1, "how": "start", "error": ""}
     errors = folder / "stderr"
     with (
         errors.open("w") as stderr,
@@ -86,10 +86,12 @@ def _work(report: Report, seeds: Path, folder: Path, numbers: range) -> int:
             line = json.loads(text)
             if "error" in line:
                 report.take(line)
-    if "error" in line and worker.returncode == 0:
+    if worker.returncode == 0:
         return numbers.stop
-    assert line["number"] >= numbers.start and "error" not in line, errors.read_text()
-    keep(report.reader, line["number"], folder / "input" / "it")
+    assert "error" not in line, (
+        f"died after {line['number']}, making the next: {errors.read_text()}"
+    )
+    keep(line["reader"], line["number"], folder / "input" / "it")
     report.died(line, worker.returncode)
     return int(line["number"]) + 1
 

@@ -100,8 +100,13 @@ def _pickle(content: bytes, rng: random.Random) -> tuple[bytes, str]:
     name = next(name for name in entries if name.endswith("data.pkl"))
     code, how = bytearray(entries[name]), rng.choice(("global", "global", "bytes", "number", "own"))
     if how == "global":
-        old = rng.choice((b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n",
-                          b"ctorch\nFloatStorage\n"))
+        old = rng.choice(
+            (
+                b"ctorch._utils\n_rebuild_tensor_v2\n",
+                b"ccollections\nOrderedDict\n",
+                b"ctorch\nFloatStorage\n",
+            )
+        )
         new = ("c" + rng.choice(GLOBALS).replace(" ", "\n") + "\n").encode()
         code = bytearray(bytes(code).replace(old, new, rng.choice((1, -1))))
     elif how == "bytes":
@@ -109,8 +114,15 @@ def _pickle(content: bytes, rng: random.Random) -> tuple[bytes, str]:
     elif how == "number":
         spots = [at for at in range(len(code)) if code[at] in b"KMJ"]
         at = rng.choice(spots)
-        code[at : at + 2] = rng.choice((b"K\xff", b"J\xff\xff\xff\x7f", b"J\xff\xff\xff\xff",
-                                        b"\x8a\x08" + bytes(7) + b"\x10", b"G\x7f\xf0" + bytes(6)))
+        code[at : at + 2] = rng.choice(
+            (
+                b"K\xff",
+                b"J\xff\xff\xff\x7f",
+                b"J\xff\xff\xff\xff",
+                b"\x8a\x08" + bytes(7) + b"\x10",
+                b"G\x7f\xf0" + bytes(6),
+            )
+        )
     else:
         code = bytearray(_program(rng))
     entries[name] = bytes(code)
@@ -132,9 +144,8 @@ def _program(rng: random.Random) -> bytes:
 def _forged(content: bytes, rng: random.Random) -> tuple[bytes, str]:
     """A well-formed checkpoint in which one or two things are not what they should be."""
     found = torch.load(io.BytesIO(content), weights_only=True)
-    names = []
-    for forge in rng.choices(FORGERIES, k=rng.choice((1, 1, 1, 2))):
-        names.append(f"{forge.__name__.strip('_')} {forge(found, rng)}")
+    forgeries = rng.choices(FORGERIES, k=rng.choice((1, 1, 1, 2)))
+    names = [f"{forge.__name__.strip('_')} {forge(found, rng)}" for forge in forgeries]
     return _saved(found, zipped=rng.random() < 0.95), ", ".join(names)
 
 
@@ -144,4 +155,15 @@ def _saved(thing: Any, *, zipped: bool = True) -> bytes:
     return buffer.getvalue()
 
 
-_WAYS = (_bytes, _directory, _entry, _squeezed, _pickle, _pickle, _forged, _forged, _forged, _forged)
+_WAYS = (
+    _bytes,
+    _directory,
+    _entry,
+    _squeezed,
+    _pickle,
+    _pickle,
+    _forged,
+    _forged,
+    _forged,
+    _forged,
+)

@@ -97,7 +97,7 @@ def _resized(tensor: Tensor, rng: random.Random) -> Tensor:
 def _retyped(tensor: Tensor, rng: random.Random) -> Tensor:
     return rng.choice((
         tensor.double, tensor.half, tensor.int, tensor.bool, lambda: tensor.to(torch.complex64),
-        lambda: tensor.to(torch.bfloat16), lambda: tensor.to("meta"), lambda: tensor.to_sparse(),
+        lambda: tensor.to(torch.bfloat16), lambda: tensor.to("meta"), tensor.to_sparse,
         lambda: tensor.to(torch.float8_e4m3fn), lambda: torch.nn.Parameter(tensor.float()),
         lambda: torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.quint8),
         lambda: torch.empty(2**40, device="meta"), lambda: _sparse(tensor),
@@ -130,7 +130,7 @@ def _weight(content: Content, rng: random.Random) -> str:
     if not isinstance(weights, dict) or not weights:
         return "none"
     name = rng.choice(list(weights))
-    how = rng.choice((*_TENSORS, "gone", "more"))
+    how: Any = rng.choice((*_TENSORS, "gone", "more"))
     if how == "gone":
         del weights[name]
     elif how == "more":
@@ -173,4 +173,15 @@ def _group(content: Content, rng: random.Random) -> str:
     return str(name)
 
 
-FORGERIES = (_field, _no_field, _best, _setting, _setting, _weight, _weight, _moment, _moment, _group)
+FORGERIES = (
+    _field,
+    _no_field,
+    _best,
+    _setting,
+    _setting,
+    _weight,
+    _weight,
+    _moment,
+    _moment,
+    _group,
+)

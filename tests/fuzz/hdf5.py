@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from fuzz import damage
 from fuzz.checksums import mend
 from fuzz.structures import EDITS
@@ -46,8 +48,6 @@ def _old(seeds: Path, path: Path, rng: random.Random) -> str:
 
 def _structure(seeds: Path, path: Path, rng: random.Random) -> str:
     """Attributes, arrays and links that HDF5 allows and the format does not."""
-    import h5py
-
     shutil.copyfile(seeds / rng.choice(_KINDS), path)
     names = []
     with h5py.File(path, "r+") as file:

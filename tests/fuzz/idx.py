@@ -11,8 +11,12 @@ from pathlib import Path
 
 from fuzz import damage
 
-_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-          "t10k-labels-idx1-ubyte")
+_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 _DIMENSIONS = (*damage.EDGES[:10], 3, 4, 5, 6, 7, 28, 46341, 65535, 65536)
 
 
@@ -72,8 +76,18 @@ def _bomb(content: bytes, rng: random.Random) -> tuple[bytes, str]:
     return content, "bomb"
 
 
-_WAYS = (damage.spoil, damage.spoil, damage.spoil, _header, _header, _header, _magic, _values,
-         _as_it_is, _bomb)
+_WAYS = (
+    damage.spoil,
+    damage.spoil,
+    damage.spoil,
+    _header,
+    _header,
+    _header,
+    _magic,
+    _values,
+    _as_it_is,
+    _bomb,
+)
 
 
 def _zipped(content: bytes, rng: random.Random) -> tuple[bytes, str]:

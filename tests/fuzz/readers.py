@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 
@@ -69,8 +70,6 @@ def data_file(path: Path, seeds: Path) -> None:
 
 def digest(path: Path, data: DataConfig) -> str:
     """The content digest as the documentation describes it."""
-    import h5py
-
     lines = []
     with h5py.File(path) as file:
         for split in ("train", "val", "test"):
@@ -117,9 +116,7 @@ def digit_folder(path: Path, seeds: Path) -> None:
 
 READERS = {
     "hdf5": Reader(hdf5.make, data_file, ("data.h5", "gzip.h5", "lzf.h5", "none.h5")),
-    "checkpoint": Reader(
-        checkpoints.make, checkpoint_file, ("saliency.pt", "lstm.pt", "nvil.pt")
-    ),
+    "checkpoint": Reader(checkpoints.make, checkpoint_file, ("saliency.pt", "lstm.pt", "nvil.pt")),
     "toml": Reader(toml.make, config_file, ("all.toml", "paper.toml")),
     "idx": Reader(idx.make, digit_folder, ("digits",)),
 }

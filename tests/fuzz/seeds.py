@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from idx_files import idx_bytes, mnist_like, write_folder
+import tomli_w
+from idx_files import mnist_like, write_folder
 from tiny_runs import TRAIN, data_file
 
 from airkit import settings
@@ -39,18 +40,11 @@ def plant(folder: Path) -> Path:
     (folder / "all.toml").write_text(settings.to_toml(Config()))
     for name in settings.presets():
         values = settings.from_preset(name).values
-        (folder / f"{name}.toml").write_text(settings.to_toml(settings.resolve()) if not values
-                                             else _toml(values))
+        (folder / f"{name}.toml").write_text(tomli_w.dumps(values))
     write_folder(folder / "digits", mnist_like(train=6, test=3, side=5), zipped=False)
-    bomb = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 127, 255, 0, 0, 127, 255]) + bytes(32767**2)
+    bomb = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 127, 255, 0, 0, 127, 255]) + bytes(10**7)
     (folder / "bomb.gz").write_bytes(gzip.compress(bomb, 6))
     return folder
-
-
-def _toml(values: Any) -> str:
-    import tomli_w
-
-    return tomli_w.dumps(values)
 
 
 def _old_layout(source: Path, target: Path) -> None:

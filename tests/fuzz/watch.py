@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -78,7 +77,7 @@ class Watch:
 
     def __init__(self, own: Path) -> None:
         self.own, self.audit = own, Audit(own)
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._said = os.memfd_create("said")
 
     def judge(self, read: Callable[[Path], object]) -> Verdict:
         """Read the input, and say how that went; the process dies of a hang."""
@@ -106,7 +105,7 @@ class Watch:
         except AirkitError as error:
             verdict.error = str(error)
             verdict.faults += _amiss(error)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is the finding
+        except BaseException as error:
             place = _place(error)
             verdict.faults.append(f"{type(error).__name__} {place}: {str(error)[:300]}")
 
@@ -120,7 +119,7 @@ class Watch:
         sys.stderr.flush()
         kept = os.dup(1), os.dup(2)
         for number in (1, 2):
-            os.dup2(self._said.fileno(), number)
+            os.dup2(self._said, number)
         try:
             yield
         finally:
@@ -131,12 +130,12 @@ class Watch:
                 os.close(old)
 
     def _heard(self) -> Iterator[str]:
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace")
-        self._said.seek(0)
-        self._said.truncate()
+        os.lseek(self._said, 0, os.SEEK_SET)
+        said = os.read(self._said, 300).decode(errors="replace")
+        os.ftruncate(self._said, 0)
+        os.lseek(self._said, 0, os.SEEK_SET)
         if said:
-            yield said[:300]
+            yield said
 
 
 @contextmanager

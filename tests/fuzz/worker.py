@@ -1,6 +1,8 @@
-"""Makes and reads inputs FIRST to LAST - 1 of one reader, and tells of each in a line of JSON.
+"""Makes and reads inputs FIRST to LAST - 1 of a reader, and tells of each in a line of JSON.
 
-    python -m fuzz.worker READER SEEDS FOLDER FIRST LAST
+    python -m fuzz.worker READER[,READER...] SEEDS FOLDER FIRST LAST
+
+Several readers take turns, which saves starting a process for each.
 
 An input follows from its reader and number alone, given the seeds. It is FOLDER/input/it, and
 is left there where the reading kills the process.
@@ -15,28 +17,37 @@ import shutil
 import sys
 import tempfile
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from fuzz.readers import READERS
+from fuzz.readers import READERS, Reader
 from fuzz.watch import Watch
 
 KEPT = Path(tempfile.gettempdir()) / "airkit-fuzz"
 
 
-def main(reader: str, seeds: str, folder: str, first: str, last: str) -> None:
+def main(readers: str, seeds: str, folder: str, first: str, last: str) -> None:
     """Read one input after another; the outcome goes out before the next one is begun."""
     report = os.fdopen(os.dup(1), "w", buffering=1)
-    kind, path = READERS[reader], Path(folder) / "input" / "it"
+    names, path = readers.split(","), Path(folder) / "input" / "it"
     watch = Watch(path)
-    kind.warm_up(Path(seeds))
+    for name in names:
+        READERS[name].warm_up(Path(seeds))
     for number in range(int(first), int(last)):
         _clear(path)
+        reader = names[number % len(names)]
+        kind = READERS[reader]
         how = kind.make(Path(seeds), path, random.Random(f"{reader} {number}"))
-        report.write(json.dumps({"number": number, "how": how}) + "\n")
-        verdict = watch.judge(lambda it: kind.take(it, Path(seeds)))
+        line = {"reader": reader, "number": number, "how": how}
+        report.write(json.dumps(line) + "\n")
+        verdict = watch.judge(partial(_take, kind, Path(seeds)))
         if verdict.faults:
             keep(reader, number, path)
-        report.write(json.dumps({"number": number, "how": how, **asdict(verdict)}) + "\n")
+        report.write(json.dumps({**line, **asdict(verdict)}) + "\n")
+
+
+def _take(kind: Reader, seeds: Path, path: Path) -> None:
+    kind.take(path, seeds)
 
 
 def keep(reader: str, number: int, path: Path) -> None:

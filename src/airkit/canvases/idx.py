@@ -70,8 +70,8 @@ class _Unzipped:
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._unzip = file, zlib.decompressobj(zlib.MAX_WBITS | 16)
 
-    def read(self, most: int) -> bytes:
-        """Some bytes, ``most`` at most; none once the stream has ended."""
+    def read(self, most: int, /) -> bytes:
+        """Some bytes, 1 to ``most``; none once the stream has ended."""
         content = b""
         while not (content or self._unzip.eof):
             zipped = self._unzip.unconsumed_tail or self._file.read(_CHUNK)
@@ -147,7 +147,7 @@ def _body(stream: _Stream, most: int) -> bytearray:
     compare its checksum.
     """
     body = bytearray()
-    while chunk := stream.read(min(_CHUNK, most - len(body))):
+    while len(body) < most and (chunk := stream.read(min(_CHUNK, most - len(body)))):
         body += chunk
     return body
 

@@ -203,9 +203,7 @@ class _Loop:
         try:
             # Its numbers, such as betas, follow from the settings, and not from the file.
             groups = self.trainer.optimiser.state_dict()["param_groups"]
-            self.trainer.optimiser.load_state_dict(
-                {**checkpoint.optimiser, "param_groups": groups}
-            )
+            self.trainer.optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": groups})
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 "The checkpoint's optimiser does not fit its configuration",
