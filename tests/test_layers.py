@@ -16,7 +16,7 @@ from airkit.cli.config import app as config_app
 
 LAYERS = (
     ("airkit.errors", "airkit.listener"),
-    ("airkit.config", "airkit.settings", "airkit.files", "airkit.seeds"),
+    ("airkit.config", "airkit.settings", "airkit.toml", "airkit.files", "airkit.seeds"),
     ("airkit.canvases", "airkit.model"),
     ("airkit.estimators",),
     (

@@ -20,12 +20,9 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from airkit import toml
 from airkit.config import Config
 from airkit.errors import AirkitError, ConfigError, Problem, tame
-from airkit.files import check_regular
-
-_MOST_TEXT = 2**16  # characters of a config file; all settings there are make 3,000
-_MOST_DOTS = 500  # in one line of it
 
 Raw = Mapping[str, Any]
 
@@ -128,36 +125,18 @@ def from_file(path: Path) -> Layer:
     """The layer of a TOML file; raises AirkitError where it is missing or no TOML."""
     hint = "airkit config show > airkit.toml writes one to start from"
     try:
-        check_regular(path)
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_MOST_TEXT + 1)
+        text = toml.read(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AirkitError(
             "Cannot read the config file", where=path, got=reason, hint=hint
         ) from error
     try:
-        return Layer(str(path), _from_toml(text))
+        return Layer(str(path), toml.parse(text))
     except ValueError as error:
         raise AirkitError(
             "The config file is not TOML", where=path, got=error, hint=hint
         ) from error
-
-
-def _from_toml(text: str) -> dict[str, Any]:
-    """Parse TOML; raises ValueError for what is none, or would take a parser too long.
-
-    The time that ``tomllib`` takes grows with the square of the dots in a key.
-    """
-    if len(text) > _MOST_TEXT:
-        raise ValueError(f"more than {_MOST_TEXT:,} characters")
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.count(".") > _MOST_DOTS:
-            raise ValueError(f"more than {_MOST_DOTS} dots in line {number}")
-    try:
-        return tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("tables or lists nested too deeply") from error
 
 
 def from_assignment(text: str) -> Layer:
@@ -186,7 +165,7 @@ def parse_value(key: str, text: str) -> Any:
     if field is not None and field.annotation is str:
         return text
     try:
-        return _from_toml(f"value = {text}")["value"]
+        return toml.parse(f"value = {text}")["value"]
     except ValueError:
         return text
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ import h5py
 import numpy as np
 
 import airkit
+from airkit.canvases import chunks
 from airkit.canvases.compose import Canvases
 from airkit.canvases.content import DTYPES, ContentDigest, shapes
 from airkit.canvases.digits import SPLITS, DigitSource
@@ -42,8 +43,6 @@ _FILTERS: Mapping[str, Mapping[str, Any]] = {
     "lzf": {"compression": "lzf", "shuffle": True},
     "none": {},
 }
-_KNOWN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF}
-_MOST_IN_CHUNK = 2**26  # no writer of this format makes chunks of so many numbers
 _MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
@@ -316,29 +315,11 @@ def _check_dataset(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> 
     dtype = np.dtype(DTYPES[name.rpartition("/")[2]])
     if dataset.shape != shape or dataset.dtype != dtype:
         raise _damaged(path, f"{name} of {dtype} {shape}", f"{dataset.dtype} {dataset.shape}")
-    if not _filters(dataset) <= _KNOWN_FILTERS:
+    if not chunks.filters(dataset) <= chunks.KNOWN_FILTERS:
         raise _damaged(path, f"{name} plain or squeezed by gzip or lzf", "other filters")
     size, stored = prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
-    if not _has_all_chunks(dataset) or size > stored * _MOST_SQUEEZED:
+    if not chunks.all_there(dataset) or size > stored * _MOST_SQUEEZED:
         raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
-
-
-def _filters(dataset: Any) -> set[int]:
-    """Numbers of the filters that an array's chunks passed.
-
-    Some of those that HDF5 has crash it where their parameters are forged.
-    """
-    plist = dataset.id.get_create_plist()
-    return {plist.get_filter(place)[0] for place in range(plist.get_nfilters())}
-
-
-def _has_all_chunks(dataset: Any) -> bool:
-    """Whether every chunk is in the file, none of them too large to read."""
-    chunks = dataset.chunks
-    if chunks is None:
-        return True
-    wanted = prod(ceil(size / rows) for size, rows in zip(dataset.shape, chunks, strict=True))
-    return bool(dataset.id.get_num_chunks() == wanted) and prod(chunks) <= _MOST_IN_CHUNK
 
 
 def _layout(shape: tuple[int, ...], compression: str) -> dict[str, Any]:
