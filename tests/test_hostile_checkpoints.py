@@ -164,7 +164,7 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "endless view": (
         _weights(torch.ones(1).expand(2**40)), f"{WEIGHTS} of shape (1099511627776,), not {SHAPE}",
     ),
-    "views": (_views, "tensors larger than the file"),
+    "views": (_views, "model weights decoder.layers.0.weight are a view"),
     "terabytes by settings": (
         _settings("model", encoder_net=[8192] * 64),
         "model weights guide.encoder.layers.0.weight of shape (16, 128), not (8192, 128)",
@@ -176,6 +176,9 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         _moments("exp_avg", torch.ones(2)), "optimiser exp_avg of shape (2,), not (16, 800)",
     ),
     "moment nan": (_moments("exp_avg", torch.full((16, 800), torch.nan)), "optimiser state"),
+    "moment a view": (
+        _moments("exp_avg", torch.ones(800, 16).T), "optimiser exp_avg are a view",
+    ),
     "moment more": (_moments("max_exp_avg_sq", torch.ones(1)), "optimiser state"),
 }  # fmt: skip
 

@@ -99,9 +99,9 @@ def _load(path: Path) -> Any:
     """The file's content; what it raises for bytes that make no sense can be anything."""
     try:
         files.check_regular(path)
-        archive.check(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a file that is refused in a moment
+            archive.check(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise _error("There is no such checkpoint", path) from error

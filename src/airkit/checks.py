@@ -105,6 +105,7 @@ def _check_tensor(name: str, tensor: Any, shape: tuple[int, ...]) -> None:
     plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided
     _require(plain and tensor.dtype == torch.float32, f"{name} are no float32 tensor")
     _require(tuple(tensor.shape) == shape, f"{name} of shape {tuple(tensor.shape)}, not {shape}")
+    _require(tensor.is_contiguous(), f"{name} are a view")  # on which Adam's kernel aborts
 
 
 def _count(value: object) -> bool:

@@ -79,7 +79,7 @@ def _key(text: str, rng: random.Random) -> str:
 def _larger(text: str, rng: random.Random) -> str:
     """The file many times as long."""
     filler = rng.choice(("# a comment\n", "\n", "[[a]]\n", "a.b.c.d = 1\n", text))
-    return text + filler * rng.choice((10, 1000, 9000))
+    return text + filler * min(rng.choice((10, 1000, 9000)), 10**6 // (1 + len(filler)))
 
 
 def _same(text: str, rng: random.Random) -> str:
