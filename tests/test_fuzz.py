@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="limits and measures memory as Linux does"
 )
 
-QUICK, MANY = 240, 5_200
+QUICK, MANY = 200, 5_200
 LEAST_READ = 0.03
 """Share of the inputs that must be read: a reader that refuses all would pass otherwise."""
 
