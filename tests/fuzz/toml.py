@@ -92,4 +92,4 @@ _CHANGES = (_value, _value, _value, _line, _line, _again, _key, _key, _larger, _
 def _encoded(text: str, rng: random.Random) -> bytes:
     if rng.random() < 0.5:
         return text.replace("\n", "\r\n").encode()
-    return text.encode(rng.choice(("utf-16", "utf-8-sig", "utf-32", "utf-7", "cp037")))
+    return text.encode(rng.choice(("utf-16", "utf-8-sig", "utf-32", "utf-7", "cp037")), "replace")
