@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import struct
 import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +156,7 @@ def test_header_that_claims_too_much(path: Path) -> None:
     assert refusal(path, header) == (
         "An IDX file claims to be too large\n"
         f"  where     {path}\n"
-        "  expected  at most 1073741824 bytes\n"
+        "  expected  at most 67108864 bytes\n"
         f"  got       {(2**32 - 1) ** 3} bytes, for shape 4294967295 x 4294967295 x 4294967295"
     )
 
@@ -174,7 +173,7 @@ def peak_of_refusal(path: Path, content: bytes) -> tuple[str, int]:
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_forged_header_costs_no_memory(path: Path, zipped: bool) -> None:
-    content = struct.pack(">HBB3I", 0, 8, 3, 2**20, 2**5, 2**5) + bytes(100)
+    content = struct.pack(">HBB3I", 0, 8, 3, 2**16, 2**5, 2**5) + bytes(100)
     got, peak = peak_of_refusal(path, gzip.compress(content) if zipped else content)
     assert got == "  got       100 bytes"
     assert peak < 8 * 2**20
@@ -193,17 +192,20 @@ ZIPPED = gzip.compress(idx_bytes(IMAGES), mtime=0)
 @pytest.mark.parametrize(
     ("content", "got"),
     [
-        (ZIPPED[:-9], "Compressed file ended before the end-of-stream marker was reached"),
+        (ZIPPED[:-9], "it ends within the stream"),
         (
             ZIPPED[:10] + bytes([ZIPPED[10] | 7]) + ZIPPED[11:],
             "Error -3 while decompressing data: invalid block type",
         ),
         (
             ZIPPED[:-8] + bytes(4) + ZIPPED[-4:],
-            f"CRC check failed 0x0 != {hex(zlib.crc32(idx_bytes(IMAGES)))}",
+            "Error -3 while decompressing data: incorrect data check",
         ),
-        (ZIPPED + b"rest", "Not a gzipped file (b're')"),
-        (ZIPPED[:2] + b"\x07" + ZIPPED[3:], "Unknown compression method"),
+        (ZIPPED + b"rest", "it goes on behind the stream"),
+        (
+            ZIPPED[:2] + b"\x07" + ZIPPED[3:],
+            "Error -3 while decompressing data: unknown compression method",
+        ),
     ],
     ids=["truncated", "flipped", "checksum", "trailing", "method"],
 )

@@ -19,6 +19,7 @@ LAYERS = (
     (
         "airkit.config",
         "airkit.settings",
+        "airkit.toml",
         "airkit.seeds",
         "airkit.signals",
         "airkit.files",
@@ -26,7 +27,14 @@ LAYERS = (
     ),
     ("airkit.canvases", "airkit.model"),
     ("airkit.estimators",),
-    ("airkit.dataset", "airkit.device", "airkit.checkpoint", "airkit.run"),
+    (
+        "airkit.dataset",
+        "airkit.device",
+        "airkit.archive",
+        "airkit.checks",
+        "airkit.checkpoint",
+        "airkit.run",
+    ),
     (
         "airkit.detection",
         "airkit.evaluation",
@@ -44,6 +52,7 @@ TORCH = (
     "airkit.estimators",
     "airkit.dataset",
     "airkit.device",
+    "airkit.checks",
     "airkit.checkpoint",
     "airkit.run",
     "airkit.detection",

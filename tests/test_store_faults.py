@@ -196,6 +196,12 @@ def _squeezed(file: Any) -> None:
         file["train/image"].id.write_direct_chunk((row, 0, 0), bytes(900))
 
 
+def _unknown_filter(file: Any) -> None:
+    """With parameters that no writer gives it, HDF5 itself would crash in one of these."""
+    del file["val/count"]
+    file["val"].create_dataset("count", (7,), "u1", chunks=(7,), scaleoffset=0, data=[1] * 7)
+
+
 HERE = "in the file itself"
 FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "unfinished": (_forget("complete"), "a file written to its end", "no mark of completeness"),
@@ -232,6 +238,9 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     ),
     "virtual": (_virtual, f"an array val/count {HERE}", "something else"),
     "external": (_external, f"an array val/count {HERE}", "something else"),
+    "filter": (
+        _unknown_filter, "val/count plain or squeezed by gzip or lzf", "other filters",
+    ),
     "unwritten": (_unwritten, "172,800 bytes of train/image", "0 bytes in the file"),
     "huge": (_huge, "104,857,600,000,000 bytes of train/image", "0 bytes in the file"),
     "squeezed": (
@@ -290,6 +299,15 @@ def test_counts_above_the_places(copy: Path) -> None:
     assert message(read_split, copy, "val") == (
         f"{DAMAGED}\n  where     {copy}\n  expected  counts of val up to 2\n"
         f"  got       a count of 200{REMAKE}"
+    )
+
+
+def test_boxes_that_are_no_numbers(copy: Path) -> None:
+    with h5py.File(copy, "r+") as file:
+        file["val/box"][3, 0, 0] = np.nan
+    assert message(read_split, copy, "val") == (
+        f"{DAMAGED}\n  where     {copy}\n  expected  boxes of val in numbers\n"
+        f"  got       nan or inf{REMAKE}"
     )
 
 

@@ -20,7 +20,7 @@ def _as_tuple(value: object) -> object:
 
 
 Width = Annotated[int, Field(ge=1, le=8192)]
-Widths = Annotated[tuple[Width, ...], BeforeValidator(_as_tuple)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=64), BeforeValidator(_as_tuple)]
 """Widths of a network's hidden layers, first to last; their number is its depth."""
 
 

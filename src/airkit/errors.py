@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_MOST_LISTED = 50  # problems; no one mends more at a time
+
 
 class AirkitError(Exception):
     """A problem that the user can mend, told as what, where, expected, got and a next step.
@@ -26,8 +28,17 @@ class AirkitError(Exception):
     ) -> None:
         details = {"where": where, "expected": expected, "got": got, "try": hint}
         lines = [f"  {label:<9} {value}" for label, value in details.items() if value is not None]
-        super().__init__("\n".join([what, *lines]))
+        super().__init__("\n".join([what, *map(tame, lines)]))
         self.what = what
+
+
+def tame(text: str, most: int = 20_000) -> str:
+    """Text that may come out of any file, without control characters and of bounded length."""
+    shown = "".join(
+        letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1]
+        for letter in text[:most]
+    )
+    return shown + "..." * (len(text) > most)
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.key} ({self.origin}): {self.message}"
+        return f"{tame(self.key, 100)} ({self.origin}): {tame(self.message, 1_000)}"
 
 
 class ConfigError(AirkitError):
@@ -47,7 +58,7 @@ class ConfigError(AirkitError):
 
     def __init__(self, problems: list[Problem]) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        listed = "\n".join(f"  {problem}" for problem in problems)
+        listed = "\n".join(f"  {problem}" for problem in problems[:_MOST_LISTED])
         super().__init__(f"{count} in the configuration\n{listed}")
         self.problems = tuple(problems)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airkit import files
 from airkit.canvases import store
 from airkit.config import Config
 from airkit.errors import AirkitError
@@ -77,6 +78,7 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
 def _start(path: Path) -> bytes:
     """The first bytes of a file, by which its format shows."""
     try:
+        files.check_regular(path)
         with path.open("rb") as file:
             return file.read(4)
     except OSError as error:
@@ -84,7 +86,7 @@ def _start(path: Path) -> bytes:
             "Cannot read this",
             where=path,
             expected="a data file, a checkpoint or a run folder",
-            got=error.strerror,
+            got=error.strerror or error,
         ) from error
 
 

@@ -11,6 +11,7 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from airkit import toml
 from airkit.config import Config
-from airkit.errors import AirkitError, ConfigError, Problem
+from airkit.errors import AirkitError, ConfigError, Problem, tame
 
 Raw = Mapping[str, Any]
 
@@ -123,15 +125,15 @@ def from_file(path: Path) -> Layer:
     """The layer of a TOML file; raises AirkitError where it is missing or no TOML."""
     hint = "airkit config show > airkit.toml writes one to start from"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = toml.read(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise AirkitError(
             "Cannot read the config file", where=path, got=reason, hint=hint
         ) from error
     try:
-        return Layer(str(path), tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return Layer(str(path), toml.parse(text))
+    except ValueError as error:
         raise AirkitError(
             "The config file is not TOML", where=path, got=error, hint=hint
         ) from error
@@ -163,8 +165,8 @@ def parse_value(key: str, text: str) -> Any:
     if field is not None and field.annotation is str:
         return text
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return toml.parse(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
@@ -191,7 +193,7 @@ def from_json(text: str, origin: str) -> Config:
     """Read back ``to_json``; raises ConfigError with every problem, or for text that is no JSON."""
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError([Problem("config", origin, f"not JSON: {error}")]) from error
     if not isinstance(values, dict):
         raise ConfigError([Problem("config", origin, "not a table of sections")])
@@ -240,8 +242,16 @@ def _message(key: str, item: Any) -> str:
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     value = item["input"]
-    got = "a table" if isinstance(value, Mapping) else f"{value!r} ({type(value).__name__})"
+    got = "a table" if isinstance(value, Mapping) else f"{_brief(value)} ({type(value).__name__})"
     return f"expected {accepted(key)}, got {got}"
+
+
+def _brief(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
+    try:
+        return tame(repr(value), 200)
+    except ValueError:  # Python writes no numbers of more than 4,300 digits
+        return "a number without end"
 
 
 def _unknown(key: str) -> str:
@@ -266,7 +276,11 @@ def _not_a_section(key: str, value: Any) -> str:
     homes = [known for known in fields() if known.endswith("." + key)]
     if homes:
         return f"is in no section; write it as {' or '.join(homes)}"
-    return _unknown(key) if key not in Config.model_fields else f"expected a table, got {value!r}"
+    return (
+        _unknown(key)
+        if key not in Config.model_fields
+        else f"expected a table, got {_brief(value)}"
+    )
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:
@@ -285,10 +299,16 @@ def spelled(value: object) -> str:
 
 def accepted(key: str) -> str:
     """What a field accepts, in words: its choices, or its type and bounds."""
-    schema = Config.model_json_schema()
+    schema = _schema()
     section, _, name = key.partition(".")
     reference = schema["$defs"].get(_model(Config.model_fields[section]).__name__, {})
     return _describe(reference.get("properties", {}).get(name, {}), key)
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    """The schema as JSON Schema, which takes pydantic a while to make."""
+    return Config.model_json_schema()
 
 
 def _describe(schema: Raw, key: str) -> str:
@@ -300,7 +320,8 @@ def _describe(schema: Raw, key: str) -> str:
     if "enum" in schema:
         return " or ".join(str(choice) for choice in schema["enum"])
     if "items" in schema:
-        return f"a list, each entry {_describe(schema['items'], key)}"
+        most = f" of at most {schema['maxItems']}" if "maxItems" in schema else ""
+        return f"a list{most}, each entry {_describe(schema['items'], key)}"
     kinds = {
         "boolean": "true or false",
         "integer": "a whole number",

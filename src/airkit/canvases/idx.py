@@ -7,20 +7,22 @@ claims is compared with the bytes that are there before memory is set aside for 
 
 from __future__ import annotations
 
-import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from airkit.errors import DigitsError
+from airkit.files import check_regular
 
 MAX_BYTES = 2**30
 """The largest array that is read; the largest relative of MNIST, EMNIST, has 6e8 bytes."""
 
+_SMALL = 2**26  # bytes that no one minds, however few they were squeezed to
+_MOST_SQUEEZED = 100  # times that gzip makes pictures smaller; those of MNIST, 5 times
 _CHUNK = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
 _FETCH_AGAIN = "fetch or copy the file again"
@@ -41,9 +43,10 @@ def read(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
             dimensions, is damaged, holds nothing, or has another size than its header says.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             return _parse(_unzipped(file), path, ndim)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (zlib.error, EOFError) as error:
         raise DigitsError(
             "An IDX file's gzip stream is damaged", where=path, got=error, hint=_FETCH_AGAIN
         ) from error
@@ -53,25 +56,53 @@ def read(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
         ) from error
 
 
-def _unzipped(file: IO[bytes]) -> IO[bytes]:
+class _Stream(Protocol):
+    def read(self, most: int, /) -> bytes: ...
+
+
+class _Unzipped:
+    """The one gzip stream that a file is.
+
+    ``gzip.open`` takes any number of streams and of zeros behind them, a few bytes at a time,
+    so that a large file can keep it busy for minutes.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._unzip = file, zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def read(self, most: int, /) -> bytes:
+        """Some bytes, 1 to ``most``; none once the stream has ended."""
+        content = b""
+        while not (content or self._unzip.eof):
+            zipped = self._unzip.unconsumed_tail or self._file.read(_CHUNK)
+            if not zipped:
+                raise EOFError("it ends within the stream")
+            content = self._unzip.decompress(zipped, most)
+        if self._unzip.eof and (self._unzip.unused_data or self._file.read(1)):
+            raise EOFError("it goes on behind the stream")
+        return content
+
+
+def _unzipped(file: IO[bytes]) -> _Stream:
     zipped = file.read(2) == _GZIP_MAGIC
     file.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=file)) if zipped else file
+    return _Unzipped(file) if zipped else file
 
 
-def _parse(stream: IO[bytes], path: Path, ndim: int) -> npt.NDArray[np.uint8]:
+def _parse(stream: _Stream, path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     shape = _shape(stream, path, ndim)
     wanted = math.prod(shape)
     if not wanted:
         raise DigitsError("An IDX file holds nothing", where=path, got=f"shape {_times(shape)}")
-    if wanted > MAX_BYTES:
+    most = min(MAX_BYTES, max(_SMALL, _MOST_SQUEEZED * path.stat().st_size))
+    if wanted > most:
         raise DigitsError(
             "An IDX file claims to be too large",
             where=path,
-            expected=f"at most {MAX_BYTES} bytes",
+            expected=f"at most {most} bytes",
             got=f"{wanted} bytes, for shape {_times(shape)}",
         )
-    body = _body(stream, wanted)
+    body = _body(stream, wanted + 1)
     if len(body) != wanted:
         raise DigitsError(
             "An IDX file's size is not what its header says",
@@ -83,11 +114,11 @@ def _parse(stream: IO[bytes], path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def _shape(stream: IO[bytes], path: Path, ndim: int) -> tuple[int, ...]:
+def _shape(stream: _Stream, path: Path, ndim: int) -> tuple[int, ...]:
     """The dimensions in the header, after which the array's bytes follow."""
     length = 4 + 4 * ndim
     magic = bytes([0, 0, 8, ndim])
-    header = stream.read(length)
+    header = bytes(_body(stream, length))
     if not header:
         raise DigitsError("An IDX file is empty", where=path, hint=_FETCH_AGAIN)
     if header[:4] != magic:
@@ -108,15 +139,15 @@ def _shape(stream: IO[bytes], path: Path, ndim: int) -> tuple[int, ...]:
     return tuple(np.frombuffer(header, ">u4", offset=4).tolist())
 
 
-def _body(stream: IO[bytes], wanted: int) -> bytearray:
-    """What follows the header, up to one byte more than wanted, which tells of a longer file.
+def _body(stream: _Stream, most: int) -> bytearray:
+    """What comes next, ``most`` bytes at most; one more than wanted tells of a longer file.
 
     Memory grows with the bytes that are there, so that a forged header or a small file that
-    unzips to a huge one costs no more than ``wanted``. Asking past the end also makes gzip
+    unzips to a huge one costs no more than ``most``. Asking past the end also makes zlib
     compare its checksum.
     """
     body = bytearray()
-    while chunk := stream.read(min(_CHUNK, wanted + 1 - len(body))):
+    while len(body) < most and (chunk := stream.read(min(_CHUNK, most - len(body)))):
         body += chunk
     return body
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,13 +23,14 @@ import h5py
 import numpy as np
 
 import airkit
+from airkit.canvases import chunks
 from airkit.canvases.compose import Canvases
 from airkit.canvases.content import DTYPES, ContentDigest, shapes
 from airkit.canvases.digits import SPLITS, DigitSource
 from airkit.canvases.disk import Disk
 from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
-from airkit.files import replacing
+from airkit.files import check_regular, replacing
 from airkit.settings import from_json, to_json
 from airkit.signals import held
 
@@ -43,7 +44,6 @@ _FILTERS: Mapping[str, Mapping[str, Any]] = {
     "lzf": {"compression": "lzf", "shuffle": True},
     "none": {},
 }
-_MOST_IN_CHUNK = 2**26  # no writer of this format makes chunks of so many numbers
 _MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
@@ -185,6 +185,8 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
     most, found = info.config.data.max_digits, canvases.count.max(initial=0)
     if found > most:
         raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
+    if not np.isfinite(canvases.box).all():
+        raise _damaged(path, f"boxes of {split} in numbers", "nan or inf")
     return canvases
 
 
@@ -212,6 +214,7 @@ def verify(path: Path) -> str:
 def _reading(path: Path) -> Iterator[Any]:
     """The file opened for reading; whatever h5py raises becomes one DataFileError."""
     try:
+        check_regular(path)
         with h5py.File(path, "r") as file:
             yield file
     except FileNotFoundError as error:
@@ -313,18 +316,11 @@ def _check_dataset(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> 
     dtype = np.dtype(DTYPES[name.rpartition("/")[2]])
     if dataset.shape != shape or dataset.dtype != dtype:
         raise _damaged(path, f"{name} of {dtype} {shape}", f"{dataset.dtype} {dataset.shape}")
+    if not chunks.filters(dataset) <= chunks.KNOWN_FILTERS:
+        raise _damaged(path, f"{name} plain or squeezed by gzip or lzf", "other filters")
     size, stored = prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
-    if not _has_all_chunks(dataset) or size > stored * _MOST_SQUEEZED:
+    if not chunks.all_there(dataset) or size > stored * _MOST_SQUEEZED:
         raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
-
-
-def _has_all_chunks(dataset: Any) -> bool:
-    """Whether every chunk is in the file, none of them too large to read."""
-    chunks = dataset.chunks
-    if chunks is None:
-        return True
-    wanted = prod(ceil(size / rows) for size, rows in zip(dataset.shape, chunks, strict=True))
-    return bool(dataset.id.get_num_chunks() == wanted) and prod(chunks) <= _MOST_IN_CHUNK
 
 
 def _layout(shape: tuple[int, ...], compression: str) -> dict[str, Any]:

@@ -233,7 +233,9 @@ class _Loop:
         load_weights(self.trainer.air, checkpoint.model)
         load_weights(self.trainer.estimator.baselines, checkpoint.baselines)
         try:
-            self.trainer.optimiser.load_state_dict(dict(checkpoint.optimiser))
+            # Its numbers, such as betas, follow from the settings, and not from the file.
+            groups = self.trainer.optimiser.state_dict()["param_groups"]
+            self.trainer.optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": groups})
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 "The checkpoint's optimiser does not fit its configuration",
