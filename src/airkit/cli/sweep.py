@@ -87,10 +87,7 @@ def sweep(  # noqa: PLR0913 - options
             fresh=fresh,
             listener=listener,
         )
-    if as_json:
-        tell_json(report.to_dict())
-    elif report.rows:
-        _tell(report)
+    _tell(report, as_json)
     _exit(report)
 
 
@@ -115,8 +112,15 @@ def _parameter(text: str) -> tuple[str, Any]:
     return key, airkit.settings.parse_value(key, value)
 
 
-def _tell(report: SweepReport) -> None:
-    _tell_seeds(report.rows)
+def _tell(report: SweepReport, as_json: bool) -> None:
+    if as_json:
+        tell_json(report.to_dict())
+    elif report.rows:
+        _tell_seeds(report.rows)
+        _tell_summary(report)
+
+
+def _tell_summary(report: SweepReport) -> None:
     typer.echo()
     low, high = (100 * bound for bound in report.success_interval)
     worst = f"{100 * report.worst.count_accuracy:.2f} %, of seed {report.worst.seed}"
