@@ -12,6 +12,7 @@ nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("--constraint", str(Path("constraints.txt").absolute()))
+PARALLEL = ("--numprocesses", "auto")
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -24,14 +25,14 @@ def install(session: nox.Session, *groups: str) -> None:
 def tests(session: nox.Session) -> None:
     """The default suite: offline, a few minutes on two cores."""
     install(session, "test")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Training to quality."""
+    """Training to quality, and thousands of hostile files."""
     install(session, "test")
-    session.run("pytest", "-m", "slow", *session.posargs)
+    session.run("pytest", "-m", "slow", *PARALLEL, *session.posargs)
 
 
 @nox.session

@@ -58,8 +58,9 @@ def swept(preset: str, data: Path, folder: Path) -> dict[str, Any]:
     seeds, threshold, _ = SWEEPS[preset]
     options = ("--seeds", str(seeds), "--threshold", str(threshold))
     command = [sys.executable, "-m", "airkit", "sweep", "--data", str(data), "--out", str(folder)]
-    subprocess.run([*command, *options], check=False)
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    done = subprocess.run([*command, *options, "--json"], stdout=subprocess.PIPE, check=False)
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert report["attempted"] == seeds, "the sweep was stopped; the same command goes on"
     return report
 
 

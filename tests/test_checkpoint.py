@@ -7,7 +7,7 @@ import pickle
 import random
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from tiny_runs import STEPS, reference, same, state
 import airkit
 from airkit import checkpoint, settings
 from airkit.checkpoint import Checkpoint
-from airkit.config import Config
 from airkit.errors import CheckpointError, OutputError
-from airkit.run import RunFolder, build
+from airkit.run import RunFolder
 
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
 HINT = "\n  try       name another with --checkpoint, or start anew with airkit train --fresh"
@@ -223,31 +222,6 @@ def test_fields_missing(tmp_path: Path, field: str) -> None:
     path = tmp_path / "less.pt"
     torch.save({name: value for name, value in content().items() if name != field}, path)
     assert refused(path).startswith("This checkpoint is damaged\n")
-
-
-def wider(found: Checkpoint) -> Checkpoint:
-    model = found.config.model.model_copy(update={"hidden_size": 17})
-    return replace(found, config=found.config.model_copy(update={"model": model}))
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        wider,
-        lambda found: replace(found, config=Config()),
-        lambda found: replace(found, model={}),
-        lambda found: replace(found, model={**found.model, "extra": torch.ones(1)}),
-        lambda found: replace(found, model=dict.fromkeys(found.model, 3)),
-    ],
-)
-def test_weights_that_do_not_fit(spoil: Callable[[Checkpoint], Checkpoint]) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        build(spoil(state(reference())), CPU)
-    what, got, hint = str(caught.value).splitlines()
-    assert what == "The checkpoint's weights do not fit its configuration"
-    assert len(got) > 30
-    assert "Error(s)" not in got
-    assert "\n" + hint == HINT
 
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:

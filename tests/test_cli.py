@@ -32,6 +32,11 @@ SURFACE = {
         "--run --data --checkpoint --against --json --split --looks --counts --device",
         *SETTINGS[1:],
     ],
+    "sweep": [
+        "--data --out --seeds --threshold --workers --threads --engine --job --fresh --json",
+        "--steps --looks --device",
+        *SETTINGS,
+    ],
     "render": ["--run --out --data --checkpoint --kind --device", *SETTINGS[1:]],
     "info": ["PATH --verify --json"],
     "config": [],
@@ -83,6 +88,7 @@ def test_flags_are_fields_and_their_help_is_the_fields_prose(command: str) -> No
 
 def test_a_flag_is_named_after_its_field() -> None:
     sections = {"make-data": {"data"}, "train": {"train"}, "eval": {"eval", "train"}}
+    sections["sweep"] = {"eval", "train"}
     for command, flags in FLAGS.items():
         for flag, (key, _) in flags.items():
             section, _, name = key.partition(".")

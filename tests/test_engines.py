@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -91,6 +93,8 @@ def test_processes_train_and_measure(tmp_path: Path) -> None:
         ("raise ValueError('of no use')", "ValueError: of no use"),
         ("import sys; sys.exit('airkit: No such thing\\n  where     there')", "No such thing"),
         ("raise SystemExit(3)", "exit code 3"),
+        ("print('step 3'); print(); raise SystemExit(4)", "step 3"),
+        ("print('step 3'); raise SystemExit(130)", "stopped by a signal"),
     ],
 )
 def test_why_a_process_failed(tmp_path: Path, text: str, told: str) -> None:
@@ -103,6 +107,12 @@ def test_what_an_earlier_attempt_printed_is_not_this_ones_failure(tmp_path: Path
     failures(code("import sys; sys.exit('airkit: No such thing')"), made, 1)
     assert failures(code("raise SystemExit(3)"), made, 1) == {0: "exit code 3"}
     assert made.trial(0).log.read_text() == "airkit: No such thing\n"
+
+
+def test_a_process_that_cannot_be_started_leaves_the_others(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    (tmp_path / "seed-001").write_text("in the way")
+    assert failures(code("pass"), made, 3) == {0: None, 1: "Cannot write a file", 2: None}
 
 
 def test_no_more_at_a_time_than_workers(tmp_path: Path) -> None:
@@ -199,17 +209,33 @@ def test_a_preempted_job_is_sent_again_as_it_is(tmp_path: Path) -> None:
     assert (again.function, again.args, again.kwargs) == (job, (), {})
 
 
-def test_parameters_that_submitit_does_not_know(tmp_path: Path) -> None:
+def test_a_stop_lets_local_jobs_save(tmp_path: Path) -> None:
     pytest.importorskip("submitit")
-    engine = Submitit(parameters={"no_such": 1})
+    trial = plan(tmp_path, **LONG).trial(0)
+    assert list(Submitit().run([trial], (trial.run / "metrics.jsonl").exists)) == []
+    saved = RunFolder(trial.run).latest(SILENT)
+    assert saved is not None
+    assert saved.step > 0
+    assert not (trial.run / "train.lock").exists()
+
+
+def test_a_job_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("submitit")
+    monkeypatch.setattr(Trial, "go", Mock(side_effect=RuntimeError("out of memory")))
+    assert Job(plan(tmp_path).trial(0), 1)() == "RuntimeError: out of memory"
+
+
+@pytest.mark.parametrize("parameters", [{"no_such": 1}, {"timeout_min": 1.5}])
+def test_parameters_that_submitit_does_not_take(parameters: dict[str, Any]) -> None:
+    pytest.importorskip("submitit")
     with pytest.raises(AirkitError, match="submitit does not take these parameters"):
-        list(engine.run([plan(tmp_path).trial(0)], never))
+        Submitit(parameters=parameters).check()
 
 
-def test_submitit_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submitit_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(AirkitError) as caught:
-        list(Submitit().run([plan(tmp_path).trial(0)], never))
+        Submitit().check()
     assert str(caught.value) == (
         "The engine submitit is not installed\n"
         '  try       pip install "airkit[cluster]", or leave out --engine for processes here'

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -16,9 +15,18 @@ from typing import Any
 
 import pytest
 from command_line import fails, run
-from tiny_runs import TRAIN, Recorder, assert_as_if_never_stopped, data_file, fit, folder
+from tiny_runs import (
+    TRAIN,
+    Recorder,
+    assert_as_if_never_stopped,
+    data_file,
+    fit,
+    folder,
+    same,
+    state,
+)
 
-from airkit.errors import AirkitError, CheckpointError
+from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputError
 from airkit.evaluation import evaluate
 from airkit.settings import spelled
 from airkit.statistics import wilson
@@ -146,9 +154,18 @@ def test_measures_of_other_settings_are_taken_anew(done: Path) -> None:
     ).read_bytes()
 
 
-def test_more_steps_go_on(done: Path) -> None:
-    sweep(folder=done, seeds=1, settings={"train.steps": 30}, engine=InTurn())
-    assert (done / "seed-000/checkpoints/step-000000030.pt").exists()
+@pytest.mark.parametrize("setting", ["train.steps", "train.val_every", "train.clip_norm"])
+def test_seeds_stay_comparable(done: Path, setting: str) -> None:
+    """A run may go on with other steps; a sweep may not, or its seeds would differ in them."""
+    with pytest.raises(CheckpointError, match=f"got       {setting} = 30"):
+        sweep(folder=done, seeds=3, settings={setting: 30}, engine=InTurn())
+
+
+def test_settings_without_effect_keep_the_measures(done: Path) -> None:
+    engine = InTurn()
+    given = {"train.log_every": 1, "train.keep": 9, "render.rows": 1}
+    sweep(folder=done, seeds=2, settings=given, engine=engine)
+    assert engine.ran == []
 
 
 @pytest.mark.parametrize("spoil", ["", "{", "[]", '{"config": {}}'])
@@ -173,9 +190,39 @@ def test_other_settings_are_refused(done: Path) -> None:
     )
 
 
-def test_other_data_are_refused(done: Path) -> None:
+@pytest.mark.parametrize("other", [{"seed": 9}, {"canvas_size": 30}])
+def test_other_data_are_refused(done: Path, other: dict[str, int]) -> None:
     with pytest.raises(CheckpointError, match="The sweep was trained on other data"):
-        sweep(data_file(seed=9), done, seeds=2, engine=InTurn())
+        sweep(data_file(**other), done, seeds=2, engine=InTurn())
+
+
+def test_nothing_to_measure_is_told_before_the_training(tmp_path: Path) -> None:
+    engine = InTurn()
+    with pytest.raises(DataFileError, match="The data file has no canvases in its test split"):
+        sweep(data_file(test=0), tmp_path, settings=TRAIN, engine=engine)
+    assert engine.ran == []
+
+
+class Broken(InTurn):
+    def check(self) -> None:
+        raise AirkitError("No engine")
+
+
+def test_fresh_removes_nothing_for_an_engine_that_cannot_run(done: Path) -> None:
+    before = names(done)
+    with pytest.raises(AirkitError, match="No engine"):
+        sweep(data_file(), done, settings=TRAIN, fresh=True, engine=Broken())
+    assert names(done) == before
+
+
+def test_another_sweep_in_the_folder_is_refused(done: Path) -> None:
+    class Second(InTurn):
+        def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
+            with pytest.raises(OutputError, match="Another sweep is at work in this folder"):
+                sweep(folder=done, engine=InTurn())
+            yield from super().run(trials, stop)
+
+    assert sweep(folder=done, seeds=3, engine=Second()).rows[2].failure is None
 
 
 def test_fresh_removes_the_runs_and_nothing_else(done: Path) -> None:
@@ -244,6 +291,15 @@ def test_a_failed_seed_is_no_success_at_any_threshold() -> None:
     assert SweepReport(Path("s"), Path("d"), 0.0, 1, rows, 1.0).successes == 0
 
 
+def test_a_bound_that_is_no_number_is_told_as_such(done: Path) -> None:
+    path = done / "seed-001/measures.json"
+    content = json.loads(path.read_text())
+    content["measures"]["elbo"] = None
+    path.write_text(json.dumps(content))
+    lines = run("sweep", "--out", done, "--seeds", 2).stdout.splitlines()
+    assert lines[2].split()[8:10] == ["%", "-"]
+
+
 def test_before_any_seed_is_done() -> None:
     found = SweepReport(Path("s"), Path("d"), 0.99, 3, (), 1.0)
     assert found.stopped
@@ -295,39 +351,31 @@ def test_the_command_with_a_failure(done: Path) -> None:
     assert "worst                  0.00 %, of seed 1" in result.stdout
     assert result.stderr.splitlines()[-4:] == [
         "airkit: 1 of 2 seeds failed",
-        f"  where     {done}/seed-001/output.log",
+        f"  where     {done}/seed-001",
         "  got       This checkpoint cannot be read",
-        f"  try       airkit sweep --out {done} --seeds 2 tries those again",
+        "  try       the same command, without --fresh, tries those again; remove the folder of "
+        "a seed to train it anew",
     ]
 
 
 def test_interrupted_and_gone_on(tmp_path: Path) -> None:
-    """As in a shell: Ctrl-C, then the same command again."""
-    out = tmp_path / "sweep"
-    command = [
-        sys.executable,
-        "-m",
-        "airkit",
-        "sweep",
-        "--data",
-        str(data_file()),
-        "--out",
-        str(out),
-    ]
-    command += ["--seeds", "2", *options()]
+    """As in a shell: Ctrl-C in the midst of a training, then the same command again."""
+    out, steps = tmp_path / "sweep", 600
+    where = ("--data", str(data_file()), "--out", str(out), "--seeds", "1")
+    command = [sys.executable, "-m", "airkit", "sweep", *where, *options(), "--steps", str(steps)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not list(out.glob("seed-*/metrics.jsonl")):
-        assert time.monotonic() < deadline, "no seed begins"
+    while not (out / "seed-000/metrics.jsonl").exists():
+        assert time.monotonic() < deadline, "the training does not begin"
         time.sleep(0.01)
     first.send_signal(signal.SIGINT)
     said = first.communicate(timeout=60)[1]
-    if first.returncode == 130:  # and not finished in that moment
-        assert f"airkit sweep --out {out} --seeds 2 goes on from there" in said
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "Traceback" not in said + done.stderr
-    for seed in range(2):
-        assert_as_if_never_stopped(out / f"seed-{seed:03d}", swept() / f"seed-{seed:03d}")
+    assert said == "stopped, 0 of 1 seeds done; the same command, without --fresh, goes on\n"
+    assert first.returncode == 130
+    assert not (out / "seed-000/measures.json").exists()
+    subprocess.run(command, capture_output=True, check=True)
+    fit(tmp_path / "whole", train__steps=steps)
+    assert same(state(out / "seed-000", steps).model, state(tmp_path / "whole", steps).model)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tiny_runs import (
     STEPS,
     TRAIN,
     Recorder,
+    assert_as_if_never_stopped,
     data_file,
     fit,
     go_on,
@@ -443,15 +444,27 @@ def test_the_data_file_may_move_and_be_packed_otherwise(tmp_path: Path) -> None:
     assert state(run, 25).data == str(moved)
 
 
-def test_a_checkpoint_that_does_not_fit(tmp_path: Path) -> None:
-    faults: list[tuple[str, Any]] = [("model", {}), ("optimiser", {})]
-    for field, value in [*faults, ("optimiser", {"param_groups": []})]:
-        run = trained(tmp_path / f"{field}{value}")
-        path = RunFolder(run).file(STEPS)
-        loaded = torch.load(path, weights_only=True)
-        torch.save({**loaded, field: value}, path)
-        with pytest.raises(CheckpointError, match="not fit its configuration"):
-            go_on(run, train__steps=30)
+@pytest.mark.parametrize("field", ["model", "optimiser"])
+def test_a_checkpoint_that_does_not_fit_is_passed_over(tmp_path: Path, field: str) -> None:
+    run, listener = trained(tmp_path / "run"), Recorder()
+    path = RunFolder(run).file(STEPS)
+    torch.save({**torch.load(path, weights_only=True), field: {}}, path)
+    assert go_on(run, listener).resumed_from == 20
+    assert listener.notes[0] == f"This checkpoint is damaged: {path}; going back to step 20"
+    assert_as_if_never_stopped(run)
+
+
+def test_adams_numbers_are_those_of_the_settings(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    path = RunFolder(run).file(STEPS)
+    loaded = torch.load(path, weights_only=True)
+    for group in loaded["optimiser"]["param_groups"]:
+        group["betas"] = (0.0, 0.0)
+    torch.save(loaded, path)
+    go_on(run, train__steps=30)
+    whole = trained(tmp_path / "whole")
+    go_on(whole, train__steps=30)
+    assert same(state(run, 30).model, state(whole, 30).model)
 
 
 # Starting anew

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from airkit import checkpoint as checkpoints
 from airkit import files, settings
@@ -214,24 +213,8 @@ def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:
     """
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
         air = AIR(state.config, **sizes)
-    load_weights(air, state.model)
+    air.load_state_dict(state.model)
     return air.to(device).eval()
-
-
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give ``module`` weights of a checkpoint.
-
-    Raises:
-        CheckpointError: they are not those of such a model.
-    """
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            "The checkpoint's weights do not fit its configuration",
-            got=str(error).splitlines()[-1].strip(),
-            hint="name another with --checkpoint, or start anew with airkit train --fresh",
-        ) from error
 
 
 def _step(path: Path) -> int:

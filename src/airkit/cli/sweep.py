@@ -45,12 +45,14 @@ def sweep(  # noqa: PLR0913 - options
         typer.Option(
             metavar="N",
             min=1,
-            help="Trainings at a time. [default: one a GPU, or else one a CPU core]",
+            help="Trainings at a time. [default: one a GPU, or one a CPU core; on Slurm, all]",
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Threads of each. [default: the cores shared out]"),
+        typer.Option(
+            metavar="N", min=1, help="Threads of each. [default: the cores shared out; on Slurm, 1]"
+        ),
     ] = None,
     engine: Annotated[
         str,
@@ -148,24 +150,25 @@ def _tell_seeds(rows: Iterable[Row]) -> None:
             typer.echo(f"{row.seed:>4}  failed: {row.failure}")
             continue
         low, high = (100 * bound for bound in row.measures["count_accuracy_interval"])
-        one = 100 * row.measures["count_accuracy_one_look"]
+        one, elbo = (row.measures[name] for name in ("count_accuracy_one_look", "elbo"))
+        bound = "-" if elbo is None else f"{elbo:.1f}"  # infinite, or no number
         typer.echo(
             f"{row.seed:>4}  {100 * row.count_accuracy:>12.2f} %  {low:5.2f} to {high:5.2f}  "
-            f"{one:>7.2f} %  {row.measures['elbo']:>6.1f}  {duration(row.train_seconds or 0):>8}"
+            f"{100 * one:>7.2f} %  {bound:>6}  {duration(row.train_seconds or 0):>8}"
         )
 
 
 def _exit(report: SweepReport) -> None:
     """Tell what is left to do, if anything, in the exit code as well."""
-    again = f"airkit sweep --out {report.folder} --seeds {report.seeds}"
     if report.stopped:
         done = f"{len(report.rows)} of {report.seeds} seeds done"
-        typer.echo(f"stopped, {done}; {again} goes on from there", err=True)
+        typer.echo(f"stopped, {done}; the same command, without --fresh, goes on", err=True)
         raise typer.Exit(interrupts.EXIT_CODE)
     if report.failed:
         raise TrainingError(
             f"{len(report.failed)} of {report.seeds} seeds failed",
-            where=f"{report.failed[0].run}/output.log",
+            where=report.failed[0].run,
             got=report.failed[0].failure,
-            hint=f"{again} tries those again",
+            hint="the same command, without --fresh, tries those again; remove the folder of a "
+            "seed to train it anew",
         )

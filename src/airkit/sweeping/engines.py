@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +24,22 @@ from airkit.sweeping.trial import Trial
 POLL = 0.1
 """Seconds between looks at what runs."""
 
+STOPPED = 130
+"""Exit code of a trial that saved and stopped because a signal asked it to."""
+
 Ended = tuple[Trial, str | None]
 """A trial whose attempt ended, and why it failed; None where it did not."""
 
 
 class Engine(ABC):
     """Runs trials side by side."""
+
+    def check(self) -> None:  # noqa: B027 - most need none
+        """Look whether it can run at all, before anything is done.
+
+        Raises:
+            AirkitError: it cannot.
+        """
 
     @abstractmethod
     def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
@@ -52,16 +65,17 @@ class _Worker:
         """Start a trial's process."""
         with files.writing(trial.log):
             trial.run.mkdir(parents=True, exist_ok=True)
-            with trial.log.open("ab") as log:
-                self.logged = log.tell()
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,  # closed when this process ends, which stops that one
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=self.environment,
-                    start_new_session=True,  # Ctrl-C is for the sweep, which stops its trials
-                )
+            log = trial.log.open("ab")
+        with log:
+            self.logged = log.tell()
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # closed when this process ends, which stops that one
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,  # Ctrl-C is for the sweep, which stops its trials
+            )
         self.running = trial, process
 
     def ended(self) -> Iterator[Ended]:
@@ -92,7 +106,7 @@ class Processes(Engine):
     workers: int | None = None
     """Processes at a time; by default one a GPU, where trials use them, or else one a CPU core."""
     threads: int | None = None
-    """Threads of each; by default the cores are shared out."""
+    """Threads of each; by default the cores are shared out among the workers."""
 
     def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
         """See ``Engine.run``."""
@@ -105,7 +119,10 @@ class Processes(Engine):
                         yield from worker.ended()
                     elif waiting:
                         trial = waiting.pop()
-                        worker.start(trial, self.command(trial))
+                        try:
+                            worker.start(trial, self.command(trial))
+                        except AirkitError as error:
+                            yield trial, error.what
                 time.sleep(POLL)
         finally:
             for worker in workers:
@@ -119,11 +136,14 @@ class Processes(Engine):
 
     def _workers(self, trials: Sequence[Trial]) -> Iterator[_Worker]:
         """Workers with capped threads, and a GPU each: libraries read these when loaded."""
-        gpus = visible_gpus(trials[0].config.train.device)
-        workers = min(len(trials), self.workers or len(gpus) or cores())
+        device = trials[0].config.train.device
+        gpus = visible_gpus(device)
+        one = not gpus and device not in ("auto", "cpu")  # a device that all would share
+        workers = self.workers or len(gpus) or (1 if one else cores())
+        # Not by how many trials are left: another number of threads gives other bits.
         threads = str(self.threads or max(1, cores() // workers))
         capped = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        for number in range(workers):
+        for number in range(min(workers, len(trials))):
             own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
             yield _Worker({**capped, **own})
 
@@ -147,7 +167,10 @@ def _failure(code: int, log: Path, start: int) -> str:
     """Why an attempt failed, in a line: its signal, or what it printed last, from ``start`` on."""
     if code < 0:
         return f"killed by {_signal(-code)}"
-    said = log.read_bytes()[start:].decode(errors="replace").splitlines()
+    if code == STOPPED:
+        return "stopped by a signal"
+    lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
+    said = [line for line in lines if line.strip()]
     errors = [line for line in said if line.startswith("airkit: ")]
     last = [*said, *errors][-1:] or [f"exit code {code}"]
     return last[0].removeprefix("airkit: ")
@@ -169,12 +192,20 @@ class Job:
     def __call__(self) -> str | None:
         """Run the trial; returns why it failed, or None."""
         import torch  # noqa: PLC0415 - in the job only
+        from submitit.core.utils import UncompletedJobError  # noqa: PLC0415
 
+        if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+            # Slurm sends it ahead of a preemption; submitit has another signal for us then.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         torch.set_num_threads(self.threads)
         try:
             return None if self.trial.go(SILENT) else "stopped by a signal"
+        except UncompletedJobError:  # by which submitit ends a job that timed out too often
+            raise
         except AirkitError as error:
             return error.what
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
 
     def checkpoint(self) -> Any:
         """What submitit starts again after a preemption: the same, as runs go on by themselves."""
@@ -194,6 +225,11 @@ class Submitit(Engine):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """What submitit's executor is told beyond that, such as slurm_partition."""
 
+    def check(self) -> None:
+        """See ``Engine.check``."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._executor(Path(folder))
+
     def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
         """See ``Engine.run``."""
         waiting = list(reversed(trials))
@@ -204,14 +240,13 @@ class Submitit(Engine):
             while (waiting or running) and not stop():
                 while waiting and len(running) < most:
                     trial = waiting.pop()
-                    running.append((trial, executor.submit(Job(trial, self.threads))))
+                    running.append((trial, _submitted(executor, Job(trial, self.threads))))
                 done = [pair for pair in running if pair[1].done()]
                 running = [pair for pair in running if pair not in done]
                 yield from ((trial, _outcome(job)) for trial, job in done)
                 time.sleep(POLL)
         finally:
-            for _, job in running:
-                job.cancel()
+            _cancel([job for _, job in running], local=executor.cluster == "local")
 
     def _executor(self, folder: Path) -> Any:
         try:
@@ -225,7 +260,7 @@ class Submitit(Engine):
         told = {"name": "airkit", "cpus_per_task": self.threads, "timeout_min": 24 * 60}
         try:
             executor.update_parameters(**{**told, **self.parameters})
-        except (NameError, TypeError, ValueError) as error:
+        except (AssertionError, NameError, TypeError, ValueError) as error:
             raise AirkitError(
                 "submitit does not take these parameters",
                 got=" ".join(str(error).split()),
@@ -234,7 +269,38 @@ class Submitit(Engine):
         return executor
 
 
+def _submitted(executor: Any, job: Job) -> Any:
+    """Send a job; one on this machine does not hear the Ctrl-C that is for the sweep."""
+    from submitit.core.utils import FailedJobError  # noqa: PLC0415
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    try:
+        return executor.submit(job)
+    except FailedJobError as error:
+        raise AirkitError(
+            "The cluster does not take a job",
+            got=" ".join(str(error).split()),
+            hint="see --job, and the parameters of submitit.AutoExecutor",
+        ) from error
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+def _cancel(jobs: Sequence[Any], *, local: bool) -> None:
+    """Stop jobs; those on this machine save, and are waited for."""
+    for job in jobs:
+        if local:
+            with suppress(ProcessLookupError):
+                os.kill(int(job.job_id), signal.SIGTERM)
+        else:
+            job.cancel(check=False)
+    while local and not all(job.done() for job in jobs):
+        time.sleep(POLL)
+
+
 def _outcome(job: Any) -> str | None:
     """Why a job that is done failed, or None."""
     error = job.exception()
-    return job.result() if error is None else str(error).strip().splitlines()[-1]
+    return job.result() if error is None else f"{type(error).__name__}, see {job.paths.stderr}"

@@ -29,7 +29,7 @@ class Row:
     @classmethod
     def of(cls, trial: Trial, failure: str | None) -> Self:
         """The row of a trial whose attempt ended."""
-        result = None if failure else trial.result()
+        result = None if failure is not None else trial.result()
         if result is None:
             return cls(trial.seed, str(trial.run), failure or "left no measures", None, None)
         return cls(trial.seed, str(trial.run), None, result["train_seconds"], result["measures"])

@@ -8,20 +8,23 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 from airkit import files, settings
 from airkit.errors import AirkitError
+from airkit.evaluation import empty_split
 from airkit.listener import SILENT, Listener
 from airkit.locks import exclusive
-from airkit.settings import Layer, Settings
+from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.sweeping.engines import Engine, Processes
 from airkit.sweeping.report import Row, SweepReport
-from airkit.sweeping.trial import PLAN, Plan, Trial
-from airkit.training import setup
+from airkit.sweeping.trial import PLAN, WITHOUT_EFFECT, Plan, Trial
+from airkit.training.setup import DEFAULT_DATA, Earlier, configure
 
+FREE = (*WITHOUT_EFFECT, "eval.")
+"""Beginnings of the settings that may change when a sweep goes on: its seeds stay comparable."""
+REPORT = "report.json"
 _RUN = re.compile(r"seed-\d{3,}")
 
 
@@ -57,16 +60,17 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
         DataFileError: the data file cannot be used, or contradicts the settings.
         CheckpointError: the folder's sweep has other settings or data, or cannot be read.
         ConfigError: settings that make no configuration.
-        AirkitError: a number of seeds or a threshold that cannot be.
+        AirkitError: a number of seeds, a threshold or an engine that cannot be.
         OutputError: the folder cannot be written, or another sweep is at work in it.
     """
     began = time.perf_counter()
     _check(seeds, threshold)
+    engine = engine or Processes()
+    engine.check()
     with stop_on_signals() as request, _locked(Path(folder), listener):
         plan = _plan(data, Path(folder), settings, fresh, listener)
         first = plan.config.train.seed
         trials = [plan.trial(seed) for seed in range(first, first + seeds)]
-        engine = engine or Processes()
         rows = {row.seed: row for row in _attempt(trials, engine, request, listener)}
     report = SweepReport(
         folder=plan.folder,
@@ -76,7 +80,7 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
         rows=tuple(rows[seed] for seed in sorted(rows)),
         seconds=round(time.perf_counter() - began, 1),
     )
-    files.write_text(plan.folder / "report.json", json.dumps(report.to_dict(), indent=1) + "\n")
+    files.write_text(plan.folder / REPORT, json.dumps(report.to_dict(), indent=1) + "\n")
     return report
 
 
@@ -109,22 +113,16 @@ def _plan(
     """Make or go on with the plan in ``folder``; write it there."""
     layers = settings.layers(given)
     if (folder / PLAN).exists() and not fresh:
-        return _going_on(Plan.read(folder), data, layers, listener)
-    info, config = setup.configure(Path(data or setup.DEFAULT_DATA), layers, listener)
-    plan = Plan(folder, info.path.absolute(), info.content_digest, config)
+        plan = Plan.read(folder)
+        earlier = Earlier("sweep", folder, plan.config, str(plan.data), plan.digest, FREE)
+        info, config = earlier.go_on(data, layers, listener)
+    else:
+        info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
+    if info.splits[config.eval.split] == 0:
+        raise empty_split(info.path, config.eval.split)
     if fresh:
         _clear(folder)
-    plan.write()
-    return plan
-
-
-def _going_on(plan: Plan, data: str | Path | None, layers: list[Layer], listener: Listener) -> Plan:
-    """The plan with what may change: intervals, steps, measures, where the data file lies."""
-    before = Layer(f"sweep {plan.folder}", plan.config.model_dump())
-    info, config = setup.configure(Path(data or plan.data), [before, *layers], listener)
-    setup.check_same_data(info, plan.digest, str(plan.data), plan.folder, "sweep")
-    setup.check_unchanged(plan.config, config, plan.folder, "sweep")
-    plan = replace(plan, data=info.path.absolute(), config=config)
+    plan = Plan(folder, info.path.absolute(), info.content_digest, config)
     plan.write()
     return plan
 
@@ -133,6 +131,7 @@ def _clear(folder: Path) -> None:
     """Remove the run folders of an earlier sweep, and nothing else that is there."""
     if (folder / PLAN).exists():
         with files.writing(folder):
+            (folder / REPORT).unlink(missing_ok=True)
             for run in folder.iterdir():
                 if _RUN.fullmatch(run.name) and run.is_dir():
                     shutil.rmtree(run)

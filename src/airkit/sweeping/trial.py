@@ -18,6 +18,14 @@ from airkit.errors import AirkitError, CheckpointError
 from airkit.listener import Listener
 
 PLAN = "sweep.json"
+WITHOUT_EFFECT = (
+    "train.device",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "render.",
+)
+"""Beginnings of the settings that do not bear on what a trial measures."""
 
 
 @dataclass(frozen=True)
@@ -129,5 +137,11 @@ class Trial:
         return self.run / "measures.json"
 
     def _identity(self) -> dict[str, Any]:
-        """What the measures are of."""
-        return {"data_digest": self.plan.digest, "config": self.config.model_dump(mode="json")}
+        """What the measures are of: the data, and all settings that bear on them."""
+        config = self.config.model_dump(mode="json")
+        kept = {
+            key: value
+            for key, value in settings.flatten(config)
+            if not key.startswith(WITHOUT_EFFECT)
+        }
+        return {"data_digest": self.plan.digest, "settings": kept}

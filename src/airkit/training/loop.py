@@ -15,12 +15,12 @@ from airkit import seeds
 from airkit.checkpoint import Best, Checkpoint
 from airkit.dataset import CanvasDataset, to_ink
 from airkit.device import deterministic, pick_device
-from airkit.errors import CheckpointError, TrainingError
+from airkit.errors import TrainingError
 from airkit.estimators import exact
 from airkit.listener import SILENT, Listener
 from airkit.model.guides import Noise
 from airkit.model.scene import explain
-from airkit.run import RunFolder, load_weights
+from airkit.run import RunFolder
 from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.training import diagnosis
@@ -230,19 +230,11 @@ class _Loop:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
         self.loss_sum.fill_(checkpoint.loss_sum)
         self.loss_count = checkpoint.loss_count
-        load_weights(self.trainer.air, checkpoint.model)
-        load_weights(self.trainer.estimator.baselines, checkpoint.baselines)
-        try:
-            # Its numbers, such as betas, follow from the settings, and not from the file.
-            groups = self.trainer.optimiser.state_dict()["param_groups"]
-            self.trainer.optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": groups})
-        except (KeyError, ValueError) as error:
-            raise CheckpointError(
-                "The checkpoint's optimiser does not fit its configuration",
-                where=self.start.run.file(self.step),
-                got=error,
-                hint="start anew with --fresh",
-            ) from error
+        self.trainer.air.load_state_dict(checkpoint.model)
+        self.trainer.estimator.baselines.load_state_dict(checkpoint.baselines)
+        # Adam's own numbers, such as betas, follow from the settings, and not from the file.
+        groups = self.trainer.optimiser.state_dict()["param_groups"]
+        self.trainer.optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": groups})
 
 
 @torch.no_grad()

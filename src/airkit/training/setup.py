@@ -122,46 +122,70 @@ def _resume(
     listener: Listener,
 ) -> Start:
     """Go on with a run: same data, same settings but for those that may change."""
-    info = store.read_info(Path(data or checkpoint.data))
-    check_same_data(info, checkpoint.data_digest, checkpoint.data, run.path, "run")
-    before = Layer(f"run {run.path}", checkpoint.config.model_dump())
-    config = settings.resolve(before, *layers)
-    config = _with_data(checkpoint.config, info.path, config, listener)
-    check_unchanged(checkpoint.config, config, run.path, "run")
+    earlier = Earlier(
+        "run", run.path, checkpoint.config, checkpoint.data, checkpoint.data_digest, FREE
+    )
+    info, config = earlier.go_on(data, layers, listener)
     if checkpoint.step < config.train.steps:
         _note_clipping(checkpoint, config, listener)
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
 
 
-def check_same_data(info: DataInfo, digest: str, data: str, where: Path, what: str) -> None:
-    """Refuse other canvases than those, of ``digest`` and from ``data``, that ``what`` had."""
-    if info.content_digest != digest:
-        raise CheckpointError(
-            f"The {what} was trained on other data",
-            where=where,
-            expected=f"canvases with digest {digest[:16]} ({data})",
-            got=f"digest {info.content_digest[:16]} ({info.path})",
-            hint=f"name another {OPTION[what]}, or start this one anew with --fresh",
-        )
+@dataclass(frozen=True)
+class Earlier:
+    """What a run or a sweep was started with, before it goes on."""
 
+    what: str
+    """run or sweep."""
+    where: Path
+    config: Config
+    data: str
+    digest: str
+    free: tuple[str, ...]
+    """Beginnings of the settings that may change."""
 
-def check_unchanged(old: Config, new: Config, where: Path, what: str) -> None:
-    """Refuse changes of settings that may not change when ``what``, a run or sweep, goes on."""
-    changed = {
-        key: values
-        for key, values in settings.differences(old, new).items()
-        if not key.startswith(FREE)
-    }
-    if changed:
-        raise CheckpointError(
-            f"The {what} was started with other settings",
-            where=where,
-            expected=_listed({key: values[0] for key, values in changed.items()}),
-            got=_listed({key: values[1] for key, values in changed.items()}),
-            hint=f"leave those out to go on, name another {OPTION[what]}, or start anew with "
-            "--fresh",
-        )
+    def go_on(
+        self, data: str | Path | None, layers: list[Layer], listener: Listener
+    ) -> tuple[DataInfo, Config]:
+        """What the data file says, and the configuration to go on with.
+
+        Raises:
+            DataFileError, CheckpointError, ConfigError: as ``train`` does.
+        """
+        info = store.read_info(Path(data or self.data))
+        self._check_data(info)
+        before = Layer(f"{self.what} {self.where}", self.config.model_dump())
+        config = settings.resolve(before, *layers)
+        config = _with_data(self.config, info.path, config, listener)
+        self._check_unchanged(config)
+        return info, config
+
+    def _check_data(self, info: DataInfo) -> None:
+        if info.content_digest != self.digest:
+            raise CheckpointError(
+                f"The {self.what} was trained on other data",
+                where=self.where,
+                expected=f"canvases with digest {self.digest[:16]} ({self.data})",
+                got=f"digest {info.content_digest[:16]} ({info.path})",
+                hint=f"name another {OPTION[self.what]}, or start this one anew with --fresh",
+            )
+
+    def _check_unchanged(self, config: Config) -> None:
+        changed = {
+            key: values
+            for key, values in settings.differences(self.config, config).items()
+            if not key.startswith(self.free)
+        }
+        if changed:
+            raise CheckpointError(
+                f"The {self.what} was started with other settings",
+                where=self.where,
+                expected=_listed({key: values[0] for key, values in changed.items()}),
+                got=_listed({key: values[1] for key, values in changed.items()}),
+                hint=f"leave those out to go on, name another {OPTION[self.what]}, or start anew "
+                "with --fresh",
+            )
 
 
 def _note_clipping(checkpoint: Checkpoint, new: Config, listener: Listener) -> None:
