@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -297,7 +298,7 @@ def test_a_bound_that_is_no_number_is_told_as_such(done: Path) -> None:
     content["measures"]["elbo"] = None
     path.write_text(json.dumps(content))
     lines = run("sweep", "--out", done, "--seeds", 2).stdout.splitlines()
-    assert lines[2].split()[8:10] == ["%", "-"]
+    assert lines[2].split()[7:9] == ["%", "-"]
 
 
 def test_before_any_seed_is_done() -> None:
@@ -343,8 +344,8 @@ def test_the_command_as_json(done: Path) -> None:
 
 def test_the_command_with_a_failure(done: Path) -> None:
     (done / "seed-001/measures.json").unlink()
-    for state in (done / "seed-001/checkpoints").iterdir():
-        state.write_bytes(b"torn")
+    for saved in (done / "seed-001/checkpoints").iterdir():
+        saved.write_bytes(b"torn")
     result = run("sweep", "--out", done, "--seeds", 2)
     assert result.exit_code == 1
     assert result.stdout.splitlines()[2] == "   1  failed: This checkpoint cannot be read"
