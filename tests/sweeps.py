@@ -1,0 +1,59 @@
+"""A small sweep for the tests, made once a session, and an engine without processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tiny_runs import (
+    TRAIN,
+    Recorder,
+    data_file,
+    folder,
+)
+
+from airkit.sweeping.engines import Ended, Engine, Processes
+from airkit.sweeping.sweep import sweep
+from airkit.sweeping.trial import Trial
+
+
+class InTurn(Engine):
+    """Runs trials in this process, but for the seeds that are to fail or to stop it."""
+
+    def __init__(self, *, fail: Sequence[int] = (), stop_at: int | None = None) -> None:
+        self.fail, self.stop_at = fail, stop_at
+        self.ran: list[int] = []
+
+    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
+        for trial in trials:
+            if trial.seed == self.stop_at:
+                signal.raise_signal(signal.SIGTERM)
+            if stop():
+                return
+            self.ran.append(trial.seed)
+            if trial.seed in self.fail:
+                yield trial, "killed by SIGKILL"
+            else:
+                assert trial.go(Recorder())
+                yield trial, None
+
+
+@cache
+def swept() -> Path:
+    """A sweep of two seeds by processes of their own."""
+    path = folder() / "sweep"
+    sweep(data_file(), path, seeds=2, settings=TRAIN, engine=Processes(workers=2))
+    return path
+
+
+def report(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "report.json").read_text())
+    return found
+
+
+def names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())

@@ -1,0 +1,162 @@
+"""What a sweep shows: every seed in every summary, on the command line too."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import fails, run
+from sweeps import report, swept
+from tiny_runs import (
+    TRAIN,
+    data_file,
+    fit,
+    same,
+    state,
+)
+
+from airkit.settings import spelled
+from airkit.statistics import wilson
+from airkit.sweeping.report import Row, SweepReport
+
+
+@pytest.fixture(name="done")
+def _done(tmp_path: Path) -> Path:
+    """A copy of it, to spoil."""
+    return Path(shutil.copytree(swept(), tmp_path / "sweep"))
+
+
+def row(seed: int, accuracy: float | None) -> Row:
+    if accuracy is None:
+        return Row(seed, f"seed-{seed:03d}", "killed by SIGSEGV", None, None)
+    return Row(seed, f"seed-{seed:03d}", None, 10.0 * seed, {"count_accuracy": accuracy})
+
+
+def of(*accuracies: float | None) -> SweepReport:
+    rows = tuple(row(seed, accuracy) for seed, accuracy in enumerate(accuracies))
+    return SweepReport(Path("s"), Path("d"), 0.99, len(rows), rows, 1.0)
+
+
+def test_failures_are_in_every_summary() -> None:
+    found = of(0.995, None, 0.99, 0.5)
+    assert (found.successes, len(found.failed)) == (2, 1)
+    assert found.success_interval == wilson(2, 4)
+    assert found.median == (0.99 + 0.5) / 2
+    assert (found.worst.seed, found.worst.count_accuracy) == (1, 0)
+    values = found.to_dict()
+    assert (values["success_rate"], values["worst"], values["worst_seed"]) == (0.5, 0, 1)
+    assert values["median_train_seconds"] == 20
+
+
+def test_a_failed_seed_is_no_success_at_any_threshold() -> None:
+    rows = (row(0, None),)
+    assert SweepReport(Path("s"), Path("d"), 0.0, 1, rows, 1.0).successes == 0
+
+
+def test_a_bound_that_is_no_number_is_told_as_such(done: Path) -> None:
+    path = done / "seed-001/measures.json"
+    content = json.loads(path.read_text())
+    content["measures"]["elbo"] = None
+    path.write_text(json.dumps(content))
+    lines = run("sweep", "--out", done, "--seeds", 2).stdout.splitlines()
+    assert lines[2].split()[7:9] == ["%", "-"]
+
+
+def test_before_any_seed_is_done() -> None:
+    found = SweepReport(Path("s"), Path("d"), 0.99, 3, (), 1.0)
+    assert found.stopped
+    values = found.to_dict()
+    assert [values[name] for name in ("success_rate", "success_interval", "median", "worst")] == [
+        None
+    ] * 4
+
+
+# The command
+
+
+def options() -> list[str]:
+    """The settings of ``TRAIN`` on a command line."""
+    return [word for key in TRAIN for word in ("--set", f"{key}={spelled(TRAIN[key])}")]
+
+
+def test_the_command(done: Path) -> None:
+    result = run("sweep", "--out", done, "--seeds", 2, "--threshold", 0.1)
+    assert (result.exit_code, result.stderr) == (0, "2 of 2 seeds are finished already\n")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "seed  count accuracy  95 % interval   one look    ELBO  training"
+    first = report(swept())["rows"][0]
+    accuracy, one = (
+        100 * first["measures"][name] for name in ("count_accuracy", "count_accuracy_one_look")
+    )
+    low, high = (100 * bound for bound in first["measures"]["count_accuracy_interval"])
+    assert lines[1].split() == [
+        *f"0 {accuracy:.2f} % {low:.2f} to {high:.2f}".split(),
+        *f"{one:.2f} % {first['measures']['elbo']:.1f} {first['train_seconds']} s".split(),
+    ]
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in lines[4:])
+    assert facts["seeds at 10 % or more"] == "2 of 2 (95 % interval of the rate 34.2 to 100.0 %)"
+    assert facts["failed"] == "0"
+
+
+def test_the_command_as_json(done: Path) -> None:
+    result = run("sweep", "--out", done, "--seeds", 2, "--json")
+    assert json.loads(result.stdout) == report(done)
+
+
+def test_the_command_with_a_failure(done: Path) -> None:
+    (done / "seed-001/measures.json").unlink()
+    for saved in (done / "seed-001/checkpoints").iterdir():
+        saved.write_bytes(b"torn")
+    result = run("sweep", "--out", done, "--seeds", 2)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[2] == "   1  failed: This checkpoint cannot be read"
+    assert "worst                  0.00 %, of seed 1" in result.stdout
+    assert result.stderr.splitlines()[-4:] == [
+        "airkit: 1 of 2 seeds failed",
+        f"  where     {done}/seed-001",
+        "  got       This checkpoint cannot be read",
+        "  try       the same command, without --fresh, tries those again; remove the folder of "
+        "a seed to train it anew",
+    ]
+
+
+def test_interrupted_and_gone_on(tmp_path: Path) -> None:
+    """As in a shell: Ctrl-C in the midst of a training, then the same command again."""
+    out, steps = tmp_path / "sweep", 600
+    where = ("--data", str(data_file()), "--out", str(out), "--seeds", "1")
+    command = [sys.executable, "-m", "airkit", "sweep", *where, *options(), "--steps", str(steps)]
+    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "seed-000/metrics.jsonl").exists():
+        assert time.monotonic() < deadline, "the training does not begin"
+        time.sleep(0.01)
+    first.send_signal(signal.SIGINT)
+    said = first.communicate(timeout=60)[1]
+    assert said == "stopped, 0 of 1 seeds done; the same command, without --fresh, goes on\n"
+    assert first.returncode == 130
+    assert not (out / "seed-000/measures.json").exists()
+    subprocess.run(command, capture_output=True, check=True)
+    fit(tmp_path / "whole", train__steps=steps)
+    assert same(state(out / "seed-000", steps).model, state(tmp_path / "whole", steps).model)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "0"], "A sweep needs seeds"),
+        (["--threshold", "99"], "The threshold is a share of canvases"),
+        (["--engine", "cloud"], "No such engine"),
+        (["--job", "a=1"], "--job is told to submitit only"),
+        (["--engine", "submitit", "--job", "a"], "Cannot read a job parameter"),
+    ],
+)
+def test_what_the_command_refuses(home: Path, words: list[str], message: str) -> None:
+    assert fails("sweep", *words).startswith(f"airkit: {message}\n")
+    assert list(home.iterdir()) == []
