@@ -129,7 +129,7 @@ def test_the_command_with_a_failure(done: Path) -> None:
 
 def test_interrupted_and_gone_on(tmp_path: Path) -> None:
     """As in a shell: Ctrl-C in the midst of a training, then the same command again."""
-    out, steps = tmp_path / "sweep", 600
+    out, steps = tmp_path / "sweep", 250
     where = ("--data", str(data_file()), "--out", str(out), "--seeds", "1")
     command = [sys.executable, "-m", "airkit", "sweep", *where, *options(), "--steps", str(steps)]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
