@@ -67,17 +67,19 @@ def message(what: str, run: Path, step: int, saved: int, got: str, rate: str = "
     )
 
 
-def spoil_at(monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil) -> None:
-    """Call ``spoil`` on the trainer once the gradients of step ``number`` are there."""
-    original = Trainer.backward
+def spoil_at(
+    monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil, after: str = "backward"
+) -> None:
+    """Call ``spoil`` on the trainer after the gradients of step ``number``, or after the step."""
+    original = getattr(Trainer, after)
 
-    def backward(self: Trainer, step: int) -> Tensor:
-        loss = original(self, step)
+    def spoiling(self: Trainer, step: int) -> Tensor:
+        loss: Tensor = original(self, step)
         if step == number:
             spoil(self)
         return loss
 
-    monkeypatch.setattr(Trainer, "backward", backward)
+    monkeypatch.setattr(Trainer, after, spoiling)
 
 
 def spoilt_canvas(monkeypatch: pytest.MonkeyPatch, number: int) -> None:

@@ -158,16 +158,8 @@ def test_weights_that_are_not_finite(
     number: int, step: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Found before they are saved (8) or used (11), though the loss of their step was finite."""
-    original = Trainer.step
-
-    def spoil(self: Trainer, at: int) -> Tensor:
-        loss = original(self, at)
-        if at == number:
-            poison(self)
-        return loss
-
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", spoil)
+        spoil_at(patch, number, poison, after="step")
         patch.setattr(loop, "validate", lambda *_: (-1e9, 0.0))
         told = stopped(tmp_path, train__checkpoint_every=4 if number == 7 else 8)
     assert told == (

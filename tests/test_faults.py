@@ -82,15 +82,20 @@ def _commands(tmp_path: Path) -> Callable[[Path], dict[str, list[object]]]:
     return to
 
 
+def refusal(how: str, disk: Path, command: list[object]) -> list[str]:
+    """The message, line by line, of a command that fails on a disk mounted so."""
+    disk.mkdir()
+    done = mounted(how, disk, *command)
+    assert done.returncode == 1, done.stderr
+    return done.stderr[done.stderr.index("airkit: ") :].splitlines(keepends=True)
+
+
 @pytest.mark.parametrize("name", ["make-data", "train", "render"])
 def test_a_disk_that_is_full(
     tmp_path: Path, commands: Callable[[Path], dict[str, list[object]]], name: str
 ) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    done = mounted(FULL, disk, *commands(disk)[name])
-    assert done.returncode == 1, done.stderr
-    message = done.stderr[done.stderr.index("airkit: ") :].splitlines(keepends=True)
+    message = refusal(FULL, disk, commands(disk)[name])
     where = {"make-data": "data.h5", "train": "checkpoints/step-000000000.pt", "render": "a.png"}
     assert message == [
         "airkit: Cannot write a file\n",
@@ -105,10 +110,7 @@ def test_a_file_system_that_is_read_only(
     tmp_path: Path, commands: Callable[[Path], dict[str, list[object]]], name: str
 ) -> None:
     disk = tmp_path / "disk"
-    disk.mkdir()
-    done = mounted(READ_ONLY, disk, *commands(disk)[name])
-    assert done.returncode == 1, done.stderr
-    message = done.stderr[done.stderr.index("airkit: ") :].splitlines(keepends=True)
+    message = refusal(READ_ONLY, disk, commands(disk)[name])
     place = {"make-data": disk, "train": disk, "render": disk / "a.png"}[name]
     made = name == "make-data"
     assert message == [

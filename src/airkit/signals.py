@@ -15,6 +15,9 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask to stop."""
 
+EXIT_CODE = 130
+"""What a process exits with that one of them stopped."""
+
 Handler = Callable[[int, FrameType | None], None]
 
 

@@ -140,12 +140,18 @@ def _weight(content: Content, rng: random.Random) -> str:
     return part
 
 
+def _optimiser_part(content: Content, name: str, kind: type) -> Any:
+    """A part of the optimiser's state, or None where an earlier change left none of its kind."""
+    optimiser = content.get("optimiser")
+    part = optimiser.get(name) if isinstance(optimiser, dict) else None
+    return part if isinstance(part, kind) else None
+
+
 def _moment(content: Content, rng: random.Random) -> str:
     """A tensor or another part of Adam's state."""
-    optimiser = content.get("optimiser")
-    if not isinstance(optimiser, dict) or not isinstance(optimiser.get("state"), dict):
+    state = _optimiser_part(content, "state", dict)
+    if state is None:
         return "none"
-    state = optimiser["state"]
     if not state:
         return "empty"
     key = rng.choice(list(state))
@@ -160,13 +166,14 @@ def _moment(content: Content, rng: random.Random) -> str:
 
 def _group(content: Content, rng: random.Random) -> str:
     """A group of parameters and the numbers it is trained with."""
-    optimiser = content.get("optimiser")
-    if not isinstance(optimiser, dict) or not isinstance(optimiser.get("param_groups"), list):
+    groups = _optimiser_part(content, "param_groups", list)
+    if groups is None:
         return "none"
-    groups = optimiser["param_groups"]
     group = rng.choice(groups) if groups else None
     if rng.random() < 0.3 or not isinstance(group, dict):
-        optimiser["param_groups"] = rng.choice(([], groups * 2, [group], _odd(rng), [_odd(rng)]))
+        content["optimiser"]["param_groups"] = rng.choice(
+            ([], groups * 2, [group], _odd(rng), [_odd(rng)])
+        )
         return "all"
     name = rng.choice((*group, "extra"))
     group[name] = _odd(rng)

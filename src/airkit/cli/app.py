@@ -11,7 +11,7 @@ from airkit import __version__
 from airkit.cli import config, evaluate, info, interrupts, make_data, render, sweep, train
 from airkit.cli.options import SettingsCommand
 from airkit.errors import AirkitError
-from airkit.signals import caught
+from airkit.signals import EXIT_CODE, caught
 
 
 class Program(TyperGroup):
@@ -27,7 +27,7 @@ class Program(TyperGroup):
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo(interrupts.TOLD, err=True)
-            raise typer.Exit(interrupts.EXIT_CODE) from error
+            raise typer.Exit(EXIT_CODE) from error
 
 
 # Plain help: the same text in a terminal, a pipe and the docs, and no rich to load for it.

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
-from airkit.signals import STOPPING
+from airkit.signals import EXIT_CODE, STOPPING
 
-EXIT_CODE = 130
 TOLD = "airkit: interrupted"
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli import interrupts
 from airkit.cli.options import Given, configured
 from airkit.cli.output import duration, tell, tell_json
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
+from airkit.signals import EXIT_CODE
 
 if TYPE_CHECKING:
     from airkit.sweeping.engines import Engine
@@ -163,7 +163,7 @@ def _exit(report: SweepReport) -> None:
     if report.stopped:
         done = f"{len(report.rows)} of {report.seeds} seeds done"
         typer.echo(f"stopped, {done}; the same command, without --fresh, goes on", err=True)
-        raise typer.Exit(interrupts.EXIT_CODE)
+        raise typer.Exit(EXIT_CODE)
     if report.failed:
         raise TrainingError(
             f"{len(report.failed)} of {report.seeds} seeds failed",

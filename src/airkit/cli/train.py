@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli import interrupts
 from airkit.cli.options import Given, configured
 from airkit.cli.output import duration, percent, tell
 from airkit.cli.progress import listening
+from airkit.signals import EXIT_CODE
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport
@@ -51,7 +51,7 @@ def _tell(report: TrainReport) -> None:
     again = "airkit train" if report.run == DEFAULT_RUN else f"airkit train --run {report.run}"
     if report.stopped:
         typer.echo(f"stopped at step {report.steps}; {again} goes on from there", err=True)
-        raise typer.Exit(interrupts.EXIT_CODE)
+        raise typer.Exit(EXIT_CODE)
     if report.resumed_from == report.steps:
         typer.echo(f"{report.run} is trained already, for {report.steps} steps")
         typer.echo(f"{again} --steps N goes on to N steps; --fresh starts anew")

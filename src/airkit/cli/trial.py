@@ -11,6 +11,7 @@ from pathlib import Path
 from airkit.cli import interrupts
 from airkit.cli.lines import Lines
 from airkit.errors import AirkitError
+from airkit.signals import EXIT_CODE
 from airkit.sweeping.trial import Plan
 
 
@@ -23,7 +24,7 @@ def main(folder: str, seed: str) -> int:
     except AirkitError as error:
         print(f"airkit: {error}", file=sys.stderr)  # noqa: T201 - the sweep reads it there
         return 1
-    return 0 if finished else interrupts.EXIT_CODE
+    return 0 if finished else EXIT_CODE
 
 
 def _stop_with_parent() -> None:

@@ -19,13 +19,11 @@ from typing import Any
 from airkit import files
 from airkit.errors import AirkitError
 from airkit.listener import SILENT
+from airkit.signals import EXIT_CODE
 from airkit.sweeping.trial import Trial
 
 POLL = 0.1
 """Seconds between looks at what runs."""
-
-STOPPED = 130
-"""Exit code of a trial that saved and stopped because a signal asked it to."""
 
 Ended = tuple[Trial, str | None]
 """A trial whose attempt ended, and why it failed; None where it did not."""
@@ -167,7 +165,7 @@ def _failure(code: int, log: Path, start: int) -> str:
     """Why an attempt failed, in a line: its signal, or what it printed last, from ``start`` on."""
     if code < 0:
         return f"killed by {_signal(-code)}"
-    if code == STOPPED:
+    if code == EXIT_CODE:
         return "stopped by a signal"
     lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
     said = [line for line in lines if line.strip()]

@@ -141,9 +141,10 @@ def _attempt(
     trials: list[Trial], engine: Engine, request: StopRequest, listener: Listener
 ) -> Iterator[Row]:
     """Yield a row for each trial that is finished, and for each that fails now."""
-    finished = [trial for trial in trials if trial.result() is not None]
-    yield from (Row.of(trial, None) for trial in finished)
-    waiting = [trial for trial in trials if trial not in finished]
+    rows = [Row.of(trial, None) for trial in trials]
+    finished = [row for row in rows if row.failure is None]
+    yield from finished
+    waiting = [trial for trial, row in zip(trials, rows, strict=True) if row.failure is not None]
     if finished:
         listener.note(f"{len(finished)} of {len(trials)} seeds are finished already")
     if not waiting:
