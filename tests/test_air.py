@@ -9,8 +9,8 @@ from torch import distributions as dist
 from torch.nn.functional import affine_grid, grid_sample
 
 from airkit.model.air import AIR
-from airkit.model.geometry import paint
 from airkit.model.guides import Noise
+from airkit.model.transformer import paint
 
 POSES = ["uniform", "affine"]
 DTYPES = [torch.float32, torch.float64]
@@ -27,17 +27,20 @@ def test_shapes_and_types(dtype: torch.dtype, pose: str) -> None:
     assert unrolled.what.value.shape == unrolled.what.normal.mean.shape == (4, 3, 3)
     assert unrolled.centre.shape == (4, 3, 2)
     assert unrolled.windows.shape == (4, 3, 6, 6)
-    assert [canvas.shape for canvas in unrolled.canvases] == [(4, SIDE, SIDE)] * 4
-    found = [unrolled.logits, unrolled.size, *unrolled.canvases, *unrolled.where.normal]
+    assert unrolled.residuals.shape == (4, 4, SIDE, SIDE)
+    assert unrolled.log_likelihood.shape == (4, 4)
+    found = [unrolled.logits, unrolled.size, unrolled.residuals, *unrolled.where.normal]
+    found.append(unrolled.log_likelihood)
     found += [air.kl(unrolled), air.log_ratio(unrolled), unrolled.centre, unrolled.windows]
     assert {part.dtype for part in found} == {dtype}
 
 
 def test_canvases_are_sums_of_transformed_windows() -> None:
     air = tiny_air(tiny_config(3))
-    unrolled = air(blobs(4), double_noise(air, 4))
+    images = blobs(4)
+    unrolled = air(images, double_noise(air, 4))
     canvas = torch.zeros(4, SIDE, SIDE, dtype=torch.float64)
-    assert torch.equal(unrolled.canvases[0], canvas)
+    assert torch.equal(unrolled.residuals[0], images)
     for slot in range(3):
         size, centre = unrolled.size[:, slot], unrolled.centre[:, slot]
         theta = torch.zeros(4, 2, 3, dtype=torch.float64)
@@ -46,7 +49,8 @@ def test_canvases_are_sums_of_transformed_windows() -> None:
         grid = affine_grid(theta, [4, 1, SIDE, SIDE], align_corners=False)
         windows = unrolled.windows[:, slot, None]
         canvas = canvas + grid_sample(windows, grid, align_corners=False)[:, 0]
-        torch.testing.assert_close(unrolled.canvases[slot + 1], canvas, rtol=0, atol=1e-12)
+        residual = unrolled.residuals[slot + 1]
+        torch.testing.assert_close(residual, images - canvas, rtol=0, atol=1e-12)
 
 
 def test_values_windows_and_poses_belong_together() -> None:
@@ -65,9 +69,9 @@ def test_values_windows_and_poses_belong_together() -> None:
 def test_a_pass_is_a_function_of_its_noise() -> None:
     air, images = tiny_air(), blobs(3)
     one, other = (air(images, double_noise(air, 3, seed=5)) for _ in range(2))
-    assert torch.equal(one.canvases[-1], other.canvases[-1])
+    assert torch.equal(one.residuals, other.residuals)
     changed = air(images, double_noise(air, 3, seed=6))
-    assert not torch.equal(one.canvases[-1], changed.canvases[-1])
+    assert not torch.equal(one.residuals, changed.residuals)
 
 
 def test_noise_without_drawn_looks_is_the_start_of_noise_with_them() -> None:

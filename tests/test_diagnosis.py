@@ -166,7 +166,7 @@ def test_weights_that_are_not_finite(
         "A weight is no longer finite\n"
         f"  where     step {step} of {tmp_path}\n"
         f"  expected  finite numbers, as in the last checkpoint, step-{saved:09d}.pt\n"
-        "  got       guide.proposer.glimpse.weight in memory\n"
+        "  got       guide.proposer.0.weight in memory\n"
         f"  try       to go on from step {saved}: airkit train --run {tmp_path}"
     )
 

@@ -15,6 +15,8 @@ from airkit.estimators import exact
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import Guide, Noise, Slot
 from airkit.model.networks import Normal
+from airkit.model.tape import Known, afresh
+from airkit.model.transformer import Images
 
 RATIO = 0.3
 POSES = ["uniform", "affine"]
@@ -37,7 +39,7 @@ def _painted(unrolled: Unrolled) -> Tensor:
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / size
     theta[:, :, 2] = -centre / size[:, None]
     grid = affine_grid(theta, [batch * slots, 1, SIDE, SIDE], align_corners=False)
-    windows = unrolled.windows.view(-1, 1, window, window)
+    windows = unrolled.windows.reshape(-1, 1, window, window)
     return grid_sample(windows, grid, align_corners=False).view(batch, slots, SIDE, SIDE)
 
 
@@ -125,7 +127,7 @@ def test_elbo_is_the_mean_over_sampled_counts() -> None:
 
 def _presence_bias(air: AIR) -> Tensor:
     """The bias of the guide's presence logits, a view of its weights."""
-    return air.get_parameter("guide.proposer.head.2.bias")[:1]
+    return air.get_parameter("guide.proposer.4.bias")[:1]
 
 
 def _present(count: int) -> tuple[int, ...]:
@@ -140,28 +142,32 @@ class Replay(Guide):
     second slot on. With that view frozen they must be.
     """
 
+    sees_canvas, recurrent = True, False
+
     def __init__(self, guide: Guide) -> None:
         super().__init__()
-        self.guide, self.seen, self.frozen = guide, list[tuple[Any, ...]](), False
+        self.guide, self.recorded, self.frozen = guide, list[tuple[Any, Tensor]](), False
         self.slot = 0
 
     def start(self, images: Tensor) -> Any:
         self.slot = 0
         return self.guide.start(images)
 
-    def propose(
-        self, state: Any, canvas: Tensor, look: Tensor | None
-    ) -> tuple[Any, Tensor, Normal]:
+    def attend(self, state: Any, seen: Tensor, look: Tensor | None) -> tuple[Any, Any]:
         if not self.frozen:
-            self.seen.append(
-                (type(state)(*(part.clone() for part in state)), canvas.detach(), look)
-            )
-        recorded = self.seen[self.slot]
+            sight, state = self.guide.attend(state, seen, look)
+            self.recorded.append((sight, seen.clone()))
+        sight, self.seen = self.recorded[self.slot]
         self.slot += 1
-        return self.guide.propose(*recorded)
+        return sight, state
 
-    def encode(self, state: Any, size: Tensor, centre: Tensor) -> Normal:
-        return self.guide.encode(state, size, centre)
+    def propose(self, sight: Any, known: Known = afresh) -> tuple[Tensor, Normal]:
+        return self.guide.propose(sight, known)
+
+    def encode(
+        self, seen: Images, sight: Any, size: Tensor, centre: Tensor, known: Known = afresh
+    ) -> Normal:
+        return self.guide.encode([self.seen], sight, size, centre, known)
 
     def advance(self, state: Any, slot: Slot) -> Any:
         return self.guide.advance(state, slot)
@@ -223,12 +229,12 @@ def test_gradients_equal_finite_differences_with_the_view_frozen(pose: str, slot
 def test_the_view_carries_no_gradient() -> None:
     air = tiny_air()
     state = air.guide.start(blobs(2))
-    canvas = torch.zeros(2, SIDE, SIDE, dtype=torch.float64, requires_grad=True)
-    state, logit, where = air.guide.propose(state, canvas, None)
-    size, centre = air.pose.decode(where.mean)
-    what = air.guide.encode(state, size, centre)
+    seen = torch.stack([blobs(2), blobs(2, seed=1)], 1).requires_grad_()
+    sight, _ = air.guide.attend(state, seen, None)
+    logit, where = air.guide.propose(sight)
+    what = air.guide.encode([seen], sight, *air.pose.decode(where.mean))
     total = logit.sum() + where.sd.sum() + what.mean.sum()
-    (gradient,) = torch.autograd.grad(total, canvas, allow_unused=True)
+    (gradient,) = torch.autograd.grad(total, seen, allow_unused=True)
     assert gradient is None
 
 

@@ -164,7 +164,7 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "endless view": (
         _weights(torch.ones(1).expand(2**40)), f"{WEIGHTS} of shape (1099511627776,), not {SHAPE}",
     ),
-    "views": (_views, "model weights guide.proposer.glimpse.weight are a view"),
+    "views": (_views, "model weights guide.proposer.0.weight are a view"),
     "terabytes by settings": (
         _settings("model", encoder_net=[8192] * 64),
         "model weights guide.encoder.layers.0.weight of shape (16, 128), not (8192, 128)",

@@ -30,6 +30,7 @@ LAYERS = (
     (
         "airkit.dataset",
         "airkit.device",
+        "airkit.memory",
         "airkit.archive",
         "airkit.checks",
         "airkit.checkpoint",
@@ -52,6 +53,7 @@ TORCH = (
     "airkit.estimators",
     "airkit.dataset",
     "airkit.device",
+    "airkit.memory",
     "airkit.checks",
     "airkit.checkpoint",
     "airkit.run",

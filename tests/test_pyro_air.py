@@ -108,7 +108,7 @@ def test_every_weight_of_the_bound_is_pyros(kind: str) -> None:
     images, noise = blobs(BATCH), noise_for(air, BATCH)
     for count in range(air.slots + 1):
         unrolled, model, guide = traces(air, images, noise, count)
-        ours = bounds.log_joint(air, images, unrolled)[:, count]
+        ours = bounds.log_joint(air, unrolled)[:, count]
         theirs = log_prob(model, "z_", "obs") - log_prob(guide, "z_where", "z_what")
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-6)
         log_q = log_count(unrolled.logits)[0][:, count]
@@ -235,7 +235,7 @@ def test_importance_weights_tighten_the_bound() -> None:
     with torch.no_grad():
         weighted = -RenyiELBO(alpha=0, num_particles=20).loss(programs.model, programs.guide, many)
         every = many.repeat(100, 1, 1)
-        weights = bounds.log_weight(air, every, air(every, noise_for(air, len(every))))
+        weights = bounds.log_weight(air, air(every, noise_for(air, len(every))))
     ours = bounds.iwae(weights.view(20, -1))
     assert weighted / REPEATS > float(plain.mean())
     assert float(ours.mean()) > float(plain.mean())

@@ -273,7 +273,7 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_a_model_for_other_canvases() -> None:
     air = build(state(reference()), torch.device("cpu"), canvas=40, slots=6)
     assert (air.canvas, air.slots, air.training) == (40, 6, False)
-    assert air(torch.zeros(2, 40, 40)).canvases[6].shape == (2, 40, 40)
+    assert air(torch.zeros(2, 40, 40)).residuals.shape == (7, 2, 40, 40)
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:

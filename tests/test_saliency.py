@@ -9,10 +9,9 @@ from torch import Tensor
 
 from airkit.estimators import exact
 from airkit.model.air import AIR
-from airkit.model.geometry import UniformPose
 from airkit.model.guides import MEANS, Noise, SaliencyGuide, Slot
 from airkit.model.guides import saliency as module
-from airkit.model.guides.saliency import State
+from airkit.model.poses import UniformPose
 
 
 def _guide(side: int = SIDE) -> SaliencyGuide:
@@ -112,8 +111,7 @@ def test_no_noise_means_the_peak_and_the_means() -> None:
     plain, zeros = air(images), torch.zeros(3, air.slots, 3, dtype=torch.float64)
     zero_codes = torch.zeros(3, air.slots, air.code, dtype=torch.float64)
     still = air(images, Noise(zeros, zero_codes, None))
-    for one, other in zip(plain.canvases, still.canvases, strict=True):
-        assert torch.equal(one, other)
+    assert torch.equal(plain.residuals, still.residuals)
     assert torch.equal(plain.where.value, plain.where.normal.mean)
     assert torch.equal(air(images, MEANS).logits, plain.logits)
 
@@ -146,14 +144,14 @@ def test_an_absent_slot_closes_nothing() -> None:
     guide = _guide()
     state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
     size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
-    assert not guide.advance(state, _slot(size, centre, present=0.0)).closed.any()
+    assert (guide.advance(state, _slot(size, centre, present=0.0)) == 1).all()
 
 
 def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
     guide = _guide()
     state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
     size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
-    closed = guide.advance(state, _slot(size, centre)).closed[0]
+    closed = 1 - guide.advance(state, _slot(size, centre))[0]
     half = 0.5 * SIDE / 2
     middle = [(float(part) + 1) * SIDE / 2 for part in centre[0]]
     for row in range(SIDE):
@@ -167,13 +165,22 @@ def test_closing_adds_up_and_never_opens() -> None:
     guide = _guide()
     state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
     size = torch.tensor([0.4]).double()
-    before = state.closed
+    before = state
     for x in (-0.5, -0.3, 0.6):
         centre = torch.tensor([[x, 0.1]]).double()
         state = guide.advance(state, _slot(size, centre))
-        assert (state.closed >= before).all()
-        assert float(state.closed.max()) <= 1
-        before = state.closed
+        assert (state <= before).all()
+        assert float(state.min()) >= 0
+        before = state
+
+
+def _proposed(
+    guide: SaliencyGuide, images: Tensor, canvas: Tensor, left: Tensor | None = None
+) -> Tensor:
+    """The mean of z_where where so much was painted and is left open, [B, 3]."""
+    state = guide.start(images) if left is None else left
+    sight, _ = guide.attend(state, torch.stack([images, images - canvas], 1), None)
+    return guide.propose(sight)[1].mean
 
 
 def test_unexplained_open_ink_draws_the_look() -> None:
@@ -183,21 +190,23 @@ def test_unexplained_open_ink_draws_the_look() -> None:
     zero = torch.zeros_like(images)
     explained = zero.clone()
     explained[0, :8] = images[0, :8]
-    closed = zero.clone()
-    closed[0, :8] = 1.0
-    seen = guide.start(images).seen
-    first = guide.propose(State(seen, zero), zero, None)[2].mean
-    for canvas, shut in ((explained, zero), (zero, closed)):
-        second = guide.propose(State(seen, shut), canvas, None)[2].mean
+    whole, half = torch.ones_like(images), torch.ones_like(images)
+    half[0, :8] = 0.0
+    first = _proposed(guide, images, zero, whole)
+    for canvas, left in ((explained, whole), (zero, half)):
+        second = _proposed(guide, images, canvas, left)
         assert (second[0, 1:] - first[0, 1:] > 0.3).all()
 
 
 def test_negative_residuals_are_no_ink() -> None:
     guide = _guide()
     images = torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
-    state, _, _ = guide.propose(guide.start(images), images + 0.5, None)
-    assert float(state.seen[:, :, 1].max()) == -0.5
-    assert torch.equal(state.seen[:, :, 0], images)
+    seen = torch.stack([images, images - 0.5], 1)
+    sight, _ = guide.attend(guide.start(images), seen, None)
+    glimpse, peak = sight.glimpse[:, :-1].view(2, 6, 6), sight.glimpse[:, -1]
+    assert float(peak) == 0
+    assert not glimpse[0].any()
+    assert float(glimpse[1, 3, 3]) == pytest.approx(-0.5)
 
 
 def test_too_much_paint_draws_no_look() -> None:
@@ -205,18 +214,18 @@ def test_too_much_paint_draws_no_look() -> None:
     images[0, 12, 12] = 1.0
     canvas = torch.zeros_like(images)
     canvas[0, 3, 3] = 3.0  # beyond the crop around the ink
-    state = guide.start(images)
-    clean, painted = (guide.propose(state, part, None)[2].mean for part in (0 * canvas, canvas))
+    clean, painted = (_proposed(guide, images, part) for part in (0 * canvas, canvas))
     assert torch.equal(painted, clean)
 
 
 def test_the_guide_starts_with_slots_on_and_centres_known_well() -> None:
     guide = AIR(tiny_config()).guide
     assert isinstance(guide, SaliencyGuide)
-    for weights in guide.proposer.head[-1].parameters():
+    for weights in guide.proposer[-1].parameters():
         torch.nn.init.zeros_(weights)
     images = blobs(2).float()
-    _, logit, where = guide.propose(guide.start(images), torch.zeros_like(images), None)
+    sight, _ = guide.attend(guide.start(images), torch.stack([images, images], 1), None)
+    logit, where = guide.propose(sight)
     assert logit.tolist() == [module.ON] * 2
     wanted = [math.log1p(math.exp(-narrow)) for narrow in module.NARROW]
     assert where.sd[0].tolist() == pytest.approx(wanted, rel=1e-4)
@@ -229,7 +238,7 @@ def test_weights_serve_any_canvas_and_any_number_of_slots() -> None:
     larger.load_state_dict(air.state_dict())
     unrolled = larger(blobs(2, 40), double_noise(larger, 2))
     assert unrolled.logits.shape == (2, 8)
-    assert unrolled.canvases[-1].shape == (2, 40, 40)
+    assert unrolled.residuals.shape == (9, 2, 40, 40)
 
 
 def _pixels(air: AIR, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
@@ -267,15 +276,16 @@ def test_a_refined_look_is_a_look_where_the_guide_would_put_the_object(
 ) -> None:
     twice, once = (tiny_air(tiny_config(refinements=number)).guide for number in (1, 0))
     assert isinstance(once, SaliencyGuide)
-    images, blank = blobs(5), torch.zeros(5, SIDE, SIDE, dtype=torch.float64)
+    images = blobs(5)
+    seen = torch.stack([images, images], 1)
     look = torch.rand(5, generator=generator(4), dtype=torch.float64) if drawn else None
-    _, logit, where = twice.propose(twice.start(images), blank, look)
+    logit, where = twice.propose(twice.attend(twice.start(images), seen, look)[0])
 
-    _, first, aimed = once.propose(once.start(images), blank, look)
+    first, aimed = once.propose(once.attend(once.start(images), seen, look)[0])
     peak = once._look(images, look)[1]
     _, centre = once.pose.decode(aimed.mean)
     monkeypatch.setattr(once, "_look", lambda ink, look: (centre, peak))
-    _, again, refined = once.propose(once.start(images), blank, look)
+    again, refined = once.propose(once.attend(once.start(images), seen, look)[0])
 
     assert not torch.allclose(first, again)
     torch.testing.assert_close(logit, again)
@@ -292,4 +302,4 @@ def test_a_refinement_carries_no_gradient() -> None:
         lambda module, inputs, out: calls.append(out.requires_grad)
     )
     exact.elbo(air, images, noise)
-    assert calls == [False, False, False, True]
+    assert calls == [False, False, False, False, True]

@@ -219,6 +219,9 @@ class TrainConfig(Section):
     """Seed of initial weights, batch order and guide samples."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where to compute: auto (a CUDA GPU if there is one), cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """What the networks multiply in while they train: float32, TF32 (on a GPU) or bfloat16, always
+    adding up in float32; auto is bfloat16 where the processor has it, else float32."""
     deterministic: bool = False
     """Whether to use only algorithms that give the same bits each time: on a GPU from run to run,
     on the CPU whatever the number of threads (where PyTorch uses MKL); slower on a GPU."""

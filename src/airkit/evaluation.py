@@ -279,9 +279,7 @@ class Tally:
         """The IWAE bound of each image in nats, looks drawn as well, [B]."""
         air = self.opened.air
         weights = [
-            bounds.log_weight(
-                air, images, air(images, self._noise("iwae", len(images), looks=True))
-            )
+            bounds.log_weight(air, air(images, self._noise("iwae", len(images), looks=True)))
             for _ in range(self.config.likelihood_samples)
         ]
         return bounds.iwae(torch.stack(weights))

@@ -22,15 +22,15 @@ from airkit.model.air import AIR, Unrolled
 from airkit.model.sums import running_sum
 
 
-def log_weight(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
-    """Log w of one drawn pass for images [B, H, H], in nats, as [B]."""
-    return log_joint(air, images, unrolled).logsumexp(1)
+def log_weight(air: AIR, unrolled: Unrolled) -> Tensor:
+    """Log w of one drawn pass, in nats, as [B]."""
+    return log_joint(air, unrolled).logsumexp(1)
 
 
-def log_joint(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
+def log_joint(air: AIR, unrolled: Unrolled) -> Tensor:
     """The terms of w: log p(x | canvas_n) + log p(n) + log prod p / q, as [B, T + 1]."""
     ratios = pad(running_sum(air.log_ratio(unrolled)), (1, 0))
-    return air.log_likelihood(images, unrolled.canvases) + air.log_prior + ratios
+    return unrolled.log_likelihood + air.log_prior + ratios
 
 
 def iwae(log_weights: Tensor) -> Tensor:

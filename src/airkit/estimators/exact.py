@@ -34,13 +34,13 @@ def elbo(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor | None = None
         log_prior: log p(n) for n = 0..T, [T + 1], where a schedule replaces the model's own.
     """
     unrolled = air(images, noise)
-    return from_unrolled(air, images, unrolled, air.log_prior if log_prior is None else log_prior)
+    return from_unrolled(air, unrolled, air.log_prior if log_prior is None else log_prior)
 
 
-def from_unrolled(air: AIR, images: Tensor, unrolled: Unrolled, log_prior: Tensor) -> Tensor:
+def from_unrolled(air: AIR, unrolled: Unrolled, log_prior: Tensor) -> Tensor:
     """The same for a pass of the guide that is at hand, as [B]."""
     log_q, on = log_count(unrolled.logits)
-    fit = air.log_likelihood(images, unrolled.canvases) + log_prior - log_q
+    fit = unrolled.log_likelihood + log_prior - log_q
     return (log_q.exp() * fit).sum(1) - (on * air.kl(unrolled)).sum(1)
 
 
@@ -51,7 +51,7 @@ def terms(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor) -> dict[str
     log_q, _ = log_count(unrolled.logits)
     where = unrolled.where.normal.kl(air.pose.mean, air.pose.sd)
     what = unrolled.what.normal.kl()
-    fit = air.log_likelihood(images, unrolled.canvases)
+    fit = unrolled.log_likelihood
     found = {"log p(n)": log_prior.sum().expand(len(images)), "log p(x | canvas_0)": fit[:, 0]}
     for slot in range(air.slots):
         found |= {

@@ -28,8 +28,8 @@ from airkit.config import Config
 from airkit.estimators.estimator import Estimator
 from airkit.model.air import AIR
 from airkit.model.baselines import BASELINES
-from airkit.model.geometry import paint
 from airkit.model.pyro_air import PyroAIR
+from airkit.model.transformer import paint
 
 
 class NVIL(Estimator):

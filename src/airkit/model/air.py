@@ -5,22 +5,31 @@ decoded, painted by the spatial transformer, and summed; pixels are normal aroun
 The guide runs over all T slots as if every object were present, so that the count can be
 summed out (``airkit.estimators.exact``).
 
-Legend: B batch, T slots, H canvas side, W window side, Z code size.
+A guide that carries gradients from slot to slot is run once. One that does not is first run slot
+by slot without any, to see where it looks, and then over all slots at once, T . B rows, with what
+was computed taken from a tape: products are fewer and larger, and each gradient is one pass.
+
+Legend: B batch, T slots, N rows (B, or T . B slot after slot), H canvas side, W window side,
+Z code size.
 """
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config import Config
-from airkit.model.geometry import POSES, Pose, paint
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Slot
+from airkit.model.likelihood import log_likelihood, painted_errors, squared_errors
 from airkit.model.networks import Decoder, Normal
+from airkit.model.poses import POSES, Pose
 from airkit.model.prior import log_count_prior
+from airkit.model.tape import Known, Tape, afresh
+from airkit.model.transformer import Images, paint
 
 
 class Draw(NamedTuple):
@@ -45,8 +54,51 @@ class Unrolled(NamedTuple):
     """Window centres (x, y) on [-1, 1], [B, T, 2]."""
     windows: Tensor
     """Decoded windows, [B, T, W, W]."""
-    canvases: tuple[Tensor, ...]
-    """What the first n objects paint, n = 0..T, each [B, H, H]."""
+    residuals: Tensor
+    """Images less what the first n objects paint, n = 0..T, [T + 1, B, H, H]; no gradients."""
+    log_likelihood: Tensor
+    """Log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1]."""
+
+
+class _Found(NamedTuple):
+    """N rows of inferred latents."""
+
+    logit: Tensor
+    where_mean: Tensor
+    where_sd: Tensor
+    pose: Tensor
+    """z_where, [N, 3]."""
+    what_mean: Tensor
+    what_sd: Tensor
+    code: Tensor
+    """z_what, [N, Z]."""
+    size: Tensor
+    centre: Tensor
+
+
+class _Walk(NamedTuple):
+    """What came about from slot to slot."""
+
+    sights: list[Any]
+    """What the guide proposed from."""
+    found: list[_Found]
+    windows: list[Tensor]
+    residuals: Tensor
+    """See ``Unrolled``; n = 0 alone where the guide sees no canvas."""
+
+    def seen(self, slot: int) -> Tensor:
+        """What the guide sees at a slot, [B, C, H, H]: the image, and what is left of it."""
+        if len(self.residuals) == 1:
+            return self.residuals.transpose(0, 1)
+        both = (
+            self.residuals[: slot + 1 : slot] if slot else self.residuals[:1].expand(2, -1, -1, -1)
+        )
+        return both.transpose(0, 1)
+
+
+def _joined(slots: Sequence[Any]) -> Any:
+    """Named tuples of rows, one for each slot, as one: rows slot after slot."""
+    return type(slots[0])(*map(torch.cat, zip(*slots, strict=True)))
 
 
 class AIR(nn.Module):
@@ -80,32 +132,86 @@ class AIR(nn.Module):
             images: ink in 0..1, [B, H, H].
             noise: the random numbers to draw with; without, means and likeliest looks.
         """
-        state = self.guide.start(images)
-        canvases, slots = [torch.zeros_like(images)], []
-        present = images.new_ones(len(images))
+        if self.guide.recurrent or not torch.is_grad_enabled():
+            return self._once(images, noise)
+        return self._twice(images, noise)
+
+    def _once(self, images: Tensor, noise: Noise) -> Unrolled:
+        """Slot by slot; what the guide does not see of the canvas is painted at the end."""
+        walk = self._walk(images, noise)
+        found = _joined(walk.found)
+        if self.guide.sees_canvas:
+            windows, error = torch.cat(walk.windows), squared_errors(walk.residuals)
+            return self._unrolled(found, windows, walk.residuals, error)
+        windows, pose = self.decoder(found.code), (found.size, found.centre)
+        with torch.no_grad():
+            painted = self._by_slot(paint(windows, *pose, self.canvas))
+            residuals = torch.stack(list(accumulate(painted, torch.sub, initial=images)))
+        error = painted_errors(windows, *pose, residuals)
+        return self._unrolled(found, windows, residuals, error)
+
+    def _twice(self, images: Tensor, noise: Noise) -> Unrolled:
+        """Slot by slot without gradients, and all slots at once with them."""
+        tape = Tape()
+        with torch.no_grad():
+            walk = self._walk(images, noise, tape)
+        known, seen = tape.replay(), [walk.seen(slot) for slot in range(self.slots)]
+        found = self._find(seen, _joined(walk.sights), noise.rows(), known)
+        windows = self.decoder(found.code, known)
+        error = painted_errors(windows, found.size, found.centre, walk.residuals, known)
+        return self._unrolled(found, windows, walk.residuals, error)
+
+    def _walk(self, images: Tensor, noise: Noise, tape: Tape | None = None) -> _Walk:
+        """Drive the guide from slot to slot, each slot present."""
+        state, present = self.guide.start(images), images.new_ones(len(images))
+        steps = self.slots if self.guide.sees_canvas else 0
+        walk = _Walk([], [], [], images.new_empty(steps + 1, *images.shape))
+        walk.residuals[0] = images
         for slot in range(self.slots):
-            drawn = noise.slot(slot)
-            state, logit, where = self.guide.propose(state, canvases[-1], drawn.look)
-            pose = where.at(drawn.where)
-            size, centre = self.pose.decode(pose)
-            what = self.guide.encode(state, size, centre)
-            code = what.at(drawn.what)
-            window = self.decoder(code)
-            canvases.append(canvases[-1] + paint(window, size, centre, self.canvas))
-            state = self.guide.advance(state, Slot(present, pose, code, size, centre))
-            slots.append((logit, *where, pose, *what, code, size, centre, window))
-        logits, *draws, sizes, centres, windows = (
-            torch.stack(part, 1) for part in zip(*slots, strict=True)
-        )
+            drawn, known = noise.slot(slot), afresh if tape is None else tape.record()
+            seen = walk.seen(slot)
+            sight, state = self.guide.attend(state, seen, drawn.look)
+            found = self._find([seen], sight, drawn, known)
+            if slot + 1 < self.slots:
+                latents = Slot(present, found.pose, found.code, found.size, found.centre)
+                state = self.guide.advance(state, latents)
+            walk.sights.append(sight)
+            walk.found.append(found)
+            if self.guide.sees_canvas:
+                windows = self.decoder(found.code, known)
+                painted = paint(windows, found.size, found.centre, self.canvas, known)
+                torch.sub(walk.residuals[slot], painted, out=walk.residuals[slot + 1])
+                walk.windows.append(windows)
+        return walk
+
+    def _find(self, seen: Images, sight: Any, noise: Noise, known: Known = afresh) -> _Found:
+        """Infer the latents of N rows from what the guide sees."""
+        logit, where = self.guide.propose(sight, known)
+        pose = where.at(noise.where)
+        size, centre = self.pose.decode(pose)
+        what = self.guide.encode(seen, sight, size, centre, known)
+        return _Found(logit, *where, pose, *what, what.at(noise.what), size, centre)
+
+    def _unrolled(
+        self, found: _Found, windows: Tensor, residuals: Tensor, error: Tensor
+    ) -> Unrolled:
+        """Rows, slot after slot, as [B, T, ...]."""
+        logit, *normals, size, centre = (self._by_slot(part).transpose(0, 1) for part in found)
+        mean, sd, pose, code_mean, code_sd, code = normals
         return Unrolled(
-            logits,
-            Draw(Normal(*draws[:2]), draws[2]),
-            Draw(Normal(*draws[3:5]), draws[5]),
-            sizes,
-            centres,
-            windows,
-            tuple(canvases),
+            logits=logit,
+            where=Draw(Normal(mean, sd), pose),
+            what=Draw(Normal(code_mean, code_sd), code),
+            size=size,
+            centre=centre,
+            windows=self._by_slot(windows).transpose(0, 1),
+            residuals=residuals,
+            log_likelihood=log_likelihood(error, self.canvas**2, self.pixel_sd),
         )
+
+    def _by_slot(self, rows: Tensor) -> Tensor:
+        """Rows [T . B, ...] as [T, B, ...]."""
+        return rows.view(self.slots, -1, *rows.shape[1:])
 
     def kl(self, unrolled: Unrolled) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T]."""
@@ -121,10 +227,8 @@ class AIR(nn.Module):
 
     def log_likelihood(self, images: Tensor, canvases: tuple[Tensor, ...]) -> Tensor:
         """Log p(x | canvas_n) in nats for images [B, H, H] and N canvases alike, as [B, N]."""
-        residuals = [(images - canvas).flatten(1) for canvas in canvases]
-        error = torch.stack([torch.linalg.vecdot(each, each) for each in residuals], 1)
-        constant = math.log(self.pixel_sd) + 0.5 * math.log(2 * math.pi)
-        return -error / (2 * self.pixel_sd**2) - self.canvas**2 * constant
+        error = squared_errors(torch.stack([images - canvas for canvas in canvases]))
+        return log_likelihood(error, self.canvas**2, self.pixel_sd)
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw scenes from the model: counts [N] and canvases [N, H, H] without pixel noise."""

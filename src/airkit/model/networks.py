@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from airkit.config import Config
+from airkit.model.precision import factor_dtype
+from airkit.model.tape import Known, Parts, afresh
 
 NONLINEARITIES = {"relu": nn.ReLU, "elu": nn.ELU}
 """What stands between layers, by the name that ``model.nonlinearity`` gives it."""
@@ -23,12 +27,76 @@ def spread(raw: Tensor) -> Tensor:
     return nn.functional.softplus(raw) + 1e-6
 
 
-def mlp(*sizes: int, nonlinearity: str = "relu") -> nn.Sequential:
+class Perceptron(nn.Sequential):
+    """Linear layers with a non-linearity between each two, [B, N] -> [B, M]."""
+
+    def forward(self, inputs: Tensor, known: Known = afresh) -> Tensor:
+        """Map ``inputs``; ``known`` says where to have the result from, if it is not new."""
+        if has_torch_function((inputs,)):
+            return handle_torch_function(self.forward, (inputs,), inputs, known)
+        outputs = known(lambda: self._outputs(inputs))
+        given = self._slope, outputs, inputs, *self.parameters()
+        out: Tensor = _Perceptron.apply(*given)  # type: ignore[no-untyped-call]
+        return out
+
+    def _outputs(self, inputs: Tensor) -> Parts:
+        """What each layer gives, after its non-linearity."""
+        factor, outputs = factor_dtype(inputs), [inputs]
+        for layer in self:
+            if isinstance(layer, nn.Linear):
+                given = outputs[-1].to(factor)
+                weights = layer.weight.to(factor), layer.bias.to(factor)
+                outputs.append(nn.functional.linear(given, *weights))
+            else:
+                layer(outputs[-1])
+        return *outputs[1:-1], outputs[-1].to(inputs.dtype)
+
+    @property
+    def _slope(self) -> Slope:
+        """The gradient through the non-linearity."""
+        return _SLOPES[type(self[1])] if len(self) > 1 else _SLOPES[nn.ReLU]
+
+
+Slope = Callable[[Tensor, Tensor], Tensor]
+"""From the gradient after a non-linearity, and what it gave, to the gradient before."""
+
+_SLOPES: dict[type[nn.Module], Slope] = {
+    nn.ReLU: lambda grad, out: torch.ops.aten.threshold_backward(grad, out, 0),
+    nn.ELU: lambda grad, out: torch.ops.aten.elu_backward(grad, 1, 1, 1, True, out),
+}
+
+
+class _Perceptron(torch.autograd.Function):
+    """The gradient of a ``Perceptron``, for what its layers gave."""
+
+    @staticmethod
+    def forward(ctx: Any, slope: Slope, outputs: Parts, inputs: Tensor, *weights: Tensor) -> Tensor:
+        ctx.slope, ctx.factor = slope, factor_dtype(inputs)
+        ctx.save_for_backward(inputs.to(ctx.factor), *outputs[:-1], *weights)
+        return outputs[-1]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        layers, full = len(ctx.saved_tensors) // 3, grad.dtype
+        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers::2]
+        grads: list[Tensor | None] = []
+        for layer in reversed(range(layers)):
+            by_bias, grad = grad.sum(0, dtype=full), grad.to(ctx.factor)
+            grads = [(grad.t() @ inputs[layer]).to(full), by_bias, *grads]
+            if layer:
+                grad = ctx.slope(grad @ weights[layer].to(ctx.factor), inputs[layer])
+        if not ctx.needs_input_grad[2]:
+            return None, None, None, *grads
+        return None, None, (grad @ weights[0].to(ctx.factor)).to(full), *grads
+
+
+def mlp(*sizes: int, nonlinearity: str = "relu") -> Perceptron:
     """Linear layers from ``sizes[0]`` to ``sizes[-1]`` with a non-linearity between each two."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), NONLINEARITIES[nonlinearity]()]
-    return nn.Sequential(*layers[:-1])
+        layers += [nn.Linear(inputs, outputs), NONLINEARITIES[nonlinearity](inplace=True)]
+    return Perceptron(*layers[:-1])
 
 
 class Normal(NamedTuple):
@@ -63,14 +131,14 @@ class Decoder(nn.Module):
         self.layers = mlp(*sizes, nonlinearity=model.nonlinearity)
         self.bias, self.squash = config.decoder_bias, model.decoder_output == "sigmoid"
 
-    def forward(self, what: Tensor) -> Tensor:
+    def forward(self, what: Tensor, known: Known = afresh) -> Tensor:
         """Decode; a negative bias makes windows start out nearly blank."""
-        ink: Tensor = self.layers(what) + self.bias
+        ink: Tensor = self.layers(what, known) + self.bias
         return (torch.sigmoid(ink) if self.squash else ink).view(-1, self.window, self.window)
 
 
 class Encoder(nn.Module):
-    """Windows [B, W, C, W] -> the normal of z_what [B, Z]."""
+    """Windows [B, C, W, W] -> the normal of z_what [B, Z]."""
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
@@ -78,9 +146,9 @@ class Encoder(nn.Module):
         sizes = pixels, *config.encoder_net, 2 * code
         self.layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 
-    def forward(self, windows: Tensor) -> Normal:
+    def forward(self, windows: Tensor, known: Known = afresh) -> Normal:
         """Encode; sds are soft-plus of the network's second half."""
-        mean, raw = self.layers(windows.flatten(1)).chunk(2, 1)
+        mean, raw = self.layers(windows.flatten(1), known).chunk(2, 1)
         return Normal(mean, spread(raw))
 
 

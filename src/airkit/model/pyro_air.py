@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from airkit.model.air import AIR
 from airkit.model.baselines import Baseline
-from airkit.model.geometry import paint
 from airkit.model.guides import Slot
 from airkit.model.prior import success_logits
+from airkit.model.transformer import paint
 
 OFF = -1e3
 """Log odds of a slot after an absent one: its chance is 0, and log 1 is what it costs."""
@@ -101,13 +101,15 @@ class PyroAIR:
         guess = self._start_baseline(images)
         with pyro.plate("canvases", len(images)):
             for slot in range(air.slots):
-                state, logit, where = finder.propose(state, canvas, looks[slot])
+                seen = self._seen(images, canvas)
+                sight, state = finder.attend(state, seen, looks[slot])
+                logit, where = finder.propose(sight)
                 guess, cost = self._predict(guess, present)
                 present = _presence(slot, logit, present, infer=cost)
                 with self._costs(present):
                     pose = _sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    code = _sample(f"z_what_{slot}", *finder.encode(state, size, centre))
+                    code = _sample(f"z_what_{slot}", *finder.encode([seen], sight, size, centre))
                 # Nothing after a masked object counts, so that the guide may as well run on as
                 # if it were there, which is what the exact estimator does.
                 found = Slot(on if self.masking else present, pose, code, size, centre)
@@ -127,6 +129,12 @@ class PyroAIR:
         if not (self.drawn_looks and self.air.guide.looks):
             return [None] * self.air.slots
         return torch.rand(self.air.slots, len(images), device=images.device).to(images).unbind()
+
+    def _seen(self, images: Tensor, canvas: Tensor) -> Tensor:
+        """What the guide is shown, [B, C, H, H]."""
+        if not self.air.guide.sees_canvas:
+            return images[:, None]
+        return torch.stack([images, images - canvas], 1)
 
     def _costs(self, present: Tensor) -> AbstractContextManager[Any]:
         """Latents sampled inside cost nothing where the object is absent."""

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Unrolled
-from airkit.model.geometry import paint
 from airkit.model.guides import Noise
 from airkit.model.prior import log_count
 from airkit.model.sums import running_sum
+from airkit.model.transformer import paint
 
 INK = 0.1
 """Least ink, as a share of full ink, of a pixel that counts as inked; as in data files."""
@@ -58,7 +58,7 @@ def explain(air: AIR, images: Tensor) -> Scene:
         images: ink in 0..1, [B, H, H].
     """
     unrolled = air(images)
-    return _one_look(air, unrolled, _scores(air, images, unrolled))
+    return _one_look(air, unrolled, _scores(air, unrolled))
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
@@ -81,11 +81,11 @@ def explain_both(
 ) -> tuple[Scene, Scene]:
     """What ``explain`` and ``explain_best`` return, for the price of the latter."""
     unrolled = air(images)
-    scores = _scores(air, images, unrolled)
+    scores = _scores(air, unrolled)
     one, best = _one_look(air, unrolled, scores), _best_count(unrolled, scores)
     for _ in range(looks - 1):
         unrolled = air(images, Noise.draw_looks(generator, len(images), air.slots))
-        best = _better(best, _best_count(unrolled, _scores(air, images, unrolled)))
+        best = _better(best, _best_count(unrolled, _scores(air, unrolled)))
     return one, _scene(air, best)
 
 
@@ -118,10 +118,10 @@ def _best_count(unrolled: Unrolled, scores: Tensor) -> _Explanation:
     return _explanation(unrolled, count, score)
 
 
-def _scores(air: AIR, images: Tensor, unrolled: Unrolled) -> Tensor:
+def _scores(air: AIR, unrolled: Unrolled) -> Tensor:
     """How well the first n objects explain each image, n = 0..T, in nats, as [B, T + 1]."""
     cost = pad(running_sum(air.kl(unrolled)), (1, 0))
-    return air.log_likelihood(images, unrolled.canvases) + air.log_prior - cost
+    return unrolled.log_likelihood + air.log_prior - cost
 
 
 def _better(one: _Explanation, other: _Explanation) -> _Explanation:

@@ -14,6 +14,7 @@ from airkit.checkpoint import Checkpoint
 from airkit.config import Config
 from airkit.errors import CheckpointError, DataFileError
 from airkit.listener import Listener
+from airkit.model.precision import best_precision
 from airkit.run import RunFolder
 from airkit.settings import Layer, Settings
 
@@ -111,7 +112,7 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     made = Layer(f"data file {info.path}", info.config.model_dump())
     config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
     _note_idle(layers, config, listener)
-    return info, config
+    return info, _with_precision(config)
 
 
 def _resume(
@@ -241,6 +242,14 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
         names = ", ".join(data)
         listener.note(f"{names}: taken from the data file, where the settings say otherwise")
     return config.model_copy(update={"data": made.data})
+
+
+def _with_precision(config: Config) -> Config:
+    """With what auto stands for here, so that the run goes on with it elsewhere too."""
+    if config.train.precision != "auto":
+        return config
+    train = config.train.model_copy(update={"precision": best_precision()})
+    return config.model_copy(update={"train": train})
 
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:

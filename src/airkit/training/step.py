@@ -11,7 +11,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from airkit import estimators, seeds
 from airkit.config import Config
 from airkit.dataset import to_ink
+from airkit.memory import keep_freed_memory
 from airkit.model.air import AIR
+from airkit.model.precision import precision
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.batches import Batches
 from airkit.training.guard import Guard
@@ -36,6 +38,7 @@ class Trainer:
 
     def __init__(self, config: Config, images: Tensor, device: torch.device) -> None:
         """Start from the seed's initial weights, on uint8 ``images`` [N, H, H]."""
+        keep_freed_memory()
         self.config, self.device = config, device
         self.images = images.to(device)
         self.air = build_model(config, device)
@@ -79,7 +82,8 @@ class Trainer:
 
     def backward(self, number: int) -> Tensor:
         """Add the gradients of step ``number`` to the parameters'; returns the loss."""
-        return self.estimator.backward(*self._given(number))
+        with precision(self.config.train.precision):
+            return self.estimator.backward(*self._given(number))
 
     def terms(self, number: int) -> dict[str, Tensor]:
         """What the loss of step ``number`` adds up, each [B]; see ``Estimator.terms``."""

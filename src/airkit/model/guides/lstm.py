@@ -15,16 +15,23 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config import Config
-from airkit.model.geometry import Pose, crop
 from airkit.model.guides.protocol import Guide, Slot
 from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, Normal, mlp, spread
+from airkit.model.poses import Pose
+from airkit.model.tape import Known, afresh
+from airkit.model.transformer import Images, crop
+
+
+class Sight(NamedTuple):
+    """What the guide proposes and encodes from."""
+
+    hidden: Tensor
+    """The LSTM's output, [B, R]."""
 
 
 class State(NamedTuple):
     """What the guide carries from slot to slot."""
 
-    images: Tensor
-    """[B, H, 1, H], for cropping."""
     product: Tensor
     """The image's part of the LSTM's input product, [B, 4 R]."""
     hidden: Tensor
@@ -38,7 +45,7 @@ class State(NamedTuple):
 class LSTMGuide(Guide):
     """Read the image and the last latents, propose presence and pose, crop the pose, encode."""
 
-    looks, sees_canvas, any_canvas = False, False, False
+    looks, sees_canvas, any_canvas, recurrent = False, False, False, True
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks for canvases of ``canvas`` pixels."""
@@ -62,22 +69,28 @@ class LSTMGuide(Guide):
         """The learnable initial states; the slot before the first counts as on."""
         product, hidden, cell = self.rnn.start(self.embed(images.flatten(1)))
         first = torch.cat([self.first, self.first.new_ones(1)]).expand(len(images), -1)
-        return State(images[:, :, None], product, hidden, cell, first)
+        return State(product, hidden, cell, first)
 
-    def propose(
-        self, state: State, canvas: Tensor, look: Tensor | None
-    ) -> tuple[State, Tensor, Normal]:
-        """One step of the LSTM, and what is predicted from it; poses start out at the prior's."""
-        del canvas, look
+    def attend(self, state: State, seen: Tensor, look: Tensor | None) -> tuple[Sight, State]:
+        """One step of the LSTM."""
+        del seen, look
         hidden, cell = self.rnn(state.product, state.latents, state.hidden, state.cell)
-        out: Tensor = self.predict(hidden)
+        return Sight(hidden), state._replace(hidden=hidden, cell=cell)
+
+    def propose(self, sight: Sight, known: Known = afresh) -> tuple[Tensor, Normal]:
+        """What is predicted from the LSTM's output; poses start out at the prior's."""
+        out: Tensor = self.predict(sight.hidden, known)
         mean = self.pose.mean + self.pose.sd * out[:, 1:4]
         where = Normal(mean, self.pose.sd * spread(out[:, 4:] + self.pose_sd_bias))
-        return state._replace(hidden=hidden, cell=cell), out[:, 0] + self.presence_bias, where
+        return out[:, 0] + self.presence_bias, where
 
-    def encode(self, state: State, size: Tensor, centre: Tensor) -> Normal:
+    def encode(
+        self, seen: Images, sight: Sight, size: Tensor, centre: Tensor, known: Known = afresh
+    ) -> Normal:
         """Encode the image in the window at the pose."""
-        code: Normal = self.encoder(crop(state.images, size, centre, self.window))
+        del sight
+        windows = crop(seen, size, centre, self.window, known)
+        code: Normal = self.encoder(windows, known)
         return code
 
     def advance(self, state: State, slot: Slot) -> State:

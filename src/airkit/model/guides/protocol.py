@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from airkit.model.networks import Normal
+from airkit.model.tape import Known, afresh
+from airkit.model.transformer import Images
 
 
 class Noise(NamedTuple):
@@ -44,6 +46,12 @@ class Noise(NamedTuple):
         """Draw looks alone; latents are at their means."""
         look = torch.rand(batch, slots, generator=generator, device=generator.device)
         return Noise(None, None, look)
+
+    def rows(self) -> Noise:
+        """The random numbers of all slots, slot after slot, [T . B, ...]."""
+        return Noise(
+            *(None if part is None else part.transpose(0, 1).flatten(0, 1) for part in self)
+        )
 
     def slot(self, index: int) -> Noise:
         """The random numbers of one slot, [B, ...]."""
@@ -79,10 +87,11 @@ class Slot(NamedTuple):
 
 
 class Guide(nn.Module, ABC):
-    """The recurrent guide of AIR, driven slot by slot.
+    """The recurrent guide of AIR, driven slot by slot: attend, propose, encode, advance.
 
-    ``State`` is whatever a guide carries from slot to slot. No guide's weights depend on the
-    number of slots.
+    ``State`` is whatever a guide carries from slot to slot; ``Sight``, a named tuple of tensors
+    [B, ...], all that it proposes and encodes from. No guide's weights depend on the number of
+    slots.
     """
 
     looks: bool
@@ -91,6 +100,8 @@ class Guide(nn.Module, ABC):
     """Whether what it proposes depends on what the slots before painted."""
     any_canvas: bool
     """Whether its weights serve canvases of every size."""
+    recurrent: bool
+    """Whether gradients flow from slot to slot, through its state."""
     sharpness: float = 1.0
     """Drawn looks follow softmax(sharpness . saliency / peak), for guides that look."""
 
@@ -99,24 +110,48 @@ class Guide(nn.Module, ABC):
         """The state before the first slot, for images [B, H, H]."""
 
     @abstractmethod
-    def propose(
-        self, state: Any, canvas: Tensor, look: Tensor | None
-    ) -> tuple[Any, Tensor, Normal]:
-        """Find the next object.
+    def attend(self, state: Any, seen: Tensor, look: Tensor | None) -> tuple[Any, Any]:
+        """Turn to the next object.
 
         Args:
             state: the state after the slots before.
-            canvas: what those slots painted, [B, H, H].
+            seen: the image, and for a guide that sees the canvas what those slots left of it
+                unexplained, [B, C, H, H].
             look: uniform noise to draw the look with, [B], or None for the likeliest.
 
         Returns:
-            The state; the log odds that the slot is on given that all before it are, [B]; and
-            the normal of z_where, [B, 3].
+            What is seen, and the state.
         """
 
     @abstractmethod
-    def encode(self, state: Any, size: Tensor, centre: Tensor) -> Normal:
-        """The normal of z_what [B, Z] for the window at a pose: size [B], centre [B, 2]."""
+    def propose(self, sight: Any, known: Known = afresh) -> tuple[Tensor, Normal]:
+        """Find the object: where is it, if there is one?
+
+        Args:
+            sight: what ``attend`` saw.
+            known: where to have what the networks give from, if it was computed before.
+
+        Returns:
+            The log odds that the slot is on given that all before it are, [B]; and the normal
+            of z_where, [B, 3].
+        """
+
+    @abstractmethod
+    def encode(
+        self, seen: Images, sight: Any, size: Tensor, centre: Tensor, known: Known = afresh
+    ) -> Normal:
+        """The normal of z_what for the window at a pose.
+
+        Args:
+            seen: what ``attend`` saw, [B, C, H, H], in parts.
+            sight: what it gave.
+            size: window sides as fractions of the canvas, [B].
+            centre: (x, y) on [-1, 1], [B, 2].
+            known: as for ``propose``.
+
+        Returns:
+            The normal of z_what, [B, Z].
+        """
 
     @abstractmethod
     def advance(self, state: Any, slot: Slot) -> Any:

@@ -15,13 +15,15 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from airkit.config import Config
-from airkit.model.geometry import Pose, crop, pixel_centres
 from airkit.model.guides.protocol import Guide, Slot
-from airkit.model.networks import NONLINEARITIES, Encoder, Normal, mlp, spread
+from airkit.model.networks import Encoder, Normal, Perceptron, mlp, spread
+from airkit.model.poses import Pose
 from airkit.model.sums import running_sum
+from airkit.model.tape import Known, afresh
+from airkit.model.transformer import Images, crop, pixel_centres
 
 ZOOM = 1.6
 """Side of the first crop, in typical object sizes."""
@@ -37,39 +39,22 @@ NARROW = (0.0, 2.0, 2.0)
 """Taken off the raw sds of (size, x, y): training starts with centres known well."""
 
 
-class State(NamedTuple):
-    """What the guide carries from slot to slot."""
+class Sight(NamedTuple):
+    """What the guide proposes and encodes from."""
 
-    seen: Tensor
-    """Image and residual at the present look, [B, H, 2, H]."""
-    closed: Tensor
-    """How far each pixel was visited, 0 to 1, [B, H, H]."""
-
-
-class Proposer(nn.Module):
-    """Glimpse [B, G, C, G] and peak height [B] -> presence logit and raw pose, [B, 7]."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        glimpse, hidden = config.guide.glimpse_size, config.model.hidden_size
-        nonlinearity = config.model.nonlinearity
-        self.glimpse = nn.Linear(2 * glimpse**2, hidden)
-        self.peak = nn.Linear(1, hidden, bias=False)
-        self.activation = NONLINEARITIES[nonlinearity]()
-        self.head = mlp(hidden, max(1, hidden // 2), 7, nonlinearity=nonlinearity)
-
-    def forward(self, glimpse: Tensor, peak: Tensor) -> Tensor:
-        """The peak tells what the glimpse cannot: how much open ink is left."""
-        hidden = self.glimpse(glimpse.flatten(1)) + self.peak(peak[:, None])
-        out: Tensor = self.head(self.activation(hidden))
-        return out
+    glimpse: Tensor
+    """Image and residual at the last look, and the greatest saliency, [B, 2 G^2 + 1]. The latter
+    tells what the former cannot: how much open ink is left."""
+    centre: Tensor
+    """Of that look, (x, y) on [-1, 1], [B, 2]."""
 
 
 class SaliencyGuide(Guide):
     """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode."""
 
-    looks, sees_canvas, any_canvas = True, True, True
+    looks, sees_canvas, any_canvas, recurrent = True, True, True, False
     blur: Tensor
+    cells: Tensor
     grid: Tensor
     narrow: Tensor
 
@@ -80,73 +65,85 @@ class SaliencyGuide(Guide):
         self.sharpness = config.guide.look_sharpness
         self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
         self.typical = config.object_size / canvas
-        self.proposer = Proposer(config)
+        self.coarse = min(1.0, ZOOM * self.typical)
+        self.proposer = _proposer(config)
         self.encoder = Encoder(config, channels=2)
         self.register_buffer("grid", pixel_centres(canvas), persistent=False)
         self.register_buffer("blur", _blur_matrix(canvas, BLUR * config.object_size), False)
+        self.register_buffer("cells", _cells(len(self.blur)), persistent=False)
         self.register_buffer("narrow", torch.tensor(NARROW), persistent=False)
 
-    def start(self, images: Tensor) -> State:
-        """Nothing explained, nothing closed."""
-        seen = torch.stack([images, images], 2)
-        return State(seen, torch.zeros_like(images))
+    def start(self, images: Tensor) -> Tensor:
+        """What is left of each pixel for slots to come, 1 down to 0, [B, H, H]: all of it."""
+        return torch.ones_like(images)
 
-    def propose(
-        self, state: State, canvas: Tensor, look: Tensor | None
-    ) -> tuple[State, Tensor, Normal]:
-        """Look at the unexplained ink, look again, and propose presence and pose."""
-        with torch.no_grad():
-            image = state.seen[:, :, 0]
-            residual = image - canvas
-            seen = torch.stack([image, residual], 2)
-            centre, peak = self._look(residual.clamp(min=0) * (1 - state.closed), look)
-            coarse = torch.full_like(peak, min(1.0, ZOOM * self.typical))
-            glimpse = crop(seen, coarse, centre, self.glimpse)
-            for _ in range(self.refinements):
-                out = self.proposer(glimpse, peak)
-                centre = _moved(out[:, 1:3], coarse, centre).clamp(-1, 1)
-                glimpse = crop(seen, coarse, centre, self.glimpse)
-        out = self.proposer(glimpse, peak)
-        return State(seen, state.closed), out[:, 0] + ON, self._where(out[:, 1:], coarse, centre)
+    @torch.no_grad()
+    def attend(self, state: Tensor, seen: Tensor, look: Tensor | None) -> tuple[Sight, Tensor]:
+        """Look at the unexplained ink, and again where the proposer would put an object."""
+        centre, peak = self._look(seen[:, 1].clamp(min=0).mul_(state), look)
+        sight = self._sight(seen, centre, peak)
+        for _ in range(self.refinements):
+            centre = self._moved(self.proposer(sight.glimpse)[:, 1:3], centre).clamp_(-1, 1)
+            sight = self._sight(seen, centre, peak)
+        return sight, state
 
-    def encode(self, state: State, size: Tensor, centre: Tensor) -> Normal:
+    def propose(self, sight: Sight, known: Known = afresh) -> tuple[Tensor, Normal]:
+        """Presence and pose from the glimpse; the pose is around the look."""
+        out: Tensor = self.proposer(sight.glimpse, known)
+        size = self.typical * torch.exp(STRETCH * out[:, 3])
+        mean = self.pose.encode(size, self._moved(out[:, 1:3], sight.centre))
+        return out[:, 0] + ON, Normal(mean, spread(out[:, 4:] - self.narrow))
+
+    def encode(
+        self, seen: Images, sight: Sight, size: Tensor, centre: Tensor, known: Known = afresh
+    ) -> Normal:
         """Encode image and residual in the window at the pose."""
-        code: Normal = self.encoder(crop(state.seen, size, centre, self.window))
+        del sight
+        windows = crop(seen, size, centre, self.window, known)
+        code: Normal = self.encoder(windows, known)
         return code
 
     @torch.no_grad()
-    def advance(self, state: State, slot: Slot) -> State:
+    def advance(self, state: Tensor, slot: Slot) -> Tensor:
         """Inhibition of return: the window just used is closed to the slots after."""
-        size, centre, half = slot.size, slot.centre, self.grid.shape[0] / 2
-        y, x = (
-            torch.sigmoid(
-                (size[:, None] - (self.grid - centre[:, axis, None]).abs()) * half * CLOSING
-            )
-            for axis in (1, 0)
-        )
+        half = self.grid.shape[0] / 2
+        inside = slot.size[:, None, None] - (self.grid - slot.centre[:, :, None]).abs()
+        x, y = torch.sigmoid(inside * (half * CLOSING)).unbind(1)
         used = (slot.present[:, None] * y)[:, :, None] * x[:, None, :]
-        return State(state.seen, 1 - (1 - state.closed) * (1 - used))
+        return torch.addcmul(state, state, used, value=-1)
+
+    def _sight(self, seen: Tensor, centre: Tensor, peak: Tensor) -> Sight:
+        """What is seen around a look."""
+        windows = crop([seen], torch.full_like(peak, self.coarse), centre, self.glimpse)
+        return Sight(torch.cat([windows.flatten(1), peak[:, None]], 1), centre)
+
+    def _moved(self, offset: Tensor, centre: Tensor) -> Tensor:
+        """The centre [B, 2] that raw offsets [B, 2] point to, at most a glimpse's side away."""
+        return centre + self.coarse * torch.tanh(offset)
 
     def _look(self, ink: Tensor, look: Tensor | None) -> tuple[Tensor, Tensor]:
         """Centre [B, 2] of the look and the greatest saliency [B], for open ink [B, H, H]."""
-        saliency = (self.blur @ ink @ self.blur.T).flatten(1)
+        saliency = (self.blur @ (ink @ self.blur.t())).flatten(1)
         peak, at = saliency.max(1)
         if look is not None:
             at = _draw(saliency, peak, self.sharpness, look)
-        side = self.blur.shape[0]
-        cells = torch.stack([at % side, at // side], 1)
-        return (2 * cells.to(peak.dtype) + 1) / side - 1, peak
-
-    def _where(self, out: Tensor, coarse: Tensor, centre: Tensor) -> Normal:
-        """The network's last six outputs [B, 6] as a normal of z_where around the look."""
-        size = self.typical * torch.exp(STRETCH * out[:, 2])
-        mean = self.pose.encode(size, _moved(out[:, :2], coarse, centre))
-        return Normal(mean, spread(out[:, 3:] - self.narrow))
+        return self.cells[at], peak
 
 
-def _moved(offset: Tensor, coarse: Tensor, centre: Tensor) -> Tensor:
-    """The centre [B, 2] that raw offsets [B, 2] point to, at most a glimpse's side away."""
-    return centre + coarse[:, None] * torch.tanh(offset)
+def _proposer(config: Config) -> Perceptron:
+    """Glimpse and peak [B, 2 G^2 + 1] -> presence logit and raw pose, [B, 7]."""
+    hidden = config.model.hidden_size
+    sizes = 2 * config.guide.glimpse_size**2 + 1, hidden, max(1, hidden // 2), 7
+    layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
+    with torch.no_grad():  # the peak is one number among hundreds: its weights start out larger
+        layers[0].get_parameter("weight")[:, -1].uniform_(-1, 1)
+    return layers
+
+
+def _cells(looks: int) -> Tensor:
+    """Where looks are placed, (x, y) on [-1, 1], row by row, [looks^2, 2]."""
+    places = pixel_centres(looks)
+    return torch.cartesian_prod(places, places).flip(1)
 
 
 def _blur_matrix(side: int, sd: float) -> Tensor:
@@ -164,8 +161,8 @@ def _draw(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Ten
 
     A blank canvas has no peak; every position is then as good as another.
     """
-    below = (saliency - peak[:, None]) / peak.clamp(min=1e-6)[:, None]
-    mass = running_sum(torch.exp(sharpness * below))
+    scale = sharpness / peak.clamp(min=1e-6)[:, None]
+    mass = running_sum((saliency - peak[:, None]).mul_(scale).exp_())
     return (
         torch.searchsorted(mass, look[:, None] * mass[:, -1:])
         .squeeze(1)

@@ -1,12 +1,9 @@
-"""Poses, and the spatial transformer that crops and paints by them.
+"""Poses: what z_where stands for.
 
-A canvas spans [-1, 1] on both axes, pixel centres at (2 i + 1) / H - 1. A pose is a size, the
-side of the object's window as a fraction of the canvas's, and a centre (x, y). Transforms only
-scale and shift, so that each is two small matrix products, Wy . image . Wx^T, with bilinear
-("tent") weights: what ``affine_grid`` and ``grid_sample`` compute (zeros outside,
-``align_corners=False``), but deterministic on every device.
+A canvas spans [-1, 1] on both axes. A pose is a size, the side of the object's window as a
+fraction of the canvas's, and a centre (x, y).
 
-Legend: B batch, C channels, H canvas side, W window side.
+Legend: B batch.
 """
 
 from __future__ import annotations
@@ -20,57 +17,6 @@ from torch import Tensor, nn
 
 # Centres nearer to the edge than this have no finite standard-normal score worth learning.
 EDGE = 0.98
-
-
-def pixel_centres(side: int, like: Tensor | None = None) -> Tensor:
-    """Centres of ``side`` pixels on [-1, 1], as [side], with the dtype and device of ``like``."""
-    dtype, device = (None, None) if like is None else (like.dtype, like.device)
-    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
-
-
-def tent(points: Tensor, side: int) -> Tensor:
-    """Bilinear weights that read ``points`` [B, N] off ``side`` pixels, as [B, N, side].
-
-    ``points`` are on [-1, 1]; a row's weights sum to one inside and fade to zero within one
-    pixel outside.
-    """
-    pixels = (points + 1) * (side / 2) - 0.5
-    columns = torch.arange(side, dtype=points.dtype, device=points.device)
-    return (1 - (pixels[:, :, None] - columns).abs()).clamp(min=0)
-
-
-def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Read a window off each image.
-
-    Args:
-        images: [B, H, C, H]; rows, channels, columns, so that all channels share one product.
-        size: [B], window side as a fraction of the image's.
-        centre: [B, 2], (x, y) on [-1, 1].
-        side: W, pixels along the window's side.
-
-    Returns:
-        Windows [B, W, C, W].
-    """
-    batch, height, channels, width = images.shape
-    offsets = size[:, None] * pixel_centres(side, size)
-    rows = tent(offsets + centre[:, 1:], height) @ images.reshape(batch, height, channels * width)
-    columns = tent(offsets + centre[:, :1], width)
-    windows = rows.view(batch, side * channels, width) @ columns.transpose(1, 2)
-    return windows.view(batch, side, channels, side)
-
-
-def paint(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Place each window [B, W, W] on an empty canvas [B, H, H]; the inverse pose of ``crop``.
-
-    Args:
-        windows: [B, W, W].
-        size: [B], window side as a fraction of the canvas's.
-        centre: [B, 2], (x, y) on [-1, 1].
-        side: H, pixels along the canvas's side.
-    """
-    grid = pixel_centres(side, size)
-    x, y = ((grid - centre[:, axis, None]) / size[:, None] for axis in (0, 1))
-    return tent(y, windows.shape[1]) @ windows @ tent(x, windows.shape[2]).transpose(1, 2)
 
 
 class Pose(nn.Module, ABC):

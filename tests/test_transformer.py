@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from airkit.model.geometry import EDGE, POSES, AffinePose, UniformPose, crop, paint, pixel_centres
+from airkit.model.poses import EDGE, POSES, AffinePose, UniformPose
+from airkit.model.transformer import crop, paint, pixel_centres
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 DTYPES = st.sampled_from(list(TOLERANCE))
@@ -45,10 +46,10 @@ def test_crop_is_grid_sample(
 ) -> None:
     (size, centre), (side, window) = _split(poses, dtype), sides
     images = _random(len(poses), channels, side, side, dtype=dtype)
-    wanted = _sample(images, size, centre, window).transpose(1, 2)
-    cropped = crop(images.transpose(1, 2), size, centre, window)
+    wanted = _sample(images, size, centre, window)
+    cropped = crop([images], size, centre, window)
     assert cropped.dtype == dtype
-    assert cropped.shape == (len(poses), window, channels, window)
+    assert cropped.shape == (len(poses), channels, window, window)
     torch.testing.assert_close(cropped, wanted, rtol=0, atol=TOLERANCE[dtype])
 
 
@@ -74,15 +75,13 @@ def test_crop_undoes_paint(size: float, x: float, y: float) -> None:
     window = (bump[:, None] * bump)[None]
     pose = _split([(size, x, y)], torch.float64)
     canvas = paint(window, *pose, 80)
-    torch.testing.assert_close(
-        crop(canvas[:, :, None], *pose, 12)[:, :, 0], window, rtol=0, atol=0.02
-    )
+    torch.testing.assert_close(crop([canvas[:, None]], *pose, 12)[:, 0], window, rtol=0, atol=0.02)
 
 
 def test_a_window_that_fills_the_canvas_is_the_canvas() -> None:
     images = _random(2, 9, 9)
     whole = _split([(1.0, 0.0, 0.0)] * 2, torch.float64)
-    torch.testing.assert_close(crop(images[:, :, None], *whole, 9)[:, :, 0], images)
+    torch.testing.assert_close(crop([images[:, None]], *whole, 9)[:, 0], images)
     torch.testing.assert_close(paint(images, *whole, 9), images)
 
 
