@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airkit.canvases.compose import INK, Canvases, compose, extents
+from airkit.canvases.compose import Canvases, compose
 from airkit.canvases.digits import Digits
 from airkit.canvases.draws import draw_counts, side_edges
+from airkit.canvases.paint import INK, extents
 from airkit.canvases.resize import SCALE, resize, resize_matrix
 from airkit.config import DataConfig
 from airkit.errors import CanvasError
