@@ -40,7 +40,6 @@ SUM_TRIES = 1000  # drawings of one canvas under overlap = "sum"
 BOX_TRIES = 50  # and under the rules on boxes, whose every drawing allows many moves
 
 
-
 @dataclass(frozen=True)
 class Canvases:
     """Canvases and their truth; what a canvas does not use of the M places is -1.
