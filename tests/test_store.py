@@ -115,6 +115,15 @@ def test_huge_canvases_have_small_chunks(tmp_path: Path) -> None:
         assert file["train/image"].chunks == (16, 1024, 1024)
 
 
+def test_chunks_fit_the_steps(tmp_path: Path) -> None:
+    """A chunk of 186 canvases would be as large as can be, but two steps would share it."""
+    path, wanted = tmp_path / "data.h5", config(canvas_size=300, train=520, val=0, max_digits=1)
+    digest = write(path, wanted, step=CHUNK)
+    with h5py.File(path) as file:
+        assert file["train/image"].chunks == (128, 300, 300)
+    assert verify(path) == digest
+
+
 def test_a_writer_that_fails_leaves_the_old_file(copy: Path) -> None:
     before = copy.read_bytes()
 
