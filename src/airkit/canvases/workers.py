@@ -154,7 +154,7 @@ def _deaf() -> Iterator[None]:
 def _work(line: Connection) -> None:
     """Make the parts that come down the line, until nobody is at its other end."""
     for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_IGN)  # on Windows nothing holds them back
     with suppress(EOFError, OSError):
         job, parts = line.recv()
         for part in parts:
