@@ -23,7 +23,7 @@ SETTINGS = ["--preset", "--config", "--set"]
 SURFACE = {
     "": ["--version"],
     "make-data": [
-        "--out --force --max-digits --min-digits --canvas-size --digit-size --source",
+        "--out --force --workers --max-digits --min-digits --canvas-size --digit-size --source",
         "--train --val --test --seed",
         *SETTINGS,
     ],

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airkit.canvases.compose import INK, Canvases, compose, extents
+from airkit.canvases.compose import Canvases, compose
 from airkit.canvases.digits import Digits
 from airkit.canvases.draws import draw_counts, side_edges
+from airkit.canvases.paint import INK, extents
 from airkit.canvases.resize import SCALE, resize, resize_matrix
 from airkit.config import DataConfig
 from airkit.errors import CanvasError
@@ -250,12 +251,13 @@ def test_resizing_to_the_same_side_changes_nothing() -> None:
     np.testing.assert_array_equal(resize(POOL.images, 28), POOL.images)
 
 
-def test_resizing_is_the_formula() -> None:
-    side = 19
-    matrix = resize_matrix(28, side).astype(object)  # Python's whole numbers: no rounding
-    exact = matrix @ POOL.images[0].astype(object) @ matrix.T
-    wanted = [[(value + SCALE**2 // 2) // SCALE**2 for value in line] for line in exact]
-    assert resize(POOL.images[:1], side)[0].tolist() == wanted
+@pytest.mark.parametrize("side", [5, 19, 28, 61])
+def test_resizing_is_the_formula(side: int) -> None:
+    matrix = resize_matrix(28, side).astype(np.int64)
+    images = np.random.default_rng(side).integers(0, 256, (500, 28, 28), np.uint8)
+    exact = matrix @ images.astype(np.int64) @ matrix.T
+    wanted = (exact + SCALE**2 // 2) // SCALE**2
+    np.testing.assert_array_equal(resize(images, side), wanted)
 
 
 def test_extent_of_faint_and_blank_patches() -> None:

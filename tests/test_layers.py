@@ -65,7 +65,7 @@ TORCH = (
     "airkit.training",
 )
 HOMES = {
-    "h5py": ("airkit.canvases.store",),
+    "h5py": ("airkit.canvases.store", "airkit.canvases.packing"),
     "matplotlib": ("airkit.rendering",),
     "numpy": ("airkit.seeds", "airkit.canvases", *TORCH),
     "pooch": ("airkit.canvases",),
@@ -213,7 +213,8 @@ def test_every_layer_exists() -> None:
         (
             "airkit.canvases.make",
             "import h5py",
-            "airkit.canvases.make imports h5py, whose home is airkit.canvases.store",
+            "airkit.canvases.make imports h5py, whose home is airkit.canvases.store, "
+            "airkit.canvases.packing",
         ),
         (
             "airkit.canvases.make",

@@ -14,7 +14,8 @@ from test_compose import pool, rows, same
 import airkit
 from airkit.canvases.compose import compose
 from airkit.canvases.digits import SPLITS, DigitSource
-from airkit.canvases.store import CHUNK, Writer, read_info, read_split, verify
+from airkit.canvases.packing import CHUNK, pack
+from airkit.canvases.store import Writer, read_info, read_split, verify
 from airkit.config import Config, DataConfig
 from airkit.errors import CanvasError, OutputError
 from airkit.settings import to_json
@@ -34,7 +35,7 @@ def write(path: Path, wanted: Config, step: int = 10**6) -> str:
             many = getattr(wanted.data, split)
             for start in range(0, many, step):
                 part = compose(wanted.data, split, POOL, start, min(start + step, many))
-                writer.append(split, part)
+                writer.append(pack(wanted.data, split, part))
     return writer.digest
 
 
@@ -99,7 +100,7 @@ def test_the_file_without_airkit(good: Path) -> None:
 
 
 def test_digest_and_bytes_do_not_depend_on_the_steps(tmp_path: Path, good: Path) -> None:
-    assert write(tmp_path / "steps.h5", config(), step=37) == read_info(good).content_digest
+    assert write(tmp_path / "steps.h5", config(), step=CHUNK) == read_info(good).content_digest
     write(tmp_path / "again.h5", config())
     assert (tmp_path / "again.h5").read_bytes() == good.read_bytes()
 
@@ -114,12 +115,22 @@ def test_huge_canvases_have_small_chunks(tmp_path: Path) -> None:
         assert file["train/image"].chunks == (16, 1024, 1024)
 
 
+def test_chunks_fit_the_steps(tmp_path: Path) -> None:
+    """A chunk of 186 canvases would be as large as can be, but two steps would share it."""
+    path, wanted = tmp_path / "data.h5", config(canvas_size=300, train=520, val=0, max_digits=1)
+    digest = write(path, wanted, step=CHUNK)
+    with h5py.File(path) as file:
+        assert file["train/image"].chunks == (128, 300, 300)
+    assert verify(path) == digest
+
+
 def test_a_writer_that_fails_leaves_the_old_file(copy: Path) -> None:
     before = copy.read_bytes()
 
     def fail() -> None:
         with Writer(copy, config(), SOURCE) as writer:
-            writer.append("train", compose(config().data, "train", POOL, 0, 256))
+            data = config().data
+            writer.append(pack(data, "train", compose(data, "train", POOL, 0, 256)))
             raise CanvasError("stop here")
 
     with pytest.raises(CanvasError, match="stop here"):

@@ -137,6 +137,41 @@ def variance() -> Table:
     return ("step", "exact, nats²", *(f"{name}, times" for name in names[1:])), table
 
 
+def making() -> Table:
+    """Canvases a second on one core, beside the loop's."""
+    rows = [
+        (row["what"], f"{row['canvases_per_second']:,}", f"{row['times']:.1f}")
+        for row in _read("generator")["making"]
+    ]
+    return ("", "canvases a second", "times as fast"), rows
+
+
+def writing() -> Table:
+    """Whole files, by canvases and workers."""
+    heads = ("canvases", "workers", "seconds", "canvases a second", "memory", "of a worker")
+    rows = [
+        (
+            f"{row['canvases']:,}",
+            str(row["workers"]),
+            f"{row['seconds']:.1f}",
+            f"{row['canvases_per_second']:,}",
+            f"{row['peak_megabytes']} MB",
+            f"{row['peak_megabytes_of_a_worker']} MB" if row["workers"] > 1 else "",
+        )
+        for row in _read("generator")["writing"]
+    ]
+    return heads, rows
+
+
+def reading() -> Table:
+    """Canvases and megabytes a second that are read."""
+    rows = [
+        (row["what"], f"{row['canvases_per_second']:,}", f"{row['megabytes_per_second']:,}")
+        for row in _read("generator")["reading"]
+    ]
+    return ("", "canvases a second", "MB a second"), rows
+
+
 PARTS: dict[str, Part] = {
     "measured": every_run,
     "worst": worst,
@@ -145,5 +180,8 @@ PARTS: dict[str, Part] = {
     "every-seed": every_seed,
     "pyro-speed": pyro_speed,
     "variance": variance,
+    "making": making,
+    "writing": writing,
+    "reading": reading,
 }
 """Tables by the word that pages ask for them with."""

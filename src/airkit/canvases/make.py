@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from airkit.canvases import digits, store
-from airkit.canvases.compose import compose
 from airkit.canvases.digits import SPLITS, DigitSource
+from airkit.canvases.packing import CHUNK
+from airkit.canvases.workers import Job, Part, made
 from airkit.config import DataConfig
 from airkit.errors import CanvasError, OutputError
 from airkit.listener import SILENT, Listener
@@ -39,6 +40,7 @@ def make_data(
     *,
     settings: Settings = (),
     force: bool = False,
+    workers: int = 1,
     listener: Listener = SILENT,
 ) -> MakeReport:
     """Compose the canvases of all splits and write them to ``path``.
@@ -47,16 +49,18 @@ def make_data(
         path: the HDF5 file to write; it appears when it is whole.
         settings: dotted keys and values such as ``{"data.max_digits": 5}``, or layers.
         force: replace a file that is there.
+        workers: processes that make canvases; the file is the same for any number of them.
         listener: hears of progress and of the digits used.
 
     Raises:
         ConfigError: the settings are wrong.
         OutputError: the file is there already, or cannot be written, or is being written.
         DigitsError: the source of digits cannot be had.
-        CanvasError: the canvases cannot be composed as asked.
+        CanvasError: the canvases cannot be composed as asked, or a worker was ended.
     """
     began = time.perf_counter()
     path = Path(path)
+    _check_workers(workers)
     config = resolve(*layers(settings))
     _check_writable(path, force)
     source = digits.load(config.data.source, config.data.seed, listener)
@@ -64,8 +68,7 @@ def make_data(
     with held(), _locked(path, listener):
         _check_writable(path, force)  # once more: another process may have made it meanwhile
         with store.Writer(path, config, source) as writer:
-            for split in SPLITS:
-                _make_split(config.data, split, source, writer, listener)
+            _make(Job(config.data, source.pools), workers, writer, listener)
     return MakeReport(
         path=path,
         splits={split: getattr(config.data, split) for split in SPLITS},
@@ -87,17 +90,33 @@ def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
     )
 
 
-def _make_split(
-    data: DataConfig, split: str, source: DigitSource, writer: store.Writer, listener: Listener
-) -> None:
-    """Compose and write one split, some megabytes at a time."""
-    total: int = getattr(data, split)
-    chunks = _STEP_BYTES // (store.CHUNK * data.canvas_size**2)
-    step = store.CHUNK * max(1, chunks)
-    for start in range(0, total, step):
-        stop = min(start + step, total)
-        writer.append(split, compose(data, split, source.pools[split], start, stop))
-        listener.progress(f"{split} canvases", stop, total)
+def _make(job: Job, workers: int, writer: store.Writer, listener: Listener) -> None:
+    """Compose and write all splits, some megabytes at a time."""
+    parts = list(split_up(job.data))
+    with closing(made(job, parts, workers)) as packed:
+        for part, canvases in zip(parts, packed, strict=True):
+            writer.append(canvases)
+            total = getattr(job.data, part.split)
+            listener.progress(f"{part.split} canvases", part.stop, total)
+
+
+def split_up(data: DataConfig) -> Iterator[Part]:
+    """The parts that are made at a time: whole chunks, of some megabytes."""
+    step = CHUNK * max(1, _STEP_BYTES // (CHUNK * data.canvas_size**2))
+    for split in SPLITS:
+        total: int = getattr(data, split)
+        for start in range(0, total, step):
+            yield Part(split, start, min(start + step, total))
+
+
+def _check_workers(workers: int) -> None:
+    if type(workers) is not int or workers < 1:
+        raise CanvasError(
+            "So many workers cannot be",
+            where="workers",
+            expected="a whole number of at least 1",
+            got=repr(workers),
+        )
 
 
 def _check_writable(path: Path, force: bool) -> None:

@@ -1,7 +1,7 @@
 """Resizing digits, to the same bytes on every machine.
 
-Weights are whole numbers of 2^-12, so that products and sums of bytes are whole numbers that a
-float64 holds exactly: no order of summation, and so no BLAS, can change the result.
+Weights are whole numbers of 2^-12. The first product of bytes with them is exact in float32, the
+second in float64: no order of summation, and so no BLAS, can change the result.
 
 Shapes: K images, S side of a source digit, s side of a resized one.
 """
@@ -24,8 +24,8 @@ def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
     """Weights that resize a line of ``old`` pixels to ``new``: f64 [new, old], whole numbers.
 
     A triangle as wide as a pixel of the coarser of the two lines (bilinear, anti-aliased when
-    shrinking), cut at the border. Every row adds up to ``SCALE`` exactly, so that two passes
-    over bytes stay whole numbers below 2^33 and any order of summation gives the same result.
+    shrinking), cut at the border. Every row adds up to ``SCALE`` exactly, so that a pass over
+    bytes stays below 2^20 and two stay below 2^33, and any order of summation gives the same.
     """
     step = old / new
     centres = (np.arange(new) + 0.5) * step
@@ -37,17 +37,22 @@ def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
     return whole
 
 
+@lru_cache(maxsize=256)
+def _passes(old: int, new: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What to multiply images with from the left, f32 [new, old], and the right, f64 [old, new]."""
+    shares = resize_matrix(old, new) / SCALE
+    return shares.astype(np.float32), np.ascontiguousarray(shares.T)
+
+
 def resize(images: Bytes, side: int) -> Bytes:
     """Square images resized: u8 [K, S, S] to u8 [K, side, side], rounded to nearest."""
     old = images.shape[1]
-    matrix = resize_matrix(old, side).T
+    left, right = _passes(old, side)
     resized = np.empty((len(images), side, side), np.uint8)
-    piece = max(1, 2**19 // max(old, side) ** 2)  # a few MB of floats: stays in the cache
+    piece = max(1, 2**17 // max(old, side) ** 2)  # half a MB of floats: stays in the cache
     for low in range(0, len(images), piece):
-        part = images[low : low + piece].astype(np.float64)
-        across = (part.reshape(-1, old) @ matrix).reshape(-1, old, side)
-        down = np.ascontiguousarray(across.swapaxes(1, 2)).reshape(-1, old) @ matrix
-        down *= 1 / SCALE**2
-        down += 0.5
-        resized[low : low + piece] = down.reshape(-1, side, side).swapaxes(1, 2)
+        down = left @ images[low : low + piece].astype(np.float32)
+        across = down.astype(np.float64) @ right
+        across += 0.5
+        resized[low : low + piece] = across
     return resized

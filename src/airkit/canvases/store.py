@@ -28,6 +28,7 @@ from airkit.canvases.compose import Canvases
 from airkit.canvases.content import DTYPES, ContentDigest, shapes
 from airkit.canvases.digits import SPLITS, DigitSource
 from airkit.canvases.disk import Disk
+from airkit.canvases.packing import LIBVER, Packed, chunk_rows, corner, create_arrays
 from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
 from airkit.files import check_regular, replacing
@@ -37,13 +38,6 @@ from airkit.signals import held
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 1
 
-CHUNK = 256  # canvases in a chunk,
-_CHUNK_BYTES = 2**24  # unless they are so large that fewer make a chunk of this size
-_FILTERS: Mapping[str, Mapping[str, Any]] = {
-    "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
-    "lzf": {"compression": "lzf", "shuffle": True},
-    "none": {},
-}
 _MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
@@ -99,7 +93,7 @@ class Writer:
     @contextmanager
     def _open(self) -> Iterator[None]:
         with replacing(self.path) as partial, held() as self._stop, Disk(partial) as self._disk:
-            self._file = h5py.File(self._disk, "w", libver=("v110", "v110"))
+            self._file = h5py.File(self._disk, "w", libver=LIBVER)
             try:
                 self._prepare()
                 yield
@@ -119,27 +113,26 @@ class Writer:
         self._say("licence", self._source.licence)
         self._say("attribution", self._source.attribution)
         for split in SPLITS:
-            group = self._file.create_group(split)
-            for name, shape in shapes(data, split).items():
-                options = _layout(shape, data.compression)
-                group.create_dataset(name, shape, DTYPES[name], **options)
+            create_arrays(self._file.create_group(split), data, split)
         self._disk.check()
 
-    def append(self, split: str, canvases: Canvases) -> None:
-        """Write the next canvases of ``split``.
+    def append(self, part: Packed) -> None:
+        """Write the next canvases of a split.
 
         Raises:
             OSError: they cannot be written; an OutputError once it leaves the body.
         """
         self._stop.check()  # signals break in here alone, never into the HDF5 library
-        start = self._written[split]
-        stop = start + len(canvases.count)
+        start = self._written[part.split]
         for name, dtype in DTYPES.items():
-            array = np.ascontiguousarray(getattr(canvases, name), dtype)
-            self._file[split][name][start:stop] = array
-            self._content.update(split, name, array)
+            dataset = self._file[part.split][name]
+            for place, (mask, content) in enumerate(part.chunks[name]):
+                first = corner(start + place * dataset.chunks[0], dataset)
+                dataset.id.write_direct_chunk(first, content, mask)
+            array = np.ascontiguousarray(getattr(part.canvases, name), dtype)
+            self._content.update(part.split, name, array)
         self._disk.check()
-        self._written[split] = stop
+        self._written[part.split] += len(part.canvases.count)
 
     def _finish(self) -> None:
         wanted = {split: getattr(self._config.data, split) for split in SPLITS}
@@ -202,7 +195,7 @@ def verify(path: Path) -> str:
         for split, many in info.splits.items():
             for name in DTYPES:
                 dataset = file[split][name]
-                step = _rows(dataset.shape)
+                step = chunk_rows(dataset.shape)
                 for start in range(0, many, step):
                     content.update(split, name, dataset[start : start + step])
     if content.digest() != info.content_digest:
@@ -321,18 +314,6 @@ def _check_dataset(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> 
     size, stored = prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
     if not chunks.all_there(dataset) or size > stored * _MOST_SQUEEZED:
         raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
-
-
-def _layout(shape: tuple[int, ...], compression: str) -> dict[str, Any]:
-    """Chunks and filters of an array; an empty one can have none."""
-    if not shape[0]:
-        return {}
-    return {"chunks": (_rows(shape), *shape[1:]), **_FILTERS[compression]}
-
-
-def _rows(shape: tuple[int, ...]) -> int:
-    """Canvases in a chunk of an array."""
-    return max(1, min(CHUNK, shape[0], _CHUNK_BYTES // prod(shape[1:])))
 
 
 def _damaged(path: Path, expected: object, got: object) -> DataFileError:

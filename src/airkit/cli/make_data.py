@@ -20,13 +20,19 @@ def make_data(
         Path, typer.Option("--out", metavar="FILE", help="The HDF5 file to write.")
     ] = Path("multi-mnist.h5"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    workers: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Processes that make canvases, one a CPU core."),
+    ] = 1,
 ) -> None:
     """Make canvases of digits, in one HDF5 file.
 
     Each canvas comes with its true count, boxes and labels.
     """
     with listening() as listener:
-        report = airkit.make_data(out, settings=given.layers(), force=force, listener=listener)
+        report = airkit.make_data(
+            out, settings=given.layers(), force=force, workers=workers, listener=listener
+        )
     tell(
         [
             ("file", f"{report.path} ({size(report.bytes)})"),
