@@ -40,8 +40,9 @@ def step_fault(trainer: Trainer, number: int) -> Fault:
     """
     fault = weights_fault(trainer)
     fault = fault or terms_fault(
-        "The loss", trainer.terms(number), trainer.batches.at(number), "train"
+        "The loss", trainer.terms(number), trainer.canvases(number), "train"
     )
+    fault = trainer.processes.first(fault)
     if fault is not None:
         return fault
     trainer.optimiser.zero_grad(set_to_none=True)
