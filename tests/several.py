@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import STEPS, data_file, fit, go_on, interrupt
+from tiny_runs import data_file, fit, go_on, interrupt
 from torch import Tensor
 
+from airkit.canvases import store
 from airkit.errors import AirkitError
-from airkit.training import loop
 from airkit.training.step import Trainer
 
 COUNT = 3
@@ -38,7 +38,7 @@ def environment() -> dict[str, str]:
 
 def all_of(folder: Path) -> list[dict[str, Any]]:
     """What each of the processes found out."""
-    given = [str(data_file()), str(folder)]
+    given = [folder, data_file(), data_file(seed=3)]
     done = subprocess.run(
         torchrun(COUNT, Path(__file__), *given),
         capture_output=True,
@@ -100,45 +100,66 @@ def spoil_at(number: int, process: int) -> pytest.MonkeyPatch:
     return patch
 
 
-def error(work: Callable[[], object]) -> str:
+def data_elsewhere(data: Path, process: int) -> pytest.MonkeyPatch:
+    """One process, as if on another machine, has another file where the data file is."""
+    patch, original = pytest.MonkeyPatch(), store.read_info
+
+    def read_info(path: Path) -> store.DataInfo:
+        return original(data if process == NUMBER else path)
+
+    patch.setattr(store, "read_info", read_info)
+    return patch
+
+
+def told(work: Callable[[], object]) -> list[object]:
+    """What an error says, and whether another process says it."""
     try:
         work()
-    except AirkitError as told:
-        return f"{type(told).__name__} {told.shared} {told}"
-    return ""
+    except AirkitError as error:
+        return [type(error).__name__, str(error), error.shared]
+    return []
 
 
-def main(data: Path, folder: Path) -> None:
+def stopped_and_gone_on(folder: Path, data: Path, estimator: str) -> dict[str, Any]:
+    """A whole training, and one that the second process is asked to stop."""
+    keys: dict[str, Any] = {"train__estimator": estimator, "train__batch_size": BATCH}
+    fit(folder / estimator, data, **keys)
+    weights = Kept.weights()
+    patch = at_step(9, interrupt, process=1)
+    first = fit(folder / f"{estimator} again", data, **keys)
+    patch.undo()
+    second = go_on(folder / f"{estimator} again")
+    steps = [first.steps, first.stopped, second.resumed_from, second.steps, second.stopped]
+    return {"weights": weights, "again": Kept.weights(), "steps": steps}
+
+
+def faults(folder: Path, data: Path, other: Path) -> dict[str, list[object]]:
+    """What is told of trainings that something is wrong with in one process or in all."""
+    keys: dict[str, Any] = {"train__batch_size": BATCH}
+    found = {
+        "uneven": told(lambda: fit(folder / "uneven", data, train__batch_size=8)),
+        "missing": told(lambda: fit(folder / "missing", data.with_name("missing.h5"))),
+    }
+    (folder / "file").touch()
+    found["file"] = told(lambda: fit(folder / "file", data, **keys))
+    for name, patch in (
+        ("elsewhere", data_elsewhere(other, process=2)),
+        ("spoilt", spoil_at(6, process=2)),
+    ):
+        found[name] = told(lambda name=name: fit(folder / name, data, **keys))  # type: ignore[misc]
+        patch.undo()
+    return found
+
+
+def main(folder: Path, data: Path, other: Path) -> None:
     """One process's part of all trainings; what it finds out goes into a file of its own."""
     Kept.keep()
-    found: dict[str, Any] = {}
-    for estimator in ("exact", "nvil"):
-        keys: dict[str, Any] = {"train__estimator": estimator, "train__batch_size": BATCH}
-        fit(folder / estimator, data, **keys)
-        found[estimator] = Kept.weights()
-        patch = at_step(9, interrupt, process=1)
-        report = fit(folder / f"{estimator} again", data, **keys)
-        patch.undo()
-        found[f"{estimator} stopped"] = [report.steps, report.stopped]
-        report = go_on(folder / f"{estimator} again")
-        found[f"{estimator} again"] = [report.resumed_from, report.steps, Kept.weights()]
-    found["uneven"] = error(lambda: fit(folder / "uneven", data, train__batch_size=8))
-    found["no data"] = error(lambda: fit(folder / "no data", data.with_name("missing.h5")))
-    elsewhere = data if NUMBER < 2 else data.with_name("missing.h5")
-    patch = pytest.MonkeyPatch()
-    patch.setattr(loop, "CanvasDataset", lambda _, split: original(elsewhere, split))
-    original = sys.modules["airkit.dataset"].CanvasDataset
-    found["no data there"] = error(lambda: fit(folder / "no data", data, train__batch_size=BATCH))
-    patch.undo()
-    patch = spoil_at(6, process=2)
-    found["spoilt"] = error(lambda: fit(folder / "spoilt", data, train__batch_size=BATCH))
-    patch.undo()
-    (folder / "file").touch()
-    found["no folder"] = error(lambda: fit(folder / "file", data, train__batch_size=BATCH))
+    found = {name: stopped_and_gone_on(folder, data, name) for name in ("exact", "nvil")}
+    found["faults"] = faults(folder, data, other)
     (folder / f"{NUMBER}.json").write_text(json.dumps(found))
+    os._exit(0)  # Python's own end may abort threads of the group, which Kept keeps
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    assert STEPS > 10
     main(*map(Path, sys.argv[1:]))

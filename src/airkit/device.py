@@ -62,7 +62,7 @@ def own_device(name: str, launch: Launch) -> torch.device:
             where="train.device",
             expected=f"at most {count} a machine: two cannot share a GPU",
             got=f"process {launch.local_rank + 1} of a machine",
-            hint=f"torchrun --nproc-per-node {count} -m airkit train, or --device cpu",
+            hint=f"torchrun --nproc-per-node {count} -m -- airkit train, or --device cpu",
         )
     torch.cuda.set_device(launch.local_rank)  # where NCCL and others look when not told
     return torch.device("cuda", launch.local_rank)

@@ -22,27 +22,37 @@ class Launch:
     """Its number among those on this machine."""
     count: int = 1
     """How many processes there are."""
+    local_count: int = 1
+    """How many of them are on this machine."""
 
     @property
     def alone(self) -> bool:
         """Whether there is no other process."""
         return self.count == 1
 
+    @property
+    def program(self) -> str:
+        """How such processes are started, for commands that a user is told to try."""
+        if self.alone:
+            return "airkit"
+        here = f"--nproc-per-node {self.local_count}"
+        return f"torchrun {here if self.local_count == self.count else '...'} -m -- airkit"
 
-def launched(environment: Mapping[str, str] | None = None) -> Launch:
-    """Read the process's place from ``environment``, by default that of the process.
+
+def launched(environment: Mapping[str, str] = os.environ) -> Launch:
+    """Read the process's place from the environment.
 
     Without ``WORLD_SIZE``, or where it is 1, nothing else is looked at.
 
     Raises:
         LaunchError: there should be other processes, and the way to meet them is not told.
     """
-    found = os.environ if environment is None else environment
-    if found.get("WORLD_SIZE", "1") in ("", "1"):
+    if not several(environment):
         return Launch()
     try:
-        count, rank, local_rank = (int(found[name]) for name in NAMES[:3])
-        fits = all(found[name] for name in NAMES[3:]) and 0 <= rank < count
+        count, rank, local_rank = (int(environment[name]) for name in NAMES[:3])
+        local_count = int(environment.get("LOCAL_WORLD_SIZE", count))
+        fits = all(environment[name] for name in NAMES[3:]) and 0 <= rank < count
     except (KeyError, ValueError):
         fits = False
     if not fits or local_rank < 0:
@@ -50,10 +60,15 @@ def launched(environment: Mapping[str, str] | None = None) -> Launch:
             "The environment tells of several processes, and not how they meet",
             where=", ".join(NAMES),
             expected="what torchrun sets, with 0 <= RANK < WORLD_SIZE",
-            got=", ".join(f"{name}={found[name]}" for name in NAMES if name in found),
-            hint="torchrun --nproc-per-node 2 -m airkit train, or unset WORLD_SIZE for one process",
+            got=", ".join(f"{name}={environment[name]}" for name in NAMES if name in environment),
+            hint="torchrun --nproc-per-node 2 -m -- airkit train, or unset WORLD_SIZE to be alone",
         )
-    return Launch(rank, local_rank, count)
+    return Launch(rank, local_rank, count, local_count)
+
+
+def several(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the environment tells of several processes."""
+    return environment.get("WORLD_SIZE", "1") not in ("", "1")
 
 
 def muted() -> bool:

@@ -24,6 +24,9 @@ def run() -> None:
         app.app(prog_name="airkit")
     except OSError as error:
         output.tell_unwritten(error)
+    except SystemExit as done:
+        muting.end(done.code)
+        raise
     finally:
         interrupts.handle(SIG_IGN)  # the work is done: a signal comes too late
         muting.unmute()

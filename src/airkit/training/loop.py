@@ -22,7 +22,7 @@ from airkit.run import RunFolder
 from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.training import diagnosis
-from airkit.training.processes import ALONE, Processes, check_batch, joined
+from airkit.training.processes import ALONE, ProcessGroup, check_batch, joined
 from airkit.training.setup import Start, prepare
 from airkit.training.step import Trainer
 from airkit.training.validation import validate, validation_fault
@@ -96,7 +96,7 @@ def train(
 class _Loop:
     """One call's loop; its state between steps is exactly what a checkpoint holds."""
 
-    def __init__(self, start: Start, listener: Listener, processes: Processes = ALONE) -> None:
+    def __init__(self, start: Start, listener: Listener, processes: ProcessGroup = ALONE) -> None:
         self.start, self.listener, self.config = start, listener, start.config
         self.processes = processes
         self.device, images, self.val = processes.by_each(self._read)
@@ -200,7 +200,7 @@ class _Loop:
             raise self._error(diagnosis.step_fault(self.trainer, bad), bad + 1)
 
     def _error(self, fault: diagnosis.Fault, step: int) -> TrainingError:
-        return diagnosis.error(fault, step, self.start, self.saved)
+        return diagnosis.error(fault, step, self.start, self.saved, self.processes.launch.program)
 
     def _seconds(self) -> float:
         return self.spent + time.perf_counter() - self.began

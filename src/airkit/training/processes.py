@@ -24,7 +24,7 @@ from airkit.launch import Launch, launched
 T = TypeVar("T")
 
 
-class Processes:
+class ProcessGroup:
     """The processes of a training, seen from one; all call the same methods in the same order.
 
     Where there is but one, every method is next to nothing.
@@ -94,11 +94,11 @@ class Processes:
             )
 
 
-ALONE = Processes(Launch())
+ALONE = ProcessGroup(Launch())
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
+def joined() -> Iterator[ProcessGroup]:
     """Join the processes that were launched together, or be alone.
 
     They stay together until their ends, as they cannot meet twice in one place: what the first
@@ -115,7 +115,7 @@ def joined() -> Iterator[Processes]:
         return
     _join()
     try:
-        yield Processes(launch)
+        yield ProcessGroup(launch)
     except AirkitError as error:
         error.shared = launch.rank > 0
         raise
@@ -195,5 +195,5 @@ def _lost(launch: Launch) -> TrainingError:
         "Another process of the training has ended",
         where=f"process {launch.rank} of {launch.count}",
         expected="all processes at work until the last step",
-        hint="what it said or torchrun reports; the same command goes on from the last checkpoint",
+        hint="see what torchrun reports of it; the same command goes on from the last checkpoint",
     )

@@ -16,7 +16,7 @@ from airkit.model.air import AIR
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.batches import Batches
 from airkit.training.guard import Guard
-from airkit.training.processes import ALONE, Processes
+from airkit.training.processes import ALONE, ProcessGroup
 
 
 def build_model(config: Config, device: torch.device) -> AIR:
@@ -44,7 +44,7 @@ class Trainer:
         config: Config,
         images: Tensor,
         device: torch.device,
-        processes: Processes = ALONE,
+        processes: ProcessGroup = ALONE,
     ) -> None:
         """Start from the seed's initial weights, on uint8 ``images`` [N, H, H]."""
         self.config, self.device, self.processes = config, device, processes
