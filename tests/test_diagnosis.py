@@ -31,7 +31,7 @@ from airkit.estimators import exact
 from airkit.model.baselines import LSTMBaseline
 from airkit.model.prior import log_count
 from airkit.run import RunFolder
-from airkit.training import validation
+from airkit.training import loop, validation
 from airkit.training.step import Trainer
 
 # What is found, at which step, and what is told
