@@ -206,6 +206,7 @@ def test_a_version_that_never_was(tmp_path: Path, version: Any) -> None:
         ("best", "the first"),
         ("best", {"step": 3}),
         ("threads", "two"),
+        ("processes", -1),
     ],
 )
 def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> None:
@@ -216,7 +217,7 @@ def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> Non
 
 @pytest.mark.parametrize(
     "field",
-    [each.name for each in fields(Checkpoint) if each.name != "threads"],  # older ones lack it
+    [each.name for each in fields(Checkpoint) if each.name not in ("threads", "processes")],  # old
 )
 def test_fields_missing(tmp_path: Path, field: str) -> None:
     path = tmp_path / "less.pt"

@@ -31,7 +31,7 @@ from airkit.estimators import exact
 from airkit.model.baselines import LSTMBaseline
 from airkit.model.prior import log_count
 from airkit.run import RunFolder
-from airkit.training import loop
+from airkit.training import loop, validation
 from airkit.training.step import Trainer
 
 # What is found, at which step, and what is told
@@ -196,7 +196,7 @@ def test_a_validation_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.Mon
             ink[3, 0, 0] = math.inf
         return ink
 
-    monkeypatch.setattr(loop, "to_ink", spoilt)
+    monkeypatch.setattr(validation, "to_ink", spoilt)
     got = "log p(x | canvas_0) = -inf for 1 of 5 canvases, first val canvas 10"
     assert stopped(tmp_path) == message("The validation ELBO", tmp_path, 5, 4, got)
 

@@ -23,6 +23,7 @@ LAYERS = (
         "airkit.seeds",
         "airkit.signals",
         "airkit.files",
+        "airkit.launch",
         "airkit.locks",
     ),
     ("airkit.canvases", "airkit.model"),

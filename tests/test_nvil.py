@@ -16,6 +16,7 @@ from torch import Tensor
 from airkit import estimators, settings
 from airkit.config import Config
 from airkit.estimators import Estimator
+from airkit.estimators.nvil import NVIL
 from airkit.model.air import AIR
 from airkit.model.guides import LSTMGuide
 from airkit.model.prior import log_count_prior
@@ -80,7 +81,8 @@ def test_it_is_pyros_estimator(guide: str, baseline: str, masking: bool) -> None
     one.baselines.zero_grad()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(6)
-        programs = one.programs  # type: ignore[attr-defined]
+        assert isinstance(one, NVIL)
+        programs = one.programs
         theirs = TraceGraph_ELBO().loss_and_grads(programs.model, programs.guide, many)
     assert float(loss) == pytest.approx(theirs / 30, rel=1e-12)
     for grad, each in zip(ours, weights, strict=True):
@@ -190,7 +192,8 @@ def test_looks_are_drawn_as_the_settings_say() -> None:
         train = config.train.model_copy(update={"estimator": "nvil"})
         built = config.model_copy(update={"guide": guide, "train": train})
         one = estimators.build(AIR(built), built)
-        assert one.programs.drawn_looks == drawn  # type: ignore[attr-defined]
+        assert isinstance(one, NVIL)
+        assert one.programs.drawn_looks == drawn
 
 
 def test_other_faults_are_raised() -> None:

@@ -44,12 +44,13 @@ from airkit.errors import (
 from airkit.estimators import exact
 from airkit.model.prior import log_count_prior
 from airkit.run import RunFolder
-from airkit.training.loop import train, validate
+from airkit.training.loop import train
 from airkit.training.setup import FREE
 from airkit.training.step import Trainer, build_model, decay
+from airkit.training.validation import validate
 
 CPU = torch.device("cpu")
-Estimate = Callable[..., Tensor]
+Estimate = Callable[..., tuple[Tensor, Tensor]]
 
 
 def config(**keys: Any) -> Config:
@@ -246,13 +247,13 @@ def test_the_prior_of_the_step_reaches_the_estimator() -> None:
         prior__schedule="linear", prior__anneal_from=0.5, prior__ratio=0.1, prior__anneal_duration=4
     )
     given: list[Tensor] = []
-    backward: Estimate = model.estimator.backward
+    forward: Estimate = model.estimator.forward
 
-    def spy(*arguments: Any) -> Tensor:
+    def spy(*arguments: Any) -> tuple[Tensor, Tensor]:
         given.append(arguments[2])
-        return backward(*arguments)
+        return forward(*arguments)
 
-    setattr(model.estimator, "backward", spy)  # noqa: B010 - mypy knows its exact type
+    setattr(model.estimator, "forward", spy)  # noqa: B010 - mypy knows its exact type
     for step in (0, 1, 4, 9):
         model.step(step)
     for prior, ratio in zip(given, (0.5, 0.4, 0.1, 0.1), strict=True):

@@ -61,6 +61,8 @@ class Checkpoint:
     """The best validation so far."""
     threads: int | None = None
     """CPU threads that it was computed with; None where an older airkit wrote it."""
+    processes: int | None = None
+    """Processes that it was computed with; None where an older airkit wrote it."""
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -131,7 +133,7 @@ def _check_version(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _checkpoint(content: Mapping[str, Any], path: Path) -> Checkpoint:
-    content = {"threads": None, **content}
+    content = {"threads": None, "processes": None, **content}
     checks.check_values(content)
     config = settings.from_json(content["config"], str(path))
     checks.check_tensors(content, config, path.stat().st_size)

@@ -137,6 +137,7 @@ _KINDS: Mapping[str, Callable[[object], bool]] = {
     "loss_count": _count,
     "best": lambda value: value is None or isinstance(value, dict),
     "threads": lambda value: value is None or _count(value),
+    "processes": lambda value: value is None or _count(value),
 }
 
 

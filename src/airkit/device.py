@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from airkit.errors import DeviceError
+from airkit.launch import Launch
 
 SAME_BITS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_CBWR": "AUTO,STRICT"}
 """What cuBLAS and MKL read from the environment: MKL once, when it is first used."""
@@ -35,6 +36,36 @@ def pick_device(name: str) -> torch.device:
             hint="--device auto takes the best there is",
         )
     return device
+
+
+def own_device(name: str, launch: Launch) -> torch.device:
+    """The device of one of several processes: on GPUs, each has one to itself.
+
+    Raises:
+        DeviceError: this machine has no such device, or too few of them.
+    """
+    device = pick_device(name)
+    if launch.alone or device.type == "cpu":
+        return device
+    if device.type == "mps" or device.index is not None:
+        raise DeviceError(
+            "Several processes cannot share a device",
+            where="train.device",
+            expected="cpu, or cuda for a GPU each",
+            got=f"{name}, for {launch.count} processes",
+            hint="--device cuda",
+        )
+    count = torch.cuda.device_count()
+    if launch.local_rank >= count:
+        raise DeviceError(
+            "There are more processes than GPUs on a machine",
+            where="train.device",
+            expected=f"at most {count} a machine: two cannot share a GPU",
+            got=f"process {launch.local_rank + 1} of a machine",
+            hint=f"torchrun --nproc-per-node {count} -m -- airkit train, or --device cpu",
+        )
+    torch.cuda.set_device(launch.local_rank)  # where NCCL and others look when not told
+    return torch.device("cuda", launch.local_rank)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Anything else that escapes airkit is a bug and shows its traceback.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 _MOST_LISTED = 50  # problems; no one mends more at a time
 
@@ -16,6 +17,9 @@ class AirkitError(Exception):
     The first line says what is wrong; the labelled lines below it appear only where they
     are known. The command line prints ``str(error)`` and exits with code 1.
     """
+
+    shared = False
+    """Whether every process of a training raises it, so that the first one tells it for all."""
 
     def __init__(
         self,
@@ -30,6 +34,16 @@ class AirkitError(Exception):
         lines = [f"  {label:<9} {value}" for label, value in details.items() if value is not None]
         super().__init__("\n".join([what, *map(tame, lines)]))
         self.what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes whole, whatever the arguments of ``__init__``."""
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[AirkitError], args: tuple[Any, ...], state: dict[str, Any]) -> AirkitError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
 
 
 def tame(text: str, most: int = 20_000) -> str:
@@ -85,6 +99,10 @@ class TrainingError(AirkitError):
 
 class DeviceError(AirkitError):
     """A device that this machine does not have."""
+
+
+class LaunchError(AirkitError):
+    """Several processes that cannot train together."""
 
 
 class OutputError(AirkitError):

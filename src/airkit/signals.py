@@ -64,9 +64,9 @@ def caught(handler: Handler) -> Iterator[None]:
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Yield what a loop asks after each step; a second SIGINT does not wait for the step."""
-    request = StopRequest()
+def stop_on_signals(*, patient: bool = False) -> Iterator[StopRequest]:
+    """Yield what a loop asks after each step; a second SIGINT does not wait unless patient."""
+    request = StopRequest(patient=patient)
     with caught(request):
         yield request
 

@@ -12,8 +12,9 @@ from signal import SIG_IGN
 def run() -> None:
     """Run the command line that ``sys.argv`` spells, and exit."""
     # Importing this package stays light; and signals are seen to before anything else loads.
-    from airkit.cli import interrupts  # noqa: PLC0415
+    from airkit.cli import interrupts, muting  # noqa: PLC0415
 
+    muting.mute()
     interrupts.handle(interrupts.leave)
     sys.unraisablehook = interrupts.lost
     from airkit.cli import app, output  # noqa: PLC0415
@@ -23,5 +24,9 @@ def run() -> None:
         app.app(prog_name="airkit")
     except OSError as error:
         output.tell_unwritten(error)
+    except SystemExit as done:
+        muting.end(done.code)
+        raise
     finally:
         interrupts.handle(SIG_IGN)  # the work is done: a signal comes too late
+        muting.unmute()

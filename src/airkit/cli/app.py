@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from airkit import __version__
-from airkit.cli import config, evaluate, info, interrupts, make_data, render, sweep, train
+from airkit.cli import config, evaluate, info, interrupts, make_data, muting, render, sweep, train
 from airkit.cli.options import SettingsCommand
 from airkit.errors import AirkitError
 from airkit.signals import EXIT_CODE, caught
@@ -23,6 +23,7 @@ class Program(TyperGroup):
             with caught(interrupts.interrupt):
                 return super().invoke(ctx)
         except AirkitError as error:
+            muting.tell_once(error)
             typer.echo(f"airkit: {error}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:

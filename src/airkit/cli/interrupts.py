@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from airkit.launch import muted
 from airkit.signals import EXIT_CODE, STOPPING
 
 TOLD = "airkit: interrupted"
@@ -21,7 +22,8 @@ TOLD = "airkit: interrupted"
 def leave(number: int = 0, frame: FrameType | None = None) -> NoReturn:
     """Handle a signal by ending the process at once, where there is nothing to tidy up."""
     del number, frame
-    os.write(2, f"{TOLD}\n".encode())
+    if not muted():
+        os.write(2, f"{TOLD}\n".encode())
     os._exit(EXIT_CODE)
 
 

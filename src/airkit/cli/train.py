@@ -11,6 +11,7 @@ import airkit
 from airkit.cli.options import Given, configured
 from airkit.cli.output import duration, percent, tell
 from airkit.cli.progress import listening
+from airkit.launch import launched
 from airkit.signals import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def train(
 
 
 def _tell(report: TrainReport) -> None:
-    again = "airkit train" if report.run == DEFAULT_RUN else f"airkit train --run {report.run}"
+    again = f"{launched().program} train"
+    if report.run != DEFAULT_RUN:
+        again += f" --run {report.run}"
     if report.stopped:
         typer.echo(f"stopped at step {report.steps}; {again} goes on from there", err=True)
         raise typer.Exit(EXIT_CODE)

@@ -7,23 +7,32 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from airkit.config import Config
+from airkit.estimators.share import WHOLE, Share
 from airkit.model.air import AIR
 
 
-class Estimator(ABC):
-    """Gradients of a batch's mean negative ELBO, for a model and its guide."""
+class Estimator(nn.Module, ABC):
+    """Gradients of a batch's mean negative ELBO, for a model and its guide.
+
+    A module whose parameters are all those that learn, and whose forward pass yields what to
+    differentiate, so that modules which average gradients can be put around it.
+    """
 
     baselines: nn.Module
     """Networks that only the estimator needs, with parameters of their own; may have none."""
 
-    def __init__(self, air: AIR, config: Config) -> None:
-        """Estimate for ``air``, as the settings of ``train`` and ``guide`` say."""
-        self.air, self.config = air, config
+    def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
+        """Estimate for ``air``, as the settings of ``train`` and ``guide`` say.
+
+        Images are those of ``share``, one of equal shares of a batch.
+        """
+        super().__init__()
+        self.air, self.config, self.share = air, config, share
         self.baselines = nn.Module()
 
     @abstractmethod
-    def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
-        """Add to the gradients of all parameters.
+    def forward(self, images: Tensor, seed: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+        """One draw.
 
         Args:
             images: ink in 0..1, [B, H, H].
@@ -31,12 +40,19 @@ class Estimator(ABC):
             log_prior: log p(n) for n = 0..T, [T + 1].
 
         Returns:
-            The estimate of the mean negative ELBO in nats, a scalar.
+            The estimate of the mean negative ELBO in nats, without gradients, and a surrogate
+            that has the gradients that are wanted; two scalars.
         """
+
+    def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
+        """Add to the gradients of all parameters; ``forward`` tells of arguments and result."""
+        loss, surrogate = self(images, seed, log_prior)
+        surrogate.backward()
+        return loss  # type: ignore[no-any-return]
 
     @abstractmethod
     def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
-        """What ``backward`` adds up for the same arguments, to look for what is not finite.
+        """What ``forward`` adds up for the same arguments, to look for what is not finite.
 
         Returns:
             Terms by name in the order in which they come about, each [B], without gradients.

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from airkit.config import Config
 from airkit.estimators.estimator import Estimator
+from airkit.estimators.share import WHOLE, Share
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import Noise
 from airkit.model.prior import log_count
@@ -66,21 +67,22 @@ def terms(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor) -> dict[str
 class Exact(Estimator):
     """The gradient of ``elbo`` by reparameterisation alone."""
 
-    def __init__(self, air: AIR, config: Config) -> None:
-        super().__init__(air, config)
+    def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
+        super().__init__(air, config, share)
         self.generator = torch.Generator(air.log_prior.device)
 
-    def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
-        """See ``Estimator.backward``."""
+    def forward(self, images: Tensor, seed: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Estimator.forward``; the loss is its own surrogate."""
         loss = -elbo(self.air, images, self._noise(len(images), seed), log_prior).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return loss.detach(), loss
 
     def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
         """See ``Estimator.terms``."""
         return terms(self.air, images, self._noise(len(images), seed), log_prior)
 
-    def _noise(self, batch: int, seed: int) -> Noise:
+    def _noise(self, rows: int, seed: int) -> Noise:
+        """The share's rows of the random numbers of a batch of which it is ``rows``."""
         self.generator.manual_seed(seed)
-        drawn, air = self.config.guide.looks == "drawn", self.air
-        return Noise.draw(self.generator, batch, air.slots, air.code, looks=drawn)
+        drawn, air, batch = self.config.guide.looks == "drawn", self.air, rows * self.share.count
+        noise = Noise.draw(self.generator, batch, air.slots, air.code, looks=drawn)
+        return self.share.noise(noise, batch)

@@ -16,7 +16,7 @@ Legend: B batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pyro
@@ -24,8 +24,10 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from airkit import seeds
 from airkit.config import Config
 from airkit.estimators.estimator import Estimator
+from airkit.estimators.share import WHOLE, Share
 from airkit.model.air import AIR
 from airkit.model.baselines import BASELINES
 from airkit.model.pyro_air import PyroAIR
@@ -35,8 +37,8 @@ from airkit.model.transformer import paint
 class NVIL(Estimator):
     """Score function with data-dependent baselines and masks, and switches to do without."""
 
-    def __init__(self, air: AIR, config: Config) -> None:
-        super().__init__(air, config)
+    def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
+        super().__init__(air, config, share)
         train, baseline = config.train, None
         if train.baseline != "none":
             baseline = BASELINES[train.baseline](config, air.canvas).to(air.log_prior.device)
@@ -50,13 +52,18 @@ class NVIL(Estimator):
             param_store=False,
         )
 
-    def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
-        """See ``Estimator.backward``; the baseline's gradients are those of its squared error."""
+    def forward(self, images: Tensor, seed: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+        """See ``Estimator.forward``; the baseline's gradients are those of its squared error."""
         self.programs.log_prior = log_prior
-        with _seeded(seed, images.device), pyro.validation_enabled(False):
+        with self._seeded(seed, images.device), pyro.validation_enabled(False):
             elbo, surrogate = self._surrogate(images)
-        (-surrogate.mean()).backward()  # type: ignore[no-untyped-call]
-        return -elbo.detach().mean()
+        return -elbo.detach().mean(), -surrogate.mean()
+
+    def _seeded(self, seed: int, device: torch.device) -> AbstractContextManager[None]:
+        """Pyro draws as it goes, row after row or not: so each share has a stream of its own."""
+        if self.share.count > 1:
+            seed = seeds.integer(seed, "share", self.share.index)
+        return _seeded(seed, device)
 
     def _surrogate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The ELBO of one draw, [B], and what has the gradients that are wanted, [B]."""
@@ -88,7 +95,7 @@ class NVIL(Estimator):
     def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
         """See ``Estimator.terms``."""
         self.programs.log_prior = log_prior
-        with _seeded(seed, images.device), pyro.validation_enabled(False):
+        with self._seeded(seed, images.device), pyro.validation_enabled(False):
             guide, model = self._traces(images)
         return dict(self._terms(images, guide.nodes, model.nodes))
 

@@ -40,8 +40,9 @@ def step_fault(trainer: Trainer, number: int) -> Fault:
     """
     fault = weights_fault(trainer)
     fault = fault or terms_fault(
-        "The loss", trainer.terms(number), trainer.batches.at(number), "train"
+        "The loss", trainer.terms(number), trainer.canvases(number), "train"
     )
+    fault = trainer.processes.first(fault)
     if fault is not None:
         return fault
     trainer.optimiser.zero_grad(set_to_none=True)
@@ -93,7 +94,9 @@ def gradient_fault(trainer: Trainer) -> Fault:
     return Fault("The gradient", again, chance=True)
 
 
-def error(fault: Fault, step: int, start: Start, saved: int) -> TrainingError:
+def error(
+    fault: Fault, step: int, start: Start, saved: int, program: str = "airkit"
+) -> TrainingError:
     """What to tell the user.
 
     Args:
@@ -101,20 +104,21 @@ def error(fault: Fault, step: int, start: Start, saved: int) -> TrainingError:
         step: the step, counted from 1.
         start: what the training started from.
         saved: the step of the last checkpoint.
+        program: how airkit was started.
     """
     return TrainingError(
         f"{fault.what} is no longer finite",
         where=f"step {step} of {start.run.path}",
         expected=f"finite numbers, as in the last checkpoint, {start.run.file(saved).name}",
         got=fault.got,
-        hint="\n            ".join(_advice(fault, start, saved)),
+        hint="\n            ".join(_advice(fault, start, saved, program)),
     )
 
 
-def _advice(fault: Fault, start: Start, saved: int) -> Iterator[str]:
+def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[str]:
     """Commands that work as they stand."""
     train, run = start.config.train, start.run.path
-    command, on = f"airkit train --run {_quoted(run)}", f"to go on from step {saved}:"
+    command, on = f"{program} train --run {_quoted(run)}", f"to go on from step {saved}:"
     if fault.chance:
         yield f"{on} {command}"
         return

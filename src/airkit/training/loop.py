@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from airkit import seeds
+from airkit.canvases import store
 from airkit.checkpoint import Best, Checkpoint
-from airkit.dataset import CanvasDataset, to_ink
-from airkit.device import deterministic, pick_device
-from airkit.errors import TrainingError
-from airkit.estimators import exact
+from airkit.dataset import CanvasDataset
+from airkit.device import deterministic, own_device
+from airkit.errors import DataFileError, TrainingError
 from airkit.listener import SILENT, Listener
-from airkit.model.guides import Noise
-from airkit.model.scene import explain
 from airkit.run import RunFolder
 from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.training import diagnosis
+from airkit.training.processes import ALONE, ProcessGroup, check_batch, joined
 from airkit.training.setup import Start, prepare
 from airkit.training.step import Trainer
+from airkit.training.validation import validate, validation_fault
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ def train(
     Settings are laid over those in the data file, or in the run that is resumed. Stopping
     anywhere and calling again gives the same weights, bit for bit, as never stopping.
 
+    Where ``torchrun`` started several processes, all call this with the same arguments, and
+    train together: the first one writes, and calls its listener; all return the report.
+
     Args:
         data: the data file; by default that of the run that goes on, else multi-mnist.h5.
         run: the run folder.
@@ -70,43 +73,58 @@ def train(
         DataFileError: the data file cannot be used, or contradicts the settings.
         CheckpointError: the run belongs to other settings or data, or cannot be read.
         ConfigError: settings that make no configuration.
-        DeviceError: there is no such device.
-        TrainingError: loss, gradient or validation ELBO are no longer finite.
+        DeviceError: there is no such device, or not one for each process.
+        LaunchError: the processes cannot meet, or cannot share the batch.
+        TrainingError: loss, gradient or validation ELBO are no longer finite,
+            or another process ended.
         OutputError: the run folder cannot be written, or another process trains in it.
     """
     folder = RunFolder(Path(run))
-    with stop_on_signals() as request, folder.locked(listener):
-        start = prepare(data, folder, settings, fresh=fresh, listener=listener)
-        with deterministic(start.config.train.deterministic):
-            return _Loop(start, listener).go(request)
+    with joined() as processes, ExitStack() as stack:
+        # A launcher hands on the Ctrl-C that its processes may have had from the terminal.
+        request = stack.enter_context(stop_on_signals(patient=not processes.launch.alone))
+
+        def begin() -> Start:
+            stack.enter_context(folder.locked(listener))
+            return prepare(data, folder, settings, fresh=fresh, listener=listener)
+
+        start = processes.by_lead(begin)
+        stack.enter_context(deterministic(start.config.train.deterministic))
+        return _Loop(start, listener if processes.lead else SILENT, processes).go(request)
 
 
 class _Loop:
     """One call's loop; its state between steps is exactly what a checkpoint holds."""
 
-    def __init__(self, start: Start, listener: Listener) -> None:
+    def __init__(self, start: Start, listener: Listener, processes: ProcessGroup = ALONE) -> None:
         self.start, self.listener, self.config = start, listener, start.config
-        self.device = pick_device(start.config.train.device)
-        images = CanvasDataset(start.data, "train").images
-        self.trainer = Trainer(start.config, images, self.device)
-        self.val = CanvasDataset(start.data, "val")
+        self.processes = processes
+        self.device, images, self.val = processes.by_each(self._read)
+        self.trainer = Trainer(start.config, images, self.device, processes)
         self.step, self.saved, self.spent = 0, 0, 0.0
         self.best: Best | None = None
         self.loss_sum, self.loss_count = torch.zeros((), device=self.device), 0
         if start.checkpoint is not None:
             self._restore(start.checkpoint)
             self._note_threads(start.checkpoint.threads)
+            self._note_processes(start.checkpoint.processes)
         self.resumed_from = self.saved = self.step
         self.began = time.perf_counter()
 
+    def _read(self) -> tuple[torch.device, Tensor, CanvasDataset]:
+        """The device, the images to train on and the split to validate on."""
+        data, launch = self.start.data, self.processes.launch
+        if not launch.alone:
+            _check_data(self.start)
+        images = CanvasDataset(data, "train").images
+        check_batch(min(self.config.train.batch_size, len(images)), launch)
+        return own_device(self.config.train.device, launch), images, CanvasDataset(data, "val")
+
     def go(self, request: StopRequest) -> TrainReport:
         """Train to the last step, or until a stop is asked for."""
-        if self.start.checkpoint is None:
-            self.start.run.start(self._state())  # the settings outlast a kill from here on
-        else:
-            self.start.run.rewind(self.start.checkpoint)
+        self.processes.by_lead(self._ready)
         steps = self.config.train.steps
-        while self.step < steps and not request.asked:
+        while self.step < steps and not self.processes.any(request.asked):
             self.loss_sum += self.trainer.step(self.step)
             if not self.trainer.guard.lags:
                 self._check_steps()
@@ -125,6 +143,13 @@ class _Loop:
             stopped=self.step < steps,
             best=self.best,
         )
+
+    def _ready(self) -> None:
+        """Ready the run folder."""
+        if self.start.checkpoint is None:
+            self.start.run.start(self._state())  # the settings outlast a kill from here on
+        else:
+            self.start.run.rewind(self.start.checkpoint)
 
     def _after_step(self) -> None:
         """Log, validate and save where this step asks for it."""
@@ -156,7 +181,7 @@ class _Loop:
         self._check_steps()
         elbo, accuracy = validate(self.trainer, self.val)
         if not math.isfinite(elbo):
-            raise self._error(self._validation_fault(), self.step)
+            raise self._error(validation_fault(self.trainer, self.val), self.step)
         self._row(val_elbo=elbo, val_count_accuracy=accuracy)
         if self.best is not None and elbo <= self.best.elbo:
             return False
@@ -165,7 +190,7 @@ class _Loop:
 
     def _row(self, **values: float) -> None:
         row = {"step": self.step, **values}
-        self.start.run.append(row)
+        self.processes.by_lead(lambda: self.start.run.append(row))
         self.listener.row(row)
 
     def _check_steps(self) -> None:
@@ -174,30 +199,18 @@ class _Loop:
         if bad is not None:
             raise self._error(diagnosis.step_fault(self.trainer, bad), bad + 1)
 
-    def _validation_fault(self) -> diagnosis.Fault:
-        """Look through the val split once more for the first term that is not finite."""
-        air, what, first = self.trainer.air, "The validation ELBO", 0
-        for ink, noise, _ in _batches(self.trainer, self.val):
-            terms = exact.terms(air, ink, noise, air.log_prior)
-            canvases = torch.arange(first, first + len(ink))
-            fault = diagnosis.terms_fault(what, terms, canvases, "val")
-            if fault is not None:
-                return fault
-            first += len(ink)
-        return diagnosis.Fault(what, "no number, all of its terms being finite")
-
     def _error(self, fault: diagnosis.Fault, step: int) -> TrainingError:
-        return diagnosis.error(fault, step, self.start, self.saved)
+        return diagnosis.error(fault, step, self.start, self.saved, self.processes.launch.program)
 
     def _seconds(self) -> float:
         return self.spent + time.perf_counter() - self.began
 
     def _save(self) -> None:
         self._check_steps()
-        fault = diagnosis.weights_fault(self.trainer)
+        fault = self.processes.first(diagnosis.weights_fault(self.trainer))
         if fault is not None:  # as a faulty memory leaves them, even where the loss was finite
             raise self._error(fault, self.step)
-        self.start.run.save(self._state())
+        self.processes.by_lead(lambda: self.start.run.save(self._state()))
         self.saved = self.step
 
     def _state(self) -> Checkpoint:
@@ -214,6 +227,7 @@ class _Loop:
             loss_count=self.loss_count,
             best=self.best,
             threads=torch.get_num_threads(),
+            processes=self.processes.launch.count,
         )
 
     def _note_threads(self, before: int | None) -> None:
@@ -226,6 +240,19 @@ class _Loop:
                 f"differ from those of an undisturbed one; OMP_NUM_THREADS={before} keeps them"
             )
 
+    def _note_processes(self, before: int | None) -> None:
+        """The same of another number of processes."""
+        now, config = self.processes.launch.count, self.config.train
+        if before in (None, now) or self.step >= config.steps:
+            return
+        strays = "the last bits of its weights may differ from"
+        if config.estimator == "nvil":
+            strays = "it draws other random numbers, and its weights will not be"
+        self.listener.note(
+            f"{now} processes where the run had {before}: {strays} those of an undisturbed one; "
+            f"torchrun --nproc-per-node {before} keeps them"
+        )
+
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
         self.loss_sum.fill_(checkpoint.loss_sum)
@@ -237,28 +264,14 @@ class _Loop:
         self.trainer.optimiser.load_state_dict({**checkpoint.optimiser, "param_groups": groups})
 
 
-@torch.no_grad()
-def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float]:
-    """One-draw ELBO in nats per canvas, and one-look count accuracy, of the val split.
-
-    The random numbers come from a stream of their own and are the same at every validation,
-    so that validating never changes the weights and two validations differ by them alone.
-    """
-    elbo, right = 0.0, 0
-    for ink, noise, counts in _batches(trainer, val):
-        elbo += exact.elbo(trainer.air, ink, noise).double().sum().item()
-        right += int((explain(trainer.air, ink).count.cpu() == counts).sum())
-    return elbo / len(val), right / len(val)
-
-
-def _batches(trainer: Trainer, val: CanvasDataset) -> Iterator[tuple[Tensor, Noise, Tensor]]:
-    """Ink, random numbers and true counts of the val split, always the same."""
-    air, config = trainer.air, trainer.config
-    generator = torch.Generator(trainer.device)
-    generator.manual_seed(seeds.integer(config.train.seed, "validation"))
-    size = config.eval.batch_size
-    for images, counts in zip(
-        torch.split(val.images, size), torch.split(val.counts, size), strict=True
-    ):
-        ink = to_ink(images.to(trainer.device))
-        yield ink, Noise.draw(generator, len(ink), air.slots, air.code, looks=False), counts
+def _check_data(start: Start) -> None:
+    """Other machines may have another file of that name."""
+    found = store.read_info(start.data)
+    if found.content_digest != start.digest:
+        raise DataFileError(
+            "Not all processes have the same data file",
+            where=f"{start.data} on {platform.node()}",
+            expected=f"canvases with digest {start.digest[:16]}, as the first process has",
+            got=f"digest {found.content_digest[:16]}",
+            hint="copy the file to every machine, or name one that all of them share with --data",
+        )

@@ -11,12 +11,14 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from airkit import estimators, seeds
 from airkit.config import Config
 from airkit.dataset import to_ink
+from airkit.estimators import WHOLE, Share
 from airkit.memory import keep_freed_memory
 from airkit.model.air import AIR
 from airkit.model.precision import precision
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.batches import Batches
 from airkit.training.guard import Guard
+from airkit.training.processes import ALONE, ProcessGroup
 
 
 def build_model(config: Config, device: torch.device) -> AIR:
@@ -26,26 +28,39 @@ def build_model(config: Config, device: torch.device) -> AIR:
         return AIR(config).to(device)
 
 
-def build_estimator(air: AIR, config: Config) -> estimators.Estimator:
+def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> estimators.Estimator:
     """The estimator of ``train.estimator``; its initial weights depend on ``train.seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seeds.integer(config.train.seed, "baselines"))
-        return estimators.build(air, config)
+        return estimators.build(air, config, share)
 
 
 class Trainer:
-    """The model, its estimator, its optimiser and its data on one device."""
+    """The model, its estimator, its optimiser and its data on one device.
 
-    def __init__(self, config: Config, images: Tensor, device: torch.device) -> None:
+    Each of several processes has one like it, and sees its share of every batch.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        images: Tensor,
+        device: torch.device,
+        processes: ProcessGroup = ALONE,
+    ) -> None:
         """Start from the seed's initial weights, on uint8 ``images`` [N, H, H]."""
         keep_freed_memory()
-        self.config, self.device = config, device
+        self.config, self.device, self.processes = config, device, processes
         self.images = images.to(device)
         self.air = build_model(config, device)
-        self.estimator = build_estimator(self.air, config)
+        self.estimator = build_estimator(self.air, config, processes.share)
         self.batches = Batches(len(images), config.train.batch_size, config.train.seed)
         self.optimiser = self._optimiser()
         self.guard = Guard(device)
+        self.averaged = processes.averaging(self.estimator)
+        """The estimator, with gradients that are means over all processes."""
+        if not processes.launch.alone:
+            self._settle()
 
     def step(self, number: int) -> Tensor:
         """Take step ``number``, counted from 0; returns the loss, a scalar on the device.
@@ -80,10 +95,27 @@ class Trainer:
             groups.append({"params": baselines, "peak": train.baseline_learning_rate})
         return torch.optim.Adam(groups, fused=True)
 
+    def _settle(self) -> None:
+        """Let gradients be averaged twice, for nothing.
+
+        The first time shows which come in what order, and from the third time on they are added
+        up in it, with other last bits. Settled before any step, a run that goes on has the bits
+        of one that never stopped.
+        """
+        for _ in range(2):
+            self.backward(0)
+        self.optimiser.zero_grad(set_to_none=True)
+
     def backward(self, number: int) -> Tensor:
         """Add the gradients of step ``number`` to the parameters'; returns the loss."""
         with precision(self.config.train.precision):
-            return self.estimator.backward(*self._given(number))
+            loss, surrogate = self.averaged(*self._given(number))
+            surrogate.backward()
+        return self.processes.mean(loss)
+
+    def canvases(self, number: int) -> Tensor:
+        """Indices of this process's canvases of step ``number``, as int64 [B]."""
+        return self.batches.at(number)[self.processes.share.rows(self.batches.size)]
 
     def terms(self, number: int) -> dict[str, Tensor]:
         """What the loss of step ``number`` adds up, each [B]; see ``Estimator.terms``."""
@@ -91,7 +123,7 @@ class Trainer:
 
     def _given(self, number: int) -> tuple[Tensor, int, Tensor]:
         """The batch, the seed of the random numbers and the count prior of step ``number``."""
-        images = to_ink(self.images[self.batches.at(number).to(self.device, non_blocking=True)])
+        images = to_ink(self.images[self.canvases(number).to(self.device, non_blocking=True)])
         seed = seeds.integer(self.config.train.seed, "guide", number)
         return images, seed, self.log_prior(number)
 
