@@ -90,7 +90,7 @@ def spoil_at(number: int, process: int) -> pytest.MonkeyPatch:
     """The second of one process's canvases of a step is no picture."""
     patch, original = pytest.MonkeyPatch(), Trainer._given
 
-    def given(self: Trainer, step: int) -> tuple[Tensor, int, Tensor]:
+    def given(self: Trainer, step: int) -> tuple[Tensor, Any, Tensor]:
         images, seed, log_prior = original(self, step)
         if (step, NUMBER) == (number, process):
             images[1, 0, 0] = math.nan

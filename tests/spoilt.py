@@ -68,17 +68,22 @@ def message(what: str, run: Path, step: int, saved: int, got: str, rate: str = "
 
 
 def spoil_at(
-    monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil, after: str = "backward"
+    monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil, after: str = "_backward"
 ) -> None:
     """Call ``spoil`` on the trainer after the gradients of step ``number``, or after the step."""
-    original = getattr(Trainer, after)
+    begin, original, now = Trainer._given, getattr(Trainer, after), [-1]
 
-    def spoiling(self: Trainer, step: int) -> Tensor:
-        loss: Tensor = original(self, step)
-        if step == number:
+    def beginning(self: Trainer, step: int) -> tuple[Tensor, Any, Tensor]:
+        now[0] = step
+        return begin(self, step)
+
+    def spoiling(self: Trainer, *given: Any) -> Tensor:
+        loss: Tensor = original(self, *given)
+        if now[0] == number:
             spoil(self)
         return loss
 
+    monkeypatch.setattr(Trainer, "_given", beginning)
     monkeypatch.setattr(Trainer, after, spoiling)
 
 
@@ -87,7 +92,7 @@ def spoilt_canvas(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     assert metrics(reference())  # made before it would be spoilt, too
     original = Trainer._given
 
-    def given(self: Trainer, step: int) -> tuple[Tensor, int, Tensor]:
+    def given(self: Trainer, step: int) -> tuple[Tensor, Any, Tensor]:
         images, seed, log_prior = original(self, step)
         if step == number:
             images[2, 0, 0] = math.nan

@@ -222,6 +222,9 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """What the networks multiply in while they train: float32, TF32 (on a GPU) or bfloat16, always
     adding up in float32; auto is bfloat16 where the processor has it, else float32."""
+    cuda_graph: bool = True
+    """Whether to capture a step once as a CUDA graph and replay it, where there is a GPU and the
+    estimator is exact; much faster, as a step is a thousand small kernels."""
     deterministic: bool = False
     """Whether to use only algorithms that give the same bits each time: on a GPU from run to run,
     on the CPU whatever the number of threads (where PyTorch uses MKL); slower on a GPU."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,13 +31,20 @@ class Estimator(nn.Module, ABC):
         self.air, self.config, self.share = air, config, share
         self.baselines = nn.Module()
 
+    capturable: bool
+    """Whether a draw is the same work each time, with all random numbers drawn before it."""
+
     @abstractmethod
-    def forward(self, images: Tensor, seed: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+    def random(self, rows: int, seed: int) -> Any:
+        """What a draw for ``rows`` images is random by: its numbers, or the seed of them."""
+
+    @abstractmethod
+    def forward(self, images: Tensor, random: Any, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """One draw.
 
         Args:
             images: ink in 0..1, [B, H, H].
-            seed: of all random numbers of the step.
+            random: what ``random`` gave.
             log_prior: log p(n) for n = 0..T, [T + 1].
 
         Returns:
@@ -46,12 +54,12 @@ class Estimator(nn.Module, ABC):
 
     def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
         """Add to the gradients of all parameters; ``forward`` tells of arguments and result."""
-        loss, surrogate = self(images, seed, log_prior)
+        loss, surrogate = self(images, self.random(len(images), seed), log_prior)
         surrogate.backward()
         return loss  # type: ignore[no-any-return]
 
     @abstractmethod
-    def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
+    def terms(self, images: Tensor, random: Any, log_prior: Tensor) -> dict[str, Tensor]:
         """What ``forward`` adds up for the same arguments, to look for what is not finite.
 
         Returns:

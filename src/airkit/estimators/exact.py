@@ -67,20 +67,22 @@ def terms(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor) -> dict[str
 class Exact(Estimator):
     """The gradient of ``elbo`` by reparameterisation alone."""
 
+    capturable = True
+
     def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
         super().__init__(air, config, share)
         self.generator = torch.Generator(air.log_prior.device)
 
-    def forward(self, images: Tensor, seed: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, random: Noise, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Estimator.forward``; the loss is its own surrogate."""
-        loss = -elbo(self.air, images, self._noise(len(images), seed), log_prior).mean()
+        loss = -elbo(self.air, images, random, log_prior).mean()
         return loss.detach(), loss
 
-    def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
+    def terms(self, images: Tensor, random: Noise, log_prior: Tensor) -> dict[str, Tensor]:
         """See ``Estimator.terms``."""
-        return terms(self.air, images, self._noise(len(images), seed), log_prior)
+        return terms(self.air, images, random, log_prior)
 
-    def _noise(self, rows: int, seed: int) -> Noise:
+    def random(self, rows: int, seed: int) -> Noise:
         """The share's rows of the random numbers of a batch of which it is ``rows``."""
         self.generator.manual_seed(seed)
         drawn, air, batch = self.config.guide.looks == "drawn", self.air, rows * self.share.count

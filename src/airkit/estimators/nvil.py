@@ -16,7 +16,7 @@ Legend: B batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -37,6 +37,8 @@ from airkit.model.transformer import paint
 class NVIL(Estimator):
     """Score function with data-dependent baselines and masks, and switches to do without."""
 
+    capturable = False
+
     def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
         super().__init__(air, config, share)
         train, baseline = config.train, None
@@ -52,18 +54,19 @@ class NVIL(Estimator):
             param_store=False,
         )
 
-    def forward(self, images: Tensor, seed: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+    def random(self, rows: int, seed: int) -> int:
+        """The seed: Pyro draws as it goes, row after row or not. Each share has its own."""
+        del rows
+        if self.share.count > 1:
+            return seeds.integer(seed, "share", self.share.index)
+        return seed
+
+    def forward(self, images: Tensor, random: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Estimator.forward``; the baseline's gradients are those of its squared error."""
         self.programs.log_prior = log_prior
-        with self._seeded(seed, images.device), pyro.validation_enabled(False):
+        with _seeded(random, images.device), pyro.validation_enabled(False):
             elbo, surrogate = self._surrogate(images)
         return -elbo.detach().mean(), -surrogate.mean()
-
-    def _seeded(self, seed: int, device: torch.device) -> AbstractContextManager[None]:
-        """Pyro draws as it goes, row after row or not: so each share has a stream of its own."""
-        if self.share.count > 1:
-            seed = seeds.integer(seed, "share", self.share.index)
-        return _seeded(seed, device)
 
     def _surrogate(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The ELBO of one draw, [B], and what has the gradients that are wanted, [B]."""
@@ -92,10 +95,10 @@ class NVIL(Estimator):
         return guide, model
 
     @torch.no_grad()
-    def terms(self, images: Tensor, seed: int, log_prior: Tensor) -> dict[str, Tensor]:
+    def terms(self, images: Tensor, random: int, log_prior: Tensor) -> dict[str, Tensor]:
         """See ``Estimator.terms``."""
         self.programs.log_prior = log_prior
-        with self._seeded(seed, images.device), pyro.validation_enabled(False):
+        with _seeded(random, images.device), pyro.validation_enabled(False):
             guide, model = self._traces(images)
         return dict(self._terms(images, guide.nodes, model.nodes))
 

@@ -31,7 +31,8 @@ def best_precision() -> str:
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Multiply in one of ``PRECISIONS`` while inside; TF32 is float32 but on a GPU."""
+    """Multiply in one of ``PRECISIONS``, or the best, while inside; TF32 is for GPUs alone."""
+    name = best_precision() if name == "auto" else name
     tf32 = torch.backends.cuda.matmul.allow_tf32
     token = _factor.set(torch.bfloat16 if name == "bfloat16" else torch.float32)
     torch.backends.cuda.matmul.allow_tf32 = tf32 or name == "tf32"

@@ -14,9 +14,15 @@ from airkit import seeds
 class Batches:
     """Shuffled batches of equal size; each epoch is one permutation, its remainder left out."""
 
-    def __init__(self, count: int, size: int, seed: int) -> None:
-        """Batches of ``size`` out of ``count`` canvases (all of them where there are fewer)."""
+    def __init__(
+        self, count: int, size: int, seed: int, device: torch.device | None = None
+    ) -> None:
+        """Batches of ``size`` out of ``count`` canvases (all of them where there are fewer).
+
+        Their order is brought to ``device`` an epoch at a time.
+        """
         self.count, self.size, self.seed = count, min(size, count), seed
+        self.device = device
         self.per_epoch = count // self.size
         self._order = lru_cache(maxsize=1)(self._permutation)
 
@@ -27,4 +33,4 @@ class Batches:
 
     def _permutation(self, epoch: int) -> Tensor:
         order = seeds.generator(self.seed, "batches", epoch).permutation(self.count)
-        return torch.from_numpy(order.astype(np.int64))
+        return torch.from_numpy(order.astype(np.int64)).to(self.device)

@@ -20,10 +20,10 @@ class Guard:
         """Whether steps go on, to no effect, until someone asks for ``first_bad``."""
         self.first = torch.full((), NONE, device=device)
 
-    def watch(self, number: int, *values: Tensor) -> None:
+    def watch(self, number: int | Tensor, *values: Tensor) -> None:
         """Note step ``number`` if one of its ``values``, scalars, is not finite."""
         fine = torch.stack(values).isfinite().all()
-        self.first = torch.where(fine | (self.first != NONE), self.first, number)
+        self.first.copy_(torch.where(fine | (self.first != NONE), self.first, number))
 
     def step(self, optimiser: torch.optim.Optimizer) -> None:
         """Let a fused ``optimiser`` take its step, unless a bad one was noted."""

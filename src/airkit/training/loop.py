@@ -170,7 +170,7 @@ class _Loop:
         self._row(
             loss=loss,
             elbo=-loss,
-            learning_rate=self.trainer.optimiser.param_groups[0]["lr"],
+            learning_rate=float(self.trainer.optimiser.param_groups[0]["lr"]),
             seconds=round(self._seconds(), 3),
         )
 
@@ -219,7 +219,7 @@ class _Loop:
             config=self.config,
             model=self.trainer.air.state_dict(),
             baselines=self.trainer.estimator.baselines.state_dict(),
-            optimiser=self.trainer.optimiser.state_dict(),
+            optimiser=self.trainer.optimiser_state(),
             data=str(self.start.data),
             data_digest=self.start.digest,
             seconds=self._seconds(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,9 +15,11 @@ from airkit.dataset import to_ink
 from airkit.estimators import WHOLE, Share
 from airkit.memory import keep_freed_memory
 from airkit.model.air import AIR
+from airkit.model.guides import Noise
 from airkit.model.precision import precision
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.batches import Batches
+from airkit.training.capture import Captured, CUDAGraphs, Inputs
 from airkit.training.guard import Guard
 from airkit.training.processes import ALONE, ProcessGroup
 
@@ -54,11 +57,12 @@ class Trainer:
         self.images = images.to(device)
         self.air = build_model(config, device)
         self.estimator = build_estimator(self.air, config, processes.share)
-        self.batches = Batches(len(images), config.train.batch_size, config.train.seed)
+        self.batches = Batches(len(images), config.train.batch_size, config.train.seed, device)
         self.optimiser = self._optimiser()
         self.guard = Guard(device)
         self.averaged = processes.averaging(self.estimator)
         """The estimator, with gradients that are means over all processes."""
+        self.captured = self._capturing()
         if not processes.launch.alone:
             self._settle()
 
@@ -66,14 +70,36 @@ class Trainer:
         """Take step ``number``, counted from 0; returns the loss, a scalar on the device.
 
         Where loss or gradient are not finite, nothing changes but the ``guard``, which tells.
+        The loss holds until the next step.
         """
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["peak"] * decay(self.config, number)
+        self._set_rates(number)
+        if self.captured is None:
+            return self._take(number, *self._given(number))
+        counted = torch.full((), number, dtype=torch.int64, device=self.device)
+        images, random, log_prior = self._given(number)
+        return self.captured([counted, images, log_prior, *random])
+
+    def _take_captured(self, inputs: Inputs) -> Tensor:
+        """Take the step that ``step`` describes by tensors."""
+        number, images, log_prior, *random = inputs
+        return self._take(number, images, Noise(*random), log_prior)
+
+    def _take(self, number: int | Tensor, images: Tensor, random: Any, log_prior: Tensor) -> Tensor:
+        """Take a step on what ``_given`` gave for it."""
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.backward(number)
+        loss = self._backward(images, random, log_prior)
         self.guard.watch(number, loss, *self._clipped())
         self.guard.step(self.optimiser)
         return loss
+
+    def _set_rates(self, number: int) -> None:
+        """Let the optimiser learn at the rates of step ``number``."""
+        for group in self.optimiser.param_groups:
+            rate = group["peak"] * decay(self.config, number)
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def _clipped(self) -> list[Tensor]:
         """Clip the model's gradient; the norms that it and the baselines' had before."""
@@ -89,11 +115,34 @@ class Trainer:
     def _optimiser(self) -> torch.optim.Optimizer:
         """One for all: the model's parameters, and at their own rate the baselines', if any."""
         train = self.config.train
-        groups = [{"params": list(self.air.parameters()), "peak": train.learning_rate}]
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.air.parameters()), "peak": train.learning_rate}
+        ]
         baselines = list(self.estimator.baselines.parameters())
         if baselines:
             groups.append({"params": baselines, "peak": train.baseline_learning_rate})
-        return torch.optim.Adam(groups, fused=True)
+        if self.device.type != "cuda":
+            return torch.optim.Adam(groups, fused=True)
+        # A captured step finds the rate in memory, which therefore has to stay where it is.
+        for group in groups:
+            group["lr"] = torch.zeros((), device=self.device)
+        return torch.optim.Adam(groups, fused=True, capturable=True)
+
+    def optimiser_state(self) -> dict[str, Any]:
+        """The optimiser's state, with plain numbers for rates."""
+        state = self.optimiser.state_dict()
+        for group in state["param_groups"]:
+            group["lr"] = float(group["lr"])
+        return state
+
+    def _capturing(self) -> Captured | None:
+        """What captures steps, where that can be done."""
+        alone = self.processes.launch.alone
+        if not (alone and self.device.type == "cuda" and self.config.train.cuda_graph):
+            return None
+        if not self.estimator.capturable:
+            return None
+        return Captured(self._take_captured, CUDAGraphs(self.device))
 
     def _settle(self) -> None:
         """Let gradients be averaged twice, for nothing.
@@ -108,24 +157,28 @@ class Trainer:
 
     def backward(self, number: int) -> Tensor:
         """Add the gradients of step ``number`` to the parameters'; returns the loss."""
+        return self._backward(*self._given(number))
+
+    def _backward(self, images: Tensor, random: Any, log_prior: Tensor) -> Tensor:
         with precision(self.config.train.precision):
-            loss, surrogate = self.averaged(*self._given(number))
+            loss, surrogate = self.averaged(images, random, log_prior)
             surrogate.backward()
         return self.processes.mean(loss)
 
     def canvases(self, number: int) -> Tensor:
-        """Indices of this process's canvases of step ``number``, as int64 [B]."""
+        """Indices of this process's canvases of step ``number``, on the device, as int64 [B]."""
         return self.batches.at(number)[self.processes.share.rows(self.batches.size)]
 
     def terms(self, number: int) -> dict[str, Tensor]:
         """What the loss of step ``number`` adds up, each [B]; see ``Estimator.terms``."""
-        return self.estimator.terms(*self._given(number))
+        with precision(self.config.train.precision):
+            return self.estimator.terms(*self._given(number))
 
-    def _given(self, number: int) -> tuple[Tensor, int, Tensor]:
-        """The batch, the seed of the random numbers and the count prior of step ``number``."""
-        images = to_ink(self.images[self.canvases(number).to(self.device, non_blocking=True)])
+    def _given(self, number: int) -> tuple[Tensor, Any, Tensor]:
+        """The batch, what is random and the count prior of step ``number``."""
+        images = to_ink(self.images[self.canvases(number)])
         seed = seeds.integer(self.config.train.seed, "guide", number)
-        return images, seed, self.log_prior(number)
+        return images, self.estimator.random(len(images), seed), self.log_prior(number)
 
     def log_prior(self, number: int) -> Tensor:
         """The count prior of step ``number``: log p(n) for n = 0..T, [T + 1]."""
