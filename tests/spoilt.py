@@ -29,6 +29,7 @@ from airkit.training.step import Trainer
 
 COMBINATIONS = [*product(["saliency", "lstm"], ["exact", "nvil"])]
 SMALL: dict[str, Any] = {"guide__rnn_size": 12, "train__baseline_net": (6,)}
+CPU = torch.device("cpu")
 Spoil = Callable[[Trainer], None]
 
 
@@ -36,10 +37,10 @@ def options(guide: str, estimator: str) -> dict[str, Any]:
     return {**SMALL, "guide__kind": guide, "train__estimator": estimator}
 
 
-def trainer(**keys: Any) -> Trainer:
+def trainer(device: torch.device = CPU, **keys: Any) -> Trainer:
     given = {**DATA, **TRAIN, **{key.replace("__", "."): value for key, value in keys.items()}}
     config = settings.resolve(*settings.layers(given))
-    return Trainer(config, CanvasDataset(data_file()).images, torch.device("cpu"))
+    return Trainer(config, CanvasDataset(data_file()).images, device)
 
 
 def stopped(run: Path, **keys: Any) -> str:

@@ -45,6 +45,7 @@ TRAIN: Mapping[str, Any] = {
     "train.steps": STEPS,
     "train.batch_size": 8,
     "train.device": "cpu",
+    "train.precision": "float32",
     "train.log_every": 3,
     "train.val_every": 5,
     "train.checkpoint_every": 4,

@@ -18,6 +18,7 @@ from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.precision import precision
 from airkit.model.prior import log_count_prior, ratio_at
+from airkit.training.adam import Adam
 from airkit.training.batches import Batches
 from airkit.training.capture import Captured, CUDAGraphs, Inputs
 from airkit.training.guard import Guard
@@ -122,11 +123,11 @@ class Trainer:
         if baselines:
             groups.append({"params": baselines, "peak": train.baseline_learning_rate})
         if self.device.type != "cuda":
-            return torch.optim.Adam(groups, fused=True)
+            return Adam(groups, fused=True)
         # A captured step finds the rate in memory, which therefore has to stay where it is.
         for group in groups:
             group["lr"] = torch.zeros((), device=self.device)
-        return torch.optim.Adam(groups, fused=True, capturable=True)
+        return Adam(groups, fused=True, capturable=True)
 
     def optimiser_state(self) -> dict[str, Any]:
         """The optimiser's state, with plain numbers for rates."""
