@@ -65,7 +65,7 @@ def test_replayed_steps_are_the_steps(guide: str) -> None:
 
 
 def test_looks_that_are_not_drawn_are_no_input() -> None:
-    keys = {"guide__looks": "argmax"}
+    keys: dict[str, Any] = {"guide__looks": "argmax"}
     assert_same_steps(capturing(Tape(), **keys), trainer(**keys), WARM_UP + 2)
 
 

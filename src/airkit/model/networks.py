@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
 from airkit.config import Config
-from airkit.model.precision import factor_dtype
+from airkit.model.precision import factors
 from airkit.model.tape import Known, Parts, afresh
 
 NONLINEARITIES = {"relu": nn.ReLU, "elu": nn.ELU}
@@ -35,18 +35,21 @@ class Perceptron(nn.Sequential):
         if has_torch_function((inputs,)):
             return handle_torch_function(self.forward, (inputs,), inputs, known)
         outputs = known(lambda: self._outputs(inputs))
-        given = self._slope, outputs, inputs, *self.parameters()
+        weights = [factors().weight(each.weight) for each in self._linear()]
+        given = self._slope, outputs, weights, inputs, *self.parameters()
         out: Tensor = _Perceptron.apply(*given)  # type: ignore[no-untyped-call]
         return out
 
+    def _linear(self) -> list[nn.Linear]:
+        return [layer for layer in self if isinstance(layer, nn.Linear)]
+
     def _outputs(self, inputs: Tensor) -> Parts:
-        """What each layer gives, after its non-linearity."""
-        factor, outputs = factor_dtype(inputs), [inputs]
+        """What each layer gives, after its non-linearity; as factors, but for the last."""
+        outputs = [inputs.to(factors().like(inputs))]
         for layer in self:
             if isinstance(layer, nn.Linear):
-                given = outputs[-1].to(factor)
-                weights = layer.weight.to(factor), layer.bias.to(factor)
-                outputs.append(nn.functional.linear(given, *weights))
+                weights = factors().weight(layer.weight), factors().weight(layer.bias)
+                outputs.append(nn.functional.linear(outputs[-1], *weights))
             else:
                 layer(outputs[-1])
         return *outputs[1:-1], outputs[-1].to(inputs.dtype)
@@ -70,25 +73,26 @@ class _Perceptron(torch.autograd.Function):
     """The gradient of a ``Perceptron``, for what its layers gave."""
 
     @staticmethod
-    def forward(ctx: Any, slope: Slope, outputs: Parts, inputs: Tensor, *weights: Tensor) -> Tensor:
-        ctx.slope, ctx.factor = slope, factor_dtype(inputs)
-        ctx.save_for_backward(inputs.to(ctx.factor), *outputs[:-1], *weights)
+    def forward(
+        ctx: Any, slope: Slope, outputs: Parts, weights: list[Tensor], inputs: Tensor, *_: Tensor
+    ) -> Tensor:
+        ctx.slope = slope
+        ctx.save_for_backward(inputs.to(weights[0].dtype), *outputs[:-1], *weights)
         return outputs[-1]
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        layers, full = len(ctx.saved_tensors) // 3, grad.dtype
-        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers::2]
+        layers, full = len(ctx.saved_tensors) // 2, grad.dtype
+        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
         grads: list[Tensor | None] = []
         for layer in reversed(range(layers)):
-            by_bias, grad = grad.sum(0, dtype=full), grad.to(ctx.factor)
+            by_bias, grad = grad.sum(0, dtype=full), grad.to(weights[0].dtype)
             grads = [(grad.t() @ inputs[layer]).to(full), by_bias, *grads]
             if layer:
-                grad = ctx.slope(grad @ weights[layer].to(ctx.factor), inputs[layer])
-        if not ctx.needs_input_grad[2]:
-            return None, None, None, *grads
-        return None, None, (grad @ weights[0].to(ctx.factor)).to(full), *grads
+                grad = ctx.slope(grad @ weights[layer], inputs[layer])
+        by_inputs = (grad @ weights[0]).to(full) if ctx.needs_input_grad[3] else None
+        return None, None, None, by_inputs, *grads
 
 
 def mlp(*sizes: int, nonlinearity: str = "relu") -> Perceptron:

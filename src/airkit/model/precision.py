@@ -20,7 +20,34 @@ PRECISIONS = "float32", "tf32", "bfloat16"
 _NATIVE = "avx512_bf16", "amx_bf16"
 """What a processor that multiplies bfloat16 calls it, each in PyTorch's words."""
 
-_factor: ContextVar[torch.dtype] = ContextVar("factor", default=torch.float32)
+
+class Factors:
+    """What to multiply float32 in, and the weights that were brought to it already."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
+        self._cast: dict[int, Tensor] = {}
+
+    def like(self, inputs: Tensor) -> torch.dtype:
+        """What to multiply ``inputs`` in; float64 stays what it is."""
+        return self.dtype if inputs.dtype == torch.float32 else inputs.dtype
+
+    def weight(self, weight: Tensor) -> Tensor:
+        """A weight to multiply with."""
+        if self.like(weight) == weight.dtype:
+            return weight
+        key = id(weight)
+        if key not in self._cast:
+            self._cast[key] = weight.detach().to(self.dtype)
+        return self._cast[key]
+
+
+_factors: ContextVar[Factors] = ContextVar("factors", default=Factors())  # noqa: B039 - see weight
+
+
+def factors() -> Factors:
+    """Those of the innermost ``precision``; outside of any, float32."""
+    return _factors.get()
 
 
 def best_precision() -> str:
@@ -31,18 +58,16 @@ def best_precision() -> str:
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Multiply in one of ``PRECISIONS``, or the best, while inside; TF32 is for GPUs alone."""
+    """Multiply in one of ``PRECISIONS``, or the best, while inside; TF32 is for GPUs alone.
+
+    No weight may change while inside.
+    """
     name = best_precision() if name == "auto" else name
     tf32 = torch.backends.cuda.matmul.allow_tf32
-    token = _factor.set(torch.bfloat16 if name == "bfloat16" else torch.float32)
+    token = _factors.set(Factors(torch.bfloat16 if name == "bfloat16" else torch.float32))
     torch.backends.cuda.matmul.allow_tf32 = tf32 or name == "tf32"
     try:
         yield
     finally:
-        _factor.reset(token)
+        _factors.reset(token)
         torch.backends.cuda.matmul.allow_tf32 = tf32
-
-
-def factor_dtype(inputs: Tensor) -> torch.dtype:
-    """What a network that is given ``inputs`` is to multiply in."""
-    return _factor.get() if inputs.dtype == torch.float32 else inputs.dtype

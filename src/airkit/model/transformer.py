@@ -2,24 +2,21 @@
 
 A canvas spans [-1, 1] on both axes, pixel centres at (2 i + 1) / H - 1. Transforms only scale
 and shift, so that each is two products, Wy . image . Wx^T, with bilinear ("tent") weights: what
-``affine_grid`` and ``grid_sample`` compute (zeros outside, ``align_corners=False``). A row of
-weights holds at most two that are not zero: Wy, which acts on whole rows of pixels, is applied as
-sums of two rows each, Wx as a dense product. So are their gradients, which are written out below:
-a tent's slope is 1 or -1. Nothing is scattered, so that every device gives the same bits each
-time.
+``affine_grid`` and ``grid_sample`` compute (zeros outside, ``align_corners=False``). Windows are
+painted so; they are cropped by ``grid_sample`` itself where that is as good and faster. Gradients
+are written out, as a tent's slope is 1 or -1 and images have none.
 
-Legend: B batch, C channels, H canvas side, W window side, N points.
+Legend: B batch, C channels, H canvas side, W window side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 from torch.overrides import handle_torch_function, has_torch_function
 
 from airkit.model.tape import Known, afresh
@@ -46,9 +43,9 @@ def _pixel_centres(side: int, dtype: torch.dtype, device: torch.device) -> Tenso
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)
-def _numbers(count: int, step: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """0, step, 2 step ..., [count]."""
-    return torch.arange(0, count * step, step, dtype=dtype, device=device)
+def _numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0, 1, 2 ..., [count]."""
+    return torch.arange(count, dtype=dtype, device=device)
 
 
 def crop(images: Images, size: Tensor, centre: Tensor, side: int, known: Known = afresh) -> Tensor:
@@ -70,7 +67,7 @@ def crop(images: Images, size: Tensor, centre: Tensor, side: int, known: Known =
     how = _Tents if _needs_tents(images[0]) else _Grid
     sizes, centres = (each.chunk(len(images)) for each in pose)
     parts = zip(images, sizes, centres, strict=True)
-    (windows,) = known(lambda: (torch.cat([how.read(*part, side) for part in parts]),))
+    (windows,) = known(lambda: (_joined([how.read(*part, side) for part in parts]),))
     cropped: Tensor = _Crop.apply(how, *pose, windows, *images)  # type: ignore[no-untyped-call]
     return cropped
 
@@ -95,61 +92,30 @@ def paint(
     return canvas
 
 
-class Taps(NamedTuple):
-    """The two neighbouring pixels that points on a line of pixels are read off."""
-
-    place: Tensor
-    """int64 [..., 2]."""
-    distance: Tensor
-    """Of the point from each, in pixels, [..., 2]."""
-
-    def weight(self) -> Tensor:
-        """How much of each is read; sums to one inside, fades to zero within a pixel outside."""
-        return (1 - self.distance.abs()).clamp_(min=0)
-
-    def slope(self) -> Tensor:
-        """How the weights change as the point moves up by a pixel."""
-        distance = self.distance
-        rising = ((distance >= -1) & (distance < 0)).to(distance.dtype)
-        return rising.sub_(((distance >= 0) & (distance < 1)).to(distance.dtype))
-
-
-def taps(pixels: Tensor, side: int) -> Taps:
-    """Where to read points at ``pixels`` [...], in pixels from the first of ``side`` >= 2."""
-    # Clamped as whole numbers, so that a position that is no number stays within bounds too.
-    first = pixels.long().clamp_(0, side - 2)
-    index = first[..., None] + _numbers(2, 1, first.dtype, first.device)
-    return Taps(index, pixels[..., None] - index)
-
-
 def tent(pixels: Tensor, side: int) -> Tensor:
-    """The weights of ``taps`` as a dense matrix, [..., side]."""
-    distance = pixels[..., None] - _numbers(side, 1, pixels.dtype, pixels.device)
+    """Weights that read points off a line of ``side`` pixels, [..., side].
+
+    A row has one or two that are not zero; they sum to one inside, and fade to zero within a pixel
+    outside.
+
+    Args:
+        pixels: where the points are, in pixels from the first, [...].
+        side: how many pixels there are.
+    """
+    distance = pixels[..., None] - _numbers(side, pixels.dtype, pixels.device)
     return (1 - distance.abs_()).clamp_(min=0)
 
 
-def blend(table: Tensor, index: Tensor, weight: Tensor) -> Tensor:
-    """Sums of two weighted rows each, [B, N, K].
+def _slopes(by_weights: Tensor, pixels: Tensor) -> Tensor:
+    """From gradients of ``tent``'s weights [..., side] to those of its ``pixels`` [...].
 
-    Args:
-        table: rows to read, [B, H, K].
-        index: which, int64 [B, N, 2].
-        weight: and how much of them, [B, N, 2].
+    As a point moves up, the weight of the pixel below it falls and that of the one above rises.
     """
-    batch, height, length = table.shape
-    place = index + _numbers(batch, height, index.dtype, index.device)[:, None, None]
-    rows, place, weight = table.reshape(-1, length), place.view(-1, 2), weight.view(-1, 2)
-    if rows.is_cpu:
-        read = embedding_bag(place, rows, per_sample_weights=weight, mode="sum")
-    else:
-        one, other = (rows.index_select(0, place[:, tap]) for tap in (0, 1))
-        read = torch.addcmul(one * weight[:, :1], other, weight[:, 1:])
-    return read.view(batch, -1, length)
-
-
-def _slopes(dense: Tensor, at: Taps) -> Tensor:
-    """From gradients of ``tent``'s weights [B, N, side] to those of its pixels [B, N]."""
-    return (dense.gather(2, at.place) * at.slope()).sum(2)
+    below = pixels.floor().long()
+    both = torch.stack([below, below + 1], -1)
+    inside = (both >= 0) & (both < by_weights.shape[-1])
+    found = by_weights.gather(-1, both.clamp_(0, by_weights.shape[-1] - 1)) * inside
+    return found[..., 1] - found[..., 0]
 
 
 def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
@@ -157,6 +123,11 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
     scale = (window / 2) / size
     shift = (window / 2 - 0.5) - centre.t() * scale
     return torch.addcmul(shift[:, :, None], scale[:, None], pixel_centres(side, size))
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Rows of several parts as one."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _needs_tents(images: Tensor) -> bool:
@@ -217,8 +188,8 @@ class _Tents:
         by_x = (grad.transpose(2, 3) @ rows @ images).sum(1)
         by_y = (grad @ columns @ images.transpose(2, 3)).sum(1)
         return (
-            _slopes(by_x, taps(x, height)) * (height / 2),
-            _slopes(by_y, taps(y, height)) * (height / 2),
+            _slopes(by_x, x) * (height / 2),
+            _slopes(by_y, y) * (height / 2),
         )
 
     @staticmethod
@@ -245,7 +216,7 @@ class _Crop(torch.autograd.Function):
         size, centre, *images = ctx.saved_tensors
         parts = (each.chunk(len(images)) for each in (size, centre))
         by_x, by_y = map(
-            torch.cat,
+            _joined,
             zip(*map(ctx.how.gradient, grad.chunk(len(images)), images, *parts), strict=True),
         )
         by_size = (by_x + by_y) @ pixel_centres(grad.shape[-1], size)
@@ -255,9 +226,8 @@ class _Crop(torch.autograd.Function):
 
 def spread_along_x(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """The first half of painting: windows [B, W, W] spread along the canvas's x, [B, W, H]."""
-    window = windows.shape[1]
-    x, _ = _on_window(size, centre, window, side)
-    return windows @ tent(x, window).transpose(1, 2)
+    x, _ = _on_window(size, centre, windows.shape[1], side)
+    return windows @ tent(x, windows.shape[1]).transpose(1, 2)
 
 
 class _Paint(torch.autograd.Function):
@@ -267,8 +237,7 @@ class _Paint(torch.autograd.Function):
     def forward(ctx: Any, windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
         ctx.save_for_backward(windows, size, centre, spread)
         _, y = _on_window(size, centre, *spread.shape[1:])
-        at = taps(y, windows.shape[1])
-        return blend(spread, at.place, at.weight())
+        return tent(y, windows.shape[1]) @ spread
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -289,14 +258,11 @@ def paint_gradient(
         spread: ``spread_along_x`` of these.
     """
     window, side = spread.shape[1:]
-    x, y = pixels = _on_window(size, centre, window, side)
+    pixels = _on_window(size, centre, window, side)
     columns, rows = tent(pixels, window)
     by_spread = rows.transpose(1, 2) @ grad
-    by_windows = by_spread @ columns
-    by_x = _slopes(by_spread.transpose(1, 2) @ windows, taps(x, window))
-    at = taps(y, window)
-    by_y = torch.linalg.vecdot(grad, blend(spread, at.place, at.slope()))
+    by_tents = by_spread.transpose(1, 2) @ windows, grad @ spread.transpose(1, 2)
     # pixels = ((place - centre) / size + 1) W / 2 - 1 / 2
-    by_places = torch.stack([by_x, by_y], 1) * (window / 2) / size[:, None, None]
-    places = (pixel_centres(side, size) - centre[:, :, None]) / size[:, None, None]
-    return by_windows, -(by_places * places).sum((1, 2)), -by_places.sum(2)
+    by_places = _slopes(torch.stack(by_tents), pixels) * (window / 2) / size[:, None]
+    places = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]
+    return by_spread @ columns, -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
