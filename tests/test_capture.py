@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from spoilt import options, trainer
+from tiny_runs import Recorder, assert_as_if_never_stopped, fit
 from torch import Tensor
 
 from airkit.training import capture
@@ -75,6 +77,17 @@ def test_what_cannot_be_captured_is_done_without() -> None:
     assert recorder.captured == 1
     assert model.captured is not None
     assert model.captured.trouble == "operation not permitted when stream is capturing"
+
+
+def test_it_is_said_once_that_nothing_is_captured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_capturing", lambda self: Captured(self._take_captured, Clumsy()))
+    listener = Recorder()
+    fit(tmp_path, listener=listener)
+    why = "operation not permitted when stream is capturing"
+    assert listener.notes == [f"no CUDA graph can be made of a step: {why}"]
+    assert_as_if_never_stopped(tmp_path)
 
 
 def test_a_bad_step_is_noted_by_its_own_number() -> None:

@@ -20,6 +20,7 @@ from airkit.listener import Listener
 PLAN = "sweep.json"
 WITHOUT_EFFECT = (
     "train.device",
+    "train.cuda_graph",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep",

@@ -164,6 +164,7 @@ class _Loop:
 
     def _log(self) -> None:
         self._check_steps()
+        self._note_capture()
         loss = self.loss_sum.item() / self.loss_count
         self.loss_sum.zero_()
         self.loss_count = 0
@@ -173,6 +174,13 @@ class _Loop:
             learning_rate=float(self.trainer.optimiser.param_groups[0]["lr"]),
             seconds=round(self._seconds(), 3),
         )
+
+    def _note_capture(self) -> None:
+        """Say once why steps are taken one kernel after the other."""
+        captured = self.trainer.captured
+        if captured is not None and captured.trouble is not None:
+            self.listener.note(f"no CUDA graph can be made of a step: {captured.trouble}")
+            self.trainer.captured = None
 
     def _validate(self) -> bool:
         """Measure the val split; says whether it is the best so far."""

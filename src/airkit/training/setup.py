@@ -32,6 +32,7 @@ SCENE = (
 FREE = (
     "train.steps",
     "train.device",
+    "train.cuda_graph",
     "train.deterministic",
     "train.clip_norm",
     "train.log_every",
@@ -245,10 +246,14 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
 
 
 def _with_precision(config: Config) -> Config:
-    """With what auto stands for here, so that the run goes on with it elsewhere too."""
+    """With what auto stands for here, so that the run goes on with it elsewhere too.
+
+    How products of bfloat16 are cut up among threads is not for us to say.
+    """
     if config.train.precision != "auto":
         return config
-    train = config.train.model_copy(update={"precision": best_precision()})
+    chosen = "float32" if config.train.deterministic else best_precision()
+    train = config.train.model_copy(update={"precision": chosen})
     return config.model_copy(update={"train": train})
 
 
