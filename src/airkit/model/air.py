@@ -90,10 +90,9 @@ class _Walk(NamedTuple):
         """What the guide sees at a slot, [B, C, H, H]: the image, and what is left of it."""
         if len(self.residuals) == 1:
             return self.residuals.transpose(0, 1)
-        both = (
-            self.residuals[: slot + 1 : slot] if slot else self.residuals[:1].expand(2, -1, -1, -1)
-        )
-        return both.transpose(0, 1)
+        image = self.residuals[:1]
+        both = self.residuals[: slot + 1 : slot] if slot else image.expand(2, -1, -1, -1)
+        return both.transpose(0, 1)  # a view: channels a multiple of an image apart
 
 
 def _joined(slots: Sequence[Any]) -> Any:
@@ -129,7 +128,7 @@ class AIR(nn.Module):
         """Run the guide over all slots.
 
         Args:
-            images: ink in 0..1, [B, H, H].
+            images: ink in 0..1, [B, H, H]; data, to which no gradient flows.
             noise: the random numbers to draw with; without, means and likeliest looks.
         """
         if self.guide.recurrent or not torch.is_grad_enabled():
