@@ -173,11 +173,11 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "nan": (_weights(torch.full((16, 4), torch.nan)), "model weights that are no numbers"),
     "infinite": (_weights(torch.full((16, 4), torch.inf)), "model weights that are no numbers"),
     "moment of another shape": (
-        _moments("exp_avg", torch.ones(2)), "optimiser exp_avg of shape (2,), not (16, 800)",
+        _moments("exp_avg", torch.ones(2)), "optimiser exp_avg of shape (2,), not (16, 801)",
     ),
-    "moment nan": (_moments("exp_avg", torch.full((16, 800), torch.nan)), "optimiser state"),
+    "moment nan": (_moments("exp_avg", torch.full((16, 801), torch.nan)), "optimiser state"),
     "moment a view": (
-        _moments("exp_avg", torch.ones(800, 16).T), "optimiser exp_avg are a view",
+        _moments("exp_avg", torch.ones(801, 16).T), "optimiser exp_avg are a view",
     ),
     "moment more": (_moments("max_exp_avg_sq", torch.ones(1)), "optimiser state"),
 }  # fmt: skip
