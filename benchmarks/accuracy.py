@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import provenance
 import torch
-
-import airkit
 
 COLUMNS = (
     "count_accuracy_one_look",
@@ -108,14 +106,13 @@ def evaluate(
 def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Keep the rows, with what they were measured on."""
     report = {
-        "command": "python benchmarks/accuracy.py "
-        f"--presets {' '.join(args.presets)} --seeds {' '.join(map(str, args.seeds))}"
-        + (" --transfer" if args.transfer else ""),
+        **provenance.note(
+            f"accuracy.py --presets {' '.join(args.presets)} "
+            f"--seeds {' '.join(map(str, args.seeds))}" + (" --transfer" if args.transfer else ""),
+            "torch",
+            how=f"threads: {torch.get_num_threads()}",
+        ),
         "digits": Path(args.source).name,
-        "airkit": airkit.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         "rows": rows,
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -24,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import figures
-import torch
+import provenance
 
-import airkit
 from airkit.run import RunFolder
 
 HERE = Path(__file__).parent
@@ -66,11 +64,13 @@ def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Write what there is so far, and draw it."""
     rows.sort(key=lambda row: (list(SETTINGS).index(row["name"]), row["seed"]))
     content = {
-        "command": f"python benchmarks/estimators.py --source FOLDER --long-steps "
-        f"{args.long_steps} --seeds {' '.join(map(str, args.seeds))} "
-        f"--long-seeds {' '.join(map(str, args.long_seeds))} --jobs {args.jobs}",
-        "hardware": f"{platform.machine()}, CPU, one thread a training, {args.jobs} at a time",
-        "versions": {"airkit": airkit.__version__, "torch": torch.__version__},
+        **provenance.note(
+            f"estimators.py --source FOLDER --long-steps {args.long_steps} "
+            f"--seeds {' '.join(map(str, args.seeds))} "
+            f"--long-seeds {' '.join(map(str, args.long_seeds))} --jobs {args.jobs}",
+            "torch",
+            how=f"one thread a training, {args.jobs} at a time",
+        ),
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -14,25 +14,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import PIL
+import provenance
 from numpy.typing import NDArray
 from PIL import Image
 
-import airkit
 from airkit.canvases import store
 from airkit.canvases.compose import compose
 from airkit.canvases.digits import Digits, load
@@ -184,17 +180,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file for what is measured")
     args = parser.parse_args()
     found: dict[str, Any] = {
-        "command": "python benchmarks/generator.py --source FOLDER "
-        f"--canvases {' '.join(map(str, args.canvases))}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "hardware": f"{platform.machine()}, CPU, {len(os.sched_getaffinity(0))} cores",
-        "versions": {
-            "airkit": airkit.__version__,
-            "h5py": h5py.__version__,
-            "numpy": np.__version__,
-            "pillow": PIL.__version__,
-            "python": platform.python_version(),
-        },
+        **provenance.note(
+            f"generator.py --source FOLDER --canvases {' '.join(map(str, args.canvases))}",
+            *("h5py", "numpy", "pillow"),
+        ),
         "making": making(args.source),
     }
     with tempfile.TemporaryDirectory() as folder:

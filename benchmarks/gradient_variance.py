@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import figures
+import provenance
 import torch
 from torch import Tensor
 
-import airkit
 from airkit import settings
 from airkit.canvases import store
 from airkit.config import Config
@@ -56,10 +55,12 @@ def main() -> None:
     for seed in args.seeds:
         rows += measure(args, seed)
     content = {
-        "command": f"python benchmarks/gradient_variance.py --guide {args.guide} "
-        f"--steps {args.steps} --draws {args.draws} --seeds {' '.join(map(str, args.seeds))}",
-        "hardware": f"{platform.machine()}, CPU, threads: {torch.get_num_threads()}",
-        "versions": {"airkit": airkit.__version__, "torch": torch.__version__},
+        **provenance.note(
+            f"gradient_variance.py --guide {args.guide} --steps {args.steps} "
+            f"--draws {args.draws} --seeds {' '.join(map(str, args.seeds))}",
+            "torch",
+            how=f"threads: {torch.get_num_threads()}",
+        ),
         "rows": rows,
     }
     RESULTS.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

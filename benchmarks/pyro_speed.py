@@ -14,43 +14,38 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import provenance
 import pyro
 import torch
 from plain_air import PlainAIR, plain_svi
 from pyro.infer import SVI
+from steps import Step, blobs, timed, trainer
 from torch import Tensor
 
-import airkit
-from airkit import settings
 from airkit.dataset import to_ink
-from airkit.training.step import Trainer
 
 RESULTS = Path(__file__).parent / "results" / "pyro_speed.json"
 CANVASES = 2048
 WARM_UP = 5
-Step = Callable[[int], Any]
 
 
 def main() -> None:
     args = parse()
-    images, svi = canvases(), plain_svi(PlainAIR())
+    images, svi = blobs(CANVASES), plain_svi(PlainAIR())
+    exact = trainer(images, {"train.estimator": "exact"}, preset="pyro-tutorial")
     rivals: dict[str, Step] = {
         "plain reading": plain(svi, images, validated=True),
         "plain reading, unvalidated": plain(svi, images, validated=False),
-        "pyro-tutorial": preset(images, {}),
-        "pyro-tutorial, exact": preset(images, {"train.estimator": "exact"}),
+        "pyro-tutorial": trainer(images, {}, preset="pyro-tutorial").step,
+        "pyro-tutorial, exact": exact.step,
     }
     times: dict[str, list[float]] = {name: [] for name in rivals}
     for turn in range(args.rounds):
         for name, step in rivals.items():
-            times[name] += timed(step, turn * args.steps, args.steps)
+            times[name] += timed(step, turn * args.steps, args.steps, warm_up=WARM_UP)
     report(args, {name: statistics.median(each) for name, each in times.items()})
 
 
@@ -64,15 +59,6 @@ def parse() -> argparse.Namespace:
     return args
 
 
-def canvases() -> Tensor:
-    """Canvases of two soft blobs, uint8: what they show does not change what a step costs."""
-    draws = torch.Generator().manual_seed(0)
-    places = 10 + 30 * torch.rand(CANVASES, 2, 2, 1, generator=draws)
-    x, y = torch.exp(-(((torch.arange(50) - places) / 5) ** 2)).unbind(2)
-    ink = (y[..., :, None] * x[..., None, :]).sum(1).clamp(max=1)
-    return (255 * ink).to(torch.uint8)
-
-
 def plain(svi: SVI, images: Tensor, *, validated: bool) -> Step:
     """A step of the plain reading, on consecutive batches."""
     batches = torch.split(images, 64)
@@ -84,37 +70,17 @@ def plain(svi: SVI, images: Tensor, *, validated: bool) -> Step:
     return step
 
 
-def preset(images: Tensor, other: dict[str, str]) -> Step:
-    """A step of the preset, as ``airkit train`` takes it."""
-    layers = settings.from_preset("pyro-tutorial"), *settings.layers(other)
-    trainer = Trainer(settings.resolve(*layers), images, torch.device("cpu"))
-    return trainer.step
-
-
-def timed(step: Step, first: int, steps: int) -> list[float]:
-    """Milliseconds of each step, after a few that are not counted."""
-    times = []
-    for number in range(first, first + WARM_UP + steps):
-        began = time.perf_counter()
-        step(number)
-        times.append(1000 * (time.perf_counter() - began))
-    return times[WARM_UP:]
-
-
 def report(args: argparse.Namespace, medians: dict[str, float]) -> None:
     """Print and write milliseconds a step and how many times faster than the plain reading."""
     slowest = medians["plain reading"]
     for name, each in medians.items():
         print(f"{name:<28} {each:7.1f} ms a step   {slowest / each:5.2f} times as fast")
     content = {
-        "command": f"python benchmarks/pyro_speed.py --steps {args.steps} "
-        f"--rounds {args.rounds} --threads {args.threads}",
-        "hardware": f"{platform.machine()}, CPU, threads: {args.threads}",
-        "versions": {
-            "airkit": airkit.__version__,
-            "pyro-ppl": pyro.__version__,
-            "torch": torch.__version__,
-        },
+        **provenance.note(
+            f"pyro_speed.py --steps {args.steps} --rounds {args.rounds} --threads {args.threads}",
+            *("pyro-ppl", "torch"),
+            how=f"threads: {args.threads}",
+        ),
         "milliseconds": {name: round(each, 2) for name, each in medians.items()},
         "times_faster": {name: round(slowest / each, 2) for name, each in medians.items()},
     }

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import airkit
+import provenance
 
 SWEEPS = {
     "default": (20, 0.99, 10_000),
@@ -77,12 +74,8 @@ def save(args: argparse.Namespace, preset: str, report: dict[str, Any]) -> None:
     ]
     del report["folder"], report["data"]
     kept.update(
-        command="python benchmarks/success.py",
+        **provenance.note("success.py", "torch"),
         digits=Path(args.source).name,
-        airkit=airkit.__version__,
-        torch=torch.__version__,
-        python=platform.python_version(),
-        machine=platform.machine(),
     )
     kept["sweeps"][preset] = {**report, "rows": rows}
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

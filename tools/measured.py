@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from speed_tables import TABLES, Table
+
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
-Table = tuple[Sequence[str], Iterable[Sequence[str]]]
 Part = Callable[[], Table]
 
 
@@ -172,6 +173,11 @@ def reading() -> Table:
     return ("", "canvases a second", "MB a second"), rows
 
 
+def _of_speed(table: Callable[[Any], Table]) -> Part:
+    """A table of ``benchmarks/speed.py``."""
+    return lambda: table(_read("speed"))
+
+
 PARTS: dict[str, Part] = {
     "measured": every_run,
     "worst": worst,
@@ -183,5 +189,6 @@ PARTS: dict[str, Part] = {
     "making": making,
     "writing": writing,
     "reading": reading,
+    **{name: _of_speed(table) for name, table in TABLES.items()},
 }
 """Tables by the word that pages ask for them with."""

@@ -1,0 +1,33 @@
+"""What every benchmark notes beside its numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import airkit
+
+
+def note(command: str, *packages: str, how: str = "") -> dict[str, Any]:
+    """The command without what is this machine's alone, the date, the hardware and the versions.
+
+    Args:
+        command: what to type, after ``python benchmarks/``.
+        packages: whose versions matter beside airkit's and Python's.
+        how: what else to say of the hardware's use.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    hardware = f"{platform.machine()}, CPU, {cores} cores"
+    return {
+        "command": f"python benchmarks/{command}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": f"{hardware}; {how}" if how else hardware,
+        "versions": {
+            "airkit": airkit.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+    }

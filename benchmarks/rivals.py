@@ -1,0 +1,44 @@
+"""Training steps of airkit or of a rival, a block at a time; a worker of ``speed.py``."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from plain_air import PlainAIR, plain_svi
+from steps import Step, timed, train_images, trainer
+from worker import serve
+
+from airkit import settings
+from airkit.dataset import to_ink
+
+PLAIN = "plain reading"
+
+
+def block(rival: str, data: str, device: str, first: int, steps: int) -> list[float] | None:
+    """Milliseconds of some steps on batches of 64; None where this airkit has no such precision.
+
+    ``rival`` is ``PLAIN`` or what airkit is to multiply in.
+    """
+    if rival not in (PLAIN, "float32") and "train.precision" not in settings.fields():
+        return None
+    return timed(stepper(rival, data, device), first, steps, warm_up=3, device=device)
+
+
+@cache
+def stepper(rival: str, data: str, device: str) -> Step:
+    images = train_images(data)
+    if rival == PLAIN:
+        return plain(images.to(device), device)
+    known = "train.precision" in settings.fields()
+    return trainer(images, {"train.precision": rival} if known else {}, device=device).step
+
+
+def plain(images: torch.Tensor, device: str) -> Step:
+    """A step of the plain reading, with Pyro's defaults, on consecutive batches."""
+    svi, batches = plain_svi(PlainAIR().to(device)), torch.split(images, 64)
+    return lambda number: svi.step(to_ink(batches[number % (len(batches) - 1)]))
+
+
+if __name__ == "__main__":
+    serve(block)
