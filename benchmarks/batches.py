@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from accuracy import airkit_command
+from provenance import note
 
 RESULTS = Path(__file__).parent / "results" / "batches.json"
 CANVASES = 128_000
@@ -35,7 +36,7 @@ def main() -> None:
     for batch, rate in RUNS:
         for seed in args.seeds:
             rows.append(measure(args, batch, rate, seed))
-            report = {"command": "python benchmarks/batches.py --data FILE", "rows": rows}
+            report = {**note("batches.py --data FILE", "torch"), "rows": rows}
             RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

@@ -173,6 +173,22 @@ def reading() -> Table:
     return ("", "canvases a second", "MB a second"), rows
 
 
+def batches() -> Table:
+    """Every batch size and learning rate, for the same canvases seen."""
+    rows = [
+        (
+            f"{row['batch']:,}",
+            f"{row['steps']:,}",
+            f"{row['learning_rate']:g}{' = 0.002 √b' if row['root'] else ''}",
+            str(row["seed"]),
+            f"{row['count_accuracy_one_look']:.2%}",
+            f"{row['elbo']:.1f}",
+        )
+        for row in _read("batches")["rows"]
+    ]
+    return ("batch", "steps", "learning rate", "seed", "one look", "ELBO"), rows
+
+
 def _of_speed(table: Callable[[Any], Table]) -> Part:
     """A table of ``benchmarks/speed.py``."""
     return lambda: table(_read("speed"))
@@ -186,6 +202,7 @@ PARTS: dict[str, Part] = {
     "every-seed": every_seed,
     "pyro-speed": pyro_speed,
     "variance": variance,
+    "batches": batches,
     "making": making,
     "writing": writing,
     "reading": reading,
