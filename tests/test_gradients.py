@@ -139,6 +139,15 @@ def test_finite_differences_agree() -> None:
     assert torch.autograd.gradcheck(lambda *given: paint(*given, 8), (windows, size, centre))
 
 
+def test_second_derivatives_are_refused() -> None:
+    """Rather than wrong."""
+    (size, centre), windows = _pose([(0.43, 0.21, -0.34)]), _random(1, 5, 5).requires_grad_()
+    for output in (crop([_random(1, 1, 8, 8)], size, centre, 5), paint(windows, size, centre, 8)):
+        (slope,) = torch.autograd.grad((output**2).sum(), size, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            slope.sum().backward()
+
+
 def test_a_window_wholly_outside_is_blank_and_has_no_gradient() -> None:
     (size, centre), windows = _pose([(0.3, 2.1, 0.1)]), _random(1, 5, 5).requires_grad_()
     canvas = paint(windows, size, centre, 8)

@@ -174,6 +174,19 @@ def test_a_run_does_not_change_its_precision(tmp_path: Path) -> None:
     assert _precision(tmp_path, 2) == "float32"
 
 
+@pytest.mark.parametrize("capabilities", [BF16, {}])
+def test_a_run_goes_on_where_auto_is_asked_for_again(
+    capabilities: dict[str, object], processor: Capabilities, tmp_path: Path
+) -> None:
+    """As by the same command, or the same --config, a second time on another machine."""
+    processor(capabilities)
+    name = best_precision()
+    fit(tmp_path, train__precision="auto", train__steps=2)
+    processor({} if capabilities else BF16)
+    fit(tmp_path, train__precision="auto", train__steps=3)
+    assert _precision(tmp_path, 3) == name
+
+
 def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         fit(tmp_path, train__precision="float16")
