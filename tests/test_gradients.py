@@ -136,7 +136,9 @@ def test_finite_differences_agree() -> None:
             assert torch.autograd.gradcheck(
                 lambda size, centre: crop([images], size, centre, 5), (size, centre)
             )
-    assert torch.autograd.gradcheck(lambda *given: paint(*given, 8), (windows, size, centre))
+    assert torch.autograd.gradcheck(
+        lambda windows, size, centre: paint(windows, size, centre, 8), (windows, size, centre)
+    )
 
 
 def test_second_derivatives_are_refused() -> None:
@@ -145,7 +147,7 @@ def test_second_derivatives_are_refused() -> None:
     for output in (crop([_random(1, 1, 8, 8)], size, centre, 5), paint(windows, size, centre, 8)):
         (slope,) = torch.autograd.grad((output**2).sum(), size, create_graph=True)
         with pytest.raises(RuntimeError, match="once_differentiable"):
-            slope.sum().backward()
+            torch.autograd.backward(slope.sum())
 
 
 def test_a_window_wholly_outside_is_blank_and_has_no_gradient() -> None:

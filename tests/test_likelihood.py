@@ -54,8 +54,9 @@ def test_painted_errors_are_those_of_plain_autograd(slots: int, taped: bool) -> 
     residuals = _residuals(images, sampled_paint(*objects, SIDE))
     wanted = torch.stack([(each**2).sum((1, 2)) for each in residuals], 1)
     if taped:
-        for row in zip(*(each.detach().split(BATCH) for each in objects), strict=True):
-            paint(*row, SIDE, tape.record())
+        for row in zip(*(each.detach().chunk(slots) for each in objects), strict=True):
+            windows, size, centre = row
+            paint(windows, size, centre, SIDE, tape.record())
     known = (tape.replay(),) if taped else ()
     found = painted_errors(*objects, residuals.detach(), *known)
     assert found.shape == (BATCH, slots + 1)

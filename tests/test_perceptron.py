@@ -73,7 +73,7 @@ def test_inputs_are_left_as_they_are(nonlinearity: str) -> None:
 def test_weights_have_the_names_of_a_sequential(sizes: tuple[int, ...]) -> None:
     network = mlp(*sizes)
     shapes = {name: tuple(weights.shape) for name, weights in network.state_dict().items()}
-    wanted = {}
+    wanted: dict[str, tuple[int, ...]] = {}
     for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
         wanted |= {f"{2 * layer}.weight": (outputs, inputs), f"{2 * layer}.bias": (outputs,)}
     assert shapes == wanted
@@ -130,9 +130,8 @@ def test_bfloat16_is_near_float32(sizes: tuple[int, ...], nonlinearity: str) -> 
 def test_bfloat16_rounds_each_factor_and_result() -> None:
     """Which is what one layer gives, to the last bit."""
     network, inputs = _network((5, 3)), _inputs(torch.float32)
-    (layer,) = network
-    factors = inputs.bfloat16(), layer.weight.bfloat16(), layer.bias.bfloat16()
-    wanted = nn.functional.linear(*factors).float()
+    weight, bias = (each.bfloat16() for each in network.parameters())
+    wanted = nn.functional.linear(inputs.bfloat16(), weight, bias).float()
     with precision("bfloat16"):
         assert torch.equal(network(inputs), wanted)
 

@@ -22,8 +22,6 @@ from airkit.model.air import AIR, Draw, Unrolled
 from airkit.model.guides import MEANS, Noise, Slot, lstm, saliency
 from airkit.model.networks import Normal, Perceptron
 
-TIGHT = {"rtol": 1e-10, "atol": 1e-10}
-
 
 def _config(slots: int = 2, kind: str = "saliency", **settings: Any) -> Config:
     """Of a tiny model."""
@@ -85,8 +83,8 @@ def _reference(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
     residuals = torch.stack([images - each for each in canvases])
     pixels = dist.Normal(residuals, air.pixel_sd)
     fit = pixels.log_prob(torch.zeros(())).sum((2, 3)).t()  # type: ignore[no-untyped-call]
-    where, what = Draw(Normal(*draws[:2]), draws[2]), Draw(Normal(*draws[3:5]), draws[5])
-    return Unrolled(logits, where, what, sizes, centres, windows, residuals, fit)
+    poses, codes = Draw(Normal(*draws[:2]), draws[2]), Draw(Normal(*draws[3:5]), draws[5])
+    return Unrolled(logits, poses, codes, sizes, centres, windows, residuals, fit)
 
 
 def _flat(unrolled: Unrolled) -> dict[str, Tensor]:
@@ -201,15 +199,26 @@ def test_images_do_not_depend_on_their_neighbours(kind: str) -> None:
         one = slice(row, row + 1)
         own = Noise(*(None if part is None else part[one] for part in noise))
         alone = _flat(air(images[one], own))
-        torch.testing.assert_close(alone.pop("residuals"), residuals[:, one], **TIGHT)
+        torch.testing.assert_close(
+            alone.pop("residuals"), residuals[:, one], rtol=1e-10, atol=1e-10
+        )
         for name, each in alone.items():
-            torch.testing.assert_close(each, together[name][one], **TIGHT)
+            torch.testing.assert_close(each, together[name][one], rtol=1e-10, atol=1e-10)
 
 
 def _forget() -> None:
     """Constants that earlier tests made."""
     for cached in (transformer._pixel_centres, transformer._numbers):
         cached.cache_clear()
+
+
+def test_constants_of_inference_mode_can_be_trained_with() -> None:
+    _forget()
+    with torch.inference_mode():
+        transformer.pixel_centres(5, torch.zeros(1))
+    weight = torch.ones(1, requires_grad=True)
+    torch.autograd.backward((weight * transformer.pixel_centres(5, weight)).sum())
+    assert weight.grad is not None
 
 
 @pytest.mark.parametrize("kind", ["saliency", "lstm"])
