@@ -142,7 +142,7 @@ class Replay(Guide):
     second slot on. With that view frozen they must be.
     """
 
-    sees_canvas, recurrent = True, False
+    sees_canvas = True
 
     def __init__(self, guide: Guide) -> None:
         super().__init__()

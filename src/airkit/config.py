@@ -220,8 +220,8 @@ class TrainConfig(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """Where to compute: auto (a CUDA GPU if there is one), cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
-    """What the networks multiply in while they train: float32, TF32 (on a GPU) or bfloat16, always
-    adding up in float32; auto is bfloat16 where the processor has it, else float32."""
+    """What the perceptrons multiply in while they train: float32, TF32 (on a GPU) or bfloat16;
+    auto is bfloat16 on a CPU that multiplies it natively, else float32."""
     cuda_graph: bool = True
     """Whether to capture a step once as a CUDA graph and replay it, where there is a GPU and the
     estimator is exact; much faster, as a step is a thousand small kernels."""

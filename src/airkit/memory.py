@@ -16,5 +16,5 @@ def keep_freed_memory() -> None:
     so far (``mallopt``, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD); so one is. Elsewhere this does
     nothing.
     """
-    block = torch.empty(_BYTES, dtype=torch.uint8)
+    block = torch.empty(_BYTES, dtype=torch.uint8, device="cpu")
     del block

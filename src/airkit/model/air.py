@@ -5,9 +5,9 @@ decoded, painted by the spatial transformer, and summed; pixels are normal aroun
 The guide runs over all T slots as if every object were present, so that the count can be
 summed out (``airkit.estimators.exact``).
 
-A guide that carries gradients from slot to slot is run once. One that does not is first run slot
-by slot without any, to see where it looks, and then over all slots at once, T . B rows, with what
-was computed taken from a tape: products are fewer and larger, and each gradient is one pass.
+A guide that does not see the canvas is run once, slot by slot. One that does carries no gradients
+from slot to slot: it is first run without any, to see where it looks, and then over all slots at
+once, T . B rows, with what was computed taken from a tape: products are fewer and larger.
 
 Legend: B batch, T slots, N rows (B, or T . B slot after slot), H canvas side, W window side,
 Z code size.
@@ -131,7 +131,7 @@ class AIR(nn.Module):
             images: ink in 0..1, [B, H, H]; data, to which no gradient flows.
             noise: the random numbers to draw with; without, means and likeliest looks.
         """
-        if self.guide.recurrent or not torch.is_grad_enabled():
+        if not (self.guide.sees_canvas and torch.is_grad_enabled()):
             return self._once(images, noise)
         return self._twice(images, noise)
 

@@ -1,8 +1,8 @@
 """In which numbers the networks multiply.
 
-Weights, sums, poses and likelihoods are float32 throughout. The networks' products, most of the
-arithmetic, may take their factors in bfloat16, which some processors multiply twice as fast, or
-in TF32 on a GPU; either way they are added up in float32.
+Weights, their steps, poses and likelihoods are float32 throughout. The perceptrons' products, most
+of the arithmetic, may take their factors in bfloat16, which some processors multiply twice as fast,
+or in TF32 on a GPU. A product of bfloat16 is added up in float32, and rounded when it is done.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-PRECISIONS = "float32", "tf32", "bfloat16"
-"""What ``train.precision`` may be, but for auto."""
+PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
+"""What ``train.precision`` may be, but for auto, and the factors' type."""
 
 _NATIVE = "avx512_bf16", "amx_bf16"
 """What a processor that multiplies bfloat16 calls it, each in PyTorch's words."""
@@ -50,24 +50,32 @@ def factors() -> Factors:
     return _factors.get()
 
 
-def best_precision() -> str:
-    """bfloat16 where this machine's processor multiplies it natively, else float32."""
+def best_precision(device: str) -> str:
+    """What auto stands for: bfloat16 on a CPU that multiplies it natively, else float32.
+
+    Args:
+        device: as ``train.device`` names it.
+    """
+    if device != "cpu" and (device != "auto" or torch.cuda.is_available()):
+        return "float32"
     can: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in old ones
     return "bfloat16" if any(can.get(name) for name in _NATIVE) else "float32"
 
 
 @contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Multiply in one of ``PRECISIONS``, or the best, while inside; TF32 is for GPUs alone.
+    """Multiply in one of ``PRECISIONS`` while inside; TF32 is for GPUs alone.
 
     No weight may change while inside.
     """
-    name = best_precision() if name == "auto" else name
-    tf32 = torch.backends.cuda.matmul.allow_tf32
-    token = _factors.set(Factors(torch.bfloat16 if name == "bfloat16" else torch.float32))
-    torch.backends.cuda.matmul.allow_tf32 = tf32 or name == "tf32"
+    token = _factors.set(Factors(PRECISIONS[name]))
+    matmul = torch.backends.cuda.matmul
+    tf32 = name == "tf32" and matmul.allow_tf32
     try:
+        if name == "tf32":
+            matmul.allow_tf32 = True
         yield
     finally:
         _factors.reset(token)
-        torch.backends.cuda.matmul.allow_tf32 = tf32
+        if name == "tf32":
+            matmul.allow_tf32 = tf32

@@ -134,7 +134,7 @@ class PyroAIR:
         """What the guide is shown, [B, C, H, H]."""
         if not self.air.guide.sees_canvas:
             return images[:, None]
-        return torch.stack([images, images - canvas], 1)
+        return torch.stack([images, (images - canvas).detach()], 1)
 
     def _costs(self, present: Tensor) -> AbstractContextManager[Any]:
         """Latents sampled inside cost nothing where the object is absent."""

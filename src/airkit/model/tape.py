@@ -19,7 +19,14 @@ Known = Callable[[Callable[[], Parts]], Parts]
 
 
 def afresh(compute: Callable[[], Parts]) -> Parts:
-    """No memory: compute it, without gradients."""
+    """No memory: compute it, without gradients.
+
+    Raises:
+        NotImplementedError: while ``torch.jit.trace`` runs, which would take the result for a
+            constant.
+    """
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        raise NotImplementedError("AIR's gradients are its own, and are lost by torch.jit.trace")
     with torch.no_grad():
         return compute()
 

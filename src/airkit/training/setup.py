@@ -113,7 +113,9 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     made = Layer(f"data file {info.path}", info.config.model_dump())
     config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
     _note_idle(layers, config, listener)
-    return info, _with_precision(config)
+    train = config.train
+    best = "float32" if train.deterministic else best_precision(train.device)
+    return info, _with_precision(config, best)
 
 
 def _resume(
@@ -158,7 +160,7 @@ class Earlier:
         info = store.read_info(Path(data or self.data))
         self._check_data(info)
         before = Layer(f"{self.what} {self.where}", self.config.model_dump())
-        config = settings.resolve(before, *layers)
+        config = _with_precision(settings.resolve(before, *layers), self.config.train.precision)
         config = _with_data(self.config, info.path, config, listener)
         self._check_unchanged(config)
         return info, config
@@ -245,15 +247,11 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     return config.model_copy(update={"data": made.data})
 
 
-def _with_precision(config: Config) -> Config:
-    """With what auto stands for here, so that the run goes on with it elsewhere too.
-
-    How products of bfloat16 are cut up among threads is not for us to say.
-    """
+def _with_precision(config: Config, auto: str) -> Config:
+    """With what auto stands for: what is best here at first, what it was then from there on."""
     if config.train.precision != "auto":
         return config
-    chosen = "float32" if config.train.deterministic else best_precision()
-    train = config.train.model_copy(update={"precision": chosen})
+    train = config.train.model_copy(update={"precision": auto})
     return config.model_copy(update={"train": train})
 
 

@@ -16,7 +16,7 @@ from airkit.estimators import WHOLE, Share
 from airkit.memory import keep_freed_memory
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
-from airkit.model.precision import precision
+from airkit.model.precision import best_precision, precision
 from airkit.model.prior import log_count_prior, ratio_at
 from airkit.training.adam import Adam
 from airkit.training.batches import Batches
@@ -61,6 +61,8 @@ class Trainer:
         self.batches = Batches(len(images), config.train.batch_size, config.train.seed, device)
         self.optimiser = self._optimiser()
         self.guard = Guard(device)
+        chosen = config.train.precision
+        self.precision = best_precision(device.type) if chosen == "auto" else chosen
         self.averaged = processes.averaging(self.estimator)
         """The estimator, with gradients that are means over all processes."""
         self.captured = self._capturing()
@@ -161,7 +163,7 @@ class Trainer:
         return self._backward(*self._given(number))
 
     def _backward(self, images: Tensor, random: Any, log_prior: Tensor) -> Tensor:
-        with precision(self.config.train.precision):
+        with precision(self.precision):
             loss, surrogate = self.averaged(images, random, log_prior)
             surrogate.backward()
         return self.processes.mean(loss)
@@ -172,7 +174,7 @@ class Trainer:
 
     def terms(self, number: int) -> dict[str, Tensor]:
         """What the loss of step ``number`` adds up, each [B]; see ``Estimator.terms``."""
-        with precision(self.config.train.precision):
+        with precision(self.precision):
             return self.estimator.terms(*self._given(number))
 
     def _given(self, number: int) -> tuple[Tensor, Any, Tensor]:

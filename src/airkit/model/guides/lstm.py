@@ -45,7 +45,7 @@ class State(NamedTuple):
 class LSTMGuide(Guide):
     """Read the image and the last latents, propose presence and pose, crop the pose, encode."""
 
-    looks, sees_canvas, any_canvas, recurrent = False, False, False, True
+    looks, sees_canvas, any_canvas = False, False, False
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks for canvases of ``canvas`` pixels."""

@@ -97,11 +97,10 @@ class Guide(nn.Module, ABC):
     looks: bool
     """Whether the guide looks somewhere first, so that other looks may find other objects."""
     sees_canvas: bool
-    """Whether what it proposes depends on what the slots before painted."""
+    """Whether what it proposes depends on what the slots before painted. Its state then carries no
+    gradients from slot to slot; that of a guide which remembers them instead may."""
     any_canvas: bool
     """Whether its weights serve canvases of every size."""
-    recurrent: bool
-    """Whether gradients flow from slot to slot, through its state."""
     sharpness: float = 1.0
     """Drawn looks follow softmax(sharpness . saliency / peak), for guides that look."""
 

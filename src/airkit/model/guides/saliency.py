@@ -52,7 +52,7 @@ class Sight(NamedTuple):
 class SaliencyGuide(Guide):
     """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode."""
 
-    looks, sees_canvas, any_canvas, recurrent = True, True, True, False
+    looks, sees_canvas, any_canvas = True, True, True
     blur: Tensor
     cells: Tensor
     grid: Tensor
