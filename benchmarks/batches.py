@@ -4,13 +4,14 @@
 
 FILE is made by ``airkit make-data``. Every model of the default preset sees 128,000 canvases; the
 prior's annealing takes the same share of the steps. Runs that are in the folder already are not
-trained again, only measured.
+trained again, only measured. A run whose loss is no longer finite counts as failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -51,21 +52,24 @@ def measure(args: argparse.Namespace, batch: int, rate: float, seed: int) -> dic
         "prior.anneal_duration": steps // 5,
     }
     given = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
-    airkit_command("train", "--data", str(args.data), "--run", str(run), *given)
-    few = ("--set", "eval.looks=1", "--set", "eval.likelihood_samples=1")
-    measures = json.loads(airkit_command("eval", "--run", str(run), "--json", *few))
-    accuracy, elbo = measures["count_accuracy_one_look"], measures["elbo"]
-    print(f"{batch:>6} {steps:>6} {rate:>7g} {seed:>4} {accuracy:>9.2%} {elbo:>7.1f}", flush=True)
-    return {
+    found = {
         "batch": batch,
         "steps": steps,
         "learning_rate": rate,
         "root": rate == RATE * (batch / BASE) ** 0.5,
         "seed": seed,
-        "count_accuracy_one_look": accuracy,
-        "elbo": elbo,
-        "canvases": measures["canvases"],
     }
+    print(f"{batch:>6} {steps:>6} {rate:>7g} {seed:>4}", end=" ", flush=True)
+    try:
+        airkit_command("train", "--data", str(args.data), "--run", str(run), *given)
+    except subprocess.CalledProcessError:  # which has told why: the loss is no longer finite
+        print("failed", flush=True)
+        return found
+    few = ("--set", "eval.looks=1", "--set", "eval.likelihood_samples=1")
+    measures = json.loads(airkit_command("eval", "--run", str(run), "--json", *few))
+    kept = {key: measures[key] for key in ("count_accuracy_one_look", "elbo", "canvases")}
+    print(f"{kept['count_accuracy_one_look']:>9.2%} {kept['elbo']:>7.1f}", flush=True)
+    return found | kept
 
 
 if __name__ == "__main__":

@@ -181,8 +181,7 @@ def batches() -> Table:
             f"{row['steps']:,}",
             f"{row['learning_rate']:g}{' = 0.002 √b' if row['root'] else ''}",
             str(row["seed"]),
-            f"{row['count_accuracy_one_look']:.2%}",
-            f"{row['elbo']:.1f}",
+            *(_measures(row) or ("failed", "")),
         )
         for row in _read("batches")["rows"]
     ]
