@@ -396,6 +396,7 @@ def test_every_setting_is_fixed_or_free() -> None:
     assert sorted(key for key in names if key.startswith(FREE)) == [
         "train.checkpoint_every",
         "train.clip_norm",
+        "train.cuda_graph",
         "train.deterministic",
         "train.device",
         "train.keep",
