@@ -164,10 +164,8 @@ class Replay(Guide):
     def propose(self, sight: Any, known: Known = afresh) -> tuple[Tensor, Normal]:
         return self.guide.propose(sight, known)
 
-    def encode(
-        self, seen: Images, sight: Any, size: Tensor, centre: Tensor, known: Known = afresh
-    ) -> Normal:
-        return self.guide.encode([self.seen], sight, size, centre, known)
+    def encode(self, seen: Images, size: Tensor, centre: Tensor, known: Known = afresh) -> Normal:
+        return self.guide.encode([self.seen], size, centre, known)
 
     def advance(self, state: Any, slot: Slot) -> Any:
         return self.guide.advance(state, slot)
@@ -232,7 +230,7 @@ def test_the_view_carries_no_gradient() -> None:
     seen = torch.stack([blobs(2), blobs(2, seed=1)], 1).requires_grad_()
     sight, _ = air.guide.attend(state, seen, None)
     logit, where = air.guide.propose(sight)
-    what = air.guide.encode([seen], sight, *air.pose.decode(where.mean))
+    what = air.guide.encode([seen], *air.pose.decode(where.mean))
     total = logit.sum() + where.sd.sum() + what.mean.sum()
     (gradient,) = torch.autograd.grad(total, seen, allow_unused=True)
     assert gradient is None

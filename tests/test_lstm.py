@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from airkit.model.air import AIR
 from airkit.model.baselines import BASELINES
 from airkit.model.guides import LSTMGuide, Slot
-from airkit.model.guides.lstm import Sight
 from airkit.model.networks import Decoder
 from airkit.model.transformer import crop
 
@@ -88,7 +87,7 @@ def test_the_code_is_read_off_the_window_at_the_pose() -> None:
     centre = torch.tensor([[0.5, -0.2], [0.0, 0.0], [-0.4, 0.3], [0.1, 0.6]]).double()
     seen = [images[:, None]]
     window = crop(seen, size, centre, guide.window)
-    found, wanted = guide.encode(seen, Sight(size), size, centre), guide.encoder(window)
+    found, wanted = guide.encode(seen, size, centre), guide.encoder(window)
     assert torch.equal(found.mean, wanted.mean)
     assert torch.equal(found.sd, wanted.sd)
 
@@ -98,7 +97,7 @@ def test_latents_carry_gradients_to_the_slots_after() -> None:
     seen = images[:, None]
     sight, state = guide.attend(guide.start(images), seen, None)
     _, where = guide.propose(sight)
-    code = guide.encode([seen], sight, *air_of().pose.decode(where.mean))
+    code = guide.encode([seen], *air_of().pose.decode(where.mean))
     slot = Slot(torch.ones(BATCH).double(), where.mean, code.mean, *([torch.empty(0)] * 2))
     sight, _ = guide.attend(guide.advance(state, slot), seen, None)
     logit, _ = guide.propose(sight)

@@ -19,7 +19,7 @@ from airkit.config import Config
 from airkit.estimators import exact
 from airkit.model import transformer
 from airkit.model.air import AIR, Draw, Unrolled
-from airkit.model.guides import MEANS, Noise, Slot, lstm, saliency
+from airkit.model.guides import MEANS, Noise, Slot, protocol, saliency
 from airkit.model.networks import Normal, Perceptron
 
 
@@ -52,7 +52,7 @@ def _plain() -> Iterator[None]:
     with (
         mock.patch.object(Perceptron, "forward", _plain_layers),
         mock.patch.object(saliency, "crop", _plain_crop),
-        mock.patch.object(lstm, "crop", _plain_crop),
+        mock.patch.object(protocol, "crop", _plain_crop),
     ):
         yield
 
@@ -69,7 +69,7 @@ def _reference(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
         logit, where = air.guide.propose(sight)
         pose = where.mean if drawn.where is None else where.mean + where.sd * drawn.where
         size, centre = air.pose.decode(pose)
-        what = air.guide.encode([view], sight, size, centre)
+        what = air.guide.encode([view], size, centre)
         code = what.mean if drawn.what is None else what.mean + what.sd * drawn.what
         window = air.decoder(code)
         canvas = canvas + sampled_paint(window, size, centre, air.canvas)

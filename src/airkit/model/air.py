@@ -142,11 +142,11 @@ class AIR(nn.Module):
         if self.guide.sees_canvas:
             windows, error = torch.cat(walk.windows), squared_errors(walk.residuals)
             return self._unrolled(found, windows, walk.residuals, error)
-        windows, pose = self.decoder(found.code), (found.size, found.centre)
+        windows, pose, tape = self.decoder(found.code), (found.size, found.centre), Tape()
         with torch.no_grad():
-            painted = self._by_slot(paint(windows, *pose, self.canvas))
+            painted = self._by_slot(paint(windows, *pose, self.canvas, tape.record()))
             residuals = torch.stack(list(accumulate(painted, torch.sub, initial=images)))
-        error = painted_errors(windows, *pose, residuals)
+        error = painted_errors(windows, *pose, residuals, tape.replay())
         return self._unrolled(found, windows, residuals, error)
 
     def _twice(self, images: Tensor, noise: Noise) -> Unrolled:
@@ -188,7 +188,7 @@ class AIR(nn.Module):
         logit, where = self.guide.propose(sight, known)
         pose = where.at(noise.where)
         size, centre = self.pose.decode(pose)
-        what = self.guide.encode(seen, sight, size, centre, known)
+        what = self.guide.encode(seen, size, centre, known)
         return _Found(logit, *where, pose, *what, what.at(noise.what), size, centre)
 
     def _unrolled(

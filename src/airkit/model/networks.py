@@ -35,13 +35,11 @@ class Perceptron(nn.Sequential):
         if has_torch_function((inputs,)):
             return handle_torch_function(self.forward, (inputs,), inputs, known)
         outputs = known(lambda: self._outputs(inputs))
-        weights = [factors().weight(each.weight) for each in self._linear()]
+        linear = (layer for layer in self if isinstance(layer, nn.Linear))
+        weights = [factors().weight(layer.weight) for layer in linear]
         given = self._slope, outputs, weights, inputs, *self.parameters()
         out: Tensor = _Perceptron.apply(*given)  # type: ignore[no-untyped-call]
         return out
-
-    def _linear(self) -> list[nn.Linear]:
-        return [layer for layer in self if isinstance(layer, nn.Linear)]
 
     def _outputs(self, inputs: Tensor) -> Parts:
         """What each layer gives, after its non-linearity; as factors, but for the last."""

@@ -109,7 +109,7 @@ class PyroAIR:
                 with self._costs(present):
                     pose = _sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    code = _sample(f"z_what_{slot}", *finder.encode([seen], sight, size, centre))
+                    code = _sample(f"z_what_{slot}", *finder.encode([seen], size, centre))
                 # Nothing after a masked object counts, so that the guide may as well run on as
                 # if it were there, which is what the exact estimator does.
                 found = Slot(on if self.masking else present, pose, code, size, centre)

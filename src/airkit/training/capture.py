@@ -91,5 +91,5 @@ class Captured:
         self.inputs = [None if each is None else each.clone() for each in inputs]
         try:
             self.replay = self.recorder.capture(lambda: self.take(self.inputs))
-        except RuntimeError as error:  # PyTorch's, of CUDA's, where something cannot be captured
+        except RuntimeError as error:  # PyTorch's, or CUDA's, where something cannot be captured
             self.trouble = str(error).partition("\n")[0]

@@ -19,11 +19,10 @@ from airkit.model.guides.protocol import Guide, Slot
 from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, Normal, mlp, spread
 from airkit.model.poses import Pose
 from airkit.model.tape import Known, afresh
-from airkit.model.transformer import Images, crop
 
 
 class Sight(NamedTuple):
-    """What the guide proposes and encodes from."""
+    """What the guide proposes from."""
 
     hidden: Tensor
     """The LSTM's output, [B, R]."""
@@ -83,15 +82,6 @@ class LSTMGuide(Guide):
         mean = self.pose.mean + self.pose.sd * out[:, 1:4]
         where = Normal(mean, self.pose.sd * spread(out[:, 4:] + self.pose_sd_bias))
         return out[:, 0] + self.presence_bias, where
-
-    def encode(
-        self, seen: Images, sight: Sight, size: Tensor, centre: Tensor, known: Known = afresh
-    ) -> Normal:
-        """Encode the image in the window at the pose."""
-        del sight
-        windows = crop(seen, size, centre, self.window, known)
-        code: Normal = self.encoder(windows, known)
-        return code
 
     def advance(self, state: State, slot: Slot) -> State:
         """Remember the slot's latents, for the LSTM to read."""

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from airkit.model.networks import Normal
+from airkit.model.networks import Encoder, Normal
 from airkit.model.tape import Known, afresh
-from airkit.model.transformer import Images
+from airkit.model.transformer import Images, crop
 
 
 class Noise(NamedTuple):
@@ -90,8 +90,7 @@ class Guide(nn.Module, ABC):
     """The recurrent guide of AIR, driven slot by slot: attend, propose, encode, advance.
 
     ``State`` is whatever a guide carries from slot to slot; ``Sight``, a named tuple of tensors
-    [B, ...], all that it proposes and encodes from. No guide's weights depend on the number of
-    slots.
+    [B, ...], all that it proposes from. No guide's weights depend on the number of slots.
     """
 
     looks: bool
@@ -101,6 +100,9 @@ class Guide(nn.Module, ABC):
     gradients from slot to slot; that of a guide which remembers them instead may."""
     any_canvas: bool
     """Whether its weights serve canvases of every size."""
+    window: int
+    """Side of the windows that codes are read from, in pixels."""
+    encoder: Encoder
     sharpness: float = 1.0
     """Drawn looks follow softmax(sharpness . saliency / peak), for guides that look."""
 
@@ -136,14 +138,14 @@ class Guide(nn.Module, ABC):
         """
 
     @abstractmethod
-    def encode(
-        self, seen: Images, sight: Any, size: Tensor, centre: Tensor, known: Known = afresh
-    ) -> Normal:
-        """The normal of z_what for the window at a pose.
+    def advance(self, state: Any, slot: Slot) -> Any:
+        """The state after a slot whose latents are now known."""
+
+    def encode(self, seen: Images, size: Tensor, centre: Tensor, known: Known = afresh) -> Normal:
+        """Encode what is seen in the window at a pose.
 
         Args:
             seen: what ``attend`` saw, [B, C, H, H], in parts.
-            sight: what it gave.
             size: window sides as fractions of the canvas, [B].
             centre: (x, y) on [-1, 1], [B, 2].
             known: as for ``propose``.
@@ -151,7 +153,6 @@ class Guide(nn.Module, ABC):
         Returns:
             The normal of z_what, [B, Z].
         """
-
-    @abstractmethod
-    def advance(self, state: Any, slot: Slot) -> Any:
-        """The state after a slot whose latents are now known."""
+        windows = crop(seen, size, centre, self.window, known)
+        code: Normal = self.encoder(windows, known)
+        return code

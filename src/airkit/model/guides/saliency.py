@@ -23,7 +23,7 @@ from airkit.model.networks import Encoder, Normal, Perceptron, mlp, spread
 from airkit.model.poses import Pose
 from airkit.model.sums import running_sum
 from airkit.model.tape import Known, afresh
-from airkit.model.transformer import Images, crop, pixel_centres
+from airkit.model.transformer import crop, pixel_centres
 
 ZOOM = 1.6
 """Side of the first crop, in typical object sizes."""
@@ -40,7 +40,7 @@ NARROW = (0.0, 2.0, 2.0)
 
 
 class Sight(NamedTuple):
-    """What the guide proposes and encodes from."""
+    """What the guide proposes from."""
 
     glimpse: Tensor
     """Image and residual at the last look, and the greatest saliency, [B, 2 G^2 + 1]. The latter
@@ -93,15 +93,6 @@ class SaliencyGuide(Guide):
         size = self.typical * torch.exp(STRETCH * out[:, 3])
         mean = self.pose.encode(size, self._moved(out[:, 1:3], sight.centre))
         return out[:, 0] + ON, Normal(mean, spread(out[:, 4:] - self.narrow))
-
-    def encode(
-        self, seen: Images, sight: Sight, size: Tensor, centre: Tensor, known: Known = afresh
-    ) -> Normal:
-        """Encode image and residual in the window at the pose."""
-        del sight
-        windows = crop(seen, size, centre, self.window, known)
-        code: Normal = self.encoder(windows, known)
-        return code
 
     @torch.no_grad()
     def advance(self, state: Tensor, slot: Slot) -> Tensor:
