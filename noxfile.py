@@ -36,6 +36,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Pages in a real browser: Chromium, which must be on the path or in ``CHROMIUM``."""
+    install(session, "test", "browser")
+    session.run("pytest", "-m", "browser", *session.posargs)
+
+
+@nox.session
 def crash(session: nox.Session) -> None:
     """Processes killed at random moments: 30, or as many as ``nox -s crash -- --cases N`` says."""
     install(session)
@@ -45,7 +52,7 @@ def crash(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style, imports, types."""
-    install(session, "lint", "test")
+    install(session, "lint", "test", "browser")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
