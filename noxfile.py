@@ -14,6 +14,18 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("--constraint", str(Path("constraints.txt").absolute()))
 PARALLEL = ("--numprocesses", "auto")
 
+MEASURED = (
+    "accuracy.py --source FOLDER --seeds 0 1 2 3 4 --transfer",
+    "success.py --source FOLDER",
+    "estimators.py --source FOLDER --long-steps 10000 --seeds 0 1 2 --long-seeds 0 1 --jobs 2",
+    "gradient_variance.py --data DATA --guide lstm --steps 2000 --draws 50 --seeds 0",
+    "batches.py --data DATA",
+    "pyro_speed.py --steps 40 --rounds 8 --threads 2",
+    "speed.py --source FOLDER",
+    "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
+)
+"""How the benchmarks behind the tables of results are called."""
+
 
 def install(session: nox.Session, *groups: str) -> None:
     """Install airkit and dependency groups, at the versions that were tested."""
@@ -56,6 +68,20 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session
+def results(session: nox.Session) -> None:
+    """The tables of results; ``nox -s results -- FOLDER`` measures anew first, for a day."""
+    install(session, "test")
+    for folder in session.posargs:
+        places = {"FOLDER": folder, "DATA": str(Path(session.create_tmp()) / "multi-mnist.h5")}
+        session.run("airkit", "make-data", "--source", folder, "--out", places["DATA"], "--force")
+        for command in MEASURED:
+            script, *arguments = command.split()
+            given = [places.get(word, word) for word in arguments]
+            session.run("python", f"benchmarks/{script}", *given)
+    session.run("python", "tools/reference.py")
 
 
 @nox.session

@@ -188,6 +188,23 @@ def batches() -> Table:
     return ("batch", "steps", "learning rate", "seed", "one look", "ELBO"), rows
 
 
+def provenance() -> Table:
+    """What every result was measured with: command, day, hardware, versions."""
+    rows = []
+    for path in sorted(RESULTS.glob("*.json")):
+        content = _read(path.stem)
+        parts = [content] if "command" in content else content.values()
+        rows += [_origin(part) for part in parts]
+    return ("command", "date", "hardware", "versions"), rows
+
+
+def _origin(part: dict[str, Any]) -> tuple[str, ...]:
+    commands = part["command"] if isinstance(part["command"], list) else [part["command"]]
+    versions = ", ".join(f"{name} {number}" for name, number in part["versions"].items())
+    told = "<br>".join(f"`{command}`" for command in commands)
+    return told, part.get("date") or "not kept", part["hardware"], versions
+
+
 def _of_speed(table: Callable[[Any], Table]) -> Part:
     """A table of ``benchmarks/speed.py``."""
     return lambda: table(_read("speed"))
@@ -205,6 +222,7 @@ PARTS: dict[str, Part] = {
     "making": making,
     "writing": writing,
     "reading": reading,
+    "provenance": provenance,
     **{name: _of_speed(table) for name, table in TABLES.items()},
 }
 """Tables by the word that pages ask for them with."""
