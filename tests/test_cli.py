@@ -39,6 +39,7 @@ SURFACE = {
     ],
     "render": ["--run --out --data --checkpoint --kind --device", *SETTINGS[1:]],
     "info": ["PATH --verify --json"],
+    "completion": ["SHELL"],
     "config": [],
     "config show": SETTINGS,
     "config schema": [],
@@ -63,6 +64,7 @@ def test_the_options_of_every_command() -> None:
         for name, command in _commands().items()
     }
     surface["info"][0], surface["config check"][0] = "PATH", "FILE"
+    surface["completion"][0] = "SHELL"
     assert surface == {name: " ".join(told).split() for name, told in SURFACE.items()}
 
 
@@ -96,8 +98,21 @@ def test_a_flag_is_named_after_its_field() -> None:
             assert section in sections.get(command, {"render", "train"})
 
 
-def test_airkit_alone_shows_its_help() -> None:
-    assert run().stdout == run("--help").stdout
+def test_airkit_alone_shows_the_four_steps() -> None:
+    result = run()
+    lines = result.stdout.splitlines()
+    assert (result.exit_code, result.stderr) == (0, "")
+    examples = [line.partition("   ")[0].split() for line in map(str.strip, lines)]
+    examples = [words[1:] for words in examples if words[:1] == ["airkit"]]
+    assert [words[0] for words in examples] == ["make-data", "train", "eval", "render"]
+    for name, *options in examples:
+        command = _commands()[name]
+        command.make_context(name, options, parent=command.context_class(_commands()[""]))
+    assert lines[-1] == "All commands and options: airkit --help"
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_group_alone_shows_its_help() -> None:
     assert run("config").stdout == run("config", "--help").stdout
 
 

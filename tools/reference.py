@@ -74,7 +74,7 @@ def _options(*words: str) -> Iterator[str]:
 def _spelling(parameter: Any) -> str:
     """How an option is written: its names and the kind of its value."""
     if parameter.param_type_name == "argument":
-        return f"`{parameter.metavar}`"
+        return _code(parameter.metavar)
     names = ", ".join(f"`{name}`" for name in parameter.opts)
     return f"{names} {_choices(parameter.metavar)}" if parameter.metavar else names
 

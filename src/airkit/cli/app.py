@@ -8,7 +8,18 @@ import typer
 from typer.core import TyperGroup
 
 from airkit import __version__
-from airkit.cli import config, evaluate, info, interrupts, make_data, muting, render, sweep, train
+from airkit.cli import (
+    completion,
+    config,
+    evaluate,
+    info,
+    interrupts,
+    make_data,
+    muting,
+    render,
+    sweep,
+    train,
+)
 from airkit.cli.options import SettingsCommand
 from airkit.errors import AirkitError
 from airkit.signals import EXIT_CODE, caught
@@ -29,6 +40,18 @@ class Program(TyperGroup):
         except KeyboardInterrupt as error:
             typer.echo(interrupts.TOLD, err=True)
             raise typer.Exit(EXIT_CODE) from error
+
+
+START = """\
+Attend-Infer-Repeat on multi-MNIST, in four steps; none needs an option:
+
+  airkit make-data --max-digits 2   make canvases of digits: multi-mnist.h5
+  airkit train --steps 2000         train on them: runs/air
+  airkit eval --split test          measure counting, boxes and likelihood
+  airkit render --kind steps        draw what the model saw: runs/air/figures
+
+All commands and options: airkit --help"""
+"""What the program says when nothing is asked of it."""
 
 
 # Plain help: the same text in a terminal, a pipe and the docs, and no rich to load for it.
@@ -64,7 +87,7 @@ def main(
     """Attend-Infer-Repeat on multi-MNIST: make canvases, train, measure and draw."""
     del version
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        typer.echo(START)
 
 
 app.command("make-data", cls=SettingsCommand)(make_data.make_data)
@@ -73,4 +96,6 @@ app.command("eval", cls=SettingsCommand)(evaluate.evaluate)
 app.command("render", cls=SettingsCommand)(render.render)
 app.command("sweep", cls=SettingsCommand)(sweep.sweep)
 app.command("info")(info.info)
+app.command("completion")(completion.completion)
 app.add_typer(config.app, name="config")
+completion.answer()
