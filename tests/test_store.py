@@ -15,7 +15,8 @@ import airkit
 from airkit.canvases.compose import compose
 from airkit.canvases.digits import SPLITS, DigitSource
 from airkit.canvases.packing import CHUNK, pack
-from airkit.canvases.store import Writer, read_info, read_split, verify
+from airkit.canvases.store import read_info, read_split, verify
+from airkit.canvases.writer import Writer
 from airkit.config import Config, DataConfig
 from airkit.errors import CanvasError, OutputError
 from airkit.settings import to_json
@@ -131,7 +132,7 @@ def test_a_writer_that_fails_leaves_the_old_file(copy: Path) -> None:
         with Writer(copy, config(), SOURCE) as writer:
             data = config().data
             writer.append(pack(data, "train", compose(data, "train", POOL, 0, 256)))
-            raise CanvasError("stop here")
+            raise CanvasError("stop here", hint="go on")
 
     with pytest.raises(CanvasError, match="stop here"):
         fail()

@@ -17,7 +17,8 @@ from airkit.settings import differences
 if TYPE_CHECKING:
     from airkit.checkpoint import Checkpoint
 
-_HDF5, _ZIP = b"\x89HDF", b"PK\x03\x04"
+_KINDS = {b"\x89HDF": "data file", b"PK\x03\x04": "checkpoint"}
+"""What airkit's files are by their first bytes: HDF5, and a zip."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Description:
     """What something airkit wrote says about itself."""
 
     path: Path
+    """What was asked about."""
     kind: str
     """data file, checkpoint or run folder."""
     facts: Mapping[str, Any]
     """Facts by name, in the order to tell them."""
     config: Config
+    """The settings it was made with."""
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -60,18 +63,29 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
         CheckpointError: a checkpoint or run folder of which the same holds.
     """
     path = Path(path)
-    if path.is_dir():
+    found = kind(path)
+    if found == "run folder":
         return _run_folder(path, listener)
+    return _data_file(path, verify) if found == "data file" else _checkpoint(path)
+
+
+def kind(path: Path) -> str:
+    """What ``path`` looks like from its first bytes: data file, checkpoint or run folder.
+
+    Raises:
+        AirkitError: there is nothing, or nothing of airkit's.
+    """
+    if path.is_dir():
+        return "run folder"
     start = _start(path)
-    if start == _HDF5:
-        return _data_file(path, verify)
-    if start == _ZIP:
-        return _checkpoint(path)
+    if start in _KINDS:
+        return _KINDS[start]
     raise AirkitError(
         "This is none of airkit's files",
         where=path,
         expected="a data file, a checkpoint or a run folder",
         got=f"a file that begins with {start!r}",
+        hint="name what airkit make-data or airkit train wrote",
     )
 
 
@@ -87,6 +101,7 @@ def _start(path: Path) -> bytes:
             where=path,
             expected="a data file, a checkpoint or a run folder",
             got=error.strerror or error,
+            hint="name what airkit make-data or airkit train wrote",
         ) from error
 
 

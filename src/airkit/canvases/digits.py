@@ -26,6 +26,7 @@ STROKE_COUNTS = {"train": 10_000, "val": 1_000, "test": 2_000}
 """Digits that the built-in source draws for each split."""
 
 _NAMES = ("mnist", "strokes", "auto")
+_MEND = f"mend the files, or {idx.OTHERS}"
 _STROKE_SEED = 0  # one for all data seeds, so that the source is the same digits everywhere
 _MAX_LABEL = 127  # canvas files hold labels as int8, with -1 for none
 
@@ -113,7 +114,10 @@ def _from_folder(source: str, listener: Listener) -> DigitSource:
         paths = _find(source)
     except OSError as error:
         raise DigitsError(
-            "Cannot read a folder of digits", where=source, got=error.strerror or error
+            "Cannot read a folder of digits",
+            where=source,
+            got=error.strerror or error,
+            hint=idx.OTHERS,
         ) from error
     pools = _read_pools(paths)
     return _source(source, pools, "not stated", f"digits of the folder {source}", listener)
@@ -128,7 +132,7 @@ def _find(source: str) -> dict[str, Path]:
             "No such source of digits",
             expected="mnist, strokes, auto or a folder of IDX files in MNIST's layout",
             got=source,
-            hint=near[0] if near else None,
+            hint=f"--source {near[0] if near else 'strokes'}",
         )
     found = {}
     for name in mnist.SHA256:
@@ -142,7 +146,7 @@ def _find(source: str) -> dict[str, Path]:
             where=folder,
             expected=" and ".join(f"{name}[.gz]" for name in missing),
             got=", ".join(path.name for path in found.values()) or "none of MNIST's four files",
-            hint="give the files MNIST's names",
+            hint=f"give the files MNIST's names, or {idx.OTHERS}",
         )
     return found
 
@@ -156,6 +160,7 @@ def _read_pools(paths: Mapping[str, Path]) -> dict[str, Digits]:
             where=paths["t10k-images-idx3-ubyte"],
             expected=f"side {learn.images.shape[1]}, as in {paths['train-images-idx3-ubyte'].name}",
             got=f"side {held_out.images.shape[1]}",
+            hint=_MEND,
         )
     count = len(learn.labels)
     if count < 2:
@@ -164,6 +169,7 @@ def _read_pools(paths: Mapping[str, Path]) -> dict[str, Digits]:
             where=paths["train-images-idx3-ubyte"],
             expected="at least 2",
             got=count,
+            hint=_MEND,
         )
     first_val = count - max(1, count // 10)
     rows = np.arange(count)
@@ -185,6 +191,7 @@ def _read_pair(paths: Mapping[str, Path], part: str) -> Digits:
             where=image_path,
             expected="as many rows as columns",
             got=f"{height} x {width}",
+            hint=_MEND,
         )
     if len(labels) != count:
         raise DigitsError(
@@ -192,6 +199,7 @@ def _read_pair(paths: Mapping[str, Path], part: str) -> Digits:
             where=label_path,
             expected=f"{count} labels, one for each image in {image_path.name}",
             got=f"{len(labels)} labels",
+            hint=_MEND,
         )
     if labels.max() > _MAX_LABEL:
         row = int(np.argmax(labels > _MAX_LABEL))
@@ -200,6 +208,7 @@ def _read_pair(paths: Mapping[str, Path], part: str) -> Digits:
             where=f"{label_path}, row {row}",
             expected=f"0 to {_MAX_LABEL}",
             got=labels[row],
+            hint=_MEND,
         )
     return Digits(images, labels, np.arange(count, dtype=np.int32))
 
@@ -232,6 +241,7 @@ def _without_shared(
                 where=name,
                 expected="other images in the train files than in the t10k files",
                 got=f"{count} shared images",
+                hint=_MEND,
             )
         if count:
             listener.note(f"{name}: left out {count} {split} digits that a held-out split has too")

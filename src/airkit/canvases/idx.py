@@ -25,7 +25,8 @@ _SMALL = 2**26  # bytes that no one minds, however few they were squeezed to
 _MOST_SQUEEZED = 100  # times that gzip makes pictures smaller; those of MNIST, 5 times
 _CHUNK = 2**20
 _GZIP_MAGIC = b"\x1f\x8b"
-_FETCH_AGAIN = "fetch or copy the file again"
+OTHERS = "--source strokes, which is built in"
+_FETCH_AGAIN = f"fetch or copy the file again, or {OTHERS}"
 
 
 def read(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
@@ -52,7 +53,7 @@ def read(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
         ) from error
     except OSError as error:
         raise DigitsError(
-            "Cannot read an IDX file", where=path, got=error.strerror or error
+            "Cannot read an IDX file", where=path, got=error.strerror or error, hint=OTHERS
         ) from error
 
 
@@ -93,7 +94,12 @@ def _parse(stream: _Stream, path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     shape = _shape(stream, path, ndim)
     wanted = math.prod(shape)
     if not wanted:
-        raise DigitsError("An IDX file holds nothing", where=path, got=f"shape {_times(shape)}")
+        raise DigitsError(
+            "An IDX file holds nothing",
+            where=path,
+            got=f"shape {_times(shape)}",
+            hint=_FETCH_AGAIN,
+        )
     most = min(MAX_BYTES, max(_SMALL, _MOST_SQUEEZED * path.stat().st_size))
     if wanted > most:
         raise DigitsError(
@@ -101,6 +107,7 @@ def _parse(stream: _Stream, path: Path, ndim: int) -> npt.NDArray[np.uint8]:
             where=path,
             expected=f"at most {most} bytes",
             got=f"{wanted} bytes, for shape {_times(shape)}",
+            hint=_FETCH_AGAIN,
         )
     body = _body(stream, wanted + 1)
     if len(body) != wanted:
@@ -127,6 +134,7 @@ def _shape(stream: _Stream, path: Path, ndim: int) -> tuple[int, ...]:
             where=path,
             expected=f"first bytes {magic.hex(' ')}",
             got=header[:4].hex(" "),
+            hint=_FETCH_AGAIN,
         )
     if len(header) < length:
         raise DigitsError(

@@ -9,10 +9,11 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from airkit.canvases import digits, store
+from airkit.canvases import digits
 from airkit.canvases.digits import SPLITS, DigitSource
 from airkit.canvases.packing import CHUNK
 from airkit.canvases.workers import Job, Part, made
+from airkit.canvases.writer import Writer
 from airkit.config import DataConfig
 from airkit.errors import CanvasError, OutputError
 from airkit.listener import SILENT, Listener
@@ -28,11 +29,17 @@ class MakeReport:
     """What was made: the file, its canvases by split, and from which digits."""
 
     path: Path
+    """The data file."""
     splits: Mapping[str, int]
+    """Canvases of each split."""
     source: str
+    """Where the digits came from."""
     content_digest: str
+    """SHA-256 of the content, the same for the same settings and digits."""
     seconds: float
+    """Time taken."""
     bytes: int
+    """Size of the file."""
 
 
 def make_data(
@@ -67,7 +74,7 @@ def make_data(
     _check_pools(config.data, source)
     with held(), _locked(path, listener):
         _check_writable(path, force)  # once more: another process may have made it meanwhile
-        with store.Writer(path, config, source) as writer:
+        with Writer(path, config, source) as writer:
             _make(Job(config.data, source.pools), workers, writer, listener)
     return MakeReport(
         path=path,
@@ -90,7 +97,7 @@ def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
     )
 
 
-def _make(job: Job, workers: int, writer: store.Writer, listener: Listener) -> None:
+def _make(job: Job, workers: int, writer: Writer, listener: Listener) -> None:
     """Compose and write all splits, some megabytes at a time."""
     parts = list(split_up(job.data))
     with closing(made(job, parts, workers)) as packed:
@@ -116,6 +123,7 @@ def _check_workers(workers: int) -> None:
             where="workers",
             expected="a whole number of at least 1",
             got=repr(workers),
+            hint="--workers 1",
         )
 
 

@@ -1,4 +1,4 @@
-"""The data file: canvases, their truth and whence they came, in one HDF5 file.
+"""The data file read: canvases, their truth and whence they came, in one HDF5 file.
 
 Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names;
 the root's attributes hold the rest. A reader trusts nothing: every array must be in the file
@@ -12,28 +12,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
 
-import airkit
 from airkit.canvases import chunks
 from airkit.canvases.compose import Canvases
 from airkit.canvases.content import DTYPES, ContentDigest, shapes
-from airkit.canvases.digits import SPLITS, DigitSource
-from airkit.canvases.disk import Disk
-from airkit.canvases.packing import LIBVER, Packed, chunk_rows, corner, create_arrays
+from airkit.canvases.digits import SPLITS
+from airkit.canvases.packing import chunk_rows
 from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
-from airkit.files import check_regular, replacing
-from airkit.settings import from_json, to_json
-from airkit.signals import held
+from airkit.files import check_regular
+from airkit.settings import from_json
 
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 1
@@ -58,99 +54,6 @@ class DataInfo:
     splits: Mapping[str, int]
 
 
-class Writer:
-    """Writes a data file, canvas after canvas; a context manager.
-
-    Only where its body ends well does the file get its name: before that it is FILE.part,
-    and an older FILE stays as it was.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-
-    def __init__(self, path: Path, config: Config, source: DigitSource) -> None:
-        self.path = path
-        self.digest = ""
-        """Content digest, once the body has ended."""
-        self._config = config
-        self._source = source
-        self._written = dict.fromkeys(SPLITS, 0)
-        self._content = ContentDigest(config.data)
-
-    def __enter__(self) -> Self:
-        self._session: AbstractContextManager[None] = self._open()
-        self._session.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return self._session.__exit__(kind, error, traceback)
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        with replacing(self.path) as partial, held() as self._stop, Disk(partial) as self._disk:
-            self._file = h5py.File(self._disk, "w", libver=LIBVER)
-            try:
-                self._prepare()
-                yield
-                self._finish()
-            finally:
-                self._file.close()
-            self._disk.check()
-
-    def _prepare(self) -> None:
-        data = self._config.data
-        self._file.attrs.update(format_version=FORMAT_VERSION, seed=data.seed)
-        self._say("format", FORMAT)
-        self._say("airkit_version", airkit.__version__)
-        self._say("config", to_json(self._config))
-        self._say("source", self._source.name)
-        self._say("source_digest", self._source.digest)
-        self._say("licence", self._source.licence)
-        self._say("attribution", self._source.attribution)
-        for split in SPLITS:
-            create_arrays(self._file.create_group(split), data, split)
-        self._disk.check()
-
-    def append(self, part: Packed) -> None:
-        """Write the next canvases of a split.
-
-        Raises:
-            OSError: they cannot be written; an OutputError once it leaves the body.
-        """
-        self._stop.check()  # signals break in here alone, never into the HDF5 library
-        start = self._written[part.split]
-        for name, dtype in DTYPES.items():
-            dataset = self._file[part.split][name]
-            for place, (mask, content) in enumerate(part.chunks[name]):
-                first = corner(start + place * dataset.chunks[0], dataset)
-                dataset.id.write_direct_chunk(first, content, mask)
-            array = np.ascontiguousarray(getattr(part.canvases, name), dtype)
-            self._content.update(part.split, name, array)
-        self._disk.check()
-        self._written[part.split] += len(part.canvases.count)
-
-    def _finish(self) -> None:
-        wanted = {split: getattr(self._config.data, split) for split in SPLITS}
-        assert self._written == wanted, f"{self._written} canvases for {wanted}"
-        self.digest = self._content.digest()
-        self._say("content_digest", self.digest)
-        self._file.attrs["complete"] = True
-
-    def _say(self, name: str, text: str) -> None:
-        """Set an attribute to text of fixed length.
-
-        That of variable length, h5py's default, lies where one flipped byte makes HDF5 hang.
-        """
-        content = text.encode()
-        dtype = h5py.string_dtype("utf-8", max(1, len(content)))
-        self._file.attrs.create(name, content, dtype=dtype)
-
-
 def read_info(path: Path) -> DataInfo:
     """What a data file says about itself, all arrays checked but not read.
 
@@ -168,13 +71,41 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
         DataFileError: there is no such split or no memory for it, or as for ``read_info``.
     """
     with _reading(path) as file:
-        if split not in SPLITS:
-            raise DataFileError(
-                "No such split", where=path, expected=" or ".join(SPLITS), got=repr(split)
-            )
-        info = _info(file, path)
+        info = _info_with(file, path, split)
         stop = info.splits[split] if limit is None else min(limit, info.splits[split])
-        canvases = Canvases(**{name: file[split][name][:stop] for name in DTYPES})
+        return _rows(file, info, split, slice(stop))
+
+
+def read_parts(path: Path, split: str) -> Iterator[Canvases]:
+    """The canvases of a split in order, a chunk of the file at a time.
+
+    Raises:
+        DataFileError: as for ``read_split``, at the first part or at a later one.
+    """
+    with _reading(path) as file:
+        info = _info_with(file, path, split)
+        step = chunk_rows(file[split]["image"].shape)
+        for start in range(0, info.splits[split], step):
+            yield _rows(file, info, split, slice(start, start + step))
+
+
+def _info_with(file: Any, path: Path, split: str) -> DataInfo:
+    """What a data file says about itself, where there is such a split."""
+    if split not in SPLITS:
+        raise DataFileError(
+            "No such split",
+            where=path,
+            expected=" or ".join(SPLITS),
+            got=repr(split),
+            hint=f"airkit info {path}, which says what each split holds",
+        )
+    return _info(file, path)
+
+
+def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
+    """Some canvases of a split, their counts and boxes checked."""
+    canvases = Canvases(**{name: file[split][name][rows] for name in DTYPES})
+    path = info.path
     most, found = info.config.data.max_digits, canvases.count.max(initial=0)
     if found > most:
         raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
@@ -216,16 +147,27 @@ def _reading(path: Path) -> Iterator[Any]:
         ) from error
     except MemoryError as error:
         raise DataFileError(
-            "The canvases do not fit into memory", where=path, got=error, hint="read fewer of them"
+            "The canvases do not fit into memory",
+            where=path,
+            got=error,
+            hint="make fewer: airkit make-data --train N --val N --test N",
         ) from error
     except _H5_ERRORS as error:
         if path.is_dir():
             raise DataFileError(
-                "This is a folder, not a data file", where=path, expected="an HDF5 file"
+                "This is a folder, not a data file",
+                where=path,
+                expected="an HDF5 file",
+                hint="name a file with --data; airkit make-data writes one",
             ) from error
         if number := getattr(error, "errno", None):
             reason = os.strerror(number)
-            raise DataFileError("Cannot read the data file", where=path, got=reason) from error
+            raise DataFileError(
+                "Cannot read the data file",
+                where=path,
+                got=reason,
+                hint="check the file's permissions, or name another with --data",
+            ) from error
         raise _damaged(path, "a whole HDF5 file", error) from error
 
 
@@ -277,7 +219,7 @@ def _check_format(file: Any, path: Path) -> None:
 
 
 def _attribute(file: Any, name: str) -> object:
-    """An attribute of the root, or None; text of variable length is not read (see ``_say``)."""
+    """An attribute of the root, or None; text of variable length is not read (see ``writer``)."""
     if name not in file.attrs or file.attrs.get_id(name).dtype.kind == "O":
         return None
     value = file.attrs[name]

@@ -1,0 +1,38 @@
+"""``airkit export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import airkit
+from airkit.cli.options import Checkpoint
+from airkit.cli.output import tell
+from airkit.cli.progress import listening
+
+
+def export(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A data file, a checkpoint or a run folder.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The folder to write, new or empty.")
+    ],
+    split: Annotated[
+        str, typer.Option("--split", metavar="train|val|test|all", help="Canvases of a data file.")
+    ] = "test",
+    checkpoint: Checkpoint = "best",
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write canvases as COCO, or a trained model as safetensors.
+
+    The content of PATH says which.
+    """
+    with listening() as listener:
+        done = airkit.export(
+            path, out, split=split, checkpoint=checkpoint, force=force, listener=listener
+        )
+    counts = [(name, f"{number:,}") for name, number in done.counts.items()]
+    tell([("folder", done.path), ("format", done.format), *counts])

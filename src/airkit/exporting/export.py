@@ -1,0 +1,106 @@
+"""What airkit wrote, in the formats of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from airkit import info
+from airkit.canvases import store
+from airkit.canvases.digits import SPLITS
+from airkit.canvases.store import DataInfo
+from airkit.errors import DataFileError
+from airkit.exporting.folder import filling
+from airkit.listener import SILENT, Listener
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    path: Path
+    """The folder."""
+    format: str
+    """COCO or safetensors."""
+    counts: Mapping[str, int]
+    """Numbers by name: ``images`` and ``annotations``, or ``step`` and ``parameters``."""
+
+
+def export(
+    path: str | Path,
+    out: str | Path,
+    *,
+    split: str = "test",
+    checkpoint: str = "best",
+    force: bool = False,
+    listener: Listener = SILENT,
+) -> Exported:
+    """Write a data file as COCO, or a trained model as safetensors.
+
+    Args:
+        path: a data file, a checkpoint or a run folder; its content tells which.
+        out: the folder to write, new or empty; it appears when it is whole.
+        split: canvases of a data file: train, val, test or all.
+        checkpoint: state of a run folder: best, last or a checkpoint file.
+        force: replace an earlier export.
+        listener: hears of progress, and of a damaged checkpoint that was passed over.
+
+    Raises:
+        AirkitError: ``path`` is nothing of airkit's, or safetensors is not installed.
+        DataFileError: the data file is damaged, or there are no canvases in such a split.
+        CheckpointError: the checkpoint or the run folder is damaged, or there is no such one.
+        OutputError: the folder is not empty or cannot be written.
+    """
+    path, out = Path(path), Path(out)
+    kind = info.kind(path)
+    if kind == "data file":
+        return _canvases(path, out, split, force, listener)
+    return _weights(path, out, checkpoint if kind == "run folder" else None, force, listener)
+
+
+def _canvases(path: Path, out: Path, split: str, force: bool, listener: Listener) -> Exported:
+    from airkit.exporting.coco import Coco  # noqa: PLC0415 - weights are exported without it
+
+    about = store.read_info(path)
+    splits = _splits(about, split)
+    with filling(out, force=force, listener=listener) as (folder, stop):
+        coco = Coco(about, splits, folder, stop, listener)
+        coco.write()
+    return Exported(out, "COCO", {"images": coco.images, "annotations": coco.annotations})
+
+
+def _splits(about: DataInfo, split: str) -> list[str]:
+    """The splits to export, of which one at least has canvases."""
+    if split not in (*SPLITS, "all"):
+        raise DataFileError(
+            "No such split",
+            where=about.path,
+            expected=" or ".join([*SPLITS, "all"]),
+            got=split,
+            hint="--split all takes every one",
+        )
+    splits = [name for name in SPLITS if split in (name, "all") and about.splits[name]]
+    if not splits:
+        raise DataFileError(
+            "There are no canvases to export",
+            where=about.path,
+            expected="at least one",
+            got=", ".join(f"{many} {name}" for name, many in about.splits.items()),
+            hint="choose another with --split",
+        )
+    return splits
+
+
+def _weights(path: Path, out: Path, name: str | None, force: bool, listener: Listener) -> Exported:
+    """Export the checkpoint ``path``, or the one called ``name`` of the run folder ``path``."""
+    from airkit import checkpoint  # noqa: PLC0415 - canvases are exported without torch
+    from airkit.exporting import weights  # noqa: PLC0415 - as above
+    from airkit.run import RunFolder  # noqa: PLC0415 - as above
+
+    weights.library()  # found missing before anything is read or made
+    state = RunFolder(path).find(name, listener)[1] if name else checkpoint.read(path)
+    with filling(out, force=force, listener=listener) as (folder, _):
+        weights.write(state, folder)
+    many = sum(value.numel() for value in state.model.values())
+    return Exported(out, "safetensors", {"step": state.step, "parameters": many})
