@@ -37,6 +37,10 @@ class Scene:
     slot ``count`` on."""
     centre: Tensor
     """Centre (x, y) of every slot's window in pixels from the canvas's upper left, [B, T, 2]."""
+    where: Tensor
+    """Mean of z_where in every slot, [B, T, 3]."""
+    what: Tensor
+    """Mean of z_what in every slot, [B, T, Z]."""
     windows: Tensor
     """Decoded windows, [B, T, W, W]."""
     canvases: Tensor
@@ -93,6 +97,8 @@ class _Explanation(NamedTuple):
     """One pass of the guide, as far as a scene is made of it; all parts are [B, ...]."""
 
     logits: Tensor
+    where: Tensor
+    what: Tensor
     size: Tensor
     centre: Tensor
     windows: Tensor
@@ -101,8 +107,9 @@ class _Explanation(NamedTuple):
 
 
 def _explanation(unrolled: Unrolled, count: Tensor, score: Tensor) -> _Explanation:
-    where = unrolled.size, unrolled.centre
-    return _Explanation(unrolled.logits, *where, unrolled.windows, count, score)
+    means = unrolled.where.normal.mean, unrolled.what.normal.mean
+    place = unrolled.size, unrolled.centre
+    return _Explanation(unrolled.logits, *means, *place, unrolled.windows, count, score)
 
 
 def _one_look(air: AIR, unrolled: Unrolled, scores: Tensor) -> Scene:
@@ -148,6 +155,8 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
         presence=presence,
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
         centre=(found.centre + 1) * air.canvas / 2,
+        where=found.where,
+        what=found.what,
         windows=found.windows,
         canvases=pad(running_sum(painted), (0, 0, 0, 0, 1, 0)),
         score=found.score,

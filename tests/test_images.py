@@ -1,0 +1,346 @@
+"""Grey images from elsewhere: what is read, as which ink, and what is refused in which words."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from airkit import images
+from airkit.errors import ImageError
+from airkit.images import read, read_all
+
+Array = np.ndarray[Any, Any]
+
+RAMP = np.arange(120, dtype=np.uint8).reshape(10, 12) * 2
+"""An 8-bit picture of 12 x 10 pixels, black in its upper left."""
+ARRAYS = "an array of uint8, of bool, or of floats in 0..1"
+SIZES = "The image is too small or too large"
+
+
+@pytest.fixture(name="place", scope="module")
+def _place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that every example writes anew."""
+    return tmp_path_factory.mktemp("images") / "a"
+
+
+def png(path: Path, image: Image.Image, **options: Any) -> Path:
+    image.save(path, format="PNG", **options)
+    return path
+
+
+def npy(path: Path, values: Any) -> Path:
+    with path.open("wb") as file:
+        np.save(file, values)
+    return path
+
+
+def ink(path: Path, **options: bool) -> Array:
+    (grey,) = read(path, **options)
+    assert grey.ink.dtype == np.float32
+    return grey.ink
+
+
+def refused(path: Path, **options: bool) -> str:
+    with pytest.raises(ImageError) as caught:
+        read(path, **options)
+    return str(caught.value).replace(str(path.parent) + os.sep, "")
+
+
+def message(what: str, **details: str) -> str:
+    return "\n".join([what, *(f"  {label:<9} {text}" for label, text in details.items())])
+
+
+def test_grey_levels_of_8_bits(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", Image.fromarray(RAMP))
+    (grey,) = read(path)
+    assert np.array_equal(grey.ink, RAMP.astype(np.float32) / 255)
+    assert (grey.path, grey.index, grey.name, grey.side) == (path, None, "a", 12)
+
+
+def test_grey_levels_of_16_bits(tmp_path: Path) -> None:
+    levels = RAMP.astype(np.uint16) * 257 + 100
+    found = ink(png(tmp_path / "a.png", Image.fromarray(levels)))
+    assert np.array_equal(found, levels.astype(np.float32) / 65535)
+
+
+def test_black_and_white(tmp_path: Path) -> None:
+    bits = RAMP > 100
+    assert np.array_equal(ink(png(tmp_path / "a.png", Image.fromarray(bits))), bits)
+
+
+def test_a_palette_is_its_colours(tmp_path: Path) -> None:
+    image = Image.new("P", (12, 10), 1)
+    image.putpalette([255, 255, 255, 0, 0, 0, 51, 51, 51])
+    image.putpixel((3, 2), 0)
+    image.putpixel((4, 2), 2)
+    found = ink(png(tmp_path / "a.png", image))
+    assert (found[2, 3], found[2, 4], found.sum()) == (1, np.float32(0.2), np.float32(1.2))
+
+
+def test_colours_are_taken_as_their_luminance(tmp_path: Path) -> None:
+    red = ink(png(tmp_path / "r.png", Image.new("RGB", (12, 10), (255, 0, 0))))
+    green = ink(png(tmp_path / "g.png", Image.new("RGB", (12, 10), (0, 255, 0))))
+    assert red == pytest.approx(0.299, abs=0.002)
+    assert green == pytest.approx(0.587, abs=0.002)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_what_is_transparent_is_blank(tmp_path: Path, mode: str) -> None:
+    """Bright on dark as well as, with ``invert``, dark on bright."""
+    for stroke, invert in (("white", False), ("black", True)):
+        image = Image.new(mode, (12, 10), (0,) * len(mode))
+        image.paste(Image.new(mode, (2, 3), stroke), (5, 4))
+        found = ink(png(tmp_path / "a.png", image), invert=invert)
+        assert np.array_equal(np.argwhere(found == 1)[[0, -1]], [[4, 5], [6, 6]])
+        assert found.sum() == 6
+
+
+def test_a_transparent_colour_is_blank(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", Image.fromarray(RAMP), transparency=200)
+    expected = np.where(RAMP == 200, 0, RAMP).astype(np.float32) / 255
+    assert np.array_equal(ink(path), expected)
+
+
+def test_invert_takes_dark_for_ink(tmp_path: Path) -> None:
+    path = png(tmp_path / "a.png", Image.fromarray(RAMP))
+    assert np.array_equal(ink(path, invert=True), 1 - ink(path))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f4"])
+def test_arrays_of_floats(tmp_path: Path, dtype: str) -> None:
+    values = (RAMP / 255).astype(dtype)
+    assert np.array_equal(ink(npy(tmp_path / "a.npy", values)), values.astype(np.float32))
+
+
+def test_a_stack_is_its_images_in_order(tmp_path: Path) -> None:
+    stack = np.stack([RAMP, RAMP[::-1], 255 - RAMP])
+    found = read(npy(tmp_path / "a.npy", stack))
+    assert [(grey.index, grey.name) for grey in found] == [(0, "a-0"), (1, "a-1"), (2, "a-2")]
+    assert np.array_equal([grey.ink for grey in found], stack.astype(np.float32) / 255)
+
+
+def test_arrays_of_flags_and_of_another_order(tmp_path: Path) -> None:
+    assert np.array_equal(ink(npy(tmp_path / "a.npy", RAMP > 9)), RAMP > 9)
+    turned = npy(tmp_path / "b.npy", np.asfortranarray(RAMP))
+    assert np.array_equal(ink(turned), RAMP.astype(np.float32) / 255)
+
+
+def test_the_content_decides_not_the_name(tmp_path: Path) -> None:
+    one = ink(npy(tmp_path / "a.png", RAMP))
+    assert np.array_equal(one, ink(png(tmp_path / "b.npy", Image.fromarray(RAMP))))
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), count=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_sizes_are_kept_or_refused(place: Path, height: int, width: int, count: int) -> None:
+    npy(place, np.full((count, height, width), 255, np.uint8))
+    if min(height, width) < images.SMALLEST:
+        assert refused(place).startswith(SIZES)
+    elif not count:
+        assert refused(place).startswith("The array holds no images")
+    else:
+        for grey in read(place):
+            assert grey.ink.shape == (height, width)
+            assert grey.square().shape == (grey.side, grey.side)
+            assert grey.side == max(height, width)
+            assert grey.square().sum() == height * width
+            assert grey.square()[:height, :width].all()
+
+
+CONVERT = {"try": "convert it, and save it with numpy.save"}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "got"),
+    [
+        (RAMP.astype(np.int64), ARRAYS, "int64"),
+        (RAMP.astype(np.uint16), ARRAYS, "uint16"),
+        (RAMP.astype(complex), ARRAYS, "complex128"),
+        (np.full((10, 12), "ink"), ARRAYS, "<U3"),
+        (RAMP[0], "an array [H, W] or [N, H, W]", "shape [12]"),
+        (RAMP[None, None], "an array [H, W] or [N, H, W]", "shape [1, 1, 10, 12]"),
+        (RAMP.astype(float), ARRAYS, "values of 0 to 238"),
+        (RAMP / 255 - 0.5, ARRAYS, "values of -0.5 to 0.433333"),
+        (np.where(RAMP == 8, np.nan, 0), ARRAYS, "NaN"),
+        (np.where(RAMP == 8, np.inf, 0), ARRAYS, "values of 0 to inf"),
+        (np.stack([RAMP / 255, RAMP / 9]), ARRAYS, "values of 0 to 26.4444 in image 1"),
+    ],
+)
+def test_arrays_that_are_no_grey_levels(
+    tmp_path: Path, values: Array, expected: str, got: str
+) -> None:
+    told = refused(npy(tmp_path / "a.npy", values))
+    what = "The array holds no grey images"
+    assert told == message(what, where="a.npy", expected=expected, got=got, **CONVERT)
+
+
+def test_an_empty_stack(tmp_path: Path) -> None:
+    told = refused(npy(tmp_path / "a.npy", np.zeros((0, 10, 12), np.uint8)))
+    what = "The array holds no images"
+    one = {"try": "save one with numpy.save"}
+    assert told == message(what, where="a.npy", expected="at least one", **one)
+
+
+@pytest.mark.parametrize("shape", [(7, 20), (20, 7), (1025, 8), (8, 1025)])
+def test_sizes_that_are_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
+    blank = np.zeros(shape, np.uint8)
+    told = message(
+        SIZES,
+        where="a",
+        expected="sides of 8 to 1,024 px",
+        got=f"{shape[1]:,} x {shape[0]:,} px",
+        **{"try": "cut or scale it so that digits are as large as those the run was trained on"},
+    )
+    assert refused(png(tmp_path / "a", Image.fromarray(blank))) == told
+    assert refused(npy(tmp_path / "a", blank)) == told
+
+
+@pytest.mark.parametrize("side", [10_000, 60_000])
+def test_a_bomb_is_refused_by_its_size(tmp_path: Path, side: int) -> None:
+    """A PNG of a few bytes that says it has many pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(9))), (b"IEND", b"")]
+    )
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunks)
+    assert refused(tmp_path / "a.png").startswith(SIZES)
+
+
+def test_more_images_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MOST_PIXELS", 250)
+    paths = [npy(tmp_path / f"{name}.npy", RAMP) for name in "abc"]
+    assert len(read_all(paths[:2])) == 2
+    with pytest.raises(ImageError) as caught:
+        read_all(paths)
+    assert str(caught.value) == message(
+        "There are too many images",
+        where=str(paths[2]),
+        expected="at most 250 pixels in all",
+        got="360 up to this file",
+        **{"try": "airkit infer some of them at a time"},
+    )
+
+
+def test_a_stack_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """It takes no memory, and no room on the disk: the file has a hole."""
+    stack = np.lib.format.open_memmap(
+        tmp_path / "a.npy", mode="w+", dtype=np.uint8, shape=(70_000, 64, 64)
+    )
+    del stack
+    assert refused(tmp_path / "a.npy").startswith("There are too many images")
+
+
+def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
+    told = refused(npy(tmp_path / "a.npy", np.array([Trap()], object)))
+    assert told == message(
+        "Cannot read the NumPy array",
+        where="a.npy",
+        expected=ARRAYS,
+        got="Array can't be memory-mapped: Python objects in dtype.",
+        **{"try": "save it anew, as PNG or with numpy.save"},
+    )
+    with pytest.raises(ZeroDivisionError):  # it is a trap
+        pickle.loads(pickle.dumps(Trap()))
+
+
+class Trap:
+    """Something that harms whoever unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return divmod, (1, 0)
+
+
+def test_files_that_are_no_images(tmp_path: Path) -> None:
+    kinds = "a PNG file, or a NumPy array as numpy.save writes it (.npy)"
+    what = "Not an image that airkit reads"
+    save = {"try": "save it as PNG, or with numpy.save"}
+    for content, got in ((b"", "an empty file"), (b"\xff\xd8\xff\xe0", "a file of another kind")):
+        (tmp_path / "a.png").write_bytes(content)
+        told = refused(tmp_path / "a.png")
+        assert told == message(what, where="a.png", expected=kinds, got=got, **save)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    what = "Cannot read an image"
+    files = {"try": "airkit infer FILES, each a PNG or .npy file"}
+    told = message(what, where="a", got="No such file or directory", **files)
+    assert refused(tmp_path / "a") == told
+    (tmp_path / "b").mkdir()
+    told = message(what, where="b", got="Is a directory", **{"try": "name its files: b/*.png"})
+    assert refused(tmp_path / "b") == told
+    os.mkfifo(tmp_path / "c")
+    assert refused(tmp_path / "c") == message(what, where="c", got="not a regular file", **files)
+
+
+def test_a_truncated_png(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
+    path = png(tmp_path / "a.png", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[:900])
+    told = refused(path)
+    assert told.startswith("Cannot read the PNG file\n  where     a.png\n  got       ")
+    assert "truncated" in told
+
+
+def test_a_truncated_array(tmp_path: Path) -> None:
+    path = npy(tmp_path / "a.npy", RAMP)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert refused(path).startswith("Cannot read the NumPy array\n  where     a.npy\n")
+
+
+def _contents() -> list[bytes]:
+    picture, array = io.BytesIO(), io.BytesIO()
+    image = Image.fromarray(RAMP).convert("P")
+    image.save(picture, format="PNG", transparency=3)
+    np.save(array, np.stack([RAMP, RAMP]))
+    return [picture.getvalue(), array.getvalue()]
+
+
+@given(
+    content=st.sampled_from(_contents()),
+    spoilt=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),
+    kept=st.floats(0.2, 1.2),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_damaged_file_is_read_or_refused(
+    place: Path, content: bytes, spoilt: list[tuple[float, int]], kept: float
+) -> None:
+    """Never anything but images of a right size or one ImageError."""
+    damaged = bytearray(content[: int(kept * len(content))])
+    for at, byte in spoilt:
+        damaged[int(at * (len(damaged) - 1))] = byte
+    place.write_bytes(damaged)
+    try:
+        found = read(place)
+    except ImageError:
+        return
+    assert all(8 <= min(grey.ink.shape) <= max(grey.ink.shape) <= 1024 for grey in found)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    ["(-1, 10, 12)", "(2, -10, -12)", "(9**99, 10, 12)", "(1.0, 10, 12)", "(True, 10, 12)", "'x'"],
+)
+def test_a_shape_that_is_a_lie(tmp_path: Path, shape: str) -> None:
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    header = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+    (tmp_path / "a.npy").write_bytes(header + bytes(240))
+    assert refused(tmp_path / "a.npy")
+
+
+def test_paper_is_told_by_its_border(tmp_path: Path) -> None:
+    paper = np.full((10, 12), 255, np.uint8)
+    paper[2:8, 2:10] = 0
+    path = npy(tmp_path / "a.npy", paper)
+    assert [read(path)[0].bright_border, read(path, invert=True)[0].bright_border] == [True, False]

@@ -1,0 +1,353 @@
+"""``airkit infer``: the same counts and boxes as in evaluation, lines of JSON, pictures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import fails, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_runs import Recorder, data_file, fit, folder
+
+import airkit
+from airkit import inference
+from airkit.canvases import store
+from airkit.errors import OutputError
+from airkit.evaluation import Tally, measure, open_run
+from airkit.inference import Inferred
+from airkit.listener import SILENT
+from airkit.rendering.explained import explained
+
+Array = np.ndarray[Any, Any]
+
+
+@cache
+def skilled() -> Path:
+    """A run that was trained for long enough to count most of the tiny canvases right."""
+    run = folder() / "skilled"
+    every: dict[str, Any] = {"train__val_every": 200, "train__checkpoint_every": 400}
+    fit(run, train__steps=400, train__learning_rate=4e-3, train__log_every=200, **every)
+    return run
+
+
+def canvases() -> Array:
+    """The test split's canvases, uint8 [20, 24, 24]."""
+    return store.read_split(data_file(), "test").image
+
+
+@pytest.fixture(name="stack")
+def _stack(home: Path) -> Path:
+    np.save(home / "test.npy", canvases())
+    return Path("test.npy")
+
+
+def write(name: str, image: Array) -> Path:
+    """Write a PNG."""
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(image).save(path)
+    return path
+
+
+def lines(*arguments: object) -> list[dict[str, Any]]:
+    """What the command prints, each line parsed."""
+    result = run("infer", "--run", skilled(), *arguments)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("looks", [1, 3])
+def test_counts_are_those_of_evaluation(stack: Path, looks: int) -> None:
+    """Of a stack and of PNGs, canvas by canvas."""
+    opened = open_run(skilled(), None, "best", {"eval.looks": looks}, SILENT)
+    tally = Tally(opened)
+    for indices in opened.batches():
+        tally.add(indices)
+    expected = np.concatenate(tally.parts["count"]).tolist()
+    pictures = [write(f"{index:02}.png", image) for index, image in enumerate(canvases())]
+    assert len(set(expected)) > 1
+    assert [each["count"] for each in lines(stack, "--looks", looks)] == expected
+    assert [each["count"] for each in lines(*pictures, "--looks", looks)] == expected
+    right = np.array(expected) == opened.canvases.counts.numpy()
+    assert right.mean() == measure(opened, "", SILENT)[0].count_accuracy
+
+
+def test_what_is_found_is_what_is_drawn(stack: Path) -> None:
+    """Boxes and probabilities are those of ``render``, to the bit."""
+    opened = open_run(skilled(), None, "best", {}, SILENT)
+    theirs = list(explained(opened, SILENT))
+    ours = airkit.infer(stack, skilled())
+    assert sum(each.count for each in ours) > 5
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        assert (one.image, one.index, one.count) == ("test.npy", index, other.count)
+        assert [each.box for each in one.objects] == [tuple(box) for box in other.boxes.tolist()]
+        shown = other.presence[: other.count].tolist()
+        assert [each.confidence for each in one.objects] == shown
+        assert {len(each.z_where) for each in one.objects} <= {3}
+        assert {len(each.z_what) for each in one.objects} <= {4}
+        assert sum(one.count_probability) == pytest.approx(1, abs=1e-5)
+
+
+def test_each_line_is_json_with_the_keys_of_the_docs(stack: Path) -> None:
+    found = lines(stack, write("one.png", canvases()[1]))
+    names = [field.name for field in fields(Inferred)]
+    inner = [field.name for field in fields(inference.InferredObject)]
+    assert [list(each) for each in found] == [names] * 20 + [
+        [name for name in names if name != "index"]
+    ]
+    assert {tuple(each) for line in found for each in line["objects"]} == {tuple(inner)}
+    page = Path(__file__).parent.parent / "docs" / "commands" / "infer.md"
+    told = page.read_text(encoding="utf-8")
+    assert [name for name in [*names, *inner] if f"| `{name}` |" not in told] == []
+    for each in found:
+        assert each["count"] == len(each["objects"])
+        assert (each["width"], each["height"]) == (24, 24)
+
+
+def test_the_library_returns_what_the_command_prints(stack: Path) -> None:
+    found = [each.to_dict() for each in airkit.infer([stack], skilled())]
+    assert lines(stack) == json.loads(json.dumps(found))
+
+
+def test_the_order_given_is_kept_over_sizes(home: Path) -> None:
+    image = canvases()[1]
+    large = write("large.png", np.pad(image, 9))
+    small = write("small.png", image)
+    found = lines(large, small, large)
+    assert [each["image"] for each in found] == ["large.png", "small.png", "large.png"]
+    assert [each["width"] for each in found] == [42, 24, 42]
+    alone = lines(small)[0]
+    assert found[1] == alone
+
+
+def test_settings_are_laid_over_those_of_the_run(stack: Path) -> None:
+    assert {len(each["count_probability"]) for each in lines(stack)} == {4}
+    assert {len(each["count_probability"]) for each in lines(stack, "--slots", 5)} == {6}
+    problem = fails("infer", stack, "--run", skilled(), "--looks", "0").splitlines()[1]
+    assert problem.startswith("  eval.looks (--looks): expected a whole number of at least 1")
+
+
+def test_boxes_are_where_the_digits_are(stack: Path) -> None:
+    """Within 3 pixels of the centres of most true boxes."""
+    truth = store.read_split(data_file(), "test")
+    near = []
+    for found, count, boxes in zip(lines(stack), truth.count, truth.box, strict=True):
+        centres = np.array([_centre(each["box"]) for each in found["objects"]]).reshape(-1, 2)
+        for box in boxes[:count]:
+            apart = np.abs(centres - _centre(box)).max(1, initial=0)
+            near.append(bool(len(apart)) and apart.min() <= 3)
+    assert len(near) > 10
+    assert np.mean(near) >= 0.8
+
+
+def _centre(box: Any) -> Array:
+    x, y, width, height = map(float, box)
+    return np.array([x + width / 2, y + height / 2])
+
+
+@given(height=st.integers(8, 60), width=st.integers(8, 60))
+@settings(max_examples=15, deadline=None)
+def test_boxes_lie_on_the_image_whatever_its_size(height: int, width: int) -> None:
+    ink = np.random.default_rng(height * 100 + width).integers(0, 256, (3, height, width), np.uint8)
+    path = folder() / "noise.npy"
+    np.save(path, ink)
+    for found in airkit.infer(path, skilled(), settings={"eval.looks": 1}):
+        assert (found.width, found.height) == (width, height)
+        for each in found.objects:
+            x, y, across, down = each.box
+            assert 0 <= x <= x + across <= width
+            assert 0 <= y <= y + down <= height
+            assert min(across, down) >= 1
+
+
+def test_blank_beside_an_image_changes_nothing_but_the_clipping(home: Path) -> None:
+    """An image that is not square is looked at as one with blank to its right."""
+    image = canvases()[1]
+    narrow = write("narrow.png", image[:, :20])
+    square = write("square.png", np.pad(image[:, :20], ((0, 0), (0, 4))))
+    (one,), (other,) = lines(narrow), lines(square)
+    assert (one["width"], other["width"]) == (20, 24)
+    assert one["count"] > 0
+    assert one["count_probability"] == other["count_probability"]
+    for here, there in zip(one["objects"], other["objects"], strict=True):
+        x, y, width, height = there["box"]
+        assert here["box"] == [min(x, 19), y, max(1, min(x + width, 20) - min(x, 19)), height]
+
+
+def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = lines(stack, "--looks", 1)
+    monkeypatch.setattr(inference, "BATCH_PIXELS", 24 * 24 * 2)
+    parts = lines(stack, "--looks", 1)
+    assert [each["count"] for each in parts] == [each["count"] for each in whole]
+
+
+def test_dark_ink_on_paper(stack: Path) -> None:
+    """It is told, and with ``--invert`` it is the same image."""
+    paper = write("paper.png", 255 - canvases()[1])
+    hint = "paper.png: bright at the border, where no ink should be; if ink is dark, add --invert\n"
+    assert hint in run("infer", paper, "--run", skilled()).stderr
+    light = write("light.png", canvases()[1])
+    result = run("infer", light, "--run", skilled(), "--invert")
+    assert (
+        "light.png: bright at the border once inverted; if ink is bright on dark, "
+        "leave --invert out\n" in result.stderr
+    )
+    inverted, plain = lines(paper, "--invert")[0], lines(light)[0]
+    assert inverted["count"] == plain["count"]
+    assert np.allclose(
+        [each["box"] for each in inverted["objects"]], [each["box"] for each in plain["objects"]]
+    )
+
+
+def test_several_on_paper_are_told_in_one_line(home: Path) -> None:
+    np.save("paper.npy", 255 - canvases()[:3])
+    listener = Recorder()
+    airkit.infer("paper.npy", skilled(), listener=listener)
+    told = "paper.npy and 2 more: bright at the border"
+    assert [note.startswith(told) for note in listener.notes].count(True) == 1
+
+
+def test_full_slots_are_told(stack: Path) -> None:
+    listener = Recorder()
+    found = airkit.infer(stack, skilled(), settings={"model.slots": 1}, listener=listener)
+    full = sum(each.count == 1 for each in found)
+    assert full > 1
+    assert listener.notes == [
+        f"test.npy and {full - 1} more: as many digits as there are slots, 1; "
+        "there may be more, try more --slots"
+    ]
+
+
+def test_a_failing_file_is_one_message_and_no_line(stack: Path) -> None:
+    """All files are read before the first is looked at, wherever the failing one stands."""
+    Path("torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    told = fails("infer", stack, "torn.png", stack, "--run", skilled(), "--overlay", "seen")
+    assert told.startswith("airkit: Cannot read the PNG file\n  where     torn.png\n  got       ")
+    assert len(told.splitlines()) == 4
+    assert not Path("seen").exists()
+    assert fails("infer", stack, "none.png", "--run", skilled()) == (
+        "airkit: Cannot read an image\n"
+        "  where     none.png\n"
+        "  got       No such file or directory\n"
+        "  try       airkit infer FILES, each a PNG or .npy file\n"
+    )
+
+
+def test_a_guide_of_one_size_refuses_others(home: Path) -> None:
+    fit(Path("lstm"), guide__kind="lstm", train__steps=2)
+    image = canvases()[1]
+    assert json.loads(run("infer", write("a.png", image), "--run", "lstm").stdout)["width"] == 24
+    told = fails("infer", "a.png", write("b.png", np.pad(image, 3)), "--run", "lstm")
+    assert told == (
+        "airkit: The lstm guide of this run reads canvases of one size only\n"
+        "  where     b.png\n"
+        "  expected  24x24 px, as the run was trained on\n"
+        "  got       30x30 px\n"
+        "  try       train on such canvases, or with guide.kind=saliency, which serves every size\n"
+    )
+
+
+def test_a_picture_of_each_image(stack: Path) -> None:
+    wide = write("wide.png", np.pad(canvases()[1], ((0, 0), (0, 6))))
+    lines(stack, wide, "--overlay", "seen", "--looks", 1)
+    names = sorted(path.name for path in Path("seen").iterdir())
+    assert names == sorted(["wide.png", *(f"test-{index}.png" for index in range(20))])
+    before = Path("seen/test-1.png").read_bytes()
+    with Image.open("seen/test-1.png") as picture:
+        width, height = picture.size
+    assert (width, height) == (48 + 28, 2 * 48 + 10 + 28)
+    lines(stack, "--overlay", "seen", "--looks", 1)
+    assert Path("seen/test-1.png").read_bytes() == before
+
+
+def test_a_picture_shows_ink_and_boxes(home: Path) -> None:
+    """The image in dark on white, enlarged; the frame just outside the box."""
+    image = canvases()[1]
+    found = lines(write("a.png", image), "--overlay", "seen", "--set", "render.scale=3")[0]
+    assert found["count"]
+    with Image.open("seen/a.png") as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    tile = pixels[14 : 14 + 72, 14 : 14 + 72]
+    shown = tile[1::3, 1::3]
+    grey = (shown == shown[:, :, :1]).all(2)
+    assert grey.mean() > 0.6
+    assert np.array_equal(shown[grey], np.repeat((255 - image)[grey][:, None], 3, 1))
+    x, y, width, height = (round(3 * value) for value in found["objects"][0]["box"])
+    red = (pixels == [222, 28, 30]).all(2)
+    rows, columns = np.argwhere(red[: 14 + 72 + 5]).T
+    assert (columns.min(), columns.max() + 1) == (14 + x - 2, 14 + x + width + 2)
+    assert (rows.min(), rows.max() + 1) == (14 + y - 2, 14 + y + height + 2)
+
+
+def test_two_images_never_share_a_picture(stack: Path) -> None:
+    one, two = (write(f"{name}/a.png", canvases()[1]) for name in ("one", "two"))
+    told = fails("infer", one, two, "--run", skilled(), "--overlay", "seen")
+    assert told == (
+        "airkit: Two images would have the same picture\n"
+        "  where     seen/a.png\n"
+        "  got       one/a.png and two/a.png\n"
+        "  try       rename one, or infer them apart\n"
+    )
+    clash = write("test-3.png", canvases()[3])
+    with pytest.raises(OutputError, match="the same picture"):
+        airkit.infer([stack, clash], skilled(), overlay="seen")
+    assert not Path("seen").exists()
+
+
+def test_a_picture_never_replaces_an_image(home: Path) -> None:
+    one = write("one/a.png", canvases()[1])
+    before = one.read_bytes()
+    told = fails("infer", one, "--run", skilled(), "--overlay", home / "one")
+    assert told == (
+        "airkit: The picture would replace an image\n"
+        f"  where     {home}/one/a.png\n"
+        "  try       another --overlay\n"
+    )
+    assert one.read_bytes() == before
+    told = fails("infer", one, "--run", skilled(), "--overlay", one)
+    assert told.startswith("airkit: A file is in the way\n  where     one/a.png\n")
+
+
+def test_a_picture_is_whole_or_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there stays when writing fails half-way."""
+    image = write("a.png", canvases()[1])
+    lines(image, "--overlay", "seen")
+    before = Path("seen/a.png").read_bytes()
+
+    def savefig(_: object, target: Path, **__: object) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+    told = fails("infer", image, "--run", skilled(), "--overlay", "seen")
+    assert "airkit: Cannot write a file\n  where     seen/a.png\n  got       No space left" in told
+    assert Path("seen/a.png").read_bytes() == before
+    assert [path.name for path in Path("seen").iterdir()] == ["a.png"]
+
+
+def test_a_reader_that_leaves_early_is_no_error(stack: Path) -> None:
+    """As ``airkit infer ... | head -1`` does."""
+    command = [sys.executable, "-m", "airkit", "infer", *[str(stack)] * 40]
+    command += ["--run", str(skilled()), "--looks", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
+        assert piped.stdout is not None
+        assert piped.stderr is not None
+        assert json.loads(piped.stdout.readline())["index"] == 0
+        piped.stdout.close()
+        told = piped.stderr.read().decode().splitlines()
+    assert [line for line in told if not line.startswith("inferring: ")] == []
+
+
+def test_the_run_is_not_changed(stack: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in skilled().rglob("*")}
+    lines(stack)
+    assert {path: path.stat().st_mtime_ns for path in skilled().rglob("*")} == before
