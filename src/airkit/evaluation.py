@@ -146,14 +146,19 @@ def check_canvas(trained: Config, info: DataInfo) -> None:
     Raises:
         DataFileError: the guide of ``trained`` does not serve the canvases of ``info``.
     """
-    ours, theirs = trained.data.canvas_size, info.config.data.canvas_size
-    if ours != theirs and not GUIDES[trained.guide.kind].any_canvas:
+    check_side(trained, info.config.data.canvas_size, info.path)
+
+
+def check_side(trained: Config, side: int, where: object) -> None:
+    """Refuse canvases of ``side`` pixels, from ``where``, as ``check_canvas`` does."""
+    ours = trained.data.canvas_size
+    if ours != side and not GUIDES[trained.guide.kind].any_canvas:
         raise DataFileError(
             f"The {trained.guide.kind} guide of this run reads canvases of one size only",
-            where=info.path,
+            where=where,
             expected=f"{ours}x{ours} px, as the run was trained on",
-            got=f"{theirs}x{theirs} px",
-            hint="train on such canvases, or with the saliency guide, which serves every size",
+            got=f"{side}x{side} px",
+            hint="train on such canvases, or with guide.kind=saliency, which serves every size",
         )
 
 
@@ -186,7 +191,9 @@ def evaluate(
         listener: hears notes and progress.
 
     Raises:
-        CheckpointError, DataFileError: as ``open_run`` does.
+        CheckpointError: no such run or checkpoint, or a damaged one.
+        DataFileError: no such data file, a damaged one, or an empty split.
+        ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
     """
     return measure(open_run(run, data, checkpoint, settings, listener), str(run), listener)[0]
@@ -212,8 +219,8 @@ class Tally:
         self.generators = {name: opened.generator(name) for name in streams}
         self.parts: dict[str, list[Tensor]] = {}
 
-    def add(self, indices: Tensor) -> None:
-        """Look at one batch of canvases."""
+    def add(self, indices: Tensor) -> tuple[Scene, Scene]:
+        """Look at one batch of canvases: what one look finds in each, and the best of all looks."""
         air, images = self.opened.air, self.opened.images(indices)
         looks = self.opened.looks
         one, best = explain_both(air, images, looks, self.generators["looks"])
@@ -221,6 +228,8 @@ class Tally:
         best, count = (one, one_count) if looks == 1 else (best, best.count)
         found = {
             "one_count": one_count,
+            "one_mode": one.count,
+            "one_confidence": one.count_probability.amax(1),
             "count": count,
             "box": best.box,
             "presence": best.presence,
@@ -230,11 +239,17 @@ class Tally:
         }
         for name, values in found.items():
             self.parts.setdefault(name, []).append(values.cpu())
+        return one, best
 
     def right(self, name: str) -> Array:
-        """Which canvases a count, ``count`` or ``one_count``, is right for, bool [N]."""
+        """Where a count (``count``, ``one_count``, ``one_mode``) is right, bool [N]."""
         right: Array = (torch.cat(self.parts[name]) == self.opened.canvases.counts).numpy()
         return right
+
+    def confidence(self) -> Array:
+        """Greatest probability of q(n) from one look at each canvas, that of its mode, [N]."""
+        confidence: Array = torch.cat(self.parts["one_confidence"]).numpy()
+        return confidence
 
     def measures(self, run: str, seconds: float) -> Measures:
         """The measures of all batches so far."""

@@ -53,6 +53,11 @@ class Explained:
         """Whether the count is."""
         return self.count == self.true_count
 
+    @property
+    def squared_error(self) -> float:
+        """Mean squared error of the reconstruction, per pixel."""
+        return float(np.square(self.image - self.reconstruction).mean(dtype=np.float64))
+
 
 def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
     """The split's canvases in order, each explained as ``airkit eval`` does.
@@ -67,7 +72,7 @@ def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
         with torch.inference_mode():
             scene = _explain(opened, images, generator)
         listener.progress("explaining", int(indices[-1]) + 1, total)
-        yield from _unbatched(opened, indices, images, scene)
+        yield from unbatched(opened, indices, images, scene)
 
 
 def _explain(opened: Opened, images: Tensor, generator: torch.Generator) -> Scene:
@@ -76,9 +81,8 @@ def _explain(opened: Opened, images: Tensor, generator: torch.Generator) -> Scen
     return explain_best(opened.air, images, opened.looks, generator)
 
 
-def _unbatched(
-    opened: Opened, indices: Tensor, images: Tensor, scene: Scene
-) -> Iterator[Explained]:
+def unbatched(opened: Opened, indices: Tensor, images: Tensor, scene: Scene) -> Iterator[Explained]:
+    """The canvases at ``indices`` [B], their ink [B, H, H] and the scene found, one by one."""
     counts, boxes = opened.canvases.counts[indices], opened.canvases.boxes[indices]
     found = (scene.count, scene.box, scene.presence, scene.windows, scene.canvases)
     arrays = [part.cpu().numpy() for part in (images, counts, boxes, *found)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ from airkit.errors import OutputError
 
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
+Bounds = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels of the picture, the last two excluded."""
 
 SLOTS: tuple[Colour, ...] = (
     (222, 28, 30),  # red
@@ -55,6 +57,7 @@ SMALL = 11
 TITLE = 15
 """Size of the title."""
 
+_FRAME = 3  # pixels by which frames and edges stand out
 _HEAT = colormaps["hot_r"]
 _NARROWEST = 360  # a title in fewer pixels would be broken too often
 DPI = 72
@@ -97,7 +100,22 @@ class Page:
             )
         self.width, self.height = width, height
         self.texts: list[Text] = []
+        self.notes: list[str] = []
+        self.cells: list[Bounds] = []
+        """Where the cells of a grid are."""
         self.pixels: NDArray[np.uint8] = np.full((height, width, 3), 255, np.uint8)
+
+    def part(self, bounds: Bounds) -> Page:
+        """What is within bounds, as a page of its own: pixels, and the words centred there."""
+        left, top, right, bottom = bounds
+        part = Page(right - left, bottom - top)
+        part.pixels[:] = self.pixels[top:bottom, left:right]
+        part.texts = [
+            replace(text, x=text.x - left, y=text.y - top)
+            for text in self.texts
+            if left <= text.x < right and top <= text.y < bottom
+        ]
+        return part
 
     def tile(self, ink: Array, left: int, top: int, side: int, *, fade: float = 0.0) -> Tile:
         """Draw a canvas or window [H, H], ink in 0..1, dark on white, as ``side`` pixels.
@@ -197,6 +215,11 @@ class Grid:
         width, height = self.cell
         return self.left + column * (width + GAP), self.top + row * (height + GAP)
 
+    def bounds(self, index: int) -> Bounds:
+        """Where cell ``index`` is, with the frames that stand out of it."""
+        (left, top), (width, height) = self.corner(index), self.cell
+        return left - _FRAME, top, left + width + _FRAME, top + height + _FRAME
+
 
 def grid(title: str, notes: list[str], cells: int, columns: int, cell: tuple[int, int]) -> Grid:
     """Lay out a page for ``cells`` cells of (width, height) pixels under a title and notes.
@@ -218,7 +241,9 @@ def grid(title: str, notes: list[str], cells: int, columns: int, cell: tuple[int
             Text(MARGIN, middle, text.words, text.size, text.colour, text.bold, "left")
         )
         y += text.size * 1.6
-    return Grid(page, top, MARGIN, cell, columns)
+    layout = Grid(page, top, MARGIN, cell, columns)
+    page.notes, page.cells = notes, [layout.bounds(index) for index in range(cells)]
+    return layout
 
 
 def _heading(title: str, notes: list[str], width: int) -> list[Text]:

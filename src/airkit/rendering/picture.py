@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ from airkit.rendering import sheets
 from airkit.rendering.counts import chosen
 from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
-from airkit.rendering.page import DPI
+from airkit.rendering.page import DPI, Page
 from airkit.rendering.policy import policy
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
@@ -114,6 +115,14 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     return Picture(target, chosen, width, height, canvases)
 
 
+def page_png(page: Page) -> bytes:
+    """A page of canvases, as the bytes of a PNG."""
+    buffer = BytesIO()
+    with style.context("default"):
+        page.figure().savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
 def _layers(given: Settings, kind: str | None) -> list[Layer]:
     layers = settings.layers(given)
     return layers if kind is None else [*layers, Layer("kind", {"render": {"kind": kind}})]
@@ -187,6 +196,11 @@ def _data_file(request: Request) -> tuple[Path, Config]:
 
 
 def _prior(request: Request) -> Drawn:
+    page, drawn = prior_page(request)
+    return page.figure(), drawn
+
+
+def prior_page(request: Request) -> sheets.Sheet:
     """Canvases drawn from the model; no data file is needed, but may set their size."""
     _, state = request.run.find(request.checkpoint, request.listener)
     config = _over(state.config, f"run {request.run.path}", request)
@@ -203,8 +217,7 @@ def _prior(request: Request) -> Drawn:
     with torch.inference_mode():
         generator = torch.Generator(device).manual_seed(seed)
         canvases = air.sample_canvases(torch.from_numpy(counts).to(device), generator)
-    page, drawn = sheets.prior(counts, canvases.cpu().numpy(), config.render, how)
-    return page.figure(), drawn
+    return sheets.prior(counts, canvases.cpu().numpy(), config.render, how)
 
 
 def _curves(request: Request) -> Drawn:

@@ -53,6 +53,27 @@ def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     return _pairs("Miscounted canvases", notes, shown, render, truth=True)
 
 
+def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
+    """The miscounted canvases given, worst first; at least one."""
+    notes = [
+        f"{config.eval.split} split, {len(shown):,} of {total:,} canvases, the count farthest off "
+        "first, then the greatest squared error",
+        f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}",
+    ]
+    return _pairs("Worst miscounts", notes, shown, config.render, truth=True)
+
+
+def worst_reconstructions(shown: list[Explained], config: Config, total: int) -> Sheet:
+    """The canvases given, of the greatest squared error, worst first; at least one."""
+    errors = f"{shown[0].squared_error:.4f} to {shown[-1].squared_error:.4f}"
+    notes = [
+        f"{config.eval.split} split, the {len(shown):,} of {total:,} canvases with the greatest "
+        f"squared error a pixel, from {errors}",
+        f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}",
+    ]
+    return _pairs("Worst reconstructions", notes, shown, config.render, truth=True)
+
+
 def _pairs(
     title: str, notes: list[str], shown: list[Explained], render: RenderConfig, *, truth: bool
 ) -> Sheet:

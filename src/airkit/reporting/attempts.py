@@ -1,0 +1,146 @@
+"""Several runs measured on the same canvases: those of a sweep, failed ones too, or any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from airkit import checkpoint as checkpoints
+from airkit import settings
+from airkit.config import Config
+from airkit.errors import AirkitError
+from airkit.evaluation import Measures, measure
+from airkit.rendering.picture import Request
+from airkit.run import RunFolder
+from airkit.settings import Layer
+from airkit.sweeping.report import Row, SweepReport
+from airkit.sweeping.trial import PLAN, Plan
+
+THRESHOLD = 0.99
+"""Least count accuracy of a success where there is no sweep to say."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run, finished or not."""
+
+    name: str
+    run: RunFolder
+    row: Row
+    measures: Measures | None = None
+    """None where it failed."""
+    config: Config | None = None
+    """Its configuration; None where it failed."""
+    digest: str = ""
+    """Content digest of the data that it was trained on."""
+    metrics: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    """Its rows of metrics, of a failed run too."""
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What a comparison shows."""
+
+    each: list[Attempt]
+    sweep: SweepReport
+    """The same rows, summed up."""
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether a folder is one of ``airkit sweep``."""
+    return (path / PLAN).is_file()
+
+
+def of_sweep(request: Request) -> Attempts:
+    """Measure every seed of the sweep in ``request.run`` that finished.
+
+    Raises:
+        CheckpointError: the sweep has no report, or a finished run of it cannot be read.
+        AirkitError: a checkpoint file was asked for, or no seed was attempted.
+    """
+    _check(request)
+    stored = SweepReport.read(request.run.path)
+    if not stored.rows:
+        raise AirkitError(
+            "No seed of the sweep was attempted yet",
+            where=request.run.path,
+            hint="the same airkit sweep again, which goes on",
+        )
+    plan = Layer("the sweep", {"eval": Plan.read(request.run.path).config.eval.model_dump()})
+    asked = replace(request, data=request.data or stored.data, given=[plan, *request.given])
+    found = []
+    for row in stored.rows:
+        folder = RunFolder(request.run.path / Path(row.run).name)
+        if row.failure is None:
+            found.append(_measured(replace(asked, run=folder), folder.path.name))
+        else:
+            found.append(Attempt(folder.path.name, folder, row, metrics=folder.rows()))
+    rows = tuple(each.row for each in found)
+    return Attempts(found, replace(stored, data=asked.data or stored.data, rows=rows))
+
+
+def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD) -> Attempts:
+    """Measure several runs, by default on the data and split of the first.
+
+    Raises:
+        CheckpointError: one of them is no run.
+        AirkitError: a checkpoint file was asked for.
+    """
+    _check(request)
+    first = replace(request, run=RunFolder(runs[0])).opened()
+    split = Layer("the first run", {"eval": {"split": first.config.eval.split}})
+    asked = replace(request, data=first.data, given=[*request.given, split])
+    found = [
+        _measured(replace(asked, run=RunFolder(run)), name)
+        for run, name in zip(runs, _names(runs), strict=True)
+    ]
+    rows = tuple(each.row for each in found)
+    seconds = sum(each.measures.seconds for each in found if each.measures)
+    return Attempts(found, SweepReport(runs[0], first.data, threshold, len(runs), rows, seconds))
+
+
+def _check(request: Request) -> None:
+    if request.checkpoint not in ("best", "last"):
+        raise AirkitError(
+            "Several runs have no checkpoint file in common",
+            expected="best or last",
+            got=request.checkpoint,
+            hint="--checkpoint best",
+        )
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """The folders' names, or their paths where names are not enough."""
+    names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run) for run in runs]
+
+
+def _measured(request: Request, name: str) -> Attempt:
+    opened = request.opened()
+    with torch.no_grad():
+        measures, _ = measure(opened, str(request.run.path), request.listener)
+    state = checkpoints.read(opened.checkpoint)
+    _, newest = request.run.find("last", request.listener)
+    seed, path = state.config.train.seed, str(request.run.path)
+    row = Row(seed, path, None, round(newest.seconds, 1), measures.to_dict())
+    return Attempt(
+        name, request.run, row, measures, state.config, state.data_digest, request.run.rows()
+    )
+
+
+def differing(found: Sequence[Attempt]) -> dict[str, list[str]]:
+    """Settings whose values are not the same in all runs that finished, but for the seed."""
+    configs = [each.config for each in found if each.config is not None]
+    values = [dict(settings.flatten(config.model_dump())) for config in configs]
+    return dict(_differing(values))
+
+
+def _differing(values: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    for key in values[0] if values else ():
+        told = [settings.spelled(each[key]) for each in values]
+        if len(set(told)) > 1 and key != "train.seed":
+            yield key, told

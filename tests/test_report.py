@@ -1,0 +1,279 @@
+"""A report is one file with the numbers of ``airkit eval``, and tells how to make it anew."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import command_line
+import numpy as np
+import pytest
+import tiny_runs
+from report_reader import Reader
+
+import airkit
+from airkit import settings
+from airkit.canvases import store
+from airkit.config import Config
+from airkit.listener import SILENT
+from airkit.reporting import provenance
+from airkit.reporting.curves import bounds, line, ticks
+from airkit.reporting.gather import Worst, calibration, calibration_error
+from airkit.reporting.page import number
+from airkit.run import RunFolder
+
+
+@cache
+def reported() -> tuple[airkit.Measures, str]:
+    """The measures and the text of the report of the reference run."""
+    target = tiny_runs.folder() / "reported" / "report.html"
+    written = airkit.report(tiny_runs.reference(), out=target)
+    return written.measures[0], target.read_text(encoding="utf-8")
+
+
+def page(path: Path, run: Path, **keys: Any) -> Reader:
+    airkit.report(run, out=path / "page.html", **keys)
+    return Reader((path / "page.html").read_text(encoding="utf-8"))
+
+
+def unhurried(text: str) -> str:
+    """A report without the time that measuring took."""
+    return re.sub(r'(?<=<td id="seconds">).*?(?=</td>)', "", text)
+
+
+def test_the_numbers_are_those_of_eval() -> None:
+    ours, text = reported()
+    theirs = airkit.evaluate(tiny_runs.reference())
+    assert replace(ours, seconds=0.0) == replace(theirs, seconds=0.0)
+    tiles = Reader(text).text
+    for words in (
+        f"Count accuracy, one look {100 * theirs.count_accuracy_one_look:.1f} %",
+        f"Count accuracy, 3 looks {100 * theirs.count_accuracy:.1f} % 95 % interval "
+        "{:.1f} to {:.1f}".format(*(100 * it for it in theirs.count_accuracy_interval)),
+        f"Mean IoU {theirs.mean_iou:.3f}",
+        f"AP50 {theirs.ap50:.3f}",
+        f"ELBO {theirs.elbo:.1f}",
+        f"IWAE {theirs.log_likelihood_bound:.1f}",
+        f"Squared error {theirs.mse:.5f}",
+    ):
+        assert words in tiles
+
+
+def test_the_numbers_are_those_of_eval_on_another_file_and_split(tmp_path: Path) -> None:
+    given = {"eval.split": "val", "eval.looks": 2, "eval.counts": "sampled"}
+    data = tiny_runs.data_file(seed=5, max_digits=3)
+    out = tmp_path / "report.html"
+    ours = airkit.report(tiny_runs.reference(), data=data, settings=given, out=out).measures[0]
+    theirs = airkit.evaluate(tiny_runs.reference(), data, settings=given)
+    assert replace(ours, seconds=0.0) == replace(theirs, seconds=0.0)
+
+
+def test_tables_hold_every_canvas() -> None:
+    measures, text = reported()
+    reader = Reader(text)
+    confusion = [[int(cell) for cell in row[1:]] for row in reader.table("true")[1:]]
+    assert confusion == measures.confusion
+    assert sum(map(sum, confusion)) == measures.canvases == 20
+    assert sum(int(row[1]) for row in reader.table("greatest q(n), %")[1:]) == 20
+    by_count = reader.table("true count")[1:]
+    assert [row[:2] for row in by_count] == [
+        [count, f"{100 * share:.1f}"] for count, share in measures.per_count_accuracy.items()
+    ]
+
+
+def test_calibration_by_hand() -> None:
+    confidence = np.array([0.41, 0.45, 0.99, 1.0, 1.0], np.float32)
+    bins = calibration(confidence, np.array([True, False, True, True, False]))
+    assert [(each.low, each.high, each.canvases) for each in bins] == [(0.4, 0.5, 2), (0.9, 1.0, 3)]
+    assert [each.share for each in bins] == [0.5, pytest.approx(2 / 3)]
+    assert bins[0].confidence == pytest.approx(0.43)
+    expected = (2 * 0.07 + 3 * (2.99 / 3 - 2 / 3)) / 5
+    assert calibration_error(bins) == pytest.approx(expected)
+    none_right = calibration(np.array([0.95] * 10), np.zeros(10, bool))[0]
+    assert none_right.interval == pytest.approx((0.0, 0.2775), abs=1e-4)
+
+
+def test_the_worst_are_kept_in_order() -> None:
+    worst: Any = Worst(lambda canvas: (canvas,))  # type: ignore[arg-type,return-value]
+    for batch in ([3, 1, 9], [20, 5], list(range(10, 20))):
+        worst.add(batch)
+    assert worst.kept == [20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 5, 3, 1]
+    worst.add([2, 4])
+    assert worst.kept[-4:] == [5, 4, 3, 2]
+    assert len(worst.kept) == 16
+
+
+def test_settings_beside_the_nearest_preset() -> None:
+    tiny = settings.resolve(
+        settings.from_preset("tiny"), *settings.layers({"train.seed": 7, "guide.kind": "lstm"})
+    )
+    assert provenance.from_preset(tiny) == (
+        "tiny", {"guide.kind": ("saliency", "lstm"), "train.seed": ("0", "7")}
+    )  # fmt: skip
+    assert provenance.from_preset(Config()) == ("default", {})
+    rows = {row[0]: row[1:] for row in Reader(reported()[1]).table("setting")[1:]}
+    state = RunFolder(tiny_runs.reference()).latest(SILENT)
+    assert state is not None
+    nearest, differing = provenance.from_preset(state.config)
+    assert rows == {key: list(values) for key, values in differing.items()}
+    assert Reader(reported()[1]).table("setting")[0] == ["setting", nearest, "this run"]
+    assert rows["data.canvas_size"][1] == "24"
+
+
+def test_provenance_names_digests_seeds_and_versions() -> None:
+    reader = Reader(reported()[1])
+    rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
+    info = store.read_info(tiny_runs.data_file())
+    assert rows["data digest"] == rows["content digest"] == info.content_digest
+    assert rows["source digest"] == info.source_digest
+    assert rows["airkit"] == airkit.__version__
+    assert [rows[f"{name}.seed"] for name in ("data", "train", "eval")] == ["0", "0", "0"]
+
+
+def test_the_file_needs_no_other_and_is_small() -> None:
+    text = reported()[1]
+    assert len(text) < 2_000_000
+    addresses = Reader(text).addresses
+    assert len(addresses) > 30
+    assert all(address.startswith("data:image/png;base64,") for address in addresses)
+    bare = re.sub(r"data:image/png;base64,[\w+/=]+", "", text)
+    assert not re.findall(r"<(?:script|link|iframe|object)\b|url\((?!#)|@import|https?://", bare)
+
+
+def test_odd_names_are_escaped(tmp_path: Path) -> None:
+    run = tiny_runs.trained(tmp_path / "<b>&\"'")
+    reader = page(tmp_path, run)
+    assert "<b>&\"'" in reader.text
+    assert "b" not in reader.open
+    assert "airkit report --run" in reader.text
+    text = (tmp_path / "page.html").read_text()
+    assert "<h1>&lt;b&gt;&amp;&#34;&#39;</h1>" in text
+    assert text.count("<b>") == 2  # those of the template
+
+
+def test_the_same_call_writes_the_same_file(tmp_path: Path) -> None:
+    page(tmp_path, tiny_runs.reference())
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert unhurried(text) == unhurried(reported()[1])
+
+
+def test_a_failure_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "report.html"
+    out.write_text("old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(airkit.errors.OutputError, match="No space left on device"):
+        airkit.report(tiny_runs.reference(), out=out)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    assert out.read_text() == "old"
+
+
+def test_by_default_it_is_in_the_run_folder(tmp_path: Path) -> None:
+    run = tiny_runs.trained(tmp_path / "run")
+    result = command_line.run("report", "--run", run, "--looks", 1, "--split", "val")
+    assert result.exit_code == 0
+    assert result.stdout == f"{run / 'report.html'}\n"
+    text = Reader((run / "report.html").read_text(encoding="utf-8")).text
+    assert "Measured on the 12 canvases of the val split" in text
+    assert "Count accuracy, one look" in text
+    assert not re.search(r"Count accuracy, \d", text)
+
+
+def test_an_lstm_guide_and_canvases_without_digits(tmp_path: Path) -> None:
+    empty = tiny_runs.data_file(count_weights=(1.0, 0.0, 0.0))
+    run = tmp_path / "lstm"
+    tiny_runs.fit(run, empty, guide__kind="lstm", guide__rnn_size=8)
+    reader = page(tmp_path, run)
+    assert "Attend-Infer-Repeat with the lstm guide" in reader.text
+    assert "Mean IoU – AP50 –" in reader.text.replace("a missed box counts as 0 ", "")  # noqa: RUF001
+    assert [row[0] for row in reader.table("true count")[1:]] == ["0"]
+
+
+def test_a_run_without_metrics_is_measured(tmp_path: Path) -> None:
+    run = tiny_runs.trained(tmp_path / "run")
+    (run / "metrics.jsonl").unlink()
+    assert "The run folder holds no metrics of its training." in page(tmp_path, run).text
+
+
+def test_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "it's data.h5"
+    monkeypatch.chdir(tmp_path)
+    given = [f"--set={key}={settings.spelled(value)}" for key, value in tiny_runs.TRAIN.items()]
+    made = [f"--set={key}={settings.spelled(value)}" for key, value in tiny_runs.DATA.items()]
+    assert command_line.run("make-data", "--out", data, *made).exit_code == 0
+    assert command_line.run("train", "--data", data, "--run", "run", *given).exit_code == 0
+    assert command_line.run("report", "--run", "run", "--looks", 2).exit_code == 0
+    first = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "run").rename("first")
+    data.unlink()
+    for command in commands(first):
+        result = command_line.run(*shlex.split(command)[1:])
+        assert result.exit_code == 0, result.output
+    again = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert timeless(again) == timeless(first)
+
+
+def commands(text: str) -> Iterator[str]:
+    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    assert found is not None
+    return filter(None, unescape(found[1]).splitlines())
+
+
+def timeless(text: str) -> str:
+    """A report without what time training and measuring took."""
+    return re.sub(r"(?<=<td)(?: id=\"seconds\")?>[\d.:]+(?: m?s)?(?=</td>)", "", text)
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("report.pdf", "A report is written as HTML alone\n  where     report.pdf\n  expected  a name that ends in .html\n  got       '.pdf'\n  try       --out report.html\n"),  # noqa: E501
+        ("report", "got       a name without an ending"),
+        (".", "A folder is in the way"),
+    ],
+)  # fmt: skip
+def test_other_files_are_refused(
+    out: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in command_line.fails("report", "--run", tiny_runs.reference(), "--out", out)
+
+
+def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "There is no trained run here" in command_line.fails("report", "--run", "none")
+    run = tiny_runs.trained(tmp_path / "run")
+    missing = command_line.fails("report", "--run", run, "--data", "none.h5")
+    assert "none.h5" in missing
+    assert not (run / "report.html").exists()
+
+
+def test_ticks_are_round_and_within() -> None:
+    assert ticks(0, 100) == [0, 20, 40, 60, 80, 100]
+    assert ticks(579.5, 650.2) == list(range(580, 651, 10))
+    assert ticks(-0.1, 0.12) == [-0.1, -0.05, 0, 0.05, 0.1]
+
+
+def test_a_curve_goes_through_its_points() -> None:
+    rows = [{"step": 0, "elbo": 1.0}, {"step": 5, "elbo": float("nan")}, {"step": 10, "elbo": 2.0}]
+    drawn = line("a < b", 3, rows, "elbo")
+    assert drawn.points == [(0, 1.0), (10, 2.0)]
+    picture = str(bounds([drawn]))
+    assert "a &lt; b" in picture
+    assert re.search(r'd="M50\.0 [\d.]+L412\.0 [\d.]+"', picture)
+    assert "<svg" in str(bounds([line("none", 0, [], "elbo")]))
+
+
+def test_what_is_not_defined_is_a_dash() -> None:
+    assert number(float("nan"), 3) == "–"  # noqa: RUF001
+    assert number(-0.12345, 3) == "-0.123"

@@ -1,0 +1,182 @@
+"""Several runs in one report: every seed, those that failed too, with the numbers of ``eval``."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from dataclasses import replace
+from functools import cache
+from html import unescape
+from pathlib import Path
+
+import command_line
+import pytest
+import tiny_runs
+from report_reader import Reader
+from sweeps import InTurn, swept
+
+import airkit
+from airkit.errors import AirkitError, CheckpointError
+from airkit.reporting.attempts import THRESHOLD
+from airkit.statistics import wilson
+from airkit.sweeping.report import SweepReport
+from airkit.sweeping.sweep import sweep
+
+
+@cache
+def failing() -> Path:
+    """A sweep of three seeds, the second of which is killed."""
+    path = tiny_runs.folder() / "failing"
+    sweep(
+        tiny_runs.data_file(), path,
+        seeds=3, threshold=0.1, settings=tiny_runs.TRAIN, engine=InTurn(fail=[1]),
+    )  # fmt: skip
+    return path
+
+
+@cache
+def reported() -> tuple[tuple[airkit.Measures, ...], str]:
+    written = airkit.report(failing(), out=tiny_runs.folder() / "several" / "page.html")
+    return written.measures, written.path.read_text(encoding="utf-8")
+
+
+def test_every_seed_of_a_sweep_is_there_and_a_failure_counts() -> None:
+    measures, text = reported()
+    reader = Reader(text)
+    rows = reader.table("run")[1:]
+    assert [row[:2] for row in rows] == [["seed-000", "0"], ["seed-001", "1"], ["seed-002", "2"]]
+    assert rows[1][2] == "failed: killed by SIGKILL"
+    assert [rows[0][3], rows[2][3]] == [f"{100 * it.count_accuracy:.1f}" for it in measures]
+    bounds = [[f"{100 * bound:.1f}" for bound in it.count_accuracy_interval] for it in measures]
+    assert [rows[0][4], rows[2][4]] == [" to ".join(each) for each in bounds]
+    stored = SweepReport.read(failing())
+    low, high = (100 * bound for bound in wilson(stored.successes, 3))
+    assert (
+        f"Runs that reach 10.0 % {stored.successes} of 3 "
+        f"95 % interval of the rate {low:.1f} to {high:.1f}" in reader.text
+    )
+    assert f"Median count accuracy {100 * stored.median:.1f} %" in reader.text
+    assert "Worst count accuracy 0.0 % seed-001" in reader.text
+    assert "Failed 1 did not finish" in reader.text
+
+
+def test_the_numbers_are_those_that_the_sweep_measured() -> None:
+    measures, _ = reported()
+    rows = [row for row in SweepReport.read(failing()).rows if row.measures]
+    ours = [json.loads(json.dumps(it.to_dict())) for it in measures]
+    for one, row in zip(ours, rows, strict=True):
+        assert {**one, "seconds": 0} == {**(row.measures or {}), "seconds": 0}
+
+
+def test_curves_of_all_seeds_are_overlaid() -> None:
+    text = reported()[1]
+    for colour in (0, 2):
+        assert len(re.findall(rf'<path class="curve-line line-{colour}" d="M\d', text)) == 2
+    assert "None, the seed of the training aside." in text
+    assert text.count('class="cross"') == 1
+
+
+def test_settings_of_the_sweep_and_those_given_are_used() -> None:
+    out = tiny_runs.folder() / "several" / "val.html"
+    measures = airkit.report(failing(), out=out, settings={"eval.split": "val"}).measures
+    theirs = airkit.evaluate(failing() / "seed-000", settings={"eval.split": "val"})
+    assert replace(measures[0], seconds=0.0) == replace(theirs, seconds=0.0)
+    assert "Measured on the 12 canvases of the val split" in Reader(out.read_text()).text
+
+
+def test_runs_are_compared_on_the_data_of_the_first(tmp_path: Path) -> None:
+    odd = tmp_path / "<b>odd"
+    tiny_runs.fit(
+        odd, tiny_runs.data_file(seed=5), guide__kind="lstm", guide__rnn_size=8, train__seed=4
+    )
+    out = tmp_path / "both.html"
+    result = command_line.run(
+        "report", "--run", tiny_runs.reference(), "--run", odd, "--out", out
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out}\n"
+    text = out.read_text(encoding="utf-8")
+    reader = Reader(text)
+    assert "2 runs" in reader.text
+    rows = reader.table("run")[1:]
+    assert [row[:2] for row in rows] == [["reference", "0"], ["<b>odd", "4"]]
+    theirs = airkit.evaluate(odd, tiny_runs.data_file())
+    assert rows[1][3] == f"{100 * theirs.count_accuracy:.1f}"
+    assert rows[1][9] == f"{theirs.elbo:.1f}"
+    differing = {row[0]: row[1:] for row in reader.table("setting")[1:]}
+    assert differing == {
+        "data.seed": ["0", "5"],
+        "guide.kind": ["saliency", "lstm"],
+        "guide.rnn_size": ["256", "8"],
+    }
+    assert text.count(f"Runs that reach {100 * THRESHOLD:.1f} %") == 1
+    assert text.count("that measured on") == 1
+    assert "<b>odd" not in text
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    run = tiny_runs.trained(tmp_path / "reference")
+    out = tmp_path / "both.html"
+    airkit.report([tiny_runs.reference(), run], out=out)
+    rows = Reader(out.read_text()).table("run")[1:]
+    assert [row[0] for row in rows] == [str(tiny_runs.reference()), str(run)]
+    assert rows[0][2:-1] == rows[1][2:-1]
+
+
+def test_the_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(tiny_runs.data_file(), "data.h5")
+    sweep("data.h5", "sweep", seeds=2, threshold=0.2, settings=tiny_runs.TRAIN, engine=InTurn())
+    first = airkit.report("sweep")
+    text = first.path.read_text(encoding="utf-8")
+    shutil.rmtree("sweep")
+    Path("data.h5").unlink()
+    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    assert found is not None
+    for command in unescape(found[1]).splitlines():
+        result = command_line.run(*shlex.split(command)[1:])
+        assert result.exit_code == 0, result.output
+    again = Path("sweep/report.html").read_text(encoding="utf-8")
+    assert timeless(again) == timeless(text)
+
+
+def timeless(text: str) -> str:
+    """A comparison without what time trainings took."""
+    return re.sub(r"(?<=<td>)[\d.:]+(?: s)?(?=</td></tr>)", "", text)
+
+
+def test_a_sweep_of_failures_alone_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "sweep"
+    sweep(
+        tiny_runs.data_file(), path, seeds=2, settings=tiny_runs.TRAIN, engine=InTurn(fail=[0, 1])
+    )
+    written = airkit.report(path)
+    assert written.measures == ()
+    text = Reader(written.path.read_text(encoding="utf-8")).text
+    assert f"None finished on {tiny_runs.data_file()} (digits: strokes)" in text
+    high = 100 * wilson(0, 2)[1]
+    assert f"0 of 2 95 % interval of the rate 0.0 to {high:.1f}" in text
+    assert text.count("failed: killed by SIGKILL") == 2
+    assert "The run folders hold no validations." in text
+
+
+def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+    with pytest.raises(AirkitError, match="A report needs a run"):
+        airkit.report([])
+    file = next((tiny_runs.reference() / "checkpoints").glob("*.pt"))
+    both = ["--run", tiny_runs.reference(), "--run", tiny_runs.reference()]
+    message = command_line.fails("report", *both, "--checkpoint", file)
+    assert "Several runs have no checkpoint file in common" in message
+    with pytest.raises(CheckpointError, match="There is no trained run here"):
+        airkit.report([tiny_runs.reference(), tmp_path / "none"], out=tmp_path / "it.html")
+    assert not (tmp_path / "it.html").exists()
+
+
+def test_a_sweep_without_a_report_is_told(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(swept(), tmp_path / "sweep"))
+    (copy / "report.json").write_text('{"rows": 3}')
+    message = command_line.fails("report", "--run", copy)
+    assert "The sweep's report cannot be read" in message
+    assert f"airkit sweep --out {copy} goes on, and writes it" in message
