@@ -1,0 +1,308 @@
+"""The page's server: right answers, and none for strangers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+from base64 import b64decode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_runs
+import torch
+from command_line import fails
+
+import airkit
+from airkit import seeds
+from airkit.canvases import store
+from airkit.dataset import to_ink
+from airkit.demonstration import Serving
+from airkit.demonstration.session import open_session
+from airkit.errors import CheckpointError, ServeError
+from airkit.listener import SILENT
+from airkit.model.scene import explain, explain_best
+from airkit.run import RunFolder, build
+
+SIDE = 24
+
+
+@pytest.fixture(name="serving", scope="module")
+def _serving() -> Iterator[Serving]:
+    with airkit.demo(tiny_runs.reference(), port=0) as serving:
+        yield serving
+
+
+def _port(serving: Serving) -> int:
+    found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", serving.address)
+    assert found
+    return int(found[1])
+
+
+def ask(
+    serving: Serving, method: str, path: str, body: bytes | None = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of an answer."""
+    connection = HTTPConnection("127.0.0.1", _port(serving), timeout=20)
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, dict(answer.headers), answer.read()
+    finally:
+        connection.close()
+
+
+def told(serving: Serving, path: str, body: bytes = b"") -> Any:
+    status, headers, content = ask(serving, "POST", path, body)
+    assert (status, headers["Content-Type"]) == (200, "application/json")
+    return json.loads(content)
+
+
+def _grey(text: str) -> np.ndarray[Any, Any]:
+    return np.frombuffer(b64decode(text), np.uint8)
+
+
+def _test_images() -> np.ndarray[Any, Any]:
+    return store.read_split(tiny_runs.data_file(), "test").image
+
+
+def test_the_answer_is_what_the_model_explains(serving: Serving) -> None:
+    _, state = RunFolder(tiny_runs.reference()).find("best", SILENT)
+    air = build(state, torch.device("cpu"))
+    for image in _test_images()[:5]:
+        seen = told(serving, "/see", image.tobytes())
+        with torch.no_grad():
+            scene = explain(air, to_ink(torch.from_numpy(image))[None])
+        count = int(scene.count[0])
+        assert seen["count"] == count == int(np.argmax(seen["posterior"]))
+        assert seen["posterior"] == pytest.approx(scene.count_probability[0].tolist())
+        assert seen["presence"] == pytest.approx(scene.presence[0].tolist())
+        assert seen["boxes"] == scene.box[0, :count].tolist()
+        assert (_grey(seen["image"]) == image.ravel()).all()
+        painted = (scene.canvas[0].clamp(0, 1) * 255).round().numpy().ravel()
+        assert (_grey(seen["reconstruction"]) == painted).all()
+        assert [len(_grey(window)) for window in seen["windows"]] == [64] * air.slots
+        assert (seen["looks"], seen["true_count"]) == (1, None)
+
+
+def test_the_best_of_several_looks_is_what_the_model_explains(serving: Serving) -> None:
+    session = open_session(tiny_runs.reference(), "best", SILENT)
+    generator = torch.Generator()
+    for image in _test_images()[:5]:
+        seen = told(serving, "/best", image.tobytes())
+        generator.manual_seed(seeds.integer(0, "looks"))
+        with torch.no_grad():
+            ink = to_ink(torch.from_numpy(image))[None]
+            scene = explain_best(session.air, ink, 3, generator)
+        count = int(scene.count[0])
+        assert (seen["looks"], seen["count"]) == (3, count)
+        assert seen["boxes"] == scene.box[0, :count].tolist()
+        assert told(serving, "/best", image.tobytes()) == seen
+
+
+def test_a_guide_that_does_not_look_has_one_explanation(tmp_path: Path) -> None:
+    tiny_runs.fit(tmp_path / "run", train__steps=1, guide__kind="lstm")
+    session = open_session(tmp_path / "run", "best", SILENT)
+    assert session.facts()["looks"] == 1
+    blank = torch.zeros(SIDE, SIDE)
+    assert session.best(blank).to_dict() == session.see(blank).to_dict()
+
+
+def test_many_may_ask_at_once(serving: Serving) -> None:
+    images = [image.tobytes() for image in _test_images()]
+    one_by_one = [told(serving, "/see", image) for image in images]
+    with ThreadPoolExecutor(8) as clients:
+        at_once = list(clients.map(lambda image: told(serving, "/see", image), images))
+    assert at_once == one_by_one
+
+
+def test_the_threads_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        session = open_session(tiny_runs.reference(), "best", SILENT)
+        monkeypatch.setattr(session, "_see", lambda image: torch.get_num_threads())
+        assert session.see(torch.zeros(SIDE, SIDE)) == 1  # type: ignore[comparison-overlap]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_closed_session_answers_no_more() -> None:
+    session = open_session(tiny_runs.reference(), "best", SILENT)
+    session.close()
+    with pytest.raises(ConnectionAbortedError, match="the session is closed"):
+        session.see(torch.zeros(SIDE, SIDE))
+
+
+def test_the_posterior_is_a_distribution(serving: Serving) -> None:
+    posterior = told(serving, "/see", bytes(SIDE * SIDE))["posterior"]
+    assert sum(posterior) == pytest.approx(1)
+    assert min(posterior) >= 0
+
+
+def test_random_canvases_are_of_the_test_split(serving: Serving) -> None:
+    canvases = store.read_split(tiny_runs.data_file(), "test")
+    known = {
+        image.tobytes(): int(n) for image, n in zip(canvases.image, canvases.count, strict=True)
+    }
+    found = [told(serving, "/random") for _ in range(8)]
+    assert all(known[b64decode(each["image"])] == each["true_count"] for each in found)
+    assert len({each["image"] for each in found}) > 1
+
+
+def test_samples_come_from_the_model(serving: Serving) -> None:
+    found = [told(serving, "/sample") for _ in range(8)]
+    assert {each["true_count"] for each in found} == {1, 2}
+    assert len({each["image"] for each in found}) == 8
+    assert all(_grey(each["image"]).any() for each in found)
+
+
+def test_what_the_page_is_told_of_the_model(serving: Serving) -> None:
+    facts = {"canvas": SIDE, "slots": 3, "digit": 10.0, "looks": 3, "random": True}
+    assert json.loads(ask(serving, "GET", "/model")[2]) == facts
+
+
+def test_without_its_data_file_there_are_no_random_canvases(tmp_path: Path) -> None:
+    data = Path(tmp_path / "data.h5")
+    data.write_bytes(tiny_runs.data_file().read_bytes())
+    tiny_runs.fit(tmp_path / "run", data, train__steps=1)
+    data.unlink()
+    with airkit.demo(tmp_path / "run", port=0) as serving:
+        assert json.loads(ask(serving, "GET", "/model")[2])["random"] is False
+        assert ask(serving, "POST", "/random")[::2] == (
+            404,
+            b"the data file of the run is not there\n",
+        )
+
+
+def test_the_page_runs_its_own_script_alone(serving: Serving) -> None:
+    status, headers, page = ask(serving, "GET", "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert headers["Server"] == "airkit"
+    assert b"http://" not in page.replace(b"http://www.w3.org/2000/svg", b"")
+    assert b"https://" not in page
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status", "why"),
+    [
+        ("GET", "/", None, {"Host": "evil.example"}, 403, "its own address only"),
+        ("GET", "/", None, {"Host": "127.0.0.1:1"}, 403, "its own address only"),
+        ("POST", "/see", bytes(576), {"Host": "evil.example:80"}, 403, "its own address only"),
+        ("POST", "/see", bytes(576), {"Origin": "http://evil.example"}, 403, "itself only"),
+        ("POST", "/best", bytes(576), {"Origin": "http://localhost"}, 403, "itself only"),
+        ("POST", "/sample", None, {"Origin": "null"}, 403, "itself only"),
+        ("POST", "/see", bytes(575), {}, 400, "a body of 576 bytes is expected, not 575"),
+        ("POST", "/see", None, {}, 400, "a body of 576 bytes is expected, not 0"),
+        ("POST", "/see", bytes(577), {}, 413, "a body of 576 bytes is expected, not 577"),
+        ("POST", "/see", bytes(300_000), {}, 413, "is expected, not 300000"),
+        ("POST", "/sample", b"x", {}, 413, "a body of 0 bytes is expected, not 1"),
+        ("POST", "/see", b"", {"Content-Length": "-1"}, 400, "its length in Content-Length"),
+        ("POST", "/see", b"", {"Content-Length": "9" * 30}, 400, "its length in Content-Length"),
+        ("POST", "/see", b"", {"Transfer-Encoding": "chunked"}, 400, "its length"),
+        ("GET", "/see", None, {}, 404, "there is nothing here"),
+        ("GET", "/favicon.ico", None, {}, 404, "there is nothing here"),
+        ("GET", "/../page.html", None, {}, 404, "there is nothing here"),
+        ("POST", "/", b"", {}, 404, "there is nothing here"),
+        ("PUT", "/see", b"", {}, 501, "Unsupported method ('PUT')"),
+    ],
+)
+def test_hostile_requests_are_refused(
+    serving: Serving,
+    capfd: pytest.CaptureFixture[str],
+    method: str,
+    path: str,
+    body: bytes | None,
+    headers: dict[str, str],
+    status: int,
+    why: str,
+) -> None:
+    found, heads, content = ask(serving, method, path, body, **headers)
+    assert found == status
+    assert heads["Content-Type"] == "text/plain; charset=utf-8"
+    assert why in content.decode()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_page_itself_is_let_in_by_either_name(serving: Serving) -> None:
+    for name in ("127.0.0.1", "localhost"):
+        host = f"{name}:{_port(serving)}"
+        status, *_ = ask(serving, "POST", "/sample", Host=host, Origin=f"http://{host}")
+        assert status == 200
+
+
+def test_clients_that_go_away_are_no_trouble(
+    serving: Serving, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for said in (b"", b"nonsense\r\n\r\n", b"POST /see HTTP/1.0\r\nContent-Length: 576\r\n\r\nabc"):
+        with socket.create_connection(("127.0.0.1", _port(serving))) as client:
+            client.sendall(said)
+    assert ask(serving, "GET", "/")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_only_the_loopback_interface_is_served(serving: Serving) -> None:
+    listening = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    port = f"{_port(serving):04X}"
+    ours = [line.split()[1] for line in listening if line.split()[1].endswith(f":{port}")]
+    assert set(ours) == {f"0100007F:{port}"}
+
+
+def test_a_taken_port_is_told_in_one_message(serving: Serving) -> None:
+    port = _port(serving)
+    assert fails("demo", "--run", tiny_runs.reference(), "--port", port) == (
+        "airkit: The port is taken\n"
+        f"  where     127.0.0.1:{port}\n"
+        "  try       --port 0 takes any free one\n"
+    )
+
+
+def test_no_port_of_that_number() -> None:
+    with pytest.raises(ServeError, match="The port cannot be served on"):
+        airkit.demo(tiny_runs.reference(), port=70_000)
+
+
+def test_no_run(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="There is no trained run here"):
+        airkit.demo(tmp_path, port=0)
+
+
+def test_the_port_is_free_again_at_the_end() -> None:
+    with airkit.demo(tiny_runs.reference(), port=0) as serving:
+        port = _port(serving)
+    with airkit.demo(tiny_runs.reference(), port=port) as again:
+        assert _port(again) == port
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_prints_the_address_and_ends_on_a_signal(number: int) -> None:
+    command = [sys.executable, "-m", "airkit", "demo", "--port", "0", "--run"]
+    with subprocess.Popen(
+        [*command, str(tiny_runs.reference())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ready, _, _ = select.select([process.stdout], [], [], 120)
+        assert ready
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\n", process.stdout.readline())
+        process.send_signal(number)
+        assert process.stderr.read() == "airkit: interrupted\n"
+        assert process.wait(60) == 130
