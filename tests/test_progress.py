@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
 from rich.console import Console
 
 from airkit.cli.bars import Bars
+from airkit.cli.curves import ASCII, BLOCKS, sparkline
 from airkit.cli.lines import Lines
 from airkit.cli.output import duration, size, tell_json
 from airkit.cli.progress import listening
@@ -32,17 +34,87 @@ def test_bars_are_for_terminals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert isinstance(listener, Lines)
 
 
-def test_bars_show_the_newest_metrics() -> None:
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=120, no_color=True)
+def _screen(width: int, encoding: str = "utf-8", **environment: str) -> Console:
+    """A terminal of that width, whose output is kept."""
+    file = io.TextIOWrapper(io.BytesIO(), encoding)
+    return Console(file=file, force_terminal=True, width=width, _environ=environment)
+
+
+def _shown(console: Console) -> list[str]:
+    """The last lines of a terminal, without colours and cursor movements."""
+    console.file.seek(0)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.read())
+    return [line.rstrip() for line in plain.replace("\r", "\n").splitlines() if line.strip()]
+
+
+def _train(console: Console) -> None:
     with Bars(console) as bars:
         bars.note("a note, [bold]as it is[/bold]")
-        bars.progress("training", 10, 100)
-        bars.row({"step": 10, "elbo": 612.34})
-        bars.row({"step": 10, "val_elbo": 1.0, "val_count_accuracy": 0.975})
-        bars.progress("training", 20, 100)
-    assert "a note, [bold]as it is[/bold]\n" in screen.getvalue()
-    assert "20/100 ELBO 612.3  count 97.5 %" in screen.getvalue()
+        bars.progress("training", 10, 2000)
+        for step in range(1, 101):
+            bars.progress("training", 10 + step, 2000)
+            bars.row({"step": step, "elbo": 500.0 + step})
+            if step % 10 == 0:
+                bars.row({"step": step, "val_elbo": 1.0, "val_count_accuracy": step / 100})
+        bars.progress("training", 2000, 2000)
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_bars_show_curves_of_the_newest_metrics(width: int) -> None:
+    console = _screen(width)
+    _train(console)
+    lines = _shown(console)
+    assert lines[0] == "a note, [bold]as it is[/bold]"
+    assert max(map(len, lines)) <= width
+    bar, elbo, count = lines[-3:]
+    assert re.match(r"training [━╸╺ ]+ 2000/2000 ", bar)
+    assert ("steps/s" in bar) == (width >= 60)
+    curve = min(width - 12, 60)
+    assert re.fullmatch(rf"ELBO  [▁▂▃▄▅▆▇█]{{{curve}}} 600\.0", elbo)
+    assert (elbo[6], elbo[5 + curve]) == ("▁", "█")
+    assert count == "count ▁▂▃▃▄▅▆▆▇█ 100.0 %"
+
+
+def test_curves_are_ascii_where_the_encoding_is() -> None:
+    console = _screen(40, "ascii")
+    _train(console)
+    bar, elbo, count = _shown(console)[-3:]
+    assert re.match(r"training -+ 2000/2000 ", bar)
+    assert re.fullmatch(r"ELBO  [_.:\-=+*#]{28} 600\.0", elbo)
+    assert count == "count _.::-=++*# 100.0 %"
+
+
+@pytest.mark.parametrize("width", [1, 5, 12, 20])
+def test_nothing_is_wrapped_however_narrow(width: int) -> None:
+    console = _screen(width)
+    _train(console)
+    assert max(map(len, _shown(console)[1:])) <= width
+
+
+def test_without_metrics_there_are_no_curves() -> None:
+    console = _screen(40)
+    with Bars(console) as bars:
+        bars.progress("train canvases", 60_000, 60_000)
+    lines = _shown(console)
+    assert {line[:14] for line in lines} == {"train canvases"}
+    assert all(re.match(r"train canvases [━╸╺ ]+ 60000/60000", line) for line in lines)
+
+
+def test_no_colour_where_none_is_wanted() -> None:
+    colour = re.compile(r"\x1b\[[0-9;]*m")
+    for environment, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
+        console = _screen(60, TERM="xterm-256color", **environment)
+        _train(console)
+        console.file.seek(0)
+        codes = {code for code in colour.findall(console.file.read()) if "3" in code}
+        assert bool(codes) == coloured
+
+
+def test_a_sparkline_goes_from_least_to_greatest() -> None:
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], BLOCKS) == BLOCKS
+    assert sparkline([-5.0, 2.0, -5.0], ASCII) == "_#_"
+    assert sparkline([3.0, 3.0], BLOCKS) == "▅▅"
+    assert sparkline([], BLOCKS) == ""
 
 
 def test_plain_lines_are_few(

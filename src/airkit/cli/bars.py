@@ -1,12 +1,12 @@
-"""Live progress bars on a terminal, with rich."""
+"""Live progress on a terminal, with rich: a bar a task, and curves of the newest metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,31 +15,54 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
+from airkit.cli.curves import Curve
 from airkit.cli.lines import Pace
 from airkit.cli.output import percent
 from airkit.listener import Listener
 
+ROOMY = 60
+"""Columns from which on there is room for the pace."""
+
+
+def _cropped() -> Column:
+    """A column that is cut where a terminal is narrow: an ellipsis is not in every encoding."""
+    return Column(no_wrap=True, overflow="crop")
+
+
+class _View(Progress):
+    """Bars, and below them curves."""
+
+    curves: tuple[Curve, ...] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn, from top to bottom."""
+        yield from super().get_renderables()
+        yield from self.curves
+
 
 class Bars(Listener):
-    """One bar a task; they vanish at the end, when the result is printed."""
+    """All of it vanishes at the end, when the result is printed."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
+        self._progress = _View(
+            TextColumn("{task.description}", table_column=_cropped()),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
-            TimeRemainingColumn(compact=True),
+            MofNCompleteColumn(table_column=_cropped()),
+            TextColumn("{task.fields[pace]}", table_column=_cropped()),
+            TimeRemainingColumn(compact=True, table_column=_cropped()),
             console=console or Console(stderr=True),
             refresh_per_second=4,
             redirect_stdout=False,
             transient=True,
             expand=True,
         )
+        self._elbo = Curve("ELBO ", "{:.1f}".format)
+        self._count = Curve("count", percent)
+        self._progress.curves = (self._elbo, self._count)
         self._tasks: dict[str, TaskID] = {}
         self._pace = Pace()
-        self._told: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -61,16 +84,15 @@ class Bars(Listener):
         self._pace.update(done, total)
         if task not in self._tasks:
             self._progress.start()  # not before there is a bar: it hides the cursor
-            self._tasks[task] = self._progress.add_task(task, told="")
+            self._tasks[task] = self._progress.add_task(task, total=total, completed=done, pace="")
         self._progress.update(self._tasks[task], completed=done, total=total)
 
     def row(self, values: Mapping[str, float]) -> None:
-        """Show the newest metrics beside the bar."""
+        """Let the curves grow by the newest metrics."""
         if "elbo" in values:
-            self._told["elbo"] = f"ELBO {values['elbo']:.1f}"
+            self._elbo.add(values["elbo"])
         if "val_count_accuracy" in values:
-            self._told["count"] = f"count {percent(values['val_count_accuracy'])}"
-        if self._pace.rate is not None:
-            self._told["rate"] = f"{self._pace.rate:.1f} steps/s"
-        for task in self._tasks.values():
-            self._progress.update(task, told="  ".join(self._told.values()))
+            self._count.add(values["val_count_accuracy"])
+        if self._pace.rate is not None and self._progress.console.width >= ROOMY:
+            for task in self._tasks.values():
+                self._progress.update(task, pace=f"{self._pace.rate:.1f} steps/s")

@@ -22,6 +22,7 @@ from airkit.run import RunFolder
 from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.training import diagnosis
+from airkit.training.board import Board, check_installed
 from airkit.training.processes import ALONE, ProcessGroup, check_batch, joined
 from airkit.training.setup import Start, prepare
 from airkit.training.step import Trainer
@@ -33,7 +34,9 @@ class TrainReport:
     """What a call of ``train`` did."""
 
     run: Path
+    """The run folder."""
     data: Path
+    """The data file."""
     steps: int
     """Steps taken in all, earlier calls included."""
     resumed_from: int
@@ -78,6 +81,7 @@ def train(
         TrainingError: loss, gradient or validation ELBO are no longer finite,
             or another process ended.
         OutputError: the run folder cannot be written, or another process trains in it.
+        AirkitError: ``train.tensorboard`` is on, and TensorBoard is not installed.
     """
     folder = RunFolder(Path(run))
     with joined() as processes, ExitStack() as stack:
@@ -86,11 +90,15 @@ def train(
 
         def begin() -> Start:
             stack.enter_context(folder.locked(listener))
-            return prepare(data, folder, settings, fresh=fresh, listener=listener)
+            start = prepare(data, folder, settings, fresh=fresh, listener=listener)
+            check_installed(start.config)
+            return start
 
         start = processes.by_lead(begin)
         stack.enter_context(deterministic(start.config.train.deterministic))
-        return _Loop(start, listener if processes.lead else SILENT, processes).go(request)
+        loop = _Loop(start, listener if processes.lead else SILENT, processes)
+        stack.callback(loop.board.close)
+        return loop.go(request)
 
 
 class _Loop:
@@ -109,6 +117,7 @@ class _Loop:
             self._note_threads(start.checkpoint.threads)
             self._note_processes(start.checkpoint.processes)
         self.resumed_from = self.saved = self.step
+        self.board = Board(start.run, start.config, self.step)
         self.began = time.perf_counter()
 
     def _read(self) -> tuple[torch.device, Tensor, CanvasDataset]:
@@ -191,6 +200,9 @@ class _Loop:
         if not math.isfinite(elbo):
             raise self._error(validation_fault(self.trainer, self.val), self.step)
         self._row(val_elbo=elbo, val_count_accuracy=accuracy)
+        self.processes.by_lead(
+            lambda: self.board.reconstructions(self.step, self.trainer.air, self.val)
+        )
         if self.best is not None and elbo <= self.best.elbo:
             return False
         self.best = Best(self.step, elbo, accuracy)
@@ -198,7 +210,12 @@ class _Loop:
 
     def _row(self, **values: float) -> None:
         row = {"step": self.step, **values}
-        self.processes.by_lead(lambda: self.start.run.append(row))
+
+        def write() -> None:
+            self.start.run.append(row)
+            self.board.row(row)
+
+        self.processes.by_lead(write)
         self.listener.row(row)
 
     def _check_steps(self) -> None:

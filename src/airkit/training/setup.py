@@ -39,6 +39,7 @@ FREE = (
     "train.val_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.tensorboard",
     "eval.",
     "render.",
 )

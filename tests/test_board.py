@@ -1,0 +1,221 @@
+"""Event files for TensorBoard: the rows of metrics, once each, and weights as without them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sweeps import InTurn
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_runs import (
+    STEPS,
+    TRAIN,
+    CrashError,
+    Recorder,
+    crash,
+    data_file,
+    fit,
+    go_on,
+    interrupt,
+    metrics,
+    reference,
+    same,
+    state,
+    trained,
+)
+
+from airkit.dataset import CanvasDataset
+from airkit.errors import AirkitError
+from airkit.model.scene import explain
+from airkit.run import RunFolder, build
+from airkit.sweeping.sweep import sweep
+from airkit.training.board import CANVASES, MARGIN, reconstructions
+
+ON: dict[str, Any] = {"train__tensorboard": True}
+SCALARS = {
+    "loss": "train/loss",
+    "elbo": "train/elbo",
+    "learning_rate": "train/learning_rate",
+    "val_elbo": "val/elbo",
+    "val_count_accuracy": "val/count_accuracy",
+}
+PICTURES = "val/reconstructions"
+
+
+def events(run: Path) -> Any:
+    """What TensorBoard reads."""
+    read = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
+    return read.Reload()
+
+
+def assert_shows_every_row_once(run: Path) -> None:
+    found = events(run)
+    assert set(found.Tags()["scalars"]) == {*SCALARS.values(), "train/seconds"}
+    for name, tag in SCALARS.items():
+        rows = [(row["step"], np.float32(row[name])) for row in metrics(run) if name in row]
+        assert [(event.step, event.value) for event in found.Scalars(tag)] == rows, tag
+    timed = [row for row in RunFolder(run).rows() if "seconds" in row]
+    seconds = [(row["step"], np.float32(row["seconds"])) for row in timed]
+    assert [(event.step, event.value) for event in found.Scalars("train/seconds")] == seconds
+
+
+def assert_same_training(run: Path) -> None:
+    """Weights, optimiser and metrics are those of a run without TensorBoard."""
+    ours, theirs = state(run), state(reference())
+    assert ours.config.train.tensorboard
+    for part in ("model", "baselines", "optimiser", "best"):
+        assert same(getattr(ours, part), getattr(theirs, part)), part
+    assert metrics(run) == metrics(reference())
+
+
+def drawn(run: Path) -> list[int]:
+    """Steps of the pictures."""
+    return [event.step for event in events(run).Images(PICTURES)]
+
+
+@pytest.fixture(name="without")
+def _without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorBoard is not installed."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+
+
+def test_every_row_is_shown_and_no_weight_changes(tmp_path: Path) -> None:
+    before = torch.random.get_rng_state()
+    fit(tmp_path, **ON)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert_shows_every_row_once(tmp_path)
+    assert_same_training(tmp_path)
+    assert drawn(tmp_path) == [5, 10, 15, 20, STEPS]
+
+
+def test_nothing_is_written_unasked() -> None:
+    assert not (reference() / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("step", [7, 15])
+def test_a_stopped_run_goes_on_in_the_same_curves(tmp_path: Path, step: int) -> None:
+    fit(tmp_path, listener=Recorder(**{f"step{step}": interrupt}), **ON)
+    go_on(tmp_path)
+    assert len(RunFolder(tmp_path).events()) == 2
+    assert_shows_every_row_once(tmp_path)
+    assert_same_training(tmp_path)
+    assert drawn(tmp_path) == [5, 10, 15, 20, STEPS]
+
+
+def test_steps_trained_again_are_shown_once(tmp_path: Path) -> None:
+    """After a crash at step 7 training goes on from step 5, and step 6 has a row again."""
+    with pytest.raises(CrashError):
+        fit(tmp_path, listener=Recorder(step7=crash), **ON)
+    assert [event.step for event in events(tmp_path).Scalars("train/elbo")] == [3, 6]
+    assert go_on(tmp_path).resumed_from == 5
+    assert_shows_every_row_once(tmp_path)
+    assert_same_training(tmp_path)
+    assert drawn(tmp_path) == [5, 10, 15, 20, STEPS]
+
+
+def test_a_run_that_gets_it_late_shows_its_earlier_rows(tmp_path: Path) -> None:
+    fit(tmp_path, listener=Recorder(step7=interrupt))
+    assert not RunFolder(tmp_path).events()
+    go_on(tmp_path, **ON)
+    assert_shows_every_row_once(tmp_path)
+    assert_same_training(tmp_path)
+    assert drawn(tmp_path) == [10, 15, 20, STEPS]
+
+
+def test_it_may_be_turned_off_again(tmp_path: Path) -> None:
+    fit(tmp_path, listener=Recorder(step7=interrupt), **ON)
+    go_on(tmp_path, train__tensorboard=False)
+    assert drawn(tmp_path) == [5]
+    assert metrics(tmp_path) == metrics(reference())
+
+
+def test_a_fresh_training_shows_itself_alone(tmp_path: Path) -> None:
+    fit(tmp_path, **ON)
+    fit(tmp_path, fresh=True, train__seed=1, **ON)
+    assert len(RunFolder(tmp_path).events()) == 1
+    assert_shows_every_row_once(tmp_path)
+    fit(tmp_path, fresh=True, train__steps=3)
+    assert RunFolder(tmp_path).events() == []
+
+
+def test_a_run_that_is_done_writes_nothing(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    go_on(run, **ON)
+    assert RunFolder(run).events() == []
+
+
+def test_canvases_are_above_their_reconstructions(tmp_path: Path) -> None:
+    fit(tmp_path, **ON)
+    air = build(state(tmp_path), torch.device("cpu"))
+    val = CanvasDataset(data_file(), "val")
+    picture = reconstructions(air, val)
+    side = air.canvas + MARGIN
+    assert picture.shape == (2 * side - MARGIN, CANVASES * side - MARGIN)
+    images = val.images[:CANVASES]
+    scenes = explain(air, images / 255).canvas
+    for place in range(CANVASES):
+        left = slice(place * side, place * side + air.canvas)
+        assert np.array_equal(picture[: air.canvas, left], images[place].numpy())
+        below = torch.from_numpy(picture[side:, left].copy())
+        assert (below - 255 * scenes[place]).abs().max() <= 0.501
+    assert (picture[air.canvas : side] == 128).all()
+    newest = events(tmp_path).Images(PICTURES)[-1].encoded_image_string
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(newest)).convert("L")), picture)
+
+
+def test_without_val_canvases_there_are_curves_alone(tmp_path: Path) -> None:
+    fit(tmp_path, data_file(val=0), **ON)
+    assert events(tmp_path).Tags()["images"] == []
+    assert len(events(tmp_path).Scalars("train/elbo")) == 7
+
+
+MISSING = (
+    "TensorBoard is not installed\n"
+    "  where     train.tensorboard = true\n"
+    '  try       pip install "airkit[tensorboard]", or --set train.tensorboard=false'
+)
+
+
+def test_where_it_is_missing_nothing_is_begun(tmp_path: Path, without: None) -> None:
+    with pytest.raises(AirkitError) as caught:
+        fit(tmp_path / "run", **ON)
+    assert str(caught.value) == MISSING
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert fit(tmp_path / "run").steps == STEPS
+
+
+def test_a_sweep_says_so_before_its_first_seed(tmp_path: Path, without: None) -> None:
+    given = {**TRAIN, "train.tensorboard": True}
+    engine = InTurn()
+    with pytest.raises(AirkitError) as caught:
+        sweep(data_file(), tmp_path, seeds=2, settings=given, engine=engine)
+    assert str(caught.value) == MISSING
+    assert engine.ran == []
+    assert not (tmp_path / "sweep.json").exists()
+
+
+def test_a_sweep_shows_its_seeds_and_may_get_it_late(tmp_path: Path) -> None:
+    sweep(data_file(), tmp_path, seeds=1, settings=TRAIN, engine=InTurn())
+    engine = InTurn()
+    given = {"train.tensorboard": True}
+    assert len(sweep(None, tmp_path, seeds=2, settings=given, engine=engine).rows) == 2
+    assert engine.ran == [1]
+    assert_shows_every_row_once(tmp_path / "seed-001")
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("a file in the way")
+    with pytest.raises(AirkitError) as caught:
+        fit(tmp_path, **ON)
+    assert str(caught.value) == (
+        "Cannot write a file\n"
+        f"  where     {tmp_path / 'tensorboard'}\n"
+        "  got       File exists\n"
+        "  try       check the folder's permissions and the free space, or name another path"
+    )
