@@ -15,11 +15,16 @@ CONSTRAINTS = ("--constraint", str(Path("constraints.txt").absolute()))
 PARALLEL = ("--numprocesses", "auto")
 
 MEASURED = (
+    "first_run.py",
     "accuracy.py --source FOLDER --seeds 0 1 2 3 4 --transfer",
     "success.py --source FOLDER",
+    "paper/extrapolation.py --source FOLDER --seeds 0 1 2",
+    "paper/interpolation.py --source FOLDER --seeds 0 1 2",
     "estimators.py --source FOLDER --long-steps 10000 --seeds 0 1 2 --long-seeds 0 1 --jobs 2",
     "gradient_variance.py --data DATA --guide lstm --steps 2000 --draws 50 --seeds 0",
     "batches.py --data DATA",
+    "paper/codes.py --source FOLDER --seeds 0 1 2",
+    "paper/probe.py --source FOLDER --seeds 0 1 2",
     "pyro_speed.py --steps 40 --rounds 8 --threads 2",
     "speed.py --source FOLDER",
     "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
@@ -107,3 +112,4 @@ def build(session: nox.Session) -> None:
     session.run("airkit", "train", "--data", "tiny.h5", "--run", "run", "--fresh")
     session.run("airkit", "eval", "--run", "run")
     session.run("airkit", "render", "--run", "run")
+    session.run("airkit", "report", "--run", "run")

@@ -23,23 +23,42 @@ SETTINGS = ["--preset", "--config", "--set"]
 SURFACE = {
     "": ["--version"],
     "make-data": [
-        "--out --force --workers --max-digits --min-digits --canvas-size --digit-size --source",
-        "--train --val --test --seed",
+        "--out --force --workers --json --max-digits --min-digits --canvas-size --digit-size",
+        "--source --train --val --test --seed",
         *SETTINGS,
+        "--quiet -q",
     ],
-    "train": ["--data --run --fresh --steps --seed --device", *SETTINGS],
+    "train": ["--data --run --fresh --json --steps --seed --device", *SETTINGS, "--quiet -q"],
     "eval": [
         "--run --data --checkpoint --against --json --split --looks --counts --device",
         *SETTINGS[1:],
+        "--quiet -q",
     ],
     "sweep": [
         "--data --out --seeds --threshold --workers --threads --engine --job --fresh --json",
         "--steps --looks --device",
         *SETTINGS,
+        "--quiet -q",
     ],
-    "render": ["--run --out --data --checkpoint --kind --device", *SETTINGS[1:]],
-    "info": ["PATH --verify --json"],
+    "infer": [
+        "IMAGES --run --checkpoint --overlay --invert --slots --looks --device",
+        *SETTINGS[1:],
+        "--quiet -q",
+    ],
+    "render": [
+        "--run --out --data --checkpoint --json --kind --device",
+        *SETTINGS[1:],
+        "--quiet -q",
+    ],
+    "report": [
+        "--run --out --data --checkpoint --split --looks --device",
+        *SETTINGS[1:],
+        "--quiet -q",
+    ],
+    "demo": ["--run --checkpoint --port"],
+    "info": ["PATH --verify --json --quiet -q"],
     "completion": ["SHELL"],
+    "export": ["PATH --out --split --checkpoint --force --quiet -q"],
     "config": [],
     "config show": SETTINGS,
     "config schema": [],
@@ -63,8 +82,10 @@ def test_the_options_of_every_command() -> None:
         name: [option for param in command.params for option in (param.opts or [param.metavar])]
         for name, command in _commands().items()
     }
-    surface["info"][0], surface["config check"][0] = "PATH", "FILE"
     surface["completion"][0] = "SHELL"
+    surface["infer"][0] = "IMAGES"
+    surface["info"][0] = surface["export"][0] = "PATH"
+    surface["config check"][0] = "FILE"
     assert surface == {name: " ".join(told).split() for name, told in SURFACE.items()}
 
 
@@ -90,7 +111,8 @@ def test_flags_are_fields_and_their_help_is_the_fields_prose(command: str) -> No
 
 def test_a_flag_is_named_after_its_field() -> None:
     sections = {"make-data": {"data"}, "train": {"train"}, "eval": {"eval", "train"}}
-    sections["sweep"] = {"eval", "train"}
+    sections["sweep"] = sections["report"] = {"eval", "train"}
+    sections["infer"] = {"model", "eval", "train"}
     for command, flags in FLAGS.items():
         for flag, (key, _) in flags.items():
             section, _, name = key.partition(".")
@@ -186,6 +208,7 @@ def test_every_problem_is_told_with_its_flag(home: Path) -> None:
         "  train.steps (--set): expected a whole number of at least 1 and at most 1000000000, "
         "got 0 (int)\n"
         "  train.stepz (my.toml): unknown key; did you mean train.steps?\n"
+        "  try       airkit config show, which prints every setting and its value\n"
     )
     assert list(home.iterdir()) == [home / "my.toml"]
 
@@ -206,6 +229,7 @@ def test_config_check_tells_every_problem(home: Path) -> None:
         "  data.seed (my.toml): expected a whole number of at least 0 and below "
         "9223372036854775808, got 1.5 (float)\n"
         "  trian (my.toml): unknown section; did you mean train?\n"
+        "  try       airkit config show, which prints every setting and its value\n"
     )
 
 

@@ -153,7 +153,7 @@ def test_the_lstm_guide_refuses_canvases_of_another_size() -> None:
         f"  where     {other}\n"
         "  expected  24x24 px, as the run was trained on\n"
         "  got       30x30 px\n"
-        "  try       train on such canvases, or with the saliency guide, which serves every size"
+        "  try       train on such canvases, or with guide.kind=saliency, which serves every size"
     )
 
 

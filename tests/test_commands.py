@@ -115,12 +115,14 @@ def test_info_on_what_is_not_airkits(home: Path) -> None:
         "  where     notes.txt\n"
         "  expected  a data file, a checkpoint or a run folder\n"
         "  got       a file that begins with b'hell'\n"
+        "  try       name what airkit make-data or airkit train wrote\n"
     )
     assert fails("info", "nothing.h5") == (
         "airkit: Cannot read this\n"
         "  where     nothing.h5\n"
         "  expected  a data file, a checkpoint or a run folder\n"
         "  got       No such file or directory\n"
+        "  try       name what airkit make-data or airkit train wrote\n"
     )
 
 

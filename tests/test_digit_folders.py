@@ -69,14 +69,16 @@ def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
     assert refusal(file) == (
         "No such source of digits\n"
         "  expected  mnist, strokes, auto or a folder of IDX files in MNIST's layout\n"
-        f"  got       {file}"
+        f"  got       {file}\n"
+        "  try       --source strokes"
     )
 
 
 def test_folder_that_cannot_be_looked_into() -> None:
     name = "x" * 5000
     assert refusal(name) == (
-        f"Cannot read a folder of digits\n  where     {name}\n  got       File name too long"
+        f"Cannot read a folder of digits\n  where     {name}\n  got       File name too long\n"
+        "  try       --source strokes, which is built in"
     )
 
 
@@ -87,7 +89,7 @@ def test_empty_folder(tmp_path: Path) -> None:
         f"  expected  {TRAIN_IMAGES}[.gz] and {TRAIN_LABELS}[.gz] and "
         f"{TEST_IMAGES}[.gz] and {TEST_LABELS}[.gz]\n"
         "  got       none of MNIST's four files\n"
-        "  try       give the files MNIST's names"
+        "  try       give the files MNIST's names, or --source strokes, which is built in"
     )
 
 
@@ -99,7 +101,7 @@ def test_folder_that_lacks_two_files(tmp_path: Path) -> None:
         f"  where     {tmp_path}\n"
         f"  expected  {TRAIN_LABELS}[.gz] and {TEST_IMAGES}[.gz]\n"
         f"  got       {TRAIN_IMAGES}.gz, {TEST_LABELS}.gz\n"
-        "  try       give the files MNIST's names"
+        "  try       give the files MNIST's names, or --source strokes, which is built in"
     )
 
 
@@ -136,42 +138,48 @@ def same_digits(arrays: dict[str, Bytes]) -> None:
             "Digits are not square\n"
             f"  where     FOLDER/{TEST_IMAGES}.gz\n"
             "  expected  as many rows as columns\n"
-            "  got       28 x 27",
+            "  got       28 x 27\n"
+            "  try       mend the files, or --source strokes, which is built in",
         ),
         (
             cut_side,
             "Train and test digits differ in size\n"
             f"  where     FOLDER/{TEST_IMAGES}.gz\n"
             f"  expected  side 28, as in {TRAIN_IMAGES}.gz\n"
-            "  got       side 20",
+            "  got       side 20\n"
+            "  try       mend the files, or --source strokes, which is built in",
         ),
         (
             drop_label,
             "Images and labels differ in number\n"
             f"  where     FOLDER/{TRAIN_LABELS}.gz\n"
             f"  expected  30 labels, one for each image in {TRAIN_IMAGES}.gz\n"
-            "  got       29 labels",
+            "  got       29 labels\n"
+            "  try       mend the files, or --source strokes, which is built in",
         ),
         (
             large_label,
             "A label is too large\n"
             f"  where     FOLDER/{TEST_LABELS}.gz, row 3\n"
             "  expected  0 to 127\n"
-            "  got       128",
+            "  got       128\n"
+            "  try       mend the files, or --source strokes, which is built in",
         ),
         (
             one_digit,
             "Too few digits to part into train and val\n"
             f"  where     FOLDER/{TRAIN_IMAGES}.gz\n"
             "  expected  at least 2\n"
-            "  got       1",
+            "  got       1\n"
+            "  try       mend the files, or --source strokes, which is built in",
         ),
         (
             same_digits,
             "All train digits are in a held-out split too\n"
             "  where     FOLDER\n"
             "  expected  other images in the train files than in the t10k files\n"
-            "  got       27 shared images",
+            "  got       27 shared images\n"
+            "  try       mend the files, or --source strokes, which is built in",
         ),
     ],
 )
@@ -196,7 +204,7 @@ def test_damaged_file_of_a_folder(tmp_path: Path) -> None:
     assert refusal(folder) == (
         "An IDX file is empty\n"
         f"  where     {folder / TEST_IMAGES}\n"
-        "  try       fetch or copy the file again"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 

@@ -49,7 +49,7 @@ def test_no_such_source() -> None:
         "No such source of digits\n"
         "  expected  mnist, strokes, auto or a folder of IDX files in MNIST's layout\n"
         "  got       mnits\n"
-        "  try       mnist"
+        "  try       --source mnist"
     )
 
 

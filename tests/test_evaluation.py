@@ -115,6 +115,8 @@ def scene(count: list[int], box: Tensor, size: int) -> Scene:
         presence=present * 0.9,
         box=torch.where(present[:, :, None] > 0, box, -torch.ones_like(box)),
         centre=torch.zeros(batch, slots, 2),
+        where=torch.zeros(batch, slots, 3),
+        what=torch.zeros(batch, slots, 4),
         windows=torch.zeros(batch, slots, 8, 8),
         canvases=torch.zeros(batch, slots + 1, size, size),
         score=torch.zeros(batch),

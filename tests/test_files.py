@@ -16,9 +16,9 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def fail(partial: Path, error: type[BaseException]) -> None:
+def fail(partial: Path, error: BaseException) -> None:
     partial.write_bytes(b"half")
-    raise error("as it was raised")
+    raise error
 
 
 def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -39,11 +39,14 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
     assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OutputError])
-def test_a_failure_inside_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+FAILURES = [ValueError("it broke"), KeyboardInterrupt(), OutputError("it broke", hint="mend it")]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_a_failure_inside_leaves_the_old_file(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "file"
     write_bytes(target, b"old")
-    with pytest.raises(error), replacing(target) as partial:
+    with pytest.raises(type(error)), replacing(target) as partial:
         fail(partial, error)
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["file"]

@@ -66,7 +66,7 @@ def _quietly_hog(path: Path) -> None:
     try:
         _hog(path)
     except MemoryError as error:
-        raise AirkitError("All is well") from error
+        raise AirkitError("All is well", hint="nothing") from error
 
 
 OFFENCES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -95,7 +95,7 @@ def test_the_watch_sees(tmp_path: Path, offence: str) -> None:
 
 def test_the_watch_has_nothing_against_an_error_in_airkits_words(tmp_path: Path) -> None:
     def refuse(path: Path) -> None:
-        raise AirkitError("No", where=path, got=path.read_bytes())
+        raise AirkitError("No", where=path, got=path.read_bytes(), hint="no")
 
     (tmp_path / "it").write_bytes(b"x")
     verdict = Watch(tmp_path / "it").judge(refuse)

@@ -114,7 +114,8 @@ def test_a_whole_number_without_end(tmp_path: Path, sign: str) -> None:
     assert message.startswith(f"{NO_TOML}\n  where     {path}\n  got       Exceeds the limit")
     assert config_refusal(path, f"[train]\nsteps = {'0x' + 'f' * 9000}") == (
         f"1 problem in the configuration\n  train.steps ({path}): expected a whole number of at "
-        "least 1 and at most 1000000000, got a number without end (int)"
+        "least 1 and at most 1000000000, got a number without end (int)\n"
+        "  try       airkit config show, which prints every setting and its value"
     )
 
 
@@ -167,7 +168,8 @@ def test_a_gzip_bomb(tmp_path: Path) -> None:
     assert refused(idx.read, path, 3) == (
         f"An IDX file claims to be too large\n  where     {path}\n"
         "  expected  at most 67108864 bytes\n"
-        f"  got       {side**2} bytes, for shape 1 x {side} x {side}"
+        f"  got       {side**2} bytes, for shape 1 x {side} x {side}\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -179,7 +181,8 @@ def test_what_follows_a_gzip_stream_is_not_read(tmp_path: Path, tail: bytes) -> 
     path.write_bytes(gzip.compress(idx_bytes(np.ones((2, 3, 3), np.uint8))) + tail)
     assert refused(idx.read, path, 3) == (
         f"An IDX file's gzip stream is damaged\n  where     {path}\n"
-        "  got       it goes on behind the stream\n  try       fetch or copy the file again"
+        "  got       it goes on behind the stream\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -191,5 +194,6 @@ def test_a_folder_with_a_pipe_in_it(tmp_path: Path) -> None:
     assert message == (
         "airkit: Cannot read an IDX file\n"
         f"  where     {folder / 't10k-labels-idx1-ubyte'}\n  got       not a regular file\n"
+        "  try       --source strokes, which is built in\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits"]

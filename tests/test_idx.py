@@ -72,7 +72,8 @@ def test_missing_file(path: Path) -> None:
     with pytest.raises(DigitsError) as caught:
         idx.read(path, 3)
     assert str(caught.value) == (
-        f"Cannot read an IDX file\n  where     {path}\n  got       No such file or directory"
+        f"Cannot read an IDX file\n  where     {path}\n  got       No such file or directory\n"
+        "  try       --source strokes, which is built in"
     )
 
 
@@ -80,14 +81,17 @@ def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(DigitsError) as caught:
         idx.read(tmp_path, 3)
     assert str(caught.value) == (
-        f"Cannot read an IDX file\n  where     {tmp_path}\n  got       Is a directory"
+        f"Cannot read an IDX file\n  where     {tmp_path}\n  got       Is a directory\n"
+        "  try       --source strokes, which is built in"
     )
 
 
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0)])
 def test_empty_file(path: Path, content: bytes) -> None:
     assert refusal(path, content) == (
-        f"An IDX file is empty\n  where     {path}\n  try       fetch or copy the file again"
+        "An IDX file is empty\n"
+        f"  where     {path}\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -107,7 +111,8 @@ def test_wrong_magic(path: Path, magic: bytes, got: str) -> None:
         "Not an IDX file of unsigned bytes in 3 dimensions\n"
         f"  where     {path}\n"
         "  expected  first bytes 00 00 08 03\n"
-        f"  got       {got}"
+        f"  got       {got}\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -116,7 +121,8 @@ def test_images_in_place_of_labels(path: Path) -> None:
         "Not an IDX file of unsigned bytes in 1 dimension\n"
         f"  where     {path}\n"
         "  expected  first bytes 00 00 08 01\n"
-        "  got       00 00 08 03"
+        "  got       00 00 08 03\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -126,7 +132,7 @@ def test_file_that_ends_within_its_header(path: Path) -> None:
         f"  where     {path}\n"
         "  expected  16 bytes\n"
         "  got       15 bytes\n"
-        "  try       fetch or copy the file again"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -139,7 +145,7 @@ def test_size_other_than_the_header_says(path: Path, zipped: bool, change: int, 
         f"  where     {path}\n"
         "  expected  18 bytes after the header, for shape 2 x 3 x 3\n"
         f"  got       {got}\n"
-        "  try       fetch or copy the file again"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -147,7 +153,8 @@ def test_size_other_than_the_header_says(path: Path, zipped: bool, change: int, 
 def test_array_of_nothing(path: Path, shape: tuple[int, int, int]) -> None:
     assert refusal(path, idx_bytes(np.zeros(shape, np.uint8))) == (
         f"An IDX file holds nothing\n  where     {path}\n"
-        f"  got       shape {shape[0]} x {shape[1]} x 28"
+        f"  got       shape {shape[0]} x {shape[1]} x 28\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -157,7 +164,8 @@ def test_header_that_claims_too_much(path: Path) -> None:
         "An IDX file claims to be too large\n"
         f"  where     {path}\n"
         "  expected  at most 67108864 bytes\n"
-        f"  got       {(2**32 - 1) ** 3} bytes, for shape 4294967295 x 4294967295 x 4294967295"
+        f"  got       {(2**32 - 1) ** 3} bytes, for shape 4294967295 x 4294967295 x 4294967295\n"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )
 
 
@@ -214,5 +222,5 @@ def test_damaged_gzip(path: Path, content: bytes, got: str) -> None:
         "An IDX file's gzip stream is damaged\n"
         f"  where     {path}\n"
         f"  got       {got}\n"
-        "  try       fetch or copy the file again"
+        "  try       fetch or copy the file again, or --source strokes, which is built in"
     )

@@ -207,7 +207,8 @@ def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
         fit(tmp_path, train__precision="float16")
     assert str(caught.value) == (
         "1 problem in the configuration\n  train.precision (settings): "
-        "expected auto or float32 or tf32 or bfloat16, got 'float16' (str)"
+        "expected auto or float32 or tf32 or bfloat16, got 'float16' (str)\n"
+        "  try       airkit config show, which prints every setting and its value"
     )
     assert not list(tmp_path.iterdir())
 

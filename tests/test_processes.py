@@ -167,7 +167,9 @@ def test_all_processes_raise_the_error_of_one() -> None:
     assert metrics(place / "spoilt")[-1]["step"] == 6
 
 
-@pytest.mark.parametrize("error", [AirkitError("A", got=1), ConfigError([Problem("a", "b", "c")])])
+@pytest.mark.parametrize(
+    "error", [AirkitError("A", got=1, hint="b"), ConfigError([Problem("a", "b", "c")])]
+)
 def test_errors_travel(error: AirkitError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

@@ -551,7 +551,8 @@ def test_an_unknown_kind(place: str, run: Path, tmp_path: Path) -> None:
     assert failing(ConfigError, folder, kind="movie") == (
         "1 problem in the configuration\n"
         "  render.kind (kind): expected reconstructions or steps or errors or policy or data or "
-        "curves or prior, got 'movie' (str)"
+        "curves or prior, got 'movie' (str)\n"
+        "  try       airkit config show, which prints every setting and its value"
     )
 
 

@@ -245,7 +245,7 @@ def test_starting_where_it_cannot_write_loses_nothing(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, state: Checkpoint) -> None:
-        raise OutputError("The disk is full")
+        raise OutputError("The disk is full", hint="another one")
 
     monkeypatch.setattr(checkpoint, "write", full)
     with pytest.raises(OutputError):

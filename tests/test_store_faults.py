@@ -48,7 +48,8 @@ def test_missing(tmp_path: Path) -> None:
 
 def test_a_folder(tmp_path: Path) -> None:
     assert message(read_info, tmp_path) == (
-        f"This is a folder, not a data file\n  where     {tmp_path}\n  expected  an HDF5 file"
+        f"This is a folder, not a data file\n  where     {tmp_path}\n  expected  an HDF5 file\n"
+        "  try       name a file with --data; airkit make-data writes one"
     )
 
 
@@ -58,7 +59,8 @@ def test_not_permitted(monkeypatch: pytest.MonkeyPatch, good: Path) -> None:
 
     monkeypatch.setattr(h5py, "File", refuse)
     assert message(read_info, good) == (
-        f"Cannot read the data file\n  where     {good}\n  got       Permission denied"
+        f"Cannot read the data file\n  where     {good}\n  got       Permission denied\n"
+        "  try       check the file's permissions, or name another with --data"
     )
 
 
@@ -120,7 +122,9 @@ def test_newer(copy: Path) -> None:
 
 def test_no_such_split(good: Path) -> None:
     assert message(read_split, good, "trian") == (
-        f"No such split\n  where     {good}\n  expected  train or val or test\n  got       'trian'"
+        f"No such split\n  where     {good}\n"
+        "  expected  train or val or test\n  got       'trian'\n"
+        f"  try       airkit info {good}, which says what each split holds"
     )
 
 
@@ -328,5 +332,6 @@ def test_no_memory(monkeypatch: pytest.MonkeyPatch, good: Path) -> None:
     monkeypatch.setattr(h5py.Dataset, "__getitem__", refuse)
     assert message(read_split, good, "train") == (
         f"The canvases do not fit into memory\n  where     {good}\n"
-        "  got       Unable to allocate 1.00 TiB\n  try       read fewer of them"
+        "  got       Unable to allocate 1.00 TiB\n"
+        "  try       make fewer: airkit make-data --train N --val N --test N"
     )

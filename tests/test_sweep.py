@@ -156,7 +156,7 @@ def test_nothing_to_measure_is_told_before_the_training(tmp_path: Path) -> None:
 
 class Broken(InTurn):
     def check(self) -> None:
-        raise AirkitError("No engine")
+        raise AirkitError("No engine", hint="another")
 
 
 def test_fresh_removes_nothing_for_an_engine_that_cannot_run(done: Path) -> None:

@@ -402,6 +402,7 @@ def test_every_setting_is_fixed_or_free() -> None:
         "train.keep",
         "train.log_every",
         "train.steps",
+        "train.tensorboard",
         "train.val_every",
     ]
 

@@ -151,7 +151,8 @@ def test_numbers_that_cannot_be(tmp_path: Path, workers: Any) -> None:
         make_data(tmp_path / "data.h5", settings=SMALL, workers=workers)
     assert str(error.value) == (
         "So many workers cannot be\n  where     workers\n"
-        f"  expected  a whole number of at least 1\n  got       {workers!r}"
+        f"  expected  a whole number of at least 1\n  got       {workers!r}\n"
+        "  try       --workers 1"
     )
     assert tree(tmp_path) == []
 

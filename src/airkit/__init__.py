@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from airkit.comparison import compare
     from airkit.config import Config
     from airkit.dataset import CanvasDataset
+    from airkit.demonstration import demo
     from airkit.errors import AirkitError
     from airkit.evaluation import evaluate
+    from airkit.exporting.export import export
+    from airkit.inference import infer
     from airkit.info import describe
     from airkit.rendering import render
+    from airkit.reporting import report
     from airkit.sweeping.sweep import sweep
     from airkit.training.loop import train
 
@@ -30,10 +34,14 @@ __all__ = [
     "Config",
     "__version__",
     "compare",
+    "demo",
     "describe",
     "evaluate",
+    "export",
+    "infer",
     "make_data",
     "render",
+    "report",
     "settings",
     "sweep",
     "train",
@@ -44,10 +52,14 @@ _HOMES = {
     "CanvasDataset": "airkit.dataset",
     "compare": "airkit.comparison",
     "Config": "airkit.config",
+    "demo": "airkit.demonstration",
     "describe": "airkit.info",
     "evaluate": "airkit.evaluation",
+    "export": "airkit.exporting.export",
+    "infer": "airkit.inference",
     "make_data": "airkit.canvases.make",
     "render": "airkit.rendering",
+    "report": "airkit.reporting",
     "sweep": "airkit.sweeping.sweep",
     "train": "airkit.training.loop",
 }

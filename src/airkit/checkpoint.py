@@ -31,8 +31,11 @@ class Best:
     """The best validation so far."""
 
     step: int
+    """Steps taken before it."""
     elbo: float
+    """One-draw ELBO of the val split, in nats per canvas."""
     count_accuracy: float
+    """Share of its canvases counted right from one look per slot."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The one schema: every setting of airkit, its type, its bounds and one line of prose.
 
 The docstring under each field feeds ``--help``, the JSON Schema and the reference page.
-Reading settings from presets, files and flags lives in ``airkit.settings``.
 """
 
 from __future__ import annotations
@@ -236,6 +235,8 @@ class TrainConfig(Section):
     """Steps between checkpoints."""
     keep: Annotated[int, Field(ge=1)] = 3
     """How many of the newest checkpoints to keep, beside the best one."""
+    tensorboard: bool = False
+    """Whether to write metrics and pictures for TensorBoard, too (pip install tensorboard)."""
 
 
 class EvalConfig(Section):
@@ -341,9 +342,8 @@ class Config(Section):
     def prior_ratio(self) -> float:
         """The prior's ratio, with auto resolved.
 
-        What is left of a digit that the decoder cannot quite draw grows with its size, and so
-        does what a needless object can gain by explaining it; the price of one keeps pace. The
-        law is fitted to digits of 13, 16 and 21 px.
+        What the decoder cannot draw of a digit grows with its size, and so does what a needless
+        object gains by explaining it; its price keeps pace. Fitted to digits of 13, 16 and 21 px.
         """
         if self.prior.ratio != "auto":
             return self.prior.ratio

@@ -15,7 +15,8 @@ class AirkitError(Exception):
     """A problem that the user can mend, told as what, where, expected, got and a next step.
 
     The first line says what is wrong; the labelled lines below it appear only where they
-    are known. The command line prints ``str(error)`` and exits with code 1.
+    are known, and the last one always: a command, an option or a setting that helps, where there
+    is one. The command line prints ``str(error)`` and exits with code 1.
     """
 
     shared = False
@@ -28,12 +29,12 @@ class AirkitError(Exception):
         where: object = None,
         expected: object = None,
         got: object = None,
-        hint: str | None = None,
+        hint: str,
     ) -> None:
         details = {"where": where, "expected": expected, "got": got, "try": hint}
         lines = [f"  {label:<9} {value}" for label, value in details.items() if value is not None]
         super().__init__("\n".join([what, *map(tame, lines)]))
-        self.what = what
+        self.what, self.hint = what, hint
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel between processes whole, whatever the arguments of ``__init__``."""
@@ -73,7 +74,10 @@ class ConfigError(AirkitError):
     def __init__(self, problems: list[Problem]) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         listed = "\n".join(f"  {problem}" for problem in problems[:_MOST_LISTED])
-        super().__init__(f"{count} in the configuration\n{listed}")
+        super().__init__(
+            f"{count} in the configuration\n{listed}",
+            hint="airkit config show, which prints every setting and its value",
+        )
         self.problems = tuple(problems)
 
 
@@ -87,6 +91,10 @@ class CanvasError(AirkitError):
 
 class DataFileError(AirkitError):
     """A data file that is missing, damaged, foreign or newer than this airkit."""
+
+
+class ImageError(AirkitError):
+    """An image that cannot be read, or that holds no grey levels."""
 
 
 class CheckpointError(AirkitError):
@@ -107,3 +115,7 @@ class LaunchError(AirkitError):
 
 class OutputError(AirkitError):
     """A file or folder that cannot be written."""
+
+
+class ServeError(AirkitError):
+    """An address that cannot be served on."""

@@ -5,6 +5,7 @@ metrics.jsonl           one row a log interval and one a validation
 checkpoints/step-*.pt   the newest few and the best
 best.json               step and measures of the best validation
 figures/                what ``airkit render`` draws
+tensorboard/            event files, where ``train.tensorboard`` is on
 train.lock              while a process trains here
 """
 
@@ -47,6 +48,15 @@ class RunFolder:
         """The folder of pictures."""
         return self.path / "figures"
 
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    def events(self) -> list[Path]:
+        """The event files, oldest first."""
+        return sorted(self.tensorboard.glob("events.out.tfevents.*"))
+
     def saved(self) -> list[Path]:
         """Checkpoint files, oldest first; files of other names are not ours."""
         found = (self.path / "checkpoints").glob("step-*.pt")
@@ -80,7 +90,8 @@ class RunFolder:
         for old in self.saved():
             if old != self.file(state.step):
                 _remove(old)
-        _remove(self.metrics)
+        for old in (self.metrics, *self.events()):
+            _remove(old)
         self._sweep()
 
     def save(self, state: Checkpoint) -> None:

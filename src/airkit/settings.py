@@ -32,7 +32,9 @@ class Layer:
     """Raw settings, nested by section, and where they came from (for messages)."""
 
     origin: str
+    """Where they came from, in a message's words."""
     values: Raw
+    """Sections by name, each with its values by name."""
 
 
 Settings = Mapping[str, Any] | Sequence[Layer]

@@ -15,6 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import torch
+import torch._subclasses.schema_check_mode
+import torch.nested._internal.ops
+import torch.nested._internal.sdpa
 
 from airkit import checkpoint, settings
 from airkit.canvases import digits
@@ -31,7 +34,7 @@ from airkit.training.setup import Start
 from fuzz import checkpoints, hdf5, idx, toml
 
 CODECS = (encodings.ascii, encodings.cp437, encodings.latin_1)
-"""Loaded on first use, which is no business of a file's."""
+"""Loaded on first use, as PyTorch's own parts above are, which is no business of a file's."""
 CPU = torch.device("cpu")
 
 

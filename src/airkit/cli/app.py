@@ -11,16 +11,20 @@ from airkit import __version__
 from airkit.cli import (
     completion,
     config,
+    demo,
     evaluate,
+    export,
+    infer,
     info,
     interrupts,
     make_data,
     muting,
     render,
+    report,
     sweep,
     train,
 )
-from airkit.cli.options import SettingsCommand
+from airkit.cli.options import SettingsCommand, quietly
 from airkit.errors import AirkitError
 from airkit.signals import EXIT_CODE, caught
 
@@ -90,12 +94,16 @@ def main(
         typer.echo(START)
 
 
-app.command("make-data", cls=SettingsCommand)(make_data.make_data)
-app.command("train", cls=SettingsCommand)(train.train)
-app.command("eval", cls=SettingsCommand)(evaluate.evaluate)
-app.command("render", cls=SettingsCommand)(render.render)
-app.command("sweep", cls=SettingsCommand)(sweep.sweep)
-app.command("info")(info.info)
+app.command("make-data", cls=SettingsCommand)(quietly(make_data.make_data))
+app.command("train", cls=SettingsCommand)(quietly(train.train))
+app.command("eval", cls=SettingsCommand)(quietly(evaluate.evaluate))
+app.command("infer", cls=SettingsCommand)(quietly(infer.infer))
+app.command("render", cls=SettingsCommand)(quietly(render.render))
+app.command("report", cls=SettingsCommand)(quietly(report.report))
+app.command("sweep", cls=SettingsCommand)(quietly(sweep.sweep))
+app.command("demo")(demo.demo)
+app.command("info")(quietly(info.info))
+app.command("export")(quietly(export.export))
 app.command("completion")(completion.completion)
 app.add_typer(config.app, name="config")
 completion.answer()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 
 import airkit
-from airkit.cli.options import Checkpoint, Data, Given, Run, configured
+from airkit.cli.options import AsJson, Checkpoint, Data, Given, Run, configured
 from airkit.cli.output import duration, percent, tell, tell_json
 from airkit.cli.progress import listening
 
@@ -40,7 +40,7 @@ def evaluate(
             metavar="RUN", help="Another run folder, to compare with on the same canvases."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure counting, boxes and likelihood on held-out canvases.
 
@@ -55,7 +55,7 @@ def evaluate(
     if as_json:
         tell_json(_as_json(measures, comparison))
     else:
-        _tell(measures)
+        tell_measures(measures)
         _tell_comparison(comparison)
 
 
@@ -87,7 +87,8 @@ def _tell_comparison(comparison: Comparison | None) -> None:
     )
 
 
-def _tell(measures: Measures) -> None:
+def tell_measures(measures: Measures) -> None:
+    """Print the measures of one run."""
     tell(
         [
             ("run", f"{measures.run} ({measures.checkpoint})"),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import airkit
+from airkit.cli.options import AsJson
 from airkit.cli.output import duration, size, tell, tell_json
 from airkit.cli.progress import listening
 
@@ -20,7 +21,7 @@ def info(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read a data file through and check its digest.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a file or a run folder is.
 

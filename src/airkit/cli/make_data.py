@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import Given, configured
-from airkit.cli.output import duration, size, tell
+from airkit.cli.options import AsJson, Given, configured
+from airkit.cli.output import duration, size, tell, tell_report
 from airkit.cli.progress import listening
+
+if TYPE_CHECKING:
+    from airkit.canvases.make import MakeReport
 
 
 @configured("make-data")
@@ -24,6 +27,8 @@ def make_data(
         int,
         typer.Option(metavar="N", min=1, help="Processes that make canvases, one a CPU core."),
     ] = 1,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Make canvases of digits, in one HDF5 file.
 
@@ -33,6 +38,13 @@ def make_data(
         report = airkit.make_data(
             out, settings=given.layers(), force=force, workers=workers, listener=listener
         )
+    if as_json:
+        tell_report(report)
+    else:
+        _tell(report)
+
+
+def _tell(report: MakeReport) -> None:
     tell(
         [
             ("file", f"{report.path} ({size(report.bytes)})"),

@@ -1,10 +1,13 @@
-"""Of several processes the first one speaks, and the others keep silent; how they all end."""
+"""Who keeps silent: a command that is asked to, and of several processes all but the first."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TextIO
 
 from airkit.errors import AirkitError
 from airkit.launch import muted, several
@@ -14,6 +17,30 @@ def mute() -> None:
     """Have this process print nothing, if another one speaks for it."""
     if muted():
         sys.stdout = sys.stderr = io.StringIO()
+
+
+class _Hushed(io.StringIO):
+    """Takes the place of stdout or stderr, and keeps what it takes to itself."""
+
+    def __init__(self, heard: TextIO) -> None:
+        super().__init__()
+        self.heard = heard
+
+    def write(self, text: str) -> int:
+        """Forget the text: a training of days has much of it."""
+        return len(text)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Print nothing inside, but for what is written to ``heard``; errors are told outside."""
+    with redirect_stdout(_Hushed(sys.stdout)), redirect_stderr(_Hushed(sys.stderr)):
+        yield
+
+
+def heard() -> TextIO:
+    """Where a result goes that was asked for in so many words, as by ``--json``."""
+    return sys.stdout.heard if isinstance(sys.stdout, _Hushed) else sys.stdout
 
 
 def unmute() -> None:

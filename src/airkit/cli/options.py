@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -16,6 +17,7 @@ import typer
 from typer.core import TyperCommand
 
 import airkit
+from airkit.cli.muting import hushed
 
 if TYPE_CHECKING:
     from airkit.settings import Layer
@@ -56,8 +58,18 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
         "--counts": Flag("eval.counts", "mode|sampled"),
         "--device": Flag("train.device", "NAME"),
     },
+    "infer": {
+        "--slots": Flag("model.slots", "N"),
+        "--looks": Flag("eval.looks", "N"),
+        "--device": Flag("train.device", "NAME"),
+    },
     "render": {
         "--kind": Flag("render.kind", "KIND"),
+        "--device": Flag("train.device", "NAME"),
+    },
+    "report": {
+        "--split": Flag("eval.split", "train|val|test"),
+        "--looks": Flag("eval.looks", "N"),
         "--device": Flag("train.device", "NAME"),
     },
     "config show": {},
@@ -89,6 +101,12 @@ Data = Annotated[
 Checkpoint = Annotated[
     str,
     typer.Option("--checkpoint", metavar="best|last|FILE", help="Which state of the run."),
+]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and JSON if asked for.")
 ]
 
 
@@ -148,6 +166,23 @@ def configured(
         return wrapped
 
     return decorate
+
+
+def quietly(body: Callable[..., None]) -> Callable[..., None]:
+    """Give any command ``--quiet``: with it, neither progress nor result is printed."""
+
+    def wrapped(*, quiet: bool, **values: Any) -> None:
+        with hushed() if quiet else nullcontext():
+            body(**values)
+
+    own = inspect.signature(body, eval_str=True).parameters.values()
+    added = inspect.Parameter(
+        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet
+    )
+    kinds = [it.replace(kind=inspect.Parameter.KEYWORD_ONLY) for it in (*own, added)]
+    wrapped.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
+    wrapped.__name__, wrapped.__doc__ = body.__name__, body.__doc__
+    return wrapped
 
 
 def _settings_parameters(flags: Mapping[str, Flag], preset: bool) -> Iterator[inspect.Parameter]:

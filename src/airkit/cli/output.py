@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import io
 import json
@@ -10,10 +11,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from airkit.cli.muting import heard
 from airkit.errors import OutputError
 
 
@@ -30,15 +33,27 @@ def tell_json(values: Mapping[str, Any]) -> None:
 
     JSON has no infinities and no NaN: they become null.
     """
-    lines = [f"  {json.dumps(name)}: {json.dumps(_finite(it))}" for name, it in values.items()]
-    typer.echo("{\n" + ",\n".join(lines) + "\n}")
+    lines = [f"  {json.dumps(name)}: {json.dumps(_plain(it))}" for name, it in values.items()]
+    typer.echo("{\n" + ",\n".join(lines) + "\n}", file=heard())
 
 
-def _finite(value: Any) -> Any:
+def tell_report(report: Any) -> None:
+    """Print what a verb returned, a dataclass, as one JSON object."""
+    tell_json(dataclasses.asdict(report))
+
+
+def tell_json_line(values: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line; infinities and NaN become null."""
+    typer.echo(json.dumps(_plain(values)), file=heard())
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

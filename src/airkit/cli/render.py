@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Checkpoint, Data, Given, Run, configured
+from airkit.cli.options import AsJson, Checkpoint, Data, Given, Run, configured
+from airkit.cli.output import tell_report
 from airkit.cli.progress import listening
 
 
@@ -24,6 +25,8 @@ def render(
     ] = None,
     data: Data = None,
     checkpoint: Checkpoint = "best",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Draw what the model saw, as a PNG.
 
@@ -38,4 +41,7 @@ def render(
             settings=given.layers(),
             listener=listener,
         )
-    typer.echo(picture.path)
+    if as_json:
+        tell_report(picture)
+    else:
+        typer.echo(picture.path)

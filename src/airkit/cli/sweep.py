@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli.options import Given, configured
+from airkit.cli.options import AsJson, Given, configured
 from airkit.cli.output import duration, tell, tell_json
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
@@ -70,7 +70,7 @@ def sweep(  # noqa: PLR0913 - options
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew, removing the runs of the sweep there.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train and measure with many seeds: how often does it work?
 
@@ -97,7 +97,12 @@ def _engine(name: str, workers: int | None, threads: int | None, job: list[str])
     from airkit.sweeping.engines import Processes, Submitit  # noqa: PLC0415 - not for --help
 
     if name not in ENGINES:
-        raise AirkitError("No such engine", expected="one of " + ", ".join(ENGINES), got=name)
+        raise AirkitError(
+            "No such engine",
+            expected="one of " + ", ".join(ENGINES),
+            got=name,
+            hint="leave out --engine for processes on this machine",
+        )
     if name == "submitit":
         return Submitit(workers, threads or 1, dict(map(_parameter, job)))
     if job:
@@ -110,7 +115,12 @@ def _engine(name: str, workers: int | None, threads: int | None, job: list[str])
 def _parameter(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (equals and key):
-        raise AirkitError("Cannot read a job parameter", expected="KEY=VALUE", got=text)
+        raise AirkitError(
+            "Cannot read a job parameter",
+            expected="KEY=VALUE",
+            got=text,
+            hint="for example --job slurm_partition=gpu",
+        )
     return key, airkit.settings.parse_value(key, value)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Given, configured
-from airkit.cli.output import duration, percent, tell
+from airkit.cli.options import AsJson, Given, configured
+from airkit.cli.output import duration, percent, tell, tell_report
 from airkit.cli.progress import listening
 from airkit.launch import launched
 from airkit.signals import EXIT_CODE
@@ -37,6 +37,7 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew, removing the training that is there.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train AIR, or go on where it stopped.
 
@@ -45,6 +46,9 @@ def train(
     """
     with listening() as listener:
         report = airkit.train(data, run, settings=given.layers(), fresh=fresh, listener=listener)
+    if as_json:
+        tell_report(report)
+        raise typer.Exit(EXIT_CODE if report.stopped else 0)
     _tell(report)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
+from airkit.errors import CheckpointError
 from airkit.statistics import wilson
 from airkit.sweeping.trial import Trial
+
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Row:
     """One seed that was attempted."""
 
     seed: int
+    """Its ``train.seed``."""
     run: str
     """Its run folder."""
     failure: str | None
@@ -56,6 +61,28 @@ class SweepReport:
     """Those that were attempted, in order; all of them unless the sweep was stopped."""
     seconds: float
     """Time this call took."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The report that ``airkit sweep`` left in its folder.
+
+        Raises:
+            CheckpointError: there is none yet, or it is damaged.
+        """
+        path = folder / REPORT
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            rows = tuple(Row(**row) for row in content["rows"])
+            figures = {key: content[key] for key in ("threshold", "seeds", "seconds")}
+            return cls(folder=folder, data=Path(content["data"]), rows=rows, **figures)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                "The sweep's report cannot be read",
+                where=path,
+                expected="what airkit sweep writes there when it ends or is stopped",
+                got=error,
+                hint=f"airkit sweep --out {folder} goes on, and writes it",
+            ) from error
 
     @property
     def stopped(self) -> bool:

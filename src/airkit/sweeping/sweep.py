@@ -18,13 +18,13 @@ from airkit.locks import exclusive
 from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.sweeping.engines import Engine, Processes
-from airkit.sweeping.report import Row, SweepReport
+from airkit.sweeping.report import REPORT, Row, SweepReport
 from airkit.sweeping.trial import PLAN, WITHOUT_EFFECT, Plan, Trial
+from airkit.training import board
 from airkit.training.setup import DEFAULT_DATA, Earlier, configure
 
 FREE = (*WITHOUT_EFFECT, "eval.")
 """Beginnings of the settings that may change when a sweep goes on: its seeds stay comparable."""
-REPORT = "report.json"
 _RUN = re.compile(r"seed-\d{3,}")
 
 
@@ -97,7 +97,9 @@ def _locked(folder: Path, listener: Listener) -> AbstractContextManager[None]:
 
 def _check(seeds: int, threshold: float) -> None:
     if seeds < 1:
-        raise AirkitError("A sweep needs seeds", expected="--seeds of at least 1", got=seeds)
+        raise AirkitError(
+            "A sweep needs seeds", expected="--seeds of at least 1", got=seeds, hint="--seeds 10"
+        )
     if not 0 <= threshold <= 1:
         raise AirkitError(
             "The threshold is a share of canvases",
@@ -118,6 +120,7 @@ def _plan(
         info, config = earlier.go_on(data, layers, listener)
     else:
         info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
+    board.check_installed(config)
     if info.splits[config.eval.split] == 0:
         raise empty_split(info.path, config.eval.split)
     if fresh:

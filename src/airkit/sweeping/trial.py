@@ -24,6 +24,7 @@ WITHOUT_EFFECT = (
     "train.log_every",
     "train.checkpoint_every",
     "train.keep",
+    "train.tensorboard",
     "render.",
 )
 """Beginnings of the settings that do not bear on what a trial measures."""

@@ -1,0 +1,126 @@
+"""What commands write to narrow, plain and colourless terminals, and to pipes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import TINY, run
+
+COMMANDS = (
+    "make-data --preset tiny --source strokes --train 40 --val 8 --test 8 --out o.h5 --force",
+    "train --steps 4 --fresh --set train.log_every=1 --set train.val_every=2",
+    "eval --looks 1",
+    "infer canvas.npy --looks 1",
+    "render --kind reconstructions",
+    "report --looks 1",
+    "sweep --seeds 1 --steps 2 --looks 1 --fresh",
+    "info multi-mnist.h5 --verify",
+    "export multi-mnist.h5 --out coco --force",
+    "config presets",
+    "completion bash",
+    "train --data nowhere.h5 --run runs/none",
+)
+SOME_FIRST = [
+    *COMMANDS[:4],
+    *(pytest.param(command, marks=pytest.mark.slow) for command in COMMANDS[4:]),
+]
+"""All of them, a third in the default suite: each is a process of seconds."""
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?[349][0-7](?:;[0-9;]*)?m")
+
+
+@pytest.fixture(scope="module", name="work")
+def _work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a data file, a trained run and an image."""
+    folder = tmp_path_factory.mktemp("work")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run("make-data", *TINY).exit_code == 0
+        assert run("train", "--steps", "2").exit_code == 0
+        np.save("canvas.npy", np.zeros((32, 32), np.uint8))
+    return folder
+
+
+def on_terminal(folder: Path, command: str, columns: int = 40, **environment: str) -> str:
+    """What a command writes to the terminal that its stderr is; stdout is a pipe."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    usual = {"TERM": "xterm-256color", "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "airkit", *command.split()],
+        cwd=folder,
+        env={**os.environ, **usual, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    ):
+        os.close(theirs)
+        written = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                written += chunk
+        except OSError:  # the other end is closed
+            pass
+    os.close(ours)
+    return written.decode()
+
+
+@pytest.mark.parametrize("command", SOME_FIRST)
+def test_nothing_of_a_terminal_is_in_a_pipe(work: Path, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "airkit", *command.split()],
+        cwd=work,
+        env={**os.environ, "COLUMNS": "40", "FORCE_COLOR": "1", "TERM": "xterm-256color"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (1 if "nowhere" in command else 0), done.stderr
+    for text in (done.stdout, done.stderr):
+        assert "\x1b" not in text or command.startswith("completion")
+        assert not set("━▁▂▃▄▅▆▇█") & set(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS[:3])
+def test_a_narrow_terminal_has_no_wrapped_bar(work: Path, command: str) -> None:
+    told = on_terminal(work, command)
+    lines = ESCAPE.sub("", told).replace("\r", "\n").splitlines()
+    assert any("━" in line for line in lines)
+    assert max(map(len, lines)) <= 40
+    assert COLOUR.search(told)
+
+
+def test_a_training_shows_its_curves(work: Path) -> None:
+    told = on_terminal(work, COMMANDS[1])
+    assert re.search(r"ELBO +[▁▂▃▄▅▆▇█]+ -?\d", ESCAPE.sub("", told))
+    assert re.search(r"count [▁▂▃▄▅▆▇█]+ \d+\.\d %", ESCAPE.sub("", told))
+
+
+def test_no_color_leaves_the_colours_out(work: Path) -> None:
+    told = on_terminal(work, COMMANDS[1], NO_COLOR="1")
+    assert "━" in told
+    assert not COLOUR.search(told)
+
+
+@pytest.mark.parametrize("command", SOME_FIRST)
+def test_a_dumb_terminal_has_plain_lines(work: Path, command: str) -> None:
+    told = on_terminal(work, command, TERM="dumb")
+    assert "\x1b" not in told
+    assert not set("━▁▂▃▄▅▆▇█") & set(told)
+
+
+def test_an_ascii_terminal_has_ascii_alone(work: Path) -> None:
+    told = on_terminal(work, COMMANDS[1], PYTHONIOENCODING="ascii")
+    assert "training" in told
+    assert "ELBO" in told
+    assert told.isascii()
