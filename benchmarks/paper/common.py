@@ -1,0 +1,168 @@
+"""What the benchmarks of counts never trained on share: files, runs, counts that are right."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from accuracy import airkit_command
+from provenance import note
+
+from airkit import files
+from airkit.errors import DataFileError
+from airkit.evaluation import Tally, open_run
+from airkit.listener import SILENT
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A preset trained on canvases that lack some counts, once a seed."""
+
+    name: str
+    """What its data file and its runs are called."""
+    preset: str
+    """The preset that it follows in all but its canvases."""
+    counts: tuple[int, ...] = (0, 1, 2)
+    """The numbers of digits on its canvases, all as frequent."""
+    canvas: int = 50
+    """Side of its canvases, in pixels."""
+
+    def options(self) -> tuple[str, ...]:
+        """Options of the command that makes its data file."""
+        most = max(self.counts)
+        weights = [int(n in self.counts) for n in range(most + 1)]
+        even = ("--set", f"data.count_weights={weights}")
+        sizes = ("--canvas-size", str(self.canvas), "--max-digits", str(most))
+        lacking = () if all(weights) else even
+        return ("--preset", self.preset, *sizes, *lacking, "--test", "1000")
+
+
+@dataclass(frozen=True)
+class Canvases:
+    """Held-out canvases to count on, as many of each count from 0 on in the mean."""
+
+    side: int
+    """In pixels."""
+    most: int
+    """Most digits on one."""
+    number: int
+    """How many there are."""
+
+    def options(self) -> tuple[str, ...]:
+        """Options of the command that makes them, and none to train on."""
+        sizes = ("--canvas-size", str(self.side), "--max-digits", str(self.most))
+        return (*sizes, "--train", "0", "--val", "0", "--test", str(self.number))
+
+
+def arguments(says: str | None) -> argparse.Namespace:
+    """What the command line asks for; ``says`` is the docstring of the script."""
+    parser = argparse.ArgumentParser(description=says.splitlines()[0] if says else None)
+    parser.add_argument("--source", default="strokes")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--lstm-seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--folder", type=Path, default=Path("runs/paper"))
+    return parser.parse_args()
+
+
+def measure(
+    name: str, args: argparse.Namespace, models: Iterable[Model], tests: Iterable[Canvases]
+) -> None:
+    """Train every model with every seed, count every test's canvases, and save row by row."""
+    rows: list[dict[str, Any]] = []
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for model in models:
+        for seed in args.lstm_seeds if model.preset == "lstm" else args.seeds:
+            run = trained(args, model, seed)
+            for test in tests:
+                data = made(args, f"test-{test.side}-{test.most}", *test.options())
+                rows.append({**described(model), "seed": seed, "canvas": test.side})
+                rows[-1] |= counted_once(run, data)
+                print(json.dumps(rows[-1]), flush=True)
+                save(name, args, rows)
+
+
+def made(args: argparse.Namespace, name: str, *options: str) -> Path:
+    """A data file of the benchmark's folder, made unless it is there."""
+    path: Path = args.folder / f"{name}.h5"
+    if not path.exists():
+        airkit_command("make-data", "--out", str(path), "--source", args.source, *options)
+    return path
+
+
+def trained(args: argparse.Namespace, model: Model, seed: int) -> Path:
+    """The run of a seed; ``airkit train`` goes on with one that is there, to its end."""
+    run: Path = args.folder / f"{model.name}-{seed}"
+    data = made(args, model.name, *model.options())
+    airkit_command("train", "--data", str(data), "--run", str(run), "--seed", str(seed))
+    return run
+
+
+def described(model: Model) -> dict[str, Any]:
+    """What a row says of its model."""
+    return {
+        "preset": model.preset,
+        "trained_on": {"canvas": model.canvas, "counts": list(model.counts)},
+    }
+
+
+def counted_once(run: Path, data: Path) -> dict[str, Any]:
+    """What ``counted`` finds, kept in the run's folder so that a stopped benchmark goes on."""
+    kept = run / f"{data.stem}.json"
+    if not kept.exists():
+        files.write_text(kept, json.dumps(counted(run, data)))
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return found
+
+
+def counted(run: Path, data: Path) -> dict[str, Any]:
+    """How many canvases of each true count are counted right, or why none can be.
+
+    ``airkit eval`` has the same shares; both ways of counting are gathered in one pass here.
+    """
+    try:
+        opened = open_run(run, data, "best", {"eval.likelihood_samples": 1}, SILENT)
+    except DataFileError as error:
+        return {"refused": error.what}
+    tally = Tally(opened)
+    with torch.no_grad():
+        for indices in opened.batches():
+            tally.add(indices)
+    truth = opened.canvases.counts.numpy()
+    one, best = tally.right("one_count"), tally.right("count")
+    return {
+        "slots": opened.air.slots,
+        "looks": opened.looks,
+        "counts": [
+            {
+                "digits": int(n),
+                "canvases": int((truth == n).sum()),
+                "right_one_look": int(one[truth == n].sum()),
+                "right": int(best[truth == n].sum()),
+            }
+            for n in np.unique(truth)
+        ],
+    }
+
+
+def save(name: str, args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """Keep the rows, with what they were measured on."""
+    seeds, lstm_seeds = (" ".join(map(str, some)) for some in (args.seeds, args.lstm_seeds))
+    command = f"paper/{name}.py --source FOLDER --seeds {seeds} --lstm-seeds {lstm_seeds}"
+    report = {
+        **note(command, "torch", how=f"threads: {torch.get_num_threads()}"),
+        "digits": Path(args.source).name,
+        "rows": rows,
+    }
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
