@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import re
 import runpy
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyro
 import pytest
+import tiny_runs
 import torch
 import typer
 
+import airkit
 from airkit import settings
 from airkit.canvases.make import make_data
 from airkit.cli.app import app
 from airkit.config import Config
+from airkit.exporting.export import export
 from airkit.model import pyro_air
 from airkit.model.guides import saliency
 
@@ -110,6 +116,61 @@ def test_generated_parts_are_found_stale() -> None:
     assert REFERENCE["written"](new) == new
 
 
+def test_the_api_page_has_all_that_airkit_exports() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    returned, others = (
+        page.partition(f"## {title}")[2].partition("\n## ")[0]
+        for title in ("What they return", "Other classes of airkit")
+    )
+    for name in set(airkit.__all__) - {"__version__", "settings"}:
+        assert f"### {name}\n" in page, name
+    for name in ("MakeReport", "Measures", "Comparison", "InferredObject", "Row", "Best"):
+        assert f"### {name}\n" in returned, name
+    assert "airkit.CanvasDataset(path: str | Path" in others
+    assert "`from_preset(name: str)`" in page
+
+
+def test_the_api_page_tells_all_parameters_and_fields() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if re.search(r"\|\s*\|$", line)] == []
+    for name in airkit.__all__:
+        verb = getattr(airkit, name)
+        if inspect.isfunction(verb):
+            part = page.partition(f"### {name}\n")[2].partition("\n### ")[0]
+            for parameter in inspect.signature(verb).parameters:
+                assert f"| `{parameter}` |" in part, (name, parameter)
+
+
+def test_the_citation_is_of_this_version_and_licence() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert f"\nversion: {airkit.__version__}\n" in citation
+    assert f"\nlicense: {project['license']}\n" in citation
+    assert "arxiv.org/abs/1603.08575" in citation
+    assert "arxiv.org/abs/1603.08575" in (DOCS / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_row_beside_the_rivals_is_what_was_measured() -> None:
+    kept = (ROOT / "benchmarks" / "results" / "success.json").read_text(encoding="utf-8")
+    found = json.loads(kept)["sweeps"]["default"]
+    row = (
+        f"{found['worst']:.2%} the worst of {found['attempted']} seeds, {found['median']:.2%} the "
+        f"median | {Config().train.steps:,} steps"
+    )
+    often = f"| {found['successes']} of {found['attempted']} at {found['threshold']:.0%} |"
+    page = (DOCS / "results.md").read_text(encoding="utf-8").replace(" %", "%")
+    assert row in page
+    assert often in page
+
+
+def test_every_result_names_a_benchmark_that_is_there() -> None:
+    page = (DOCS / "results.md").read_text(encoding="utf-8").partition("generated: provenance")[2]
+    kept = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+    scripts = re.findall(r"`python (benchmarks/[\w/]+\.py)", page)
+    assert {path.stem for path in kept} <= {Path(script).stem for script in scripts}
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
 def test_library_snippets_run(home: Path) -> None:
     torch.set_num_threads(1)
     run_snippets("library.md")
@@ -128,6 +189,12 @@ def test_file_format_snippets_run(home: Path) -> None:
     sizes = {"data.train": 30, "data.val": 20, "data.test": 10, "data.max_digits": 3}
     make_data(settings={"data.source": "strokes", **sizes})
     run_snippets("file-format.md")
+
+
+def test_export_snippets_run(home: Path) -> None:
+    export(tiny_runs.data_file(), "canvases")
+    export(tiny_runs.reference(), "weights")
+    run_snippets("commands/export.md")
 
 
 def test_formulas_have_the_numbers_of_the_code() -> None:

@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import argparse
 import ast
-import html
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from importlib import resources
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import api
 import measured
 import typer
+from pieces import code, fields, first_line, prose, table
 
 from airkit import errors, settings
 from airkit.cli.app import app
+from airkit.cli.evaluate import tell_measures
 from airkit.cli.options import FLAGS
 from airkit.config import Config
+from airkit.evaluation import Measures
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -65,16 +70,16 @@ def _options(*words: str) -> Iterator[str]:
             rows.append((_spelling(parameter), *_own(parameter)))
         else:
             field = settings.fields()[flag.key]
-            says = f"{_prose(field.description)} Sets [`{flag.key}`]({_anchor(flag.key)})."
+            says = f"{prose(field.description)} Sets [`{flag.key}`]({_anchor(flag.key)})."
             rows.append((_spelling(parameter), _value(field.default), says))
     rows.append(("`--help`, `-h`", "", "Show the help and exit."))
-    return _table(("option", "default", "meaning"), rows)
+    return table(("option", "default", "meaning"), rows)
 
 
 def _spelling(parameter: Any) -> str:
     """How an option is written: its names and the kind of its value."""
     if parameter.param_type_name == "argument":
-        return _code(parameter.metavar)
+        return code(parameter.metavar)
     names = ", ".join(f"`{name}`" for name in parameter.opts)
     return f"{names} {_choices(parameter.metavar)}" if parameter.metavar else names
 
@@ -103,20 +108,20 @@ def _fields() -> Iterator[str]:
     """Every setting, one table for each section."""
     for section, outer in Config.model_fields.items():
         keys = [key for key in settings.fields() if key.startswith(f"{section}.")]
-        yield from (f"### {section}", "", _prose(outer.description), "")
-        yield from _table(("key", "accepted", "default", "meaning"), map(_field, keys))
+        yield from (f"### {section}", "", prose(outer.description), "")
+        yield from table(("key", "accepted", "default", "meaning"), map(_field, keys))
         yield ""
 
 
 def _field(key: str) -> tuple[str, ...]:
     field = settings.fields()[key]
-    return f"`{key}`", _accepted(key), _value(field.default), _prose(field.description)
+    return f"`{key}`", _accepted(key), _value(field.default), prose(field.description)
 
 
 def _accepted(key: str) -> str:
     """What a setting accepts, in words; patterns stand as code."""
     words = settings.accepted(key).replace(str(2**63), "2^63")
-    return re.sub(r"matching (\S+)", lambda found: f"matching {_code(found[1])}", words)
+    return re.sub(r"matching (\S+)", lambda found: f"matching {code(found[1])}", words)
 
 
 def _presets() -> Iterator[str]:
@@ -132,33 +137,19 @@ def _errors() -> Iterator[str]:
     """Every error that a user can mend."""
     classes = [one for one in vars(errors).values() if isinstance(one, type)]
     rows = [
-        (f"`{one.__name__}`", _first_line(one.__doc__))
+        (f"`{one.__name__}`", first_line(one.__doc__))
         for one in classes
         if issubclass(one, errors.AirkitError)
     ]
-    return _table(("error", "meaning"), rows)
+    return table(("error", "meaning"), rows)
 
 
 def _results(module: str, name: str) -> Iterator[str]:
     """Fields of a result class, as its source documents them; the module is not imported."""
     path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    body = next(
-        node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name
-    )
-    rows = [
-        (_code(ast.unparse(node.target)), _code(ast.unparse(node.annotation)), _docstring(after))
-        for node, after in zip(body, [*body[1:], None], strict=True)
-        if isinstance(node, ast.AnnAssign)
-    ]
-    return _table(("field", "type", "meaning"), rows)
-
-
-def _docstring(node: ast.stmt | None) -> str:
-    """The prose of a string that stands alone, as under a field."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return _prose(str(node.value.value))
-    return ""
+    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return fields(next(found))
 
 
 def _main() -> Iterator[str]:
@@ -169,9 +160,21 @@ def _main() -> Iterator[str]:
     yield found[1]
 
 
+def _first_run() -> Iterator[str]:
+    """What ``airkit eval`` prints of the README's main commands, up to the time it took."""
+    with redirect_stdout(StringIO()) as shown:
+        tell_measures(Measures(**measured.first_run()))
+    yield from ("```text", shown.getvalue().partition("\ntime ")[0], "```")
+
+
+def _citation() -> Iterator[str]:
+    """The paper and the program, as ``CITATION.cff`` has them."""
+    yield from ("```yaml", (ROOT / "CITATION.cff").read_text(encoding="utf-8").strip(), "```")
+
+
 def _rows(part: measured.Part) -> Iterator[str]:
     """A table of what a benchmark measured."""
-    return _table(*part())
+    return table(*part())
 
 
 _KINDS: dict[str, Callable[..., Iterator[str]]] = {
@@ -181,35 +184,16 @@ _KINDS: dict[str, Callable[..., Iterator[str]]] = {
     "errors": _errors,
     "results": _results,
     "main": _main,
+    "first-run": _first_run,
+    "citation": _citation,
+    "api": api.reference,
     **{kind: partial(_rows, part) for kind, part in measured.PARTS.items()},
 }
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    heads = list(heads)
-    for cells in (heads, ["---"] * len(heads), *rows):
-        yield f"| {' | '.join(cells)} |"
-
-
-def _code(text: str) -> str:
-    """Text as code; a bar is spelt out, as it would end a table's cell."""
-    if "|" in text:
-        return f"<code>{html.escape(text).replace('|', '&#124;')}</code>"
-    return f"`{text}`"
-
-
-def _prose(text: str | None) -> str:
-    """A docstring as one line of Markdown."""
-    return " ".join((text or "").split()).replace("``", "`").replace("|", "\\|")
-
-
-def _first_line(text: str | None) -> str:
-    return _prose((text or "").partition("\n\n")[0])
-
-
 def _value(value: object) -> str:
     """A default as it would be written in a file, without a string's quotes."""
-    return _code(settings.spelled(value))
+    return code(settings.spelled(value))
 
 
 def main() -> int:

@@ -1,8 +1,9 @@
 """Output in the docs: ``python tools/transcripts.py`` runs their commands and writes it anew.
 
-Every ``console`` block of the pages below is run, in their order and in one empty folder, with
-built-in digits and no network. A block's lines after ``$`` are commands, the others output.
-Progress, which a terminal shows as a bar that vanishes, is left out.
+Every ``console`` block of the pages below is run, in their order, with built-in digits and no
+network: those of the tutorial in one empty folder, the others in another. A block's lines after
+``$`` are commands, the others output. Progress, which a terminal shows as a bar that vanishes, is
+left out, but where a command asks for it with ``2>&1``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("make-data", "train", "eval", "render", "sweep", "info", "config")
+COMMANDS = (
+    *("make-data", "train", "eval", "infer", "render", "report", "demo"),
+    *("sweep", "info", "export", "config"),
+)
 PAGES = [*(f"commands/{name}.md" for name in COMMANDS), "configuration.md", "run-folder.md"]
+FOLDERS = [PAGES, ["tutorial.md"]]
+"""Pages that share a folder."""
 HOME = "/home/you/digits"
 """What the pages call the folder."""
 
@@ -24,6 +30,7 @@ SURROUNDINGS = {"AIRKIT_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
 
 _BLOCK = re.compile(r"(?<=```console\n)(.*?)(?=```)", re.DOTALL)
 _PROGRESS = re.compile(r"^[a-z ]+: [\d,]+ of [\d,]+\n", re.MULTILINE)
+_STEPS = re.compile(r"^step [\d,]+ of [\d,]+: .*\n", re.MULTILINE)
 
 
 def replayed(text: str, folder: Path) -> str:
@@ -48,17 +55,23 @@ def _output(command: str, folder: Path) -> str:
         text=True,
         check=False,
     )
-    return _PROGRESS.sub("", found.stdout).replace(str(folder), HOME)
+    told = found.stdout if "2>&1" in command else _STEPS.sub("", found.stdout)
+    return _PROGRESS.sub("", told).replace(str(folder), HOME)
 
 
 def main() -> None:
     """Run the pages' commands and write what they say."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in PAGES:
-            page = ROOT / "docs" / name
-            text = replayed(page.read_text(encoding="utf-8"), Path(folder))
-            page.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"written: docs/{name}\n")
+    for pages in FOLDERS:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "docs").symlink_to(ROOT / "docs")  # as in a clone
+            for name in pages:
+                _write(ROOT / "docs" / name, Path(folder))
+
+
+def _write(page: Path, folder: Path) -> None:
+    text = replayed(page.read_text(encoding="utf-8"), folder)
+    page.write_text(text, encoding="utf-8")
+    sys.stdout.write(f"written: {page.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":
