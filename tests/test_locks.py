@@ -151,7 +151,7 @@ def test_a_lock_ends_with_its_holder(tmp_path: Path, number: int) -> None:
 def test_a_lock_that_is_given_back_leaves_nothing(tmp_path: Path) -> None:
     hold(tmp_path / "new" / "folder" / "lock")
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / "lock").write_text("much longer than what is written now\n" * 9)
+    (tmp_path / "lock").write_text("process 1, much longer than what is written now\n" * 9)
     hold(tmp_path / "lock")
     (tmp_path / "old").mkdir()
     hold(tmp_path / "old" / "lock")
@@ -238,3 +238,16 @@ def test_readers_need_no_lock(tmp_path: Path) -> None:
     fit(tmp_path / "run", listener=Recorder(step7=look, step14=look))
     assert measured == [5, 12]
     assert verify(data_file())
+
+
+def test_a_file_that_is_no_lock_is_refused_and_stays(tmp_path: Path) -> None:
+    lock = tmp_path / "uv.lock"
+    lock.write_text("version = 1\n")
+    with pytest.raises(OutputError, match="A file is in the way of the lock"):
+        hold(lock)
+    assert lock.read_text() == "version = 1\n"
+    lock.rename(tmp_path / "precious")
+    lock.symlink_to(tmp_path / "precious")
+    with pytest.raises(OutputError):
+        hold(lock)
+    assert (tmp_path / "precious").read_text() == "version = 1\n"

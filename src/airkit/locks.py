@@ -25,6 +25,8 @@ except ImportError:  # not a POSIX system
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What a file system says that has no locks, as some network file systems."""
+_SIGNED = b"process "
+"""How the content of a lock file begins, once it is signed."""
 
 
 @contextmanager
@@ -61,7 +63,8 @@ def exclusive(
 def _acquire(lock: Path, target: Path, listener: Listener) -> int | None:
     """Open the lock file and lock it; None where another process has."""
     while True:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        _check_ours(lock, handle)
         try:
             locked = _lock(handle)
         except OSError as error:
@@ -76,6 +79,16 @@ def _acquire(lock: Path, target: Path, listener: Listener) -> int | None:
         os.close(handle)
         if not locked:
             return None
+
+
+def _check_ours(lock: Path, handle: int) -> None:
+    """Refuse a file of this name that is not a lock of airkit's: it would be emptied."""
+    with open(handle, "rb", closefd=False) as file:
+        start = file.read(len(_SIGNED))
+    if start and start != _SIGNED:
+        os.close(handle)
+        hint = "move it away, or write to another place"
+        raise OutputError("A file is in the way of the lock", where=lock, hint=hint)
 
 
 def _lock(handle: int) -> bool:
@@ -101,6 +114,7 @@ def _sign(handle: int) -> None:
     since = datetime.now().astimezone().isoformat(" ", "seconds")
     with suppress(OSError):
         os.truncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
         os.write(handle, f"process {os.getpid()} on {platform.node()}, since {since}\n".encode())
 
 
