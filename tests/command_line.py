@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import pytest
 from typer.testing import CliRunner, Result
 
 from airkit.cli.app import app
@@ -12,6 +16,16 @@ TINY = ["--preset", "tiny", "--source", "strokes", "--train", "40", "--val", "8"
 def run(*arguments: object) -> Result:
     """Run a command in this process, piped."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="airkit")
+
+
+def set_up(folder: Path) -> Path:
+    """The folder, with a data file, a trained run and a blank image, under their default names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run("make-data", *TINY).exit_code == 0
+        assert run("train", "--steps", "2").exit_code == 0
+        np.save("canvas.npy", np.zeros((32, 32), np.uint8))
+    return folder
 
 
 def fails(*arguments: object) -> str:

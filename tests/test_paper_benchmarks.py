@@ -12,6 +12,7 @@ import codes
 import inferred
 import probe
 import pytest
+import runs
 import torch
 from classifier import Convolutional, Examples, Perceptron
 from command_line import TINY, run
@@ -202,7 +203,7 @@ def test_benchmark_measures_every_input(
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    monkeypatch.setattr(inferred, "airkit_command", airkit_command)
+    monkeypatch.setattr(runs, "airkit_command", airkit_command)
     monkeypatch.setattr(probe, "LEAST", 0.01)
     name = benchmark.__name__
     given = ["--preset", "tiny", "--source", "strokes", "--seeds", "0", *more]

@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from command_line import TINY, fails, run
+from command_line import TINY, fails, run, set_up
 from typer.main import get_command
 
 import airkit
@@ -36,14 +35,7 @@ NO_RESULT = ("demo", "completion", "config")
 
 @pytest.fixture(scope="module", name="work")
 def _work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a data file, a trained run and an image."""
-    folder = tmp_path_factory.mktemp("work")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert run("make-data", *TINY).exit_code == 0
-        assert run("train", "--steps", "2").exit_code == 0
-        np.save("canvas.npy", np.zeros((32, 32), np.uint8))
-    return folder
+    return set_up(tmp_path_factory.mktemp("work"))
 
 
 @pytest.fixture(name="trained")

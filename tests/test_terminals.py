@@ -12,9 +12,8 @@ import sys
 import termios
 from pathlib import Path
 
-import numpy as np
 import pytest
-from command_line import TINY, run
+from command_line import set_up
 
 COMMANDS = (
     "make-data --preset tiny --source strokes --train 40 --val 8 --test 8 --out o.h5 --force",
@@ -41,14 +40,7 @@ COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?[349][0-7](?:;[0-9;]*)?m")
 
 @pytest.fixture(scope="module", name="work")
 def _work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a data file, a trained run and an image."""
-    folder = tmp_path_factory.mktemp("work")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert run("make-data", *TINY).exit_code == 0
-        assert run("train", "--steps", "2").exit_code == 0
-        np.save("canvas.npy", np.zeros((32, 32), np.uint8))
-    return folder
+    return set_up(tmp_path_factory.mktemp("work"))
 
 
 def on_terminal(folder: Path, command: str, columns: int = 40, **environment: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import common
 import measured
 import pytest
+import runs
 from command_line import run
 from tiny_runs import data_file, fit, reference
 
@@ -64,8 +65,8 @@ def test_from_training_to_the_file_of_results(
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    monkeypatch.setattr(common, "airkit_command", few)
-    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(runs, "airkit_command", few)
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
     args = argparse.Namespace(
         source="strokes", seeds=[4, 7], lstm_seeds=[9], folder=tmp_path / "runs"
     )

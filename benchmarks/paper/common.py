@@ -1,28 +1,22 @@
-"""What the benchmarks of counts never trained on share: files, runs, counts that are right."""
+"""What the benchmarks of counts never trained on share: models, canvases, counts that are right."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
+import runs
 import torch
-from accuracy import airkit_command
-from provenance import note
 
 from airkit import files
 from airkit.errors import DataFileError
 from airkit.evaluation import Tally, open_run
 from airkit.listener import SILENT
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -67,11 +61,8 @@ class Canvases:
 
 def arguments(says: str | None) -> argparse.Namespace:
     """What the command line asks for; ``says`` is the docstring of the script."""
-    parser = argparse.ArgumentParser(description=says.splitlines()[0] if says else None)
-    parser.add_argument("--source", default="strokes")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser = runs.parser(says)
     parser.add_argument("--lstm-seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--folder", type=Path, default=Path("runs/paper"))
     return parser.parse_args()
 
 
@@ -83,29 +74,13 @@ def measure(
     args.folder.mkdir(parents=True, exist_ok=True)
     for model in models:
         for seed in args.lstm_seeds if model.preset == "lstm" else args.seeds:
-            run = trained(args, model, seed)
+            run = runs.trained(args, model.name, seed, *model.options())
             for test in tests:
-                data = made(args, f"test-{test.side}-{test.most}", *test.options())
+                data = runs.made(args, f"test-{test.side}-{test.most}", *test.options())
                 rows.append({**described(model), "seed": seed, "canvas": test.side})
                 rows[-1] |= counted_once(run, data)
                 print(json.dumps(rows[-1]), flush=True)
                 save(name, args, rows)
-
-
-def made(args: argparse.Namespace, name: str, *options: str) -> Path:
-    """A data file of the benchmark's folder, made unless it is there."""
-    path: Path = args.folder / f"{name}.h5"
-    if not path.exists():
-        airkit_command("make-data", "--out", str(path), "--source", args.source, *options)
-    return path
-
-
-def trained(args: argparse.Namespace, model: Model, seed: int) -> Path:
-    """The run of a seed; ``airkit train`` goes on with one that is there, to its end."""
-    run: Path = args.folder / f"{model.name}-{seed}"
-    data = made(args, model.name, *model.options())
-    airkit_command("train", "--data", str(data), "--run", str(run), "--seed", str(seed))
-    return run
 
 
 def described(model: Model) -> dict[str, Any]:
@@ -136,8 +111,8 @@ def counted(run: Path, data: Path) -> dict[str, Any]:
         return {"refused": error.what}
     tally = Tally(opened)
     with torch.no_grad():
-        for indices in opened.batches():
-            tally.add(indices)
+        for _ in tally.every(SILENT):
+            pass
     truth = opened.canvases.counts.numpy()
     one, best = tally.right("one_count"), tally.right("count")
     return {
@@ -157,12 +132,6 @@ def counted(run: Path, data: Path) -> dict[str, Any]:
 
 def save(name: str, args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Keep the rows, with what they were measured on."""
-    seeds, lstm_seeds = (" ".join(map(str, some)) for some in (args.seeds, args.lstm_seeds))
-    command = f"paper/{name}.py --source FOLDER --seeds {seeds} --lstm-seeds {lstm_seeds}"
-    report = {
-        **note(command, "torch", how=f"threads: {torch.get_num_threads()}"),
-        "digits": Path(args.source).name,
-        "rows": rows,
-    }
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    command = f"--seeds {runs.spelled(args.seeds)} --lstm-seeds {runs.spelled(args.lstm_seeds)}"
+    how = f"threads: {torch.get_num_threads()}"
+    runs.save(runs.RESULTS / f"{name}.json", args, command, how, rows=rows)

@@ -6,19 +6,14 @@ Legend: N canvases, M most true boxes on one, T slots, Z length of z_what.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
+import runs
 import torch
-from accuracy import airkit_command
-from provenance import note
 from torch import Tensor
 
 from airkit.dataset import CanvasDataset
@@ -26,8 +21,6 @@ from airkit.detection import pairwise_iou
 from airkit.evaluation import open_run
 from airkit.listener import SILENT
 from airkit.model.scene import explain
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @dataclass(frozen=True)
@@ -62,12 +55,9 @@ class Found:
 
 def parse(doc: str | None, **more: Any) -> argparse.Namespace:
     """The arguments that these benchmarks share; ``more`` are integers with defaults."""
-    parser = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else None)
-    parser.add_argument("--source", default="strokes")
+    parser = runs.parser(doc)
     parser.add_argument("--preset", default="default")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--folder", type=Path, default=Path("runs/paper"))
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=runs.RESULTS)
     for name, default in more.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
@@ -77,20 +67,14 @@ def parse(doc: str | None, **more: Any) -> argparse.Namespace:
 
 
 def made(args: argparse.Namespace, name: str, *options: str) -> Path:
-    """A data file of the benchmark's folder, made unless it is there."""
-    path: Path = args.folder / f"{name}.h5"
-    if not path.exists():
-        given = "--preset", args.preset, "--source", args.source
-        airkit_command("make-data", "--out", str(path), *given, *options)
-    return path
+    """A data file after the preset, made unless it is there."""
+    return runs.made(args, name, "--preset", args.preset, *options)
 
 
 def trained(args: argparse.Namespace, seed: int) -> Path:
-    """The run of a seed; ``airkit train`` goes on with one that is not at its end."""
-    run: Path = args.folder / f"{args.preset}-{seed}"
-    data = made(args, args.preset, "--test", "1000")
-    airkit_command("train", "--data", str(data), "--run", str(run), "--seed", str(seed))
-    return run
+    """The run of a seed with the preset."""
+    options = ("--preset", args.preset, "--test", "1000")
+    return runs.trained(args, args.preset, seed, *options)
 
 
 @cache
@@ -138,8 +122,6 @@ def matched(truth: Tensor, inferred: Tensor, least: float) -> Tensor:
 
 def save(args: argparse.Namespace, name: str, **content: Any) -> None:
     """Keep what was measured, with what it was measured on."""
-    seeds = " ".join(map(str, args.seeds))
-    told = note(f"paper/{name}.py --source FOLDER --seeds {seeds}", "torch", how="one thread")
-    report = {**told, "digits": Path(args.source).name, "preset": args.preset, **content}
-    path: Path = args.results / f"{name}.json"
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    path = args.results / f"{name}.json"
+    command = f"--seeds {runs.spelled(args.seeds)}"
+    runs.save(path, args, command, "one thread", preset=args.preset, **content)
