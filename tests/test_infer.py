@@ -323,11 +323,12 @@ def test_a_picture_is_whole_or_not_there(home: Path, monkeypatch: pytest.MonkeyP
     lines(image, "--overlay", "seen")
     before = Path("seen/a.png").read_bytes()
 
-    def savefig(_: object, target: Path, **__: object) -> None:
-        target.write_bytes(b"half")
+    def write_half(target: Path, content: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+    monkeypatch.setattr(Path, "write_bytes", write_half)
     told = fails("infer", image, "--run", skilled(), "--overlay", "seen")
     assert "airkit: Cannot write a file\n  where     seen/a.png\n  got       No space left" in told
     assert Path("seen/a.png").read_bytes() == before

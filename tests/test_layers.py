@@ -15,7 +15,7 @@ from airkit.cli.app import app
 from airkit.cli.config import app as config_app
 
 LAYERS = (
-    ("airkit.errors", "airkit.listener", "airkit.statistics"),
+    ("airkit.errors", "airkit.listener", "airkit.statistics", "airkit.wording"),
     (
         "airkit.config",
         "airkit.settings",

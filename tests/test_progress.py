@@ -13,8 +13,9 @@ from rich.console import Console
 from airkit.cli.bars import Bars
 from airkit.cli.curves import ASCII, BLOCKS, sparkline
 from airkit.cli.lines import Lines
-from airkit.cli.output import duration, size, tell_json
+from airkit.cli.output import size, tell_json
 from airkit.cli.progress import listening
+from airkit.wording import duration
 
 
 class _Terminal(io.StringIO):

@@ -44,3 +44,8 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
 def to_ink(images: Tensor) -> Tensor:
     """Grey levels 0..255 (uint8, any shape) as ink in 0..1 (float32)."""
     return images.float() / 255
+
+
+def to_grey(ink: Tensor) -> Tensor:
+    """Ink (any shape) as the nearest grey levels 0..255 (uint8), what is over full ink cut off."""
+    return (255 * ink.clamp(0, 1)).round().to(torch.uint8)

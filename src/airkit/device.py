@@ -9,11 +9,17 @@ from typing import Any
 
 import torch
 
+from airkit import seeds
 from airkit.errors import DeviceError
 from airkit.launch import Launch
 
 SAME_BITS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_CBWR": "AUTO,STRICT"}
 """What cuBLAS and MKL read from the environment: MKL once, when it is first used."""
+
+
+def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh generator on a named random stream of a seed."""
+    return torch.Generator(device).manual_seed(seeds.integer(seed, stream))
 
 
 def pick_device(name: str) -> torch.device:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit import seeds, settings
+from airkit import settings
 from airkit.canvases import store
 from airkit.canvases.store import DataInfo
 from airkit.config import Config
 from airkit.dataset import CanvasDataset, to_ink
 from airkit.detection import average_precision, mean_iou, pairwise_iou
-from airkit.device import pick_device
+from airkit.device import generator, pick_device
 from airkit.errors import DataFileError
 from airkit.estimators import bounds, exact
 from airkit.listener import SILENT, Listener
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES, Noise
-from airkit.model.scene import Scene, explain_both
+from airkit.model.scene import Scene, explain_both, possible_looks
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
 from airkit.statistics import wilson
@@ -96,7 +97,7 @@ class Opened:
     @property
     def looks(self) -> int:
         """Explanations to compare per canvas; a guide that does not look has but one."""
-        return self.config.eval.looks if self.air.guide.looks else 1
+        return possible_looks(self.air, self.config.eval.looks)
 
     def batches(self) -> list[Tensor]:
         """Indices of the canvases, ``eval.batch_size`` at a time."""
@@ -108,8 +109,7 @@ class Opened:
 
     def generator(self, stream: str) -> torch.Generator:
         """A fresh generator on a named random stream of ``eval.seed``."""
-        seed = seeds.integer(self.config.eval.seed, stream)
-        return torch.Generator(self.device).manual_seed(seed)
+        return generator(self.config.eval.seed, stream, self.device)
 
 
 def open_run(
@@ -126,8 +126,7 @@ def open_run(
         DataFileError: no such data file, a damaged one, or an empty split.
     """
     path, state = RunFolder(Path(run)).find(checkpoint, listener)
-    layers = [Layer(f"run {run}", state.config.model_dump()), *settings.layers(given)]
-    config = settings.resolve(*layers)
+    config = laid_over(state.config, f"run {run}", given)
     info = store.read_info(Path(data or state.data))
     canvases = CanvasDataset(info.path, config.eval.split)
     if len(canvases) == 0:
@@ -138,6 +137,15 @@ def open_run(
     air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
     air.guide.sharpness = config.eval.look_sharpness
     return Opened(config, air, device, info.path, canvases, path)
+
+
+def laid_over(base: Config, origin: str, given: Settings) -> Config:
+    """The settings given, laid over a configuration that came from ``origin``.
+
+    Raises:
+        ConfigError: settings that make no configuration.
+    """
+    return settings.resolve(Layer(origin, base.model_dump()), *settings.layers(given))
 
 
 def check_canvas(trained: Config, info: DataInfo) -> None:
@@ -203,9 +211,8 @@ def measure(opened: Opened, run: str, listener: Listener) -> tuple[Measures, Arr
     """The measures of an opened run, and which canvases it counts right, bool [N]."""
     began, tally = time.perf_counter(), Tally(opened)
     with torch.no_grad():
-        for indices in opened.batches():
-            tally.add(indices)
-            listener.progress("evaluating", int(indices[-1]) + 1, len(opened.canvases))
+        for _ in tally.every(listener):
+            pass
     return tally.measures(run, time.perf_counter() - began), tally.right("count")
 
 
@@ -218,6 +225,12 @@ class Tally:
         streams = ("looks", "counts", "elbo", "iwae")
         self.generators = {name: opened.generator(name) for name in streams}
         self.parts: dict[str, list[Tensor]] = {}
+
+    def every(self, listener: Listener) -> Iterator[tuple[Tensor, Scene, Scene]]:
+        """Look at all canvases: the indices of each batch, and what ``add`` returns of it."""
+        for indices in self.opened.batches():
+            yield indices, *self.add(indices)
+            listener.progress("evaluating", int(indices[-1]) + 1, len(self.opened.canvases))
 
     def add(self, indices: Tensor) -> tuple[Scene, Scene]:
         """Look at one batch of canvases: what one look finds in each, and the best of all looks."""

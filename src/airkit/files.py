@@ -53,6 +53,29 @@ def writing(target: Path) -> Iterator[None]:
         ) from error
 
 
+def check_target(target: Path, what: str, *endings: str) -> None:
+    """Refuse a file that cannot be written by its name; before the work, not after it.
+
+    Args:
+        target: the file.
+        what: the message where its name ends otherwise.
+        endings: those that it may have; the first one is suggested.
+
+    Raises:
+        OutputError: a folder is there, or the name has another ending.
+    """
+    if target.is_dir():
+        raise OutputError("A folder is in the way", where=target, hint="another --out")
+    if target.suffix.lower() not in endings:
+        raise OutputError(
+            what,
+            where=target,
+            expected=f"a name that ends in {endings[0]}",
+            got=repr(target.suffix) if target.suffix else "a name without an ending",
+            hint=f"--out {target.with_suffix(endings[0])}",
+        )
+
+
 def write_bytes(target: Path, content: bytes) -> None:
     """Write ``content`` to ``target`` atomically; raises OutputError as ``replacing`` does."""
     with replacing(target) as partial:
@@ -71,6 +94,13 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def start_of(path: Path, size: int) -> bytes:
+    """The first bytes of a regular file, by which its format shows; raises OSError."""
+    check_regular(path)
+    with path.open("rb") as file:
+        return file.read(size)
 
 
 def check_regular(path: Path) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from airkit.errors import ImageError
-from airkit.files import check_regular
+from airkit.files import start_of
 
 Array = np.ndarray[Any, Any]
 
@@ -118,9 +118,7 @@ def read(path: Path, *, invert: bool = False) -> list[Grey]:
 
 def _first_bytes(path: Path) -> bytes:
     try:
-        check_regular(path)
-        with path.open("rb") as file:
-            return file.read(len(_PNG))
+        return start_of(path, len(_PNG))
     except OSError as error:
         raise ImageError(
             "Cannot read an image",

@@ -12,18 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit import seeds, settings
 from airkit.checkpoint import Checkpoint
 from airkit.config import Config
-from airkit.device import pick_device
+from airkit.device import generator, pick_device
 from airkit.errors import OutputError
-from airkit.evaluation import check_side
+from airkit.evaluation import check_side, laid_over
 from airkit.images import Grey, read_all
 from airkit.listener import SILENT, Listener
 from airkit.model.air import AIR
-from airkit.model.scene import Scene, explain, explain_best
+from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.run import RunFolder, build
-from airkit.settings import Layer, Settings
+from airkit.settings import Settings
 
 Draw = Callable[[Grey, Scene], None]
 
@@ -110,7 +109,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     """
     paths = [Path(images)] if isinstance(images, str | Path) else list(map(Path, images))
     state = RunFolder(Path(run)).find(checkpoint, listener)[1]
-    config = _config(run, state, settings)
+    config = laid_over(state.config, f"run {run}", settings)
     greys = read_all(paths, invert=invert)
     for grey in greys:
         check_side(state.config, grey.side, grey.path)
@@ -119,11 +118,6 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     found = _all(_Looker(state, config), greys, draw, listener)
     _note_full(found, config.slots, listener)
     return found
-
-
-def _config(run: str | Path, state: Checkpoint, given: Settings) -> Config:
-    layer = Layer(f"run {run}", state.config.model_dump())
-    return settings.resolve(layer, *settings.layers(given))
 
 
 def _note_bright(greys: Sequence[Grey], invert: bool, listener: Listener) -> None:
@@ -162,21 +156,17 @@ class _Looker:
         side = greys[0].side
         air = build(self.state, self.device, canvas=side, slots=self.config.slots)
         air.guide.sharpness = self.config.eval.look_sharpness
-        seed = seeds.integer(self.config.eval.seed, "looks")
-        generator = torch.Generator(self.device).manual_seed(seed)
+        draws = generator(self.config.eval.seed, "looks", self.device)
         batch = max(1, min(self.config.eval.batch_size, BATCH_PIXELS // side**2))
         for first in range(0, len(greys), batch):
             squares = [grey.square() for grey in greys[first : first + batch]]
-            scene = self._explain(air, torch.from_numpy(np.stack(squares)), generator)
+            scene = self._explain(air, torch.from_numpy(np.stack(squares)), draws)
             yield from (_row(scene, index) for index in range(len(squares)))
 
-    def _explain(self, air: AIR, images: Tensor, generator: torch.Generator) -> Scene:
-        """By the rule of evaluation; a guide that does not look has but one explanation."""
-        looks = self.config.eval.looks if air.guide.looks else 1
+    def _explain(self, air: AIR, images: Tensor, draws: torch.Generator) -> Scene:
+        looks = possible_looks(air, self.config.eval.looks)
         with torch.inference_mode():
-            if looks == 1:
-                return explain(air, images.to(self.device))
-            return explain_best(air, images.to(self.device), looks, generator)
+            return explain_by_looks(air, images.to(self.device), looks, draws)
 
 
 def _row(scene: Scene, index: int) -> Scene:

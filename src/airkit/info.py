@@ -92,9 +92,7 @@ def kind(path: Path) -> str:
 def _start(path: Path) -> bytes:
     """The first bytes of a file, by which its format shows."""
     try:
-        files.check_regular(path)
-        with path.open("rb") as file:
-            return file.read(4)
+        return files.start_of(path, 4)
     except OSError as error:
         raise AirkitError(
             "Cannot read this",

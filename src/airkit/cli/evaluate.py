@@ -10,8 +10,9 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson, Checkpoint, Data, Given, Run, configured
-from airkit.cli.output import duration, percent, tell, tell_json
+from airkit.cli.output import percent, tell, tell_json
 from airkit.cli.progress import listening
+from airkit.wording import duration
 
 if TYPE_CHECKING:
     from airkit.comparison import Comparison

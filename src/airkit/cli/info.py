@@ -10,8 +10,9 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson
-from airkit.cli.output import duration, size, tell, tell_json
+from airkit.cli.output import size, tell, tell_json
 from airkit.cli.progress import listening
+from airkit.wording import duration
 
 
 def info(

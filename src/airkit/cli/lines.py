@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import typer
 
-from airkit.cli.output import duration, percent
+from airkit.cli.output import percent
 from airkit.listener import Listener
+from airkit.wording import duration
 
 INTERVAL = 5.0
 """Seconds between plain lines of progress."""

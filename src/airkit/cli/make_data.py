@@ -9,8 +9,9 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson, Given, configured
-from airkit.cli.output import duration, size, tell, tell_report
+from airkit.cli.output import size, tell, tell_report
 from airkit.cli.progress import listening
+from airkit.wording import duration
 
 if TYPE_CHECKING:
     from airkit.canvases.make import MakeReport

@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -87,11 +86,6 @@ def tell_unwritten(error: OSError) -> NoReturn:
 def percent(share: float) -> str:
     """A share as per cent."""
     return f"{100 * share:.1f} %"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 4.2 s, or 0:01:30 from a minute on."""
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def size(number: int) -> str:

@@ -10,10 +10,11 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson, Given, configured
-from airkit.cli.output import duration, tell, tell_json
+from airkit.cli.output import tell, tell_json
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
 from airkit.signals import EXIT_CODE
+from airkit.wording import duration
 
 if TYPE_CHECKING:
     from airkit.sweeping.engines import Engine

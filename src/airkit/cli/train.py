@@ -9,10 +9,11 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson, Given, configured
-from airkit.cli.output import duration, percent, tell, tell_report
+from airkit.cli.output import percent, tell, tell_report
 from airkit.cli.progress import listening
 from airkit.launch import launched
 from airkit.signals import EXIT_CODE
+from airkit.wording import duration
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit import seeds
 from airkit.config import Config
-from airkit.dataset import CanvasDataset, to_ink
+from airkit.dataset import CanvasDataset, to_grey, to_ink
+from airkit.device import generator
 from airkit.errors import DataFileError
 from airkit.listener import Listener
 from airkit.model.air import AIR
-from airkit.model.scene import Scene, explain, explain_best
+from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
 from airkit.run import RunFolder, build
 
 Array = np.ndarray[Any, Any]
@@ -77,13 +77,13 @@ class Session:
         """Keep ``canvases``, if any, to choose from."""
         self.config, self.air, self.canvases = config, air, canvases
         self.air.guide.sharpness = config.eval.look_sharpness
-        self._generator = self._stream("demo")
+        self._generator = generator(config.eval.seed, "demo")
         self._worker = ThreadPoolExecutor(1, "model", torch.set_num_threads, (1,))
 
     @property
     def looks(self) -> int:
         """Explanations that ``best`` compares; a guide that does not look has but one."""
-        return self.config.eval.looks if self.air.guide.looks else 1
+        return possible_looks(self.air, self.config.eval.looks)
 
     def facts(self) -> dict[str, Any]:
         """What a page has to know before the first drawing: sizes, and what can be asked for."""
@@ -138,11 +138,9 @@ class Session:
         return _seen(image, explain(self.air, image[None]), 1, true_count)
 
     def _best(self, image: Tensor) -> Seen:
-        looks = self.looks
-        if looks == 1:
-            return self._see(image)
-        scene = explain_best(self.air, image[None], looks, self._stream("looks"))
-        return _seen(image, scene, looks)
+        draws = generator(self.config.eval.seed, "looks")
+        scene = explain_by_looks(self.air, image[None], self.looks, draws)
+        return _seen(image, scene, self.looks)
 
     def _random(self, canvases: CanvasDataset) -> Seen:
         index = int(torch.randint(len(canvases), (), generator=self._generator))
@@ -153,10 +151,6 @@ class Session:
         count = torch.randint(1, most + 1, (1,), generator=self._generator)
         canvas = self.air.sample_canvases(count, self._generator)[0]
         return self._see(to_ink(torch.from_numpy(_grey(canvas))), int(count))
-
-    def _stream(self, name: str) -> torch.Generator:
-        """A fresh generator on a named random stream of ``eval.seed``."""
-        return torch.Generator().manual_seed(seeds.integer(self.config.eval.seed, name))
 
 
 def _without_gradients(act: Callable[[], T]) -> T:
@@ -205,7 +199,7 @@ def _test_split(path: Path, side: int, listener: Listener) -> CanvasDataset | No
 
 def _grey(ink: Tensor) -> Array:
     """Ink as grey levels, what is over full ink cut off, uint8 of the same shape."""
-    grey: Array = (ink.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    grey: Array = to_grey(ink).numpy()
     return grey
 
 

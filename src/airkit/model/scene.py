@@ -80,6 +80,16 @@ def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generato
     return explain_both(air, images, looks, generator)[1]
 
 
+def possible_looks(air: AIR, asked: int) -> int:
+    """How many of the explanations asked for there are; a guide that does not look has but one."""
+    return asked if air.guide.looks else 1
+
+
+def explain_by_looks(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
+    """What ``airkit eval`` goes by: ``explain`` for one look, ``explain_best`` for more."""
+    return explain(air, images) if looks == 1 else explain_best(air, images, looks, generator)
+
+
 def explain_both(
     air: AIR, images: Tensor, looks: int, generator: torch.Generator
 ) -> tuple[Scene, Scene]:

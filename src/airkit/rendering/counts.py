@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from airkit import seeds
 from airkit.config import Config
+from airkit.device import generator
 from airkit.errors import OutputError
 from airkit.model.prior import draw_geometric, log_count_prior
 
@@ -77,4 +77,4 @@ def _canvases(config: Config) -> int:
 
 def _generator(config: Config) -> torch.Generator:
     """A CPU generator, so that every device is given the same numbers."""
-    return torch.Generator().manual_seed(seeds.integer(config.eval.seed, "prior counts"))
+    return generator(config.eval.seed, "prior counts")

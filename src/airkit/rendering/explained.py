@@ -13,7 +13,7 @@ from torch import Tensor
 
 from airkit.evaluation import Opened
 from airkit.listener import Listener
-from airkit.model.scene import Scene, explain, explain_best
+from airkit.model.scene import Scene, explain_by_looks
 
 Array = np.ndarray[Any, Any]
 
@@ -70,15 +70,9 @@ def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
     for indices in opened.batches():
         images = opened.images(indices)
         with torch.inference_mode():
-            scene = _explain(opened, images, generator)
+            scene = explain_by_looks(opened.air, images, opened.looks, generator)
         listener.progress("explaining", int(indices[-1]) + 1, total)
         yield from unbatched(opened, indices, images, scene)
-
-
-def _explain(opened: Opened, images: Tensor, generator: torch.Generator) -> Scene:
-    if opened.looks == 1:
-        return explain(opened.air, images)
-    return explain_best(opened.air, images, opened.looks, generator)
 
 
 def unbatched(opened: Opened, indices: Tensor, images: Tensor, scene: Scene) -> Iterator[Explained]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 
-from airkit.files import replacing
-from airkit.rendering.page import DPI, GAP, MARGIN, Page, slot_colour
+from airkit.files import write_bytes
+from airkit.rendering.page import GAP, MARGIN, Page, slot_colour
 
 Array = np.ndarray[Any, Any]
 
@@ -32,5 +31,4 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     colours = [slot_colour(slot) for slot in range(len(boxes))]
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + side + GAP)):
         page.tile(ink, MARGIN, top, side).boxes(boxes, colours)
-    with style.context("default"), replacing(target) as unfinished:
-        page.figure().savefig(unfinished, format="png", dpi=DPI)
+    write_bytes(target, page.png())

@@ -12,10 +12,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.transforms import IdentityTransform
@@ -163,6 +164,13 @@ class Page:
                 verticalalignment="center_baseline",
             )
         return figure
+
+    def png(self) -> bytes:
+        """The page as the bytes of a PNG, whatever a user's matplotlibrc says."""
+        buffer = BytesIO()
+        with style.context("default"):
+            self.figure().savefig(buffer, format="png", dpi=DPI)
+        return buffer.getvalue()
 
 
 @dataclass(frozen=True)

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import torch
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from airkit import seeds, settings
+from airkit import settings
 from airkit.canvases import store
 from airkit.config import Config
 from airkit.dataset import to_ink
-from airkit.device import pick_device
-from airkit.errors import CheckpointError, OutputError
-from airkit.evaluation import Opened, check_canvas, empty_split, open_run
-from airkit.files import replacing
+from airkit.device import generator, pick_device
+from airkit.errors import CheckpointError
+from airkit.evaluation import Opened, check_canvas, empty_split, laid_over, open_run
+from airkit.files import check_target, replacing
 from airkit.listener import SILENT, Listener
 from airkit.rendering import sheets
 from airkit.rendering.counts import chosen
 from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
-from airkit.rendering.page import DPI, Page
+from airkit.rendering.page import DPI
 from airkit.rendering.policy import policy
 from airkit.run import RunFolder, build
 from airkit.settings import Layer, Settings
@@ -62,6 +61,10 @@ class Request:
     def opened(self) -> Opened:
         """The model beside the canvases."""
         return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
+
+    def over(self, base: Config, origin: str) -> Config:
+        """The settings given, laid over a configuration."""
+        return laid_over(base, origin, self.given)
 
     def asked(self, key: str) -> object:
         """The last value given for a field of ``render``; None where none was."""
@@ -106,21 +109,14 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     path = None if data is None else Path(data)
     request = Request(RunFolder(Path(run)), path, checkpoint, given, listener)
     chosen = _kind(request)
-    target = _target(request.run, out, chosen)
+    target = request.run.figures / f"{chosen}.png" if out is None else Path(out)
+    check_target(target, "Pictures are written as PNG alone", ".png")
     with style.context("default"):  # whatever a user's matplotlibrc says
         figure, canvases = _DRAWERS[chosen](request)
         width, height = (int(side) for side in figure.canvas.get_width_height())
         with replacing(target) as unfinished:
             figure.savefig(unfinished, format="png", dpi=DPI)
     return Picture(target, chosen, width, height, canvases)
-
-
-def page_png(page: Page) -> bytes:
-    """A page of canvases, as the bytes of a PNG."""
-    buffer = BytesIO()
-    with style.context("default"):
-        page.figure().savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
 
 
 def _layers(given: Settings, kind: str | None) -> list[Layer]:
@@ -134,22 +130,6 @@ def _kind(request: Request) -> str:
     if asked is not None:
         return settings.resolve(Layer("kind", {"render": {"kind": asked}})).render.kind
     return request.run.find(request.checkpoint, request.listener)[1].config.render.kind
-
-
-def _target(run: RunFolder, out: str | Path | None, kind: str) -> Path:
-    """The file to write; found wanting before the work, not after it."""
-    target = run.figures / f"{kind}.png" if out is None else Path(out)
-    if target.is_dir():
-        raise OutputError("A folder is in the way", where=target, hint="another --out")
-    if target.suffix.lower() != ".png":
-        raise OutputError(
-            "Pictures are written as PNG alone",
-            where=target,
-            expected="a name that ends in .png",
-            got=repr(target.suffix) if target.suffix else "a name without an ending",
-            hint=f"--out {target.with_suffix('.png')}",
-        )
-    return target
 
 
 def _explained(request: Request, sheet: Callable[..., sheets.Sheet]) -> Drawn:
@@ -190,9 +170,9 @@ def _data_file(request: Request) -> tuple[Path, Config]:
     if path is None and not named and not request.run.saved() and default.exists():
         path = default
     if path is not None:
-        return path, _over(store.read_info(path).config, f"data file {path}", request)
+        return path, request.over(store.read_info(path).config, f"data file {path}")
     _, state = request.run.find(request.checkpoint, request.listener)
-    return Path(state.data), _over(state.config, f"run {request.run.path}", request)
+    return Path(state.data), request.over(state.config, f"run {request.run.path}")
 
 
 def _prior(request: Request) -> Drawn:
@@ -203,7 +183,7 @@ def _prior(request: Request) -> Drawn:
 def prior_page(request: Request) -> sheets.Sheet:
     """Canvases drawn from the model; no data file is needed, but may set their size."""
     _, state = request.run.find(request.checkpoint, request.listener)
-    config = _over(state.config, f"run {request.run.path}", request)
+    config = request.over(state.config, f"run {request.run.path}")
     scene = state.config.data
     if request.data:
         info = store.read_info(request.data)
@@ -213,10 +193,9 @@ def prior_page(request: Request) -> sheets.Sheet:
     slots = max(state.config.slots, scene.max_digits + 1)
     counts, how = chosen(config, max(1, scene.max_digits), slots)
     air = build(state, device, canvas=scene.canvas_size, slots=slots)
-    seed = seeds.integer(config.eval.seed, "prior samples")
+    draws = generator(config.eval.seed, "prior samples", device)
     with torch.inference_mode():
-        generator = torch.Generator(device).manual_seed(seed)
-        canvases = air.sample_canvases(torch.from_numpy(counts).to(device), generator)
+        canvases = air.sample_canvases(torch.from_numpy(counts).to(device), draws)
     return sheets.prior(counts, canvases.cpu().numpy(), config.render, how)
 
 
@@ -234,11 +213,6 @@ def _curves(request: Request) -> Drawn:
             hint=f"airkit train --run {request.run.path}",
         )
     return curves(rows, f"Training of {request.run.path.resolve().name}"), 0
-
-
-def _over(base: Config, origin: str, request: Request) -> Config:
-    """The settings given, laid over a configuration."""
-    return settings.resolve(Layer(origin, base.model_dump()), *request.given)
 
 
 _DRAWERS: dict[str, Callable[[Request], Drawn]] = {

@@ -91,16 +91,18 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
         AirkitError: a checkpoint file was asked for.
     """
     _check(request)
-    first = replace(request, run=RunFolder(runs[0])).opened()
-    split = Layer("the first run", {"eval": {"split": first.config.eval.split}})
-    asked = replace(request, data=first.data, given=[*request.given, split])
+    _, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
+    config = request.over(first.config, f"run {runs[0]}")
+    split = Layer("the first run", {"eval": {"split": config.eval.split}})
+    data = request.data or Path(first.data)
+    asked = replace(request, data=data, given=[*request.given, split])
     found = [
         _measured(replace(asked, run=RunFolder(run)), name)
         for run, name in zip(runs, _names(runs), strict=True)
     ]
     rows = tuple(each.row for each in found)
     seconds = sum(each.measures.seconds for each in found if each.measures)
-    return Attempts(found, SweepReport(runs[0], first.data, threshold, len(runs), rows, seconds))
+    return Attempts(found, SweepReport(runs[0], data, threshold, len(runs), rows, seconds))
 
 
 def _check(request: Request) -> None:

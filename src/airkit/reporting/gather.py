@@ -63,20 +63,18 @@ class Bin:
 
 def gather(opened: Opened, run: str, listener: Listener) -> Gathered:
     """Look at every canvas of the split once, as ``airkit eval`` does, with the same numbers."""
-    began, tally, total = time.perf_counter(), Tally(opened), len(opened.canvases)
+    began, tally = time.perf_counter(), Tally(opened)
     first: list[Explained] = []
     miscounts, errors = Worst(_miscount), Worst(_error)
     centres, counts = [], []
     with torch.no_grad():
-        for indices in opened.batches():
-            one, best = tally.add(indices)
+        for indices, one, best in tally.every(listener):
             canvases = list(unbatched(opened, indices, opened.images(indices), best))
             first += canvases[: FIRST - len(first)]
             miscounts.add([canvas for canvas in canvases if not canvas.right])
             errors.add(canvases)
             centres.append(one.centre.cpu())
             counts.append(one.count.cpu())
-            listener.progress("evaluating", int(indices[-1]) + 1, total)
     return Gathered(
         measures=tally.measures(run, time.perf_counter() - began),
         first=first,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import timedelta
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from airkit.reporting import charts, curves
+from airkit.wording import duration
 
 
 def html(template: str, **parts: Any) -> str:
@@ -47,11 +47,6 @@ def percent(share: float) -> str:
 def number(value: float, digits: int) -> str:
     """A number with so many decimals; a dash where it is not defined."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"  # noqa: RUF001
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 4.2 s, or 0:01:30 from a minute on."""
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def fact(value: object) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from airkit.evaluation import Opened
 from airkit.rendering import sheets
 from airkit.rendering.page import Page
-from airkit.rendering.picture import Request, page_png, prior_page
+from airkit.rendering.picture import Request, prior_page
 from airkit.rendering.policy import sheet as policy_sheet
 from airkit.reporting.gather import Gathered
 
@@ -71,4 +71,4 @@ def _embedded(alt: str, page: Page, *, together: int = 1) -> Embedded:
     """A sheet, so many cells ``together`` in each picture."""
     groups = [page.cells[at : at + together] for at in range(0, len(page.cells), together)]
     parts = [page.part((group[0][0], group[0][1], group[-1][2], group[-1][3])) for group in groups]
-    return Embedded(alt, page.notes, [page_png(part) for part in parts])
+    return Embedded(alt, page.notes, [part.png() for part in parts])

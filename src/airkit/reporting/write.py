@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from airkit.errors import AirkitError, OutputError
+from airkit.errors import AirkitError
 from airkit.evaluation import Measures, Opened
-from airkit.files import write_text
+from airkit.files import check_target, write_text
 from airkit.info import describe
 from airkit.listener import SILENT, Listener
 from airkit.rendering.picture import Request
@@ -73,7 +73,8 @@ def report(
             expected="at least one run folder",
             hint="airkit train, which makes one",
         )
-    target = _target(RunFolder(runs[0]), out)
+    target = runs[0] / "report.html" if out is None else Path(out)
+    check_target(target, "A report is written as HTML alone", ".html", ".htm")
     path = None if data is None else Path(data)
     request = Request(RunFolder(runs[0]), path, checkpoint, layers(settings), listener)
     alone = len(runs) == 1 and not is_sweep(runs[0])
@@ -117,22 +118,6 @@ def _compared(found: Attempts, request: Request) -> dict[str, Any]:
         if swept
         else provenance.of_runs(found, data, request),
     }
-
-
-def _target(run: RunFolder, out: str | Path | None) -> Path:
-    """The file to write; found wanting before the work, not after it."""
-    target = run.path / "report.html" if out is None else Path(out)
-    if target.is_dir():
-        raise OutputError("A folder is in the way", where=target, hint="another --out")
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(
-            "A report is written as HTML alone",
-            where=target,
-            expected="a name that ends in .html",
-            got=repr(target.suffix) if target.suffix else "a name without an ending",
-            hint=f"--out {target.with_suffix('.html')}",
-        )
-    return target
 
 
 def _parts(gathered: Gathered, opened: Opened, request: Request) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 
 from airkit import files
 from airkit.config import Config
-from airkit.dataset import CanvasDataset, to_ink
+from airkit.dataset import CanvasDataset, to_grey, to_ink
 from airkit.errors import AirkitError
 from airkit.model.air import AIR
 from airkit.model.scene import explain
@@ -96,8 +96,7 @@ def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
     device = next(air.parameters()).device
     images = to_ink(val.images[:CANVASES].to(device))
     both = torch.stack([images, explain(air, images).canvas])
-    grey = (255 * both.clamp(0, 1)).round().to(torch.uint8)
-    framed = torch.nn.functional.pad(grey, (0, MARGIN, 0, MARGIN), value=128)
+    framed = torch.nn.functional.pad(to_grey(both), (0, MARGIN, 0, MARGIN), value=128)
     # [2, B, H, W] to [2 H, B W], without the margin after the last row and column
     return framed.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)[:-MARGIN, :-MARGIN].cpu().numpy()
 
