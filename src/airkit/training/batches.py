@@ -33,4 +33,7 @@ class Batches:
 
     def _permutation(self, epoch: int) -> Tensor:
         order = seeds.generator(self.seed, "batches", epoch).permutation(self.count)
-        return torch.from_numpy(order.astype(np.int64)).to(self.device)
+        found = torch.from_numpy(order.astype(np.int64))
+        if self.device is not None and self.device.type == "cuda":
+            found = found.pin_memory()  # from elsewhere, a copy waits for the GPU
+        return found.to(self.device, non_blocking=True)
