@@ -29,7 +29,7 @@ MEASURED = (
     "speed.py --source FOLDER",
     "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
 )
-"""How the benchmarks behind the tables of results are called."""
+"""How the benchmarks behind the tables of results are called; those of a GPU are on the page."""
 
 
 def install(session: nox.Session, *groups: str) -> None:

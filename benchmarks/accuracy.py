@@ -1,6 +1,7 @@
 """Count accuracy on held-out digits: every preset, every seed, none left out.
 
     python benchmarks/accuracy.py --source FOLDER [--presets default ...] [--seeds 0 1 2 3 4]
+        [--device cpu] [--out FILE]
 
 FOLDER has digits in MNIST's layout (or is ``mnist`` or ``strokes``). For each preset one data
 file is made and one model trained a seed, in a process of its own as a user would start it;
@@ -45,14 +46,15 @@ def main() -> None:
         make(data, "--preset", preset, "--source", args.source, "--test", TEST.get(preset, "4000"))
         for seed in args.seeds:
             run = args.folder / f"{preset}-{seed}"
-            rows.append(measure(preset, seed, data, run))
+            rows.append(measure(preset, seed, data, run, args.device))
             save(args, rows)
     if args.transfer:
         other = args.folder / "transfer.h5"
         make(other, "--source", args.source, "--test", TEST["transfer"], *TRANSFER)
         for seed in args.seeds:
             run = args.folder / f"default-{seed}"
-            rows.append(evaluate("transfer", seed, run, "--data", str(other)))
+            there = ("--data", str(other), "--device", args.device)
+            rows.append(evaluate("transfer", seed, run, *there))
         save(args, rows)
 
 
@@ -63,6 +65,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/accuracy"))
     parser.add_argument("--transfer", action="store_true")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
 
@@ -76,12 +80,13 @@ def make(data: Path, *arguments: str) -> None:
     airkit_command("make-data", "--out", str(data), "--force", *arguments)
 
 
-def measure(preset: str, seed: int, data: Path, run: Path) -> dict[str, Any]:
+def measure(preset: str, seed: int, data: Path, run: Path, device: str) -> dict[str, Any]:
     """Train from nothing, timing the whole process, and evaluate."""
     began = time.perf_counter()
-    where = ("--data", str(data), "--run", str(run))
+    where = ("--data", str(data), "--run", str(run), "--device", device)
     airkit_command("train", *where, "--seed", str(seed), "--fresh")
-    return evaluate(preset, seed, run, train_seconds=time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return evaluate(preset, seed, run, "--device", device, train_seconds=seconds)
 
 
 def evaluate(
@@ -108,15 +113,17 @@ def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     report = {
         **provenance.note(
             f"accuracy.py --presets {' '.join(args.presets)} "
-            f"--seeds {' '.join(map(str, args.seeds))}" + (" --transfer" if args.transfer else ""),
+            f"--seeds {' '.join(map(str, args.seeds))}"
+            + " --transfer" * args.transfer
+            + f" --device {args.device}" * (args.device != "cpu"),
             "torch",
             how=f"threads: {torch.get_num_threads()}",
+            device=args.device,
         ),
         "digits": Path(args.source).name,
         "rows": rows,
     }
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,19 +8,24 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 import airkit
 
 
-def note(command: str, *packages: str, how: str = "") -> dict[str, Any]:
+def note(command: str, *packages: str, how: str = "", device: str = "cpu") -> dict[str, Any]:
     """The command without what is this machine's alone, the date, the hardware and the versions.
 
     Args:
         command: what to type, after ``python benchmarks/``.
         packages: whose versions matter beside airkit's and Python's.
         how: what else to say of the hardware's use.
+        device: where it was measured, as PyTorch names it.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    hardware = f"{platform.machine()}, CPU, {cores} cores"
+    gpu = device.startswith("cuda")
+    kind = torch.cuda.get_device_name(device) if gpu else "CPU"
+    hardware = f"{platform.machine()}, {kind}, {cores} cores"
     return {
         "command": f"python benchmarks/{command}",
         "date": datetime.now(UTC).date().isoformat(),

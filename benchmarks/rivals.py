@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import torch
 from plain_air import PlainAIR, plain_svi
@@ -13,13 +14,22 @@ from airkit import settings
 from airkit.dataset import to_ink
 
 PLAIN = "plain reading"
+VARIANTS: dict[str, dict[str, Any]] = {
+    "float32": {"train.precision": "float32"},
+    "bfloat16": {"train.precision": "bfloat16"},
+    "tf32": {"train.precision": "tf32"},
+    "no CUDA graph": {"train.precision": "float32", "train.cuda_graph": False},
+    "on the CPU": {"train.precision": "float32"},
+}
+"""What airkit is told, by what it is called."""
 
 
 def block(rival: str, data: str, device: str, first: int, steps: int) -> list[float] | None:
-    """Milliseconds of some steps on batches of 64; None where this airkit has no such precision.
+    """Milliseconds of some steps on batches of 64; None where this airkit has no such variant.
 
-    ``rival`` is ``PLAIN`` or what airkit is to multiply in.
+    ``rival`` is ``PLAIN`` or one of ``VARIANTS``.
     """
+    device = "cpu" if rival == "on the CPU" else device
     if rival not in (PLAIN, "float32") and "train.precision" not in settings.fields():
         return None
     return timed(stepper(rival, data, device), first, steps, warm_up=3, device=device)
@@ -30,8 +40,9 @@ def stepper(rival: str, data: str, device: str) -> Step:
     images = train_images(data)
     if rival == PLAIN:
         return plain(images.to(device), device)
-    known = "train.precision" in settings.fields()
-    return trainer(images, {"train.precision": rival} if known else {}, device=device).step
+    known = settings.fields()
+    given = {key: value for key, value in VARIANTS[rival].items() if key in known}
+    return trainer(images, given, device=device).step
 
 
 def plain(images: torch.Tensor, device: str) -> Step:

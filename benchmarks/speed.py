@@ -24,16 +24,17 @@ from statistics import median
 from typing import Any
 
 import provenance
-import torch
 import training_time
 from rivals import PLAIN
 from worker import OURS, Worker
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 PRECISIONS = "float32", "bfloat16"
+ON_GPU = "tf32", "no CUDA graph", "on the CPU"
+"""What else there is to compare on a GPU."""
 ACCURATE = 0.98
 Rival = tuple[str, Path]
-"""What it is, or multiplies in, and the source tree that it is from."""
+"""What it is, as the worker calls it, and the source tree that it is from."""
 Trees = dict[str, tuple[Path, Path]]
 """Source trees and the data files that they read, by name."""
 Section = Callable[[argparse.Namespace, Path], Any]
@@ -59,8 +60,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--base", type=Path, help="the source tree of another airkit, as ../old/src"
     )
-    parser.add_argument("--device", default="cpu", help="of all but stages")
-    parser.add_argument("--threads", type=int, default=2, help="of all but stages")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=2, help="of all but stages on a CPU")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
@@ -69,6 +70,10 @@ def parse() -> argparse.Namespace:
     if args.base and args.base.resolve() == OURS.resolve():
         parser.error(f"--base {args.base}: that is the airkit which is measured")
     return args
+
+
+def on_gpu(args: argparse.Namespace) -> bool:
+    return str(args.device).startswith("cuda")
 
 
 def made(args: argparse.Namespace, path: Path, source: Path = OURS) -> Path:
@@ -85,9 +90,12 @@ def save(args: argparse.Namespace, name: str, found: Any) -> None:
     digits = "the file given" if args.data else Path(args.source).name
     kept[name] = {
         **provenance.note(
-            f"speed.py --only {name}{base}" + " --quick" * args.quick,
+            f"speed.py --only {name}{base}"
+            + f" --device {args.device}" * on_gpu(args)
+            + " --quick" * args.quick,
             *("torch", "pyro-ppl"),
-            how=f"{args.device}, threads: {args.threads}" if name != "stages" else "",
+            how=f"threads: {args.threads}" if name != "stages" or on_gpu(args) else "",
+            device=args.device,
         ),
         "digits": digits,
         "found": rounded(found),
@@ -105,10 +113,10 @@ def rounded(value: Any) -> Any:
 
 
 def stages(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
-    """A step by stage, on one and two threads, and on a GPU where there is one."""
+    """A step by stage: on one thread of the CPU and on two, or on a GPU."""
     size = {"steps": 3, "rounds": 1, "seconds": 0.2} if args.quick else {
         "steps": 20, "rounds": 10, "seconds": 3}  # fmt: skip
-    places = [("cpu", 1), ("cpu", 2), *[("cuda", args.threads)] * torch.cuda.is_available()]
+    places = [(args.device, args.threads)] if on_gpu(args) else [("cpu", 1), ("cpu", 2)]
     rows = []
     for device, threads in places[: 1 if args.quick else None]:
         with Worker("stages", threads) as worker:
@@ -162,7 +170,7 @@ def rivals(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
 def in_turns(args: argparse.Namespace, data: Path) -> dict[Rival, list[list[float]]]:
     """Milliseconds of the steps of every block of every rival."""
     steps, rounds = (3, 1) if args.quick else (20, 12)
-    given = [(PLAIN, OURS), *((name, OURS) for name in PRECISIONS)]
+    given = [(PLAIN, OURS), *((name, OURS) for name in PRECISIONS + ON_GPU * on_gpu(args))]
     if args.base:
         given += [(name, args.base) for name in PRECISIONS]
     times: dict[Rival, list[list[float]]] = {each: [] for each in given}

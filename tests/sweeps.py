@@ -46,7 +46,8 @@ class InTurn(Engine):
 def swept() -> Path:
     """A sweep of two seeds by processes of their own."""
     path = folder() / "sweep"
-    sweep(data_file(), path, seeds=2, settings=TRAIN, engine=Processes(workers=2))
+    engine = Processes(workers=2, threads=1)  # the same bits as in this process
+    sweep(data_file(), path, seeds=2, settings=TRAIN, engine=engine)
     return path
 
 

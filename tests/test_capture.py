@@ -130,7 +130,9 @@ def test_captured_steps_are_the_steps_on_a_gpu(precision: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 def test_replays_wait_for_nothing() -> None:
+    """In two epochs."""
     model = trainer(torch.device("cuda"))
     for step in range(capture.WARM_UP + 1):
         model.step(step)

@@ -255,6 +255,7 @@ def test_the_same_weights_on_a_gpu(guide: str, estimator: str, tmp_path: Path) -
 
 
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
 def test_the_guard_does_not_wait_for_the_gpu() -> None:
     config = settings.resolve(*settings.layers({**DATA, **TRAIN}))
     model = Trainer(config, CanvasDataset(data_file()).images, torch.device("cuda"))

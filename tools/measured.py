@@ -14,6 +14,8 @@ from airkit.statistics import wilson
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 Part = Callable[[], Table]
+ON_GPU = "speed-rivals", "speed-scaling", "speed-lines", "speed-evaluation"
+"""Tables of speed that a GPU has too."""
 
 
 def _read(name: str) -> Any:
@@ -39,7 +41,7 @@ def first_run() -> dict[str, Any]:
     return measures
 
 
-def every_run() -> Table:
+def every_run(name: str = "accuracy") -> Table:
     """Every run of the accuracy benchmark."""
     heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
     rows = [
@@ -49,7 +51,7 @@ def every_run() -> Table:
             f"{row['train_seconds']:.0f} s" if row["train_seconds"] else "none",
             *_measures(row),
         )
-        for row in _read("accuracy")["rows"]
+        for row in _read(name)["rows"]
     ]
     return heads, rows
 
@@ -290,9 +292,9 @@ def _origin(part: dict[str, Any]) -> tuple[str, ...]:
     return told, part.get("date") or "not kept", part["hardware"], versions
 
 
-def _of_speed(table: Callable[[Any], Table]) -> Part:
+def _of_speed(table: Callable[[Any], Table], name: str = "speed") -> Part:
     """A table of ``benchmarks/speed.py``."""
-    return lambda: table(_read("speed"))
+    return lambda: table(_read(name))
 
 
 PARTS: dict[str, Part] = {
@@ -313,5 +315,7 @@ PARTS: dict[str, Part] = {
     "interpolation": lambda: unseen(_read("interpolation")["rows"]),
     "provenance": provenance,
     **{name: _of_speed(table) for name, table in TABLES.items()},
+    "gpu-measured": lambda: every_run("accuracy_gpu"),
+    **{f"gpu-{name}": _of_speed(TABLES[name], "speed_gpu") for name in ON_GPU},
 }
 """Tables by the word that pages ask for them with."""
