@@ -386,6 +386,8 @@ def test_first_steps_do_not_squeeze_the_rest() -> None:
     assert 620 < high < 660
     assert bound_limits([]) == (None, None)
     assert bound_limits([1.0, 1.0, 1.0, float("nan")]) == (None, None)
+    assert bound_limits([1.0, 2.0, 2.0, 2.0]) == (None, None)
+    assert bound_limits([0.0, 5e-324, 1e-323]) == (None, None)
 
 
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[1:2]])

@@ -218,7 +218,14 @@ def test_rewinding_drops_later_rows_and_debris(run: RunFolder) -> None:
     assert not partial.exists()
 
 
-@pytest.mark.parametrize("rest", ["\n", "3\n", "[]\n", '{"loss": 1}\n', '{"step": "x"}\n', "\0\0"])
+@pytest.mark.parametrize(
+    "rest",
+    [
+        *("\n", "3\n", "[]\n", '{"loss": 1}\n', '{"step": "x"}\n', "\0\0", "[" * 100_000),
+        *(f'{{"step": 1, "elbo": {value}}}\n' for value in ("null", '"1"', "[1]", "1e308")),
+        *(f'{{"step": {step}}}\n' for step in ("true", "-1", "10000000000", "9" * 400)),
+    ],
+)
 def test_rows_end_where_they_make_no_sense(run: RunFolder, rest: str) -> None:
     whole = run.metrics.read_text()
     run.metrics.write_text(whole + rest + whole)

@@ -12,6 +12,7 @@ train.lock              while a process trains here
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -30,6 +31,8 @@ from airkit.locks import exclusive
 from airkit.model.air import AIR
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
+_MOST = 1e300  # no float32 is as large, and charts can still multiply it
+_MOST_STEPS = 10**9
 
 
 @dataclass(frozen=True)
@@ -187,16 +190,16 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of metrics; a last one that was cut short is left out."""
+        """The rows of metrics, up to the first line that is none, such as one cut short."""
         if not self.metrics.exists():
             return []
         rows = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
-            if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+            if not _is_row(row):
                 break
             rows.append(row)
         return rows
@@ -226,6 +229,15 @@ def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:
         air = AIR(state.config, **sizes)
     air.load_state_dict(state.model)
     return air.to(device).eval()
+
+
+def _is_row(row: object) -> bool:
+    """Whether a line of metrics holds what a training writes: a step, and numbers by name."""
+    if not (isinstance(row, dict) and type(row.get("step")) is int):
+        return False
+    numbers = [value for value in row.values() if type(value) in (int, float)]
+    large = any(_MOST < abs(value) < math.inf for value in numbers)
+    return len(numbers) == len(row) and not large and 0 <= row["step"] <= _MOST_STEPS
 
 
 def _step(path: Path) -> int:

@@ -65,13 +65,17 @@ def newest(rows: Rows) -> str:
 def bound_limits(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
     """Limits of the ELBO's axis that the first steps, far below the others, do not stretch.
 
-    The axis ends ten times as far under the median as the top is above it.
+    The axis ends ten times as far under the median as the top is above it. There are no limits
+    where that leaves it without a length that can be told, as where half of the values are the
+    greatest.
     """
     finite = np.array([value for value in values if np.isfinite(value)])
-    if len(finite) < 3 or np.ptp(finite) == 0:
+    if len(finite) < 3:
         return None, None
     top, middle = finite.max(), np.median(finite)
     low = max(finite.min(), middle - 10 * (top - middle))
+    if top - low <= 1e-9 * max(1, abs(top)):
+        return None, None
     margin = 0.05 * (top - low)
     return float(low - margin), float(top + margin)
 

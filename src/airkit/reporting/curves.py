@@ -55,14 +55,15 @@ def accuracies(lines: Sequence[Line]) -> Markup:
 
 
 def _around(values: Sequence[float]) -> tuple[float, float]:
-    return min(values) - 1, max(values) + 1
+    margin = max(1, 1e-3 * max(map(abs, values)))  # 1 alone is lost beside what is very large
+    return min(values) - margin, max(values) + margin
 
 
 def _chart(name: str, title: str, lines: Sequence[Line], limits: tuple[float, float]) -> Markup:
     last = max((step for each in lines for step, _ in each.points), default=1) or 1
     parts = [Markup('<text class="scale" x="4" y="14">{}</text>').format(title)]
     parts += [_level(value, _y(value, limits)) for value in ticks(*limits)]
-    for value in ticks(0, last):
+    for value in ticks(0, last, least=1):
         x = _LEFT + (_RIGHT - _LEFT) * value / last
         label = Markup('<text x="{:.1f}" y="{}">{}</text>')
         parts.append(label.format(x, _BOTTOM + 18, f"{value:,.0f}"))
@@ -93,12 +94,13 @@ def _path(each: Line, last: int, limits: tuple[float, float]) -> Markup:
         (round(_LEFT + (_RIGHT - _LEFT) * step / last, 1), round(_y(value, limits), 1))
         for step, value in each.points
     ]
-    name = f"curve-line line-{each.colour % COLOURS}" + (" thin" if each.thin else "")
+    colour = each.colour % COLOURS
+    name = f"curve-line line-{colour}" + (" thin" if each.thin else "")
     path = "M" + "L".join(f"{x} {y}" for x, y in places) if places else "M0 0"
     drawn = Markup('<path class="{}" d="{}"><title>{}</title></path>').format(name, path, each.name)
     if len(places) > 1:
         return drawn
-    dots = (Markup('<circle class="dot line-{}" cx="{}" cy="{}" r="4"/>').format(each.colour, x, y)
+    dots = (Markup('<circle class="dot line-{}" cx="{}" cy="{}" r="4"/>').format(colour, x, y)
             for x, y in places)  # fmt: skip
     return drawn + Markup("").join(dots)
 
@@ -108,11 +110,12 @@ def _y(value: float, limits: tuple[float, float]) -> float:
     return _BOTTOM - (_BOTTOM - _TOP) * (value - low) / (high - low)
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Round numbers from low to high, about five of them."""
+def ticks(low: float, high: float, least: float = 0.0) -> list[float]:
+    """Round numbers from low to high, about five of them, and no less than ``least`` apart."""
     rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = min((power * factor for factor in (1, 2, 5, 10)), key=lambda it: abs(it - rough))
+    step = max(least, step)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 10) for index in range(first, last + 1)]
 
