@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from html import unescape
@@ -30,6 +31,8 @@ from airkit.reporting.gather import Worst, calibration, calibration_error
 from airkit.reporting.page import number
 from airkit.run import RunFolder
 
+USUAL = dict(settings.flatten(Config().model_dump()))
+
 
 @cache
 def reported() -> tuple[airkit.Measures, str]:
@@ -37,6 +40,11 @@ def reported() -> tuple[airkit.Measures, str]:
     target = tiny_runs.folder() / "reported" / "report.html"
     written = airkit.report(tiny_runs.reference(), out=target)
     return written.measures[0], target.read_text(encoding="utf-8")
+
+
+def plain() -> Reader:
+    """The report of the reference run, read."""
+    return Reader(reported()[1])
 
 
 def page(path: Path, run: Path, **keys: Any) -> Reader:
@@ -119,17 +127,17 @@ def test_settings_beside_the_nearest_preset() -> None:
         "tiny", {"guide.kind": ("saliency", "lstm"), "train.seed": ("0", "7")}
     )  # fmt: skip
     assert provenance.from_preset(Config()) == ("default", {})
-    rows = {row[0]: row[1:] for row in Reader(reported()[1]).table("setting")[1:]}
+    rows = {row[0]: row[1:] for row in plain().table("setting")[1:]}
     state = RunFolder(tiny_runs.reference()).latest(SILENT)
     assert state is not None
     nearest, differing = provenance.from_preset(state.config)
     assert rows == {key: list(values) for key, values in differing.items()}
-    assert Reader(reported()[1]).table("setting")[0] == ["setting", nearest, "this run"]
+    assert plain().table("setting")[0] == ["setting", nearest, "this run"]
     assert rows["data.canvas_size"][1] == "24"
 
 
 def test_provenance_names_digests_seeds_and_versions() -> None:
-    reader = Reader(reported()[1])
+    reader = plain()
     rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
     info = store.read_info(tiny_runs.data_file())
     assert rows["data digest"] == rows["content digest"] == info.content_digest
@@ -224,6 +232,62 @@ def test_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert timeless(again) == timeless(first)
 
 
+def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
+    """The call says how to measure and draw; its other settings are no news of the run."""
+    data, moved = tmp_path / "data.h5", tmp_path / "moved.h5"
+    shutil.copy(tiny_runs.data_file(source="auto"), data)
+    run = tmp_path / "run"
+    tiny_runs.fit(run, data)
+    data.rename(moved)
+    measuring = {"eval.looks": 2, "eval.seed": 4, "train.device": "auto", "render.columns": 3}
+    run_as = {"guide.kind": "lstm", "train.estimator": "nvil", "train.steps": 9, "train.seed": 9}
+    made_as = {"data.seed": 9, "data.canvas_size": 99, "data.max_digits": 3, "data.digit_size": 20}
+    reader = page(tmp_path, run, data=moved, settings={**measuring, **run_as, **made_as})
+    assert (
+        "Attend-Infer-Repeat with the saliency guide, trained by the exact estimator for 23 of "
+        f"23 steps on 60 canvases of {data} : 24 × 24 px, 0 to 2 digits each. Measured on the 20 "  # noqa: RUF001
+        f"canvases of the test split of {moved} (digits: strokes), with 3 slots." in reader.text
+    )
+    rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
+    assert [rows[f"{name}.seed"] for name in ("data", "train", "eval")] == ["0", "0", "4"]
+    notes = [re.findall("under the prior [0-9.]+ %", each.text) for each in (reader, plain())]
+    assert notes[0] == notes[1] != []
+    trained, made = spoken(tiny_runs.TRAIN), spoken(tiny_runs.DATA)
+    given = f"--run {run} --data {data} --checkpoint best {spoken(measuring, but={})}"
+    expected = [
+        f"airkit make-data --out {data} {made}",
+        f"airkit train --data {data} --run {run} {trained}",
+        f"airkit eval {given}",
+        f"airkit report {given}",
+    ]
+    ours = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert [sorted(line.split()) for line in ours] == [sorted(line.split()) for line in expected]
+
+
+def spoken(values: Mapping[str, Any], but: Mapping[str, Any] = USUAL) -> str:
+    """Settings as on a command line, those left out that are so anyway."""
+    told = {key: value for key, value in values.items() if key not in but or but[key] != value}
+    return " ".join(f"--set {key}={settings.spelled(value)}" for key, value in told.items())
+
+
+def test_a_data_file_that_was_replaced_is_made_anew(tmp_path: Path) -> None:
+    data = tmp_path / "data.h5"
+    shutil.copy(tiny_runs.data_file(source="auto"), data)
+    run = tmp_path / "run"
+    tiny_runs.fit(run, data)
+    shutil.copy(tiny_runs.data_file(seed=5), data)
+    reader = page(tmp_path, run)
+    assert "This is another data file than that of the training." in reader.text
+    assert "another data file" not in plain().text
+    doubt, first, train, second, *_ = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
+    told = "# data.source was auto, and no file is there to tell what that took: mnist or strokes"
+    assert doubt == told
+    assert first.startswith(f"airkit make-data --out {data} --set data.canvas_size=24 ")
+    assert train.startswith(f"airkit train --data {data} --run {run} ")
+    assert second.startswith(f"airkit make-data --out {data} --set data.source=strokes ")
+    assert second.endswith(" --set data.seed=5 --force")
+
+
 def commands(text: str) -> Iterator[str]:
     found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
     assert found is not None
@@ -305,7 +369,7 @@ def test_a_run_without_validations_has_no_chart_of_them(tmp_path: Path) -> None:
     assert "There are no validations, and no count accuracy of theirs." in reader.text
     assert "ELBO, nats a canvas" in reader.text
     assert "validation canvases counted right" not in reader.text
-    assert "There are no validations" not in Reader(reported()[1]).text
+    assert "There are no validations" not in plain().text
 
 
 def test_a_curve_goes_through_its_points() -> None:

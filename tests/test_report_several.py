@@ -133,13 +133,41 @@ def test_the_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     text = first.path.read_text(encoding="utf-8")
     shutil.rmtree("sweep")
     Path("data.h5").unlink()
-    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
-    assert found is not None
-    for command in unescape(found[1]).splitlines():
+    for command in commands(text):
         result = command_line.run(*shlex.split(command)[1:])
         assert result.exit_code == 0, result.output
     again = Path("sweep/report.html").read_text(encoding="utf-8")
     assert timeless(again) == timeless(text)
+
+
+def test_commands_name_what_was_trained_on_and_settings_of_the_call(tmp_path: Path) -> None:
+    data, copy = tiny_runs.data_file(), tmp_path / "copy.h5"
+    shutil.copy(data, copy)
+    given = {"guide.kind": "lstm", "eval.split": "val", "train.seed": 9}
+    second = tmp_path / "second"
+    tiny_runs.fit(second, copy, render__columns=3)
+    runs = [tiny_runs.reference(), second]
+    for asked in ([swept()], runs):
+        out = tmp_path / "page.html"
+        airkit.report(asked, data=copy, settings=given, out=out)
+        found = commands(out.read_text(encoding="utf-8"))
+        named = " ".join(f"--run {run}" for run in asked)
+        expected = f"airkit report {named} --data {data} --checkpoint best --set eval.split=val"
+        assert found[-1] == expected
+        words = [" ".join(line.split()[1:4]) for line in found[:-1]]
+        made = f"make-data --out {data}"
+        if asked == runs:
+            other = [f"make-data --out {copy}", f"train --data {copy}"]
+            assert words == [made, f"train --data {data}", *other]
+            assert found[-2].endswith(" --set render.columns=3")
+        else:
+            assert words == [made, f"sweep --data {data}"]
+
+
+def commands(text: str) -> list[str]:
+    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    assert found is not None
+    return unescape(found[1]).splitlines()
 
 
 def timeless(text: str) -> str:

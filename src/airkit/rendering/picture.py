@@ -184,6 +184,8 @@ def prior_page(request: Request) -> sheets.Sheet:
     """Canvases drawn from the model; no data file is needed, but may set their size."""
     _, state = request.run.find(request.checkpoint, request.listener)
     config = request.over(state.config, f"run {request.run.path}")
+    trained = {"data": state.config.data, "model": state.config.model}  # by which auto goes
+    config = config.model_copy(update=trained)
     scene = state.config.data
     if request.data:
         info = store.read_info(request.data)

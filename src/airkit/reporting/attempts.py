@@ -35,8 +35,10 @@ class Attempt:
     """None where it failed."""
     config: Config | None = None
     """Its configuration; None where it failed."""
+    data: str = ""
+    """The data file that it was trained on."""
     digest: str = ""
-    """Content digest of the data that it was trained on."""
+    """Content digest of that file."""
     metrics: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     """Its rows of metrics, of a failed run too."""
 
@@ -129,9 +131,8 @@ def _measured(request: Request, name: str) -> Attempt:
     _, newest = request.run.find("last", request.listener)
     seed, path = state.config.train.seed, str(request.run.path)
     row = Row(seed, path, None, round(newest.seconds, 1), measures.to_dict())
-    return Attempt(
-        name, request.run, row, measures, state.config, state.data_digest, request.run.rows()
-    )
+    told = (state.config, state.data, state.data_digest, request.run.rows())
+    return Attempt(name, request.run, row, measures, *told)
 
 
 def differing(found: Sequence[Attempt]) -> dict[str, list[str]]:

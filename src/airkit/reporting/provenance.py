@@ -12,11 +12,19 @@ import torch
 
 from airkit import __version__, settings
 from airkit.config import Config
+from airkit.errors import AirkitError
 from airkit.evaluation import Opened
 from airkit.info import Description, describe
 from airkit.rendering.picture import Request
 from airkit.reporting.attempts import Attempts
 from airkit.sweeping.trial import Plan
+
+_OF_CALL = ("eval.", "render.", "train.device", "prior.")
+"""Beginnings of the settings that a report takes from its call; the others are the run's.
+
+``prior`` is that of the sheet of samples.
+"""
+_DOUBT = "# data.source was auto, and no file is there to tell what that took: mnist or strokes"
 
 
 def versions() -> dict[str, str]:
@@ -46,64 +54,106 @@ def from_preset(config: Config) -> tuple[str, dict[str, tuple[str, str]]]:
     }
 
 
-def seeds(config: Config) -> dict[str, int]:
-    """The seeds that a report depends on."""
+def seeds(trained: Config, measured: Config) -> dict[str, int]:
+    """The seeds that a report depends on: those of the run, and the one it was measured with."""
     return {
-        "data.seed": config.data.seed,
-        "train.seed": config.train.seed,
-        "eval.seed": config.eval.seed,
+        "data.seed": trained.data.seed,
+        "train.seed": trained.train.seed,
+        "eval.seed": measured.eval.seed,
     }
 
 
 def commands(run: Description, data: Description, opened: Opened, request: Request) -> list[str]:
     """Commands that make the data, the run and its measures anew."""
-    trained_on = str(run.facts["data"])
-    folder = str(request.run.path)
-    lines = [_make_data(trained_on, run.config)]
-    if data.facts["content_digest"] != run.facts["data_digest"]:
-        lines.append(_make_data(str(opened.data), data.config))
-    lines.append(_train(trained_on, folder, run.config))
-    named = {"--run": folder, "--data": str(opened.data), "--checkpoint": request.checkpoint}
-    over = {key: new for key, (_, new) in settings.differences(run.config, opened.config).items()}
+    files, folder = _Files(data), str(request.run.path)
+    trained_on, digest = str(run.facts["data"]), str(run.facts["data_digest"])
+    lines = [*files.make(trained_on, digest, run.config), _train(trained_on, folder, run.config)]
+    lines += files.make_measured()
+    named = {"--run": folder, "--data": files.measured, "--checkpoint": request.checkpoint}
+    differing = settings.differences(run.config, opened.config).items()
+    over = {key: new for key, (_, new) in differing if key.startswith(_OF_CALL)}
     return [*lines, _line("eval", named, over), _line("report", named, over)]
 
 
 def of_sweep(found: Attempts, data: Description, request: Request) -> list[str]:
     """Commands that make a sweep and its report anew."""
     sweep, folder = found.sweep, str(request.run.path)
-    plan = Plan.read(request.run.path)
+    plan, files = Plan.read(request.run.path), _Files(data)
     named = {
         "--data": str(plan.data),
         "--out": folder,
         "--seeds": str(sweep.seeds),
         "--threshold": f"{sweep.threshold:g}",
     }
-    lines = [_make_data(str(plan.data), plan.config)]
-    if data.facts["content_digest"] != plan.digest:
-        lines.append(_make_data(str(sweep.data), data.config))
+    lines = files.make(str(plan.data), plan.digest, plan.config)
     lines.append(_line("sweep", named, _of_training(plan.config)))
-    return [*lines, _report([folder], sweep.data, request)]
+    return [*lines, *files.make_measured(), _report([folder], files.measured, request)]
 
 
 def of_runs(found: Attempts, data: Description, request: Request) -> list[str]:
-    """Commands that make several runs and their report anew, the same one but once."""
-    lines = []
+    """Commands that make several runs and their report anew."""
+    lines, files = [], _Files(data)
     for each in found.each:
-        run = describe(each.run.path)
-        lines.append(_make_data(str(run.facts["data"]), run.config))
-        lines.append(_train(str(run.facts["data"]), str(each.run.path), run.config))
-    if data.facts["content_digest"] not in [each.digest for each in found.each]:
-        lines.append(_make_data(str(found.sweep.data), data.config))
-    runs = [str(each.run.path) for each in found.each]
-    return list(dict.fromkeys([*lines, _report(runs, found.sweep.data, request)]))
+        assert each.config is not None, "of several runs, all were measured"
+        lines += files.make(each.data, each.digest, each.config)
+        lines.append(_train(each.data, str(each.run.path), each.config))
+    lines += files.make_measured()
+    return [*lines, _report([str(each.run.path) for each in found.each], files.measured, request)]
 
 
-def _report(runs: Sequence[str], data: Path, request: Request) -> str:
+class _Files:
+    """The data files that commands make, each of them once."""
+
+    def __init__(self, data: Description) -> None:
+        """``data`` is the file that is measured on."""
+        self._data = data
+        self._digest = str(data.facts["content_digest"])
+        self._held: dict[Path, tuple[str, str]] = {}
+        """What is at each place so far: its digest, and the place as it was named."""
+
+    @property
+    def measured(self) -> str:
+        """A file with the canvases measured on: one that a run was trained on, if any."""
+        same = (path for digest, path in self._held.values() if digest == self._digest)
+        return next(same, str(self._data.path))
+
+    def make_measured(self) -> list[str]:
+        """Lines that make the file measured on, if none made so far is."""
+        return self.make(self.measured, self._digest, self._data.config)
+
+    def make(self, path: str, digest: str, config: Config) -> list[str]:
+        """Lines that make a file of such canvases; none where it is made already."""
+        place = Path(path).absolute()
+        held, _ = self._held.get(place, ("", ""))
+        self._held[place] = digest, path
+        if held == digest:
+            return []
+        data = config.data.model_copy(update={"source": self._source(place, digest, config)})
+        changed = settings.differences(Config(), config.model_copy(update={"data": data})).items()
+        over = {key: new for key, (_, new) in changed if key.startswith("data.")}
+        line = _line("make-data", {"--out": path}, over) + (" --force" if held else "")
+        return [_DOUBT, line] if data.source == "auto" else [line]
+
+    def _source(self, path: Path, digest: str, config: Config) -> str:
+        """The digits of a file; those that ``auto`` stood for are told by the file alone."""
+        if config.data.source != "auto":
+            return config.data.source
+        told = self._data
+        if told.facts["content_digest"] != digest:
+            try:
+                told = describe(path)
+            except AirkitError:
+                return "auto"
+        return str(told.facts["source"]) if told.facts.get("content_digest") == digest else "auto"
+
+
+def _report(runs: Sequence[str], data: str, request: Request) -> str:
     words = [word for run in runs for word in ("--run", run)]
-    words += ["--data", str(data), "--checkpoint", request.checkpoint]
+    words += ["--data", data, "--checkpoint", request.checkpoint]
     for layer in request.given:
         for key, value in settings.flatten(layer.values):
-            words += ["--set", f"{key}={settings.spelled(value)}"]
+            if key.startswith(_OF_CALL):
+                words += ["--set", f"{key}={settings.spelled(value)}"]
     return shlex.join(["airkit", "report", *words])
 
 
@@ -114,16 +164,7 @@ def _train(data: str, folder: str, config: Config) -> str:
 def _of_training(config: Config) -> dict[str, Any]:
     """Settings other than the defaults that are for ``train`` to be told."""
     changed = settings.differences(Config(), config).items()
-    return {key: new for key, (_, new) in changed if not key.startswith(("data.", "render."))}
-
-
-def _make_data(path: str, config: Config) -> str:
-    changed = settings.differences(Config(), config).items()
-    return _line(
-        "make-data",
-        {"--out": path},
-        {key: new for key, (_, new) in changed if key.startswith("data.")},
-    )
+    return {key: new for key, (_, new) in changed if not key.startswith("data.")}
 
 
 def _line(command: str, options: Mapping[str, str], changed: Mapping[str, Any]) -> str:

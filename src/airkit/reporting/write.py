@@ -132,7 +132,7 @@ def _parts(gathered: Gathered, opened: Opened, request: Request) -> dict[str, An
         "calibration_error": calibration_error(gathered.calibration),
         "pictures": pictures(gathered, opened, request),
         "curves": request.run.rows(),
-        "config": opened.config,
+        "config": checkpoint.config,
         "slots": opened.air.slots,
         "device": str(opened.device),
         "checkpoint": checkpoint,
@@ -140,6 +140,6 @@ def _parts(gathered: Gathered, opened: Opened, request: Request) -> dict[str, An
         "versions": provenance.versions(),
         "preset": preset,
         "changed": changed,
-        "seeds": provenance.seeds(opened.config),
+        "seeds": provenance.seeds(checkpoint.config, opened.config),
         "commands": provenance.commands(checkpoint, data, opened, request),
     }
