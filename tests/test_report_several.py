@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -10,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import command_line
 import pytest
@@ -205,6 +207,58 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
 def test_a_sweep_without_a_report_is_told(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(swept(), tmp_path / "sweep"))
     (copy / "report.json").write_text('{"rows": 3}')
-    message = command_line.fails("report", "--run", copy)
-    assert "The sweep's report cannot be read" in message
-    assert f"airkit sweep --out {copy} goes on, and writes it" in message
+    assert command_line.fails("report", "--run", copy) == unread(copy, "no threshold")
+
+
+def unread(folder: Path, got: str) -> str:
+    return (
+        "airkit: The sweep's report cannot be read\n"
+        f"  where     {folder / 'report.json'}\n"
+        "  expected  what airkit sweep writes there when it ends or is stopped\n"
+        f"  got       {got}\n"
+        f"  try       airkit sweep --out {folder} goes on, and writes it\n"
+    )
+
+
+HALF = "a row of a seed that failed and finished, or neither"
+
+
+@pytest.mark.parametrize(
+    ("damage", "got"),
+    [
+        ({"threshold": "0.99"}, 'threshold = "0.99"'),
+        ({"threshold": float("nan")}, "threshold = NaN"),
+        ({"seeds": True}, "seeds = true"),
+        ({"seconds": None}, "seconds = null"),
+        ({"data": ["data.h5"]}, 'data = ["data.h5"]'),
+        ({"data": "\0"}, 'data = "\\u0000"'),
+        ({"rows": {}}, "rows = {}"),
+        ({"rows": [[]]}, "something else than names and values"),
+        ({"rows": [{"seed": 0}]}, "no run"),
+        ({"rows.seed": "0"}, 'seed = "0"'),
+        ({"rows.run": "../.."}, 'run = "../.."'),
+        ({"rows.failure": 3}, "failure = 3"),
+        ({"rows.failure": "killed"}, HALF),
+        ({"rows.train_seconds": "1 s"}, 'train_seconds = "1 s"'),
+        ({"rows.measures": None}, HALF),
+        ({"rows.measures": []}, "measures = []"),
+        ({"rows.measures": {"count_accuracy": "1"}}, 'measures = {"count_accuracy": "1"}'),
+    ],
+)  # fmt: skip
+def test_a_damaged_report_of_a_sweep_is_told(
+    damage: dict[str, Any], got: str, tmp_path: Path
+) -> None:
+    content = json.loads((swept() / "report.json").read_text())
+    for key, value in damage.items():
+        part, _, name = key.partition(".")
+        (content["rows"][0] if name else content)[name or part] = value
+    (tmp_path / "sweep.json").write_text((swept() / "sweep.json").read_text())
+    (tmp_path / "report.json").write_text(json.dumps(content))
+    assert command_line.fails("report", "--run", tmp_path) == unread(tmp_path, got)
+
+
+def test_names_that_are_no_unicode_are_shown_with_escapes(tmp_path: Path) -> None:
+    run = tiny_runs.trained(tmp_path / os.fsdecode(b"run-\xff"))
+    out = tmp_path / "page.html"
+    airkit.report([tiny_runs.reference(), run], out=out)
+    assert Reader(out.read_text(encoding="utf-8")).table("run")[2][0] == r"run-\udcff"

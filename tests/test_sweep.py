@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweeps import InTurn, names, report, swept
@@ -119,9 +120,17 @@ def test_settings_without_effect_keep_the_measures(done: Path) -> None:
     assert engine.ran == []
 
 
-@pytest.mark.parametrize("spoil", ["", "{", "[]", '{"config": {}}'])
-def test_spoilt_measures_are_taken_anew(done: Path, spoil: str) -> None:
-    (done / "seed-001/measures.json").write_text(spoil)
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        *("", "{", "[]", '{"config": {}}', "[" * 100_000),
+        *({"train_seconds": "1 s"}, {"measures": None}, {"measures": {"count_accuracy": 1}}),
+    ],
+)
+def test_spoilt_measures_are_taken_anew(done: Path, spoil: str | dict[str, Any]) -> None:
+    file = done / "seed-001/measures.json"
+    damaged = isinstance(spoil, dict) and json.dumps({**json.loads(file.read_text()), **spoil})
+    file.write_text(damaged or str(spoil))
     engine = InTurn()
     found = sweep(folder=done, seeds=2, engine=engine)
     assert engine.ran == [1]

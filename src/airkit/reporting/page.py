@@ -32,7 +32,8 @@ def html(template: str, **parts: Any) -> str:
             *(curves.line, curves.bounds, curves.accuracies, curves.legend),
         )
     }
-    return environment.get_template(f"{template}.html.j2").render(**parts) + "\n"
+    text = environment.get_template(f"{template}.html.j2").render(**parts) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()  # paths may be no Unicode
 
 
 def _source(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from airkit.errors import CheckpointError
 from airkit.statistics import wilson
-from airkit.sweeping.trial import Trial
+from airkit.sweeping.trial import RUN, Trial, are_measures, is_amount, is_share
 
 REPORT = "report.json"
 
@@ -71,11 +71,13 @@ class SweepReport:
         """
         path = folder / REPORT
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            rows = tuple(Row(**row) for row in content["rows"])
-            figures = {key: content[key] for key in ("threshold", "seeds", "seconds")}
-            return cls(folder=folder, data=Path(content["data"]), rows=rows, **figures)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            content = _checked(json.loads(path.read_text(encoding="utf-8")), _KINDS)
+            rows = tuple(Row(**_checked(row, _ROW_KINDS)) for row in content.pop("rows"))
+            _require(
+                all(map(_agrees, rows)), "a row of a seed that failed and finished, or neither"
+            )
+            return cls(folder=folder, data=Path(content.pop("data")), rows=rows, **content)
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(
                 "The sweep's report cannot be read",
                 where=path,
@@ -142,3 +144,48 @@ class SweepReport:
             "seconds": self.seconds,
             "rows": [asdict(row) for row in self.rows],
         }
+
+
+def _checked(content: object, kinds: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
+    """The values by the names of ``kinds``; raises ValueError where one is lacking or unfit."""
+    _require(isinstance(content, dict), "something else than names and values")
+    assert isinstance(content, dict)
+    for name, fits in kinds.items():
+        _require(name in content, f"no {name}")
+        _require(fits(content[name]), f"{name} = {json.dumps(content[name])[:100]}")
+    return {name: content[name] for name in kinds}
+
+
+def _agrees(row: Row) -> bool:
+    """Whether a row is of a seed that failed, or else has what one that finished has."""
+    failed = row.failure is not None
+    return failed == (row.measures is None) == (row.train_seconds is None)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _require(fine: bool, otherwise: str) -> None:
+    if not fine:
+        raise ValueError(otherwise)
+
+
+_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "threshold": is_share,
+    "seeds": lambda value: _is_whole(value) and value > 0,
+    "seconds": is_amount,
+    "data": _is_text,
+    "rows": lambda value: isinstance(value, list),
+}
+_ROW_KINDS: Mapping[str, Callable[[Any], bool]] = {
+    "seed": _is_whole,
+    "run": lambda value: _is_text(value) and RUN.fullmatch(Path(value).name) is not None,
+    "failure": lambda value: value is None or _is_text(value),
+    "train_seconds": lambda value: value is None or is_amount(value),
+    "measures": lambda value: value is None or are_measures(value),
+}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,13 +18,12 @@ from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.sweeping.engines import Engine, Processes
 from airkit.sweeping.report import REPORT, Row, SweepReport
-from airkit.sweeping.trial import PLAN, WITHOUT_EFFECT, Plan, Trial
+from airkit.sweeping.trial import PLAN, RUN, WITHOUT_EFFECT, Plan, Trial
 from airkit.training import board
 from airkit.training.setup import DEFAULT_DATA, Earlier, configure
 
 FREE = (*WITHOUT_EFFECT, "eval.")
 """Beginnings of the settings that may change when a sweep goes on: its seeds stay comparable."""
-_RUN = re.compile(r"seed-\d{3,}")
 
 
 def sweep(  # noqa: PLR0913 - as many as the command line has
@@ -136,7 +134,7 @@ def _clear(folder: Path) -> None:
         with files.writing(folder):
             (folder / REPORT).unlink(missing_ok=True)
             for run in folder.iterdir():
-                if _RUN.fullmatch(run.name) and run.is_dir():
+                if RUN.fullmatch(run.name) and run.is_dir():
                     shutil.rmtree(run)
 
 

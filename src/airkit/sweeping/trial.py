@@ -8,6 +8,7 @@ seed-000/output.log     what its process printed, all attempts in turn
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,9 @@ from airkit.errors import AirkitError, CheckpointError
 from airkit.listener import Listener
 
 PLAN = "sweep.json"
+RUN = re.compile(r"seed-\d{3,}")
+"""What a seed's run folder is called."""
+_MOST = 1e100
 WITHOUT_EFFECT = (
     "train.device",
     "train.cuda_graph",
@@ -63,7 +67,7 @@ class Plan:
             content = json.loads(path.read_text(encoding="utf-8"))
             config = settings.from_json(json.dumps(content["config"]), str(path))
             return cls(folder, Path(content["data"]), str(content["data_digest"]), config)
-        except (OSError, ValueError, KeyError, TypeError, AirkitError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, AirkitError) as error:
             raise CheckpointError(
                 "The sweep's plan cannot be read",
                 where=path,
@@ -126,13 +130,14 @@ class Trial:
         return True
 
     def result(self) -> dict[str, Any] | None:
-        """What a finished attempt left; None where there is none, or one of other settings."""
+        """What a finished attempt left; None if nothing, or damaged, or of other settings."""
         try:
             content = json.loads(self._measures.read_text(encoding="utf-8"))
             same = all(content[key] == value for key, value in self._identity().items())
-        except (OSError, ValueError, KeyError, TypeError):
+            whole = is_amount(content["train_seconds"]) and are_measures(content["measures"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
-        return content if same else None
+        return content if same and whole else None
 
     @property
     def _measures(self) -> Path:
@@ -147,3 +152,27 @@ class Trial:
             if not key.startswith(WITHOUT_EFFECT)
         }
         return {"data_digest": self.plan.digest, "settings": kept}
+
+
+def are_measures(value: object) -> bool:
+    """Whether a value has, of what ``airkit eval`` measures, all that a sweep tells of a seed."""
+    if not isinstance(value, dict):
+        return False
+    interval, bound = value.get("count_accuracy_interval"), value.get("elbo", "lacking")
+    shares = [value.get("count_accuracy"), value.get("count_accuracy_one_look")]
+    return (
+        isinstance(interval, list)
+        and len(interval) == 2
+        and all(map(is_share, [*shares, *interval]))
+        and (bound is None or (type(bound) in (int, float) and abs(bound) <= _MOST))
+    )
+
+
+def is_share(value: object) -> bool:
+    """Whether a value read from JSON is a number from 0 to 1."""
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]
+
+
+def is_amount(value: object) -> bool:
+    """Whether a value read from JSON is a number of at least 0 that can be reckoned with."""
+    return type(value) in (int, float) and 0 <= value <= _MOST  # type: ignore[operator]
