@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from sweeps import InTurn
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 from tiny_runs import (
     STEPS,
     TRAIN,
@@ -79,6 +80,12 @@ def drawn(run: Path) -> list[int]:
     return [event.step for event in events(run).Images(PICTURES)]
 
 
+@pytest.fixture(autouse=True)
+def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of one process and second are ordered by their names, in which the tenth is early."""
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
+
+
 @pytest.fixture(name="without")
 def _without(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorBoard is not installed."""
@@ -133,6 +140,18 @@ def test_it_may_be_turned_off_again(tmp_path: Path) -> None:
     go_on(tmp_path, train__tensorboard=False)
     assert drawn(tmp_path) == [5]
     assert metrics(tmp_path) == metrics(reference())
+
+
+def test_turned_on_again_it_shows_the_rows_in_between(tmp_path: Path) -> None:
+    """Also those that an earlier crash made it forget."""
+    with pytest.raises(CrashError):
+        fit(tmp_path, listener=Recorder(step14=crash), train__checkpoint_every=50, **ON)
+    assert go_on(tmp_path, Recorder(step11=interrupt)).resumed_from == 10
+    go_on(tmp_path, Recorder(step15=interrupt), train__tensorboard=False)
+    go_on(tmp_path, train__checkpoint_every=4, **ON)
+    assert_shows_every_row_once(tmp_path)
+    assert_same_training(tmp_path)
+    assert drawn(tmp_path) == [5, 10, 20, STEPS]
 
 
 def test_a_fresh_training_shows_itself_alone(tmp_path: Path) -> None:

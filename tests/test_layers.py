@@ -87,6 +87,7 @@ HOMES = {
     "rich": ("airkit.cli",),
     "safetensors": ("airkit.exporting",),
     "submitit": ("airkit.sweeping.engines",),
+    "tensorboard": ("airkit.training.board",),
     "tomli_w": ("airkit.settings",),
     "torch": TORCH,
     "typer": ("airkit.cli",),

@@ -31,7 +31,7 @@ from airkit.locks import exclusive
 from airkit.model.air import AIR
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
-_MOST = 1e300  # no float32 is as large, and charts can still multiply it
+_MOST = 3.4028234e38  # of a float32, in which all of it was computed
 _MOST_STEPS = 10**9
 
 

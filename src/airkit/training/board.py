@@ -6,7 +6,8 @@ training with it is the same, bit for bit, as one without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ CANVASES = 8
 MARGIN = 2
 """Pixels of grey between two pictures."""
 
+Scalar = tuple[str, int, float]
+"""A point of a curve: its tag, step and value."""
+
 
 def check_installed(config: Config) -> None:
     """Find out before the work, and not after it, that there is no TensorBoard to write for.
@@ -40,7 +44,8 @@ class Board:
     """Writes event files into the run folder, where ``train.tensorboard`` is on.
 
     Every row is on the disk before the checkpoint after it. Where a run goes on, TensorBoard
-    forgets what came after the checkpoint that it goes on from.
+    forgets what came after the checkpoint that it goes on from, and is shown the rows of steps
+    that were trained without it.
     """
 
     def __init__(self, run: RunFolder, config: Config, step: int) -> None:
@@ -53,7 +58,7 @@ class Board:
         """Show a row of metrics."""
         if self._on:
             with files.writing(self._run.tensorboard):
-                self._scalars(self._opened(), values)
+                _write(self._opened(), values)
                 self._writer.flush()
 
     def reconstructions(self, step: int, air: AIR, val: CanvasDataset) -> None:
@@ -72,18 +77,15 @@ class Board:
 
     def _opened(self) -> Any:
         if self._writer is None:
-            new = not self._run.events()
-            self._writer = _writer_class()(self._run.tensorboard, purge_step=self._step + 1)
-            if new:  # curves begin where the run did, even if it began without TensorBoard
-                for row in self._run.rows():
-                    if row["step"] <= self._step:
-                        self._scalars(self._writer, row)
+            rows = [row for row in self._run.rows() if row["step"] <= self._step]
+            shown = _shown(self._run.events())
+            lacking = [row["step"] for row in rows if not shown.issuperset(_scalars(row))]
+            since = min(lacking, default=self._step + 1)
+            self._writer = _writer_class()(self._run.tensorboard, purge_step=since)
+            for row in rows:  # those that it does not show, as of steps trained without it
+                if row["step"] >= since:
+                    _write(self._writer, row)
         return self._writer
-
-    def _scalars(self, writer: Any, row: Mapping[str, float]) -> None:
-        for name, value in row.items():
-            if name != "step":
-                writer.add_scalar(_tag(name), value, row["step"])
 
 
 @torch.no_grad()
@@ -99,6 +101,38 @@ def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
     framed = torch.nn.functional.pad(to_grey(both), (0, MARGIN, 0, MARGIN), value=128)
     # [2, B, H, W] to [2 H, B W], without the margin after the last row and column
     return framed.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)[:-MARGIN, :-MARGIN].cpu().numpy()
+
+
+def _write(writer: Any, row: Mapping[str, float]) -> None:
+    for tag, step, value in _scalars(row):
+        writer.add_scalar(tag, value, step)
+
+
+def _scalars(row: Mapping[str, float]) -> list[Scalar]:
+    """The points that a row of metrics has in TensorBoard, which keeps float32."""
+    return [
+        (_tag(name), int(row["step"]), float(np.float32(value)))
+        for name, value in row.items()
+        if name != "step"
+    ]
+
+
+def _shown(events: Sequence[Path]) -> set[Scalar]:
+    """The points that TensorBoard shows of event files, oldest first.
+
+    It reads no file past a record that was cut short or damaged.
+    """
+    shown: set[Scalar] = set()
+    if events:
+        from tensorboard.backend.event_processing import (  # noqa: PLC0415 - an extra
+            event_file_loader,
+        )
+    for file in events:
+        for event in event_file_loader.LegacyEventFileLoader(str(file)).Load():
+            if event.HasField("session_log"):  # all from its step on is forgotten
+                shown = {scalar for scalar in shown if scalar[1] < event.step}
+            shown |= {(it.tag, event.step, it.simple_value) for it in event.summary.value}
+    return shown
 
 
 def _tag(name: str) -> str:
