@@ -26,6 +26,7 @@ from airkit.config import Config
 from airkit.exporting.export import export
 from airkit.model import pyro_air
 from airkit.model.guides import saliency
+from airkit.reporting.gather import FIRST, WORST
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -106,6 +107,18 @@ def run_snippets(page: str) -> None:
 
 def test_generated_parts_are_current() -> None:
     assert REFERENCE["stale"]() == [], "run: python tools/reference.py"
+
+
+def test_a_default_of_several_is_what_would_be_typed() -> None:
+    rows = list(REFERENCE["_options"]("report"))
+    meaning = "The run folder, or a sweep's; several are compared."
+    assert f"| `--run` DIR | `runs/air` | {meaning} |" in rows
+
+
+def test_the_page_tells_how_many_canvases_a_report_draws() -> None:
+    page = " ".join((DOCS / "commands" / "report.md").read_text(encoding="utf-8").split())
+    assert f"of the first {FIRST} canvases of the split at most" in page
+    assert f"Each sheet of the worst has up to {WORST}," in page
 
 
 def test_generated_parts_are_found_stale() -> None:

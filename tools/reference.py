@@ -95,8 +95,10 @@ def _own(parameter: Any) -> tuple[str, str]:
     says, _, default = parameter.help.partition(" [default: ")
     if default:
         return default.removesuffix("]"), says
-    plain = parameter.default not in (None, False, [], ())
-    return _value(str(parameter.default)) if plain else "", says
+    default = parameter.default
+    plain = default not in (None, False, [], ())
+    words = ", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+    return _value(words) if plain else "", says
 
 
 def _anchor(key: str) -> str:
