@@ -83,11 +83,14 @@ def test_the_interval_covers_the_difference(one: float, other: float) -> None:
     assert inside / 4000 >= 0.935
 
 
-def test_on_the_command_line(other: Path) -> None:
+def test_on_the_command_line(other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = run("eval", "--run", reference(), "--against", other).stdout
     assert f"\nagainst                   {other} (" in told
     assert "right in the run alone" in told
     assert "p, McNemar's exact test" in told
+    monkeypatch.setattr("airkit.comparison.mcnemar", lambda *_: 0.0)
+    told = run("eval", "--run", reference(), "--against", other).stdout
+    assert "\np, McNemar's exact test   less than 1e-300\n" in told
     values = json.loads(run("eval", "--run", reference(), "--against", other, "--json").stdout)
     assert values["comparison"]["against"]["run"] == str(other)
     assert values["comparison"]["only_run"] >= 0

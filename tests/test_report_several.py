@@ -204,6 +204,19 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     assert not (tmp_path / "it.html").exists()
 
 
+def test_a_run_that_is_named_twice_is_told(home: Path) -> None:
+    run = tiny_runs.reference()
+    link = Path("link")
+    link.symlink_to(run)
+    assert command_line.fails("report", "--run", run, "--run", link) == (
+        "airkit: A run is named twice\n"
+        "  where     link\n"
+        "  expected  a folder of its own for each --run\n"
+        f"  got       the same folder as {run}\n"
+        "  try       airkit report --run link, which reports on it alone\n"
+    )
+
+
 def test_a_sweep_without_a_report_is_told(tmp_path: Path) -> None:
     copy = Path(shutil.copytree(swept(), tmp_path / "sweep"))
     (copy / "report.json").write_text('{"rows": 3}')

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from airkit.settings import Layer
 
 
+_LEAST = 1e-300
+"""The least p value that is told as a number."""
+
+
 class Named(TypedDict):
     """What both ways to measure are told by name."""
 
@@ -83,9 +87,14 @@ def _tell_comparison(comparison: Comparison | None) -> None:
                 f"{100 * comparison.difference:+.2f} points "
                 f"(95 % interval {low:+.2f} to {high:+.2f})",
             ),
-            ("p, McNemar's exact test", f"{comparison.p_value:.2g}"),
+            ("p, McNemar's exact test", _chance(comparison.p_value)),
         ]
     )
+
+
+def _chance(p: float) -> str:
+    """A p value; none is 0, but a number may be too small for a float."""
+    return f"{p:.2g}" if p >= _LEAST else f"less than {_LEAST:.0e}"
 
 
 def tell_measures(measures: Measures) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,9 +91,10 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
 
     Raises:
         CheckpointError: one of them is no run.
-        AirkitError: a checkpoint file was asked for.
+        AirkitError: a checkpoint file was asked for, or a run is named twice.
     """
     _check(request)
+    _check_distinct(runs)
     _, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
     config = request.over(first.config, f"run {runs[0]}")
     split = Layer("the first run", {"eval": {"split": config.eval.split}})
@@ -115,6 +117,21 @@ def _check(request: Request) -> None:
             got=request.checkpoint,
             hint="--checkpoint best",
         )
+
+
+def _check_distinct(runs: Sequence[Path]) -> None:
+    places: dict[str, Path] = {}
+    for run in runs:
+        place = os.path.realpath(run)
+        if place in places:
+            raise AirkitError(
+                "A run is named twice",
+                where=run,
+                expected="a folder of its own for each --run",
+                got=f"the same folder as {places[place]}",
+                hint=f"airkit report --run {run}, which reports on it alone",
+            )
+        places[place] = run
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

@@ -64,7 +64,7 @@ def report(
         DataFileError: no such data file, a damaged one, or an empty split.
         DeviceError: there is no such device.
         OutputError: the report cannot be written, is no HTML, or a picture would be too large.
-        AirkitError: no run at all, or a checkpoint file for several.
+        AirkitError: no run at all, one named twice, or a checkpoint file for several.
     """
     runs = [Path(run)] if isinstance(run, str | Path) else [Path(each) for each in run]
     if not runs:
