@@ -149,7 +149,7 @@ def test_commands_name_what_was_trained_on_and_settings_of_the_call(tmp_path: Pa
     second = tmp_path / "second"
     tiny_runs.fit(second, copy, render__columns=3)
     runs = [tiny_runs.reference(), second]
-    for asked in ([swept()], runs):
+    for asked in ([failing()], runs):
         out = tmp_path / "page.html"
         airkit.report(asked, data=copy, settings=given, out=out)
         found = commands(out.read_text(encoding="utf-8"))
@@ -261,11 +261,11 @@ HALF = "a row of a seed that failed and finished, or neither"
 def test_a_damaged_report_of_a_sweep_is_told(
     damage: dict[str, Any], got: str, tmp_path: Path
 ) -> None:
-    content = json.loads((swept() / "report.json").read_text())
+    content = json.loads((failing() / "report.json").read_text())
     for key, value in damage.items():
         part, _, name = key.partition(".")
         (content["rows"][0] if name else content)[name or part] = value
-    (tmp_path / "sweep.json").write_text((swept() / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text((failing() / "sweep.json").read_text())
     (tmp_path / "report.json").write_text(json.dumps(content))
     assert command_line.fails("report", "--run", tmp_path) == unread(tmp_path, got)
 
