@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from airkit.cli.app import app
@@ -35,3 +37,13 @@ def fails(*arguments: object) -> str:
     assert isinstance(result.exception, SystemExit), "a traceback is for bugs"
     assert result.stdout == ""
     return result.stderr
+
+
+def commands() -> dict[str, Any]:
+    """Every command by the words that call it."""
+    root: Any = get_command(app)
+    found = {"": root}
+    for name, command in root.commands.items():
+        found[name] = command
+        found |= {f"{name} {inner}": it for inner, it in getattr(command, "commands", {}).items()}
+    return found

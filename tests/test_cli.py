@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import fails, run
-from typer.main import get_command
+from command_line import commands, fails, run
 
 import airkit
 from airkit import settings
-from airkit.cli.app import app
 from airkit.cli.options import FLAGS
 from airkit.config import Config
 
@@ -67,20 +65,10 @@ SURFACE = {
 }
 
 
-def _commands() -> dict[str, Any]:
-    """Every command by the words that call it."""
-    root: Any = get_command(app)
-    found = {"": root}
-    for name, command in root.commands.items():
-        found[name] = command
-        found |= {f"{name} {inner}": it for inner, it in getattr(command, "commands", {}).items()}
-    return found
-
-
 def test_the_options_of_every_command() -> None:
     surface = {
         name: [option for param in command.params for option in (param.opts or [param.metavar])]
-        for name, command in _commands().items()
+        for name, command in commands().items()
     }
     surface["completion"][0] = "SHELL"
     surface["infer"][0] = "IMAGES"
@@ -96,7 +84,7 @@ def test_every_command_and_option_has_help(command: str) -> None:
     assert result.stderr == ""
     assert result.stdout.startswith(f"Usage: airkit {command}".rstrip())
     assert all(line == line.rstrip() for line in result.stdout.splitlines())
-    for option in _commands()[command].params:
+    for option in commands()[command].params:
         assert option.help or option.opts[0].removeprefix("--") in str(FLAGS[command])
 
 
@@ -128,8 +116,8 @@ def test_airkit_alone_shows_the_four_steps() -> None:
     examples = [words[1:] for words in examples if words[:1] == ["airkit"]]
     assert [words[0] for words in examples] == ["make-data", "train", "eval", "render"]
     for name, *options in examples:
-        command = _commands()[name]
-        command.make_context(name, options, parent=command.context_class(_commands()[""]))
+        command = commands()[name]
+        command.make_context(name, options, parent=command.context_class(commands()[""]))
     assert lines[-1] == "All commands and options: airkit --help"
     assert max(map(len, lines)) <= 80
 

@@ -74,6 +74,15 @@ def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
     )
 
 
+def test_folder_of_a_user_who_is_not_there() -> None:
+    assert refusal("~nobody-of-this-name/digits") == (
+        "No such source of digits\n"
+        "  expected  mnist, strokes, auto or a folder of IDX files in MNIST's layout\n"
+        "  got       ~nobody-of-this-name/digits\n"
+        "  try       --source strokes"
+    )
+
+
 def test_folder_that_cannot_be_looked_into() -> None:
     name = "x" * 5000
     assert refusal(name) == (

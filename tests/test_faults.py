@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from command_line import commands, fails
 from idx_files import mnist_like, write_folder
 from tiny_runs import (
     DATA,
@@ -20,6 +23,7 @@ from tiny_runs import (
     assert_as_if_never_stopped,
     data_file,
     fit,
+    folder,
     go_on,
     interrupt,
     metrics,
@@ -163,6 +167,68 @@ def test_a_result_that_grows_too_large(
             "  try       check the free space, or let it go elsewhere",
         ],
     )
+
+
+# Names that no file system takes
+
+LONG = "n" * 300
+NO_RUN = (
+    "There is no trained run here\n"
+    f"  where     {LONG}\n"
+    "  expected  a folder with checkpoints/step-*.pt\n"
+    f"  try       airkit train --run {LONG}\n"
+)
+
+
+def _path_options() -> list[tuple[str, str]]:
+    """Every option and argument, under its command, that takes a file or a folder."""
+    return [
+        (command, parameter.opts[0])
+        for command, it in commands().items()
+        for parameter in it.params
+        if re.search("FILE|DIR|PATH|IMAGES", parameter.metavar or "")
+    ]
+
+
+def _whole(command: str, option: str) -> list[object]:
+    """A command line that works but for the name too long."""
+    name = LONG + {"render": ".png", "report": ".html"}.get(command, "") * (option == "--out")
+    data, run = ["--data", data_file()], ["--run", reference()]
+    needed: dict[str, list[object]] = {
+        "make-data": ["--preset", "tiny", "--source", write_folder(folder(), mnist_like())],
+        "train": data,
+        "sweep": data,
+        "infer": [folder() / "canvas.npy", *run],
+        "export": [reference(), "--out", "out"],
+        "config show": [],
+    }
+    if not option.startswith("--"):
+        rest = {"infer": run, "export": ["--out", "out"]}
+        return [*command.split(), name, *rest.get(command, [])]
+    return [*command.split(), *needed.get(command, run), option, name]
+
+
+@pytest.mark.parametrize(("command", "option"), _path_options())
+def test_a_name_too_long_is_one_message(home: Path, command: str, option: str) -> None:
+    np.save(folder() / "canvas.npy", np.zeros((24, 24), np.uint8))
+    told = fails(*_whole(command, option))
+    first, *more = told.split("airkit: ")[1:]
+    assert more == []
+    reads_run = option in ("--run", "--against") and command != "train"
+    assert first == NO_RUN if reads_run else "\n  got       File name too long\n" in first
+    assert list(home.iterdir()) == []
+
+
+def test_what_takes_a_path_is_found() -> None:
+    found = _path_options()
+    assert {("info", "path"), ("config check", "file"), ("make-data", "--source")} <= set(found)
+    assert len(found) > 35
+
+
+def test_a_link_to_itself_is_no_run(home: Path) -> None:
+    Path("loop").symlink_to("loop")
+    told = fails("report", "--run", reference(), "--run", "loop")
+    assert told == "evaluating: 20 of 20\nairkit: " + NO_RUN.replace(LONG, "loop")
 
 
 # Clocks

@@ -199,7 +199,7 @@ def test_a_signal_after_the_work_comes_too_late(number: int) -> None:
 
 
 def test_a_full_disk_behind_stdout() -> None:
-    if not os.path.exists("/dev/full"):  # noqa: PTH110 - a device, not a path of ours
+    if not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     for command in (["--version"], ["config", "show"]):
         with open("/dev/full", "w") as full:  # noqa: PTH123

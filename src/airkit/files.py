@@ -64,7 +64,7 @@ def check_target(target: Path, what: str, *endings: str) -> None:
     Raises:
         OutputError: a folder is there, or the name has another ending.
     """
-    if target.is_dir():
+    if os.path.isdir(target):
         raise OutputError("A folder is in the way", where=target, hint="another --out")
     if target.suffix.lower() not in endings:
         raise OutputError(
@@ -85,6 +85,11 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_text(target: Path, content: str) -> None:
     """Write ``content`` to ``target`` atomically, as UTF-8."""
     write_bytes(target, content.encode())
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Files in a folder by a pattern; none where there is no folder of that name."""
+    return list(folder.glob(pattern)) if os.path.isdir(folder) else []
 
 
 def sync(path: Path) -> None:

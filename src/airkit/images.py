@@ -6,6 +6,7 @@ sizes are known, and refused, before memory is taken for pixels. The only home o
 
 from __future__ import annotations
 
+import os
 import struct
 import tokenize
 import warnings
@@ -125,7 +126,7 @@ def _first_bytes(path: Path) -> bytes:
             where=path,
             got=error.strerror or str(error),
             hint="airkit infer FILES, each a PNG or .npy file"
-            if not path.is_dir()
+            if not os.path.isdir(path)
             else f"name its files: {path}/*.png",
         ) from error
 

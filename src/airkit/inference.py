@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
@@ -249,7 +250,7 @@ def _target(folder: Path, grey: Grey) -> Path:
 
 def _check_targets(folder: Path, greys: Sequence[Grey]) -> None:
     """Refuse pictures that would replace images, or each other."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise OutputError("A file is in the way", where=folder, hint="another --overlay")
     images = {grey.path.resolve() for grey in greys}
     taken: dict[Path, Grey] = {}

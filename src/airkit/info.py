@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def kind(path: Path) -> str:
     Raises:
         AirkitError: there is nothing, or nothing of airkit's.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return "run folder"
     start = _start(path)
     if start in _KINDS:
@@ -138,7 +139,7 @@ def _run_folder(path: Path, listener: Listener) -> Description:
         **_state(state),
         "checkpoints": [file.name for file in run.saved()],
         "metrics": len(run.rows()),
-        "figures": sorted(file.name for file in run.figures.glob("*.png")),
+        "figures": sorted(file.name for file in files.matching(run.figures, "*.png")),
     }
     return Description(path, "run folder", facts, state.config)
 

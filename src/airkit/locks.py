@@ -40,7 +40,7 @@ def exclusive(
     Raises:
         OutputError: another process holds it, or the file cannot be made.
     """
-    missing = [folder for folder in lock.parents if not folder.exists()]
+    missing = [folder for folder in lock.parents if not os.path.exists(folder)]
     handle = None
     try:
         with writing(target):

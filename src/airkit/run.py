@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -58,11 +59,11 @@ class RunFolder:
 
     def events(self) -> list[Path]:
         """The event files, oldest first."""
-        return sorted(self.tensorboard.glob("events.out.tfevents.*"))
+        return sorted(files.matching(self.tensorboard, "events.out.tfevents.*"))
 
     def saved(self) -> list[Path]:
         """Checkpoint files, oldest first; files of other names are not ours."""
-        found = (self.path / "checkpoints").glob("step-*.pt")
+        found = files.matching(self.path / "checkpoints", "step-*.pt")
         return sorted((path for path in found if _STEP.fullmatch(path.name)), key=_step)
 
     def file(self, step: int) -> Path:
@@ -99,7 +100,7 @@ class RunFolder:
 
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, then what points to it, then prune all but the newest and best."""
-        if self.metrics.exists():
+        if os.path.exists(self.metrics):
             files.sync(self.metrics)  # a checkpoint never outlasts the rows before it
         checkpoints.write(self.file(state.step), state)
         self._follow(state)
@@ -124,7 +125,7 @@ class RunFolder:
     def foreign(self) -> list[str]:
         """Names of files that a training would replace, in a folder without any checkpoint."""
         names = ("config.toml", "metrics.jsonl", "best.json")
-        return [name for name in names if not self.saved() and (self.path / name).exists()]
+        return [name for name in names if not self.saved() and os.path.exists(self.path / name)]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """The newest checkpoint that can be read, or None where there is none at all.
@@ -191,7 +192,7 @@ class RunFolder:
 
     def rows(self) -> list[dict[str, Any]]:
         """The rows of metrics, up to the first line that is none, such as one cut short."""
-        if not self.metrics.exists():
+        if not os.path.exists(self.metrics):
             return []
         rows = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -214,7 +215,7 @@ class RunFolder:
     def _sweep(self) -> None:
         """Remove files that a killed process left half written."""
         named = ("config.toml.part", "best.json.part", "metrics.jsonl.part")
-        for partial in (self.path / "checkpoints").glob("step-*.pt.part"):
+        for partial in files.matching(self.path / "checkpoints", "step-*.pt.part"):
             _remove(partial)
         for name in named:
             _remove(self.path / name)

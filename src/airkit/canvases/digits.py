@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def _from_folder(source: str, listener: Listener) -> DigitSource:
 
 def _find(source: str) -> dict[str, Path]:
     """The four files of a folder by their names in MNIST, each plain or with ``.gz`` behind."""
-    folder = Path(source).expanduser()
+    folder = Path(os.path.expanduser(source))
     if not folder.is_dir():
         near = difflib.get_close_matches(source, _NAMES, n=1)
         raise DigitsError(

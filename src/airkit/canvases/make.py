@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -129,9 +130,9 @@ def _check_workers(workers: int) -> None:
 
 def _check_writable(path: Path, force: bool) -> None:
     """Find out before the work, not after it, whether the file can be written."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError("A folder is in the way", where=path, hint="another --out")
-    if path.exists() and not force:
+    if os.path.exists(path) and not force:
         raise OutputError(
             "There is a data file already",
             where=path,

@@ -72,7 +72,7 @@ _SELF_HELP = (
 def cache_folder() -> Path:
     """Where the files are kept: ``mnist`` in ``AIRKIT_CACHE``, or in the system's cache folder."""
     chosen = os.environ.get("AIRKIT_CACHE")
-    return (Path(chosen).expanduser() if chosen else Path(pooch.os_cache("airkit"))) / "mnist"
+    return Path(os.path.expanduser(chosen) if chosen else pooch.os_cache("airkit")) / "mnist"
 
 
 def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, Path]:

@@ -153,7 +153,7 @@ def _reading(path: Path) -> Iterator[Any]:
             hint="make fewer: airkit make-data --train N --val N --test N",
         ) from error
     except _H5_ERRORS as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise DataFileError(
                 "This is a folder, not a data file",
                 where=path,

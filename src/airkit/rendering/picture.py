@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -167,7 +168,7 @@ def _data_file(request: Request) -> tuple[Path, Config]:
     path = request.data
     default = Path("multi-mnist.h5")
     named = request.checkpoint not in ("best", "last")
-    if path is None and not named and not request.run.saved() and default.exists():
+    if path is None and not named and not request.run.saved() and os.path.exists(default):
         path = default
     if path is not None:
         return path, request.over(store.read_info(path).config, f"data file {path}")
@@ -206,7 +207,7 @@ def _curves(request: Request) -> Drawn:
     settings.resolve(*request.given)
     rows = request.run.rows()
     if not rows:
-        there = request.run.metrics.exists()
+        there = os.path.exists(request.run.metrics)
         raise CheckpointError(
             "There are no metrics to draw",
             where=request.run.metrics,

@@ -55,7 +55,7 @@ class Attempts:
 
 def is_sweep(path: Path) -> bool:
     """Whether a folder is one of ``airkit sweep``."""
-    return (path / PLAN).is_file()
+    return os.path.isfile(path / PLAN)
 
 
 def of_sweep(request: Request) -> Attempts:
@@ -136,7 +136,7 @@ def _check_distinct(runs: Sequence[Path]) -> None:
 
 def _names(runs: Sequence[Path]) -> list[str]:
     """The folders' names, or their paths where names are not enough."""
-    names = [run.resolve().name for run in runs]
+    names = [Path(os.path.realpath(run)).name for run in runs]
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def _plan(
 ) -> Plan:
     """Make or go on with the plan in ``folder``; write it there."""
     layers = settings.layers(given)
-    if (folder / PLAN).exists() and not fresh:
+    if os.path.exists(folder / PLAN) and not fresh:
         plan = Plan.read(folder)
         earlier = Earlier("sweep", folder, plan.config, str(plan.data), plan.digest, FREE)
         info, config = earlier.go_on(data, layers, listener)
@@ -130,7 +131,7 @@ def _plan(
 
 def _clear(folder: Path) -> None:
     """Remove the run folders of an earlier sweep, and nothing else that is there."""
-    if (folder / PLAN).exists():
+    if os.path.exists(folder / PLAN):
         with files.writing(folder):
             (folder / REPORT).unlink(missing_ok=True)
             for run in folder.iterdir():
