@@ -193,7 +193,8 @@ def _path_options() -> list[tuple[str, str]]:
 def _whole(command: str, option: str) -> list[object]:
     """A command line that works but for the name too long."""
     name = LONG + {"render": ".png", "report": ".html"}.get(command, "") * (option == "--out")
-    data, run = ["--data", data_file()], ["--run", reference()]
+    data: list[object] = ["--data", data_file()]
+    run: list[object] = ["--run", reference()]
     needed: dict[str, list[object]] = {
         "make-data": ["--preset", "tiny", "--source", write_folder(folder(), mnist_like())],
         "train": data,
@@ -203,7 +204,7 @@ def _whole(command: str, option: str) -> list[object]:
         "config show": [],
     }
     if not option.startswith("--"):
-        rest = {"infer": run, "export": ["--out", "out"]}
+        rest: dict[str, list[object]] = {"infer": run, "export": ["--out", "out"]}
         return [*command.split(), name, *rest.get(command, [])]
     return [*command.split(), *needed.get(command, run), option, name]
 

@@ -112,6 +112,41 @@ def test_a_transparent_colour_is_blank(tmp_path: Path) -> None:
     assert np.array_equal(ink(path), expected)
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("clear", ["bright", "dark"])
+def test_a_transparent_level_is_blank_in_any_depth(tmp_path: Path, bits: int, clear: str) -> None:
+    """Seven bright pixels and a dark one in each row."""
+    bright = 2**bits - 1
+    row = sum(bright << bits * place for place in range(1, 8)).to_bytes(bits, "big")
+    path = tmp_path / "a.png"
+    path.write_bytes(transparent(bits, 0, row, [bright if clear == "bright" else 0]))
+    ones, zeros = [[1.0] * 7 + [0.0]] * 8, [[0.0] * 8] * 8
+    assert ink(path).tolist() == (zeros if clear == "bright" else ones)
+    others = [[0.0] * 7 + [1.0]] * 8
+    assert ink(path, invert=True).tolist() == (others if clear == "bright" else zeros)
+
+
+def test_a_transparent_colour_of_16_bits_is_blank(tmp_path: Path) -> None:
+    path, bright, clear = tmp_path / "a.png", [65535] * 3, [0x6789, 0x1234, 0xFEDC]
+    row = struct.pack(">24H", *bright * 4, *clear * 4)
+    path.write_bytes(transparent(16, 2, row, clear))
+    assert ink(path).tolist() == [[1.0] * 4 + [0.0] * 4] * 8
+
+
+def transparent(bits: int, colour: int, row: bytes, clear: list[int]) -> bytes:
+    """A PNG file of 8 x 8 pixels, equal rows, with a transparent level or colour."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 8, 8, bits, colour, 0, 0, 0),
+        b"tRNS": struct.pack(f">{len(clear)}H", *clear),
+        b"IDAT": zlib.compress((b"\0" + row) * 8),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in chunks.items()
+    )
+
+
 def test_invert_takes_dark_for_ink(tmp_path: Path) -> None:
     path = png(tmp_path / "a.png", Image.fromarray(RAMP))
     assert np.array_equal(ink(path, invert=True), 1 - ink(path))

@@ -32,6 +32,10 @@ MOST_PIXELS = 2**28
 """Most pixels of all images together: they are held in memory, 4 bytes each."""
 
 _PNG, _NPY = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY"
+_DEPTH = 24
+"""Where a PNG file says how many bits a grey level or a colour has."""
+_STEP = {1: 255, 2: 85, 4: 17}
+"""How far apart grey levels of few bits are once read; the transparent one is told unread."""
 _ARRAY = "an array of uint8, of bool, or of floats in 0..1"
 _DAMAGE = (
     *(OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError),
@@ -136,18 +140,33 @@ def _png(path: Path, *, blank: int) -> Array:
     try:
         with _readable(path, "PNG file"), Image.open(path, formats=["PNG"]) as image:
             _check_size(path, *image.size)
-            return _grey(image, blank)
+            return _grey(image, start_of(path, _DEPTH + 1)[_DEPTH], blank)
     except Image.DecompressionBombError as error:
         raise _wrong_size(path, "far more pixels") from error
 
 
-def _grey(image: Image.Image, blank: int) -> Array:
-    if image.mode.startswith("I"):  # 16 bit
-        return np.asarray(image).astype(np.float32) / 65535
-    if image.mode in ("LA", "RGBA") or "transparency" in image.info:
+def _grey(image: Image.Image, bits: int, blank: int) -> Array:
+    if image.mode in ("1", "L") or image.mode.startswith("I"):
+        return _levels(image, bits, blank)
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and bits == 16:  # pixels are read as the upper 8
+        image.info["transparency"] = tuple(level >> 8 for level in clear)
+    if image.mode in ("LA", "RGBA") or clear is not None:
         behind = Image.new("RGBA", image.size, (blank, blank, blank, 255))
         image = Image.alpha_composite(behind, image.convert("RGBA"))
     return np.asarray(image.convert("L")).astype(np.float32) / 255
+
+
+def _levels(image: Image.Image, bits: int, blank: int) -> Array:
+    """Ink of an image of grey levels alone, one of which may be transparent."""
+    deep = image.mode.startswith("I")
+    levels = np.asarray(image if deep else image.convert("L"))
+    ink: Array = levels.astype(np.float32) / (65535 if deep else 255)
+    clear = image.info.get("transparency")
+    if clear is not None:
+        clear = min(clear, 1) if bits == 1 else clear  # some versions of Pillow tell 255
+        ink[levels == clear * _STEP.get(bits, 1)] = blank / 255
+    return ink
 
 
 def _npy(path: Path) -> list[Grey]:
