@@ -318,6 +318,47 @@ def test_a_picture_never_replaces_an_image(home: Path) -> None:
     assert told.startswith("airkit: A file is in the way\n  where     one/a.png\n")
 
 
+@pytest.mark.parametrize("content", [b"", b"mine", "a PNG of another program", "a link"])
+def test_a_picture_never_replaces_a_file_of_the_users(stack: Path, content: bytes | str) -> None:
+    """Nothing is drawn then, of the other images either."""
+    mine = Path("seen/test-7.png")
+    mine.parent.mkdir()
+    if content == "a link":
+        mine.symlink_to("nowhere")
+    elif isinstance(content, bytes):
+        mine.write_bytes(content)
+    else:
+        write(str(mine), canvases()[7])
+    before = (mine.lstat().st_ino, mine.lstat().st_mtime_ns)
+    assert fails("infer", stack, "--run", skilled(), "--overlay", "seen") == (
+        "airkit: A file that airkit infer did not draw is in the way\n"
+        "  where     seen/test-7.png\n"
+        "  expected  no such file, or a picture of an earlier --overlay\n"
+        "  got       another file\n"
+        "  try       move it away, or name another --overlay\n"
+    )
+    assert list(mine.parent.iterdir()) == [mine]
+    assert (mine.lstat().st_ino, mine.lstat().st_mtime_ns) == before
+
+
+def test_a_picture_says_what_drew_it(home: Path) -> None:
+    lines(write("a.png", canvases()[1]), "--overlay", "seen", "--looks", 1)
+    with Image.open("seen/a.png") as picture:
+        assert picture.info["Software"] == "airkit infer --overlay"
+
+
+def test_a_picture_that_cannot_be_written_is_told_before_the_work(stack: Path) -> None:
+    Path("seen/test-7.png").mkdir(parents=True)
+    told = fails("infer", stack, "--run", skilled(), "--overlay", "seen")
+    assert told == (
+        "airkit: Cannot write a file\n"
+        "  where     seen/test-7.png\n"
+        "  got       Is a directory\n"
+        "  try       check the folder's permissions and the free space, or name another path\n"
+    )
+    assert [path.name for path in Path("seen").iterdir()] == ["test-7.png"]
+
+
 def test_a_picture_is_whole_or_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there stays when writing fails half-way."""
     image = write("a.png", canvases()[1])

@@ -18,6 +18,7 @@ from airkit.config import Config
 from airkit.device import generator, pick_device
 from airkit.errors import OutputError
 from airkit.evaluation import check_side, laid_over
+from airkit.files import writing
 from airkit.images import Grey, read_all
 from airkit.listener import SILENT, Listener
 from airkit.model.air import AIR
@@ -106,7 +107,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         ConfigError: settings that make no configuration.
         DataFileError: the guide serves only the size it was trained on.
         DeviceError: there is no such device.
-        OutputError: a picture cannot be written, or would replace an image or another picture.
+        OutputError: a picture cannot be written, or would replace another picture of this call
+            or a file that no earlier call drew.
     """
     paths = [Path(images)] if isinstance(images, str | Path) else list(map(Path, images))
     state = RunFolder(Path(run)).find(checkpoint, listener)[1]
@@ -231,9 +233,11 @@ def _numbers(values: Tensor) -> tuple[float, ...]:
 
 def _drawing(folder: Path, greys: Sequence[Grey], config: Config) -> Draw:
     """What draws an image's picture; found wanting before the work, not after it."""
-    from airkit.rendering.overlay import overlay  # noqa: PLC0415 - matplotlib, where it is wanted
+    from airkit.rendering.overlay import drawn, overlay  # noqa: PLC0415 - matplotlib, where wanted
 
     _check_targets(folder, greys)
+    for grey in greys:
+        _check_free(_target(folder, grey), drawn)
 
     def draw(grey: Grey, scene: Scene) -> None:
         shown = [each.box for each in _objects(grey, scene)]
@@ -252,11 +256,11 @@ def _check_targets(folder: Path, greys: Sequence[Grey]) -> None:
     """Refuse pictures that would replace images, or each other."""
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise OutputError("A file is in the way", where=folder, hint="another --overlay")
-    images = {grey.path.resolve() for grey in greys}
+    images = {os.path.realpath(grey.path) for grey in greys}
     taken: dict[Path, Grey] = {}
     for grey in greys:
         target = _target(folder, grey)
-        if target.resolve() in images:
+        if os.path.realpath(target) in images:
             raise OutputError(
                 "The picture would replace an image", where=target, hint="another --overlay"
             )
@@ -268,3 +272,21 @@ def _check_targets(folder: Path, greys: Sequence[Grey]) -> None:
                 hint="rename one, or infer them apart",
             )
         taken[target] = grey
+
+
+def _check_free(target: Path, drawn: Callable[[Path], bool]) -> None:
+    """Refuse to replace a file of the user's; a picture that an earlier call drew is none."""
+    with writing(target):
+        try:
+            if drawn(target):
+                return
+        except FileNotFoundError:
+            if not target.is_symlink():
+                return
+    raise OutputError(
+        "A file that airkit infer did not draw is in the way",
+        where=target,
+        expected="no such file, or a picture of an earlier --overlay",
+        got="another file",
+        hint="move it away, or name another --overlay",
+    )

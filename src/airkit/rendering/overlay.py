@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from airkit.files import write_bytes
+from airkit.files import start_of, write_bytes
 from airkit.rendering.page import GAP, MARGIN, Page, slot_colour
 
 Array = np.ndarray[Any, Any]
+
+_DRAWN_BY = "airkit infer --overlay"
+_MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
+"""Among the first bytes of every picture, by which it is told from a user's own file."""
 
 
 def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, scale: float) -> None:
@@ -31,4 +35,9 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     colours = [slot_colour(slot) for slot in range(len(boxes))]
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + side + GAP)):
         page.tile(ink, MARGIN, top, side).boxes(boxes, colours)
-    write_bytes(target, page.png())
+    write_bytes(target, page.png(Software=_DRAWN_BY))
+
+
+def drawn(path: Path) -> bool:
+    """Whether ``overlay`` wrote a file; raises OSError where it cannot be read."""
+    return _MARK in start_of(path, 512)

@@ -165,11 +165,14 @@ class Page:
             )
         return figure
 
-    def png(self) -> bytes:
-        """The page as the bytes of a PNG, whatever a user's matplotlibrc says."""
+    def png(self, **texts: str) -> bytes:
+        """The page as the bytes of a PNG, whatever a user's matplotlibrc says.
+
+        ``texts`` are written into the file, beside the picture.
+        """
         buffer = BytesIO()
         with style.context("default"):
-            self.figure().savefig(buffer, format="png", dpi=DPI)
+            self.figure().savefig(buffer, format="png", dpi=DPI, metadata=texts)
         return buffer.getvalue()
 
 
