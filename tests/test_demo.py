@@ -173,16 +173,29 @@ def test_what_the_page_is_told_of_the_model(serving: Serving) -> None:
     assert json.loads(ask(serving, "GET", "/model")[2]) == facts
 
 
-def test_without_its_data_file_there_are_no_random_canvases(tmp_path: Path) -> None:
+def test_without_its_data_there_are_no_random_canvases(tmp_path: Path) -> None:
+    """And a note says why."""
     data = Path(tmp_path / "data.h5")
     data.write_bytes(tiny_runs.data_file().read_bytes())
     tiny_runs.fit(tmp_path / "run", data, train__steps=1)
-    data.unlink()
+    listener = tiny_runs.Recorder()
+    assert open_session(tmp_path / "run", "best", listener).facts()["random"] is True
+    assert listener.notes == []
+    without = "going on without its canvases"
+    for content, why in (
+        (tiny_runs.data_file(val=0).read_bytes(), f"{data} is not what the run was trained on"),
+        (b"mine", f"The data file is damaged or not one of airkit's: {data}"),
+        (None, f"There is no such data file: {data}"),
+    ):
+        data.unlink() if content is None else data.write_bytes(content)
+        listener = tiny_runs.Recorder()
+        assert open_session(tmp_path / "run", "best", listener).facts()["random"] is False
+        assert listener.notes == [f"{why}; {without}"]
     with airkit.demo(tmp_path / "run", port=0) as serving:
         assert json.loads(ask(serving, "GET", "/model")[2])["random"] is False
         assert ask(serving, "POST", "/random")[::2] == (
             404,
-            b"the data file of the run is not there\n",
+            b"the data that the run was trained on are not there\n",
         )
 
 

@@ -236,7 +236,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _seen(self, seen: Seen | None) -> Answer:
         if seen is None:
-            raise _RefusedError(404, "the data file of the run is not there")
+            raise _RefusedError(404, "the data that the run was trained on are not there")
         return _encoded(seen.to_dict()), _JSON
 
     def _length(self) -> int:

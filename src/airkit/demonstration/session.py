@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airkit.canvases import store
+from airkit.checkpoint import Checkpoint
 from airkit.config import Config
 from airkit.dataset import CanvasDataset, to_grey, to_ink
 from airkit.device import generator
@@ -107,7 +109,7 @@ class Session:
         return self._work(lambda: self._best(image))
 
     def random(self) -> Seen | None:
-        """See a canvas of the run's test split; None where its data file is not there."""
+        """See a canvas of the run's test split; None where its data are not there."""
         canvases = self.canvases
         return None if canvases is None else self._work(lambda: self._random(canvases))
 
@@ -175,24 +177,27 @@ def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None
 
 
 def open_session(run: str | Path, checkpoint: str, listener: Listener) -> Session:
-    """Load a trained model, and the test split of the data file it was trained on if it is there.
+    """Load a trained model, and the test split of the data it was trained on if that is there.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
     """
     _, state = RunFolder(Path(run)).find(checkpoint, listener)
     air = build(state, torch.device("cpu"))
-    return Session(state.config, air, _test_split(Path(state.data), air.canvas, listener))
+    return Session(state.config, air, _test_split(state, air.canvas, listener))
 
 
-def _test_split(path: Path, side: int, listener: Listener) -> CanvasDataset | None:
+def _test_split(state: Checkpoint, side: int, listener: Listener) -> CanvasDataset | None:
     """The canvases to choose from; None where there are none of the model's size."""
-    if not path.exists():
-        return None
+    path = Path(state.data)
     try:
-        canvases = CanvasDataset(path, "test")
+        trained_on = store.read_info(path).content_digest == state.data_digest
+        canvases = CanvasDataset(path, "test") if trained_on else None
     except DataFileError as error:
         listener.note(f"{error.what}: {path}; going on without its canvases")
+        return None
+    if canvases is None:
+        listener.note(f"{path} is not what the run was trained on; going on without its canvases")
         return None
     return canvases if len(canvases) and canvases.images.shape[-1] == side else None
 
