@@ -29,7 +29,9 @@ from airkit import files, settings
 from airkit.canvases import store
 from airkit.canvases.digits import SPLITS
 from airkit.errors import AirkitError, DataFileError, OutputError
+from airkit.exporting import folder
 from airkit.exporting.export import export
+from airkit.exporting.folder import ANNOTATIONS, WEIGHTS
 from airkit.listener import SILENT, Listener
 from airkit.locks import exclusive
 from airkit.model.air import AIR
@@ -334,13 +336,39 @@ def test_a_coco_data_set_of_another_program_stays(home: Path) -> None:
         export(tiny_runs.data_file(), "out", force=True)
 
 
-def test_an_empty_folder_and_a_link_to_one_are_filled(home: Path) -> None:
-    Path("folder").mkdir()
+@pytest.mark.parametrize("source", [tiny_runs.data_file, tiny_runs.reference])
+@pytest.mark.parametrize("out", ["folder", "link", "."])
+def test_a_folder_that_is_there_is_filled_and_stays(
+    home: Path, monkeypatch: pytest.MonkeyPatch, source: Callable[[], Path], out: str
+) -> None:
+    """An empty one, and with ``--force`` one with an earlier export, keep what they are."""
+    place = home / "folder"
+    place.mkdir()
+    place.chmod(0o2750)
     Path("link").symlink_to("folder")
-    export(tiny_runs.reference(), "link")
-    assert Path("link").is_symlink()
-    assert names(home) == ["folder", "link"]
-    assert names(home / "folder") == ["config.toml", "model.safetensors"]
+    export(source(), "expected")
+    if out == ".":
+        monkeypatch.chdir(place)
+    before = place.stat()
+    for force in (False, True):
+        export(source(), out, force=force)
+        after = place.stat()
+        assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+        assert contents(place) == contents(home / "expected")
+    assert names(home) == ["expected", "folder", "link"]
+    assert names(place) == names(home / "expected")
+    assert (home / "link").is_symlink()
+
+
+def test_a_file_that_comes_while_a_folder_is_filled_stays(home: Path) -> None:
+    Path("out").mkdir()
+
+    def comes() -> None:
+        Path("out/notes.txt").write_text("mine")
+
+    with pytest.raises(OutputError, match="This folder holds what no export made"):
+        export(tiny_runs.data_file(), "out", listener=At("exporting test", comes))
+    assert contents(home) == {"out/notes.txt": b"mine"}
 
 
 def test_a_file_in_the_way_is_told(home: Path) -> None:
@@ -481,7 +509,7 @@ def test_an_older_export_is_back_where_the_new_one_cannot_take_its_place(
     before, rename = contents(home), Path.rename
 
     def refused(path: Path, target: Path) -> Path:
-        if path.name == "out.part":
+        if path == home / "out/.airkit.part/annotations.json":
             raise OSError(5, os.strerror(5))
         return rename(path, target)
 
@@ -506,22 +534,70 @@ def test_a_damaged_file_leaves_nothing(home: Path, first: dict[str, float], mess
     assert names(home) == ["spoilt.h5"]
 
 
-def test_what_a_killed_export_left_is_replaced(home: Path) -> None:
-    code = (
-        "import os, sys\n"
-        "from airkit.exporting.export import export\n"
-        "from airkit.listener import Listener\n"
-        "class Kill(Listener):\n"
-        "    def progress(self, task, done, total):\n"
-        "        os.kill(os.getpid(), 9)\n"
-        "export(sys.argv[1], 'out', listener=Kill())\n"
-    )
-    command = [sys.executable, "-c", code, str(tiny_runs.data_file())]
+KILLED = (
+    "import os, sys\n"
+    "from airkit.exporting.export import export\n"
+    "from airkit.listener import Listener\n"
+    "class Kill(Listener):\n"
+    "    def progress(self, task, done, total):\n"
+    "        os.kill(os.getpid(), 9)\n"
+    "export(sys.argv[1], 'out', listener=Kill())\n"
+)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_killed_export_left_is_replaced(home: Path, there: bool) -> None:
+    if there:
+        Path("out").mkdir()
+    command = [sys.executable, "-c", KILLED, str(tiny_runs.data_file())]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    assert names(home) == ["out.lock", "out.part"]
-    assert len(names(home / "out.part" / "images")) == 20
+    if there:
+        assert names(home / "out") == [".airkit.lock", ".airkit.part"]
+    else:
+        assert names(home) == ["out.lock", "out.part"]
+    left = home / ("out/.airkit.part" if there else "out.part")
+    assert len(names(left / "images")) == 20
     export(tiny_runs.reference(), "out")
     assert names(home) == ["out"]
+    assert names(home / "out") == ["config.toml", "model.safetensors"]
+
+
+@pytest.mark.parametrize("old", [None, tiny_runs.data_file, tiny_runs.reference])
+@pytest.mark.parametrize("new", [tiny_runs.data_file, tiny_runs.reference])
+def test_an_export_killed_between_two_renamings_is_undone_or_done(
+    home: Path, old: Callable[[], Path] | None, new: Callable[[], Path]
+) -> None:
+    """Wherever it was killed, the next finds what was there before or the new one, whole."""
+    export(new(), "new")
+    if old:
+        export(old(), "old")
+    else:
+        Path("old").mkdir()
+    before, after = len(names(home / "old")), len(names(home / "new"))
+    for cut in range(before + 1 + after + 1):
+        out = Path(shutil.copytree("old", f"out{cut}"))
+        shutil.copytree("new", out / ".airkit.part")
+        (out / ".airkit.aside").mkdir()
+        moves = folder._moves(out)
+        assert len(moves) == before + 1 + after
+        for source, target in moves[:cut]:
+            source.rename(target)
+        folder._settle(out)
+        whole = home / ("old" if cut <= before else "new")
+        assert (names(out), contents(out)) == (names(whole), contents(whole))
+
+
+@pytest.mark.parametrize("name", [".airkit.part", ".airkit.aside", ".airkit.old"])
+def test_a_hidden_folder_of_the_users_stays(home: Path, name: str) -> None:
+    mine = home / "out" / name / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert fails("export", tiny_runs.data_file(), "--out", "out", "--force") == (
+        "airkit: The folder to write to first is taken\n"
+        f"  where     {mine.parent}\n"
+        "  try       move it away, or name another --out\n"
+    )
+    assert contents(home) == {f"out/{name}/notes.txt": b"mine"}
 
 
 @pytest.mark.parametrize("start", ["nothing", "an empty file"])
@@ -544,14 +620,34 @@ def test_a_folder_of_the_users_in_the_place_to_write_first_stays(home: Path) -> 
     assert contents(home) == {"out.part/config.toml": b"mine"}
 
 
-def test_two_exports_do_not_share_a_folder(home: Path) -> None:
-    lock, hint = home / "out.lock", "wait"
+@pytest.mark.parametrize("beside", [ANNOTATIONS, WEIGHTS])
+def test_an_empty_file_among_others_is_no_mark(home: Path, beside: str) -> None:
+    """Nor is it one where no export was at work."""
+    Path("out.part/images").mkdir(parents=True)
+    Path("out.part", beside).touch()
+    Path("mine").mkdir()
+    Path("mine", beside).touch()
+    before = contents(home)
+    with pytest.raises(OutputError, match="The folder to write to first is taken"):
+        export(tiny_runs.data_file(), "out")
+    with pytest.raises(OutputError, match=f"(?m)^  got       {beside}$"):
+        export(tiny_runs.data_file(), "mine", force=True)
+    assert contents(home) == before
+    assert Path("out.part/images").is_dir()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_two_exports_do_not_share_a_folder(home: Path, there: bool) -> None:
+    if there:
+        Path("out").mkdir()
+    lock, hint = home / ("out/.airkit.lock" if there else "out.lock"), "wait"
     with (
         exclusive(lock, home / "out", work="export", hint=hint, listener=SILENT),
         pytest.raises(OutputError, match="Another export is writing this folder"),
     ):
         export(tiny_runs.data_file(), "out")
-    assert names(home) == []
+    assert names(home) == ["out"] * there
+    assert contents(home) == {}
 
 
 def test_a_damaged_checkpoint_is_refused(home: Path) -> None:

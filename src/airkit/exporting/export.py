@@ -40,7 +40,7 @@ def export(
 
     Args:
         path: a data file, a checkpoint or a run folder; its content tells which.
-        out: the folder to write, new or empty; it appears when it is whole.
+        out: the folder to write, new or empty; a new one appears when it is whole.
         split: canvases of a data file: train, val, test or all.
         checkpoint: state of a run folder: best, last or a checkpoint file.
         force: replace an earlier export.

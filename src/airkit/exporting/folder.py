@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,44 +21,60 @@ _MARK = b'"airkit_version"'
 _OURS = re.compile(
     r"annotations\.json|model\.safetensors|config\.toml|images|images/(train|val|test)-\d{6,}\.png"
 )
+_TOP = (ANNOTATIONS, WEIGHTS, "config.toml", "images")
+"""What an export may hold, the marked files first."""
+_PART, _ASIDE, _OLD = _WITHIN = (".airkit.part", ".airkit.aside", ".airkit.old")
+"""Folders in one that was there before: the new export; the older one, on its way out and out."""
+_LOCK = ".airkit.lock"
 
 
 @contextmanager
 def filling(out: Path, *, force: bool, listener: Listener) -> Iterator[tuple[Path, StopRequest]]:
-    """Yield ``out`` + ``.part``, a new folder, which becomes ``out`` where the body ends well.
+    """Yield a new folder, whose content is that of ``out`` where the body ends well.
 
-    Also yields whether a stop was asked for, which long work asks now and then: signals wait
-    until the end. Whatever goes wrong, nothing is left, and an older export stays as it was.
+    It is ``out`` + ``.part``, and becomes ``out``; where ``out`` is there, it is in it, and ``out``
+    stays the folder that it is. Also yields whether a stop was asked for, which long work asks
+    now and then: signals wait until the end. Whatever goes wrong, nothing is left, and an older
+    export stays as it was.
 
     Raises:
         OutputError: ``out`` is there and not empty, or with ``force`` holds what no export made;
             or it cannot be written, or is being written.
     """
     target = Path(os.path.realpath(out))
-    _check_free(target, out, force)
-    partial = target.with_name(target.name + ".part")
+    if not any(os.path.lexists(target / name) for name in _WITHIN):
+        _check_free(target, out, force)
     with held() as stop, _locked(target, out, listener):
+        with files.writing(out):
+            _settle(target)
         _check_free(target, out, force)  # once more: another process may have filled it meanwhile
+        partial = _place(target, _PART, ".part")
         _remove_leftover(partial)
         try:
             with files.writing(out):
                 partial.mkdir()
                 yield partial, stop
                 files.sync(partial)
+                _check_free(target, out, force)
                 _put(partial, target)
-                files.sync(target.parent)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            if not os.path.lexists(target / _OLD):  # else the next export does what this could not
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
 def _locked(target: Path, out: Path, listener: Listener) -> Iterator[None]:
     """Keep other exports to the same folder out."""
-    lock = target.with_name(target.name + ".lock")
+    lock = _place(target, _LOCK, ".lock")
     hint = "wait for its end, or name another --out"
     work = "export is writing this folder"
     with exclusive(lock, out, work=work, hint=hint, listener=listener):
         yield
+
+
+def _place(target: Path, within: str, ending: str) -> Path:
+    """A name in a folder that is there, whose own may be a mount's; else one beside its name."""
+    return target / within if os.path.isdir(target) else target.with_name(target.name + ending)
 
 
 def _check_free(target: Path, out: Path, force: bool) -> None:
@@ -67,7 +82,7 @@ def _check_free(target: Path, out: Path, force: bool) -> None:
     with files.writing(out):
         if target.exists() and not target.is_dir():
             raise OutputError("A file is in the way", where=out, hint="another --out")
-        empty = not target.exists() or not any(target.iterdir())
+        empty = not target.exists() or not _top(target)
         foreign = [] if empty else _foreign(target)
     if empty or (force and not foreign):
         return
@@ -89,20 +104,46 @@ def _remove_leftover(partial: Path) -> None:
     if not os.path.lexists(partial):
         return
     with files.writing(partial):
-        if partial.is_symlink() or not partial.is_dir() or _foreign(partial):
-            raise OutputError(
-                "The folder to write to first is taken",
-                where=partial,
-                hint="move it away, or name another --out",
-            )
+        if not (_is_folder(partial) and (_just_begun(partial) or not _foreign(partial))):
+            raise _taken(partial)
         shutil.rmtree(partial)
+
+
+def _taken(folder: Path) -> OutputError:
+    return OutputError(
+        "The folder to write to first is taken",
+        where=folder,
+        hint="move it away, or name another --out",
+    )
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _just_begun(folder: Path) -> bool:
+    """Whether there is nothing but a file that was to be marked: the first that an export makes."""
+    names = [path.name for path in folder.iterdir()]
+    return names in ([ANNOTATIONS], [WEIGHTS]) and not (folder / names[0]).lstat().st_size
 
 
 def _foreign(folder: Path) -> list[str]:
     """Names in a folder that no export gave; all of them where it has no export's mark."""
+    top = _top(folder)
     if not any(map(_marked, _heads(folder))):
-        return sorted(path.name for path in folder.iterdir())
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        return [path.name for path in top]
+    return _misnamed(folder, top)
+
+
+def _top(folder: Path) -> list[Path]:
+    """What is in a folder, but for what an export in progress has there."""
+    return sorted(path for path in folder.iterdir() if path.name not in (*_WITHIN, _LOCK))
+
+
+def _misnamed(folder: Path, top: list[Path]) -> list[str]:
+    """Names that no export gives, among some in a folder and all below them."""
+    below = [path for each in top if _is_folder(each) for path in each.rglob("*")]
+    names = sorted(path.relative_to(folder).as_posix() for path in [*top, *below])
     return [name for name in names if not _OURS.fullmatch(name) or (folder / name).is_symlink()]
 
 
@@ -111,24 +152,66 @@ def _heads(folder: Path) -> list[Path]:
 
 
 def _marked(file: Path) -> bool:
-    """Whether an export began this file; one without content was cut short at once."""
+    """Whether an export wrote this file, or began to."""
     with file.open("rb") as opened:
-        start = opened.read(4096)
-    return not start or _MARK in start
+        return _MARK in opened.read(4096)
 
 
 def _put(partial: Path, target: Path) -> None:
-    """Give a whole export its name; an older one goes when the new one is there."""
-    if not target.exists():
+    """Give a whole export its place; an older one goes when the new one is there."""
+    if partial.parent != target:
         partial.rename(target)
+        files.sync(target.parent)
         return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    (target / _ASIDE).mkdir()
     try:
-        old = target.rename(aside / "old")
-        try:
-            partial.rename(target)
-        except OSError:
-            old.rename(target)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        _rename_all(_moves(target))
+    except OSError:
+        (target / _ASIDE).rmdir()
+        raise
+    files.sync(target)
+    shutil.rmtree(target / _OLD, ignore_errors=True)
+
+
+def _moves(target: Path) -> list[tuple[Path, Path]]:
+    """The renamings that put a new export in the place of what there is, in their order.
+
+    A folder has a mark only while its export is whole, and the name of the older one's tells
+    which of the two was on its way, should they be cut short.
+    """
+    part, aside, old = (target / name for name in _WITHIN)
+    out = [(target / name, aside / name) for name in _TOP if (target / name).exists()]
+    return [*out, (aside, old), *_moves_in(part, target)]
+
+
+def _moves_in(folder: Path, target: Path) -> list[tuple[Path, Path]]:
+    """The renamings that bring an export into its place, its mark last."""
+    return [(folder / name, target / name) for name in reversed(_TOP) if (folder / name).exists()]
+
+
+def _rename_all(moves: list[tuple[Path, Path]]) -> None:
+    """Rename one after the other; where one fails, back to how it was."""
+    done = []
+    try:
+        for source, target in moves:
+            source.rename(target)
+            done.append((source, target))
+    except OSError:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise
+
+
+def _settle(target: Path) -> None:
+    """Undo or finish what an export that was killed did to a folder that was there."""
+    part, aside, old = left = [target / name for name in _WITHIN]
+    for folder in filter(os.path.lexists, left):
+        if not _is_folder(folder) or _misnamed(folder, list(folder.iterdir())):
+            raise _taken(folder)
+    if aside.exists():
+        _rename_all(_moves_in(aside, target))
+        aside.rmdir()
+    elif old.exists():
+        _rename_all(_moves_in(part, target))
+    for folder in filter(os.path.lexists, (part, old)):
+        shutil.rmtree(folder)
