@@ -429,6 +429,27 @@ def test_a_split_that_is_none_is_told(home: Path) -> None:
     assert names(home) == []
 
 
+@pytest.mark.parametrize("value", ["test", "best", ""])
+def test_an_option_for_another_kind_is_refused(home: Path, value: str) -> None:
+    """The default value too: it was asked for, and would have no effect."""
+    run, data = tiny_runs.reference(), tiny_runs.data_file()
+    state = RunFolder(run).file(tiny_runs.STEPS)
+    for path, kind, option, takes in (
+        (run, "run folder", "--split", "data file"),
+        (state, "checkpoint", "--split", "data file"),
+        (state, "checkpoint", "--checkpoint", "run folder"),
+        (data, "data file", "--checkpoint", "run folder"),
+    ):
+        assert fails("export", path, "--out", "out", option, value) == (
+            f"airkit: {option} is for a {takes} alone\n"
+            f"  where     {path}\n"
+            f"  expected  a {takes}\n"
+            f"  got       a {kind}\n"
+            f"  try       airkit export {path} without {option}, or with a {takes}\n"
+        )
+    assert names(home) == []
+
+
 def test_a_split_without_canvases_is_told(home: Path) -> None:
     path = tiny_runs.data_file(val=0)
     assert fails("export", path, "--out", "out", "--split", "val") == (

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Checkpoint
 from airkit.cli.output import tell
 from airkit.cli.progress import listening
 
@@ -21,9 +20,21 @@ def export(
         Path, typer.Option("--out", metavar="DIR", help="The folder to write, new or empty.")
     ],
     split: Annotated[
-        str, typer.Option("--split", metavar="train|val|test|all", help="Canvases of a data file.")
-    ] = "test",
-    checkpoint: Checkpoint = "best",
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="train|val|test|all",
+            help="Canvases of a data file. [default: test]",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="best|last|FILE",
+            help="Which state of a run folder. [default: best]",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write canvases as COCO, or a trained model as safetensors.

@@ -10,7 +10,7 @@ from airkit import info
 from airkit.canvases import store
 from airkit.canvases.digits import SPLITS
 from airkit.canvases.store import DataInfo
-from airkit.errors import DataFileError
+from airkit.errors import AirkitError, DataFileError
 from airkit.exporting.folder import filling
 from airkit.listener import SILENT, Listener
 
@@ -31,8 +31,8 @@ def export(
     path: str | Path,
     out: str | Path,
     *,
-    split: str = "test",
-    checkpoint: str = "best",
+    split: str | None = None,
+    checkpoint: str | None = None,
     force: bool = False,
     listener: Listener = SILENT,
 ) -> Exported:
@@ -41,22 +41,39 @@ def export(
     Args:
         path: a data file, a checkpoint or a run folder; its content tells which.
         out: the folder to write, new or empty; a new one appears when it is whole.
-        split: canvases of a data file: train, val, test or all.
-        checkpoint: state of a run folder: best, last or a checkpoint file.
+        split: canvases of a data file: train, val, test, by default, or all.
+        checkpoint: state of a run folder: best, by default, last or a checkpoint file.
         force: replace an earlier export.
         listener: hears of progress, and of a damaged checkpoint that was passed over.
 
     Raises:
-        AirkitError: ``path`` is nothing of airkit's, or safetensors is not installed.
+        AirkitError: ``path`` is nothing of airkit's, or has no splits or no states to choose from;
+            or safetensors is not installed.
         DataFileError: the data file is damaged, or there are no canvases in such a split.
         CheckpointError: the checkpoint or the run folder is damaged, or there is no such one.
         OutputError: the folder is not empty or cannot be written.
     """
     path, out = Path(path), Path(out)
     kind = info.kind(path)
+    _check_applies("--split", split, path, kind, "data file")
+    _check_applies("--checkpoint", checkpoint, path, kind, "run folder")
     if kind == "data file":
-        return _canvases(path, out, split, force, listener)
-    return _weights(path, out, checkpoint if kind == "run folder" else None, force, listener)
+        return _canvases(path, out, "test" if split is None else split, force, listener)
+    if kind == "run folder" and checkpoint is None:
+        checkpoint = "best"
+    return _weights(path, out, checkpoint, force, listener)
+
+
+def _check_applies(option: str, given: str | None, path: Path, kind: str, chooses: str) -> None:
+    """Refuse an option that chooses from what another kind of thing holds."""
+    if given is not None and kind != chooses:
+        raise AirkitError(
+            f"{option} is for a {chooses} alone",
+            where=path,
+            expected=f"a {chooses}",
+            got=f"a {kind}",
+            hint=f"airkit export {path} without {option}, or with a {chooses}",
+        )
 
 
 def _canvases(path: Path, out: Path, split: str, force: bool, listener: Listener) -> Exported:
@@ -99,7 +116,7 @@ def _weights(path: Path, out: Path, name: str | None, force: bool, listener: Lis
     from airkit.run import RunFolder  # noqa: PLC0415 - as above
 
     weights.library()  # found missing before anything is read or made
-    state = RunFolder(path).find(name, listener)[1] if name else checkpoint.read(path)
+    state = RunFolder(path).find(name, listener)[1] if name is not None else checkpoint.read(path)
     with filling(out, force=force, listener=listener) as (folder, _):
         weights.write(state, folder)
     many = sum(value.numel() for value in state.model.values())
