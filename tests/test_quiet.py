@@ -138,6 +138,21 @@ def test_json_is_one_object_and_the_rest_is_on_stderr(trained: Path, quiet: list
     assert bool(measured.stderr) == (not quiet)
 
 
+def test_json_of_a_report_has_the_measures_of_eval(trained: Path) -> None:
+    measures = json.loads(run("eval", "--looks", "1", "--json").stdout)
+    told = json.loads(run("report", "--looks", "1", "--out", "a.html", "--json").stdout)
+    assert list(told) == ["path", "bytes", "measures"]
+    assert (told["path"], told["bytes"]) == ("a.html", (trained / "a.html").stat().st_size)
+    assert [{**each, "seconds": measures["seconds"]} for each in told["measures"]] == [measures]
+
+
+def test_json_of_an_export(trained: Path) -> None:
+    told = json.loads(run("export", "multi-mnist.h5", "--out", "a", "--json", "--quiet").stdout)
+    boxes = len(json.loads((trained / "a/annotations.json").read_text())["annotations"])
+    counts = {"images": 12, "annotations": boxes}
+    assert told == {"path": "a", "format": "COCO", "counts": counts}
+
+
 def test_json_of_a_stopped_training(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = airkit.train(run="runs/stopped", settings={"train.steps": 1})
     stopped = type(report)(**{**vars(report), "stopped": True, "best": None})

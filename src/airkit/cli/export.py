@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.output import tell
+from airkit.cli.options import AsJson
+from airkit.cli.output import tell, tell_report
 from airkit.cli.progress import listening
 
 
@@ -36,6 +37,8 @@ def export(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Write canvases as COCO, or a trained model as safetensors.
 
@@ -45,5 +48,8 @@ def export(
         done = airkit.export(
             path, out, split=split, checkpoint=checkpoint, force=force, listener=listener
         )
-    counts = [(name, f"{number:,}") for name, number in done.counts.items()]
-    tell([("folder", done.path), ("format", done.format), *counts])
+    if as_json:
+        tell_report(done)
+    else:
+        counts = [(name, f"{number:,}") for name, number in done.counts.items()]
+        tell([("folder", done.path), ("format", done.format), *counts])

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Checkpoint, Data, Given, configured
+from airkit.cli.options import AsJson, Checkpoint, Data, Given, configured
+from airkit.cli.output import tell_report
 from airkit.cli.progress import listening
 
 
@@ -31,6 +32,8 @@ def report(
     ] = None,
     data: Data = None,
     checkpoint: Checkpoint = "best",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Measure and draw a run, as one HTML file that needs no other.
 
@@ -46,4 +49,7 @@ def report(
             settings=given.layers(),
             listener=listener,
         )
-    typer.echo(written.path)
+    if as_json:
+        tell_report(written)
+    else:
+        typer.echo(written.path)
