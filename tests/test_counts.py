@@ -19,7 +19,7 @@ from airkit.rendering.counts import MOST, chosen, even
 def config(counts: str, ratio: float | str = 0.5, **given: Any) -> Config:
     """Forty rows of fifty canvases."""
     sheet = {"render.counts": counts, "render.rows": 40, "render.columns": 50}
-    return settings.resolve(settings.layers({**sheet, "prior.ratio": ratio, **given})[0])
+    return settings.resolve(*settings.layers({**sheet, "prior.ratio": ratio, **given}))
 
 
 def shares(counts: Any, most: int) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -142,6 +143,62 @@ def test_settings_take_dotted_keys_and_nested_ones() -> None:
     nested = settings.resolve(*settings.layers({"data": {"max_digits": 5}, "train": {"steps": 9}}))
     assert dotted == nested
     assert (dotted.data.max_digits, dotted.train.steps) == (5, 9)
+    both = settings.layers({"train.steps": 9, "train": {"seed": 3}, "train.keep": 4})
+    assert settings.differences(Config(), settings.resolve(*both)) == {
+        "train.steps": (2_000, 9), "train.seed": (0, 3), "train.keep": (3, 4)
+    }  # fmt: skip
+
+
+_LAYERS = "dotted keys and values, such as {'train.steps': 500}, or layers"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "got"),
+    [
+        (5, _LAYERS, "5 (int)"),
+        ("train.steps=3", _LAYERS, "'train.steps=3' (str)"),
+        (["train.steps=3"], _LAYERS, "'train.steps=3' (str)"),
+        ([Layer("mine", {}), None], _LAYERS, "None (NoneType)"),
+        ([Layer("mine", None)], _LAYERS, "Layer(origin='mine', values=None) (Layer)"),  # type: ignore[arg-type]
+        ({5: 5}, "dotted keys, such as 'train.steps'", "5 (int)"),
+    ],
+)
+def test_settings_that_are_none(given: Any, expected: str, got: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings.layers(given)
+    assert str(caught.value) == (
+        "1 problem in the configuration\n"
+        f"  settings (argument): expected {expected}; got {got}\n"
+        "  try       airkit config show, which prints every setting and its value"
+    )
+
+
+def test_no_settings_may_be_none() -> None:
+    assert settings.layers(None) == []
+
+
+def test_numbers_of_numpy_are_taken() -> None:
+    given = {
+        "train.steps": np.int64(3),
+        "train.learning_rate": np.float32(0.25),
+        "train.deterministic": np.bool_(True),
+        "data.count_weights": [np.float32(1), np.float64(2), np.int8(1)],
+        "model": {"slots": np.uint8(4)},
+    }
+    plain = {
+        "train.steps": 3,
+        "train.learning_rate": 0.25,
+        "train.deterministic": True,
+        "data.count_weights": [1.0, 2.0, 1],
+        "model.slots": 4,
+    }
+    ours, theirs = (settings.resolve(*settings.layers(each)) for each in (given, plain))
+    assert settings.to_json(ours) == settings.to_json(theirs)
+    values = [dict(settings.flatten(layer.values)) for layer in settings.layers(given)]
+    assert values[2] == {"train.deterministic": True}
+    assert type(values[2]["train.deterministic"]) is bool
+    with pytest.raises(ConfigError, match=r"a whole number of at least 1, got 0\.5 \(float\)"):
+        settings.resolve(*settings.layers({"train.keep": np.float64(0.5)}))
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from airkit import toml
 from airkit.config import Config
 from airkit.errors import AirkitError, ConfigError, Problem, tame
+from airkit.wording import schema_in_words
 
 Raw = Mapping[str, Any]
 
@@ -37,22 +38,37 @@ class Layer:
     """Sections by name, each with its values by name."""
 
 
-Settings = Mapping[str, Any] | Sequence[Layer]
-"""What the four verbs take: dotted keys and values, or layers in order."""
+Settings = Mapping[str, Any] | Iterable[Layer] | None
+"""What the verbs take: dotted keys and values, or layers in order; None for none."""
 
 
 def layers(settings: Settings) -> list[Layer]:
-    """Settings as layers; a mapping of dotted keys makes one."""
-    if not isinstance(settings, Mapping):
-        return list(settings)
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        if name:
-            values.setdefault(section, {})[name] = value
-        else:
-            values[section] = value
-    return [Layer("settings", values)]
+    """Settings as layers; each dotted key of a mapping makes one.
+
+    Raises:
+        ConfigError: neither a mapping of dotted keys nor layers.
+    """
+    if settings is None:
+        return []
+    if isinstance(settings, Mapping):
+        return [_of_key(key, value) for key, value in settings.items()]
+    text = isinstance(settings, str)  # which is iterable, too
+    found: list[Any] = [settings] if text or not isinstance(settings, Iterable) else [*settings]
+    for each in found:
+        if not (isinstance(each, Layer) and isinstance(each.values, Mapping)):
+            raise _unfit("dotted keys and values, such as {'train.steps': 500}, or layers", each)
+    return found
+
+
+def _of_key(key: object, value: Any) -> Layer:
+    if not isinstance(key, str):
+        raise _unfit("dotted keys, such as 'train.steps'", key)
+    section, _, name = key.partition(".")
+    return Layer("settings", {section: {name: value} if name else value})
+
+
+def _unfit(expected: str, got: object) -> ConfigError:
+    return ConfigError([Problem("settings", "argument", f"expected {expected}; got {_told(got)}")])
 
 
 def resolve(*layers: Layer) -> Config:
@@ -82,12 +98,22 @@ def resolve(*layers: Layer) -> Config:
 
 
 def flatten(values: Raw) -> Iterator[tuple[str, Any]]:
-    """Dotted keys and values of settings nested by section; what has no section keeps its name."""
+    """Dotted keys and values of settings nested by section; what has no section keeps its name.
+
+    Values of NumPy are given as the numbers that they are.
+    """
     for section, fields in values.items():
         if isinstance(fields, Mapping):
-            yield from ((f"{section}.{name}", value) for name, value in fields.items())
+            yield from ((f"{section}.{name}", _plain(value)) for name, value in fields.items())
         else:
-            yield section, fields
+            yield str(section), fields
+
+
+def _plain(value: Any) -> Any:
+    """A value without NumPy, which need not be loaded for it."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    return value.tolist() if isinstance(getattr(value, "shape", None), tuple) else value
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
@@ -244,8 +270,12 @@ def _message(key: str, item: Any) -> str:
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     value = item["input"]
-    got = "a table" if isinstance(value, Mapping) else f"{_brief(value)} ({type(value).__name__})"
+    got = "a table" if isinstance(value, Mapping) else _told(value)
     return f"expected {accepted(key)}, got {got}"
+
+
+def _told(value: object) -> str:
+    return f"{_brief(value)} ({type(value).__name__})"
 
 
 def _brief(value: object) -> str:
@@ -304,44 +334,10 @@ def accepted(key: str) -> str:
     schema = _schema()
     section, _, name = key.partition(".")
     reference = schema["$defs"].get(_model(Config.model_fields[section]).__name__, {})
-    return _describe(reference.get("properties", {}).get(name, {}), key)
+    return schema_in_words(reference.get("properties", {}).get(name, {}))
 
 
 @cache
 def _schema() -> dict[str, Any]:
     """The schema as JSON Schema, which takes pydantic a while to make."""
     return Config.model_json_schema()
-
-
-def _describe(schema: Raw, key: str) -> str:
-    """A field's JSON Schema in words."""
-    if "anyOf" in schema:
-        return " or ".join(_describe(option, key) for option in schema["anyOf"])
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return " or ".join(str(choice) for choice in schema["enum"])
-    if "items" in schema:
-        most = f" of at most {schema['maxItems']}" if "maxItems" in schema else ""
-        return f"a list{most}, each entry {_describe(schema['items'], key)}"
-    kinds = {
-        "boolean": "true or false",
-        "integer": "a whole number",
-        "number": "a number",
-        "string": "text",
-    }
-    return " ".join([kinds.get(schema.get("type", ""), "a table"), *_bounds(schema)])
-
-
-def _bounds(schema: Raw) -> Iterator[str]:
-    words = {
-        "minimum": "of at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "exclusiveMaximum": "below",
-        "pattern": "matching",
-        "minLength": "of length at least",
-    }
-    found = [f"{words[name]} {schema[name]}" for name in words if name in schema]
-    if found:
-        yield " and ".join(found)
