@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sweeps import InTurn, names, report, swept
 from tiny_runs import (
@@ -22,6 +23,7 @@ from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputErr
 from airkit.evaluation import evaluate
 from airkit.statistics import wilson
 from airkit.sweeping.engines import Ended
+from airkit.sweeping.report import SweepReport
 from airkit.sweeping.sweep import sweep
 from airkit.sweeping.trial import Trial
 
@@ -214,8 +216,38 @@ def test_a_spoilt_plan_is_told(done: Path, spoil: str) -> None:
         sweep(folder=done, engine=InTurn())
 
 
-def test_numbers_that_cannot_be() -> None:
-    with pytest.raises(AirkitError, match="A sweep needs seeds"):
-        sweep(data_file(), seeds=0)
-    with pytest.raises(AirkitError, match="The threshold is a share of canvases"):
-        sweep(data_file(), threshold=99)
+@pytest.mark.parametrize(
+    ("seeds", "got"),
+    [(0, "0"), (np.int64(-1), "-1"), (1.0, "1.0"), ("2", "'2'"), (True, "True"), (None, "None")],
+)
+def test_numbers_of_seeds_that_cannot_be(seeds: Any, got: str) -> None:
+    with pytest.raises(AirkitError) as caught:
+        sweep(data_file(), seeds=seeds)
+    assert str(caught.value) == (
+        "A sweep needs seeds\n"
+        "  expected  --seeds, a whole number of at least 1\n"
+        f"  got       {got}\n"
+        "  try       --seeds 10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "got"),
+    [(99, "99.0"), (np.float32("nan"), "nan"), ("0.9", "'0.9'"), (True, "True"), (None, "None")],
+)
+def test_thresholds_that_cannot_be(threshold: Any, got: str) -> None:
+    with pytest.raises(AirkitError) as caught:
+        sweep(data_file(), threshold=threshold)
+    assert str(caught.value) == (
+        "The threshold is a share of canvases\n"
+        "  expected  --threshold, a number from 0 to 1\n"
+        f"  got       {got}\n"
+        "  try       --threshold 0.99 asks for 99 % of the counts to be right"
+    )
+
+
+def test_numbers_of_numpy_are_taken(done: Path) -> None:
+    numbers: Any = {"seeds": np.int64(2), "threshold": np.float32(0.5)}
+    found = sweep(folder=done, **numbers, engine=InTurn())
+    assert (report(done)["seeds"], report(done)["threshold"]) == (2, 0.5)
+    assert SweepReport.read(done).rows == found.rows

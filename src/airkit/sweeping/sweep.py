@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from numbers import Integral, Real
 from pathlib import Path
 
 from airkit import files, settings
@@ -63,7 +64,7 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
         OutputError: the folder cannot be written, or another sweep is at work in it.
     """
     began = time.perf_counter()
-    _check(seeds, threshold)
+    seeds, threshold = _whole(seeds), _share(threshold)
     engine = engine or Processes()
     engine.check()
     with stop_on_signals() as request, _locked(Path(folder), listener):
@@ -94,18 +95,30 @@ def _locked(folder: Path, listener: Listener) -> AbstractContextManager[None]:
     )
 
 
-def _check(seeds: int, threshold: float) -> None:
-    if seeds < 1:
+def _whole(seeds: int) -> int:
+    """The number of seeds, of Python's own type as the report holds it."""
+    whole = isinstance(seeds, Integral) and not isinstance(seeds, bool)
+    if not whole or seeds < 1:
         raise AirkitError(
-            "A sweep needs seeds", expected="--seeds of at least 1", got=seeds, hint="--seeds 10"
+            "A sweep needs seeds",
+            expected="--seeds, a whole number of at least 1",
+            got=int(seeds) if whole else repr(seeds),
+            hint="--seeds 10",
         )
-    if not 0 <= threshold <= 1:
+    return int(seeds)
+
+
+def _share(threshold: float) -> float:
+    """The threshold, of Python's own type as the report holds it."""
+    number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not number or not 0 <= threshold <= 1:
         raise AirkitError(
             "The threshold is a share of canvases",
-            expected="--threshold from 0 to 1",
-            got=threshold,
+            expected="--threshold, a number from 0 to 1",
+            got=float(threshold) if number else repr(threshold),
             hint="--threshold 0.99 asks for 99 % of the counts to be right",
         )
+    return float(threshold)
 
 
 def _plan(
