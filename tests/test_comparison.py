@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from math import comb
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tiny_runs import data_file, fit, folder, reference
 from airkit.comparison import compare
 from airkit.errors import CheckpointError
 from airkit.evaluation import evaluate
+from airkit.settings import layers
 from airkit.statistics import mcnemar, paired_interval
 
 
@@ -51,6 +53,21 @@ def test_both_see_the_canvases_of_the_first(other: Path) -> None:
     assert comparison.against.split == "val"
     assert comparison.against.canvases == 12
     assert comparison.against.data == str(data_file(seed=9))
+
+
+def test_settings_that_can_be_read_but_once_are_for_both(other: Path) -> None:
+    given = {"eval.looks": 1, "eval.seed": 3}
+    ours, both = compare(reference(), other, settings=iter(layers(given)))
+    theirs, wanted = compare(reference(), other, settings=given)
+    assert untimed(ours.to_dict()) == untimed(theirs.to_dict())
+    assert untimed(both.to_dict()) == untimed(wanted.to_dict())
+    assert (ours.looks, both.against.looks) == (1, 1)
+
+
+def untimed(values: dict[str, Any]) -> dict[str, Any]:
+    """Measures, or a comparison, without the time that measuring took."""
+    inner = {"against": untimed(values["against"])} if "against" in values else {}
+    return {**values, "seconds": 0, **inner}
 
 
 def test_the_other_is_none(tmp_path: Path) -> None:

@@ -59,10 +59,11 @@ def compare(
     Raises:
         CheckpointError, DataFileError, DeviceError: as ``evaluate`` does, of either run.
     """
-    opened = open_run(run, data, checkpoint, settings, listener)
+    given = layers(settings)
+    opened = open_run(run, data, checkpoint, given, listener)
     theirs = checkpoint if checkpoint == "last" else "best"
     split = layers({"eval.split": opened.config.eval.split})
-    other = open_run(against, opened.data, theirs, [*layers(settings), *split], listener)
+    other = open_run(against, opened.data, theirs, [*given, *split], listener)
     measures, right = measure(opened, str(run), listener)
     against_measures, against_right = measure(other, str(against), listener)
     ours, other_only = int((right & ~against_right).sum()), int((~right & against_right).sum())
