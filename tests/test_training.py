@@ -6,6 +6,7 @@ import math
 import random
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tiny_runs import (
     data_file,
     fit,
     go_on,
+    interrupt,
     metrics,
     reference,
     same,
@@ -173,6 +175,17 @@ def test_another_seed_gives_others(tmp_path: Path) -> None:
 def test_looking_at_a_training_does_not_change_it(tmp_path: Path, every: dict[str, Any]) -> None:
     fit(tmp_path / "run", **every)
     assert same(weights(tmp_path / "run"), weights(reference()))
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+def test_gradients_that_the_caller_switched_off(
+    tmp_path: Path, switched_off: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with switched_off():
+        fit(tmp_path, listener=Recorder(step9=interrupt))
+        assert not torch.is_grad_enabled()
+        go_on(tmp_path)
+    assert_as_if_never_stopped(tmp_path)
 
 
 def test_global_generators_are_left_alone(tmp_path: Path) -> None:

@@ -84,7 +84,11 @@ def train(
         AirkitError: ``train.tensorboard`` is on, and TensorBoard is not installed.
     """
     folder = RunFolder(Path(run))
-    with joined() as processes, ExitStack() as stack:
+    with ExitStack() as stack:
+        # The caller may have switched gradients off, as is usual around trained models.
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        processes = stack.enter_context(joined())
         # A launcher hands on the Ctrl-C that its processes may have had from the terminal.
         request = stack.enter_context(stop_on_signals(patient=not processes.launch.alone))
 
