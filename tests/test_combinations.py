@@ -30,13 +30,14 @@ from tiny_runs import (
 
 from airkit import settings
 from airkit.canvases.make import make_data
-from airkit.config import RenderConfig
+from airkit.config import Config, RenderConfig
 from airkit.dataset import CanvasDataset
 from airkit.errors import CheckpointError, DataFileError, TrainingError
 from airkit.evaluation import evaluate
 from airkit.model.air import AIR
 from airkit.rendering import render
 from airkit.run import RunFolder
+from airkit.settings import Layer
 from airkit.training.loop import train
 from airkit.training.step import Trainer, build_estimator
 
@@ -177,6 +178,16 @@ def test_what_an_estimator_or_guide_does_not_heed_is_told(tmp_path: Path) -> Non
     listener = Recorder(step1=interrupt)
     fit(tmp_path / "nvil", listener=listener, **(options("lstm", "nvil") | keys))
     assert listener.notes == ["guide.refinements: no effect with guide.kind = lstm"]
+
+
+def test_defaults_that_a_file_spells_out_are_no_news(tmp_path: Path) -> None:
+    path = tmp_path / "all.toml"
+    path.write_text(settings.to_toml(Config()))
+    whole, listener = settings.from_file(path), Recorder(step1=interrupt)
+    kept = {name: whole.values[name] for name in ("guide", "train")}
+    ours = [Layer(whole.origin, kept), *settings.layers({**TRAIN, "guide.predict_net": [3]})]
+    train(data_file(), tmp_path / "run", settings=ours, listener=listener)
+    assert listener.notes == ["guide.predict_net: no effect with guide.kind = saliency"]
 
 
 def test_a_preset_may_set_more_than_a_guide_heeds(tmp_path: Path) -> None:

@@ -258,13 +258,13 @@ def _with_precision(config: Config, auto: str) -> Config:
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
     """Say which settings asked for have no effect; presets may serve several guides."""
-    usual = dict(settings.flatten(Config().model_dump()))
+    changed = settings.differences(Config(), config)
     asked = {
         key
         for layer in layers
         if not layer.origin.startswith("preset ")
-        for key, value in settings.flatten(layer.values)
-        if value != usual[key]
+        for key, _ in settings.flatten(layer.values)
+        if key in changed
     }
     chosen = dict(settings.flatten(config.model_dump()))
     for why, idle in IDLE.items():
