@@ -65,18 +65,20 @@ def lines(*arguments: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("looks", [1, 3])
-def test_counts_are_those_of_evaluation(stack: Path, looks: int) -> None:
+@pytest.mark.parametrize(("looks", "how"), [(1, "mode"), (1, "sampled"), (3, "mode")])
+def test_counts_are_those_of_evaluation(stack: Path, looks: int, how: str) -> None:
     """Of a stack and of PNGs, canvas by canvas."""
-    opened = open_run(skilled(), None, "best", {"eval.looks": looks}, SILENT)
+    given = {"eval.looks": looks, "eval.counts": how}
+    opened = open_run(skilled(), None, "best", given, SILENT)
     tally = Tally(opened)
     for indices in opened.batches():
         tally.add(indices)
     expected = np.concatenate(tally.parts["count"]).tolist()
     pictures = [write(f"{index:02}.png", image) for index, image in enumerate(canvases())]
     assert len(set(expected)) > 1
-    assert [each["count"] for each in lines(stack, "--looks", looks)] == expected
-    assert [each["count"] for each in lines(*pictures, "--looks", looks)] == expected
+    asked = ["--looks", looks, "--set", f"eval.counts={how}"]
+    assert [each["count"] for each in lines(stack, *asked)] == expected
+    assert [each["count"] for each in lines(*pictures, *asked)] == expected
     right = np.array(expected) == opened.canvases.counts.numpy()
     assert right.mean() == measure(opened, "", SILENT)[0].count_accuracy
 

@@ -330,12 +330,14 @@ def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
 
 def test_pictures_agree_with_the_measures(trained: Path) -> None:
     """The same canvases are miscounted in ``errors`` as in ``airkit eval``."""
-    for looks in (1, 3):
-        given = {"eval.looks": looks}
+    for looks, how in ((1, "mode"), (1, "sampled"), (3, "mode")):
+        given = {"eval.looks": looks, "eval.counts": how}
         measures = evaluate(trained / "run", settings=given)
         opened = open_run(trained / "run", None, "best", given, SILENT)
-        right = [canvas.right for canvas in explained(opened, SILENT)]
-        assert np.mean(right) == measures.count_accuracy
+        canvases = list(explained(opened, SILENT))
+        assert np.mean([canvas.right for canvas in canvases]) == measures.count_accuracy
+        errors = [canvas.squared_error for canvas in canvases]
+        assert np.mean(errors) == pytest.approx(measures.mse, rel=1e-5)
 
 
 def _within(extents: list[tuple[int, int, int, int]], tile: tuple[int, int, int, int]) -> bool:

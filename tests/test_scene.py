@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 
 import numpy as np
@@ -45,6 +46,18 @@ def test_the_count_from_one_look_is_the_mode_of_q() -> None:
         assert int(count) == int(np.argmax(wanted))
         counts.add(int(count))
     assert len(counts) > 2
+
+
+@torch.no_grad()
+def test_a_sampled_count_follows_q() -> None:
+    air, images = _air(), _images(30)
+    scene = explain(air, images.repeat(200, 1, 1), generator(3))
+    q = explain(air, images).count_probability
+    share = torch.nn.functional.one_hot(scene.count.view(200, 30), q.shape[1]).float().mean(0)
+    assert float((share - q).abs().max()) < 4.5 * 0.5 / math.sqrt(200)
+    assert len(set(scene.count.tolist())) > 2
+    slots = torch.arange(air.slots)
+    assert torch.equal(scene.box[..., 2] > 0, slots < scene.count[:, None])
 
 
 @torch.no_grad()

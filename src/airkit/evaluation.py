@@ -148,6 +148,12 @@ def laid_over(base: Config, origin: str, given: Settings) -> Config:
     return settings.resolve(Layer(origin, base.model_dump()), *settings.layers(given))
 
 
+def count_draws(config: Config, device: torch.device) -> torch.Generator | None:
+    """What draws the counts of one look; None where ``eval.counts`` asks for their mode."""
+    sampled = config.eval.counts == "sampled"
+    return generator(config.eval.seed, "counts", device) if sampled else None
+
+
 def check_canvas(trained: Config, info: DataInfo) -> None:
     """Refuse canvases of another size than a guide that reads whole canvases was trained on.
 
@@ -222,8 +228,8 @@ class Tally:
     def __init__(self, opened: Opened) -> None:
         """Each random quantity has a stream of its own, so that no setting moves another's."""
         self.opened, self.config = opened, opened.config.eval
-        streams = ("looks", "counts", "elbo", "iwae")
-        self.generators = {name: opened.generator(name) for name in streams}
+        self.generators = {name: opened.generator(name) for name in ("looks", "elbo", "iwae")}
+        self.counts = count_draws(opened.config, opened.device)
         self.parts: dict[str, list[Tensor]] = {}
 
     def every(self, listener: Listener) -> Iterator[tuple[Tensor, Scene, Scene]]:
@@ -236,14 +242,13 @@ class Tally:
         """Look at one batch of canvases: what one look finds in each, and the best of all looks."""
         air, images = self.opened.air, self.opened.images(indices)
         looks = self.opened.looks
-        one, best = explain_both(air, images, looks, self.generators["looks"])
-        one_count = self._count(one)
-        best, count = (one, one_count) if looks == 1 else (best, best.count)
+        one, best = explain_both(air, images, looks, self.generators["looks"], self.counts)
+        best = one if looks == 1 else best
         found = {
-            "one_count": one_count,
-            "one_mode": one.count,
+            "one_count": one.count,
+            "one_mode": one.mode,
             "one_confidence": one.count_probability.amax(1),
-            "count": count,
+            "count": best.count,
             "box": best.box,
             "presence": best.presence,
             "mse": (images - best.canvas).square().mean((1, 2)),
@@ -295,13 +300,6 @@ class Tally:
             split=self.config.split,
             checkpoint=str(opened.checkpoint),
         )
-
-    def _count(self, scene: Scene) -> Tensor:
-        """The count from one look: the mode of q(n), or a sample of it."""
-        if self.config.counts == "mode":
-            return scene.count
-        q = scene.count_probability
-        return torch.multinomial(q, 1, generator=self.generators["counts"]).squeeze(1)
 
     def _bound(self, images: Tensor) -> Tensor:
         """The IWAE bound of each image in nats, looks drawn as well, [B]."""

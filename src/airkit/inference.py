@@ -17,7 +17,7 @@ from airkit.checkpoint import Checkpoint
 from airkit.config import Config
 from airkit.device import generator, pick_device
 from airkit.errors import OutputError
-from airkit.evaluation import check_side, laid_over
+from airkit.evaluation import check_side, count_draws, laid_over
 from airkit.files import writing
 from airkit.images import Grey, read_all
 from airkit.listener import SILENT, Listener
@@ -87,9 +87,9 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
 ) -> list[Inferred]:
     """Count and locate the objects of images, as ``evaluate`` does those of a data file.
 
-    All images are read and checked before the first is looked at. Looks are drawn for the
-    images of one size in their order, ``eval.batch_size`` at a time, from the same stream as
-    in evaluation: on the canvases of a split the counts are the same.
+    All images are read and checked before the first is looked at. Looks and counts are drawn
+    for the images of one size in their order, ``eval.batch_size`` at a time, from the same
+    streams as in evaluation: on the canvases of a split the counts are the same.
 
     Args:
         images: PNG files, and .npy files of one image [H, W] or of a stack [N, H, W].
@@ -159,17 +159,20 @@ class _Looker:
         side = greys[0].side
         air = build(self.state, self.device, canvas=side, slots=self.config.slots)
         air.guide.sharpness = self.config.eval.look_sharpness
-        draws = generator(self.config.eval.seed, "looks", self.device)
+        looks = generator(self.config.eval.seed, "looks", self.device)
+        draws = looks, count_draws(self.config, self.device)
         batch = max(1, min(self.config.eval.batch_size, BATCH_PIXELS // side**2))
         for first in range(0, len(greys), batch):
             squares = [grey.square() for grey in greys[first : first + batch]]
             scene = self._explain(air, torch.from_numpy(np.stack(squares)), draws)
             yield from (_row(scene, index) for index in range(len(squares)))
 
-    def _explain(self, air: AIR, images: Tensor, draws: torch.Generator) -> Scene:
+    def _explain(
+        self, air: AIR, images: Tensor, draws: tuple[torch.Generator, torch.Generator | None]
+    ) -> Scene:
         looks = possible_looks(air, self.config.eval.looks)
         with torch.inference_mode():
-            return explain_by_looks(air, images.to(self.device), looks, draws)
+            return explain_by_looks(air, images.to(self.device), looks, *draws)
 
 
 def _row(scene: Scene, index: int) -> Scene:

@@ -53,16 +53,22 @@ class Scene:
         """The reconstruction: the canvas of the first ``count`` objects, [B, H, H]."""
         return self.canvases[torch.arange(len(self.count)), self.count]
 
+    @property
+    def mode(self) -> Tensor:
+        """The most probable count under q(n), int64 [B]."""
+        return self.count_probability.argmax(1)
 
-def explain(air: AIR, images: Tensor) -> Scene:
+
+def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> Scene:
     """One look per slot at the saliency's peak, means of all latents, and the mode of q(n).
 
     Args:
         air: the trained model.
         images: ink in 0..1, [B, H, H].
+        counts: draws a sample of q(n) in the place of its mode.
     """
     unrolled = air(images)
-    return _one_look(air, unrolled, _scores(air, unrolled))
+    return _one_look(air, unrolled, _scores(air, unrolled), counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
@@ -85,18 +91,30 @@ def possible_looks(air: AIR, asked: int) -> int:
     return asked if air.guide.looks else 1
 
 
-def explain_by_looks(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
+def explain_by_looks(
+    air: AIR,
+    images: Tensor,
+    looks: int,
+    generator: torch.Generator,
+    counts: torch.Generator | None = None,
+) -> Scene:
     """What ``airkit eval`` goes by: ``explain`` for one look, ``explain_best`` for more."""
-    return explain(air, images) if looks == 1 else explain_best(air, images, looks, generator)
+    if looks == 1:
+        return explain(air, images, counts)
+    return explain_best(air, images, looks, generator)
 
 
 def explain_both(
-    air: AIR, images: Tensor, looks: int, generator: torch.Generator
+    air: AIR,
+    images: Tensor,
+    looks: int,
+    generator: torch.Generator,
+    counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
     """What ``explain`` and ``explain_best`` return, for the price of the latter."""
     unrolled = air(images)
     scores = _scores(air, unrolled)
-    one, best = _one_look(air, unrolled, scores), _best_count(unrolled, scores)
+    one, best = _one_look(air, unrolled, scores, counts), _best_count(unrolled, scores)
     for _ in range(looks - 1):
         unrolled = air(images, Noise.draw_looks(generator, len(images), air.slots))
         best = _better(best, _best_count(unrolled, _scores(air, unrolled)))
@@ -122,9 +140,15 @@ def _explanation(unrolled: Unrolled, count: Tensor, score: Tensor) -> _Explanati
     return _Explanation(unrolled.logits, *means, *place, unrolled.windows, count, score)
 
 
-def _one_look(air: AIR, unrolled: Unrolled, scores: Tensor) -> Scene:
-    """The scene of one pass, counted by the mode of q(n)."""
-    count = log_count(unrolled.logits)[0].argmax(1)
+def _one_look(
+    air: AIR, unrolled: Unrolled, scores: Tensor, counts: torch.Generator | None
+) -> Scene:
+    """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
+    log_q = log_count(unrolled.logits)[0]
+    if counts is None:
+        count = log_q.argmax(1)
+    else:
+        count = torch.multinomial(log_q.exp(), 1, generator=counts).squeeze(1)
     score = scores.gather(1, count[:, None]).squeeze(1)
     return _scene(air, _explanation(unrolled, count, score))
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit.evaluation import Opened
+from airkit.evaluation import Opened, count_draws
 from airkit.listener import Listener
 from airkit.model.scene import Scene, explain_by_looks
 
@@ -62,15 +62,15 @@ class Explained:
 def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
     """The split's canvases in order, each explained as ``airkit eval`` does.
 
-    Looks are drawn for ``eval.batch_size`` canvases at a time, from the same stream as in
-    evaluation, so that what is miscounted there is miscounted here.
+    Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same streams
+    as in evaluation, so that what is miscounted there is miscounted here.
     """
-    generator = opened.generator("looks")
+    draws = opened.generator("looks"), count_draws(opened.config, opened.device)
     total = len(opened.canvases)
     for indices in opened.batches():
         images = opened.images(indices)
         with torch.inference_mode():
-            scene = explain_by_looks(opened.air, images, opened.looks, generator)
+            scene = explain_by_looks(opened.air, images, opened.looks, *draws)
         listener.progress("explaining", int(indices[-1]) + 1, total)
         yield from unbatched(opened, indices, images, scene)
 

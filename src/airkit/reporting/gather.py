@@ -43,7 +43,7 @@ class Gathered:
     centres: Tensor
     """Window centres (x, y) in pixels from one look at each canvas, [N, T, 2]."""
     counts: Tensor
-    """Counts from one look at each canvas, [N]."""
+    """The most probable counts from one look at each canvas, [N]."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def gather(opened: Opened, run: str, listener: Listener) -> Gathered:
             miscounts.add([canvas for canvas in canvases if not canvas.right])
             errors.add(canvases)
             centres.append(one.centre.cpu())
-            counts.append(one.count.cpu())
+            counts.append(one.mode.cpu())
     return Gathered(
         measures=tally.measures(run, time.perf_counter() - began),
         first=first,
