@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import math
 import random
+import shlex
+import shutil
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import pytest
 import torch
-from tiny_runs import STEPS, Recorder, data_file, fit, folder, state
+from tiny_runs import STEPS, Recorder, data_file, fit, folder, reference, state
 from torch import Tensor
 
 from airkit import checkpoint, evaluation, seeds
+from airkit.canvases.store import read_info
+from airkit.comparison import compare
 from airkit.dataset import CanvasDataset, to_ink
 from airkit.detection import average_precision, mean_iou, pairwise_iou
 from airkit.errors import CheckpointError, ConfigError, DataFileError
@@ -25,6 +31,8 @@ from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.scene import INK, Scene, explain
 from airkit.model.transformer import paint
+from airkit.rendering import render
+from airkit.reporting import report
 from airkit.run import RunFolder, build
 from airkit.statistics import wilson
 
@@ -352,3 +360,66 @@ def test_no_data_and_wrong_settings(run: Path, tmp_path: Path) -> None:
         measure(run, tmp_path / "none.h5")
     with pytest.raises(ConfigError, match=r"eval\.looks"):
         measure(run, eval__looks=0)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in a folder with its own data file, of a name to be quoted."""
+    home = tmp_path_factory.mktemp("own")
+    shutil.copy(data_file(), home / "its data.h5")
+    fit(home / "run", home / "its data.h5", train__steps=9)
+    return home
+
+
+READERS: dict[str, Callable[[Path, Path | None], Any]] = {
+    "evaluate": evaluate,
+    "compare": lambda run, data: compare(run, reference(), data),
+    "reconstructions": lambda run, data: render(run, kind="reconstructions", data=data),
+    "data": lambda run, data: render(run, kind="data", data=data),
+    "report": lambda run, data: report(run, data=data),
+    "report of several": lambda run, data: report([run, reference()], data=data),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_data_file_that_was_replaced_has_to_be_named(
+    own: Path, read: Callable[[Path, Path | None], Any]
+) -> None:
+    run, data = own / "run", own / "its data.h5"
+    shutil.copy(data_file(seed=5), data)
+    with pytest.raises(DataFileError) as caught:
+        read(run, None)
+    assert str(caught.value) == (
+        "The data file is not the one that the run was trained on\n"
+        f"  where     {data}\n"
+        f"  expected  canvases with digest {digest(data_file())[:16]}\n"
+        f"  got       digest {digest(data)[:16]}\n"
+        f"  try       airkit make-data --config {run}/config.toml --out '{data}' --force makes "
+        f"that anew; --data '{data}' takes this one all the same"
+    )
+    read(run, data)
+
+
+def test_the_measures_name_the_canvases_measured_on(own: Path) -> None:
+    other = data_file(seed=5)
+    assert measure(own / "run", other, eval__looks=1).data_digest == digest(other)
+
+
+def test_a_data_file_that_is_gone_is_made_anew(own: Path) -> None:
+    run, data = own / "run", own / "its data.h5"
+    data.unlink(missing_ok=True)
+    with pytest.raises(DataFileError) as caught:
+        evaluate(run)
+    assert str(caught.value) == (
+        "There is no such data file\n"
+        f"  where     {data}\n"
+        f"  try       airkit make-data --config {run}/config.toml --out '{data}' makes it anew; "
+        "--data names another"
+    )
+    command = caught.value.hint.partition(" makes it")[0]
+    assert command_line.run(*shlex.split(command)[1:]).exit_code == 0
+    assert evaluate(run).data_digest == digest(data_file())
+
+
+def digest(data: Path) -> str:
+    return read_info(data).content_digest

@@ -276,16 +276,20 @@ def test_a_data_file_that_was_replaced_is_made_anew(tmp_path: Path) -> None:
     run = tmp_path / "run"
     tiny_runs.fit(run, data)
     shutil.copy(tiny_runs.data_file(seed=5), data)
-    reader = page(tmp_path, run)
+    reader = page(tmp_path, run, data=data)
     assert "This is another data file than that of the training." in reader.text
     assert "another data file" not in plain().text
-    doubt, first, train, second, *_ = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
-    told = "# data.source was auto, and no file is there to tell what that took: mnist or strokes"
-    assert doubt == told
+    told = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
+    doubt, first, train, second, measured, reported_on = told
+    assert doubt == (
+        "# data.source was auto, and no file is there to tell what that took: mnist or strokes"
+    )
     assert first.startswith(f"airkit make-data --out {data} --set data.canvas_size=24 ")
     assert train.startswith(f"airkit train --data {data} --run {run} ")
     assert second.startswith(f"airkit make-data --out {data} --set data.source=strokes ")
     assert second.endswith(" --set data.seed=5 --force")
+    assert measured == f"airkit eval --run {run} --data {data} --checkpoint best"
+    assert reported_on == f"airkit report --run {run} --data {data} --checkpoint best"
 
 
 def commands(text: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sweeps import InTurn, names, report, swept
 from tiny_runs import (
+    DATA,
     TRAIN,
     Recorder,
     assert_as_if_never_stopped,
@@ -19,13 +20,15 @@ from tiny_runs import (
     fit,
 )
 
+import airkit
+from airkit.canvases.store import read_info
 from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputError
 from airkit.evaluation import evaluate
 from airkit.statistics import wilson
 from airkit.sweeping.engines import Ended
 from airkit.sweeping.report import SweepReport
 from airkit.sweeping.sweep import sweep
-from airkit.sweeping.trial import Trial
+from airkit.sweeping.trial import Plan, Trial
 
 
 @pytest.fixture(name="done")
@@ -156,6 +159,29 @@ def test_other_settings_are_refused(done: Path) -> None:
 def test_other_data_are_refused(done: Path, other: dict[str, int]) -> None:
     with pytest.raises(CheckpointError, match="The sweep was trained on other data"):
         sweep(data_file(**other), done, seeds=2, engine=InTurn())
+
+
+def test_a_data_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> None:
+    data, out = tmp_path / "data.h5", tmp_path / "sweep"
+    shutil.copy(data_file(), data)
+    sweep(data, out, seeds=1, settings=TRAIN, engine=InTurn())
+    shutil.copy(data_file(seed=9), data)
+    made = {key: value for key, value in DATA.items() if key != "data.max_digits"}  # as by default
+    words = " ".join(f"--set {key}={value}" for key, value in made.items())
+    told = (
+        "The data file is not the one that the sweep was trained on\n"
+        f"  where     {data}\n"
+        f"  expected  canvases with digest {read_info(data_file()).content_digest[:16]}\n"
+        f"  got       digest {read_info(data).content_digest[:16]}\n"
+        f"  try       airkit make-data {words} --out {data} --force makes that anew; "
+        f"--data {data} takes this one all the same"
+    )
+    for read in (lambda: Plan.read(out).trial(1).go(Recorder()), lambda: airkit.report(out)):
+        with pytest.raises(DataFileError) as caught:
+            read()
+        assert str(caught.value) == told
+    assert names(out) == ["report.json", "seed-000", "sweep.json"]
+    assert airkit.report(out, data=data).measures[0].data == str(data)
 
 
 def test_nothing_to_measure_is_told_before_the_training(tmp_path: Path) -> None:

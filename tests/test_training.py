@@ -451,6 +451,21 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     assert f"({other})" in str(caught.value)
 
 
+def test_a_data_file_that_is_gone_is_made_anew(tmp_path: Path) -> None:
+    run, data = tmp_path / "run", tmp_path / "data.h5"
+    shutil.copy(data_file(source="auto"), data)
+    fit(run, data, listener=Recorder(step1=interrupt))
+    data.unlink()
+    with pytest.raises(DataFileError) as caught:
+        go_on(run)
+    assert str(caught.value) == (
+        "There is no such data file\n"
+        f"  where     {data}\n"
+        f"  try       airkit make-data --config {run}/config.toml --out {data} makes it anew "
+        "(with --source mnist or strokes, if auto took another then); --data names another"
+    )
+
+
 def test_the_data_file_may_move_and_be_packed_otherwise(tmp_path: Path) -> None:
     run, moved = trained(tmp_path / "run"), tmp_path / "moved.h5"
     shutil.copy(data_file(compression="none"), moved)

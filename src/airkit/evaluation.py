@@ -26,7 +26,7 @@ from airkit.listener import SILENT, Listener
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES, Noise
 from airkit.model.scene import Scene, explain_both, possible_looks
-from airkit.run import RunFolder, build
+from airkit.run import RunFolder, build, original
 from airkit.settings import Layer, Settings
 from airkit.statistics import wilson
 
@@ -73,6 +73,8 @@ class Measures:
     """The run folder."""
     data: str
     """The data file."""
+    data_digest: str
+    """Its content digest."""
     split: str
     """Its split."""
     checkpoint: str
@@ -91,6 +93,7 @@ class Opened:
     air: AIR
     device: torch.device
     data: Path
+    digest: str
     canvases: CanvasDataset
     checkpoint: Path
 
@@ -123,11 +126,12 @@ def open_run(
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
-        DataFileError: no such data file, a damaged one, or an empty split.
+        DataFileError: no such data file, a damaged one, an empty split, or the run's own file
+            where it was replaced.
     """
     path, state = RunFolder(Path(run)).find(checkpoint, listener)
     config = laid_over(state.config, f"run {run}", given)
-    info = store.read_info(Path(data or state.data))
+    info = store.read_info(Path(data)) if data else original(path, state).read()
     canvases = CanvasDataset(info.path, config.eval.split)
     if len(canvases) == 0:
         raise empty_split(info.path, config.eval.split)
@@ -136,7 +140,7 @@ def open_run(
     slots = max(state.config.slots, info.config.data.max_digits + 1)
     air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
     air.guide.sharpness = config.eval.look_sharpness
-    return Opened(config, air, device, info.path, canvases, path)
+    return Opened(config, air, device, info.path, info.content_digest, canvases, path)
 
 
 def laid_over(base: Config, origin: str, given: Settings) -> Config:
@@ -198,15 +202,17 @@ def evaluate(
 
     Args:
         run: the run folder.
-        data: the data file; by default the one the run was trained on. Its canvases may be
-            larger and hold more digits than those: the model then gets more slots.
+        data: the data file; by default the one the run was trained on, and no other in its
+            place. Its canvases may be larger and hold more digits than those: the model then
+            gets more slots.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         settings: dotted keys and values, or layers; those of ``eval`` matter here.
         listener: hears notes and progress.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
-        DataFileError: no such data file, a damaged one, or an empty split.
+        DataFileError: no such data file, a damaged one, an empty split, or the run's own file
+            where it was replaced.
         ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
     """
@@ -297,6 +303,7 @@ class Tally:
             seconds=round(seconds, 2),
             run=run,
             data=str(opened.data),
+            data_digest=opened.digest,
             split=self.config.split,
             checkpoint=str(opened.checkpoint),
         )

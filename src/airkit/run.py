@@ -25,6 +25,7 @@ import torch
 
 from airkit import checkpoint as checkpoints
 from airkit import files, settings
+from airkit.canvases.original import Original
 from airkit.checkpoint import Checkpoint
 from airkit.errors import CheckpointError
 from airkit.listener import Listener
@@ -219,6 +220,12 @@ class RunFolder:
             _remove(partial)
         for name in named:
             _remove(self.path / name)
+
+
+def original(path: Path, state: Checkpoint) -> Original:
+    """The data file that the checkpoint in the file ``path`` was trained on."""
+    config = path.parent.parent / "config.toml"
+    return Original("run", Path(state.data), state.data_digest, state.config, config)
 
 
 def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:

@@ -27,7 +27,7 @@ from airkit.rendering.curves import curves
 from airkit.rendering.explained import explained
 from airkit.rendering.page import DPI
 from airkit.rendering.policy import policy
-from airkit.run import RunFolder, build
+from airkit.run import RunFolder, build, original
 from airkit.settings import Layer, Settings
 
 Drawn = tuple[Figure, int]
@@ -102,7 +102,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     Raises:
         ConfigError: settings that make no configuration, such as an unknown kind.
         CheckpointError: no such run, checkpoint or metrics, or damaged ones.
-        DataFileError: no such data file, a damaged one, or an empty split.
+        DataFileError: no such data file, a damaged one, an empty split, or the run's own file
+            where it was replaced.
         DeviceError: there is no such device.
         OutputError: the picture cannot be written, is no PNG, or would be too large.
     """
@@ -172,8 +173,8 @@ def _data_file(request: Request) -> tuple[Path, Config]:
         path = default
     if path is not None:
         return path, request.over(store.read_info(path).config, f"data file {path}")
-    _, state = request.run.find(request.checkpoint, request.listener)
-    return Path(state.data), request.over(state.config, f"run {request.run.path}")
+    found = request.run.find(request.checkpoint, request.listener)
+    return original(*found).read().path, request.over(found[1].config, f"run {request.run.path}")
 
 
 def _prior(request: Request) -> Drawn:

@@ -16,7 +16,7 @@ from airkit.config import Config
 from airkit.errors import AirkitError
 from airkit.evaluation import Measures, measure
 from airkit.rendering.picture import Request
-from airkit.run import RunFolder
+from airkit.run import RunFolder, original
 from airkit.settings import Layer
 from airkit.sweeping.report import Row, SweepReport
 from airkit.sweeping.trial import PLAN, Plan
@@ -63,6 +63,7 @@ def of_sweep(request: Request) -> Attempts:
 
     Raises:
         CheckpointError: the sweep has no report, or a finished run of it cannot be read.
+        DataFileError: as for ``open_run``.
         AirkitError: a checkpoint file was asked for, or no seed was attempted.
     """
     _check(request)
@@ -73,8 +74,10 @@ def of_sweep(request: Request) -> Attempts:
             where=request.run.path,
             hint="the same airkit sweep again, which goes on",
         )
-    plan = Layer("the sweep", {"eval": Plan.read(request.run.path).config.eval.model_dump()})
-    asked = replace(request, data=request.data or stored.data, given=[plan, *request.given])
+    plan = Plan.read(request.run.path)
+    given = [Layer("the sweep", {"eval": plan.config.eval.model_dump()}), *request.given]
+    data = request.data or replace(plan.original, path=stored.data).read().path
+    asked = replace(request, data=data, given=given)
     found = []
     for row in stored.rows:
         folder = RunFolder(request.run.path / Path(row.run).name)
@@ -83,7 +86,7 @@ def of_sweep(request: Request) -> Attempts:
         else:
             found.append(Attempt(folder.path.name, folder, row, metrics=folder.rows()))
     rows = tuple(each.row for each in found)
-    return Attempts(found, replace(stored, data=asked.data or stored.data, rows=rows))
+    return Attempts(found, replace(stored, data=data, rows=rows))
 
 
 def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD) -> Attempts:
@@ -91,14 +94,15 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
 
     Raises:
         CheckpointError: one of them is no run.
+        DataFileError: as for ``open_run``.
         AirkitError: a checkpoint file was asked for, or a run is named twice.
     """
     _check(request)
     _check_distinct(runs)
-    _, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
+    path, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
     config = request.over(first.config, f"run {runs[0]}")
     split = Layer("the first run", {"eval": {"split": config.eval.split}})
-    data = request.data or Path(first.data)
+    data = request.data or original(path, first).read().path
     asked = replace(request, data=data, given=[*request.given, split])
     found = [
         _measured(replace(asked, run=RunFolder(run)), name)

@@ -61,7 +61,8 @@ def report(
     Raises:
         ConfigError: settings that make no configuration.
         CheckpointError: no such run, sweep or checkpoint, or a damaged one.
-        DataFileError: no such data file, a damaged one, or an empty split.
+        DataFileError: no such data file, a damaged one, an empty split, or the run's own file
+            where it was replaced.
         DeviceError: there is no such device.
         OutputError: the report cannot be written, is no HTML, or a picture would be too large.
         AirkitError: no run at all, one named twice, or a checkpoint file for several.

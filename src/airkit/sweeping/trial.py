@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from airkit import files, settings
+from airkit.canvases.original import Original
 from airkit.config import Config
 from airkit.errors import AirkitError, CheckpointError
 from airkit.listener import Listener
@@ -45,6 +46,11 @@ class Plan:
     """Content digest of the data file."""
     config: Config
     """The configuration of the first seed."""
+
+    @property
+    def original(self) -> Original:
+        """Its data file, which has to stay what it is."""
+        return Original("sweep", self.data, self.digest, self.config, self.folder / "config.toml")
 
     def write(self) -> None:
         """Write it into its folder; raises OutputError where that is refused."""
@@ -117,10 +123,12 @@ class Trial:
         from airkit.training.loop import train  # noqa: PLC0415
 
         layers = [settings.Layer("sweep", self.config.model_dump())]
-        report = train(self.plan.data, self.run, settings=layers, listener=listener)
+        data = self.plan.original.read().path
+        report = train(data, self.run, settings=layers, listener=listener)
         if report.stopped:
             return False
-        measures = evaluate(self.run, self.plan.data, settings=layers, listener=listener)
+        data = self.plan.original.read().path  # it may have been replaced meanwhile
+        measures = evaluate(self.run, data, settings=layers, listener=listener)
         content = {
             **self._identity(),
             "train_seconds": round(report.seconds, 1),

@@ -9,6 +9,7 @@ from typing import Any
 
 from airkit import settings
 from airkit.canvases import store
+from airkit.canvases.original import Original
 from airkit.canvases.store import DataInfo
 from airkit.checkpoint import Checkpoint
 from airkit.config import Config
@@ -158,13 +159,17 @@ class Earlier:
         Raises:
             DataFileError, CheckpointError, ConfigError: as ``train`` does.
         """
-        info = store.read_info(Path(data or self.data))
+        info = store.read_info(Path(data)) if data else self._original().found()
         self._check_data(info)
         before = Layer(f"{self.what} {self.where}", self.config.model_dump())
         config = _with_precision(settings.resolve(before, *layers), self.config.train.precision)
         config = _with_data(self.config, info.path, config, listener)
         self._check_unchanged(config)
         return info, config
+
+    def _original(self) -> Original:
+        file = self.where / "config.toml"
+        return Original(self.what, Path(self.data), self.digest, self.config, file)
 
     def _check_data(self, info: DataInfo) -> None:
         if info.content_digest != self.digest:

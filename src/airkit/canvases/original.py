@@ -1,0 +1,80 @@
+"""The data file that a run or a sweep was trained on, and how to make it anew."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from airkit import settings
+from airkit.canvases import store
+from airkit.canvases.store import DataInfo
+from airkit.config import Config
+from airkit.errors import DataFileError
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a run or a sweep remembers of the data file that it was trained on."""
+
+    what: str
+    """run or sweep."""
+    path: Path
+    """Where the file was."""
+    digest: str
+    """Its content digest then."""
+    config: Config
+    """The configuration trained with."""
+    file: Path
+    """A config.toml that holds it, if there is one."""
+
+    def found(self) -> DataInfo:
+        """What the file there says of itself, whatever it holds by now.
+
+        Raises:
+            DataFileError: there is none, or it is damaged.
+        """
+        try:
+            return store.read_info(self.path)
+        except DataFileError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            raise DataFileError(
+                error.what,
+                where=self.path,
+                hint=f"{self._made()} makes it anew{self._doubt()}; --data names another",
+            ) from error
+
+    def read(self) -> DataInfo:
+        """What the file says of itself, where it holds the canvases trained on.
+
+        Raises:
+            DataFileError: it was replaced by one of other canvases, or as for ``found``.
+        """
+        info = self.found()
+        if info.content_digest != self.digest:
+            raise DataFileError(
+                f"The data file is not the one that the {self.what} was trained on",
+                where=self.path,
+                expected=f"canvases with digest {self.digest[:16]}",
+                got=f"digest {info.content_digest[:16]}",
+                hint=f"{self._made()} --force makes that anew{self._doubt()}; "
+                f"--data {shlex.quote(str(self.path))} takes this one all the same",
+            )
+        return info
+
+    def _made(self) -> str:
+        """The command that makes the file."""
+        words = ["--config", str(self.file)]
+        if not os.path.isfile(self.file):
+            changed = settings.differences(Config(), self.config).items()
+            over = {key: new for key, (_, new) in changed if key.startswith("data.")}
+            told = [f"{key}={settings.spelled(value)}" for key, value in over.items()]
+            words = [word for each in told for word in ("--set", each)]
+        return shlex.join(["airkit", "make-data", *words, "--out", str(self.path)])
+
+    def _doubt(self) -> str:
+        """What ``auto`` stood for, the file alone knew."""
+        auto = self.config.data.source == "auto"
+        return " (with --source mnist or strokes, if auto took another then)" if auto else ""
