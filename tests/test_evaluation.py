@@ -389,13 +389,15 @@ def test_a_data_file_that_was_replaced_has_to_be_named(
     shutil.copy(data_file(seed=5), data)
     with pytest.raises(DataFileError) as caught:
         read(run, None)
+    trained_on = digest(data_file())
+    beside = own / f"its data-{trained_on[:8]}.h5"
     assert str(caught.value) == (
         "The data file is not the one that the run was trained on\n"
         f"  where     {data}\n"
-        f"  expected  canvases with digest {digest(data_file())[:16]}\n"
+        f"  expected  canvases with digest {trained_on[:16]}\n"
         f"  got       digest {digest(data)[:16]}\n"
-        f"  try       airkit make-data --config {run}/config.toml --out '{data}' --force makes "
-        f"that anew; --data '{data}' takes this one all the same"
+        f"  try       --data '{data}' takes this one all the same; "
+        f"airkit make-data --config {run}/config.toml --out '{beside}' makes that anew, for --data"
     )
     read(run, data)
 

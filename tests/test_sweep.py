@@ -168,13 +168,14 @@ def test_a_data_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> N
     shutil.copy(data_file(seed=9), data)
     made = {key: value for key, value in DATA.items() if key != "data.max_digits"}  # as by default
     words = " ".join(f"--set {key}={value}" for key, value in made.items())
+    trained_on = read_info(data_file()).content_digest
     told = (
         "The data file is not the one that the sweep was trained on\n"
         f"  where     {data}\n"
-        f"  expected  canvases with digest {read_info(data_file()).content_digest[:16]}\n"
+        f"  expected  canvases with digest {trained_on[:16]}\n"
         f"  got       digest {read_info(data).content_digest[:16]}\n"
-        f"  try       airkit make-data {words} --out {data} --force makes that anew; "
-        f"--data {data} takes this one all the same"
+        f"  try       --data {data} takes this one all the same; airkit make-data {words} "
+        f"--out {tmp_path}/data-{trained_on[:8]}.h5 makes that anew, for --data"
     )
     for read in (lambda: Plan.read(out).trial(1).go(Recorder()), lambda: airkit.report(out)):
         with pytest.raises(DataFileError) as caught:

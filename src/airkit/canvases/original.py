@@ -43,7 +43,7 @@ class Original:
             raise DataFileError(
                 error.what,
                 where=self.path,
-                hint=f"{self._made()} makes it anew{self._doubt()}; --data names another",
+                hint=f"{self._made(self.path)} makes it anew{self._doubt()}; --data names another",
             ) from error
 
     def read(self) -> DataInfo:
@@ -54,25 +54,26 @@ class Original:
         """
         info = self.found()
         if info.content_digest != self.digest:
+            beside = self.path.with_stem(f"{self.path.stem}-{self.digest[:8]}")
             raise DataFileError(
                 f"The data file is not the one that the {self.what} was trained on",
                 where=self.path,
                 expected=f"canvases with digest {self.digest[:16]}",
                 got=f"digest {info.content_digest[:16]}",
-                hint=f"{self._made()} --force makes that anew{self._doubt()}; "
-                f"--data {shlex.quote(str(self.path))} takes this one all the same",
+                hint=f"--data {shlex.quote(str(self.path))} takes this one all the same; "
+                f"{self._made(beside)} makes that anew{self._doubt()}, for --data",
             )
         return info
 
-    def _made(self) -> str:
-        """The command that makes the file."""
+    def _made(self, path: Path) -> str:
+        """The command that makes the file, at ``path``."""
         words = ["--config", str(self.file)]
         if not os.path.isfile(self.file):
             changed = settings.differences(Config(), self.config).items()
             over = {key: new for key, (_, new) in changed if key.startswith("data.")}
             told = [f"{key}={settings.spelled(value)}" for key, value in over.items()]
             words = [word for each in told for word in ("--set", each)]
-        return shlex.join(["airkit", "make-data", *words, "--out", str(self.path)])
+        return shlex.join(["airkit", "make-data", *words, "--out", str(path)])
 
     def _doubt(self) -> str:
         """What ``auto`` stood for, the file alone knew."""
