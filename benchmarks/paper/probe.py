@@ -25,7 +25,7 @@ from airkit.statistics import wilson
 
 LEAST = 0.5
 """Least IoU of an inferred box with the true box that it is matched to."""
-DECAYS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+DECAYS = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 """Weights of the sum of squares that are tried; the val split picks one for each input."""
 SPLITS = ("train", "val", "test")
 
