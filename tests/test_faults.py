@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
+import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +19,7 @@ from idx_files import mnist_like, write_folder
 from tiny_runs import (
     DATA,
     STEPS,
+    TRAIN,
     Recorder,
     assert_as_if_never_stopped,
     data_file,
@@ -39,6 +40,9 @@ from airkit.checkpoint import Best, Checkpoint
 from airkit.evaluation import evaluate
 from airkit.run import RunFolder
 
+from airkit.settings import spelled
+
+SETTINGS = [word for key in TRAIN for word in ("--set", f"{key}={spelled(TRAIN[key])}")]
 # In file systems of our own, in a name space that ends with the command
 
 LIMIT = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({size}, {size}))"
@@ -178,6 +182,37 @@ def test_a_result_that_grows_too_large(
 
 
 # Names that no file system takes
+# A stderr that takes nothing
+
+
+def test_notes_that_cannot_be_written_end_no_training(tmp_path: Path) -> None:
+    words = ["train", "--data", data_file(), "--run", tmp_path / "run", *SETTINGS]
+    command = [sys.executable, "-m", "airkit", *map(str, words)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, check=False)
+    assert (done.returncode, done.stdout[:4]) == (0, b"run ")
+    assert_as_if_never_stopped(tmp_path / "run")
+
+
+def unheard(words: list[str], prologue: str = "") -> tuple[int, bytes]:
+    """Exit code and stdout of a command, whose stderr is a pipe that nobody reads."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = ["sh", "-c", f'{prologue}exec "$0" "$@"', sys.executable, "-m", "airkit", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=False)
+    os.close(theirs)
+    return done.returncode, done.stdout
+
+
+def test_an_error_that_nobody_reads_has_its_exit_code() -> None:
+    assert unheard(["config", "check"]) == (2, b"")
+
+
+def test_a_command_needs_no_stderr() -> None:
+    code, told = unheard(["info", str(data_file())], "exec 2>&-; ")
+    assert (code, told[:10]) == (0, b"data file ")
+
+
 
 LONG = "n" * 300
 NO_RUN = (

@@ -14,6 +14,7 @@ def run() -> None:
     # Importing this package stays light; and signals are seen to before anything else loads.
     from airkit.cli import interrupts, muting  # noqa: PLC0415
 
+    muting.bear()
     muting.mute()
     interrupts.handle(interrupts.leave)
     sys.unraisablehook = interrupts.lost

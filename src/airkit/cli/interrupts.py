@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -23,7 +24,8 @@ def leave(number: int = 0, frame: FrameType | None = None) -> NoReturn:
     """Handle a signal by ending the process at once, where there is nothing to tidy up."""
     del number, frame
     if not muted():
-        os.write(2, f"{TOLD}\n".encode())
+        with suppress(OSError):
+            os.write(2, f"{TOLD}\n".encode())
     os._exit(EXIT_CODE)
 
 

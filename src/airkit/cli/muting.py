@@ -1,4 +1,7 @@
-"""Who keeps silent: a command that is asked to, and of several processes all but the first."""
+"""Who keeps silent: a command that is asked to, and of several processes all but the first.
+
+And whoever cannot be heard: what stderr does not take is given up, and the work goes on.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import TextIO
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any, TextIO
 
 from airkit.errors import AirkitError
 from airkit.launch import muted, several
@@ -17,6 +21,26 @@ def mute() -> None:
     """Have this process print nothing, if another one speaks for it."""
     if muted():
         sys.stdout = sys.stderr = io.StringIO()
+
+
+class _Unheard(io.FileIO):
+    """A stream that takes everything, whether it can be written or not."""
+
+    def write(self, content: Any) -> int:
+        """Write, or give up what a full disk or a closed pipe refuses."""
+        with suppress(OSError):
+            return super().write(content) or len(content)
+        return len(content)
+
+
+def bear() -> None:
+    """Have stderr refuse nothing: a training of days is not ended by a line about it."""
+    heard = sys.stderr
+    if heard is None:  # it was closed: the next file to be opened would get its number
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+    elif isinstance(getattr(heard, "buffer", None), io.BufferedWriter | io.RawIOBase):
+        stream = io.BufferedWriter(_Unheard(heard.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(stream, heard.encoding, heard.errors, line_buffering=True)
 
 
 class _Hushed(io.StringIO):
@@ -52,6 +76,7 @@ def tell_once(error: AirkitError) -> None:
     """Let an error be heard that the first process may not know of, once a machine."""
     if muted() and not error.shared and os.environ.get("LOCAL_RANK") == "0":
         unmute()
+        bear()
 
 
 def end(code: object) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from airkit.cli import interrupts
+from airkit.cli import interrupts, muting
 from airkit.cli.lines import Lines
 from airkit.errors import AirkitError
 from airkit.signals import EXIT_CODE
@@ -17,6 +17,7 @@ from airkit.sweeping.trial import Plan
 
 def main(folder: str, seed: str) -> int:
     """Run one trial; returns 0 when finished, 130 when stopped, 1 with an error's text."""
+    muting.bear()
     interrupts.handle(interrupts.leave)  # but for what is being trained or written
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
