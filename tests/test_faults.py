@@ -37,6 +37,7 @@ from tiny_runs import (
 from airkit import checkpoint as checkpoints
 from airkit.canvases.make import make_data
 from airkit.checkpoint import Best, Checkpoint
+from airkit.cli.options import takes_path
 from airkit.evaluation import evaluate
 from airkit.run import RunFolder
 
@@ -229,7 +230,7 @@ def _path_options() -> list[tuple[str, str]]:
         (command, parameter.opts[0])
         for command, it in commands().items()
         for parameter in it.params
-        if re.search("FILE|DIR|PATH|IMAGES", parameter.metavar or "")
+        if takes_path(parameter)
     ]
 
 
@@ -261,6 +262,29 @@ def test_a_name_too_long_is_one_message(home: Path, command: str, option: str) -
     reads_run = option in ("--run", "--against") and command != "train"
     assert first == NO_RUN if reads_run else "\n  got       File name too long\n" in first
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "option"), _path_options())
+def test_an_empty_name_is_one_message(home: Path, command: str, option: str) -> None:
+    """As that of a variable that is not set; it would be the current folder."""
+    named = option if option.startswith("--") else None
+    where = named or next(it.metavar for it in commands()[command].params if it.opts == [option])
+    words = [option, ""] if named else [""]
+    assert fails(*command.split(), *words) == (
+        "airkit: An empty text names no file or folder\n"
+        f"  where     {where}\n"
+        "  expected  a path\n"
+        "  got       ''\n"
+        '  try       name one; a variable, as in --run "$RUN", may be empty or not set\n'
+    )
+    assert list(home.iterdir()) == []
+
+
+def test_every_option_that_is_made_a_path_takes_one() -> None:
+    for command, it in commands().items():
+        for parameter in it.params:
+            if parameter.type_descriptor.annotation in (Path, list[Path]):
+                assert takes_path(parameter), (command, parameter.opts)
 
 
 def test_what_takes_a_path_is_found() -> None:

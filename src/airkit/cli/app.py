@@ -24,7 +24,7 @@ from airkit.cli import (
     sweep,
     train,
 )
-from airkit.cli.options import SettingsCommand, quietly
+from airkit.cli.options import Command, SettingsCommand, quietly
 from airkit.errors import AirkitError
 from airkit.signals import EXIT_CODE, caught
 
@@ -101,9 +101,9 @@ app.command("infer", cls=SettingsCommand)(quietly(infer.infer))
 app.command("render", cls=SettingsCommand)(quietly(render.render))
 app.command("report", cls=SettingsCommand)(quietly(report.report))
 app.command("sweep", cls=SettingsCommand)(quietly(sweep.sweep))
-app.command("demo")(demo.demo)
-app.command("info")(quietly(info.info))
-app.command("export")(quietly(export.export))
-app.command("completion")(completion.completion)
+app.command("demo", cls=Command)(demo.demo)
+app.command("info", cls=Command)(quietly(info.info))
+app.command("export", cls=Command)(quietly(export.export))
+app.command("completion", cls=Command)(completion.completion)
 app.add_typer(config.app, name="config")
 completion.answer()

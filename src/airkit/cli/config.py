@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import Given, SettingsCommand, configured
+from airkit.cli.options import Command, Given, SettingsCommand, configured
 from airkit.cli.output import tell
 
 app = typer.Typer(
@@ -38,19 +38,19 @@ def show(given: Given) -> None:
 app.command("show", cls=SettingsCommand)(show)
 
 
-@app.command("schema")
+@app.command("schema", cls=Command)
 def schema() -> None:
     """Print the JSON Schema of a config file."""
     typer.echo(json.dumps(airkit.settings.json_schema(), indent=2))
 
 
-@app.command("presets")
+@app.command("presets", cls=Command)
 def presets() -> None:
     """List the presets."""
     tell(airkit.settings.presets().items())
 
 
-@app.command("check")
+@app.command("check", cls=Command)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of settings.")],
 ) -> None:

@@ -7,6 +7,7 @@ stand on the command line. What a value must be is for the schema to say, so fla
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typer.core import TyperCommand
 
 import airkit
 from airkit.cli.muting import hushed
+from airkit.errors import AirkitError
 
 if TYPE_CHECKING:
     from airkit.settings import Layer
@@ -202,7 +204,37 @@ def _name(flag: str) -> str:
     return "flag_" + flag.removeprefix("--").replace("-", "_")
 
 
-class SettingsCommand(TyperCommand):
+class Command(TyperCommand):
+    """A command that takes no empty text for a path: it would be the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse as ever; raises AirkitError where a path is empty, as of an unset variable."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))  # text, not yet a Path
+        for parameter in () if ctx.resilient_parsing else self.params:
+            value = given.get(parameter.name or "")
+            texts: list[Any] = [*value] if isinstance(value, list | tuple) else [value]
+            if takes_path(parameter) and "" in texts:
+                raise _empty(parameter)
+        return super().parse_args(ctx, args)
+
+
+def takes_path(parameter: Any) -> bool:
+    """Whether an option or argument is, or may be, the name of a file or a folder."""
+    return bool(re.search("FILE|DIR|PATH|IMAGES|RUN", parameter.metavar or ""))
+
+
+def _empty(parameter: Any) -> AirkitError:
+    named = parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.metavar
+    return AirkitError(
+        "An empty text names no file or folder",
+        where=named,
+        expected="a path",
+        got=repr(""),
+        hint='name one; a variable, as in --run "$RUN", may be empty or not set',
+    )
+
+
+class SettingsCommand(Command):
     """A command with settings: remembers their order, and takes their help from the schema."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
