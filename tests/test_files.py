@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from tiny_runs import data_file
 
 from airkit.errors import OutputError
 from airkit.files import replacing, sha256, write_bytes, write_text, writing
@@ -112,3 +116,14 @@ def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
 def test_sha256(tmp_path: Path) -> None:
     write_bytes(tmp_path / "file", b"abc" * 10**6)
     assert sha256(tmp_path / "file") == hashlib.sha256(b"abc" * 10**6).hexdigest()
+
+
+def test_a_name_that_is_not_utf8_is_printed_as_it_is(tmp_path: Path) -> None:
+    """Where stdout is strict, as in most languages' locales."""
+    odd = os.fsencode(tmp_path) + b"/r\xff.h5"
+    shutil.copy(data_file(), os.fsdecode(odd))
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [os.fsencode(sys.executable), b"-m", b"airkit", b"info", odd]
+    done = subprocess.run(command, env=strict, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"data file       " + odd + b"\n")

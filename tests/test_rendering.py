@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from command_line import fails
 from idx_files import mnist_like, write_folder
 from PIL import Image
 
@@ -645,3 +646,15 @@ def test_the_picture_is_frozen() -> None:
     picture = Picture(Path("a.png"), "data", 1, 2, 3)
     with pytest.raises(dataclasses.FrozenInstanceError):
         picture.width = 5  # type: ignore[misc]
+
+
+def test_curves_of_a_run_whose_name_is_not_utf8(run: Path) -> None:
+    odd = run.rename(run.with_name("r\udcff"))
+    assert render(odd, kind="curves").path.is_file()
+
+
+def test_the_command_names_the_option_of_an_unknown_kind(run: Path) -> None:
+    told = fails("render", "--run", run, "--kind", "foo").splitlines()[1]
+    assert told.startswith("  render.kind (--kind): expected reconstructions or steps")
+    told = fails("render", "--run", run, "--kind", "steps", "--set", "render.kind=foo")
+    assert "  render.kind (--set): expected" in told

@@ -112,6 +112,19 @@ def test_values_are_spelled_as_they_are_read(value: Any) -> None:
     assert found[key] == value
 
 
+@pytest.mark.parametrize("value", ["'x'", '"x"', "'", "x's"])
+def test_quotes_are_spelled_as_they_are_read(value: str) -> None:
+    layer = settings.from_assignment(f"data.source={settings.spelled(value)}")
+    assert settings.resolve(layer).data.source == value
+
+
+def test_text_that_is_not_utf8() -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings.resolve(settings.from_assignment("data.source=./r\udcff"))
+    told = "data.source (--set): expected text, got './r\\udcff', which is not UTF-8"
+    assert [str(problem) for problem in caught.value.problems] == [told]
+
+
 def test_a_preset_that_is_not_there() -> None:
     with pytest.raises(AirkitError) as caught:
         settings.from_preset("tinny")
@@ -289,6 +302,12 @@ def test_what_is_accepted_is_told(values: dict[str, Any], told: str) -> None:
         ("model.slots=auto", "model.slots", "auto"),
         ("model.slots=7", "model.slots", 7),
         ("train.device=cuda:1", "train.device", "cuda:1"),
+        ('data.source="x \\u0079"', "data.source", "x y"),
+        ("data.source='x \\y'", "data.source", "x \\y"),
+        ("data.source=x's", "data.source", "x's"),
+        ("data.source='x", "data.source", "'x"),
+        ("train.learning_rate=.001", "train.learning_rate", 0.001),
+        ("train.learning_rate=1.e-3", "train.learning_rate", 0.001),
     ],
 )
 def test_an_assignment_spells_a_value(text: str, key: str, value: object) -> None:

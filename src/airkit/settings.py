@@ -170,7 +170,7 @@ def from_file(path: Path) -> Layer:
 def from_assignment(text: str) -> Layer:
     """The layer of one ``section.key=value``, as given to ``--set``.
 
-    The value is read as TOML, or as a plain string where the field holds one.
+    The value is read as TOML; where the field holds a string, one without quotes will do.
 
     Raises:
         AirkitError: there is no ``=`` or no section in ``text``.
@@ -190,12 +190,8 @@ def from_assignment(text: str) -> Layer:
 def parse_value(key: str, text: str) -> Any:
     """The value that ``text`` spells for the field at dotted ``key``."""
     field = fields().get(key)
-    if field is not None and field.annotation is str:
-        return text
-    try:
-        return toml.parse(f"value = {text}")["value"]
-    except ValueError:
-        return text
+    plain = field is not None and field.annotation is str and text[:1] not in ("'", '"')
+    return text if plain else toml.value(text)
 
 
 def fields() -> dict[str, FieldInfo]:
@@ -270,6 +266,8 @@ def _message(key: str, item: Any) -> str:
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     value = item["input"]
+    if item["type"] == "string_unicode":
+        return f"expected text, got {_brief(value)}, which is not UTF-8"
     got = "a table" if isinstance(value, Mapping) else _told(value)
     return f"expected {accepted(key)}, got {got}"
 
@@ -321,12 +319,12 @@ def _suggest(name: str, known: Sequence[str]) -> str:
 
 
 def spelled(value: object) -> str:
-    """A value as it is written in a file or after ``--set``, a string without its quotes."""
+    """A value as it is written after ``--set``, a string without quotes that it does not need."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(spelled, value))}]"
-    return str(value)
+    return json.dumps(value) if str(value)[:1] in ("'", '"') else str(value)
 
 
 def accepted(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from airkit.files import check_regular
 
 _MOST_TEXT = 2**16  # characters of a config file; all settings there are make 3,000
 _MOST_DOTS = 500  # in one line of it
+_BARE = re.compile(r"[+-]?(\.[0-9]+|[0-9]+\.)(e[+-]?[0-9]+)?", re.IGNORECASE)
+"""Numbers that begin or end with their point, which TOML has not."""
 
 
 def read(path: Path) -> str:
@@ -33,3 +36,11 @@ def parse(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("tables or lists nested too deeply") from error
+
+
+def value(text: str) -> Any:
+    """The value that ``text`` spells: TOML, a number such as .5, or else the text itself."""
+    try:
+        return parse(f"value = {text}")["value"]
+    except ValueError:
+        return float(text) if _BARE.fullmatch(text) else text

@@ -57,14 +57,17 @@ def _plain(value: Any) -> Any:
 
 
 def write_whole() -> None:
-    """Give stdout the buffer back that PYTHONUNBUFFERED takes.
+    """Give stdout the buffer back that PYTHONUNBUFFERED takes, and names of any bytes.
 
-    Without one, a disk that fills up cuts a result short and no error says so.
+    Without a buffer, a disk that fills up cuts a result short and no error says so. Names of
+    files that are not UTF-8 are written as they are, as ``ls`` does in a pipe.
     """
     bare = getattr(sys.stdout, "buffer", None)
     if isinstance(bare, io.RawIOBase):
         buffer = io.BufferedWriter(bare)
         sys.stdout = io.TextIOWrapper(buffer, sys.stdout.encoding, sys.stdout.errors)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def tell_unwritten(error: OSError) -> NoReturn:

@@ -17,7 +17,7 @@ from airkit.canvases import store
 from airkit.config import Config
 from airkit.dataset import to_ink
 from airkit.device import generator, pick_device
-from airkit.errors import CheckpointError
+from airkit.errors import CheckpointError, tame
 from airkit.evaluation import Opened, check_canvas, empty_split, laid_over, open_run
 from airkit.files import check_target, replacing
 from airkit.listener import SILENT, Listener
@@ -67,11 +67,13 @@ class Request:
         """The settings given, laid over a configuration."""
         return laid_over(base, origin, self.given)
 
-    def asked(self, key: str) -> object:
-        """The last value given for a field of ``render``; None where none was."""
-        values = [layer.values.get("render") for layer in self.given]
-        found = [each[key] for each in values if isinstance(each, Mapping) and key in each]
-        return found[-1] if found else None
+    def asked(self, key: str) -> Layer | None:
+        """The last value given for a field of ``render``, and by what; None where none was."""
+        for layer in reversed(self.given):
+            values = layer.values.get("render")
+            if isinstance(values, Mapping) and key in values:
+                return Layer(layer.origin, {"render": {key: values[key]}})
+        return None
 
 
 def render(  # noqa: PLR0913 - an argument for each option of the command
@@ -130,7 +132,7 @@ def _kind(request: Request) -> str:
     """The kind asked for, or the run's own; raises ConfigError where there is none such."""
     asked = request.asked("kind")
     if asked is not None:
-        return settings.resolve(Layer("kind", {"render": {"kind": asked}})).render.kind
+        return settings.resolve(asked).render.kind
     return request.run.find(request.checkpoint, request.listener)[1].config.render.kind
 
 
@@ -216,7 +218,7 @@ def _curves(request: Request) -> Drawn:
             got="no rows" if there else "no such file",
             hint=f"airkit train --run {request.run.path}",
         )
-    return curves(rows, f"Training of {request.run.path.resolve().name}"), 0
+    return curves(rows, f"Training of {tame(request.run.path.resolve().name)}"), 0
 
 
 _DRAWERS: dict[str, Callable[[Request], Drawn]] = {
