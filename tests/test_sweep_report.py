@@ -22,6 +22,8 @@ from tiny_runs import (
     state,
 )
 
+from airkit.cli.sweep import _exit
+from airkit.errors import TrainingError
 from airkit.settings import spelled
 from airkit.statistics import wilson
 from airkit.sweeping.report import Row, SweepReport
@@ -160,3 +162,74 @@ def test_interrupted_and_gone_on(tmp_path: Path) -> None:
 def test_what_the_command_refuses(home: Path, words: list[str], message: str) -> None:
     assert fails("sweep", *words).startswith(f"airkit: {message}\n")
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["train --run", "sweep --out"])
+@pytest.mark.parametrize("name", ["file", "link", "file/below"])
+def test_a_file_in_the_way(tmp_path: Path, command: str, name: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("nowhere")
+    assert fails(*command.split(), tmp_path / name, "--data", data_file()) == (
+        "airkit: A file is in the way\n"
+        f"  where     {tmp_path / name.partition('/')[0]}\n"
+        "  try       move it away, or name another path\n"
+    )
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_info_tells_what_a_sweep_is(done: Path) -> None:
+    stored = report(done)
+    told = json.loads(run("info", done, "--json").stdout)
+    assert told == {
+        "path": str(done),
+        "kind": "sweep",
+        **{name: stored[name] for name in ("seeds", "attempted", "failed", "successes")},
+        **{name: stored[name] for name in ("threshold", "median", "worst")},
+        "runs": ["seed-000", "seed-001"],
+        "data": stored["data"],
+        "data_digest": state(done / "seed-000").data_digest,
+        "config": json.loads((done / "sweep.json").read_text())["config"],
+    }
+    lines = run("info", done).stdout.splitlines()
+    assert lines[0].split() == ["sweep", str(done)]
+    assert "runs         seed-000, seed-001" in lines
+    assert f"  train.steps              {TRAIN['train.steps']}" in lines
+
+
+def test_info_of_a_sweep_that_has_no_report_yet(done: Path) -> None:
+    (done / "report.json").unlink()
+    told = json.loads(run("info", done, "--json").stdout)
+    assert (told["seeds"], told["threshold"], len(told["runs"])) == (None, None, 2)
+
+
+# Seeds that diverged
+
+
+def failing_sweep(folder: Path, *failures: str) -> str:
+    """What the command tells of a sweep whose seeds failed so."""
+    rows = tuple(
+        Row(n, f"{folder}/seed-{n:03d}", why, None, None) for n, why in enumerate(failures)
+    )
+    with pytest.raises(TrainingError) as caught:
+        _exit(SweepReport(folder, Path("d"), 0.99, len(rows), rows, 1.0))
+    return caught.value.hint
+
+
+def test_a_seed_that_diverged_is_not_told_to_be_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError) as caught:
+        fit(tmp_path / "run", train__learning_rate=10.0)
+    diverged, killed = caught.value.what, "killed by SIGKILL"
+    again = (
+        "the same command, without --fresh, tries {} again; remove the folder of a seed to train "
+        "it anew"
+    )
+    anew = (
+        "a seed that is no longer finite fails so again: a new sweep, with another --out and "
+        "--set train.clip_norm=100 or a lower train.learning_rate, may do better"
+    )
+    assert failing_sweep(tmp_path, diverged) == anew
+    assert failing_sweep(tmp_path, killed) == again.format("those")
+    assert failing_sweep(tmp_path, killed, diverged) == (
+        f"{again.format('the others')}\n            {anew}"
+    )
+    assert failing_sweep(tmp_path, "A weight is no longer finite") == again.format("those")

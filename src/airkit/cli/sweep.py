@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -180,6 +180,21 @@ def _exit(report: SweepReport) -> None:
             f"{len(report.failed)} of {report.seeds} seeds failed",
             where=report.failed[0].run,
             got=report.failed[0].failure,
-            hint="the same command, without --fresh, tries those again; remove the folder of a "
-            "seed to train it anew",
+            hint="\n            ".join(_advice(report.failed)),
+        )
+
+
+def _advice(failed: Iterable[Row]) -> Iterator[str]:
+    """What to try for the seeds that failed: the same numbers diverge again."""
+    diverged = {row.diverged for row in failed}
+    if False in diverged:
+        others = "the others" if True in diverged else "those"
+        yield (
+            f"the same command, without --fresh, tries {others} again; remove the folder of a "
+            "seed to train it anew"
+        )
+    if True in diverged:
+        yield (
+            "a seed that is no longer finite fails so again: a new sweep, with another --out and "
+            "--set train.clip_norm=100 or a lower train.learning_rate, may do better"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from airkit.statistics import wilson
 from airkit.sweeping.trial import RUN, Trial, are_measures, is_amount, is_share
 
 REPORT = "report.json"
+_DIVERGED = re.compile(r"The .+ is no longer finite")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ class Row:
         if result is None:
             return cls(trial.seed, str(trial.run), failure or "left no measures", None, None)
         return cls(trial.seed, str(trial.run), None, result["train_seconds"], result["measures"])
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its training went astray, as it will do again; a faulty memory may not."""
+        return _DIVERGED.fullmatch(self.failure or "") is not None
 
     @property
     def count_accuracy(self) -> float:
