@@ -233,8 +233,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(AirkitError) as caught:
         fit(tmp_path, **ON)
     assert str(caught.value) == (
-        "Cannot write a file\n"
+        "A file is in the way\n"
         f"  where     {tmp_path / 'tensorboard'}\n"
-        "  got       File exists\n"
-        "  try       check the folder's permissions and the free space, or name another path"
+        "  try       move it away, or name another path"
     )

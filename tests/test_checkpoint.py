@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import STEPS, reference, same, state
+from command_line import fails
+from tiny_runs import STEPS, reference, same, state, trained
 
 import airkit
 from airkit import checkpoint, settings
@@ -22,7 +23,7 @@ from airkit.errors import CheckpointError, OutputError
 from airkit.run import RunFolder
 
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
-HINT = "\n  try       name another with --checkpoint, or start anew with airkit train --fresh"
+HINT = "\n  try       name another with --checkpoint"
 CPU = torch.device("cpu")
 
 
@@ -229,3 +230,29 @@ def test_a_disk_that_refuses(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):
         checkpoint.write(tmp_path / "file" / "step.pt", state(reference()))
+
+
+def test_only_a_training_is_told_to_start_anew(tmp_path: Path) -> None:
+    """And only where it would go on from what is damaged, with the run that it would replace."""
+    run = RunFolder(trained(tmp_path / "my run"))
+    for path in run.saved():
+        path.write_bytes(b"torn")
+    assert fails("eval", "--run", run.path).endswith(f"{HINT}\n")
+    assert fails("eval", "--run", run.path, "--checkpoint", tmp_path / "no.pt").endswith(
+        f"{HINT}\n"
+    )
+    assert fails("train", "--run", run.path) == (
+        f"airkit: This checkpoint cannot be read\n  where     {run.file(STEPS)}{EXPECTED}\n"
+        "  got       a file that is damaged or of another kind\n"
+        "  try       name another --run, or start this one anew, removing its training: "
+        f"airkit train --run '{run.path}' --fresh\n"
+    )
+
+
+def test_a_training_throws_nothing_newer_away(tmp_path: Path) -> None:
+    run = RunFolder(trained(tmp_path / "run"))
+    for path in run.saved():
+        content = torch.load(path, weights_only=True)
+        torch.save({**content, "format_version": 99}, path)
+    told = fails("train", "--run", run.path)
+    assert told.endswith("  try       upgrade airkit: pip install --upgrade airkit\n")

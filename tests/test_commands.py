@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,6 +69,14 @@ def test_a_trained_run_says_how_to_go_on(trained: Path) -> None:
     assert result.stdout == (
         "runs/air is trained already, for 4 steps\n"
         "airkit train --steps N goes on to N steps; --fresh starts anew\n"
+    )
+
+
+def test_a_run_with_a_space_in_its_name_says_how_to_go_on(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained / "runs/air", tmp_path / "my run")
+    assert run("train", "--run", copy).stdout == (
+        f"{copy} is trained already, for 4 steps\n"
+        f"airkit train --run '{copy}' --steps N goes on to N steps; --fresh starts anew\n"
     )
 
 

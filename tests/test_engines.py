@@ -112,7 +112,7 @@ def test_what_an_earlier_attempt_printed_is_not_this_ones_failure(tmp_path: Path
 def test_a_process_that_cannot_be_started_leaves_the_others(tmp_path: Path) -> None:
     made = plan(tmp_path)
     (tmp_path / "seed-001").write_text("in the way")
-    assert failures(code("pass"), made, 3) == {0: None, 1: "Cannot write a file", 2: None}
+    assert failures(code("pass"), made, 3) == {0: None, 1: "A file is in the way", 2: None}
 
 
 def test_no_more_at_a_time_than_workers(tmp_path: Path) -> None:

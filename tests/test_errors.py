@@ -7,6 +7,7 @@ import inspect
 import pickle
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,29 @@ def test_an_error_keeps_its_hint_between_processes() -> None:
         again = pickle.loads(pickle.dumps(error))
         assert (str(again), again.what, again.hint) == (str(error), error.what, error.hint)
         assert str(error).splitlines()[-1] == f"  try       {error.hint}"
+
+
+def test_an_error_may_get_another_hint() -> None:
+    error = AirkitError("No", where="here", got=ValueError("that"), hint="airkit train")
+    again = pickle.loads(pickle.dumps(error)).advising("airkit eval")
+    assert str(again) == "No\n  where     here\n  got       that\n  try       airkit eval"
+
+
+PATHS = re.compile(
+    r"(--(run|out|data|config|checkpoint|against|overlay)|airkit (export|info|infer)|check|>) $"
+)
+
+
+def test_paths_in_commands_are_quoted() -> None:
+    """As a command with a space in it is another one; also outside of errors."""
+    unquoted, seen = [], 0
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.JoinedStr):
+                continue
+            for before, value in pairwise(node.values):
+                if isinstance(before, ast.Constant) and PATHS.search(str(before.value)):
+                    seen += 1
+                    if "quoted(" not in ast.unparse(value):
+                        unquoted.append(f"{path.name}:{node.lineno}")
+    assert (unquoted, seen > 9) == ([], True)

@@ -40,10 +40,10 @@ from airkit.checkpoint import Best, Checkpoint
 from airkit.cli.options import takes_path
 from airkit.evaluation import evaluate
 from airkit.run import RunFolder
-
 from airkit.settings import spelled
 
 SETTINGS = [word for key in TRAIN for word in ("--set", f"{key}={spelled(TRAIN[key])}")]
+
 # In file systems of our own, in a name space that ends with the command
 
 LIMIT = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({size}, {size}))"
@@ -182,7 +182,6 @@ def test_a_result_that_grows_too_large(
     )
 
 
-# Names that no file system takes
 # A stderr that takes nothing
 
 
@@ -214,6 +213,7 @@ def test_a_command_needs_no_stderr() -> None:
     assert (code, told[:10]) == (0, b"data file ")
 
 
+# Names that no file system takes
 
 LONG = "n" * 300
 NO_RUN = (
@@ -296,7 +296,14 @@ def test_what_takes_a_path_is_found() -> None:
 def test_a_link_to_itself_is_no_run(home: Path) -> None:
     Path("loop").symlink_to("loop")
     told = fails("report", "--run", reference(), "--run", "loop")
-    assert told == "evaluating: 20 of 20\nairkit: " + NO_RUN.replace(LONG, "loop")
+    assert told == (
+        "evaluating: 20 of 20\n"
+        "airkit: There is no trained run here\n"
+        "  where     loop\n"
+        "  expected  a folder with checkpoints/step-*.pt\n"
+        "  got       a link to nothing\n"
+        "  try       name another; airkit train makes one\n"
+    )
 
 
 # Clocks

@@ -83,10 +83,14 @@ def test_nothing_written_is_an_error(tmp_path: Path) -> None:
 
 def test_a_path_under_a_file(tmp_path: Path) -> None:
     write_text(tmp_path / "file", "kept")
-    with pytest.raises(OutputError, match="Cannot write a file"):
-        write_text(tmp_path / "file" / "below", "lost")
-    with pytest.raises(OutputError, match="Cannot write a file"):
-        write_text(tmp_path / "file" / "below" / "further", "lost")
+    for target in (tmp_path / "file" / "below", tmp_path / "file" / "below" / "further"):
+        with pytest.raises(OutputError) as caught:
+            write_text(target, "lost")
+        assert str(caught.value) == (
+            "A file is in the way\n"
+            f"  where     {tmp_path / 'file'}\n"
+            "  try       move it away, or name another path"
+        )
     assert (tmp_path / "file").read_text() == "kept"
     assert names(tmp_path) == ["file"]
 

@@ -24,7 +24,7 @@ from airkit.errors import AirkitError
 from airkit.info import describe
 from airkit.run import RunFolder
 
-HINT = "\n  try       name another with --checkpoint, or start anew with airkit train --fresh"
+HINT = "\n  try       name another with --checkpoint"
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
 
 
@@ -85,7 +85,7 @@ def config_refusal(path: Path, text: str | bytes) -> str:
 
 
 NO_TOML = "The config file is not TOML"
-CONFIG_HINT = "\n  try       airkit config show > airkit.toml writes one to start from"
+CONFIG_HINT = "\n  try       mend it there; airkit config check {} tells whether it is right"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ CONFIG_HINT = "\n  try       airkit config show > airkit.toml writes one to star
 def test_toml_that_keeps_a_parser_busy(tmp_path: Path, text: str, got: str) -> None:
     path = tmp_path / "it.toml"
     assert config_refusal(path, text) == (
-        f"{NO_TOML}\n  where     {path}\n  got       {got}{CONFIG_HINT}"
+        f"{NO_TOML}\n  where     {path}\n  got       {got}{CONFIG_HINT.format(path)}"
     )
 
 
@@ -138,7 +138,8 @@ def test_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "it.toml"
     assert config_refusal(path, b"a = '\xff'") == (
         f"Cannot read the config file\n  where     {path}\n  got       'utf-8' codec can't decode "
-        f"byte 0xff in position 5: invalid start byte{CONFIG_HINT}"
+        f"byte 0xff in position 5: invalid start byte\n"
+        "  try       name another with --config"
     )
 
 
@@ -147,7 +148,7 @@ def test_the_command_line_tells_of_hostile_files(tmp_path: Path) -> None:
     path.write_text("a = " + "[" * 5000)
     assert fails("config", "show", "--config", path) == (
         f"airkit: {NO_TOML}\n  where     {path}\n"
-        f"  got       tables or lists nested too deeply{CONFIG_HINT}\n"
+        f"  got       tables or lists nested too deeply{CONFIG_HINT.format(path)}\n"
     )
     forged = tmp_path / "it.pt"
     torch.save({**content(), "step": 10**30}, forged)

@@ -128,7 +128,7 @@ def test_a_file_made_in_the_meantime_is_spared(
             path.write_bytes(b"theirs")
 
     monkeypatch.setattr("airkit.locks._lock", no_locks)
-    with pytest.raises(OutputError, match="There is a data file already"):
+    with pytest.raises(OutputError, match="There is a file of another kind already"):
         make_data(path, settings=quick, listener=Meanwhile())
     assert (path.read_bytes(), tree(tmp_path)) == (b"theirs", ["data.h5"])
 

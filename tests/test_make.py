@@ -81,18 +81,26 @@ def test_the_first_canvases_do_not_depend_on_their_number(tmp_path: Path) -> Non
     assert same(few, read_split(tmp_path / "more.h5", "train", limit=300))
 
 
-def test_an_existing_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("start", "what", "force"),
+    [
+        (b"\x89HDF\r\n\x1a\n", "data file", "--force to replace it, or "),
+        (b"", "file of another kind", ""),
+    ],
+)
+def test_an_existing_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: bytes, what: str, force: str
+) -> None:
     path = tmp_path / "data.h5"
-    path.write_bytes(b"old")
+    path.write_bytes(start + b"old")
     with monkeypatch.context() as patch:
         patch.setattr(digits, "load", None)  # refused before any digit is loaded
         with pytest.raises(OutputError) as error:
             make_data(path, settings=SMALL)
     assert str(error.value) == (
-        f"There is a data file already\n  where     {path}\n"
-        "  try       --force to replace it, or another --out"
+        f"There is a {what} already\n  where     {path}\n  try       {force}another --out"
     )
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == start + b"old"
     make_data(path, settings=SMALL, force=True)
     assert verify(path)
 

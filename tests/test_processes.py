@@ -135,10 +135,9 @@ def expected_faults(place: Path) -> dict[str, list[str]]:
         ],
         "file": [
             "OutputError",
-            "Cannot write a file\n"
+            "A file is in the way\n"
             f"  where     {place / 'file'}\n"
-            "  got       File exists\n"
-            "  try       check the folder's permissions and the free space, or name another path",
+            "  try       move it away, or name another path",
         ],
         "elsewhere": [
             "DataFileError",

@@ -586,14 +586,19 @@ def test_a_folder_in_the_way(run: Path, tmp_path: Path) -> None:
     )
 
 
+def test_no_picture_that_is_there_is_suggested(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"mine")
+    told = failing(OutputError, run, kind="data", out=tmp_path / "a.jpg")
+    assert told.endswith("  got       '.jpg'\n  try       another --out")
+
+
 def test_a_place_that_cannot_be_written(run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "a.png"
     assert failing(OutputError, run, kind="data", out=target) == (
-        "Cannot write a file\n"
-        f"  where     {target}\n"
-        "  got       File exists\n"
-        "  try       check the folder's permissions and the free space, or name another path"
+        "A file is in the way\n"
+        f"  where     {tmp_path / 'file'}\n"
+        "  try       move it away, or name another path"
     )
 
 
@@ -626,15 +631,17 @@ def test_a_picture_too_large_is_refused(run: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "got"), [(None, "no such file"), ("", "no rows")])
-def test_no_metrics(content: str | None, got: str, tmp_path: Path) -> None:
+def test_no_metrics(content: str | None, got: str, run: Path) -> None:
+    """The run is trained: to train it again would do nothing."""
+    (run / "metrics.jsonl").unlink()
     if content is not None:
-        (tmp_path / "metrics.jsonl").write_text(content)
-    assert failing(CheckpointError, tmp_path, kind="curves") == (
+        (run / "metrics.jsonl").write_text(content)
+    assert failing(CheckpointError, run, kind="curves") == (
         "There are no metrics to draw\n"
-        f"  where     {tmp_path / 'metrics.jsonl'}\n"
+        f"  where     {run / 'metrics.jsonl'}\n"
         "  expected  rows written by airkit train\n"
         f"  got       {got}\n"
-        f"  try       airkit train --run {tmp_path}"
+        "  try       another --kind, such as steps, which is drawn from the run's checkpoints"
     )
 
 

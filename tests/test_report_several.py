@@ -229,7 +229,7 @@ def unread(folder: Path, got: str) -> str:
         f"  where     {folder / 'report.json'}\n"
         "  expected  what airkit sweep writes there when it ends or is stopped\n"
         f"  got       {got}\n"
-        f"  try       airkit sweep --out {folder} goes on, and writes it\n"
+        "  try       the same airkit sweep again, which goes on, and writes it\n"
     )
 
 

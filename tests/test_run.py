@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import STEPS, Recorder, metrics, reference, same, state, trained, tree
+from tiny_runs import STEPS, Recorder, data_file, metrics, reference, same, state, trained, tree
 
 from airkit import checkpoint, settings
 from airkit.checkpoint import Best, Checkpoint
@@ -202,6 +202,44 @@ def test_no_run(tmp_path: Path, name: str) -> None:
     )
 
 
+def test_what_is_there_instead_of_a_run(tmp_path: Path) -> None:
+    for name in ("sweep/seed-003", "runs/my run", "alone"):
+        trained(tmp_path / name)
+    for name in ("sweep/sweep.json", "other/notes.txt", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "empty").mkdir()
+    shutil.copy(data_file(), tmp_path / "it.h5")
+    shutil.copy(RunFolder(tmp_path / "alone").file(STEPS), tmp_path / "it.pt")
+    another = "name another; airkit train makes one"
+    compared = f"airkit report --run {tmp_path}/sweep compares them"
+    cases = {
+        "sweep": (
+            "the folder of a sweep",
+            f"name one of its runs, such as {tmp_path}/sweep/seed-003; {compared}",
+        ),
+        "runs": ("a folder of runs", f"name one of them, such as '{tmp_path}/runs/my run'"),
+        "alone/checkpoints": ("the checkpoints of a run", f"name the run itself: {tmp_path}/alone"),
+        "other": ("a folder of other things", another),
+        "notes.txt": ("a file", another),
+        "link": ("a link to nothing", another),
+        "it.h5": ("a data file", "name it with --data, and a run in its place"),
+        "it.pt": ("a checkpoint", "name it with --checkpoint, and a run in its place"),
+        "empty": (None, f"airkit train --run {tmp_path}/empty"),
+    }
+    for name, (got, hint) in cases.items():
+        with pytest.raises(CheckpointError) as caught:
+            RunFolder(tmp_path / name).find("best", Recorder())
+        assert str(caught.value) == (
+            "There is no trained run here\n"
+            f"  where     {tmp_path / name}\n"
+            "  expected  a folder with checkpoints/step-*.pt\n"
+            + (f"  got       {got}\n" if got else "")
+            + f"  try       {hint}"
+        )
+
+
 def test_no_such_file(run: RunFolder) -> None:
     with pytest.raises(CheckpointError, match="There is no such checkpoint"):
         run.find("bset", Recorder())
@@ -266,7 +304,7 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path, method: str) -> None:
     (tmp_path / "file").write_text("mine")
     run = RunFolder(tmp_path / "file")
     given = {"append": {"step": 1}, "save": at(1), "start": at(0), "rewind": at(1)}[method]
-    with pytest.raises(OutputError, match="Cannot write a file"):
+    with pytest.raises(OutputError, match="A file is in the way"):
         getattr(run, method)(given)
     assert (tmp_path / "file").read_text() == "mine"
 

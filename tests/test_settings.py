@@ -335,7 +335,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         "Cannot read the config file\n"
         f"  where     {tmp_path / 'my.toml'}\n"
         "  got       No such file or directory\n"
-        "  try       airkit config show > airkit.toml writes one to start from"
+        f"  try       airkit config show > {tmp_path / 'my.toml'} writes one to start from"
     )
 
 
@@ -348,7 +348,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
         "The config file is not TOML\n"
         f"  where     {path}\n"
         "  got       Expected '=' after a key in a key/value pair (at line 2, column 11)\n"
-        "  try       airkit config show > airkit.toml writes one to start from"
+        f"  try       mend it there; airkit config check {path} tells whether it is right"
     )
 
 

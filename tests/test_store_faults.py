@@ -17,7 +17,7 @@ from airkit.canvases.store import read_info, read_split, verify
 from airkit.errors import DataFileError
 from airkit.settings import to_json
 
-REMAKE = "\n  try       airkit make-data --out FILE --force writes it anew"
+REMAKE = "\n  try       name another, or write one beside it: airkit make-data --out NAME"
 DAMAGED = "The data file is damaged or not one of airkit's"
 
 

@@ -151,7 +151,7 @@ def test_other_settings_are_refused(done: Path) -> None:
         f"  where     {done}\n"
         "  expected  train.batch_size = 8\n"
         "  got       train.batch_size = 4\n"
-        "  try       leave those out to go on, name another --out, or start anew with --fresh"
+        "  try       leave those out to go on, name another --out, or remove this one with --fresh"
     )
 
 
@@ -239,8 +239,13 @@ def test_fresh_touches_no_folder_of_something_else(tmp_path: Path) -> None:
 )
 def test_a_spoilt_plan_is_told(done: Path, spoil: str) -> None:
     (done / "sweep.json").write_text(spoil)
-    with pytest.raises(CheckpointError, match="The sweep's plan cannot be read"):
+    with pytest.raises(CheckpointError, match="The sweep's plan cannot be read") as caught:
         sweep(folder=done, engine=InTurn())
+    anew = f"removing its runs: airkit sweep --out {done} --fresh"
+    assert caught.value.hint == f"name another --out, or start this one anew, {anew}"
+    with pytest.raises(CheckpointError, match="The sweep's plan cannot be read") as caught:
+        Plan.read(done)
+    assert caught.value.hint == "name the folder of another airkit sweep"
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_without_a_train_split(tmp_path: Path) -> None:
         "The data file has no canvases to train on\n"
         f"  where     {path}\n"
         "  expected  at least one canvas in the train split\n"
-        f"  try       airkit make-data --out {path} --train 60000 --force"
+        "  try       name one that has with --data, or make one: airkit make-data --out NAME"
     )
     assert not (tmp_path / "run").exists()
 
@@ -359,7 +359,7 @@ def test_changed_settings_are_refused(tmp_path: Path) -> None:
         f"  where     {run}\n"
         "  expected  model.code_size = 4, train.batch_size = 8\n"
         "  got       model.code_size = 6, train.batch_size = 16\n"
-        "  try       leave those out to go on, name another --run, or start anew with --fresh"
+        "  try       leave those out to go on, name another --run, or remove this one with --fresh"
     )
     assert tree(run) == before
     assert metrics(run) == metrics(reference())
@@ -559,7 +559,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         f"  where     {tmp_path}\n"
         "  expected  a new folder, or one with checkpoints/step-*.pt\n"
         "  got       config.toml\n"
-        "  try       name another --run, or replace those files with --fresh"
+        "  try       name another --run, or move those files away"
     )
     assert tree(tmp_path) == ["checkpoints/other.ckpt", "config.toml", "figures/one.png"]
     (tmp_path / "config.toml").unlink()
@@ -571,5 +571,5 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     listener = Recorder(step1=lambda: pytest.fail("a step was taken"))
-    with pytest.raises(OutputError, match="Cannot write a file"):
+    with pytest.raises(OutputError, match="A file is in the way"):
         fit(tmp_path / "file" / "run", listener=listener)

@@ -24,6 +24,8 @@ from airkit.errors import CheckpointError, ConfigError, tame
 FORMAT = "airkit-checkpoint"
 FORMAT_VERSION = 1
 _MOST_VERSION = 10**6
+ANOTHER = "name another with --checkpoint"
+"""What to try in place of a file that is no good."""
 
 
 @dataclass(frozen=True)
@@ -152,5 +154,5 @@ def _error(what: str, path: Path, got: object = None) -> CheckpointError:
         where=path,
         expected="a checkpoint written by airkit train",
         got=got,
-        hint="name another with --checkpoint, or start anew with airkit train --fresh",
+        hint=ANOTHER,
     )

@@ -6,7 +6,7 @@ Anything else that escapes airkit is a bug and shows its traceback.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 _MOST_LISTED = 50  # problems; no one mends more at a time
 
@@ -31,10 +31,16 @@ class AirkitError(Exception):
         got: object = None,
         hint: str,
     ) -> None:
-        details = {"where": where, "expected": expected, "got": got, "try": hint}
-        lines = [f"  {label:<9} {value}" for label, value in details.items() if value is not None]
+        told = {"where": where, "expected": expected, "got": got}
+        # As text: errors travel between processes, and what they are about may not.
+        self._told = {label: str(value) for label, value in told.items() if value is not None}
+        lines = [f"  {label:<9} {value}" for label, value in {**self._told, "try": hint}.items()]
         super().__init__("\n".join([what, *map(tame, lines)]))
         self.what, self.hint = what, hint
+
+    def advising(self, hint: str) -> Self:
+        """The same problem with another next step, from who knows more of what was to be done."""
+        return type(self)(self.what, **self._told, hint=hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel between processes whole, whatever the arguments of ``__init__``."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from airkit.errors import OutputError
 from airkit.signals import held
+from airkit.wording import quoted
 
 
 @contextmanager
@@ -45,12 +46,22 @@ def writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            "Cannot write a file",
-            where=target,
-            got=error.strerror or str(error),
-            hint="check the folder's permissions and the free space, or name another path",
-        ) from error
+        raise _refused(target, error) from error
+
+
+def _refused(target: Path, error: OSError) -> OutputError:
+    """What to tell of a file that cannot be written, or of what is there in place of a folder."""
+    there = [place for place in (target, *target.parents) if os.path.lexists(place)]
+    files = [place for place in there if not os.path.isdir(place)]
+    if files and isinstance(error, FileExistsError | NotADirectoryError):
+        hint = "move it away, or name another path"
+        return OutputError("A file is in the way", where=files[0], hint=hint)
+    return OutputError(
+        "Cannot write a file",
+        where=target,
+        got=error.strerror or str(error),
+        hint="check the folder's permissions and the free space, or name another path",
+    )
 
 
 def check_target(target: Path, what: str, *endings: str) -> None:
@@ -67,12 +78,13 @@ def check_target(target: Path, what: str, *endings: str) -> None:
     if os.path.isdir(target):
         raise OutputError("A folder is in the way", where=target, hint="another --out")
     if target.suffix.lower() not in endings:
+        better = target.with_suffix(endings[0])
         raise OutputError(
             what,
             where=target,
             expected=f"a name that ends in {endings[0]}",
             got=repr(target.suffix) if target.suffix else "a name without an ending",
-            hint=f"--out {target.with_suffix(endings[0])}",
+            hint="another --out" if os.path.exists(better) else f"--out {quoted(better)}",
         )
 
 

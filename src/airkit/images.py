@@ -22,6 +22,7 @@ from PIL import Image
 
 from airkit.errors import ImageError
 from airkit.files import start_of
+from airkit.wording import quoted
 
 Array = np.ndarray[Any, Any]
 
@@ -131,7 +132,7 @@ def _first_bytes(path: Path) -> bytes:
             got=error.strerror or str(error),
             hint="airkit infer FILES, each a PNG or .npy file"
             if not os.path.isdir(path)
-            else f"name its files: {path}/*.png",
+            else f"name its files: {quoted(path)}/*.png",
         ) from error
 
 

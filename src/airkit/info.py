@@ -13,13 +13,11 @@ from airkit.canvases import store
 from airkit.config import Config
 from airkit.errors import AirkitError
 from airkit.listener import SILENT, Listener
+from airkit.places import KINDS, is_sweep
 from airkit.settings import differences
 
 if TYPE_CHECKING:
     from airkit.checkpoint import Checkpoint
-
-_KINDS = {b"\x89HDF": "data file", b"PK\x03\x04": "checkpoint"}
-"""What airkit's files are by their first bytes: HDF5, and a zip."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Description:
     path: Path
     """What was asked about."""
     kind: str
-    """data file, checkpoint or run folder."""
+    """data file, checkpoint, run folder or sweep."""
     facts: Mapping[str, Any]
     """Facts by name, in the order to tell them."""
     config: Config
@@ -54,7 +52,7 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
     """Find out what ``path`` is, from its content and not from its name.
 
     Args:
-        path: a data file, a checkpoint or a run folder.
+        path: a data file, a checkpoint, a run folder or that of a sweep.
         verify: read a data file through, to compare its content with its digest.
         listener: hears of a damaged checkpoint that was passed over.
 
@@ -64,6 +62,8 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
         CheckpointError: a checkpoint or run folder of which the same holds.
     """
     path = Path(path)
+    if is_sweep(path):
+        return _sweep(path)
     found = kind(path)
     if found == "run folder":
         return _run_folder(path, listener)
@@ -79,8 +79,8 @@ def kind(path: Path) -> str:
     if os.path.isdir(path):
         return "run folder"
     start = _start(path)
-    if start in _KINDS:
-        return _KINDS[start]
+    if start in KINDS:
+        return KINDS[start]
     raise AirkitError(
         "This is none of airkit's files",
         where=path,
@@ -142,6 +142,23 @@ def _run_folder(path: Path, listener: Listener) -> Description:
         "figures": sorted(file.name for file in files.matching(run.figures, "*.png")),
     }
     return Description(path, "run folder", facts, state.config)
+
+
+def _sweep(path: Path) -> Description:
+    from airkit.sweeping.report import REPORT, SweepReport  # noqa: PLC0415 - as above
+    from airkit.sweeping.trial import RUN, Plan  # noqa: PLC0415 - as above
+
+    plan = Plan.read(path)
+    report = SweepReport.read(path) if os.path.exists(path / REPORT) else None
+    done = {} if report is None else report.to_dict()
+    told = ("seeds", "attempted", "failed", "successes", "threshold", "median", "worst")
+    facts = {
+        **{name: done.get(name) for name in told},
+        "runs": sorted(each.name for each in path.iterdir() if RUN.fullmatch(each.name)),
+        "data": str(plan.data),
+        "data_digest": plan.digest,
+    }
+    return Description(path, "sweep", facts, plan.config)
 
 
 def _state(state: Checkpoint) -> dict[str, Any]:

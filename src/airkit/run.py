@@ -31,6 +31,7 @@ from airkit.errors import CheckpointError
 from airkit.listener import Listener
 from airkit.locks import exclusive
 from airkit.model.air import AIR
+from airkit.places import no_run
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
 _MOST = 3.4028234e38  # of a float32, in which all of it was computed
@@ -164,12 +165,7 @@ class RunFolder:
         saved = self.saved()
         newest = self.latest(listener)
         if newest is None:
-            raise CheckpointError(
-                "There is no trained run here",
-                where=self.path,
-                expected="a folder with checkpoints/step-*.pt",
-                hint=f"airkit train --run {self.path}",
-            )
+            raise no_run(self.path)
         if name == "last" or newest.best is None or newest.best.step == newest.step:
             return self.file(newest.step), newest
         best = self.file(newest.best.step)

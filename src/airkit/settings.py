@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 from airkit import toml
 from airkit.config import Config
 from airkit.errors import AirkitError, ConfigError, Problem, tame
-from airkit.wording import schema_in_words
+from airkit.wording import quoted, schema_in_words
 
 Raw = Mapping[str, Any]
 
@@ -151,17 +151,20 @@ def presets() -> dict[str, str]:
 
 def from_file(path: Path) -> Layer:
     """The layer of a TOML file; raises AirkitError where it is missing or no TOML."""
-    hint = "airkit config show > airkit.toml writes one to start from"
     try:
         text = toml.read(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        hint = "name another with --config"
+        if isinstance(error, FileNotFoundError):
+            hint = f"airkit config show > {quoted(path)} writes one to start from"
         raise AirkitError(
             "Cannot read the config file", where=path, got=reason, hint=hint
         ) from error
     try:
         return Layer(str(path), toml.parse(text))
     except ValueError as error:
+        hint = f"mend it there; airkit config check {quoted(path)} tells whether it is right"
         raise AirkitError(
             "The config file is not TOML", where=path, got=error, hint=hint
         ) from error

@@ -1,9 +1,11 @@
-"""Numbers and schemas in words, the same on the command line, in reports and in errors."""
+"""Numbers, schemas and words of commands, the same on the command line, in reports and errors."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 
@@ -44,3 +46,8 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
     found = [f"{words[name]} {schema[name]}" for name in words if name in schema]
     if found:
         yield " and ".join(found)
+
+
+def quoted(path: str | Path) -> str:
+    """A path as a shell takes it in a command that a user is told to try."""
+    return shlex.quote(str(path))

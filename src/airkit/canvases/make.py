@@ -19,6 +19,7 @@ from airkit.config import DataConfig
 from airkit.errors import CanvasError, OutputError
 from airkit.listener import SILENT, Listener
 from airkit.locks import exclusive
+from airkit.places import file_kind
 from airkit.settings import Settings, layers, resolve
 from airkit.signals import held
 
@@ -133,10 +134,11 @@ def _check_writable(path: Path, force: bool) -> None:
     if os.path.isdir(path):
         raise OutputError("A folder is in the way", where=path, hint="another --out")
     if os.path.exists(path) and not force:
+        ours = file_kind(path) == "data file"
         raise OutputError(
-            "There is a data file already",
+            f"There is a {'data file' if ours else 'file of another kind'} already",
             where=path,
-            hint="--force to replace it, or another --out",
+            hint="--force to replace it, or another --out" if ours else "another --out",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

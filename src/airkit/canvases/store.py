@@ -30,10 +30,13 @@ from airkit.config import Config
 from airkit.errors import ConfigError, DataFileError
 from airkit.files import check_regular
 from airkit.settings import from_json
+from airkit.wording import quoted
 
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 1
 
+ANOTHER = "name another, or write one beside it: airkit make-data --out NAME"
+"""What to try in place of a file that is of no use: it may be something else of the user's."""
 _MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
@@ -97,7 +100,7 @@ def _info_with(file: Any, path: Path, split: str) -> DataInfo:
             where=path,
             expected=" or ".join(SPLITS),
             got=repr(split),
-            hint=f"airkit info {path}, which says what each split holds",
+            hint=f"airkit info {quoted(path)}, which says what each split holds",
         )
     return _info(file, path)
 
@@ -143,7 +146,7 @@ def _reading(path: Path) -> Iterator[Any]:
             yield file
     except FileNotFoundError as error:
         raise DataFileError(
-            "There is no such data file", where=path, hint=f"airkit make-data --out {path}"
+            "There is no such data file", where=path, hint=f"airkit make-data --out {quoted(path)}"
         ) from error
     except MemoryError as error:
         raise DataFileError(
@@ -264,5 +267,5 @@ def _damaged(path: Path, expected: object, got: object) -> DataFileError:
         where=path,
         expected=expected,
         got="nothing" if got is None else got,
-        hint="airkit make-data --out FILE --force writes it anew",
+        hint=ANOTHER,
     )

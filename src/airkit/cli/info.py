@@ -17,16 +17,16 @@ from airkit.wording import duration
 
 def info(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A data file, a checkpoint or a run folder.")
+        Path, typer.Argument(metavar="PATH", help="A data file, checkpoint, run or sweep folder.")
     ],
     verify: Annotated[
         bool, typer.Option("--verify", help="Read a data file through and check its digest.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a file or a run folder is.
+    """Tell what a file or a folder of airkit is.
 
-    Data files, checkpoints and run folders say whence they are, and from which settings.
+    Data files, checkpoints, run folders and sweeps say whence they are, and from which settings.
     """
     with listening() as listener:
         description = airkit.describe(path, verify=verify, listener=listener)

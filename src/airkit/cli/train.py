@@ -13,7 +13,7 @@ from airkit.cli.output import percent, tell, tell_report
 from airkit.cli.progress import listening
 from airkit.launch import launched
 from airkit.signals import EXIT_CODE
-from airkit.wording import duration
+from airkit.wording import duration, quoted
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport
@@ -56,7 +56,7 @@ def train(
 def _tell(report: TrainReport) -> None:
     again = f"{launched().program} train"
     if report.run != DEFAULT_RUN:
-        again += f" --run {report.run}"
+        again += f" --run {quoted(report.run)}"
     if report.stopped:
         typer.echo(f"stopped at step {report.steps}; {again} goes on from there", err=True)
         raise typer.Exit(EXIT_CODE)

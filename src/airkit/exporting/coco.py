@@ -110,7 +110,7 @@ class Coco:
                     where=self.info.path,
                     expected="0 or more",
                     got=label,
-                    hint=f"airkit make-data --out {self.info.path} --force writes it anew",
+                    hint=store.ANOTHER,
                 )
             self._labels.add(label)
             self.annotations += 1

@@ -13,6 +13,7 @@ from airkit.canvases.store import DataInfo
 from airkit.errors import AirkitError, DataFileError
 from airkit.exporting.folder import filling
 from airkit.listener import SILENT, Listener
+from airkit.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _check_applies(option: str, given: str | None, path: Path, kind: str, choose
             where=path,
             expected=f"a {chooses}",
             got=f"a {kind}",
-            hint=f"airkit export {path} without {option}, or with a {chooses}",
+            hint=f"airkit export {quoted(path)} without {option}, or with a {chooses}",
         )
 
 

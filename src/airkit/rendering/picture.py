@@ -21,6 +21,7 @@ from airkit.errors import CheckpointError, tame
 from airkit.evaluation import Opened, check_canvas, empty_split, laid_over, open_run
 from airkit.files import check_target, replacing
 from airkit.listener import SILENT, Listener
+from airkit.places import no_run
 from airkit.rendering import sheets
 from airkit.rendering.counts import chosen
 from airkit.rendering.curves import curves
@@ -210,13 +211,15 @@ def _curves(request: Request) -> Drawn:
     settings.resolve(*request.given)
     rows = request.run.rows()
     if not rows:
+        if not request.run.saved():
+            raise no_run(request.run.path)
         there = os.path.exists(request.run.metrics)
         raise CheckpointError(
             "There are no metrics to draw",
             where=request.run.metrics,
             expected="rows written by airkit train",
             got="no rows" if there else "no such file",
-            hint=f"airkit train --run {request.run.path}",
+            hint="another --kind, such as steps, which is drawn from the run's checkpoints",
         )
     return curves(rows, f"Training of {tame(request.run.path.resolve().name)}"), 0
 

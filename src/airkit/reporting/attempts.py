@@ -19,7 +19,8 @@ from airkit.rendering.picture import Request
 from airkit.run import RunFolder, original
 from airkit.settings import Layer
 from airkit.sweeping.report import Row, SweepReport
-from airkit.sweeping.trial import PLAN, Plan
+from airkit.sweeping.trial import Plan
+from airkit.wording import quoted
 
 THRESHOLD = 0.99
 """Least count accuracy of a success where there is no sweep to say."""
@@ -51,11 +52,6 @@ class Attempts:
     each: list[Attempt]
     sweep: SweepReport
     """The same rows, summed up."""
-
-
-def is_sweep(path: Path) -> bool:
-    """Whether a folder is one of ``airkit sweep``."""
-    return os.path.isfile(path / PLAN)
 
 
 def of_sweep(request: Request) -> Attempts:
@@ -133,7 +129,7 @@ def _check_distinct(runs: Sequence[Path]) -> None:
                 where=run,
                 expected="a folder of its own for each --run",
                 got=f"the same folder as {places[place]}",
-                hint=f"airkit report --run {run}, which reports on it alone",
+                hint=f"airkit report --run {quoted(run)}, which reports on it alone",
             )
         places[place] = run
 

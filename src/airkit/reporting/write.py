@@ -12,9 +12,10 @@ from airkit.evaluation import Measures, Opened
 from airkit.files import check_target, write_text
 from airkit.info import describe
 from airkit.listener import SILENT, Listener
+from airkit.places import is_sweep
 from airkit.rendering.picture import Request
 from airkit.reporting import provenance
-from airkit.reporting.attempts import Attempts, differing, is_sweep, of_runs, of_sweep
+from airkit.reporting.attempts import Attempts, differing, of_runs, of_sweep
 from airkit.reporting.curves import line
 from airkit.reporting.gather import Gathered, calibration_error, gather
 from airkit.reporting.page import html

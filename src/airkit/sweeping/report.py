@@ -90,7 +90,7 @@ class SweepReport:
                 where=path,
                 expected="what airkit sweep writes there when it ends or is stopped",
                 got=error,
-                hint=f"airkit sweep --out {folder} goes on, and writes it",
+                hint="the same airkit sweep again, which goes on, and writes it",
             ) from error
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,17 +11,19 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from airkit import files, settings
-from airkit.errors import AirkitError
+from airkit.errors import AirkitError, CheckpointError
 from airkit.evaluation import empty_split
 from airkit.listener import SILENT, Listener
 from airkit.locks import exclusive
+from airkit.places import is_sweep
 from airkit.settings import Settings
 from airkit.signals import StopRequest, stop_on_signals
 from airkit.sweeping.engines import Engine, Processes
 from airkit.sweeping.report import REPORT, Row, SweepReport
-from airkit.sweeping.trial import PLAN, RUN, WITHOUT_EFFECT, Plan, Trial
+from airkit.sweeping.trial import RUN, WITHOUT_EFFECT, Plan, Trial
 from airkit.training import board
 from airkit.training.setup import DEFAULT_DATA, Earlier, configure
+from airkit.wording import quoted
 
 FREE = (*WITHOUT_EFFECT, "eval.")
 """Beginnings of the settings that may change when a sweep goes on: its seeds stay comparable."""
@@ -126,8 +127,8 @@ def _plan(
 ) -> Plan:
     """Make or go on with the plan in ``folder``; write it there."""
     layers = settings.layers(given)
-    if os.path.exists(folder / PLAN) and not fresh:
-        plan = Plan.read(folder)
+    if is_sweep(folder) and not fresh:
+        plan = _earlier(folder)
         earlier = Earlier("sweep", folder, plan.config, str(plan.data), plan.digest, FREE)
         info, config = earlier.go_on(data, layers, listener)
     else:
@@ -142,9 +143,20 @@ def _plan(
     return plan
 
 
+def _earlier(folder: Path) -> Plan:
+    """The plan to go on with; where it is damaged, this command may start anew."""
+    try:
+        return Plan.read(folder)
+    except CheckpointError as error:
+        anew = f"airkit sweep --out {quoted(folder)} --fresh"
+        raise error.advising(
+            f"name another --out, or start this one anew, removing its runs: {anew}"
+        ) from error
+
+
 def _clear(folder: Path) -> None:
     """Remove the run folders of an earlier sweep, and nothing else that is there."""
-    if os.path.exists(folder / PLAN):
+    if is_sweep(folder):
         with files.writing(folder):
             (folder / REPORT).unlink(missing_ok=True)
             for run in folder.iterdir():

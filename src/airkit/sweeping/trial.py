@@ -18,8 +18,8 @@ from airkit.canvases.original import Original
 from airkit.config import Config
 from airkit.errors import AirkitError, CheckpointError
 from airkit.listener import Listener
+from airkit.places import PLAN
 
-PLAN = "sweep.json"
 RUN = re.compile(r"seed-\d{3,}")
 """What a seed's run folder is called."""
 _MOST = 1e100
@@ -79,7 +79,7 @@ class Plan:
                 where=path,
                 expected="what airkit sweep writes there",
                 got=error,
-                hint="name another folder with --out, or start anew with --fresh",
+                hint="name the folder of another airkit sweep",
             ) from error
 
     def trial(self, seed: int) -> Trial:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 from airkit.errors import TrainingError
 from airkit.training.setup import Start
 from airkit.training.step import Trainer
+from airkit.wording import quoted
 
 BASELINE = "baseline"
 """Beginning of the names of the baselines' terms and parameters."""
@@ -118,7 +117,7 @@ def error(
 def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[str]:
     """Commands that work as they stand."""
     train, run = start.config.train, start.run.path
-    command, on = f"{program} train --run {_quoted(run)}", f"to go on from step {saved}:"
+    command, on = f"{program} train --run {quoted(run)}", f"to go on from step {saved}:"
     if fault.chance:
         yield f"{on} {command}"
         return
@@ -127,7 +126,7 @@ def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[st
         limit = USUAL_NORM if train.clip_norm == "none" else train.clip_norm / 10
         yield f"{on} {command} --set train.clip_norm={limit:g}"
     lower = f"--set train.{rate}={getattr(train, rate) / 10:g}"
-    config = f"--data {_quoted(start.data)} --config {_quoted(run / 'config.toml')}"
+    config = f"--data {quoted(start.data)} --config {quoted(run / 'config.toml')}"
     yield f"to start anew: {command} --fresh {config} {lower}"
 
 
@@ -144,7 +143,3 @@ def _listed(names: list[str]) -> str:
     """The first three names, and how many more there are."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airkit import checkpoint as checkpoints
 from airkit import settings
 from airkit.canvases import store
 from airkit.canvases.original import Original
@@ -14,10 +15,12 @@ from airkit.canvases.store import DataInfo
 from airkit.checkpoint import Checkpoint
 from airkit.config import Config
 from airkit.errors import CheckpointError, DataFileError
+from airkit.launch import launched
 from airkit.listener import Listener
 from airkit.model.precision import best_precision
 from airkit.run import RunFolder
 from airkit.settings import Layer, Settings
+from airkit.wording import quoted
 
 SCENE = (
     "data.canvas_size",
@@ -95,7 +98,7 @@ def prepare(
         DataFileError, CheckpointError, ConfigError: as ``train`` does.
     """
     layers = settings.layers(given)
-    checkpoint = None if fresh else run.latest(listener)
+    checkpoint = None if fresh else _latest(run, listener)
     if checkpoint is not None:
         return _resume(data, run, layers, checkpoint, listener)
     if not fresh:
@@ -118,6 +121,19 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     train = config.train
     best = "float32" if train.deterministic else best_precision(train.device)
     return info, _with_precision(config, best)
+
+
+def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
+    """The checkpoint to go on from; where all are damaged, this command may start anew."""
+    try:
+        return run.latest(listener)
+    except CheckpointError as error:
+        if error.hint != checkpoints.ANOTHER:  # a newer airkit's: nothing to throw away
+            raise
+        anew = f"{launched().program} train --run {quoted(run.path)} --fresh"
+        raise error.advising(
+            f"name another --run, or start this one anew, removing its training: {anew}"
+        ) from error
 
 
 def _resume(
@@ -178,7 +194,7 @@ class Earlier:
                 where=self.where,
                 expected=f"canvases with digest {self.digest[:16]} ({self.data})",
                 got=f"digest {info.content_digest[:16]} ({info.path})",
-                hint=f"name another {OPTION[self.what]}, or start this one anew with --fresh",
+                hint=f"name another {OPTION[self.what]}, or remove this one with --fresh",
             )
 
     def _check_unchanged(self, config: Config) -> None:
@@ -193,8 +209,8 @@ class Earlier:
                 where=self.where,
                 expected=_listed({key: values[0] for key, values in changed.items()}),
                 got=_listed({key: values[1] for key, values in changed.items()}),
-                hint=f"leave those out to go on, name another {OPTION[self.what]}, or start anew "
-                "with --fresh",
+                hint=f"leave those out to go on, name another {OPTION[self.what]}, or remove this "
+                "one with --fresh",
             )
 
 
@@ -216,7 +232,7 @@ def _check_unused(run: RunFolder) -> None:
             where=run.path,
             expected="a new folder, or one with checkpoints/step-*.pt",
             got=", ".join(foreign),
-            hint="name another --run, or replace those files with --fresh",
+            hint="name another --run, or move those files away",
         )
 
 
@@ -226,7 +242,7 @@ def _check_split(info: DataInfo) -> None:
             "The data file has no canvases to train on",
             where=info.path,
             expected="at least one canvas in the train split",
-            hint=f"airkit make-data --out {info.path} --train 60000 --force",
+            hint="name one that has with --data, or make one: airkit make-data --out NAME",
         )
 
 
