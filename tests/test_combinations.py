@@ -136,9 +136,10 @@ def test_a_learning_rate_that_explodes_is_told(
     guide: str, estimator: str, pose: str, tmp_path: Path
 ) -> None:
     """Where the weights are still finite, but what they compute is not, presence is no number."""
-    given = options(guide, estimator) | {"train__steps": 400, "train__schedule": "constant"}
-    given |= {"model__pose": pose, "prior__schedule": "constant", "train__learning_rate": 10.0}
     bears_it = (guide, pose) == ("lstm", "affine")
+    given = options(guide, estimator) | {"train__steps": 100 if bears_it else 400}
+    given |= {"train__schedule": "constant", "train__learning_rate": 10.0}
+    given |= {"model__pose": pose, "prior__schedule": "constant"}
     told = pytest.raises(TrainingError, match="is no longer finite")
     with nullcontext() if bears_it else told:
         fit(tmp_path, **given)

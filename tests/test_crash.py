@@ -12,6 +12,7 @@ import pytest
 TOOL = Path(__file__).parent.parent / "tools" / "crash.py"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks on this system")
 def test_three_cases_are_clean() -> None:
     """One of each command and of each signal."""
