@@ -12,6 +12,7 @@ from airkit.canvases import store
 from airkit.canvases.store import DataInfo
 from airkit.config import Config
 from airkit.errors import DataFileError
+from airkit.wording import quoted
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Original:
                 where=self.path,
                 expected=f"canvases with digest {self.digest[:16]}",
                 got=f"digest {info.content_digest[:16]}",
-                hint=f"--data {shlex.quote(str(self.path))} takes this one all the same; "
+                hint=f"--data {quoted(self.path)} takes this one all the same; "
                 f"{self._made(beside)} makes that anew{self._doubt()}, for --data",
             )
         return info
