@@ -233,7 +233,7 @@ def test_a_disk_that_refuses(tmp_path: Path) -> None:
 
 
 def test_only_a_training_is_told_to_start_anew(tmp_path: Path) -> None:
-    """And only where it would go on from what is damaged, with the run that it would replace."""
+    """And only where it would go on from what is damaged."""
     run = RunFolder(trained(tmp_path / "my run"))
     for path in run.saved():
         path.write_bytes(b"torn")
@@ -244,8 +244,8 @@ def test_only_a_training_is_told_to_start_anew(tmp_path: Path) -> None:
     assert fails("train", "--run", run.path) == (
         f"airkit: This checkpoint cannot be read\n  where     {run.file(STEPS)}{EXPECTED}\n"
         "  got       a file that is damaged or of another kind\n"
-        "  try       name another --run, or start this one anew, removing its training: "
-        f"airkit train --run '{run.path}' --fresh\n"
+        "  try       name another --run; the same command with --fresh removes the training of "
+        "this one\n"
     )
 
 

@@ -19,7 +19,8 @@ import torch
 from tiny_runs import STEPS, Recorder, data_file, fit, folder, reference, state
 from torch import Tensor
 
-from airkit import checkpoint, evaluation, seeds
+from airkit import checkpoint, evaluation, seeds, settings
+from airkit.canvases.original import Original
 from airkit.canvases.store import read_info
 from airkit.comparison import compare
 from airkit.dataset import CanvasDataset, to_ink
@@ -33,7 +34,7 @@ from airkit.model.scene import INK, Scene, explain
 from airkit.model.transformer import paint
 from airkit.rendering import render
 from airkit.reporting import report
-from airkit.run import RunFolder, build
+from airkit.run import RunFolder, build, original
 from airkit.statistics import wilson
 
 CPU = torch.device("cpu")
@@ -390,14 +391,15 @@ def test_a_data_file_that_was_replaced_has_to_be_named(
     with pytest.raises(DataFileError) as caught:
         read(run, None)
     trained_on = digest(data_file())
-    beside = own / f"its data-{trained_on[:8]}.h5"
+    beside = own / "its data-anew.h5"
     assert str(caught.value) == (
         "The data file is not the one that the run was trained on\n"
         f"  where     {data}\n"
         f"  expected  canvases with digest {trained_on[:16]}\n"
         f"  got       digest {digest(data)[:16]}\n"
         f"  try       --data '{data}' takes this one all the same; "
-        f"airkit make-data --config {run}/config.toml --out '{beside}' makes that anew, for --data"
+        f"airkit make-data --config {run}/config.toml --out '{beside}' makes that anew, "
+        "for --data, if it tells the digest expected"
     )
     read(run, data)
 
@@ -421,6 +423,39 @@ def test_a_data_file_that_is_gone_is_made_anew(own: Path) -> None:
     command = caught.value.hint.partition(" makes it")[0]
     assert command_line.run(*shlex.split(command)[1:]).exit_code == 0
     assert evaluate(run).data_digest == digest(data_file())
+
+
+@pytest.mark.parametrize("content", ["[data]\nseed = 7", "[data]\nseed = ", "[nothing]\na = 1"])
+def test_a_file_that_is_not_the_runs_does_not_make_its_data(content: str, tmp_path: Path) -> None:
+    """Such as one beside a checkpoint that was copied elsewhere."""
+    (tmp_path / "config.toml").write_text(content)
+    (tmp_path / "here").mkdir()
+    it = Path(shutil.copy(RunFolder(reference()).file(STEPS), tmp_path / "here/it.pt"))
+    old = replace(original(it, state(reference())), path=tmp_path / "gone.h5")
+    with pytest.raises(DataFileError) as caught:
+        old.read()
+    assert caught.value.hint is not None
+    made = "airkit make-data --set data.source=strokes --set data.canvas_size=24 "
+    assert caught.value.hint.startswith(made)
+
+
+@pytest.mark.parametrize(
+    ("source", "doubt"),
+    [
+        ("strokes", ""),
+        ("/digits", ""),
+        ("my digits", " (where 'my digits' is the folder of digits that it was)"),
+        ("auto", " (with --source mnist or strokes, if auto took another then)"),
+    ],
+)
+def test_what_the_run_cannot_know_of_its_digits_is_told(source: str, doubt: str) -> None:
+    """A folder may have been named from elsewhere."""
+    config = settings.resolve(*settings.layers({"data.source": source}))
+    gone = Path("gone.h5")
+    with pytest.raises(DataFileError) as caught:
+        Original("run", gone, "0", config, gone).read()
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith(f" --out gone.h5 makes it anew{doubt}; --data names another")
 
 
 def digest(data: Path) -> str:

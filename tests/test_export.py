@@ -306,6 +306,17 @@ def test_force_replaces_an_earlier_export(home: Path, source: Callable[[], Path]
     assert names(home) == ["canvases", "expected", "weights"]
 
 
+def test_a_file_that_exports_of_another_kind_make_stays(home: Path) -> None:
+    data = tiny_runs.data_file()
+    export(data, "canvases")
+    (home / "canvases/config.toml").write_text("mine")
+    before = contents(home)
+    told = fails("export", data, "--out", "canvases", "--force")
+    assert "airkit: This folder holds what no export made" in told
+    assert "  got       config.toml\n" in told
+    assert contents(home) == before
+
+
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_what_no_export_made_is_never_replaced(home: Path, force: list[str]) -> None:
     tiny_runs.trained(home / "run")

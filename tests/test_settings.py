@@ -112,7 +112,7 @@ def test_values_are_spelled_as_they_are_read(value: Any) -> None:
     assert found[key] == value
 
 
-@pytest.mark.parametrize("value", ["'x'", '"x"', "'", "x's"])
+@pytest.mark.parametrize("value", ["'x'", '"x"', "'", "x's", " x", "x ", "'\U0001f600"])
 def test_quotes_are_spelled_as_they_are_read(value: str) -> None:
     layer = settings.from_assignment(f"data.source={settings.spelled(value)}")
     assert settings.resolve(layer).data.source == value

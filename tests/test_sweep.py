@@ -174,13 +174,20 @@ def test_a_data_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> N
         f"  where     {data}\n"
         f"  expected  canvases with digest {trained_on[:16]}\n"
         f"  got       digest {read_info(data).content_digest[:16]}\n"
-        f"  try       --data {data} takes this one all the same; airkit make-data {words} "
-        f"--out {tmp_path}/data-{trained_on[:8]}.h5 makes that anew, for --data"
+        f"  try       --data {data} takes this one all the same; {{}}"
+    )
+    anew = (
+        f"airkit make-data {words} --out {tmp_path}/data-anew.h5 makes that anew, for --data, "
+        "if it tells the digest expected"
     )
     for read in (lambda: Plan.read(out).trial(1).go(Recorder()), lambda: airkit.report(out)):
         with pytest.raises(DataFileError) as caught:
             read()
-        assert str(caught.value) == told
+        assert str(caught.value) == told.format(anew)
+    with pytest.raises(DataFileError) as caught:
+        sweep(folder=out, seeds=2, engine=InTurn())
+    only = f"  try       --data {data} takes this one all the same; "
+    assert str(caught.value) == told.replace(only, "  try       ").format(anew)
     assert names(out) == ["report.json", "seed-000", "sweep.json"]
     assert airkit.report(out, data=data).measures[0].data == str(data)
 
@@ -241,8 +248,8 @@ def test_a_spoilt_plan_is_told(done: Path, spoil: str) -> None:
     (done / "sweep.json").write_text(spoil)
     with pytest.raises(CheckpointError, match="The sweep's plan cannot be read") as caught:
         sweep(folder=done, engine=InTurn())
-    anew = f"removing its runs: airkit sweep --out {done} --fresh"
-    assert caught.value.hint == f"name another --out, or start this one anew, {anew}"
+    anew = "the same command with --fresh removes the runs of this one"
+    assert caught.value.hint == f"name another --out; {anew}"
     with pytest.raises(CheckpointError, match="The sweep's plan cannot be read") as caught:
         Plan.read(done)
     assert caught.value.hint == "name the folder of another airkit sweep"

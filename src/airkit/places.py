@@ -51,7 +51,8 @@ def _folder(path: Path) -> tuple[str | None, str]:
     if runs:
         return "a folder of runs", f"name one of them, such as {quoted(runs[0])}"
     if files.matching(path, "step-*.pt"):
-        parent = path.parent if path.name not in ("", "..") else path / ".."
+        named = path.name not in ("", "..") and not path.is_symlink()
+        parent = path.parent if named else path / ".."
         return "the checkpoints of a run", f"name the run itself: {quoted(parent)}"
     if files.matching(path, "*"):
         return "a folder of other things", _ANOTHER

@@ -34,7 +34,7 @@ from airkit.model.air import AIR
 from airkit.places import no_run
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
-_MOST = 3.4028234e38  # of a float32, in which all of it was computed
+_MOST = 3.4028234663852886e38  # of a float32, in which all of it was computed
 _MOST_STEPS = 10**9
 
 
@@ -188,7 +188,17 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of metrics, up to the first line that is none, such as one cut short."""
+        """The rows of metrics, up to the first line that is none, such as one cut short.
+
+        What is no number that a training can come to is left out of its row.
+        """
+        return [
+            {name: value for name, value in row.items() if _is_number(value)}
+            for row in self._written()
+        ]
+
+    def _written(self) -> list[dict[str, Any]]:
+        """The rows with all that they hold, be it from another hand."""
         if not os.path.exists(self.metrics):
             return []
         rows = []
@@ -204,7 +214,7 @@ class RunFolder:
 
     def rewind(self, state: Checkpoint) -> None:
         """Ready the folder to go on from ``state``: drop rows past it, end what was cut short."""
-        kept = [row for row in self.rows() if row["step"] <= state.step]
+        kept = [row for row in self._written() if row["step"] <= state.step]
         files.write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
         self._follow(state)
         self._sweep()
@@ -236,12 +246,14 @@ def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:
 
 
 def _is_row(row: object) -> bool:
-    """Whether a line of metrics holds what a training writes: a step, and numbers by name."""
-    if not (isinstance(row, dict) and type(row.get("step")) is int):
-        return False
-    numbers = [value for value in row.values() if type(value) in (int, float)]
-    large = any(_MOST < abs(value) < math.inf for value in numbers)
-    return len(numbers) == len(row) and not large and 0 <= row["step"] <= _MOST_STEPS
+    """Whether a line of metrics is of a step."""
+    return (
+        isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] <= _MOST_STEPS
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and not _MOST < abs(value) < math.inf
 
 
 def _step(path: Path) -> int:

@@ -327,7 +327,9 @@ def spelled(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(spelled, value))}]"
-    return json.dumps(value) if str(value)[:1] in ("'", '"') else str(value)
+    text = str(value)
+    plain = text == text.strip() and text[:1] not in ("'", '"')
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def accepted(key: str) -> str:

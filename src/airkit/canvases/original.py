@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from airkit import settings
 from airkit.canvases import store
 from airkit.canvases.store import DataInfo
 from airkit.config import Config
-from airkit.errors import DataFileError
+from airkit.errors import AirkitError, DataFileError
 from airkit.wording import quoted
 
 
@@ -47,36 +46,50 @@ class Original:
                 hint=f"{self._made(self.path)} makes it anew{self._doubt()}; --data names another",
             ) from error
 
-    def read(self) -> DataInfo:
+    def read(self, *, instead: bool = True) -> DataInfo:
         """What the file says of itself, where it holds the canvases trained on.
+
+        Args:
+            instead: whether one of other canvases may be named in its place.
 
         Raises:
             DataFileError: it was replaced by one of other canvases, or as for ``found``.
         """
         info = self.found()
         if info.content_digest != self.digest:
-            beside = self.path.with_stem(f"{self.path.stem}-{self.digest[:8]}")
+            beside = self.path.with_stem(f"{self.path.stem}-anew")
+            other = f"--data {quoted(self.path)} takes this one all the same; "
             raise DataFileError(
                 f"The data file is not the one that the {self.what} was trained on",
                 where=self.path,
                 expected=f"canvases with digest {self.digest[:16]}",
                 got=f"digest {info.content_digest[:16]}",
-                hint=f"--data {quoted(self.path)} takes this one all the same; "
-                f"{self._made(beside)} makes that anew{self._doubt()}, for --data",
+                hint=f"{other * instead}{self._made(beside)} makes that anew{self._doubt()}, "
+                "for --data, if it tells the digest expected",
             )
         return info
 
     def _made(self, path: Path) -> str:
         """The command that makes the file, at ``path``."""
         words = ["--config", str(self.file)]
-        if not os.path.isfile(self.file):
+        if not self._is_told():
             changed = settings.differences(Config(), self.config).items()
             over = {key: new for key, (_, new) in changed if key.startswith("data.")}
             told = [f"{key}={settings.spelled(value)}" for key, value in over.items()]
             words = [word for each in told for word in ("--set", each)]
         return shlex.join(["airkit", "make-data", *words, "--out", str(path)])
 
+    def _is_told(self) -> bool:
+        """Whether the config.toml is of this data, and not of something else that lies there."""
+        try:
+            return settings.resolve(settings.from_file(self.file)).data == self.config.data
+        except AirkitError:
+            return False
+
     def _doubt(self) -> str:
-        """What ``auto`` stood for, the file alone knew."""
-        auto = self.config.data.source == "auto"
-        return " (with --source mnist or strokes, if auto took another then)" if auto else ""
+        """What ``auto`` stood for, the file alone knew; a folder may be named from elsewhere."""
+        source = self.config.data.source
+        if source == "auto":
+            return " (with --source mnist or strokes, if auto took another then)"
+        named = source not in ("mnist", "strokes") and not Path(source).is_absolute()
+        return f" (where {quoted(source)} is the folder of digits that it was)" if named else ""

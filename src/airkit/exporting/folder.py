@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from airkit.signals import StopRequest, held
 ANNOTATIONS, WEIGHTS = "annotations.json", "model.safetensors"
 _MARK = b'"airkit_version"'
 """In the first 4,096 bytes of one of these two files in every export."""
-_OURS = re.compile(
-    r"annotations\.json|model\.safetensors|config\.toml|images|images/(train|val|test)-\d{6,}\.png"
-)
+_OURS = {
+    ANNOTATIONS: r"annotations\.json|images|images/(train|val|test)-\d{6,}\.png",
+    WEIGHTS: r"model\.safetensors|config\.toml",
+}
+"""Names that an export gives, by its marked file."""
 _TOP = (ANNOTATIONS, WEIGHTS, "config.toml", "images")
 """What an export may hold, the marked files first."""
 _PART, _ASIDE, _OLD = _WITHIN = (".airkit.part", ".airkit.aside", ".airkit.old")
@@ -130,9 +132,8 @@ def _just_begun(folder: Path) -> bool:
 def _foreign(folder: Path) -> list[str]:
     """Names in a folder that no export gave; all of them where it has no export's mark."""
     top = _top(folder)
-    if not any(map(_marked, _heads(folder))):
-        return [path.name for path in top]
-    return _misnamed(folder, top)
+    marked = [file.name for file in _heads(folder) if _marked(file)]
+    return _misnamed(folder, top, marked) if marked else [path.name for path in top]
 
 
 def _top(folder: Path) -> list[Path]:
@@ -140,11 +141,12 @@ def _top(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name not in (*_WITHIN, _LOCK))
 
 
-def _misnamed(folder: Path, top: list[Path]) -> list[str]:
-    """Names that no export gives, among some in a folder and all below them."""
+def _misnamed(folder: Path, top: list[Path], marked: Iterable[str] = tuple(_OURS)) -> list[str]:
+    """Names that no export of such marked files gives, among some in a folder and all below."""
+    ours = re.compile("|".join(_OURS[name] for name in marked))
     below = [path for each in top if _is_folder(each) for path in each.rglob("*")]
     names = sorted(path.relative_to(folder).as_posix() for path in [*top, *below])
-    return [name for name in names if not _OURS.fullmatch(name) or (folder / name).is_symlink()]
+    return [name for name in names if not ours.fullmatch(name) or (folder / name).is_symlink()]
 
 
 def _heads(folder: Path) -> list[Path]:

@@ -83,7 +83,7 @@ def of_sweep(found: Attempts, data: Description, request: Request) -> list[str]:
         "--data": str(plan.data),
         "--out": folder,
         "--seeds": str(sweep.seeds),
-        "--threshold": f"{sweep.threshold:g}",
+        "--threshold": str(sweep.threshold),
     }
     lines = files.make(str(plan.data), plan.digest, plan.config)
     lines.append(_line("sweep", named, _of_training(plan.config)))

@@ -23,7 +23,6 @@ from airkit.sweeping.report import REPORT, Row, SweepReport
 from airkit.sweeping.trial import RUN, WITHOUT_EFFECT, Plan, Trial
 from airkit.training import board
 from airkit.training.setup import DEFAULT_DATA, Earlier, configure
-from airkit.wording import quoted
 
 FREE = (*WITHOUT_EFFECT, "eval.")
 """Beginnings of the settings that may change when a sweep goes on: its seeds stay comparable."""
@@ -148,9 +147,8 @@ def _earlier(folder: Path) -> Plan:
     try:
         return Plan.read(folder)
     except CheckpointError as error:
-        anew = f"airkit sweep --out {quoted(folder)} --fresh"
         raise error.advising(
-            f"name another --out, or start this one anew, removing its runs: {anew}"
+            "name another --out; the same command with --fresh removes the runs of this one"
         ) from error
 
 

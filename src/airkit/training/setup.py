@@ -15,12 +15,10 @@ from airkit.canvases.store import DataInfo
 from airkit.checkpoint import Checkpoint
 from airkit.config import Config
 from airkit.errors import CheckpointError, DataFileError
-from airkit.launch import launched
 from airkit.listener import Listener
 from airkit.model.precision import best_precision
 from airkit.run import RunFolder
 from airkit.settings import Layer, Settings
-from airkit.wording import quoted
 
 SCENE = (
     "data.canvas_size",
@@ -130,9 +128,8 @@ def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
     except CheckpointError as error:
         if error.hint != checkpoints.ANOTHER:  # a newer airkit's: nothing to throw away
             raise
-        anew = f"{launched().program} train --run {quoted(run.path)} --fresh"
         raise error.advising(
-            f"name another --run, or start this one anew, removing its training: {anew}"
+            "name another --run; the same command with --fresh removes the training of this one"
         ) from error
 
 
@@ -175,7 +172,7 @@ class Earlier:
         Raises:
             DataFileError, CheckpointError, ConfigError: as ``train`` does.
         """
-        info = store.read_info(Path(data)) if data else self._original().found()
+        info = store.read_info(Path(data)) if data else self._original().read(instead=False)
         self._check_data(info)
         before = Layer(f"{self.what} {self.where}", self.config.model_dump())
         config = _with_precision(settings.resolve(before, *layers), self.config.train.precision)
