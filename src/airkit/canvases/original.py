@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from airkit import settings
 from airkit.canvases import store
@@ -29,12 +31,8 @@ class Original:
     file: Path
     """A config.toml that holds it, if there is one."""
 
-    def found(self) -> DataInfo:
-        """What the file there says of itself, whatever it holds by now.
-
-        Raises:
-            DataFileError: there is none, or it is damaged.
-        """
+    def _found(self) -> DataInfo:
+        """What the file there says of itself, whatever it holds by now."""
         try:
             return store.read_info(self.path)
         except DataFileError as error:
@@ -53,9 +51,9 @@ class Original:
             instead: whether one of other canvases may be named in its place.
 
         Raises:
-            DataFileError: it was replaced by one of other canvases, or as for ``found``.
+            DataFileError: there is none, it is damaged, or it was replaced by another one.
         """
-        info = self.found()
+        info = self._found()
         if info.content_digest != self.digest:
             beside = self.path.with_stem(f"{self.path.stem}-anew")
             other = f"--data {quoted(self.path)} takes this one all the same; "
@@ -73,10 +71,7 @@ class Original:
         """The command that makes the file, at ``path``."""
         words = ["--config", str(self.file)]
         if not self._is_told():
-            changed = settings.differences(Config(), self.config).items()
-            over = {key: new for key, (_, new) in changed if key.startswith("data.")}
-            told = [f"{key}={settings.spelled(value)}" for key, value in over.items()]
-            words = [word for each in told for word in ("--set", each)]
+            words = assigned(data_settings(self.config))
         return shlex.join(["airkit", "make-data", *words, "--out", str(path)])
 
     def _is_told(self) -> bool:
@@ -93,3 +88,15 @@ class Original:
             return " (with --source mnist or strokes, if auto took another then)"
         named = source not in ("mnist", "strokes") and not Path(source).is_absolute()
         return f" (where {quoted(source)} is the folder of digits that it was)" if named else ""
+
+
+def data_settings(config: Config) -> dict[str, Any]:
+    """Settings other than the defaults that are for ``make-data`` to be told, by dotted key."""
+    changed = settings.differences(Config(), config).items()
+    return {key: new for key, (_, new) in changed if key.startswith("data.")}
+
+
+def assigned(values: Mapping[str, Any]) -> list[str]:
+    """Settings by dotted key as words of a command line."""
+    pairs = (("--set", f"{key}={settings.spelled(value)}") for key, value in values.items())
+    return [word for pair in pairs for word in pair]

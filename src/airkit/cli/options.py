@@ -208,13 +208,17 @@ class Command(TyperCommand):
     """A command that takes no empty text for a path: it would be the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever; raises AirkitError where a path is empty, as of an unset variable."""
-        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))  # text, not yet a Path
+        """Parse as ever, and keep the order of the parameters as ``ctx.meta["order"]``.
+
+        Raises AirkitError where a path is empty, as of an unset variable.
+        """
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))  # text, not yet a Path
         for parameter in () if ctx.resilient_parsing else self.params:
             value = given.get(parameter.name or "")
             texts: list[Any] = [*value] if isinstance(value, list | tuple) else [value]
             if takes_path(parameter) and "" in texts:
                 raise _empty(parameter)
+        ctx.meta["order"] = order
         return super().parse_args(ctx, args)
 
 
@@ -239,8 +243,8 @@ class SettingsCommand(Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse as ever, and keep flags and ``--set`` in their order as ``ctx.meta["ordered"]``."""
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         rest = super().parse_args(ctx, args)
+        order = ctx.meta["order"]
         assignments = iter(ctx.params["set"])
         ordered = []
         for place, parameter in enumerate(order):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from airkit import __version__, settings
+from airkit.canvases.original import assigned, data_settings
 from airkit.config import Config
 from airkit.errors import AirkitError
 from airkit.evaluation import Opened
@@ -129,8 +130,7 @@ class _Files:
         if held == digest:
             return []
         data = config.data.model_copy(update={"source": self._source(place, digest, config)})
-        changed = settings.differences(Config(), config.model_copy(update={"data": data})).items()
-        over = {key: new for key, (_, new) in changed if key.startswith("data.")}
+        over = data_settings(config.model_copy(update={"data": data}))
         line = _line("make-data", {"--out": path}, over) + (" --force" if held else "")
         return [_DOUBT, line] if data.source == "auto" else [line]
 
@@ -153,7 +153,7 @@ def _report(runs: Sequence[str], data: str, request: Request) -> str:
     for layer in request.given:
         for key, value in settings.flatten(layer.values):
             if key.startswith(_OF_CALL):
-                words += ["--set", f"{key}={settings.spelled(value)}"]
+                words += assigned({key: value})
     return shlex.join(["airkit", "report", *words])
 
 
@@ -170,6 +170,4 @@ def _of_training(config: Config) -> dict[str, Any]:
 def _line(command: str, options: Mapping[str, str], changed: Mapping[str, Any]) -> str:
     """One command, quoted for a shell."""
     words = [word for option in options.items() for word in option]
-    for key, value in changed.items():
-        words += ["--set", f"{key}={settings.spelled(value)}"]
-    return shlex.join(["airkit", command, *words])
+    return shlex.join(["airkit", command, *words, *assigned(changed)])

@@ -128,8 +128,7 @@ def _plan(
     layers = settings.layers(given)
     if is_sweep(folder) and not fresh:
         plan = _earlier(folder)
-        earlier = Earlier("sweep", folder, plan.config, str(plan.data), plan.digest, FREE)
-        info, config = earlier.go_on(data, layers, listener)
+        info, config = Earlier(folder, plan.original, FREE).go_on(data, layers, listener)
     else:
         info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
     board.check_installed(config)

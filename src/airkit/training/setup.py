@@ -17,7 +17,7 @@ from airkit.config import Config
 from airkit.errors import CheckpointError, DataFileError
 from airkit.listener import Listener
 from airkit.model.precision import best_precision
-from airkit.run import RunFolder
+from airkit.run import RunFolder, original
 from airkit.settings import Layer, Settings
 
 SCENE = (
@@ -141,10 +141,8 @@ def _resume(
     listener: Listener,
 ) -> Start:
     """Go on with a run: same data, same settings but for those that may change."""
-    earlier = Earlier(
-        "run", run.path, checkpoint.config, checkpoint.data, checkpoint.data_digest, FREE
-    )
-    info, config = earlier.go_on(data, layers, listener)
+    trained_on = original(run.file(checkpoint.step), checkpoint)
+    info, config = Earlier(run.path, trained_on, FREE).go_on(data, layers, listener)
     if checkpoint.step < config.train.steps:
         _note_clipping(checkpoint, config, listener)
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
@@ -155,12 +153,10 @@ def _resume(
 class Earlier:
     """What a run or a sweep was started with, before it goes on."""
 
-    what: str
-    """run or sweep."""
     where: Path
-    config: Config
-    data: str
-    digest: str
+    """Its folder."""
+    original: Original
+    """Its data, and its configuration."""
     free: tuple[str, ...]
     """Beginnings of the settings that may change."""
 
@@ -172,42 +168,41 @@ class Earlier:
         Raises:
             DataFileError, CheckpointError, ConfigError: as ``train`` does.
         """
-        info = store.read_info(Path(data)) if data else self._original().read(instead=False)
-        self._check_data(info)
-        before = Layer(f"{self.what} {self.where}", self.config.model_dump())
-        config = _with_precision(settings.resolve(before, *layers), self.config.train.precision)
-        config = _with_data(self.config, info.path, config, listener)
+        earlier = self.original.config
+        info = self._named(Path(data)) if data else self.original.read(instead=False)
+        before = Layer(f"{self.original.what} {self.where}", earlier.model_dump())
+        config = _with_precision(settings.resolve(before, *layers), earlier.train.precision)
+        config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(config)
         return info, config
 
-    def _original(self) -> Original:
-        file = self.where / "config.toml"
-        return Original(self.what, Path(self.data), self.digest, self.config, file)
-
-    def _check_data(self, info: DataInfo) -> None:
-        if info.content_digest != self.digest:
+    def _named(self, data: Path) -> DataInfo:
+        """What a data file of the same canvases says, wherever it is."""
+        info, old = store.read_info(data), self.original
+        if info.content_digest != old.digest:
             raise CheckpointError(
-                f"The {self.what} was trained on other data",
+                f"The {old.what} was trained on other data",
                 where=self.where,
-                expected=f"canvases with digest {self.digest[:16]} ({self.data})",
+                expected=f"canvases with digest {old.digest[:16]} ({old.path})",
                 got=f"digest {info.content_digest[:16]} ({info.path})",
-                hint=f"name another {OPTION[self.what]}, or remove this one with --fresh",
+                hint=f"name another {OPTION[old.what]}, or remove this one with --fresh",
             )
+        return info
 
     def _check_unchanged(self, config: Config) -> None:
         changed = {
             key: values
-            for key, values in settings.differences(self.config, config).items()
+            for key, values in settings.differences(self.original.config, config).items()
             if not key.startswith(self.free)
         }
         if changed:
             raise CheckpointError(
-                f"The {self.what} was started with other settings",
+                f"The {self.original.what} was started with other settings",
                 where=self.where,
                 expected=_listed({key: values[0] for key, values in changed.items()}),
                 got=_listed({key: values[1] for key, values in changed.items()}),
-                hint=f"leave those out to go on, name another {OPTION[self.what]}, or remove this "
-                "one with --fresh",
+                hint=f"leave those out to go on, name another {OPTION[self.original.what]}, or "
+                "remove this one with --fresh",
             )
 
 
