@@ -25,7 +25,7 @@ from typing import Any
 import figures
 import provenance
 
-from airkit.run import RunFolder
+from airkit.runs.folder import RunFolder
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "estimators.json"

@@ -29,13 +29,13 @@ import provenance
 from numpy.typing import NDArray
 from PIL import Image
 
-from airkit.canvases import store
-from airkit.canvases.compose import compose
-from airkit.canvases.digits import Digits, load
-from airkit.canvases.make import split_up
-from airkit.canvases.packing import pack
-from airkit.config import DataConfig
-from airkit.dataset import CanvasDataset
+from airkit.config.schema import DataConfig
+from airkit.data import reader
+from airkit.data.compose import compose
+from airkit.data.dataset import CanvasDataset
+from airkit.data.make import split_up
+from airkit.data.packing import pack
+from airkit.data.sources import Digits, load
 
 ROUNDS = 5
 COMPOSED, LOOPED = 60_000, 2_000  # canvases a round
@@ -141,10 +141,10 @@ def reading(path: Path) -> list[dict[str, Any]]:
 
     rivals: dict[str, Callable[[], object]] = {
         "h5py": plain,
-        "store.read_split": lambda: store.read_split(path, "train"),
+        "store.read_split": lambda: reader.read_split(path, "train"),
         "CanvasDataset": lambda: CanvasDataset(path, "train"),
     }
-    many, size = store.read_info(path).splits["train"], sum(array.nbytes for array in plain())
+    many, size = reader.read_info(path).splits["train"], sum(array.nbytes for array in plain())
     times = {name: [seconds(work) for _ in range(ROUNDS)] for name, work in rivals.items()}
     return [
         {

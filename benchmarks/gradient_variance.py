@@ -23,13 +23,13 @@ import provenance
 import torch
 from torch import Tensor
 
-from airkit import settings
-from airkit.canvases import store
-from airkit.config import Config
-from airkit.dataset import CanvasDataset, to_ink
-from airkit.estimators import Estimator, build
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.config.settings import Layer
+from airkit.data import reader
+from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.model.air import AIR
-from airkit.settings import Layer
+from airkit.model.objectives import Estimator, build
 from airkit.training.step import Trainer
 
 HERE = Path(__file__).parent
@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     given = {"guide.kind": args.guide, "train.seed": seed, "train.steps": args.steps}
     if args.guide == "lstm":
         given["train.learning_rate"] = 1e-3
-    data = Layer("data file", store.read_info(args.data).config.model_dump())
+    data = Layer("data file", reader.read_info(args.data).config.model_dump())
     config = settings.resolve(data, *settings.layers(given))
     trainer = Trainer(config, CanvasDataset(args.data, "train").images, torch.device("cpu"))
     batch = to_ink(CanvasDataset(args.data, "val").images[: config.train.batch_size])

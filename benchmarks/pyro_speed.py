@@ -25,7 +25,7 @@ from pyro.infer import SVI
 from steps import Step, blobs, timed, trainer
 from torch import Tensor
 
-from airkit.dataset import to_ink
+from airkit.data.dataset import to_ink
 
 RESULTS = Path(__file__).parent / "results" / "pyro_speed.json"
 CANVASES = 2048

@@ -10,8 +10,8 @@ from plain_air import PlainAIR, plain_svi
 from steps import Step, timed, train_images, trainer
 from worker import serve
 
-from airkit import settings
-from airkit.dataset import to_ink
+from airkit.config import settings
+from airkit.data.dataset import to_ink
 
 PLAIN = "plain reading"
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from steps import blobs, now, trainer
 from torch import Tensor
 from worker import serve
 
-from airkit.dataset import to_ink
+from airkit.data.dataset import to_ink
 from airkit.model.air import AIR
 from airkit.model.scene import explain, explain_best
 

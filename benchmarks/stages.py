@@ -32,7 +32,7 @@ SPANS = {
     "airkit.model.air.paint": "paint",
     "airkit.model.air.painted_errors": "likelihood",
     "airkit.model.air.log_likelihood": "likelihood",
-    "airkit.estimators.exact.from_unrolled": "likelihood",
+    "airkit.model.objectives.elbo.from_unrolled": "likelihood",
     "torch.Tensor.backward": "backward",
     "torch.optim.Optimizer.zero_grad": "optimiser",
     "airkit.training.step.Trainer._set_rates": "optimiser",

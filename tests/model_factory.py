@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from airkit.config import Config, DataConfig, GuideConfig, ModelConfig, PriorConfig
+from airkit.config.schema import Config, DataConfig, GuideConfig, ModelConfig, PriorConfig
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
 

@@ -16,7 +16,7 @@ import torch
 from tiny_runs import data_file, fit, go_on, interrupt
 from torch import Tensor
 
-from airkit.canvases import store
+from airkit.data import reader
 from airkit.errors import AirkitError
 from airkit.training.step import Trainer
 
@@ -102,12 +102,12 @@ def spoil_at(number: int, process: int) -> pytest.MonkeyPatch:
 
 def data_elsewhere(data: Path, process: int) -> pytest.MonkeyPatch:
     """One process, as if on another machine, has another file where the data file is."""
-    patch, original = pytest.MonkeyPatch(), store.read_info
+    patch, original = pytest.MonkeyPatch(), reader.read_info
 
-    def read_info(path: Path) -> store.DataInfo:
+    def read_info(path: Path) -> reader.DataInfo:
         return original(data if process == NUMBER else path)
 
-    patch.setattr(store, "read_info", read_info)
+    patch.setattr(reader, "read_info", read_info)
     return patch
 
 

@@ -21,10 +21,10 @@ from tiny_runs import (
 )
 from torch import Tensor
 
-from airkit import settings
-from airkit.dataset import CanvasDataset
+from airkit.config import settings
+from airkit.data.dataset import CanvasDataset
 from airkit.errors import TrainingError
-from airkit.run import RunFolder
+from airkit.runs.folder import RunFolder
 from airkit.training.step import Trainer
 
 COMBINATIONS = [*product(["saliency", "lstm"], ["exact", "nvil"])]

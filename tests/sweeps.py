@@ -16,9 +16,9 @@ from tiny_runs import (
     folder,
 )
 
-from airkit.sweeping.engines import Ended, Engine, Processes
-from airkit.sweeping.sweep import sweep
-from airkit.sweeping.trial import Trial
+from airkit.sweeps.engines import Ended, Engine, Processes
+from airkit.sweeps.sweep import sweep
+from airkit.sweeps.trial import Trial
 
 
 class InTurn(Engine):

@@ -10,7 +10,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
-from airkit.model.transformer import paint
+from airkit.model.spatial_transformer import paint
 
 POSES = ["uniform", "affine"]
 DTYPES = [torch.float32, torch.float64]

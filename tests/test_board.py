@@ -31,12 +31,13 @@ from tiny_runs import (
     trained,
 )
 
-from airkit.dataset import CanvasDataset
+from airkit.data.dataset import CanvasDataset
 from airkit.errors import AirkitError
 from airkit.model.scene import explain
-from airkit.run import RunFolder, build
-from airkit.sweeping.sweep import sweep
-from airkit.training.board import CANVASES, MARGIN, reconstructions
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
+from airkit.sweeps.sweep import sweep
+from airkit.training.tensorboard import CANVASES, MARGIN, reconstructions
 
 ON: dict[str, Any] = {"train__tensorboard": True}
 SCALARS = {

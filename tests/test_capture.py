@@ -12,8 +12,8 @@ from spoilt import options, trainer
 from tiny_runs import Recorder, assert_as_if_never_stopped, fit
 from torch import Tensor
 
-from airkit.training import capture
-from airkit.training.capture import WARM_UP, Captured
+from airkit.runs import cuda_graph
+from airkit.runs.cuda_graph import WARM_UP, Captured
 from airkit.training.step import Trainer
 
 
@@ -134,11 +134,11 @@ def test_captured_steps_are_the_steps_on_a_gpu(precision: str) -> None:
 def test_replays_wait_for_nothing() -> None:
     """In two epochs."""
     model = trainer(torch.device("cuda"))
-    for step in range(capture.WARM_UP + 1):
+    for step in range(cuda_graph.WARM_UP + 1):
         model.step(step)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for step in range(capture.WARM_UP + 1, 12):
+        for step in range(cuda_graph.WARM_UP + 1, 12):
             model.step(step)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -17,10 +17,11 @@ from command_line import fails
 from tiny_runs import STEPS, reference, same, state, trained
 
 import airkit
-from airkit import checkpoint, settings
-from airkit.checkpoint import Checkpoint
+from airkit.config import settings
 from airkit.errors import CheckpointError, OutputError
-from airkit.run import RunFolder
+from airkit.runs import checkpoint
+from airkit.runs.checkpoint import Checkpoint
+from airkit.runs.folder import RunFolder
 
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
 HINT = "\n  try       name another with --checkpoint"

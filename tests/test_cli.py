@@ -13,9 +13,9 @@ import pytest
 from command_line import commands, fails, run
 
 import airkit
-from airkit import settings
 from airkit.cli.options import FLAGS
-from airkit.config import Config
+from airkit.config import settings
+from airkit.config.schema import Config
 
 SETTINGS = ["--preset", "--config", "--set"]
 SURFACE = {
@@ -203,10 +203,10 @@ def test_every_problem_is_told_with_its_flag(home: Path) -> None:
 
 def test_config_show_starts_a_file(home: Path) -> None:
     shown = run("config", "show", "--preset", "tiny", "--set", "train.steps=7").stdout
-    (home / "airkit.toml").write_text(shown)
-    assert run("config", "check", "airkit.toml").stdout == "airkit.toml is right\n"
-    assert run("config", "show", "--config", "airkit.toml").stdout == shown
-    config = settings.resolve(settings.from_file(home / "airkit.toml"))
+    (home / "airkit.config.toml").write_text(shown)
+    assert run("config", "check", "airkit.config.toml").stdout == "airkit.config.toml is right\n"
+    assert run("config", "show", "--config", "airkit.config.toml").stdout == shown
+    config = settings.resolve(settings.from_file(home / "airkit.config.toml"))
     assert (config.data.canvas_size, config.train.steps) == (32, 7)
 
 

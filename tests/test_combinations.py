@@ -28,16 +28,16 @@ from tiny_runs import (
     state,
 )
 
-from airkit import settings
-from airkit.canvases.make import make_data
-from airkit.config import Config, RenderConfig
-from airkit.dataset import CanvasDataset
+from airkit.config import settings
+from airkit.config.schema import Config, RenderConfig
+from airkit.config.settings import Layer
+from airkit.data.dataset import CanvasDataset
+from airkit.data.make import make_data
 from airkit.errors import CheckpointError, DataFileError, TrainingError
-from airkit.evaluation import evaluate
+from airkit.evaluation.evaluate import evaluate
+from airkit.figures.render import render
 from airkit.model.air import AIR
-from airkit.rendering import render
-from airkit.run import RunFolder
-from airkit.settings import Layer
+from airkit.runs.folder import RunFolder
 from airkit.training.loop import train
 from airkit.training.step import Trainer, build_estimator
 

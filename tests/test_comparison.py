@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import data_file, fit, folder, reference
 
-from airkit.comparison import compare
+from airkit.config.settings import layers
 from airkit.errors import CheckpointError
-from airkit.evaluation import evaluate
-from airkit.settings import layers
-from airkit.statistics import mcnemar, paired_interval
+from airkit.evaluation.compare import compare
+from airkit.evaluation.evaluate import evaluate
+from airkit.system.statistics import mcnemar, paired_interval
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_on_the_command_line(other: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert f"\nagainst                   {other} (" in told
     assert "right in the run alone" in told
     assert "p, McNemar's exact test" in told
-    monkeypatch.setattr("airkit.comparison.mcnemar", lambda *_: 0.0)
+    monkeypatch.setattr("airkit.evaluation.compare.mcnemar", lambda *_: 0.0)
     told = run("eval", "--run", reference(), "--against", other).stdout
     assert "\np, McNemar's exact test   less than 1e-300\n" in told
     values = json.loads(run("eval", "--run", reference(), "--against", other, "--json").stdout)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airkit.canvases.compose import Canvases, compose
-from airkit.canvases.digits import Digits
-from airkit.canvases.draws import draw_counts, side_edges
-from airkit.canvases.paint import INK, extents
-from airkit.canvases.resize import SCALE, resize, resize_matrix
-from airkit.config import DataConfig
+from airkit.config.schema import DataConfig
+from airkit.data.compose import Canvases, compose
+from airkit.data.draws import draw_counts, side_edges
+from airkit.data.raster import INK, extents
+from airkit.data.resize import SCALE, resize, resize_matrix
+from airkit.data.sources import Digits
 from airkit.errors import CanvasError
 
 MANY = settings(deadline=None, max_examples=25)
@@ -166,7 +166,7 @@ def test_a_canvas_depends_on_seed_split_and_number_alone(
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, overlap: Any) -> None:
     config = DataConfig(overlap=overlap)
     whole = compose(config, "train", POOL, 0, 50)
-    monkeypatch.setattr("airkit.canvases.compose._canvases_at_once", lambda config: 7)
+    monkeypatch.setattr("airkit.data.compose._canvases_at_once", lambda config: 7)
     assert same(whole, compose(config, "train", POOL, 0, 50))
 
 

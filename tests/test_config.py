@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from airkit import settings
-from airkit.config import Config, DataConfig, ModelConfig, Section
+from airkit.config import settings
+from airkit.config.schema import Config, DataConfig, ModelConfig, Section
 from airkit.errors import ConfigError
 
 FIELDS = settings.fields()

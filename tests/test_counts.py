@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from tiny_runs import data_file, reference
 
-from airkit import settings
-from airkit.config import Config
+from airkit.config import settings
+from airkit.config.schema import Config
 from airkit.errors import OutputError
-from airkit.rendering import picture, render
-from airkit.rendering.counts import MOST, chosen, even
+from airkit.figures import render as rendering
+from airkit.figures.render import render
+from airkit.figures.samples import MOST, chosen, even
 
 
 def config(counts: str, ratio: float | str = 0.5, **given: Any) -> Config:
@@ -109,7 +110,7 @@ def test_slots_are_those_of_evaluation(
         return chosen(config, most, slots)
 
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(picture, "chosen", spy)
+    monkeypatch.setattr(rendering, "chosen", spy)
     data = None if digits is None else data_file(canvas_size=48, max_digits=digits)
     render(reference(), kind="prior", data=data, out=tmp_path / "a.png")
     assert asked == [wanted]

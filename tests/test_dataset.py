@@ -10,14 +10,14 @@ import torch
 from tiny_runs import data_file
 from torch.utils.data import DataLoader
 
-from airkit.canvases import store
-from airkit.dataset import CanvasDataset, to_ink
+from airkit.data import reader
+from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.errors import DataFileError
 
 
 @pytest.mark.parametrize(("split", "size"), [("train", 60), ("val", 12), ("test", 20)])
 def test_it_holds_what_is_in_the_file(split: str, size: int) -> None:
-    dataset, canvases = CanvasDataset(data_file(), split), store.read_split(data_file(), split)
+    dataset, canvases = CanvasDataset(data_file(), split), reader.read_split(data_file(), split)
     assert len(dataset) == size
     for index in (0, 5, size - 1):
         item = dataset[index]

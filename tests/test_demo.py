@@ -24,15 +24,16 @@ import torch
 from command_line import fails
 
 import airkit
-from airkit import seeds
-from airkit.canvases import store
-from airkit.dataset import to_ink
-from airkit.demonstration import Serving
-from airkit.demonstration.session import open_session
+from airkit.data import reader
+from airkit.data.dataset import to_ink
 from airkit.errors import CheckpointError, ServeError
-from airkit.listener import SILENT
 from airkit.model.scene import explain, explain_best
-from airkit.run import RunFolder, build
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
+from airkit.system import seeds
+from airkit.system.callbacks import SILENT
+from airkit.web.server import Serving
+from airkit.web.session import open_session
 
 SIDE = 24
 
@@ -73,7 +74,7 @@ def _grey(text: str) -> np.ndarray[Any, Any]:
 
 
 def _test_images() -> np.ndarray[Any, Any]:
-    return store.read_split(tiny_runs.data_file(), "test").image
+    return reader.read_split(tiny_runs.data_file(), "test").image
 
 
 def test_the_answer_is_what_the_model_explains(serving: Serving) -> None:
@@ -152,7 +153,7 @@ def test_the_posterior_is_a_distribution(serving: Serving) -> None:
 
 
 def test_random_canvases_are_of_the_test_split(serving: Serving) -> None:
-    canvases = store.read_split(tiny_runs.data_file(), "test")
+    canvases = reader.read_split(tiny_runs.data_file(), "test")
     known = {
         image.tobytes(): int(n) for image, n in zip(canvases.image, canvases.count, strict=True)
     }

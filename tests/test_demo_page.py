@@ -15,7 +15,7 @@ import tiny_runs
 from PIL import Image
 
 import airkit
-from airkit.demonstration import Serving
+from airkit.web.server import Serving
 
 if TYPE_CHECKING:
     from pages import Watched

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from airkit.detection import average_precision, mean_iou, pairwise_iou
+from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
 
 Box = tuple[int, int, int, int]
 Boxes = list[list[Box]]

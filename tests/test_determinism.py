@@ -32,13 +32,14 @@ from tiny_runs import (
     trained,
 )
 
-from airkit import checkpoint, settings
-from airkit.dataset import CanvasDataset
-from airkit.device import SAME_BITS, deterministic
-from airkit.evaluation import evaluate
-from airkit.info import describe
-from airkit.rendering import render
-from airkit.run import RunFolder
+from airkit.config import settings
+from airkit.data.dataset import CanvasDataset
+from airkit.evaluation.evaluate import evaluate
+from airkit.figures.render import render
+from airkit.runs import checkpoint
+from airkit.runs.describe import describe
+from airkit.runs.folder import RunFolder
+from airkit.system.device import SAME_BITS, deterministic
 from airkit.training.step import Trainer
 
 
@@ -169,8 +170,8 @@ def test_the_switch_may_change_when_a_run_goes_on(
 SCRIPT = """
 import hashlib, sys, torch
 from airkit.training.loop import train
-from airkit import checkpoint
-from airkit.run import RunFolder
+from airkit.runs import checkpoint
+from airkit.runs.folder import RunFolder
 data, run = sys.argv[1:]
 settings = {"train.steps": 4, "train.deterministic": True, "train.device": "cpu",
             "train.batch_size": 32, "model.hidden_size": 64}

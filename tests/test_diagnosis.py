@@ -26,10 +26,10 @@ from tiny_runs import (
 )
 from torch import Tensor
 
-from airkit.dataset import to_ink
-from airkit.model.baselines import LSTMBaseline
-from airkit.model.prior import log_count
-from airkit.run import RunFolder
+from airkit.data.dataset import to_ink
+from airkit.model.distributions import log_count
+from airkit.model.objectives.baselines import LSTMBaseline
+from airkit.runs.folder import RunFolder
 from airkit.training import loop, validation
 from airkit.training.step import Trainer
 

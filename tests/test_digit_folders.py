@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from idx_files import Bytes, mnist_like, write_folder
 
-from airkit.canvases import digits
+from airkit.data import sources
 from airkit.errors import DigitsError
 
 MINI = Path(__file__).parents[2] / "shared" / "mnist-mini"
@@ -17,11 +17,11 @@ TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 def refusal(source: object) -> str:
     with pytest.raises(DigitsError) as caught:
-        digits.load(str(source), 0)
+        sources.load(str(source), 0)
     return str(caught.value)
 
 
-def dtypes_of(pool: digits.Digits) -> list[np.dtype[np.generic]]:
+def dtypes_of(pool: sources.Digits) -> list[np.dtype[np.generic]]:
     return [pool.images.dtype, pool.labels.dtype, pool.index.dtype]
 
 
@@ -29,8 +29,8 @@ def dtypes_of(pool: digits.Digits) -> list[np.dtype[np.generic]]:
 def test_folder(tmp_path: Path, zipped: bool) -> None:
     arrays = mnist_like(train=30, test=8)
     folder = write_folder(tmp_path, arrays, zipped)
-    source = digits.load(str(folder), 0)
-    train, val, test = (source.pools[split] for split in digits.SPLITS)
+    source = sources.load(str(folder), 0)
+    train, val, test = (source.pools[split] for split in sources.SPLITS)
     np.testing.assert_array_equal(train.images, arrays[TRAIN_IMAGES][:27])
     np.testing.assert_array_equal(train.labels, arrays[TRAIN_LABELS][:27])
     np.testing.assert_array_equal(train.index, np.arange(27))
@@ -51,7 +51,7 @@ def test_folder(tmp_path: Path, zipped: bool) -> None:
 def test_folder_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write_folder(tmp_path / "digits", mnist_like())
-    assert digits.load("~/digits", 0).name == "~/digits"
+    assert sources.load("~/digits", 0).name == "~/digits"
 
 
 @pytest.mark.parametrize("side", [1, 32])
@@ -59,8 +59,8 @@ def test_folder_of_another_side(tmp_path: Path, side: int) -> None:
     arrays = mnist_like(train=2, test=1, side=side)
     for value, name in enumerate((TRAIN_IMAGES, TEST_IMAGES)):
         arrays[name][:, 0, 0] = [2 * value, 2 * value + 1][: len(arrays[name])]
-    pools = digits.load(str(write_folder(tmp_path, arrays)), 0).pools
-    assert [pools[split].images.shape for split in digits.SPLITS] == [(1, side, side)] * 3
+    pools = sources.load(str(write_folder(tmp_path, arrays)), 0).pools
+    assert [pools[split].images.shape for split in sources.SPLITS] == [(1, side, side)] * 3
 
 
 def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_folder_that_makes_no_pools(
 def test_label_127_is_taken(tmp_path: Path) -> None:
     arrays = mnist_like()
     arrays[TEST_LABELS][0] = 127
-    assert digits.load(str(write_folder(tmp_path, arrays)), 0).pools["test"].labels[0] == 127
+    assert sources.load(str(write_folder(tmp_path, arrays)), 0).pools["test"].labels[0] == 127
 
 
 def test_damaged_file_of_a_folder(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_damaged_file_of_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not MINI.is_dir(), reason="the small share of MNIST is not at hand")
 def test_a_share_of_the_real_thing() -> None:
-    source = digits.load(str(MINI), 0)
+    source = sources.load(str(MINI), 0)
     assert {split: len(pool.labels) for split, pool in source.pools.items()} == {
         "train": 7200,
         "val": 800,

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import mnist_like, write_folder
 
-from airkit.canvases import digits, mnist
+from airkit.data import mnist, sources
 from airkit.errors import DigitsError
-from airkit.listener import Listener
+from airkit.system.callbacks import Listener
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -27,21 +27,21 @@ class Hearer(Listener):
 
 def refusal(source: object) -> str:
     with pytest.raises(DigitsError) as caught:
-        digits.load(str(source), 0)
+        sources.load(str(source), 0)
     return str(caught.value)
 
 
-def images_of(pool: digits.Digits) -> set[bytes]:
+def images_of(pool: sources.Digits) -> set[bytes]:
     return {image.tobytes() for image in pool.images}
 
 
-def dtypes_of(pool: digits.Digits) -> list[np.dtype[np.generic]]:
+def dtypes_of(pool: sources.Digits) -> list[np.dtype[np.generic]]:
     return [pool.images.dtype, pool.labels.dtype, pool.index.dtype]
 
 
 @pytest.fixture
 def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digits, "STROKE_COUNTS", {"train": 30, "val": 5, "test": 7})
+    monkeypatch.setattr(sources, "STROKE_COUNTS", {"train": 30, "val": 5, "test": 7})
 
 
 def test_no_such_source() -> None:
@@ -56,17 +56,17 @@ def test_no_such_source() -> None:
 def test_digest_names_the_digits_alone(tmp_path: Path) -> None:
     plain = write_folder(tmp_path / "plain", mnist_like(), zipped=False)
     zipped = write_folder(tmp_path / "zipped", mnist_like())
-    digest = digits.load(str(plain), 0).digest
+    digest = sources.load(str(plain), 0).digest
     assert len(bytes.fromhex(digest)) == 32
-    assert digits.load(str(zipped), 1).digest == digest
+    assert sources.load(str(zipped), 1).digest == digest
 
 
 @pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
 def test_digest_changes_with_any_byte(tmp_path: Path, name: str) -> None:
     arrays = mnist_like()
-    before = digits.load(str(write_folder(tmp_path, arrays)), 0).digest
+    before = sources.load(str(write_folder(tmp_path, arrays)), 0).digest
     arrays[name].flat[-1] ^= 1
-    assert digits.load(str(write_folder(tmp_path, arrays)), 0).digest != before
+    assert sources.load(str(write_folder(tmp_path, arrays)), 0).digest != before
 
 
 def test_images_that_splits_share_stay_in_the_held_out_one(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_images_that_splits_share_stay_in_the_held_out_one(tmp_path: Path) -> No
     arrays[TRAIN_IMAGES][1] = arrays[TRAIN_IMAGES][0]  # a pair within one split may stay
     folder = write_folder(tmp_path, arrays)
     hearer = Hearer()
-    pools = digits.load(str(folder), 0, hearer).pools
+    pools = sources.load(str(folder), 0, hearer).pools
     assert pools["train"].index.tolist() == [row for row in range(27) if row not in {3, 9}]
     assert pools["val"].index.tolist() == [27, 28]
     assert pools["test"].index.tolist() == list(range(8))
@@ -102,11 +102,11 @@ def test_no_image_is_in_two_pools(
         arrays[f"{part}-labels-idx1-ubyte"] = ink
     folder = write_folder(tmp_path_factory.mktemp("digits"), arrays, zipped=False)
     try:
-        pools = digits.load(str(folder), 0).pools
+        pools = sources.load(str(folder), 0).pools
     except DigitsError as error:
         assert "held-out" in error.what  # noqa: PT017 - nothing may be left to train on
         return
-    found = [images_of(pools[split]) for split in digits.SPLITS]
+    found = [images_of(pools[split]) for split in sources.SPLITS]
     assert len(set.union(*found)) == sum(map(len, found))
     for split, row_of in {"train": train, "val": train, "test": test}.items():
         pool = pools[split]
@@ -116,9 +116,9 @@ def test_no_image_is_in_two_pools(
 
 @pytest.mark.usefixtures("few_strokes")
 def test_strokes() -> None:
-    source = digits.load("strokes", 0)
+    source = sources.load("strokes", 0)
     assert source.name == "strokes"
-    assert [len(source.pools[split].labels) for split in digits.SPLITS] == [30, 5, 7]
+    assert [len(source.pools[split].labels) for split in sources.SPLITS] == [30, 5, 7]
     for pool in source.pools.values():
         assert pool.images.shape == (len(pool.labels), 28, 28)
         assert dtypes_of(pool) == [np.uint8, np.uint8, np.int32]
@@ -129,7 +129,7 @@ def test_strokes() -> None:
 
 @pytest.mark.usefixtures("few_strokes")
 def test_strokes_are_the_same_for_every_seed() -> None:
-    assert digits.load("strokes", 0).digest == digits.load("strokes", 1).digest
+    assert sources.load("strokes", 0).digest == sources.load("strokes", 1).digest
 
 
 def fake_fetch(
@@ -149,10 +149,10 @@ def test_mnist(
     folder = write_folder(tmp_path, mnist_like())
     asked: list[mnist.Patience] = []
     monkeypatch.setattr(mnist, "fetch", fake_fetch(folder, asked))
-    loaded = digits.load(source, 0)
+    loaded = sources.load(source, 0)
     assert asked == [patience]
     assert loaded.name == "mnist"
-    assert loaded.digest == digits.load(str(folder), 0).digest
+    assert loaded.digest == sources.load(str(folder), 0).digest
     assert loaded.licence == "CC BY-SA 3.0"
     assert loaded.attribution == mnist.ATTRIBUTION
 
@@ -165,7 +165,7 @@ def test_auto_falls_back_on_strokes_with_one_note(
     monkeypatch.delenv("AIRKIT_OFFLINE", raising=False)
     monkeypatch.setattr(mnist, "MIRRORS", ("nonsense://one/",))
     hearer = Hearer()
-    assert digits.load("auto", 0, hearer).name == "strokes"
+    assert sources.load("auto", 0, hearer).name == "strokes"
     assert hearer.notes == [
         "No mirror served MNIST's train-images-idx3-ubyte.gz: using strokes, the built-in digits, "
         "instead (--source mnist tells more and waits longer)"
@@ -178,7 +178,7 @@ def test_auto_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRKIT_CACHE", str(tmp_path))
     monkeypatch.setenv("AIRKIT_OFFLINE", "1")
     hearer = Hearer()
-    assert digits.load("auto", 0, hearer).name == "strokes"
+    assert sources.load("auto", 0, hearer).name == "strokes"
     assert hearer.notes == [
         "MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it: using strokes, the "
         "built-in digits, instead (--source mnist tells more and waits longer)"

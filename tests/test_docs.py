@@ -19,14 +19,14 @@ import torch
 import typer
 
 import airkit
-from airkit import settings
-from airkit.canvases.make import make_data
 from airkit.cli.app import app
-from airkit.config import Config
-from airkit.exporting.export import export
-from airkit.model import pyro_air
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.data.make import make_data
 from airkit.model.guides import saliency
-from airkit.reporting.gather import FIRST, WORST
+from airkit.model.pyro_programs import OFF
+from airkit.runs.export import export
+from airkit.web.gather import FIRST, WORST
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -226,7 +226,7 @@ def test_formulas_have_the_numbers_of_the_code() -> None:
     pages = ("model.md", "guide.md", "pyro.md")
     model, guide, programs = ((DOCS / page).read_text(encoding="utf-8") for page in pages)
     assert ratio in model
-    assert f"presence are \N{MINUS SIGN}{-pyro_air.OFF:g}" in programs
+    assert f"presence are \N{MINUS SIGN}{-OFF:g}" in programs
     lstm = Config().guide
     for formula in (
         f"deviation is {saliency.BLUR:g} object sizes",

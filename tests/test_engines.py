@@ -14,13 +14,13 @@ import pytest
 import torch
 from tiny_runs import TRAIN, assert_as_if_never_stopped, data_file
 
+from airkit.config.settings import layers
 from airkit.errors import AirkitError
-from airkit.listener import SILENT
-from airkit.run import RunFolder
-from airkit.settings import layers
-from airkit.sweeping.engines import Job, Processes, Submitit, cores, visible_gpus
-from airkit.sweeping.trial import Plan, Trial
-from airkit.training.setup import configure
+from airkit.runs.folder import RunFolder
+from airkit.sweeps.engines import Job, Processes, Submitit, cores, visible_gpus
+from airkit.sweeps.trial import Plan, Trial
+from airkit.system.callbacks import SILENT
+from airkit.training.resume import configure
 
 LONG = {"train__steps": 100_000, "train__checkpoint_every": 100_000, "train__val_every": 100_000}
 

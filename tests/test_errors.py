@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import airkit
-from airkit import errors, settings
+from airkit import errors
+from airkit.config import settings
 from airkit.errors import AirkitError, ConfigError, Problem
 
 ROOT = Path(airkit.__file__).parent

@@ -19,23 +19,27 @@ import torch
 from tiny_runs import STEPS, Recorder, data_file, fit, folder, reference, state
 from torch import Tensor
 
-from airkit import checkpoint, evaluation, seeds, settings
-from airkit.canvases.original import Original
-from airkit.canvases.store import read_info
-from airkit.comparison import compare
-from airkit.dataset import CanvasDataset, to_ink
-from airkit.detection import average_precision, mean_iou, pairwise_iou
+from airkit.config import settings
+from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.reader import read_info
 from airkit.errors import CheckpointError, ConfigError, DataFileError
-from airkit.estimators import exact
-from airkit.evaluation import Measures, evaluate
+from airkit.evaluation import evaluate as evaluation
+from airkit.evaluation.compare import compare
+from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
+from airkit.evaluation.evaluate import Measures, evaluate
+from airkit.figures.render import render
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
+from airkit.model.objectives import elbo
 from airkit.model.scene import INK, Scene, explain
-from airkit.model.transformer import paint
-from airkit.rendering import render
-from airkit.reporting import report
-from airkit.run import RunFolder, build, original
-from airkit.statistics import wilson
+from airkit.model.spatial_transformer import paint
+from airkit.runs import checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.runs.origin import Original
+from airkit.runs.trained import build, original
+from airkit.system import seeds
+from airkit.system.statistics import wilson
+from airkit.web.report import report
 
 CPU = torch.device("cpu")
 
@@ -150,7 +154,7 @@ def test_elbo_recomputed(run: Path) -> None:
     for images in torch.split(to_ink(test.images), 7):
         noise = Noise.draw(generator, len(images), 3, 4, looks=False)
         with torch.no_grad():
-            parts.append(exact.elbo(air, images, noise))
+            parts.append(elbo.elbo(air, images, noise))
     assert found.elbo == pytest.approx(float(torch.cat(parts).double().mean()), rel=1e-6)
 
 

@@ -25,18 +25,21 @@ from pycocotools.cocoeval import COCOeval
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from airkit import files, settings
-from airkit.canvases import store
-from airkit.canvases.digits import SPLITS
+from airkit.config import settings
+from airkit.data import reader
+from airkit.data.coco import ANNOTATIONS
+from airkit.data.sources import SPLITS
 from airkit.errors import AirkitError, DataFileError, OutputError
-from airkit.exporting import folder
-from airkit.exporting.export import export
-from airkit.exporting.folder import ANNOTATIONS, WEIGHTS
-from airkit.listener import SILENT, Listener
-from airkit.locks import exclusive
 from airkit.model.air import AIR
 from airkit.model.scene import explain
-from airkit.run import RunFolder, build
+from airkit.runs import export_folder
+from airkit.runs.export import export
+from airkit.runs.export_folder import WEIGHTS
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
+from airkit.system import files
+from airkit.system.callbacks import SILENT, Listener
+from airkit.system.locks import exclusive
 
 
 def coco(folder: Path) -> Any:
@@ -83,7 +86,7 @@ def spoilt(home: Path, **first: float) -> Path:
 
 def test_every_pixel_box_and_label_is_there(home: Path) -> None:
     export(tiny_runs.data_file(), "out")
-    truth, found = store.read_split(tiny_runs.data_file(), "test"), coco(Path("out"))
+    truth, found = reader.read_split(tiny_runs.data_file(), "test"), coco(Path("out"))
     assert 0 < (truth.count == 0).sum() < len(truth.count), "some canvases are empty, not all"
     assert len(found.imgs) == len(truth.count)
     for place, (number, image) in enumerate(found.imgs.items()):
@@ -102,7 +105,7 @@ def test_every_pixel_box_and_label_is_there(home: Path) -> None:
 
 def test_what_is_said_beside_the_boxes(home: Path) -> None:
     export(tiny_runs.data_file(), "out")
-    found, about = coco(Path("out")).dataset, store.read_info(tiny_runs.data_file())
+    found, about = coco(Path("out")).dataset, reader.read_info(tiny_runs.data_file())
     assert found["info"] == {
         "airkit_version": about.airkit_version,
         "description": "canvases of digits: test",
@@ -136,7 +139,7 @@ def test_the_truth_as_detections_has_average_precision_one(home: Path) -> None:
 
 def test_all_splits_make_one_data_set(home: Path) -> None:
     done = export(tiny_runs.data_file(), "out", split="all")
-    truth = {split: store.read_split(tiny_runs.data_file(), split) for split in SPLITS}
+    truth = {split: reader.read_split(tiny_runs.data_file(), split) for split in SPLITS}
     found = coco(Path("out"))
     assert [image["file_name"] for image in found.imgs.values()] == [
         f"{split}-{place:06d}.png" for split in SPLITS for place in range(len(truth[split].count))
@@ -151,9 +154,9 @@ def test_all_splits_make_one_data_set(home: Path) -> None:
 
 
 def test_parts_are_the_split_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "chunk_rows", lambda shape: 7)
-    parts = list(store.read_parts(tiny_runs.data_file(), "test"))
-    whole = store.read_split(tiny_runs.data_file(), "test")
+    monkeypatch.setattr(reader, "chunk_rows", lambda shape: 7)
+    parts = list(reader.read_parts(tiny_runs.data_file(), "test"))
+    whole = reader.read_split(tiny_runs.data_file(), "test")
     assert [len(part.count) for part in parts] == [7, 7, 6]
     for name, array in vars(whole).items():
         assert np.array_equal(np.concatenate([getattr(part, name) for part in parts]), array)
@@ -161,7 +164,7 @@ def test_parts_are_the_split_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_parts_number_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(tiny_runs.data_file(), "whole")
-    monkeypatch.setattr(store, "chunk_rows", lambda shape: 7)
+    monkeypatch.setattr(reader, "chunk_rows", lambda shape: 7)
     export(tiny_runs.data_file(), "parts")
     assert contents(Path("parts")) == contents(Path("whole"))
 
@@ -202,12 +205,12 @@ def test_the_metadata_say_whence_the_weights_are(exported: Path) -> None:
     assert config == state.config
     assert settings.resolve(settings.from_file(exported / "config.toml")) == config
     assert about == {
-        "airkit_version": store.read_info(tiny_runs.data_file()).airkit_version,
+        "airkit_version": reader.read_info(tiny_runs.data_file()).airkit_version,
         "format": "pt",
         "format_version": "1",
         "step": str(tiny_runs.STEPS),
         "seed": "0",
-        "data_digest": store.read_info(tiny_runs.data_file()).content_digest,
+        "data_digest": reader.read_info(tiny_runs.data_file()).content_digest,
     }
 
 
@@ -216,7 +219,7 @@ def test_the_weights_explain_as_the_run_does(exported: Path) -> None:
     with safe_open(exported / "model.safetensors", "pt") as file:
         air = AIR(settings.from_json(file.metadata()["config"], "metadata"))
     air.load_state_dict(load_file(exported / "model.safetensors"))
-    canvases = store.read_split(tiny_runs.data_file(), "test").image
+    canvases = reader.read_split(tiny_runs.data_file(), "test").image
     images = torch.from_numpy(canvases).float() / 255
     with torch.no_grad():
         ours = explain(air.eval(), images)
@@ -274,7 +277,7 @@ def test_without_safetensors_a_hint_says_how_to_get_it(
 
 def test_the_command_tells_what_it_wrote(home: Path) -> None:
     result = run("export", tiny_runs.data_file(), "--out", "deep/out", "--split", "val")
-    many = int(store.read_split(tiny_runs.data_file(), "val").count.sum())
+    many = int(reader.read_split(tiny_runs.data_file(), "val").count.sum())
     assert (result.exit_code, result.stdout) == (
         0,
         f"folder       deep/out\nformat       COCO\nimages       12\nannotations  {many}\n",
@@ -436,7 +439,7 @@ def test_a_split_that_is_none_is_told(home: Path) -> None:
         "  try       --split all takes every one\n"
     )
     with pytest.raises(DataFileError, match=r"No such split\n(.*\n)*  expected  train or val or"):
-        next(store.read_parts(path, "tests"))
+        next(reader.read_parts(path, "tests"))
     assert names(home) == []
 
 
@@ -610,11 +613,11 @@ def test_an_export_killed_between_two_renamings_is_undone_or_done(
         out = Path(shutil.copytree("old", f"out{cut}"))
         shutil.copytree("new", out / ".airkit.part")
         (out / ".airkit.aside").mkdir()
-        moves = folder._moves(out)
+        moves = export_folder._moves(out)
         assert len(moves) == before + 1 + after
         for source, target in moves[:cut]:
             source.rename(target)
-        folder._settle(out)
+        export_folder._settle(out)
         whole = home / ("old" if cut <= before else "new")
         assert (names(out), contents(out)) == (names(whole), contents(whole))
 

@@ -34,13 +34,13 @@ from tiny_runs import (
     tree,
 )
 
-from airkit import checkpoint as checkpoints
-from airkit.canvases.make import make_data
-from airkit.checkpoint import Best, Checkpoint
 from airkit.cli.options import takes_path
-from airkit.evaluation import evaluate
-from airkit.run import RunFolder
-from airkit.settings import spelled
+from airkit.config.settings import spelled
+from airkit.data.make import make_data
+from airkit.evaluation.evaluate import evaluate
+from airkit.runs import checkpoint as checkpoints
+from airkit.runs.checkpoint import Best, Checkpoint
+from airkit.runs.folder import RunFolder
 
 SETTINGS = [word for key in TRAIN for word in ("--set", f"{key}={spelled(TRAIN[key])}")]
 

@@ -13,7 +13,7 @@ import pytest
 from tiny_runs import data_file
 
 from airkit.errors import OutputError
-from airkit.files import replacing, sha256, write_bytes, write_text, writing
+from airkit.system.files import replacing, sha256, write_bytes, write_text, writing
 
 
 def names(folder: Path) -> list[str]:

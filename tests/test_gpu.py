@@ -14,13 +14,13 @@ from PIL import Image
 from spoilt import COMBINATIONS, CPU, options, trainer
 from tiny_runs import STEPS, TRAIN, Recorder, data_file, fit, folder, go_on, metrics, state
 
-from airkit.config import RenderConfig
-from airkit.dataset import CanvasDataset
-from airkit.device import deterministic
-from airkit.evaluation import evaluate
+from airkit.config.schema import RenderConfig
+from airkit.data.dataset import CanvasDataset
+from airkit.evaluation.evaluate import evaluate
 from airkit.model.guides import Noise
-from airkit.sweeping.engines import Processes
-from airkit.sweeping.sweep import sweep
+from airkit.sweeps.engines import Processes
+from airkit.sweeps.sweep import sweep
+from airkit.system.device import deterministic
 from airkit.training.step import Trainer
 
 pytestmark = pytest.mark.gpu

@@ -14,8 +14,8 @@ from model_factory import generator
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from airkit.model import transformer
-from airkit.model.transformer import crop, paint, pixel_centres
+from airkit.model import spatial_transformer
+from airkit.model.spatial_transformer import crop, paint, pixel_centres
 
 SIDES = st.integers(4, 13)
 
@@ -107,7 +107,7 @@ def test_crops(
     size = size * torch.linspace(1, 1.2, parts * len(poses))  # no part has the poses of another
     places = size[:, None, None] * pixel_centres(window, size) + centre[:, :, None]
     assume(_is_smooth(places, side))
-    with mock.patch.object(transformer, "_needs_tents", return_value=tents):
+    with mock.patch.object(spatial_transformer, "_needs_tents", return_value=tents):
         found = crop(images, size, centre, window)
         slopes = _gradients(found, size, centre)
     wanted = sampled(torch.cat(images), size, centre, window)
@@ -132,7 +132,7 @@ def test_finite_differences_agree() -> None:
     (size, centre), windows = _pose([(0.43, 0.21, -0.34)]), _random(1, 5, 5).requires_grad_()
     images = _random(1, 2, 8, 8)
     for tents in (False, True):
-        with mock.patch.object(transformer, "_needs_tents", return_value=tents):
+        with mock.patch.object(spatial_transformer, "_needs_tents", return_value=tents):
             assert torch.autograd.gradcheck(
                 lambda size, centre: crop([images], size, centre, 5), (size, centre)
             )
@@ -179,7 +179,7 @@ def test_poses_that_are_no_numbers_end_no_program(tents: bool, bad: float) -> No
         table[1, place] = bad
         size, centre = table[:, 0].clone().requires_grad_(), table[:, 1:].clone().requires_grad_()
         windows, images = _random(3, 5, 5).requires_grad_(), _random(3, 2, 8, 8)
-        with mock.patch.object(transformer, "_needs_tents", return_value=tents):
+        with mock.patch.object(spatial_transformer, "_needs_tents", return_value=tents):
             cropped = crop([images], size, centre, 5)
             _gradients(cropped, size, centre)
         canvas = paint(windows, size, centre, 8)

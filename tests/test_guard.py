@@ -27,7 +27,7 @@ from tiny_runs import (
 )
 
 from airkit.errors import TrainingError
-from airkit.run import RunFolder
+from airkit.runs.folder import RunFolder
 from airkit.training.guard import Guard
 from airkit.training.step import Trainer
 

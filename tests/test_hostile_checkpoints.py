@@ -15,8 +15,9 @@ from fuzz.checkpoints import packed
 from test_hostile_files import EXPECTED, HINT, content, entries, refused
 from tiny_runs import assert_as_if_never_stopped, go_on, state, trained
 
-from airkit import checkpoint
-from airkit.run import RunFolder, build
+from airkit.runs import checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
 
 CANNOT = "This checkpoint cannot be read"
 DAMAGED = "This checkpoint is damaged"
@@ -148,8 +149,8 @@ def _views(found: dict[str, Any]) -> None:
     """As large as the settings say, and all of it one number of the file."""
     _settings("model", hidden_size=8192)(found)
     with torch.device("meta"):
+        from airkit.config.settings import from_json  # noqa: PLC0415
         from airkit.model.air import AIR  # noqa: PLC0415
-        from airkit.settings import from_json  # noqa: PLC0415
 
         shapes = {
             name: each.shape

@@ -18,11 +18,12 @@ from command_line import fails
 from idx_files import idx_bytes, mnist_like, write_folder
 from tiny_runs import STEPS, reference
 
-from airkit import checkpoint, settings
-from airkit.canvases import idx, store
+from airkit.config import settings
+from airkit.data import idx, reader
 from airkit.errors import AirkitError
-from airkit.info import describe
-from airkit.run import RunFolder
+from airkit.runs import checkpoint
+from airkit.runs.describe import describe
+from airkit.runs.folder import RunFolder
 
 HINT = "\n  try       name another with --checkpoint"
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
@@ -57,7 +58,7 @@ def entries() -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("read", "what"),
     [
-        (store.read_info, "The data file is damaged or not one of airkit's"),
+        (reader.read_info, "The data file is damaged or not one of airkit's"),
         (checkpoint.read, "This checkpoint cannot be read"),
         (settings.from_file, "Cannot read the config file"),
         (lambda path: idx.read(path, 3), "Cannot read an IDX file"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from idx_files import Bytes, idx_bytes
 
-from airkit.canvases import idx
+from airkit.data import idx
 from airkit.errors import DigitsError
 
 IMAGES = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from airkit import images
+from airkit.data import images
+from airkit.data.images import read, read_all
 from airkit.errors import ImageError
-from airkit.images import read, read_all
 
 Array = np.ndarray[Any, Any]
 

@@ -19,13 +19,14 @@ from PIL import Image
 from tiny_runs import Recorder, data_file, fit, folder
 
 import airkit
-from airkit import inference
-from airkit.canvases import store
+from airkit.data import reader
 from airkit.errors import OutputError
-from airkit.evaluation import Tally, measure, open_run
-from airkit.inference import Inferred
-from airkit.listener import SILENT
-from airkit.rendering.explained import explained
+from airkit.evaluation import infer
+from airkit.evaluation.evaluate import Tally, measure
+from airkit.evaluation.infer import Inferred
+from airkit.figures.examples import explained
+from airkit.runs.trained import open_run
+from airkit.system.callbacks import SILENT
 
 Array = np.ndarray[Any, Any]
 
@@ -41,7 +42,7 @@ def skilled() -> Path:
 
 def canvases() -> Array:
     """The test split's canvases, uint8 [20, 24, 24]."""
-    return store.read_split(data_file(), "test").image
+    return reader.read_split(data_file(), "test").image
 
 
 @pytest.fixture(name="stack")
@@ -102,7 +103,7 @@ def test_what_is_found_is_what_is_drawn(stack: Path) -> None:
 def test_each_line_is_json_with_the_keys_of_the_docs(stack: Path) -> None:
     found = lines(stack, write("one.png", canvases()[1]))
     names = [field.name for field in fields(Inferred)]
-    inner = [field.name for field in fields(inference.InferredObject)]
+    inner = [field.name for field in fields(infer.InferredObject)]
     assert [list(each) for each in found] == [names] * 20 + [
         [name for name in names if name != "index"]
     ]
@@ -140,7 +141,7 @@ def test_settings_are_laid_over_those_of_the_run(stack: Path) -> None:
 
 def test_boxes_are_where_the_digits_are(stack: Path) -> None:
     """Within 3 pixels of the centres of most true boxes."""
-    truth = store.read_split(data_file(), "test")
+    truth = reader.read_split(data_file(), "test")
     near = []
     every = lines(stack, "--looks", 16)
     for found, count, boxes in zip(every, truth.count, truth.box, strict=True):
@@ -188,7 +189,7 @@ def test_blank_beside_an_image_changes_nothing_but_the_clipping(home: Path) -> N
 
 def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = lines(stack, "--looks", 1)
-    monkeypatch.setattr(inference, "BATCH_PIXELS", 24 * 24 * 2)
+    monkeypatch.setattr(infer, "BATCH_PIXELS", 24 * 24 * 2)
     parts = lines(stack, "--looks", 1)
     assert [each["count"] for each in parts] == [each["count"] for each in whole]
 

@@ -7,10 +7,10 @@ import re
 import pytest
 import torch
 
-from airkit.device import own_device
 from airkit.errors import DeviceError, LaunchError
-from airkit.launch import Launch, launched, muted
-from airkit.training.processes import check_batch
+from airkit.system.device import own_device
+from airkit.system.processes import Launch, launched, muted
+from airkit.training.parallel import check_batch
 
 
 def test_where_a_process_is() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch import distributions as dist
 
 from airkit.model.likelihood import log_likelihood, painted_errors, squared_errors
+from airkit.model.spatial_transformer import paint
 from airkit.model.tape import Tape
-from airkit.model.transformer import paint
 
 BATCH, SIDE, WINDOW = 3, 9, 5
 

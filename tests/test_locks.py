@@ -20,18 +20,18 @@ from command_line import fails, run
 from idx_files import mnist_like, write_folder
 from tiny_runs import DATA, Recorder, data_file, fit, go_on, state, trained, tree
 
-from airkit.canvases.make import make_data
-from airkit.canvases.store import verify
+from airkit.data.make import make_data
+from airkit.data.reader import verify
 from airkit.errors import OutputError
-from airkit.evaluation import evaluate
-from airkit.locks import exclusive
-from airkit.rendering import render
+from airkit.evaluation.evaluate import evaluate
+from airkit.figures.render import render
+from airkit.system.locks import exclusive
 
 HOLDING = """
 import sys
 from pathlib import Path
-from airkit.listener import SILENT
-from airkit.locks import exclusive
+from airkit.system.callbacks import SILENT
+from airkit.system.locks import exclusive
 
 lock, target = map(Path, sys.argv[1:])
 with exclusive(lock, target, work="work", hint="wait", listener=SILENT):
@@ -127,7 +127,7 @@ def test_a_file_made_in_the_meantime_is_spared(
         def note(self, text: str) -> None:
             path.write_bytes(b"theirs")
 
-    monkeypatch.setattr("airkit.locks._lock", no_locks)
+    monkeypatch.setattr("airkit.system.locks._lock", no_locks)
     with pytest.raises(OutputError, match="There is a file of another kind already"):
         make_data(path, settings=quick, listener=Meanwhile())
     assert (path.read_bytes(), tree(tmp_path)) == (b"theirs", ["data.h5"])
@@ -208,7 +208,7 @@ def test_a_file_system_without_locks(
 
 
 def test_a_system_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airkit.locks.fcntl", None)
+    monkeypatch.setattr("airkit.system.locks.fcntl", None)
     listener = Recorder()
     hold(tmp_path / "lock", listener)
     assert len(listener.notes) == 1

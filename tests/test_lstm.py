@@ -9,10 +9,11 @@ from model_factory import SIDE, blobs, generator, tiny_air, tiny_config
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
-from airkit.model.baselines import BASELINES
-from airkit.model.guides import LSTMGuide, Slot
+from airkit.model.guides import Slot
+from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.networks import Decoder
-from airkit.model.transformer import crop
+from airkit.model.objectives.baselines import BASELINES
+from airkit.model.spatial_transformer import crop
 
 BATCH = 4
 

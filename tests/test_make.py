@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from test_compose import pool, same
 
-from airkit.canvases import digits, make
-from airkit.canvases.compose import compose
-from airkit.canvases.digits import SPLITS, DigitSource
-from airkit.canvases.make import make_data
-from airkit.canvases.store import read_info, read_split, verify
-from airkit.config import DataConfig
+from airkit.config.schema import DataConfig
+from airkit.data import make, sources
+from airkit.data.compose import compose
+from airkit.data.make import make_data
+from airkit.data.reader import read_info, read_split, verify
+from airkit.data.sources import SPLITS, DigitSource
 from airkit.errors import CanvasError, ConfigError, OutputError
-from airkit.listener import Listener
+from airkit.system.callbacks import Listener
 
 SMALL: Mapping[str, Any] = {
     "data.train": 300,
@@ -43,7 +43,7 @@ class Ear(Listener):
 def source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits of the tests' own, whatever source the settings name."""
     found = DigitSource("ellipses", POOLS, "ab" * 32, "CC0-1.0", "by the tests")
-    monkeypatch.setattr(digits, "load", lambda source, seed, listener: found)
+    monkeypatch.setattr(sources, "load", lambda source, seed, listener: found)
 
 
 def test_make_data(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_an_existing_file_stays(
     path = tmp_path / "data.h5"
     path.write_bytes(start + b"old")
     with monkeypatch.context() as patch:
-        patch.setattr(digits, "load", None)  # refused before any digit is loaded
+        patch.setattr(sources, "load", None)  # refused before any digit is loaded
         with pytest.raises(OutputError) as error:
             make_data(path, settings=SMALL)
     assert str(error.value) == (
@@ -141,7 +141,7 @@ def test_digits_that_cannot_be_laid_out_leave_nothing(tmp_path: Path) -> None:
 
 def test_an_empty_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = DigitSource("my-digits", {**POOLS, "val": pool(0)}, "", "", "")
-    monkeypatch.setattr(digits, "load", lambda source, seed, listener: found)
+    monkeypatch.setattr(sources, "load", lambda source, seed, listener: found)
     with pytest.raises(CanvasError) as error:
         make_data(tmp_path / "data.h5", settings=SMALL)
     assert str(error.value) == (
@@ -156,7 +156,7 @@ def test_an_empty_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from airkit.canvases.make import make_data
+from airkit.data.make import make_data
 from airkit.errors import OutputError
 
 limit, compression, path = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = """
 import sys, torch
-from airkit.memory import keep_freed_memory
+from airkit.training.memory import keep_freed_memory
 
 if sys.argv[1] == "kept":
     keep_freed_memory()

@@ -25,9 +25,9 @@ from mirrors import (
     trickling,
 )
 
-from airkit.canvases import mnist
+from airkit.data import mnist
 from airkit.errors import DigitsError
-from airkit.listener import Listener
+from airkit.system.callbacks import Listener
 
 FIRST = "train-images-idx3-ubyte.gz"
 HINT = (

@@ -8,7 +8,7 @@ from model_factory import generator, tiny_config
 from torch import Tensor, nn
 from torch import distributions as dist
 
-from airkit.config import Config
+from airkit.config.schema import Config
 from airkit.model.networks import Decoder, Encoder, ImageLSTM, Normal, mlp, spread
 
 DTYPES = [torch.float32, torch.float64]

@@ -13,13 +13,14 @@ from model_factory import blobs, tiny_air, tiny_config
 from pyro.infer import TraceGraph_ELBO
 from torch import Tensor
 
-from airkit import estimators, settings
-from airkit.config import Config
-from airkit.estimators import Estimator
-from airkit.estimators.nvil import NVIL
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.model import objectives
 from airkit.model.air import AIR
-from airkit.model.guides import LSTMGuide
-from airkit.model.prior import log_count_prior
+from airkit.model.distributions import log_count_prior
+from airkit.model.guides.lstm import LSTMGuide
+from airkit.model.objectives import Estimator
+from airkit.model.objectives.nvil import NVIL
 from airkit.training.step import Trainer
 
 IMAGES = blobs(3, seed=1)
@@ -42,7 +43,7 @@ def estimator(guide: str = "lstm", kind: str = "nvil", **train: Any) -> Estimato
     air.pixel_sd = 0.4  # a density near 1, so that costs are small and means settle soon
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        built = estimators.build(air, config)
+        built = objectives.build(air, config)
     built.baselines.double()
     return built
 
@@ -191,7 +192,7 @@ def test_looks_are_drawn_as_the_settings_say() -> None:
         guide = config.guide.model_copy(update={"looks": looks})
         train = config.train.model_copy(update={"estimator": "nvil"})
         built = config.model_copy(update={"guide": guide, "train": train})
-        one = estimators.build(AIR(built), built)
+        one = objectives.build(AIR(built), built)
         assert isinstance(one, NVIL)
         assert one.programs.drawn_looks == drawn
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from airkit.canvases import paint
-from airkit.canvases.paint import INK, extents
+from airkit.data import raster
+from airkit.data.raster import INK, extents
 
 
 def test_patches_go_where_they_belong() -> None:
     canvases = np.zeros((3, 5, 5), np.uint8)
     patches = np.arange(1, 9, dtype=np.uint8).reshape(2, 2, 2)
-    paint.fill(canvases, np.array([2, 0]), np.array([[3, 0], [1, 2]]), patches)
+    raster.fill(canvases, np.array([2, 0]), np.array([[3, 0], [1, 2]]), patches)
     wanted = np.zeros((3, 5, 5), np.uint8)
     wanted[2, 0:2, 3:5] = patches[0]
     wanted[0, 2:4, 1:3] = patches[1]
@@ -21,7 +21,7 @@ def test_patches_go_where_they_belong() -> None:
 def test_ink_is_cut_above_full() -> None:
     canvases = np.full((3, 2, 2), 200, np.uint8)
     patches = np.array([[[54]], [[55]], [[56]]], np.uint8)
-    whole = paint.add(canvases, np.array([0, 1, 2]), np.array([[0, 0], [1, 0], [0, 1]]), patches)
+    whole = raster.add(canvases, np.array([0, 1, 2]), np.array([[0, 0], [1, 0], [0, 1]]), patches)
     assert whole.tolist() == [True, True, False]
     assert (canvases[0, 0, 0], canvases[1, 0, 1], canvases[2, 1, 0]) == (254, 255, 255)
     assert (canvases == 200).sum() == 9

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from test_compose import POOL
 
-from airkit.canvases.compose import compose
-from airkit.config import DataConfig
+from airkit.config.schema import DataConfig
+from airkit.data.compose import compose
 
 PINNED: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "sum": ({}, "6fe0a8c3a611fe92"),

@@ -13,13 +13,13 @@ from PIL import Image
 from tiny_runs import data_file, reference
 from torch import Tensor
 
-from airkit.config import Config, RenderConfig
-from airkit.evaluation import Opened, open_run
-from airkit.listener import SILENT, Listener
+from airkit.config.schema import Config, RenderConfig
+from airkit.figures.page import Page
+from airkit.figures.policy import histogram, looks, sheet, smoothed
+from airkit.figures.render import render
 from airkit.model.scene import explain
-from airkit.rendering import render
-from airkit.rendering.page import Page
-from airkit.rendering.policy import histogram, looks, sheet, smoothed
+from airkit.runs.trained import Opened, open_run
+from airkit.system.callbacks import SILENT, Listener
 
 Array = np.ndarray[Any, Any]
 SIDE = 20

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from airkit.model.poses import EDGE, POSES, AffinePose, UniformPose
-from airkit.model.transformer import paint
+from airkit.model.spatial_transformer import paint
 
 
 def _split(poses: list[tuple[float, float, float]], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -28,11 +28,11 @@ from tiny_runs import (
 from torch import Tensor
 
 from airkit.errors import CheckpointError, ConfigError
-from airkit.evaluation import evaluate
-from airkit.info import describe
+from airkit.evaluation.evaluate import evaluate
 from airkit.model.air import AIR
 from airkit.model.precision import PRECISIONS, best_precision, factors, precision
-from airkit.sweeping.sweep import sweep
+from airkit.runs.describe import describe
+from airkit.sweeps.sweep import sweep
 
 Capabilities = Callable[[dict[str, object]], None]
 

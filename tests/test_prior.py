@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_factory import generator
 
-from airkit.config import PriorConfig
-from airkit.model.prior import draw_geometric, log_count, log_count_prior, ratio_at
+from airkit.config.schema import PriorConfig
+from airkit.model.distributions import draw_geometric, log_count, log_count_prior, ratio_at
 
 KINDS = ["geometric", "success"]
 RATIOS = [1e-6, 0.01, 0.5, 0.999]

@@ -30,10 +30,10 @@ from tiny_runs import (
     tree,
 )
 
-from airkit.canvases.store import read_info
+from airkit.data.reader import read_info
 from airkit.errors import AirkitError, ConfigError, Problem
-from airkit.estimators import Share
 from airkit.model.guides import Noise
+from airkit.model.objectives import Share
 
 
 @cache

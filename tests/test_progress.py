@@ -15,7 +15,7 @@ from airkit.cli.curves import ASCII, BLOCKS, sparkline
 from airkit.cli.lines import Lines
 from airkit.cli.output import size, tell_json
 from airkit.cli.progress import listening
-from airkit.wording import duration
+from airkit.system.text import duration
 
 
 class _Terminal(io.StringIO):

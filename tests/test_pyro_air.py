@@ -21,12 +21,12 @@ from pyro.infer import (
 from torch import Tensor
 from torch import distributions as dist
 
-from airkit.estimators import bounds, exact
 from airkit.model.air import AIR
-from airkit.model.baselines import BASELINES
+from airkit.model.distributions import log_count, log_count_prior, success_logits
 from airkit.model.guides import Noise
-from airkit.model.prior import log_count, log_count_prior, success_logits
-from airkit.model.pyro_air import PyroAIR
+from airkit.model.objectives import elbo, iwae
+from airkit.model.objectives.baselines import BASELINES
+from airkit.model.pyro_programs import PyroAIR
 
 GUIDES = ["saliency", "lstm"]
 BATCH = 5
@@ -98,7 +98,7 @@ def test_the_exact_elbo_is_pyros_enumerated_over_counts(kind: str, prior: str, p
             value = value - site_kl(model, guide, f"z_what_{slot}")
         total, mass = total + log_q.exp() * value, mass + log_q.exp()
     torch.testing.assert_close(mass, torch.ones(BATCH).double())
-    torch.testing.assert_close(exact.elbo(air, images, noise), total, rtol=1e-8, atol=1e-6)
+    torch.testing.assert_close(elbo.elbo(air, images, noise), total, rtol=1e-8, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", GUIDES)
@@ -108,7 +108,7 @@ def test_every_weight_of_the_bound_is_pyros(kind: str) -> None:
     images, noise = blobs(BATCH), noise_for(air, BATCH)
     for count in range(air.slots + 1):
         unrolled, model, guide = traces(air, images, noise, count)
-        ours = bounds.log_joint(air, unrolled)[:, count]
+        ours = iwae.log_joint(air, unrolled)[:, count]
         theirs = log_prob(model, "z_", "obs") - log_prob(guide, "z_where", "z_what")
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-6)
         log_q = log_count(unrolled.logits)[0][:, count]
@@ -135,7 +135,7 @@ def test_the_mean_of_pyros_losses_is_the_exact_elbo(kind: str, elbo: Any) -> Non
     found = losses(PyroAIR(air), images, elbo(), 15)
     with torch.no_grad():
         many = images.repeat(20 * REPEATS, 1, 1)
-        ours = exact.elbo(air, many, noise_for(air, len(many)))
+        ours = elbo.elbo(air, many, noise_for(air, len(many)))
     error = (ours.var() / len(ours) + found.var() / len(found)).sqrt()
     assert abs(float(found.mean() + ours.mean())) < 4 * float(error)
     assert float(error) < 0.01 * abs(float(ours.mean()))
@@ -235,8 +235,8 @@ def test_importance_weights_tighten_the_bound() -> None:
     with torch.no_grad():
         weighted = -RenyiELBO(alpha=0, num_particles=20).loss(programs.model, programs.guide, many)
         every = many.repeat(100, 1, 1)
-        weights = bounds.log_weight(air, air(every, noise_for(air, len(every))))
-    ours = bounds.iwae(weights.view(20, -1))
+        weights = iwae.log_weight(air, air(every, noise_for(air, len(every))))
+    ours = iwae.iwae(weights.view(20, -1))
     assert weighted / REPEATS > float(plain.mean())
     assert float(ours.mean()) > float(plain.mean())
     # Ours sums the count out, so that it is the tighter one of the two.

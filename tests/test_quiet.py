@@ -14,7 +14,7 @@ from typer.main import get_command
 
 import airkit
 from airkit.cli.app import app
-from airkit.listener import Listener
+from airkit.system.callbacks import Listener
 
 WRITTEN = {
     "make-data --out o.h5 --preset tiny --source strokes --train 9 --val 2 --test 2": "o.h5",

@@ -20,9 +20,9 @@ from command_line import fails
 from idx_files import mnist_like, write_folder
 from PIL import Image
 
-from airkit.canvases import store
-from airkit.canvases.make import make_data
-from airkit.config import Config, RenderConfig
+from airkit.config.schema import Config, RenderConfig
+from airkit.data import reader
+from airkit.data.make import make_data
 from airkit.errors import (
     AirkitError,
     CheckpointError,
@@ -31,12 +31,14 @@ from airkit.errors import (
     DeviceError,
     OutputError,
 )
-from airkit.evaluation import evaluate, open_run
-from airkit.listener import SILENT
-from airkit.rendering import Picture, render, sheets
-from airkit.rendering.curves import bound_limits, curves, newest, series
-from airkit.rendering.explained import Explained, explained, miscounted, varied
-from airkit.rendering.page import EDGE, SLOTS, TRUTH, Page, grid, slot_colour
+from airkit.evaluation.evaluate import evaluate
+from airkit.figures import sheets
+from airkit.figures.curves import bound_limits, curves, newest, series
+from airkit.figures.examples import Explained, explained, miscounted, varied
+from airkit.figures.page import EDGE, SLOTS, TRUTH, Page, grid, slot_colour
+from airkit.figures.render import Picture, render
+from airkit.runs.trained import open_run
+from airkit.system.callbacks import SILENT
 from airkit.training.loop import train
 
 Array = np.ndarray[Any, Any]
@@ -192,7 +194,7 @@ def test_what_is_written_is_the_page_pixel_by_pixel(trained: Path, tmp_path: Pat
     picture = render(trained / "run", kind="data", out=tmp_path / "a.png")
     pixels = decoded(picture.path)
     left, top, right, bottom = _first_tile(pixels)
-    truth = store.read_split(trained / "data.h5", "test")
+    truth = reader.read_split(trained / "data.h5", "test")
     shown = pixels[top:bottom, left:right][::2, ::2]
     inked = (shown == shown[:, :, :1]).all(2)  # grey, where no frame covers it
     assert inked.mean() > 0.7

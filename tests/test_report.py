@@ -21,15 +21,15 @@ import tiny_runs
 from report_reader import Reader
 
 import airkit
-from airkit import settings
-from airkit.canvases import store
-from airkit.config import Config
-from airkit.listener import SILENT
-from airkit.reporting import provenance
-from airkit.reporting.curves import bounds, line, ticks
-from airkit.reporting.gather import Worst, calibration, calibration_error
-from airkit.reporting.page import number
-from airkit.run import RunFolder
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.data.reader import read_info
+from airkit.runs.folder import RunFolder
+from airkit.system.callbacks import SILENT
+from airkit.web import provenance
+from airkit.web.curves import bounds, line, ticks
+from airkit.web.gather import Worst, calibration, calibration_error
+from airkit.web.html import number
 
 USUAL = dict(settings.flatten(Config().model_dump()))
 
@@ -139,7 +139,7 @@ def test_settings_beside_the_nearest_preset() -> None:
 def test_provenance_names_digests_seeds_and_versions() -> None:
     reader = plain()
     rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
-    info = store.read_info(tiny_runs.data_file())
+    info = read_info(tiny_runs.data_file())
     assert rows["data digest"] == rows["content digest"] == info.content_digest
     assert rows["source digest"] == info.source_digest
     assert rows["airkit"] == airkit.__version__

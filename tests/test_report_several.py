@@ -21,10 +21,10 @@ from sweeps import InTurn, swept
 
 import airkit
 from airkit.errors import AirkitError, CheckpointError
-from airkit.reporting.attempts import THRESHOLD
-from airkit.statistics import wilson
-from airkit.sweeping.report import SweepReport
-from airkit.sweeping.sweep import sweep
+from airkit.sweeps.report import SweepReport
+from airkit.sweeps.sweep import sweep
+from airkit.system.statistics import wilson
+from airkit.web.comparison import THRESHOLD
 
 
 @cache

@@ -34,7 +34,7 @@ from tiny_runs import (
     tree,
 )
 
-from airkit.run import RunFolder
+from airkit.runs.folder import RunFolder
 
 # In one process, at every kind of step
 
@@ -145,7 +145,7 @@ SCRIPT = """
 import json, os, resource, signal, sys, time
 sys.path.insert(0, {tests!r})
 from tiny_runs import Recorder, go_on, kill
-from airkit import files
+from airkit.system import files
 from airkit.errors import AirkitError
 from airkit.training.loop import train
 from pathlib import Path

@@ -13,11 +13,13 @@ import pytest
 import torch
 from tiny_runs import STEPS, Recorder, data_file, metrics, reference, same, state, trained, tree
 
-from airkit import checkpoint, settings
-from airkit.checkpoint import Best, Checkpoint
-from airkit.device import pick_device
+from airkit.config import settings
 from airkit.errors import CheckpointError, DeviceError, OutputError
-from airkit.run import RunFolder, build
+from airkit.runs import checkpoint
+from airkit.runs.checkpoint import Best, Checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
+from airkit.system.device import pick_device
 
 
 @pytest.fixture

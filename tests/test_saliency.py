@@ -7,10 +7,11 @@ import torch
 from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_config
 from torch import Tensor
 
-from airkit.estimators import exact
 from airkit.model.air import AIR
-from airkit.model.guides import MEANS, Noise, SaliencyGuide, Slot
+from airkit.model.guides import MEANS, Noise, Slot
 from airkit.model.guides import saliency as module
+from airkit.model.guides.saliency import SaliencyGuide
+from airkit.model.objectives import elbo
 from airkit.model.poses import UniformPose
 
 
@@ -118,7 +119,7 @@ def test_no_noise_means_the_peak_and_the_means() -> None:
 
 def _assert_finite(air: AIR, images: Tensor, noise: Noise) -> None:
     air.zero_grad()
-    bound = exact.elbo(air, images, noise)
+    bound = elbo.elbo(air, images, noise)
     assert bound.isfinite().all()
     bound.sum().backward()  # type: ignore[no-untyped-call]
     for name, weights in air.named_parameters():
@@ -301,5 +302,5 @@ def test_a_refinement_carries_no_gradient() -> None:
     guide.proposer.register_forward_hook(
         lambda module, inputs, out: calls.append(out.requires_grad)
     )
-    exact.elbo(air, images, noise)
+    elbo.elbo(air, images, noise)
     assert calls == [False, False, False, False, True]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from airkit.model.air import AIR
 from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
-from airkit.model.transformer import paint
+from airkit.model.spatial_transformer import paint
 
 
 def _air(slots: int = 3, seed: int = 0) -> AIR:

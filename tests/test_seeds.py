@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from airkit import seeds
+from airkit.system import seeds
 
 ADDRESSES: list[tuple[Any, ...]] = [
     (seed, name, *index)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from airkit import settings
-from airkit.config import Config
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.config.settings import Layer
 from airkit.errors import AirkitError, ConfigError
-from airkit.settings import Layer
 
 SCHEMA = settings.json_schema()
 

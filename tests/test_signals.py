@@ -16,9 +16,9 @@ from command_line import run
 from idx_files import mnist_like, write_folder
 from tiny_runs import DATA, Recorder, data_file, fit, interrupt, state, tree
 
-from airkit.canvases.make import make_data
-from airkit.files import replacing, write_text
-from airkit.signals import STOPPING, held, stop_on_signals
+from airkit.data.make import make_data
+from airkit.system.files import replacing, write_text
+from airkit.system.signals import STOPPING, held, stop_on_signals
 
 BOTH = pytest.mark.parametrize("number", STOPPING)
 
@@ -127,7 +127,7 @@ def test_a_training_is_asked_before_its_first_step(tmp_path: Path) -> None:
 def test_commands_say_that_they_were_interrupted(
     home: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr("airkit.canvases.digits.load", lambda *given: signal.raise_signal(number))
+    monkeypatch.setattr("airkit.data.sources.load", lambda *given: signal.raise_signal(number))
     result = run("make-data", "--source", "strokes")
     assert (result.exit_code, result.stdout, result.stderr) == (130, "", "airkit: interrupted\n")
     assert list(home.iterdir()) == []

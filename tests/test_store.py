@@ -12,14 +12,14 @@ import pytest
 from test_compose import pool, rows, same
 
 import airkit
-from airkit.canvases.compose import compose
-from airkit.canvases.digits import SPLITS, DigitSource
-from airkit.canvases.packing import CHUNK, pack
-from airkit.canvases.store import read_info, read_split, verify
-from airkit.canvases.writer import Writer
-from airkit.config import Config, DataConfig
+from airkit.config.schema import Config, DataConfig
+from airkit.config.settings import to_json
+from airkit.data.compose import compose
+from airkit.data.packing import CHUNK, pack
+from airkit.data.reader import read_info, read_split, verify
+from airkit.data.sources import SPLITS, DigitSource
+from airkit.data.writer import Writer
 from airkit.errors import CanvasError, OutputError
-from airkit.settings import to_json
 
 POOL = pool()
 SOURCE = DigitSource("ellipses", dict.fromkeys(SPLITS, POOL), "ab" * 32, "CC0-1.0", "by the tests")

@@ -13,9 +13,9 @@ import pytest
 from test_store import config, write
 
 import airkit
-from airkit.canvases.store import read_info, read_split, verify
+from airkit.config.settings import to_json
+from airkit.data.reader import read_info, read_split, verify
 from airkit.errors import DataFileError
-from airkit.settings import to_json
 
 REMAKE = "\n  try       name another, or write one beside it: airkit make-data --out NAME"
 DAMAGED = "The data file is damaged or not one of airkit's"

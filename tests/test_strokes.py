@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from airkit.canvases.strokes import BOX, FIELD, SPLITS, Bytes, draw
+from airkit.data.strokes import BOX, FIELD, SPLITS, Bytes, draw
 
 COUNT = 3_000
 

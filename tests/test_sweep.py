@@ -21,14 +21,14 @@ from tiny_runs import (
 )
 
 import airkit
-from airkit.canvases.store import read_info
+from airkit.data.reader import read_info
 from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputError
-from airkit.evaluation import evaluate
-from airkit.statistics import wilson
-from airkit.sweeping.engines import Ended
-from airkit.sweeping.report import SweepReport
-from airkit.sweeping.sweep import sweep
-from airkit.sweeping.trial import Plan, Trial
+from airkit.evaluation.evaluate import evaluate
+from airkit.sweeps.engines import Ended
+from airkit.sweeps.report import SweepReport
+from airkit.sweeps.sweep import sweep
+from airkit.sweeps.trial import Plan, Trial
+from airkit.system.statistics import wilson
 
 
 @pytest.fixture(name="done")

@@ -23,10 +23,10 @@ from tiny_runs import (
 )
 
 from airkit.cli.sweep import _exit
+from airkit.config.settings import spelled
 from airkit.errors import TrainingError
-from airkit.settings import spelled
-from airkit.statistics import wilson
-from airkit.sweeping.report import Row, SweepReport
+from airkit.sweeps.report import Row, SweepReport
+from airkit.system.statistics import wilson
 
 
 @pytest.fixture(name="done")

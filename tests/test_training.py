@@ -32,9 +32,9 @@ from tiny_runs import (
 )
 from torch import Tensor
 
-from airkit import settings
-from airkit.config import Config
-from airkit.dataset import CanvasDataset, to_ink
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.errors import (
     AirkitError,
     CheckpointError,
@@ -43,11 +43,11 @@ from airkit.errors import (
     DeviceError,
     OutputError,
 )
-from airkit.estimators import exact
-from airkit.model.prior import log_count_prior
-from airkit.run import RunFolder
+from airkit.model.distributions import log_count_prior
+from airkit.model.objectives import elbo as objective
+from airkit.runs.folder import RunFolder
 from airkit.training.loop import train
-from airkit.training.setup import FREE
+from airkit.training.resume import FREE
 from airkit.training.step import Trainer, build_model, decay
 from airkit.training.validation import validate
 
@@ -123,7 +123,7 @@ def test_validation_is_what_it_says() -> None:
     model = trainer()
     val = CanvasDataset(data_file(), "val")
     counts: list[int] = []
-    original = exact.elbo
+    original = objective.elbo
     seen: list[Tensor] = []
 
     def spy(air: Any, images: Tensor, *rest: Any) -> Tensor:
@@ -131,7 +131,7 @@ def test_validation_is_what_it_says() -> None:
         return original(air, images, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(exact, "elbo", spy)
+        patch.setattr(objective, "elbo", spy)
         elbo, accuracy = validate(model, val)
     assert torch.equal(torch.cat(seen), to_ink(val.images))
     assert math.isfinite(elbo)

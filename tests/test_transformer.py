@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from airkit.model.transformer import crop, paint, pixel_centres
+from airkit.model.spatial_transformer import crop, paint, pixel_centres
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
 DTYPES = st.sampled_from(list(TOLERANCE))

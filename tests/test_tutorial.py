@@ -14,7 +14,7 @@ import tiny_runs
 from command_line import run
 from PIL import Image
 
-from airkit.canvases import digits
+from airkit.data import sources
 
 SMALLER = {
     "make-data": ["--set", "data.test=12", "--set", "data.val=8"],
@@ -46,7 +46,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "docs").symlink_to(test_docs.DOCS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(digits, "load", mock.Mock(return_value=digits.load("strokes", 0)))
+        patch.setattr(sources, "load", mock.Mock(return_value=sources.load("strokes", 0)))
         replay("tutorial.md")
         yield folder
 

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch import distributions as dist
 from torch.nn.functional import elu, linear, relu
 
-from airkit.config import Config
-from airkit.estimators import exact
-from airkit.model import transformer
+from airkit.config.schema import Config
+from airkit.model import spatial_transformer
 from airkit.model.air import AIR, Draw, Unrolled
-from airkit.model.guides import MEANS, Noise, Slot, protocol, saliency
+from airkit.model.guides import MEANS, Noise, Slot, base, saliency
 from airkit.model.networks import Normal, Perceptron
+from airkit.model.objectives import elbo
 
 
 def _config(slots: int = 2, kind: str = "saliency", **settings: Any) -> Config:
@@ -52,7 +52,7 @@ def _plain() -> Iterator[None]:
     with (
         mock.patch.object(Perceptron, "forward", _plain_layers),
         mock.patch.object(saliency, "crop", _plain_crop),
-        mock.patch.object(protocol, "crop", _plain_crop),
+        mock.patch.object(base, "crop", _plain_crop),
     ):
         yield
 
@@ -98,7 +98,7 @@ def _flat(unrolled: Unrolled) -> dict[str, Tensor]:
 
 def _slopes(air: AIR, unrolled: Unrolled) -> dict[str, Tensor]:
     """The gradient of the exact ELBO by every weight, images weighted otherwise each."""
-    bounds = exact.from_unrolled(air, unrolled, air.log_prior)
+    bounds = elbo.from_unrolled(air, unrolled, air.log_prior)
     total = (bounds * torch.linspace(1, 2, len(bounds))).sum()
     names, weights = zip(*air.named_parameters(), strict=True)
     return dict(zip(names, torch.autograd.grad(total, weights), strict=True))
@@ -147,7 +147,7 @@ def test_of_one_image(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["saliency", "lstm"])
 def test_with_tents(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU that is to give the same bits each time."""
-    monkeypatch.setattr(transformer, "_needs_tents", lambda _: True)
+    monkeypatch.setattr(spatial_transformer, "_needs_tents", lambda _: True)
     _assert_as_by_pytorch(_config(3, kind), 2)
 
 
@@ -208,16 +208,16 @@ def test_images_do_not_depend_on_their_neighbours(kind: str) -> None:
 
 def _forget() -> None:
     """Constants that earlier tests made."""
-    for cached in (transformer._pixel_centres, transformer._numbers):
+    for cached in (spatial_transformer._pixel_centres, spatial_transformer._numbers):
         cached.cache_clear()
 
 
 def test_constants_of_inference_mode_can_be_trained_with() -> None:
     _forget()
     with torch.inference_mode():
-        transformer.pixel_centres(5, torch.zeros(1))
+        spatial_transformer.pixel_centres(5, torch.zeros(1))
     weight = torch.ones(1, requires_grad=True)
-    torch.autograd.backward((weight * transformer.pixel_centres(5, weight)).sum())
+    torch.autograd.backward((weight * spatial_transformer.pixel_centres(5, weight)).sum())
     assert weight.grad is not None
 
 
@@ -227,7 +227,7 @@ def test_training_after_inference_mode(
     kind: str, tents: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Constants first made in inference mode would be no part of any gradient."""
-    monkeypatch.setattr(transformer, "_needs_tents", lambda _: tents)
+    monkeypatch.setattr(spatial_transformer, "_needs_tents", lambda _: tents)
     air, images = tiny_air(_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _slopes(air, air(images, noise))

@@ -14,8 +14,8 @@ import runs
 from command_line import run
 from tiny_runs import data_file, fit, reference
 
-from airkit.dataset import CanvasDataset
-from airkit.evaluation import evaluate
+from airkit.data.dataset import CanvasDataset
+from airkit.evaluation.evaluate import evaluate
 
 
 def test_canvases_to_train_on_lack_a_count(tmp_path: Path) -> None:

@@ -21,13 +21,13 @@ from idx_files import mnist_like, write_folder
 from test_compose import pool
 from tiny_runs import tree
 
-from airkit.canvases import digits, make
-from airkit.canvases.digits import SPLITS, DigitSource
-from airkit.canvases.make import make_data
-from airkit.canvases.store import verify
+from airkit.data import make, sources
+from airkit.data.make import make_data
+from airkit.data.reader import verify
+from airkit.data.sources import SPLITS, DigitSource
 from airkit.errors import CanvasError
-from airkit.listener import Listener
-from airkit.signals import STOPPING
+from airkit.system.callbacks import Listener
+from airkit.system.signals import STOPPING
 
 SMALL: Mapping[str, Any] = {
     "data.train": 1100,
@@ -45,7 +45,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits of the tests' own, and parts so small that there are several of a split."""
     pools = {split: pool(seed=seed) for seed, split in enumerate(SPLITS)}
     found = DigitSource("ellipses", pools, "ab" * 32, "CC0-1.0", "by the tests")
-    monkeypatch.setattr(digits, "load", lambda source, seed, listener: found)
+    monkeypatch.setattr(sources, "load", lambda source, seed, listener: found)
     monkeypatch.setattr(make, "_STEP_BYTES", 1)
 
 

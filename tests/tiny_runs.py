@@ -15,17 +15,17 @@ from unittest import mock
 
 import torch
 
-from airkit import checkpoint
-from airkit.canvases import digits
-from airkit.canvases.digits import DigitSource
-from airkit.canvases.make import make_data
-from airkit.checkpoint import Checkpoint
-from airkit.listener import Listener
-from airkit.run import RunFolder
+from airkit.data import sources
+from airkit.data.make import make_data
+from airkit.data.sources import DigitSource
+from airkit.runs import checkpoint
+from airkit.runs.checkpoint import Checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.system.callbacks import Listener
 from airkit.training.loop import TrainReport, train
 
 torch.set_num_threads(1)
-_load = digits.load
+_load = sources.load
 
 STEPS = 23
 DATA: Mapping[str, Any] = {
@@ -105,7 +105,7 @@ def data_file(**other: Any) -> Path:
     name = "-".join(["data", *(f"{key}={value}" for key, value in other.items())])
     path = folder() / f"{name}.h5"
     given = {**DATA, **{f"data.{key}": value for key, value in other.items()}}
-    with mock.patch.object(digits, "load", return_value=_strokes()):
+    with mock.patch.object(sources, "load", return_value=_strokes()):
         make_data(path, settings=given)
     return path
 

@@ -13,8 +13,8 @@ from typing import Any
 import pieces
 
 import airkit
-from airkit.listener import Listener
-from airkit.sweeping.engines import Engine, Processes, Submitit
+from airkit.sweeps.engines import Engine, Processes, Submitit
+from airkit.system.callbacks import Listener
 
 TAKEN = (airkit.settings.Layer, Listener, Processes, Submitit)
 """Classes of which users make objects to pass on."""

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from crash_processes import Ended, Fork, run
 
-from airkit import checkpoint, settings
-from airkit.canvases import store
-from airkit.run import RunFolder
+from airkit.config import settings
+from airkit.data import reader
+from airkit.runs import checkpoint
+from airkit.runs.folder import RunFolder
 
 SETTINGS = """
 data = {canvas_size = 24, digit_size = 10.0, digit_size_sd = 0.5, max_digits = 2}
@@ -86,9 +87,9 @@ class MakeData(Command):
         self.arguments = [*base, "--seed", "1", "--out", "data.h5"]
         self._old = world / "old.h5"
         succeed(["make-data", *base, "--out", self._old.name], world)
-        self._digests = {True: store.verify(self._old)}
+        self._digests = {True: reader.verify(self._old)}
         succeed(self.given(old=False), world)
-        self._digests[False] = store.verify(world / "data.h5")
+        self._digests[False] = reader.verify(world / "data.h5")
 
     def prepare(self, folder: Path, *, old: bool) -> None:
         """An old file of another seed, where there is to be one."""
@@ -105,12 +106,12 @@ class MakeData(Command):
         wanted = {self._digests[False]} | ({self._digests[True]} if old else set())
         if ended.code == DONE:
             wanted = {self._digests[False]}
-        assert store.verify(folder / "data.h5") in wanted, "the file is of other content"
+        assert reader.verify(folder / "data.h5") in wanted, "the file is of other content"
 
     def check_done(self, folder: Path, ended: Ended) -> None:
         """The file alone."""
         assert names(folder) == ["data.h5"], names(folder)
-        assert store.verify(folder / "data.h5") == self._digests[False], "another content digest"
+        assert reader.verify(folder / "data.h5") == self._digests[False], "another content digest"
         assert self._digests[False] in ended.out, "another digest on stdout"
 
 

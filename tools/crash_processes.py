@@ -19,14 +19,15 @@ from typing import Protocol
 
 import torch
 
-# The modules that the commands load, so that forks have them.
-import airkit.canvases.make
 import airkit.cli.app
+
+# The modules that the commands load, so that forks have them.
+import airkit.data.make
 import airkit.evaluation
 import airkit.training.loop
-from airkit import files
 from airkit.cli import interrupts
-from airkit.signals import STOPPING
+from airkit.system import files
+from airkit.system.signals import STOPPING
 
 PATIENCE = 120.0
 """Seconds after which a process is taken to hang."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from speed_tables import TABLES, Table
 
-from airkit.statistics import wilson
+from airkit.system.statistics import wilson
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 Part = Callable[[], Table]

@@ -24,12 +24,13 @@ import measured
 import typer
 from pieces import code, fields, first_line, prose, table
 
-from airkit import errors, settings
+from airkit import errors
 from airkit.cli.app import app
 from airkit.cli.evaluate import tell_measures
 from airkit.cli.options import FLAGS
-from airkit.config import Config
-from airkit.evaluation import Measures
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.evaluation.evaluate import Measures
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

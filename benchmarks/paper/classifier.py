@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from airkit.dataset import to_ink
+from airkit.data.dataset import to_ink
 from airkit.model.precision import best_precision
 
 BATCH = 32

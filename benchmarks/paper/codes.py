@@ -26,8 +26,8 @@ from classifier import Convolutional, Examples, Perceptron, fit, right
 from inferred import Found, found, made, parse, save, trained
 from torch import Tensor, nn
 
-from airkit.dataset import CanvasDataset
-from airkit.statistics import wilson
+from airkit.data.dataset import CanvasDataset
+from airkit.system.statistics import wilson
 
 SPLITS = ("train", "val", "test")
 LABELS = (1_000, 10_000, 0)

@@ -13,10 +13,11 @@ import numpy as np
 import runs
 import torch
 
-from airkit import files
 from airkit.errors import DataFileError
-from airkit.evaluation import Tally, open_run
-from airkit.listener import SILENT
+from airkit.evaluation.evaluate import Tally
+from airkit.runs.trained import open_run
+from airkit.system import files
+from airkit.system.callbacks import SILENT
 
 
 @dataclass(frozen=True)

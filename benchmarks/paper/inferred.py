@@ -16,11 +16,11 @@ import runs
 import torch
 from torch import Tensor
 
-from airkit.dataset import CanvasDataset
-from airkit.detection import pairwise_iou
-from airkit.evaluation import open_run
-from airkit.listener import SILENT
+from airkit.data.dataset import CanvasDataset
+from airkit.evaluation.detection import pairwise_iou
 from airkit.model.scene import explain
+from airkit.runs.trained import open_run
+from airkit.system.callbacks import SILENT
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from inferred import Found, found, made, matched, parse, save, trained
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from airkit.dataset import to_ink
-from airkit.model.transformer import crop
-from airkit.statistics import wilson
+from airkit.data.dataset import to_ink
+from airkit.model.spatial_transformer import crop
+from airkit.system.statistics import wilson
 
 LEAST = 0.5
 """Least IoU of an inferred box with the true box that it is matched to."""

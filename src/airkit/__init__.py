@@ -9,24 +9,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from airkit import settings
-    from airkit.canvases.make import make_data
-    from airkit.comparison import compare
-    from airkit.config import Config
-    from airkit.dataset import CanvasDataset
-    from airkit.demonstration import demo
-    from airkit.errors import AirkitError
-    from airkit.evaluation import evaluate
-    from airkit.exporting.export import export
-    from airkit.inference import infer
-    from airkit.info import describe
-    from airkit.rendering import render
-    from airkit.reporting import report
-    from airkit.sweeping.sweep import sweep
-    from airkit.training.loop import train
+from airkit._version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from airkit.config import settings
+    from airkit.config.schema import Config
+    from airkit.data.dataset import CanvasDataset
+    from airkit.data.make import make_data
+    from airkit.errors import AirkitError
+    from airkit.evaluation.compare import compare
+    from airkit.evaluation.evaluate import evaluate
+    from airkit.evaluation.infer import infer
+    from airkit.figures.render import render
+    from airkit.runs.describe import describe
+    from airkit.runs.export import export
+    from airkit.sweeps.sweep import sweep
+    from airkit.training.loop import train
+    from airkit.web.report import report
+    from airkit.web.server import demo
 
 __all__ = [
     "AirkitError",
@@ -49,25 +49,25 @@ __all__ = [
 
 _HOMES = {
     "AirkitError": "airkit.errors",
-    "CanvasDataset": "airkit.dataset",
-    "compare": "airkit.comparison",
-    "Config": "airkit.config",
-    "demo": "airkit.demonstration",
-    "describe": "airkit.info",
-    "evaluate": "airkit.evaluation",
-    "export": "airkit.exporting.export",
-    "infer": "airkit.inference",
-    "make_data": "airkit.canvases.make",
-    "render": "airkit.rendering",
-    "report": "airkit.reporting",
-    "sweep": "airkit.sweeping.sweep",
+    "CanvasDataset": "airkit.data.dataset",
+    "compare": "airkit.evaluation.compare",
+    "Config": "airkit.config.schema",
+    "demo": "airkit.web.server",
+    "describe": "airkit.runs.describe",
+    "evaluate": "airkit.evaluation.evaluate",
+    "export": "airkit.runs.export",
+    "infer": "airkit.evaluation.infer",
+    "make_data": "airkit.data.make",
+    "render": "airkit.figures.render",
+    "report": "airkit.web.report",
+    "sweep": "airkit.sweeps.sweep",
     "train": "airkit.training.loop",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "settings":
-        return import_module("airkit.settings")
+        return import_module("airkit.config.settings")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

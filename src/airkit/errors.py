@@ -87,6 +87,10 @@ class ConfigError(AirkitError):
         self.problems = tuple(problems)
 
 
+class ExtensionError(AirkitError):
+    """A class from outside that was not named in this call, or that cannot be used."""
+
+
 class DigitsError(AirkitError):
     """A source of digits that cannot be read, fetched or trusted."""
 

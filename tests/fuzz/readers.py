@@ -19,18 +19,20 @@ import torch._subclasses.schema_check_mode
 import torch.nested._internal.ops
 import torch.nested._internal.sdpa
 
-from airkit import checkpoint, settings
-from airkit.canvases import digits
-from airkit.canvases.compose import compose
-from airkit.config import Config, DataConfig
-from airkit.dataset import CanvasDataset
+from airkit.config import settings
+from airkit.config.schema import Config, DataConfig
+from airkit.config.settings import Layer
+from airkit.data import sources
+from airkit.data.compose import compose
+from airkit.data.dataset import CanvasDataset
 from airkit.errors import ConfigError
-from airkit.info import describe
-from airkit.listener import SILENT
-from airkit.run import RunFolder, build
-from airkit.settings import Layer
+from airkit.runs import checkpoint
+from airkit.runs.describe import describe
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
+from airkit.system.callbacks import SILENT
 from airkit.training.loop import _Loop
-from airkit.training.setup import Start
+from airkit.training.resume import Start
 from fuzz import checkpoints, hdf5, idx, toml
 
 CODECS = (encodings.ascii, encodings.cp437, encodings.latin_1)
@@ -106,7 +108,7 @@ def config_file(path: Path, seeds: Path) -> None:
 
 def digit_folder(path: Path, seeds: Path) -> None:
     """As ``make-data --source`` reads it; then canvases are made of it."""
-    source = digits.load(str(path), 0)
+    source = sources.load(str(path), 0)
     data = DataConfig(canvas_size=16, digit_size=6.0, digit_size_sd=0.5, max_digits=1)
     for split, pool in source.pools.items():
         many, height, width = pool.images.shape

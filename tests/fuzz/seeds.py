@@ -11,9 +11,9 @@ import tomli_w
 from idx_files import mnist_like, write_folder
 from tiny_runs import TRAIN, data_file
 
-from airkit import settings
-from airkit.config import Config
-from airkit.run import RunFolder
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.runs.folder import RunFolder
 from airkit.training.loop import train
 
 SMALL: dict[str, Any] = {**TRAIN, "train.steps": 2, "guide.glimpse_size": 4, "guide.rnn_size": 4}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from airkit import __version__
+from airkit._version import __version__
 from airkit.cli import (
     completion,
     config,
@@ -26,7 +26,7 @@ from airkit.cli import (
 )
 from airkit.cli.options import Command, SettingsCommand, quietly
 from airkit.errors import AirkitError
-from airkit.signals import EXIT_CODE, caught
+from airkit.system.signals import EXIT_CODE, caught
 
 
 class Program(TyperGroup):

@@ -20,7 +20,7 @@ from rich.table import Column
 from airkit.cli.curves import Curve
 from airkit.cli.lines import Pace
 from airkit.cli.output import percent
-from airkit.listener import Listener
+from airkit.system.callbacks import Listener
 
 ROOMY = 60
 """Columns from which on there is room for the pace."""

@@ -12,12 +12,12 @@ import airkit
 from airkit.cli.options import AsJson, Checkpoint, Data, Given, Run, configured
 from airkit.cli.output import percent, tell, tell_json
 from airkit.cli.progress import listening
-from airkit.wording import duration
+from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.comparison import Comparison
-    from airkit.evaluation import Measures
-    from airkit.settings import Layer
+    from airkit.config.settings import Layer
+    from airkit.evaluation.compare import Comparison
+    from airkit.evaluation.evaluate import Measures
 
 
 _LEAST = 1e-300

@@ -12,7 +12,7 @@ import airkit
 from airkit.cli.options import AsJson
 from airkit.cli.output import size, tell, tell_json
 from airkit.cli.progress import listening
-from airkit.wording import duration
+from airkit.system.text import duration
 
 
 def info(

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM on the command line: one line and exit code 130, never a traceback.
 
-While a file is being written signals wait (``airkit.signals``), so that the handlers here run
-only where nothing can be left half done.
+While a file is being written signals wait (``airkit.system.signals``), so that the handlers here
+run only where nothing can be left half done.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from airkit.launch import muted
-from airkit.signals import EXIT_CODE, STOPPING
+from airkit.system.processes import muted
+from airkit.system.signals import EXIT_CODE, STOPPING
 
 TOLD = "airkit: interrupted"
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import typer
 
 from airkit.cli.output import percent
-from airkit.listener import Listener
-from airkit.wording import duration
+from airkit.system.callbacks import Listener
+from airkit.system.text import duration
 
 INTERVAL = 5.0
 """Seconds between plain lines of progress."""

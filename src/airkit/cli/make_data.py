@@ -11,10 +11,10 @@ import airkit
 from airkit.cli.options import AsJson, Given, configured
 from airkit.cli.output import size, tell, tell_report
 from airkit.cli.progress import listening
-from airkit.wording import duration
+from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.canvases.make import MakeReport
+    from airkit.data.make import MakeReport
 
 
 @configured("make-data")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from airkit.errors import AirkitError
-from airkit.launch import muted, several
+from airkit.system.processes import muted, several
 
 
 def mute() -> None:

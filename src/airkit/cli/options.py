@@ -22,7 +22,7 @@ from airkit.cli.muting import hushed
 from airkit.errors import AirkitError
 
 if TYPE_CHECKING:
-    from airkit.settings import Layer
+    from airkit.config.settings import Layer
 
 
 class Flag(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from airkit.cli.lines import Lines
-from airkit.listener import Listener
+from airkit.system.callbacks import Listener
 
 
 @contextmanager

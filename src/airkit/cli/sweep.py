@@ -13,12 +13,12 @@ from airkit.cli.options import AsJson, Given, configured
 from airkit.cli.output import tell, tell_json
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
-from airkit.signals import EXIT_CODE
-from airkit.wording import duration
+from airkit.system.signals import EXIT_CODE
+from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.sweeping.engines import Engine
-    from airkit.sweeping.report import Row, SweepReport
+    from airkit.sweeps.engines import Engine
+    from airkit.sweeps.report import Row, SweepReport
 
 DEFAULT_FOLDER = Path("runs/sweep")
 ENGINES = ("processes", "submitit")
@@ -95,7 +95,7 @@ def sweep(  # noqa: PLR0913 - options
 
 
 def _engine(name: str, workers: int | None, threads: int | None, job: list[str]) -> Engine:
-    from airkit.sweeping.engines import Processes, Submitit  # noqa: PLC0415 - not for --help
+    from airkit.sweeps.engines import Processes, Submitit  # noqa: PLC0415 - not for --help
 
     if name not in ENGINES:
         raise AirkitError(

@@ -11,9 +11,9 @@ import airkit
 from airkit.cli.options import AsJson, Given, configured
 from airkit.cli.output import percent, tell, tell_report
 from airkit.cli.progress import listening
-from airkit.launch import launched
-from airkit.signals import EXIT_CODE
-from airkit.wording import duration, quoted
+from airkit.system.processes import launched
+from airkit.system.signals import EXIT_CODE
+from airkit.system.text import duration, quoted
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport

@@ -11,8 +11,8 @@ from pathlib import Path
 from airkit.cli import interrupts, muting
 from airkit.cli.lines import Lines
 from airkit.errors import AirkitError
-from airkit.signals import EXIT_CODE
-from airkit.sweeping.trial import Plan
+from airkit.sweeps.trial import Plan
+from airkit.system.signals import EXIT_CODE
 
 
 def main(folder: str, seed: str) -> int:

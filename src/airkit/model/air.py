@@ -3,7 +3,7 @@
 p(n) on 0..T; for each object z_where ~ the pose's prior and z_what ~ N(0, I); its window is
 decoded, painted by the spatial transformer, and summed; pixels are normal around the canvas.
 The guide runs over all T slots as if every object were present, so that the count can be
-summed out (``airkit.estimators.exact``).
+summed out (``airkit.model.objectives.elbo``).
 
 A guide that does not see the canvas is run once, slot by slot. One that does carries no gradients
 from slot to slot: it is first run without any, to see where it looks, and then over all slots at
@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from airkit.config import Config
+from airkit.config.schema import Config
+from airkit.model.distributions import log_count_prior
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Slot
 from airkit.model.likelihood import log_likelihood, painted_errors, squared_errors
 from airkit.model.networks import Decoder, Normal
 from airkit.model.poses import POSES, Pose
-from airkit.model.prior import log_count_prior
+from airkit.model.spatial_transformer import Images, paint
 from airkit.model.tape import Known, Tape, afresh
-from airkit.model.transformer import Images, paint
 
 
 class Draw(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from airkit.model.spatial_transformer import paint_gradient, spread_along_x
 from airkit.model.tape import Known, afresh
-from airkit.model.transformer import paint_gradient, spread_along_x
 
 
 def log_likelihood(error: Tensor, pixels: int, sd: float) -> Tensor:

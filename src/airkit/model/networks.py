@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
-from airkit.config import Config
+from airkit.config.schema import Config
 from airkit.model.precision import factors
 from airkit.model.tape import Known, Parts, afresh
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Unrolled
+from airkit.model.distributions import log_count
 from airkit.model.guides import Noise
-from airkit.model.prior import log_count
+from airkit.model.spatial_transformer import paint
 from airkit.model.sums import running_sum
-from airkit.model.transformer import paint
 
 INK = 0.1
 """Least ink, as a share of full ink, of a pixel that counts as inked; as in data files."""

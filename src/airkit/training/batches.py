@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit import seeds
+from airkit.system import seeds
 
 
 class Batches:

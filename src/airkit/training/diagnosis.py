@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from airkit.errors import TrainingError
-from airkit.training.setup import Start
+from airkit.system.text import quoted
+from airkit.training.resume import Start
 from airkit.training.step import Trainer
-from airkit.wording import quoted
 
 BASELINE = "baseline"
 """Beginning of the names of the baselines' terms and parameters."""

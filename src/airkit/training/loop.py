@@ -12,20 +12,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from airkit.canvases import store
-from airkit.checkpoint import Best, Checkpoint
-from airkit.dataset import CanvasDataset
-from airkit.device import deterministic, own_device
+from airkit.config.settings import Settings
+from airkit.data import reader
+from airkit.data.dataset import CanvasDataset
 from airkit.errors import DataFileError, TrainingError
-from airkit.listener import SILENT, Listener
-from airkit.run import RunFolder
-from airkit.settings import Settings
-from airkit.signals import StopRequest, stop_on_signals
+from airkit.runs.checkpoint import Best, Checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.system.callbacks import SILENT, Listener
+from airkit.system.device import deterministic, own_device
+from airkit.system.signals import StopRequest, stop_on_signals
 from airkit.training import diagnosis
-from airkit.training.board import Board, check_installed
-from airkit.training.processes import ALONE, ProcessGroup, check_batch, joined
-from airkit.training.setup import Start, prepare
+from airkit.training.parallel import ALONE, ProcessGroup, check_batch, joined
+from airkit.training.resume import Start, prepare
 from airkit.training.step import Trainer
+from airkit.training.tensorboard import Board, check_installed
 from airkit.training.validation import validate, validation_fault
 
 
@@ -295,7 +295,7 @@ class _Loop:
 
 def _check_data(start: Start) -> None:
     """Other machines may have another file of that name."""
-    found = store.read_info(start.data)
+    found = reader.read_info(start.data)
     if found.content_digest != start.digest:
         raise DataFileError(
             "Not all processes have the same data file",

@@ -9,20 +9,21 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from airkit import estimators, seeds
-from airkit.config import Config
-from airkit.dataset import to_ink
-from airkit.estimators import WHOLE, Share
-from airkit.memory import keep_freed_memory
+from airkit.config.schema import Config
+from airkit.data.dataset import to_ink
+from airkit.model import objectives
 from airkit.model.air import AIR
+from airkit.model.distributions import log_count_prior, ratio_at
 from airkit.model.guides import Noise
+from airkit.model.objectives import WHOLE, Share
 from airkit.model.precision import best_precision, precision
-from airkit.model.prior import log_count_prior, ratio_at
+from airkit.runs.cuda_graph import Captured, CUDAGraphs, Inputs
+from airkit.system import seeds
 from airkit.training.adam import Adam
 from airkit.training.batches import Batches
-from airkit.training.capture import Captured, CUDAGraphs, Inputs
 from airkit.training.guard import Guard
-from airkit.training.processes import ALONE, ProcessGroup
+from airkit.training.memory import keep_freed_memory
+from airkit.training.parallel import ALONE, ProcessGroup
 
 
 def build_model(config: Config, device: torch.device) -> AIR:
@@ -32,11 +33,11 @@ def build_model(config: Config, device: torch.device) -> AIR:
         return AIR(config).to(device)
 
 
-def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> estimators.Estimator:
+def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> objectives.Estimator:
     """The estimator of ``train.estimator``; its initial weights depend on ``train.seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seeds.integer(config.train.seed, "baselines"))
-        return estimators.build(air, config, share)
+        return objectives.build(air, config, share)
 
 
 class Trainer:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from airkit import seeds
-from airkit.dataset import CanvasDataset, to_ink
-from airkit.estimators import exact
+from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.model.guides import Noise
+from airkit.model.objectives import elbo
 from airkit.model.scene import explain
+from airkit.system import seeds
 from airkit.training import diagnosis
 from airkit.training.step import Trainer
 
@@ -37,13 +37,13 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float]:
     so that validating never changes the weights and two validations differ by them alone.
     Several processes share each batch, and add up what they found.
     """
-    elbo, right = 0.0, 0.0
+    total, right = 0.0, 0.0
     for _, ink, noise, counts in _batches(trainer, val):
-        elbo += exact.elbo(trainer.air, ink, noise).double().sum().item()
+        total += elbo.elbo(trainer.air, ink, noise).double().sum().item()
         right += (explain(trainer.air, ink).count.cpu() == counts).sum().item()
-    sums = trainer.processes.sum(torch.tensor([elbo, right], dtype=torch.float64))
-    elbo, right = sums.tolist()
-    return elbo / len(val), right / len(val)
+    sums = trainer.processes.sum(torch.tensor([total, right], dtype=torch.float64))
+    total, right = sums.tolist()
+    return total / len(val), right / len(val)
 
 
 def validation_fault(trainer: Trainer, val: CanvasDataset) -> diagnosis.Fault:
@@ -55,7 +55,7 @@ def validation_fault(trainer: Trainer, val: CanvasDataset) -> diagnosis.Fault:
 
 def _fault(what: str, trainer: Trainer, val: CanvasDataset) -> diagnosis.Fault | None:
     for canvases, ink, noise, _ in _batches(trainer, val):
-        terms = exact.terms(trainer.air, ink, noise, trainer.air.log_prior)
+        terms = elbo.terms(trainer.air, ink, noise, trainer.air.log_prior)
         fault = diagnosis.terms_fault(what, terms, canvases, "val")
         if fault is not None:
             return fault

@@ -1,12 +1,15 @@
 """Guides: how objects are found. ``GUIDES`` names them as ``guide.kind`` does."""
 
-from airkit.model.guides.lstm import LSTMGuide
-from airkit.model.guides.protocol import MEANS, Guide, Noise, Slot
-from airkit.model.guides.saliency import SaliencyGuide
+from airkit.config.registry import Registry
+from airkit.model.guides.base import MEANS, Guide, Noise, Slot
 
-GUIDES: dict[str, type[SaliencyGuide] | type[LSTMGuide]] = {
-    "saliency": SaliencyGuide,
-    "lstm": LSTMGuide,
-}
+GUIDES: Registry[Guide] = Registry(
+    "guide.kind",
+    {
+        "saliency": "airkit.model.guides.saliency:SaliencyGuide",
+        "lstm": "airkit.model.guides.lstm:LSTMGuide",
+    },
+    base="airkit.model.guides.base:Guide",
+)
 
-__all__ = ["GUIDES", "MEANS", "Guide", "LSTMGuide", "Noise", "SaliencyGuide", "Slot"]
+__all__ = ["GUIDES", "MEANS", "Guide", "Noise", "Slot"]

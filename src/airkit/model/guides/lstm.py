@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from airkit.config import Config
-from airkit.model.guides.protocol import Guide, Slot
+from airkit.config.schema import Config
+from airkit.model.guides.base import Guide, Slot
 from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, Normal, mlp, spread
 from airkit.model.poses import Pose
 from airkit.model.tape import Known, afresh
@@ -48,11 +48,10 @@ class LSTMGuide(Guide):
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks for canvases of ``canvas`` pixels."""
-        super().__init__()
+        super().__init__(config, pose, canvas)
         guide, nonlinearity = config.guide, config.model.nonlinearity
         latents = Slot.length(config.model.code_size)
         widths = canvas**2, *guide.embed_net
-        self.pose, self.window = pose, config.window_size
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()
         if guide.embed_net:

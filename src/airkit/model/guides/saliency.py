@@ -17,13 +17,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from airkit.config import Config
-from airkit.model.guides.protocol import Guide, Slot
+from airkit.config.schema import Config
+from airkit.model.guides.base import Guide, Slot
 from airkit.model.networks import Encoder, Normal, Perceptron, mlp, spread
 from airkit.model.poses import Pose
+from airkit.model.spatial_transformer import crop, pixel_centres
 from airkit.model.sums import running_sum
 from airkit.model.tape import Known, afresh
-from airkit.model.transformer import crop, pixel_centres
 
 ZOOM = 1.6
 """Side of the first crop, in typical object sizes."""
@@ -60,8 +60,7 @@ class SaliencyGuide(Guide):
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks, and the blur for a canvas of ``canvas`` pixels."""
-        super().__init__()
-        self.pose, self.window = pose, config.window_size
+        super().__init__(config, pose, canvas)
         self.sharpness = config.guide.look_sharpness
         self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
         self.typical = config.object_size / canvas

@@ -1,0 +1,140 @@
+"""Canvases as a COCO data set of detection: grey PNGs and one ``annotations.json``.
+
+All is written canvas by canvas, so that memory stays flat whatever their number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+from airkit._version import __version__
+from airkit.data import reader
+from airkit.data.compose import Canvases
+from airkit.data.reader import DataInfo
+from airkit.errors import DataFileError
+from airkit.system import files
+from airkit.system.callbacks import Listener
+from airkit.system.signals import StopRequest
+
+Entry = dict[str, Any]
+
+
+ANNOTATIONS = "annotations.json"
+"""The file that lists the images and their boxes."""
+
+
+@dataclass
+class Coco:
+    """Writes splits of a data file to a folder.
+
+    Image ids, annotation ids and category ids begin at 1: some readers take 0 for nothing.
+    """
+
+    info: DataInfo
+    splits: Sequence[str]
+    folder: Path
+    stop: StopRequest
+    listener: Listener
+    images: int = field(default=0, init=False)
+    """Images written so far."""
+    annotations: int = field(default=0, init=False)
+    """Annotations written so far."""
+    _labels: set[int] = field(default_factory=lambda: set(range(10)), init=False)
+
+    def write(self) -> None:
+        """Write all files.
+
+        Raises:
+            DataFileError: the data file cannot be read, or a digit has no label.
+            OSError: a file cannot be written.
+        """
+        path = self.folder / ANNOTATIONS
+        with path.open("w", encoding="utf-8") as file:
+            file.write(f'{{\n"info": {json.dumps(self._about())}')
+            file.flush()  # by its start a killed export is known
+            (self.folder / "images").mkdir()
+            _write_list(file, "licenses", [self._licence()])
+            _write_list(file, "images", self._images())
+            _write_list(file, "annotations", self._annotations())
+            _write_list(file, "categories", self._categories())
+            file.write("\n}\n")
+        files.sync(path)
+
+    def _about(self) -> Entry:
+        return {
+            "airkit_version": __version__,  # first: what tells an export
+            "description": f"canvases of digits: {', '.join(self.splits)}",
+            "version": "1",
+            "contributor": self.info.attribution,
+            "content_digest": self.info.content_digest,
+            "seed": self.info.config.data.seed,
+        }
+
+    def _licence(self) -> Entry:
+        return {"id": 1, "name": self.info.licence, "attribution": self.info.attribution, "url": ""}
+
+    def _categories(self) -> Iterator[Entry]:
+        """The digits 0 to 9, and other labels that were met; an id is the label + 1."""
+        for label in sorted(self._labels):
+            yield {"id": label + 1, "name": str(label), "supercategory": "digit"}
+
+    def _images(self) -> Iterator[Entry]:
+        side = self.info.config.data.canvas_size
+        names = (_name(split, it) for split in self.splits for it in range(self.info.splits[split]))
+        for number, name in enumerate(names, 1):
+            yield {"id": number, "file_name": name, "width": side, "height": side, "license": 1}
+
+    def _annotations(self) -> Iterator[Entry]:
+        """Write the PNGs, and yield what is on each."""
+        for split in self.splits:
+            done, total = 0, self.info.splits[split]
+            for part in reader.read_parts(self.info.path, split):
+                for place in range(len(part.count)):
+                    self.stop.check()
+                    image = Image.fromarray(part.image[place])
+                    image.save(self.folder / "images" / _name(split, done + place))
+                    self.images += 1
+                    yield from self._boxes(part, place)
+                done += len(part.count)
+                self.listener.progress(f"exporting {split}", done, total)
+
+    def _boxes(self, part: Canvases, place: int) -> Iterator[Entry]:
+        """The annotations of one canvas of a part."""
+        for digit in range(part.count[place]):
+            label, box = int(part.label[place, digit]), part.box[place, digit].tolist()
+            if label < 0:
+                raise DataFileError(
+                    "A digit has no label",
+                    where=self.info.path,
+                    expected="0 or more",
+                    got=label,
+                    hint=reader.ANOTHER,
+                )
+            self._labels.add(label)
+            self.annotations += 1
+            yield {
+                "id": self.annotations,
+                "image_id": self.images,
+                "category_id": label + 1,
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+            }
+
+
+def _name(split: str, number: int) -> str:
+    return f"{split}-{number:06d}.png"
+
+
+def _write_list(file: IO[str], name: str, entries: Iterable[Entry]) -> None:
+    """Write a key of the object, an entry a line."""
+    file.write(f',\n"{name}": [')
+    for number, entry in enumerate(entries):
+        file.write(("," if number else "") + "\n" + json.dumps(entry))
+    file.write("\n]")

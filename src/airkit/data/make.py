@@ -1,0 +1,166 @@
+"""Making a data file: from settings to canvases on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from airkit.config.schema import DataConfig
+from airkit.config.settings import Settings, layers, resolve
+from airkit.data import sources
+from airkit.data.packing import CHUNK
+from airkit.data.sources import SPLITS, DigitSource
+from airkit.data.workers import Job, Part, made
+from airkit.data.writer import Writer
+from airkit.errors import CanvasError, OutputError
+from airkit.system.callbacks import SILENT, Listener
+from airkit.system.files import file_kind
+from airkit.system.locks import exclusive
+from airkit.system.signals import held
+
+_STEP_BYTES = 2**24  # of images composed between two reports
+
+
+@dataclass(frozen=True)
+class MakeReport:
+    """What was made: the file, its canvases by split, and from which digits."""
+
+    path: Path
+    """The data file."""
+    splits: Mapping[str, int]
+    """Canvases of each split."""
+    source: str
+    """Where the digits came from."""
+    content_digest: str
+    """SHA-256 of the content, the same for the same settings and digits."""
+    seconds: float
+    """Time taken."""
+    bytes: int
+    """Size of the file."""
+
+
+def make_data(
+    path: str | Path = "multi-mnist.h5",
+    *,
+    settings: Settings = (),
+    force: bool = False,
+    workers: int = 1,
+    listener: Listener = SILENT,
+) -> MakeReport:
+    """Compose the canvases of all splits and write them to ``path``.
+
+    Args:
+        path: the HDF5 file to write; it appears when it is whole.
+        settings: dotted keys and values such as ``{"data.max_digits": 5}``, or layers.
+        force: replace a file that is there.
+        workers: processes that make canvases; the file is the same for any number of them.
+        listener: hears of progress and of the digits used.
+
+    Raises:
+        ConfigError: the settings are wrong.
+        OutputError: the file is there already, or cannot be written, or is being written.
+        DigitsError: the source of digits cannot be had.
+        CanvasError: the canvases cannot be composed as asked, or a worker was ended.
+    """
+    began = time.perf_counter()
+    path = Path(path)
+    _check_workers(workers)
+    config = resolve(*layers(settings))
+    _check_writable(path, force)
+    source = sources.load(config.data.source, config.data.seed, listener)
+    _check_pools(config.data, source)
+    with held(), _locked(path, listener):
+        _check_writable(path, force)  # once more: another process may have made it meanwhile
+        with Writer(path, config, source) as writer:
+            _make(Job(config.data, source.pools), workers, writer, listener)
+    return MakeReport(
+        path=path,
+        splits={split: getattr(config.data, split) for split in SPLITS},
+        source=source.name,
+        content_digest=writer.digest,
+        seconds=time.perf_counter() - began,
+        bytes=path.stat().st_size,
+    )
+
+
+def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
+    """Keep other writers of the same file out."""
+    return exclusive(
+        path.with_name(path.name + ".lock"),
+        path,
+        work="make-data is writing this file",
+        hint="wait for its end, or name another --out",
+        listener=listener,
+    )
+
+
+def _make(job: Job, workers: int, writer: Writer, listener: Listener) -> None:
+    """Compose and write all splits, some megabytes at a time."""
+    parts = list(split_up(job.data))
+    with closing(made(job, parts, workers)) as packed:
+        for part, canvases in zip(parts, packed, strict=True):
+            writer.append(canvases)
+            total = getattr(job.data, part.split)
+            listener.progress(f"{part.split} canvases", part.stop, total)
+
+
+def split_up(data: DataConfig) -> Iterator[Part]:
+    """The parts that are made at a time: whole chunks, of some megabytes."""
+    step = CHUNK * max(1, _STEP_BYTES // (CHUNK * data.canvas_size**2))
+    for split in SPLITS:
+        total: int = getattr(data, split)
+        for start in range(0, total, step):
+            yield Part(split, start, min(start + step, total))
+
+
+def _check_workers(workers: int) -> None:
+    if type(workers) is not int or workers < 1:
+        raise CanvasError(
+            "So many workers cannot be",
+            where="workers",
+            expected="a whole number of at least 1",
+            got=repr(workers),
+            hint="--workers 1",
+        )
+
+
+def _check_writable(path: Path, force: bool) -> None:
+    """Find out before the work, not after it, whether the file can be written."""
+    if os.path.isdir(path):
+        raise OutputError("A folder is in the way", where=path, hint="another --out")
+    if os.path.exists(path) and not force:
+        ours = file_kind(path) == "data file"
+        raise OutputError(
+            f"There is a {'data file' if ours else 'file of another kind'} already",
+            where=path,
+            hint="--force to replace it, or another --out" if ours else "another --out",
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            "Cannot write into the folder",
+            where=path.parent,
+            got=error.strerror or error,
+            hint="another --out",
+        ) from error
+
+
+def _check_pools(data: DataConfig, source: DigitSource) -> None:
+    """Find an empty pool before any split is composed."""
+    for split in SPLITS:
+        if data.max_digits and getattr(data, split) and not len(source.pools[split].images):
+            raise CanvasError(
+                f"There are no digits for the {split} canvases",
+                where=source.name,
+                expected=f"digits in the {split} pool, or data.{split} = 0",
+                got="an empty pool",
+                hint="name another --source",
+            )

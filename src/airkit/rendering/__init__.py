@@ -1,8 +1,0 @@
-"""Pictures: what the model saw, how it saw it, where it erred, and how it learned.
-
-The only home of matplotlib, which is used through ``Figure`` alone: pyplot keeps global state.
-"""
-
-from airkit.rendering.picture import Picture, render
-
-__all__ = ["Picture", "render"]

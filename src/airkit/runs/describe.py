@@ -1,0 +1,175 @@
+"""What a data file, a checkpoint or a run folder is, whence, and from which settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airkit.config.schema import Config
+from airkit.config.settings import differences
+from airkit.data import reader
+from airkit.errors import AirkitError
+from airkit.runs.places import is_sweep
+from airkit.system import files
+from airkit.system.callbacks import SILENT, Listener
+from airkit.system.files import KINDS
+
+if TYPE_CHECKING:
+    from airkit.runs.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Description:
+    """What something airkit wrote says about itself."""
+
+    path: Path
+    """What was asked about."""
+    kind: str
+    """data file, checkpoint, run folder or sweep."""
+    facts: Mapping[str, Any]
+    """Facts by name, in the order to tell them."""
+    config: Config
+    """The settings it was made with."""
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """Dotted keys and values of the settings that are not the defaults."""
+        return {key: new for key, (_, new) in differences(Config(), self.config).items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        return {
+            "path": str(self.path),
+            "kind": self.kind,
+            **self.facts,
+            "config": self.config.model_dump(mode="json"),
+        }
+
+
+def describe(path: str | Path, *, verify: bool = False, listener: Listener = SILENT) -> Description:
+    """Find out what ``path`` is, from its content and not from its name.
+
+    Args:
+        path: a data file, a checkpoint, a run folder or that of a sweep.
+        verify: read a data file through, to compare its content with its digest.
+        listener: hears of a damaged checkpoint that was passed over.
+
+    Raises:
+        AirkitError: there is nothing, or nothing of airkit's.
+        DataFileError: a data file that is damaged, unfinished, foreign or newer.
+        CheckpointError: a checkpoint or run folder of which the same holds.
+    """
+    path = Path(path)
+    if is_sweep(path):
+        return _sweep(path)
+    found = kind(path)
+    if found == "run folder":
+        return _run_folder(path, listener)
+    return _data_file(path, verify) if found == "data file" else _checkpoint(path)
+
+
+def kind(path: Path) -> str:
+    """What ``path`` looks like from its first bytes: data file, checkpoint or run folder.
+
+    Raises:
+        AirkitError: there is nothing, or nothing of airkit's.
+    """
+    if os.path.isdir(path):
+        return "run folder"
+    start = _start(path)
+    if start in KINDS:
+        return KINDS[start]
+    raise AirkitError(
+        "This is none of airkit's files",
+        where=path,
+        expected="a data file, a checkpoint or a run folder",
+        got=f"a file that begins with {start!r}",
+        hint="name what airkit make-data or airkit train wrote",
+    )
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file, by which its format shows."""
+    try:
+        return files.start_of(path, 4)
+    except OSError as error:
+        raise AirkitError(
+            "Cannot read this",
+            where=path,
+            expected="a data file, a checkpoint or a run folder",
+            got=error.strerror or error,
+            hint="name what airkit make-data or airkit train wrote",
+        ) from error
+
+
+def _data_file(path: Path, verify: bool) -> Description:
+    info = reader.read_info(path)
+    facts = {
+        "canvases": dict(info.splits),
+        "source": info.source,
+        "source_digest": info.source_digest,
+        "content_digest": info.content_digest,
+        "seed": info.config.data.seed,
+        "licence": info.licence,
+        "attribution": info.attribution,
+        "bytes": path.stat().st_size,
+        "airkit_version": info.airkit_version,
+        "format_version": info.format_version,
+    }
+    if verify:
+        facts["verified"] = reader.verify(path) == info.content_digest
+    return Description(path, "data file", facts, info.config)
+
+
+def _checkpoint(path: Path) -> Description:
+    from airkit.runs import checkpoint  # noqa: PLC0415 - a data file is described without torch
+
+    state = checkpoint.read(path)
+    return Description(path, "checkpoint", _state(state), state.config)
+
+
+def _run_folder(path: Path, listener: Listener) -> Description:
+    from airkit.runs.folder import RunFolder  # noqa: PLC0415 - as above
+
+    run = RunFolder(path)
+    _, state = run.find("last", listener)
+    facts = {
+        **_state(state),
+        "checkpoints": [file.name for file in run.saved()],
+        "metrics": len(run.rows()),
+        "figures": sorted(file.name for file in files.matching(run.figures, "*.png")),
+    }
+    return Description(path, "run folder", facts, state.config)
+
+
+def _sweep(path: Path) -> Description:
+    from airkit.sweeps.report import REPORT, SweepReport  # noqa: PLC0415 - as above
+    from airkit.sweeps.trial import RUN, Plan  # noqa: PLC0415 - as above
+
+    plan = Plan.read(path)
+    report = SweepReport.read(path) if os.path.exists(path / REPORT) else None
+    done = {} if report is None else report.to_dict()
+    told = ("seeds", "attempted", "failed", "successes", "threshold", "median", "worst")
+    facts = {
+        **{name: done.get(name) for name in told},
+        "runs": sorted(each.name for each in path.iterdir() if RUN.fullmatch(each.name)),
+        "data": str(plan.data),
+        "data_digest": plan.digest,
+    }
+    return Description(path, "sweep", facts, plan.config)
+
+
+def _state(state: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint knows of its training."""
+    return {
+        "step": state.step,
+        "steps": state.config.train.steps,
+        "best": None if state.best is None else vars(state.best),
+        "parameters": sum(weights.numel() for weights in state.model.values()),
+        "seconds": round(state.seconds, 3),
+        "data": state.data,
+        "data_digest": state.data_digest,
+    }

@@ -1,0 +1,1 @@
+"""Files, folders, locks, signals, devices, processes, seeds, text and statistics."""

@@ -1,0 +1,110 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from airkit.errors import DeviceError
+from airkit.system import seeds
+from airkit.system.processes import Launch
+
+SAME_BITS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_CBWR": "AUTO,STRICT"}
+"""What cuBLAS and MKL read from the environment: MKL once, when it is first used."""
+
+
+def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh generator on a named random stream of a seed."""
+    return torch.Generator(device).manual_seed(seeds.integer(seed, stream))
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that ``train.device`` names; auto is a CUDA GPU where there is one.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "cpu")
+    device = torch.device(name)
+    count = {"cpu": 1, "cuda": torch.cuda.device_count() if cuda else 0, "mps": int(mps)}
+    if (device.index or 0) >= count[device.type]:
+        raise DeviceError(
+            "There is no such device here",
+            where="train.device",
+            expected="one of " + ", ".join(kind for kind, number in count.items() if number),
+            got=name,
+            hint="--device auto takes the best there is",
+        )
+    return device
+
+
+def own_device(name: str, launch: Launch) -> torch.device:
+    """The device of one of several processes: on GPUs, each has one to itself.
+
+    Raises:
+        DeviceError: this machine has no such device, or too few of them.
+    """
+    device = pick_device(name)
+    if launch.alone or device.type == "cpu":
+        return device
+    if device.type == "mps" or device.index is not None:
+        raise DeviceError(
+            "Several processes cannot share a device",
+            where="train.device",
+            expected="cpu, or cuda for a GPU each",
+            got=f"{name}, for {launch.count} processes",
+            hint="--device cuda",
+        )
+    count = torch.cuda.device_count()
+    if launch.local_rank >= count:
+        raise DeviceError(
+            "There are more processes than GPUs on a machine",
+            where="train.device",
+            expected=f"at most {count} a machine: two cannot share a GPU",
+            got=f"process {launch.local_rank + 1} of a machine",
+            hint=f"torchrun --nproc-per-node {count} -m -- airkit train, or --device cpu",
+        )
+    torch.cuda.set_device(launch.local_rank)  # where NCCL and others look when not told
+    return torch.device("cuda", launch.local_rank)
+
+
+@contextmanager
+def deterministic(wanted: bool) -> Iterator[None]:
+    """Only algorithms that give the same bits each time while inside, if ``wanted``.
+
+    The caller's choices are put back. There are none to make for cuDNN, which is never called:
+    AIR's networks are plain products.
+    """
+    if not wanted:
+        yield
+        return
+    memory: Any = torch.utils.deterministic
+    chosen = torch.are_deterministic_algorithms_enabled()
+    warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    fills = memory.fill_uninitialized_memory
+    with _environment(SAME_BITS):
+        torch.use_deterministic_algorithms(True)
+        memory.fill_uninitialized_memory = False  # finds bugs, and costs time
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(chosen, warn_only=warns)
+            memory.fill_uninitialized_memory = fills
+
+
+@contextmanager
+def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
+    """Variables as in ``wanted`` while inside; those that were not there before go again."""
+    new = [name for name in wanted if name not in os.environ]
+    os.environ.update({name: wanted[name] for name in new})
+    try:
+        yield
+    finally:
+        for name in new:
+            os.environ.pop(name, None)

@@ -1,0 +1,147 @@
+"""Files that are whole or not there: atomic writes and digests. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from airkit.errors import OutputError
+from airkit.system.signals import held
+from airkit.system.text import quoted
+
+KINDS = {b"\x89HDF": "data file", b"PK\x03\x04": "checkpoint"}
+"""What airkit's files are by their first bytes: HDF5, and a zip."""
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield ``target`` + ``.part`` to write to; on success it becomes ``target`` in one move.
+
+    The new file is flushed to the disk before the move and the folder after it. Whatever
+    goes wrong in between, an older ``target`` stays as it was. Ctrl-C and SIGTERM wait until
+    the end. The name is fixed, so that what a killed process left behind is overwritten by
+    the next.
+
+    Raises:
+        OutputError: the folder cannot be made or written, or the disk is full.
+    """
+    partial = target.with_name(target.name + ".part")
+    with held():
+        try:
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                yield partial
+                sync(partial)
+                partial.replace(target)
+                sync(target.parent)
+        finally:
+            with suppress(OSError):
+                partial.unlink()
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn any OSError inside into an OutputError that names ``target``."""
+    try:
+        yield
+    except OSError as error:
+        raise _refused(target, error) from error
+
+
+def _refused(target: Path, error: OSError) -> OutputError:
+    """What to tell of a file that cannot be written, or of what is there in place of a folder."""
+    there = [place for place in (target, *target.parents) if os.path.lexists(place)]
+    files = [place for place in there if not os.path.isdir(place)]
+    if files and isinstance(error, FileExistsError | NotADirectoryError):
+        hint = "move it away, or name another path"
+        return OutputError("A file is in the way", where=files[0], hint=hint)
+    return OutputError(
+        "Cannot write a file",
+        where=target,
+        got=error.strerror or str(error),
+        hint="check the folder's permissions and the free space, or name another path",
+    )
+
+
+def check_target(target: Path, what: str, *endings: str) -> None:
+    """Refuse a file that cannot be written by its name; before the work, not after it.
+
+    Args:
+        target: the file.
+        what: the message where its name ends otherwise.
+        endings: those that it may have; the first one is suggested.
+
+    Raises:
+        OutputError: a folder is there, or the name has another ending.
+    """
+    if os.path.isdir(target):
+        raise OutputError("A folder is in the way", where=target, hint="another --out")
+    if target.suffix.lower() not in endings:
+        better = target.with_suffix(endings[0])
+        raise OutputError(
+            what,
+            where=target,
+            expected=f"a name that ends in {endings[0]}",
+            got=repr(target.suffix) if target.suffix else "a name without an ending",
+            hint="another --out" if os.path.exists(better) else f"--out {quoted(better)}",
+        )
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write ``content`` to ``target`` atomically; raises OutputError as ``replacing`` does."""
+    with replacing(target) as partial:
+        partial.write_bytes(content)
+
+
+def write_text(target: Path, content: str) -> None:
+    """Write ``content`` to ``target`` atomically, as UTF-8."""
+    write_bytes(target, content.encode())
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Files in a folder by a pattern; none where there is no folder of that name."""
+    return list(folder.glob(pattern)) if os.path.isdir(folder) else []
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def start_of(path: Path, size: int) -> bytes:
+    """The first bytes of a regular file, by which its format shows; raises OSError."""
+    check_regular(path)
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a device or a pipe, which may have no end or nobody at the other one.
+
+    Raises:
+        OSError: it is one of these, or is not there.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError("not a regular file")
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_kind(path: Path) -> str | None:
+    """What a file looks like from its first bytes; None where it is none of airkit's."""
+    with suppress(OSError):
+        return KINDS.get(start_of(path, 4))
+    return None

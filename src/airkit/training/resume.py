@@ -1,0 +1,292 @@
+"""What a training starts from: a data file and settings, or a run that stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from airkit.config import settings
+from airkit.config.schema import Config
+from airkit.config.settings import Layer, Settings
+from airkit.data import reader
+from airkit.data.reader import DataInfo
+from airkit.errors import CheckpointError, DataFileError
+from airkit.model.precision import best_precision
+from airkit.runs import checkpoint as checkpoints
+from airkit.runs.checkpoint import Checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.runs.origin import Original
+from airkit.runs.trained import original
+from airkit.system.callbacks import Listener
+
+SCENE = (
+    "data.canvas_size",
+    "data.min_digits",
+    "data.max_digits",
+    "data.count_weights",
+    "data.digit_size",
+    "data.digit_size_sd",
+    "data.overlap",
+)
+"""Settings that the canvases themselves show; the other ones only say how many were made."""
+
+FREE = (
+    "train.steps",
+    "train.device",
+    "train.cuda_graph",
+    "train.deterministic",
+    "train.clip_norm",
+    "train.log_every",
+    "train.val_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.tensorboard",
+    "eval.",
+    "render.",
+)
+"""Beginnings of the settings that may change when a run goes on."""
+
+IDLE = {
+    "guide.kind = saliency": (
+        "guide.embed_net",
+        "guide.predict_net",
+        "guide.presence_bias",
+        "guide.pose_sd_bias",
+    ),
+    "guide.kind = lstm": (
+        "guide.looks",
+        "guide.look_sharpness",
+        "guide.glimpse_size",
+        "guide.refinements",
+    ),
+    "train.estimator = exact": ("train.baseline", "train.masking"),
+}
+"""Beginnings of the settings that have no effect beside another one."""
+
+OPTION = {"run": "--run", "sweep": "--out"}
+"""The command line's option for the folder of each."""
+
+DEFAULT_DATA = "multi-mnist.h5"
+
+
+@dataclass(frozen=True)
+class Start:
+    """All that a training needs to begin or to go on."""
+
+    run: RunFolder
+    data: Path
+    digest: str
+    config: Config
+    checkpoint: Checkpoint | None
+    """Where to go on; None for a new run."""
+
+
+def prepare(
+    data: str | Path | None,
+    run: RunFolder,
+    given: Settings,
+    *,
+    fresh: bool,
+    listener: Listener,
+) -> Start:
+    """Resolve the configuration, check that data and run belong together, ready the folder.
+
+    Raises:
+        DataFileError, CheckpointError, ConfigError: as ``train`` does.
+    """
+    layers = settings.layers(given)
+    checkpoint = None if fresh else _latest(run, listener)
+    if checkpoint is not None:
+        return _resume(data, run, layers, checkpoint, listener)
+    if not fresh:
+        _check_unused(run)
+    info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
+    return Start(run, info.path.absolute(), info.content_digest, config, None)
+
+
+def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[DataInfo, Config]:
+    """What a data file says, and the configuration of a new run on it.
+
+    Raises:
+        DataFileError, ConfigError: as ``train`` does.
+    """
+    info = reader.read_info(data)
+    _check_split(info)
+    made = Layer(f"data file {info.path}", info.config.model_dump(), recorded=True)
+    config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
+    _note_idle(layers, config, listener)
+    train = config.train
+    best = "float32" if train.deterministic else best_precision(train.device)
+    return info, _with_precision(config, best)
+
+
+def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
+    """The checkpoint to go on from; where all are damaged, this command may start anew."""
+    try:
+        return run.latest(listener)
+    except CheckpointError as error:
+        if error.hint != checkpoints.ANOTHER:  # a newer airkit's: nothing to throw away
+            raise
+        raise error.advising(
+            "name another --run; the same command with --fresh removes the training of this one"
+        ) from error
+
+
+def _resume(
+    data: str | Path | None,
+    run: RunFolder,
+    layers: list[Layer],
+    checkpoint: Checkpoint,
+    listener: Listener,
+) -> Start:
+    """Go on with a run: same data, same settings but for those that may change."""
+    trained_on = original(run.file(checkpoint.step), checkpoint)
+    info, config = Earlier(run.path, trained_on, FREE).go_on(data, layers, listener)
+    if checkpoint.step < config.train.steps:
+        _note_clipping(checkpoint, config, listener)
+        listener.note(f"going on from step {checkpoint.step} of {run.path}")
+    return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What a run or a sweep was started with, before it goes on."""
+
+    where: Path
+    """Its folder."""
+    original: Original
+    """Its data, and its configuration."""
+    free: tuple[str, ...]
+    """Beginnings of the settings that may change."""
+
+    def go_on(
+        self, data: str | Path | None, layers: list[Layer], listener: Listener
+    ) -> tuple[DataInfo, Config]:
+        """What the data file says, and the configuration to go on with.
+
+        Raises:
+            DataFileError, CheckpointError, ConfigError: as ``train`` does.
+        """
+        earlier = self.original.config
+        info = self._named(Path(data)) if data else self.original.read(instead=False)
+        before = Layer(f"{self.original.what} {self.where}", earlier.model_dump(), recorded=True)
+        config = _with_precision(settings.resolve(before, *layers), earlier.train.precision)
+        config = _with_data(earlier, info.path, config, listener)
+        self._check_unchanged(config)
+        return info, config
+
+    def _named(self, data: Path) -> DataInfo:
+        """What a data file of the same canvases says, wherever it is."""
+        info, old = reader.read_info(data), self.original
+        if info.content_digest != old.digest:
+            raise CheckpointError(
+                f"The {old.what} was trained on other data",
+                where=self.where,
+                expected=f"canvases with digest {old.digest[:16]} ({old.path})",
+                got=f"digest {info.content_digest[:16]} ({info.path})",
+                hint=f"name another {OPTION[old.what]}, or remove this one with --fresh",
+            )
+        return info
+
+    def _check_unchanged(self, config: Config) -> None:
+        changed = {
+            key: values
+            for key, values in settings.differences(self.original.config, config).items()
+            if not key.startswith(self.free)
+        }
+        if changed:
+            raise CheckpointError(
+                f"The {self.original.what} was started with other settings",
+                where=self.where,
+                expected=_listed({key: values[0] for key, values in changed.items()}),
+                got=_listed({key: values[1] for key, values in changed.items()}),
+                hint=f"leave those out to go on, name another {OPTION[self.original.what]}, or "
+                "remove this one with --fresh",
+            )
+
+
+def _note_clipping(checkpoint: Checkpoint, new: Config, listener: Listener) -> None:
+    """It is free to change, as the one way past a step that is not finite; so say that it did."""
+    before, now = checkpoint.config.train.clip_norm, new.train.clip_norm
+    if before != now:
+        listener.note(
+            f"train.clip_norm: {before} up to step {checkpoint.step}, {now} from there on"
+        )
+
+
+def _check_unused(run: RunFolder) -> None:
+    """Refuse to write over files of something else, as in ``--run .``."""
+    foreign = run.foreign()
+    if foreign:
+        raise CheckpointError(
+            "The folder holds files that belong to no checkpoint",
+            where=run.path,
+            expected="a new folder, or one with checkpoints/step-*.pt",
+            got=", ".join(foreign),
+            hint="name another --run, or move those files away",
+        )
+
+
+def _check_split(info: DataInfo) -> None:
+    if info.splits["train"] == 0:
+        raise DataFileError(
+            "The data file has no canvases to train on",
+            where=info.path,
+            expected="at least one canvas in the train split",
+            hint="name one that has with --data, or make one: airkit make-data --out NAME",
+        )
+
+
+def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> Config:
+    """The configuration with the ``data`` section that the file at ``path`` was made with.
+
+    Settings that contradict the file's canvases are refused; a note says which others have
+    no effect.
+    """
+    differing = settings.differences(made, config)
+    data = {key: values for key, values in differing.items() if key.startswith("data.")}
+    wrong = {key: values for key, values in data.items() if key in SCENE}
+    if wrong:
+        raise DataFileError(
+            "The settings contradict the data file",
+            where=path,
+            expected=_listed({key: values[1] for key, values in wrong.items()}) + " (settings)",
+            got=_listed({key: values[0] for key, values in wrong.items()}) + " (data file)",
+            hint="leave those settings out, or make a file with them: airkit make-data",
+        )
+    if data:
+        names = ", ".join(data)
+        listener.note(f"{names}: taken from the data file, where the settings say otherwise")
+    return config.model_copy(update={"data": made.data})
+
+
+def _with_precision(config: Config, auto: str) -> Config:
+    """With what auto stands for: what is best here at first, what it was then from there on."""
+    if config.train.precision != "auto":
+        return config
+    train = config.train.model_copy(update={"precision": auto})
+    return config.model_copy(update={"train": train})
+
+
+def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
+    """Say which settings asked for have no effect; presets may serve several guides."""
+    changed = settings.differences(Config(), config)
+    asked = {
+        key
+        for layer in layers
+        if not layer.origin.startswith("preset ")
+        for key, _ in settings.flatten(layer.values)
+        if key in changed
+    }
+    chosen = dict(settings.flatten(config.model_dump()))
+    for why, idle in IDLE.items():
+        key, _, value = why.partition(" = ")
+        keys = sorted(each for each in asked if each.startswith(idle))
+        if keys and chosen[key] == value:
+            listener.note(f"{', '.join(keys)}: no effect with {why}")
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {settings.spelled(value)}" for key, value in values.items())
