@@ -16,9 +16,10 @@ from tiny_runs import (
     folder,
 )
 
+from airkit.runs.sweep_folder import Trial
 from airkit.sweeps.engines import Ended, Engine, Processes
 from airkit.sweeps.sweep import sweep
-from airkit.sweeps.trial import Trial
+from airkit.sweeps.trial import run_trial
 
 
 class InTurn(Engine):
@@ -38,7 +39,7 @@ class InTurn(Engine):
             if trial.seed in self.fail:
                 yield trial, "killed by SIGKILL"
             else:
-                assert trial.go(Recorder())
+                assert run_trial(trial, Recorder())
                 yield trial, None
 
 

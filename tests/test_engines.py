@@ -17,8 +17,8 @@ from tiny_runs import TRAIN, assert_as_if_never_stopped, data_file
 from airkit.config.settings import layers
 from airkit.errors import AirkitError
 from airkit.runs.folder import RunFolder
+from airkit.runs.sweep_folder import Plan, Trial
 from airkit.sweeps.engines import Job, Processes, Submitit, cores, visible_gpus
-from airkit.sweeps.trial import Plan, Trial
 from airkit.system.callbacks import SILENT
 from airkit.training.resume import configure
 

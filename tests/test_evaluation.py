@@ -35,8 +35,8 @@ from airkit.model.scene import INK, Scene, explain
 from airkit.model.spatial_transformer import paint
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import Original
-from airkit.runs.trained import build, original
+from airkit.runs.origin import TrainingData
+from airkit.runs.trained import build, training_data
 from airkit.system import seeds
 from airkit.system.statistics import wilson
 from airkit.web.report import report
@@ -435,7 +435,7 @@ def test_a_file_that_is_not_the_runs_does_not_make_its_data(content: str, tmp_pa
     (tmp_path / "config.toml").write_text(content)
     (tmp_path / "here").mkdir()
     it = Path(shutil.copy(RunFolder(reference()).file(STEPS), tmp_path / "here/it.pt"))
-    old = replace(original(it, state(reference())), path=tmp_path / "gone.h5")
+    old = replace(training_data(it, state(reference())), path=tmp_path / "gone.h5")
     with pytest.raises(DataFileError) as caught:
         old.read()
     assert caught.value.hint is not None
@@ -457,7 +457,7 @@ def test_what_the_run_cannot_know_of_its_digits_is_told(source: str, doubt: str)
     config = settings.resolve(*settings.layers({"data.source": source}))
     gone = Path("gone.h5")
     with pytest.raises(DataFileError) as caught:
-        Original("run", gone, "0", config, gone).read()
+        TrainingData("run", gone, "0", config, gone).read()
     assert caught.value.hint is not None
     assert caught.value.hint.endswith(f" --out gone.h5 makes it anew{doubt}; --data names another")
 

@@ -18,14 +18,14 @@ from airkit.figures.page import Page
 from airkit.figures.policy import histogram, looks, sheet, smoothed
 from airkit.figures.render import render
 from airkit.model.scene import explain
-from airkit.runs.trained import Opened, open_run
+from airkit.runs.trained import TrainedRun, open_run
 from airkit.system.callbacks import SILENT, Listener
 
 Array = np.ndarray[Any, Any]
 SIDE = 20
 
 
-def opened(**given: Any) -> Opened:
+def opened(**given: Any) -> TrainedRun:
     """The reference run beside its test split of 20 canvases."""
     keys = {key.replace("__", "."): value for key, value in given.items()}
     return open_run(reference(), None, "best", keys, SILENT)

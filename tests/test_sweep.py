@@ -24,10 +24,10 @@ import airkit
 from airkit.data.reader import read_info
 from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputError
 from airkit.evaluation.evaluate import evaluate
+from airkit.runs.sweep_folder import Plan, SweepReport, Trial
 from airkit.sweeps.engines import Ended
-from airkit.sweeps.report import SweepReport
 from airkit.sweeps.sweep import sweep
-from airkit.sweeps.trial import Plan, Trial
+from airkit.sweeps.trial import run_trial
 from airkit.system.statistics import wilson
 
 
@@ -180,7 +180,10 @@ def test_a_data_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> N
         f"airkit make-data {words} --out {tmp_path}/data-anew.h5 makes that anew, for --data, "
         "if it tells the digest expected"
     )
-    for read in (lambda: Plan.read(out).trial(1).go(Recorder()), lambda: airkit.report(out)):
+    for read in (
+        lambda: run_trial(Plan.read(out).trial(1), Recorder()),
+        lambda: airkit.report(out),
+    ):
         with pytest.raises(DataFileError) as caught:
             read()
         assert str(caught.value) == told.format(anew)

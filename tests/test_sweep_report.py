@@ -25,7 +25,7 @@ from tiny_runs import (
 from airkit.cli.sweep import _exit
 from airkit.config.settings import spelled
 from airkit.errors import TrainingError
-from airkit.sweeps.report import Row, SweepReport
+from airkit.runs.sweep_folder import Row, SweepReport
 from airkit.system.statistics import wilson
 
 

@@ -35,7 +35,7 @@ class AirkitError(Exception):
         # As text: errors travel between processes, and what they are about may not.
         self._told = {label: str(value) for label, value in told.items() if value is not None}
         lines = [f"  {label:<9} {value}" for label, value in {**self._told, "try": hint}.items()]
-        super().__init__("\n".join([what, *map(tame, lines)]))
+        super().__init__("\n".join([what, *map(sanitize, lines)]))
         self.what, self.hint = what, hint
 
     def advising(self, hint: str) -> Self:
@@ -53,8 +53,8 @@ def _again(kind: type[AirkitError], args: tuple[Any, ...], state: dict[str, Any]
     return error
 
 
-def tame(text: str, most: int = 20_000) -> str:
-    """Text that may come out of any file, without control characters and of bounded length."""
+def sanitize(text: str, most: int = 20_000) -> str:
+    """Escape control characters and truncate untrusted text."""
     shown = "".join(
         letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1]
         for letter in text[:most]
@@ -71,7 +71,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{tame(self.key, 100)} ({self.origin}): {tame(self.message, 1_000)}"
+        return f"{sanitize(self.key, 100)} ({self.origin}): {sanitize(self.message, 1_000)}"
 
 
 class ConfigError(AirkitError):

@@ -17,8 +17,8 @@ from airkit.system.signals import EXIT_CODE
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
+    from airkit.runs.sweep_folder import Row, SweepReport
     from airkit.sweeps.engines import Engine
-    from airkit.sweeps.report import Row, SweepReport
 
 DEFAULT_FOLDER = Path("runs/sweep")
 ENGINES = ("processes", "submitit")

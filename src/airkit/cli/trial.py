@@ -11,7 +11,8 @@ from pathlib import Path
 from airkit.cli import interrupts, muting
 from airkit.cli.lines import Lines
 from airkit.errors import AirkitError
-from airkit.sweeps.trial import Plan
+from airkit.runs.sweep_folder import Plan
+from airkit.sweeps.trial import run_trial
 from airkit.system.signals import EXIT_CODE
 
 
@@ -21,7 +22,7 @@ def main(folder: str, seed: str) -> int:
     interrupts.handle(interrupts.leave)  # but for what is being trained or written
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        finished = Plan.read(Path(folder)).trial(int(seed)).go(Lines())
+        finished = run_trial(Plan.read(Path(folder)).trial(int(seed)), Lines())
     except AirkitError as error:
         print(f"airkit: {error}", file=sys.stderr)  # noqa: T201 - the sweep reads it there
         return 1

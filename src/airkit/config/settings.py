@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 from airkit.config import toml
 from airkit.config.registry import named
 from airkit.config.schema import Config
-from airkit.errors import AirkitError, ConfigError, Problem, tame
+from airkit.errors import AirkitError, ConfigError, Problem, sanitize
 from airkit.system.text import quoted, schema_in_words
 
 Raw = Mapping[str, Any]
@@ -286,7 +286,7 @@ def _told(value: object) -> str:
 def _brief(value: object) -> str:
     """A value as Python writes it, cut where it is long."""
     try:
-        return tame(repr(value), 200)
+        return sanitize(repr(value), 200)
     except ValueError:  # Python writes no numbers of more than 4,300 digits
         return "a number without end"
 

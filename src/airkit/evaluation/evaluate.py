@@ -19,8 +19,8 @@ from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene, explain_both
 from airkit.runs.trained import (
-    Opened,
-    count_draws,
+    TrainedRun,
+    count_generator,
     open_run,
 )
 from airkit.system.callbacks import SILENT, Listener
@@ -110,7 +110,7 @@ def evaluate(
     return measure(open_run(run, data, checkpoint, settings, listener), str(run), listener)[0]
 
 
-def measure(opened: Opened, run: str, listener: Listener) -> tuple[Measures, Array]:
+def measure(opened: TrainedRun, run: str, listener: Listener) -> tuple[Measures, Array]:
     """The measures of an opened run, and which canvases it counts right, bool [N]."""
     began, tally = time.perf_counter(), Tally(opened)
     with torch.no_grad():
@@ -122,11 +122,11 @@ def measure(opened: Opened, run: str, listener: Listener) -> tuple[Measures, Arr
 class Tally:
     """What is gathered batch by batch, and the measures of it."""
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: TrainedRun) -> None:
         """Each random quantity has a stream of its own, so that no setting moves another's."""
         self.opened, self.config = opened, opened.config.eval
         self.generators = {name: opened.generator(name) for name in ("looks", "elbo", "iwae")}
-        self.counts = count_draws(opened.config, opened.device)
+        self.counts = count_generator(opened.config, opened.device)
         self.parts: dict[str, list[Tensor]] = {}
 
     def every(self, listener: Listener) -> Iterator[tuple[Tensor, Scene, Scene]]:

@@ -19,11 +19,9 @@ from airkit.data.images import Grey, read_all
 from airkit.errors import OutputError
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
-from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.folder import RunFolder
-from airkit.runs.trained import build, check_side, count_draws, laid_over
+from airkit.runs.trained import TrainedModel, count_generator, open_model
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.device import generator, pick_device
+from airkit.system.device import generator
 from airkit.system.files import writing
 
 Draw = Callable[[Grey, Scene], None]
@@ -111,14 +109,14 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
             or a file that no earlier call drew.
     """
     paths = [Path(images)] if isinstance(images, str | Path) else list(map(Path, images))
-    state = RunFolder(Path(run)).find(checkpoint, listener)[1]
-    config = laid_over(state.config, f"run {run}", settings)
+    model = open_model(run, checkpoint, settings, listener)
+    config = model.config
     greys = read_all(paths, invert=invert)
     for grey in greys:
-        check_side(state.config, grey.side, grey.path)
+        model.check_canvas_size(grey.side, grey.path)
     draw = None if overlay is None else _drawing(Path(overlay), greys, config)
     _note_bright(greys, invert, listener)
-    found = _all(_Looker(state, config), greys, draw, listener)
+    found = _all(_Looker(model), greys, draw, listener)
     _note_full(found, config.slots, listener)
     return found
 
@@ -150,17 +148,15 @@ def _more(images: Sequence[object]) -> str:
 class _Looker:
     """Looks at images of any size with the weights of one checkpoint."""
 
-    def __init__(self, state: Checkpoint, config: Config) -> None:
-        self.state, self.config = state, config
-        self.device = pick_device(config.train.device)
+    def __init__(self, model: TrainedModel) -> None:
+        self.model, self.config, self.device = model, model.config, model.device
 
     def scenes(self, greys: Sequence[Grey]) -> Iterator[Scene]:
         """What is on images of one side, a scene of one row for each."""
         side = greys[0].side
-        air = build(self.state, self.device, canvas=side, slots=self.config.slots)
-        air.guide.sharpness = self.config.eval.look_sharpness
+        air = self.model.build(canvas=side, slots=self.config.slots)
         looks = generator(self.config.eval.seed, "looks", self.device)
-        draws = looks, count_draws(self.config, self.device)
+        draws = looks, count_generator(self.config, self.device)
         batch = max(1, min(self.config.eval.batch_size, BATCH_PIXELS // side**2))
         for first in range(0, len(greys), batch):
             squares = [grey.square() for grey in greys[first : first + batch]]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from airkit.model.scene import Scene, explain_by_looks
-from airkit.runs.trained import Opened, count_draws
+from airkit.runs.trained import TrainedRun, count_generator
 from airkit.system.callbacks import Listener
 
 Array = np.ndarray[Any, Any]
@@ -59,13 +59,13 @@ class Explained:
         return float(np.square(self.image - self.reconstruction).mean(dtype=np.float64))
 
 
-def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
+def explained(opened: TrainedRun, listener: Listener) -> Iterator[Explained]:
     """The split's canvases in order, each explained as ``airkit eval`` does.
 
     Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same streams
     as in evaluation, so that what is miscounted there is miscounted here.
     """
-    draws = opened.generator("looks"), count_draws(opened.config, opened.device)
+    draws = opened.generator("looks"), count_generator(opened.config, opened.device)
     total = len(opened.canvases)
     for indices in opened.batches():
         images = opened.images(indices)
@@ -75,7 +75,9 @@ def explained(opened: Opened, listener: Listener) -> Iterator[Explained]:
         yield from unbatched(opened, indices, images, scene)
 
 
-def unbatched(opened: Opened, indices: Tensor, images: Tensor, scene: Scene) -> Iterator[Explained]:
+def unbatched(
+    opened: TrainedRun, indices: Tensor, images: Tensor, scene: Scene
+) -> Iterator[Explained]:
     """The canvases at ``indices`` [B], their ink [B, H, H] and the scene found, one by one."""
     counts, boxes = opened.canvases.counts[indices], opened.canvases.boxes[indices]
     found = (scene.count, scene.box, scene.presence, scene.windows, scene.canvases)

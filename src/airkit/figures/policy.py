@@ -15,7 +15,7 @@ from torch import Tensor
 from airkit.config.schema import Config
 from airkit.figures.page import FAINT, LINE, Page, grid
 from airkit.model.scene import explain
-from airkit.runs.trained import Opened
+from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
 
 Array = np.ndarray[Any, Any]
@@ -25,13 +25,13 @@ _FINEST = 128  # greater canvases have bins of two pixels a side
 _NARROWEST = 84  # captions such as: on in 66.7 %
 
 
-def policy(opened: Opened, listener: Listener) -> tuple[Page, int]:
+def policy(opened: TrainedRun, listener: Listener) -> tuple[Page, int]:
     """A sheet of one map for each slot, and how many canvases were looked at for it."""
     centres, counts = looks(opened, listener)
     return sheet(centres, counts, opened.air.canvas, opened.config), len(counts)
 
 
-def looks(opened: Opened, listener: Listener) -> tuple[Tensor, Tensor]:
+def looks(opened: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:
     """Window centres (x, y) in pixels [N, T, 2] and counts [N], from one look at each canvas.
 
     One look is at the peak of the saliency and takes objects in the guide's own order; the best

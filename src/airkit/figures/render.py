@@ -17,26 +17,24 @@ from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import to_ink
-from airkit.errors import CheckpointError, tame
+from airkit.errors import CheckpointError, sanitize
 from airkit.figures import sheets
 from airkit.figures.curves import curves
 from airkit.figures.examples import explained
 from airkit.figures.page import DPI
 from airkit.figures.policy import policy
 from airkit.figures.samples import chosen
-from airkit.runs.folder import RunFolder
-from airkit.runs.places import no_run
+from airkit.runs.folder import RunFolder, no_run_error
 from airkit.runs.trained import (
-    Opened,
-    build,
-    check_canvas,
-    empty_split,
-    laid_over,
+    TrainedModel,
+    TrainedRun,
+    empty_split_error,
+    open_model,
     open_run,
-    original,
+    override,
 )
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.device import generator, pick_device
+from airkit.system.device import generator
 from airkit.system.files import check_target, replacing
 
 Drawn = tuple[Figure, int]
@@ -68,13 +66,13 @@ class Request:
     given: list[Layer]
     listener: Listener
 
-    def opened(self) -> Opened:
+    def opened(self) -> TrainedRun:
         """The model beside the canvases."""
         return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
 
-    def over(self, base: Config, origin: str) -> Config:
-        """The settings given, laid over a configuration."""
-        return laid_over(base, origin, self.given)
+    def model(self) -> TrainedModel:
+        """The model alone."""
+        return open_model(self.run.path, self.checkpoint, self.given, self.listener)
 
     def asked(self, key: str) -> Layer | None:
         """The last value given for a field of ``render``, and by what; None where none was."""
@@ -166,7 +164,7 @@ def _data(request: Request) -> Drawn:
     wanted = config.render.rows * config.render.columns
     canvases = reader.read_split(path, split, wanted)
     if not len(canvases.count):
-        raise empty_split(path, split)
+        raise empty_split_error(path, split)
     images = to_ink(torch.from_numpy(canvases.image)).numpy()
     page, drawn = sheets.data(images, canvases.box, canvases.label, config.render, split)
     return page.figure(), drawn
@@ -183,9 +181,9 @@ def _data_file(request: Request) -> tuple[Path, Config]:
     if path is None and not named and not request.run.saved() and os.path.exists(default):
         path = default
     if path is not None:
-        return path, request.over(reader.read_info(path).config, f"data file {path}")
-    found = request.run.find(request.checkpoint, request.listener)
-    return original(*found).read().path, request.over(found[1].config, f"run {request.run.path}")
+        return path, override(reader.read_info(path).config, f"data file {path}", request.given)
+    model = request.model()
+    return model.data.read().path, model.config
 
 
 def _prior(request: Request) -> Drawn:
@@ -195,22 +193,20 @@ def _prior(request: Request) -> Drawn:
 
 def prior_page(request: Request) -> sheets.Sheet:
     """Canvases drawn from the model; no data file is needed, but may set their size."""
-    _, state = request.run.find(request.checkpoint, request.listener)
-    config = request.over(state.config, f"run {request.run.path}")
-    trained = {"data": state.config.data, "model": state.config.model}  # by which auto goes
-    config = config.model_copy(update=trained)
-    scene = state.config.data
+    model = request.model()
+    trained = model.state.config
+    # By these two goes what auto stands for.
+    config = model.config.model_copy(update={"data": trained.data, "model": trained.model})
+    scene = trained.data
     if request.data:
-        info = reader.read_info(request.data)
-        check_canvas(state.config, info)
-        scene = info.config.data
-    device = pick_device(config.train.device)
-    slots = max(state.config.slots, scene.max_digits + 1)
+        scene = reader.read_info(request.data).config.data
+        model.check_canvas_size(scene.canvas_size, request.data)
+    slots = max(trained.slots, scene.max_digits + 1)
     counts, how = chosen(config, max(1, scene.max_digits), slots)
-    air = build(state, device, canvas=scene.canvas_size, slots=slots)
-    draws = generator(config.eval.seed, "prior samples", device)
+    air = model.build(canvas=scene.canvas_size, slots=slots)
+    draws = generator(config.eval.seed, "prior samples", model.device)
     with torch.inference_mode():
-        canvases = air.sample_canvases(torch.from_numpy(counts).to(device), draws)
+        canvases = air.sample_canvases(torch.from_numpy(counts).to(model.device), draws)
     return sheets.prior(counts, canvases.cpu().numpy(), config.render, how)
 
 
@@ -220,7 +216,7 @@ def _curves(request: Request) -> Drawn:
     rows = request.run.rows()
     if not rows:
         if not request.run.saved():
-            raise no_run(request.run.path)
+            raise no_run_error(request.run.path)
         there = os.path.exists(request.run.metrics)
         raise CheckpointError(
             "There are no metrics to draw",
@@ -229,7 +225,7 @@ def _curves(request: Request) -> Drawn:
             got="no rows" if there else "no such file",
             hint="another --kind, such as steps, which is drawn from the run's checkpoints",
         )
-    return curves(rows, f"Training of {tame(request.run.path.resolve().name)}"), 0
+    return curves(rows, f"Training of {sanitize(request.run.path.resolve().name)}"), 0
 
 
 _DRAWERS: dict[str, Callable[[Request], Drawn]] = {

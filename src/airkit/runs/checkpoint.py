@@ -20,7 +20,7 @@ from torch import Tensor
 from airkit._version import __version__
 from airkit.config import settings
 from airkit.config.schema import Config
-from airkit.errors import CheckpointError, ConfigError, tame
+from airkit.errors import CheckpointError, ConfigError, sanitize
 from airkit.runs import archive, checks
 from airkit.system import files
 
@@ -130,7 +130,9 @@ def _check_version(content: Mapping[str, Any], path: Path) -> None:
         raise _error("This checkpoint is damaged", path, got="no format version")
     if version > FORMAT_VERSION:
         written_by = content.get("airkit_version")
-        named = f", written by airkit {tame(written_by, 40)}" if isinstance(written_by, str) else ""
+        named = (
+            f", written by airkit {sanitize(written_by, 40)}" if isinstance(written_by, str) else ""
+        )
         raise CheckpointError(
             "This checkpoint is from a newer airkit",
             where=path,

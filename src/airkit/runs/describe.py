@@ -12,7 +12,7 @@ from airkit.config.schema import Config
 from airkit.config.settings import differences
 from airkit.data import reader
 from airkit.errors import AirkitError
-from airkit.runs.places import is_sweep
+from airkit.runs.sweep_folder import REPORT, RUN, Plan, SweepReport, is_sweep
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import KINDS
@@ -146,9 +146,6 @@ def _run_folder(path: Path, listener: Listener) -> Description:
 
 
 def _sweep(path: Path) -> Description:
-    from airkit.sweeps.report import REPORT, SweepReport  # noqa: PLC0415 - as above
-    from airkit.sweeps.trial import RUN, Plan  # noqa: PLC0415 - as above
-
     plan = Plan.read(path)
     report = SweepReport.read(path) if os.path.exists(path / REPORT) else None
     done = {} if report is None else report.to_dict()

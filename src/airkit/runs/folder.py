@@ -25,14 +25,16 @@ from airkit.config import settings
 from airkit.errors import CheckpointError
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.places import no_run
+from airkit.runs.sweep_folder import is_sweep
 from airkit.system import files
 from airkit.system.callbacks import Listener
 from airkit.system.locks import exclusive
+from airkit.system.text import quoted
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
 _MOST = 3.4028234663852886e38  # of a float32, in which all of it was computed
 _MOST_STEPS = 10**9
+_ANOTHER = "name another; airkit train makes one"
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ class RunFolder:
         saved = self.saved()
         newest = self.latest(listener)
         if newest is None:
-            raise no_run(self.path)
+            raise no_run_error(self.path)
         if name == "last" or newest.best is None or newest.best.step == newest.step:
             return self.file(newest.step), newest
         best = self.file(newest.best.step)
@@ -244,3 +246,46 @@ def _step(path: Path) -> int:
 def _remove(path: Path) -> None:
     with files.writing(path):
         path.unlink(missing_ok=True)
+
+
+def no_run_error(path: Path) -> CheckpointError:
+    """Return the error of a path at which there is no trained run."""
+    got, hint = _about_folder(path) if os.path.isdir(path) else _about_file(path)
+    return CheckpointError(
+        "There is no trained run here",
+        where=path,
+        expected="a folder with checkpoints/step-*.pt",
+        got=got,
+        hint=hint,
+    )
+
+
+def _about_folder(path: Path) -> tuple[str | None, str]:
+    """Return what kind of folder this is, and a hint."""
+    runs = sorted(file.parent.parent for file in files.matching(path, "*/checkpoints/step-*.pt"))
+    if is_sweep(path):
+        one = quoted(runs[0] if runs else path / "seed-000")
+        both = f"airkit report --run {quoted(path)} compares them"
+        return "the folder of a sweep", f"name one of its runs, such as {one}; {both}"
+    if runs:
+        return "a folder of runs", f"name one of them, such as {quoted(runs[0])}"
+    if files.matching(path, "step-*.pt"):
+        named = path.name not in ("", "..") and not path.is_symlink()
+        parent = path.parent if named else path / ".."
+        return "the checkpoints of a run", f"name the run itself: {quoted(parent)}"
+    if files.matching(path, "*"):
+        return "a folder of other things", _ANOTHER
+    return None, f"airkit train --run {quoted(path)}"
+
+
+def _about_file(path: Path) -> tuple[str | None, str]:
+    """Return what is there in place of a folder, and a hint."""
+    if os.path.lexists(path) and not os.path.exists(path):
+        return "a link to nothing", _ANOTHER
+    if not os.path.exists(path):
+        return None, f"airkit train --run {quoted(path)}"
+    kind = files.file_kind(path)
+    if kind is None:
+        return "a file", _ANOTHER
+    option = {"data file": "--data", "checkpoint": "--checkpoint"}[kind]
+    return f"a {kind}", f"name it with {option}, and a run in its place"

@@ -17,7 +17,7 @@ from airkit.system.text import quoted
 
 
 @dataclass(frozen=True)
-class Original:
+class TrainingData:
     """What a run or a sweep remembers of the data file that it was trained on."""
 
     what: str

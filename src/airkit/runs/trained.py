@@ -1,7 +1,4 @@
-"""A trained model beside the canvases that it is to look at.
-
-The one place where a checkpoint's weights become a model.
-"""
+"""Trained models: the one place where a checkpoint's weights become a model."""
 
 from __future__ import annotations
 
@@ -12,54 +9,106 @@ import torch
 from torch import Tensor
 
 from airkit.config import settings
-from airkit.config.schema import Config
+from airkit.config.schema import Config, Section
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.data.reader import DataInfo
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
 from airkit.model.scene import possible_looks
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import Original
+from airkit.runs.origin import TrainingData
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator, pick_device
 
 
-def original(path: Path, state: Checkpoint) -> Original:
-    """The data file that the checkpoint in the file ``path`` was trained on."""
-    config = path.parent.parent / "config.toml"
-    return Original("run", Path(state.data), state.data_digest, state.config, config)
+@dataclass(frozen=True)
+class TrainedModel:
+    """A checkpoint, and the settings of the call that uses it."""
 
+    checkpoint: Path
+    """The checkpoint's file."""
+    state: Checkpoint
+    config: Config
+    """The run's settings, overridden by those of the call."""
 
-def build(state: Checkpoint, device: torch.device, **sizes: int | None) -> AIR:
-    """The trained model of a checkpoint, in evaluation mode, on ``device``.
+    @property
+    def device(self) -> torch.device:
+        """The device that ``train.device`` names; raises DeviceError where there is none such."""
+        return pick_device(self.config.train.device)
 
-    ``sizes`` may name another ``canvas`` or other ``slots`` than it was trained on.
-    """
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
-        air = AIR(state.config, **sizes)
-    air.load_state_dict(state.model)
-    return air.to(device).eval()
+    @property
+    def data(self) -> TrainingData:
+        """The data file that the run was trained on."""
+        return training_data(self.checkpoint, self.state)
+
+    def build(
+        self,
+        *,
+        canvas: int | None = None,
+        slots: int | None = None,
+        device: torch.device | None = None,
+    ) -> AIR:
+        """Return the model with its trained weights, in evaluation mode.
+
+        Args:
+            canvas: side of the canvases in pixels; by default that of the training.
+            slots: most objects it can explain; by default as many as in training.
+            device: where it computes; by default the device that ``train.device`` names.
+
+        Raises:
+            ExtensionError: the run was trained with a class from outside airkit that the
+                settings of this call do not name.
+            DeviceError: there is no such device.
+        """
+        air = build(self.state, device or self.device, self.config, canvas=canvas, slots=slots)
+        air.guide.sharpness = self.config.eval.look_sharpness
+        return air
+
+    def check_canvas_size(self, side: int, where: object) -> None:
+        """Refuse canvases of another size than a guide that reads whole canvases was trained on.
+
+        Args:
+            side: side of the canvases in pixels.
+            where: the file that they are in, for the message.
+
+        Raises:
+            DataFileError: the guide does not serve canvases of that size.
+        """
+        ours = self.state.config.data.canvas_size
+        kind = _naming(self.state.config, self.config).guide.kind
+        if ours != side and not GUIDES[kind].any_canvas:
+            raise DataFileError(
+                f"The {kind} guide of this run reads canvases of one size only",
+                where=where,
+                expected=f"{ours}x{ours} px, as the run was trained on",
+                got=f"{side}x{side} px",
+                hint="train on such canvases, or with guide.kind=saliency, which serves every size",
+            )
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A trained model beside the canvases it is to look at."""
+class TrainedRun:
+    """A trained model and the canvases that it is evaluated on."""
 
     config: Config
+    """The run's settings, overridden by those of the call."""
     air: AIR
     device: torch.device
     data: Path
+    """The data file."""
     digest: str
+    """Content digest of the data file."""
     canvases: CanvasDataset
+    """Canvases of the split ``eval.split``."""
     checkpoint: Path
+    """The checkpoint's file."""
 
     @property
     def looks(self) -> int:
-        """Explanations to compare per canvas; a guide that does not look has but one."""
+        """Explanations to compare per canvas: ``eval.looks``, or 1 for a guide without looks."""
         return possible_looks(self.air, self.config.eval.looks)
 
     def batches(self) -> list[Tensor]:
@@ -75,75 +124,135 @@ class Opened:
         return generator(self.config.eval.seed, stream, self.device)
 
 
+def open_model(
+    run: str | Path, checkpoint: str, given: Settings, listener: Listener
+) -> TrainedModel:
+    """Read a checkpoint of a run.
+
+    Args:
+        run: the run folder.
+        checkpoint: ``best``, ``last`` or a checkpoint file.
+        given: settings of this call, which override the run's.
+        listener: hears of damaged checkpoints that were passed over.
+
+    Raises:
+        CheckpointError: no such run or checkpoint, or a damaged one.
+        ConfigError: the settings are not valid.
+    """
+    path, state = RunFolder(Path(run)).find(checkpoint, listener)
+    return TrainedModel(path, state, override(state.config, f"run {run}", given))
+
+
 def open_run(
     run: str | Path,
     data: str | Path | None,
     checkpoint: str,
     given: Settings,
     listener: Listener,
-) -> Opened:
-    """Load a trained model for the canvases of a data file, whatever their size and number.
+) -> TrainedRun:
+    """Load a trained model, with slots enough for the canvases of a data file.
+
+    Args:
+        run: the run folder.
+        data: the data file; None for the one the run was trained on.
+        checkpoint: ``best``, ``last`` or a checkpoint file.
+        given: settings of this call, which override the run's.
+        listener: hears of damaged checkpoints that were passed over.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
-        DataFileError: no such data file, a damaged one, an empty split, or the run's own file
-            where it was replaced.
+        ConfigError: the settings are not valid.
+        DataFileError: no such data file, a damaged one, an empty split, canvases of a size that
+            the guide does not serve, or the run's own file where it was replaced.
+        DeviceError: there is no such device.
+        ExtensionError: as ``TrainedModel.build``.
     """
-    path, state = RunFolder(Path(run)).find(checkpoint, listener)
-    config = laid_over(state.config, f"run {run}", given)
-    info = reader.read_info(Path(data)) if data else original(path, state).read()
-    canvases = CanvasDataset(info.path, config.eval.split)
+    model = open_model(run, checkpoint, given, listener)
+    info = reader.read_info(Path(data)) if data else model.data.read()
+    canvases = CanvasDataset(info.path, model.config.eval.split)
     if len(canvases) == 0:
-        raise empty_split(info.path, config.eval.split)
-    check_canvas(state.config, info)
-    device = pick_device(config.train.device)
-    slots = max(state.config.slots, info.config.data.max_digits + 1)
-    air = build(state, device, canvas=info.config.data.canvas_size, slots=slots)
-    air.guide.sharpness = config.eval.look_sharpness
-    return Opened(config, air, device, info.path, info.content_digest, canvases, path)
-
-
-def laid_over(base: Config, origin: str, given: Settings) -> Config:
-    """The settings given, laid over a configuration that came from ``origin``.
-
-    Raises:
-        ConfigError: settings that make no configuration.
-    """
-    return settings.resolve(
-        Layer(origin, base.model_dump(), recorded=True), *settings.layers(given)
+        raise empty_split_error(info.path, model.config.eval.split)
+    side = info.config.data.canvas_size
+    model.check_canvas_size(side, info.path)
+    slots = max(model.state.config.slots, info.config.data.max_digits + 1)
+    return TrainedRun(
+        config=model.config,
+        air=model.build(canvas=side, slots=slots),
+        device=model.device,
+        data=info.path,
+        digest=info.content_digest,
+        canvases=canvases,
+        checkpoint=model.checkpoint,
     )
 
 
-def count_draws(config: Config, device: torch.device) -> torch.Generator | None:
-    """What draws the counts of one look; None where ``eval.counts`` asks for their mode."""
+def build(
+    state: Checkpoint,
+    device: torch.device,
+    call: Config | None = None,
+    *,
+    canvas: int | None = None,
+    slots: int | None = None,
+) -> AIR:
+    """Return the model of a checkpoint with its weights, in evaluation mode.
+
+    Args:
+        state: the checkpoint.
+        device: where it computes.
+        call: the settings of the call. A class from outside airkit that the checkpoint records
+            is used only where they name it.
+        canvas: side of the canvases in pixels; by default that of the training.
+        slots: most objects it can explain; by default as many as in training.
+
+    Raises:
+        ExtensionError: such a class that ``call`` does not name.
+    """
+    config = _naming(state.config, call or state.config)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        air = AIR(config, canvas=canvas, slots=slots)
+    air.load_state_dict(state.model)
+    return air.to(device).eval()
+
+
+def _naming(recorded: Config, call: Config) -> Config:
+    """Return ``recorded``, with classes from outside marked as named where ``call`` names them."""
+    update: dict[str, Section] = {}
+    if recorded.guide.kind == call.guide.kind:
+        update["guide"] = recorded.guide.model_copy(update={"kind": call.guide.kind})
+    if recorded.prior.kind == call.prior.kind:
+        update["prior"] = recorded.prior.model_copy(update={"kind": call.prior.kind})
+    return recorded.model_copy(update=update)
+
+
+def override(base: Config, origin: str, given: Settings) -> Config:
+    """Return a recorded configuration, overridden by the settings of a call.
+
+    Args:
+        base: the recorded configuration.
+        origin: where it was recorded, for messages.
+        given: the settings of the call.
+
+    Raises:
+        ConfigError: the settings are not valid.
+    """
+    recorded = Layer(origin, base.model_dump(), recorded=True)
+    return settings.resolve(recorded, *settings.layers(given))
+
+
+def training_data(checkpoint: Path, state: Checkpoint) -> TrainingData:
+    """Return what the checkpoint in the file ``checkpoint`` records of its data file."""
+    config = checkpoint.parent.parent / "config.toml"
+    return TrainingData("run", Path(state.data), state.data_digest, state.config, config)
+
+
+def count_generator(config: Config, device: torch.device) -> torch.Generator | None:
+    """Return the generator that samples counts; None where ``eval.counts`` asks for the mode."""
     sampled = config.eval.counts == "sampled"
     return generator(config.eval.seed, "counts", device) if sampled else None
 
 
-def check_canvas(trained: Config, info: DataInfo) -> None:
-    """Refuse canvases of another size than a guide that reads whole canvases was trained on.
-
-    Raises:
-        DataFileError: the guide of ``trained`` does not serve the canvases of ``info``.
-    """
-    check_side(trained, info.config.data.canvas_size, info.path)
-
-
-def check_side(trained: Config, side: int, where: object) -> None:
-    """Refuse canvases of ``side`` pixels, from ``where``, as ``check_canvas`` does."""
-    ours = trained.data.canvas_size
-    if ours != side and not GUIDES[trained.guide.kind].any_canvas:
-        raise DataFileError(
-            f"The {trained.guide.kind} guide of this run reads canvases of one size only",
-            where=where,
-            expected=f"{ours}x{ours} px, as the run was trained on",
-            got=f"{side}x{side} px",
-            hint="train on such canvases, or with guide.kind=saliency, which serves every size",
-        )
-
-
-def empty_split(path: Path, split: str) -> DataFileError:
-    """The error of a data file whose split has no canvases."""
+def empty_split_error(path: Path, split: str) -> DataFileError:
+    """Return the error of a data file whose split has no canvases."""
     return DataFileError(
         f"The data file has no canvases in its {split} split",
         where=path,

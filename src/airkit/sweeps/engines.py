@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from airkit.errors import AirkitError
-from airkit.sweeps.trial import Trial
+from airkit.runs.sweep_folder import Trial
+from airkit.sweeps.trial import run_trial
 from airkit.system import files
 from airkit.system.callbacks import SILENT
 from airkit.system.signals import EXIT_CODE
@@ -197,7 +198,7 @@ class Job:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         torch.set_num_threads(self.threads)
         try:
-            return None if self.trial.go(SILENT) else "stopped by a signal"
+            return None if run_trial(self.trial, SILENT) else "stopped by a signal"
         except UncompletedJobError:  # by which submitit ends a job that timed out too often
             raise
         except AirkitError as error:

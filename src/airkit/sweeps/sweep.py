@@ -13,11 +13,18 @@ from pathlib import Path
 from airkit.config import settings
 from airkit.config.settings import Settings
 from airkit.errors import AirkitError, CheckpointError
-from airkit.runs.places import is_sweep
-from airkit.runs.trained import empty_split
+from airkit.runs.sweep_folder import (
+    REPORT,
+    RUN,
+    WITHOUT_EFFECT,
+    Plan,
+    Row,
+    SweepReport,
+    Trial,
+    is_sweep,
+)
+from airkit.runs.trained import empty_split_error
 from airkit.sweeps.engines import Engine, Processes
-from airkit.sweeps.report import REPORT, Row, SweepReport
-from airkit.sweeps.trial import RUN, WITHOUT_EFFECT, Plan, Trial
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
@@ -129,12 +136,12 @@ def _plan(
     layers = settings.layers(given)
     if is_sweep(folder) and not fresh:
         plan = _earlier(folder)
-        info, config = Earlier(folder, plan.original, FREE).go_on(data, layers, listener)
+        info, config = Earlier(folder, plan.training_data, FREE).go_on(data, layers, listener)
     else:
         info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
     tensorboard.check_installed(config)
     if info.splits[config.eval.split] == 0:
-        raise empty_split(info.path, config.eval.split)
+        raise empty_split_error(info.path, config.eval.split)
     if fresh:
         _clear(folder)
     plan = Plan(folder, info.path.absolute(), info.content_digest, config)

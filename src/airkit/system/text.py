@@ -6,7 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def duration(seconds: float) -> str:
@@ -53,3 +56,10 @@ def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
 def quoted(path: str | Path) -> str:
     """A path as a shell takes it in a command that a user is told to try."""
     return shlex.quote(str(path))
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem that pydantic found, as ``key: message``."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(map(str, problem["loc"]))
+    return f"{where}: {problem['msg']}" if where else problem["msg"]

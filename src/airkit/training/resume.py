@@ -17,8 +17,8 @@ from airkit.model.precision import best_precision
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import Original
-from airkit.runs.trained import original
+from airkit.runs.origin import TrainingData
+from airkit.runs.trained import training_data
 from airkit.system.callbacks import Listener
 
 SCENE = (
@@ -142,7 +142,7 @@ def _resume(
     listener: Listener,
 ) -> Start:
     """Go on with a run: same data, same settings but for those that may change."""
-    trained_on = original(run.file(checkpoint.step), checkpoint)
+    trained_on = training_data(run.file(checkpoint.step), checkpoint)
     info, config = Earlier(run.path, trained_on, FREE).go_on(data, layers, listener)
     if checkpoint.step < config.train.steps:
         _note_clipping(checkpoint, config, listener)
@@ -156,7 +156,7 @@ class Earlier:
 
     where: Path
     """Its folder."""
-    original: Original
+    original: TrainingData
     """Its data, and its configuration."""
     free: tuple[str, ...]
     """Beginnings of the settings that may change."""

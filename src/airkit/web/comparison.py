@@ -18,9 +18,8 @@ from airkit.evaluation.evaluate import Measures, measure
 from airkit.figures.render import Request
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import original
-from airkit.sweeps.report import Row, SweepReport
-from airkit.sweeps.trial import Plan
+from airkit.runs.sweep_folder import Plan, Row, SweepReport
+from airkit.runs.trained import override, training_data
 from airkit.system.text import quoted
 
 THRESHOLD = 0.99
@@ -73,7 +72,7 @@ def of_sweep(request: Request) -> Attempts:
         )
     plan = Plan.read(request.run.path)
     given = [Layer("the sweep", {"eval": plan.config.eval.model_dump()}), *request.given]
-    data = request.data or replace(plan.original, path=stored.data).read().path
+    data = request.data or replace(plan.training_data, path=stored.data).read().path
     asked = replace(request, data=data, given=given)
     found = []
     for row in stored.rows:
@@ -97,9 +96,9 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
     _check(request)
     _check_distinct(runs)
     path, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
-    config = request.over(first.config, f"run {runs[0]}")
+    config = override(first.config, f"run {runs[0]}", request.given)
     split = Layer("the first run", {"eval": {"split": config.eval.split}})
-    data = request.data or original(path, first).read().path
+    data = request.data or training_data(path, first).read().path
     asked = replace(request, data=data, given=[*request.given, split])
     found = [
         _measured(replace(asked, run=RunFolder(run)), name)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from airkit.evaluation.evaluate import Measures, Tally
 from airkit.figures.examples import Explained, unbatched
-from airkit.runs.trained import Opened
+from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
 from airkit.system.statistics import wilson
 
@@ -62,7 +62,7 @@ class Bin:
     """Its 95 % interval (Wilson)."""
 
 
-def gather(opened: Opened, run: str, listener: Listener) -> Gathered:
+def gather(opened: TrainedRun, run: str, listener: Listener) -> Gathered:
     """Look at every canvas of the split once, as ``airkit eval`` does, with the same numbers."""
     began, tally = time.perf_counter(), Tally(opened)
     first: list[Explained] = []

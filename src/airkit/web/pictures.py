@@ -14,7 +14,7 @@ from airkit.figures import sheets
 from airkit.figures.page import Page
 from airkit.figures.policy import sheet as policy_sheet
 from airkit.figures.render import Request, prior_page
-from airkit.runs.trained import Opened
+from airkit.runs.trained import TrainedRun
 from airkit.web.gather import Gathered
 
 
@@ -33,7 +33,7 @@ class Embedded:
         return [f"data:image/png;base64,{base64.b64encode(cell).decode()}" for cell in self.cells]
 
 
-def pictures(gathered: Gathered, opened: Opened, request: Request) -> dict[str, Embedded]:
+def pictures(gathered: Gathered, opened: TrainedRun, request: Request) -> dict[str, Embedded]:
     """Every picture of the report by its kind.
 
     Raises:
@@ -43,7 +43,7 @@ def pictures(gathered: Gathered, opened: Opened, request: Request) -> dict[str, 
 
 
 def _pictures(
-    gathered: Gathered, opened: Opened, request: Request
+    gathered: Gathered, opened: TrainedRun, request: Request
 ) -> Iterator[tuple[str, Embedded]]:
     config, total = opened.config, len(opened.canvases)
     shown = sheets.reconstructions(gathered.first, config, total)[0]
@@ -59,7 +59,7 @@ def _pictures(
     yield "worst_errors", _embedded("canvas with true boxes, above what was inferred", errors)
 
 
-def _worst_counts(gathered: Gathered, opened: Opened) -> Embedded:
+def _worst_counts(gathered: Gathered, opened: TrainedRun) -> Embedded:
     if not gathered.worst_counts:
         return Embedded("", ["Every canvas was counted right."], [])
     total = len(opened.canvases)

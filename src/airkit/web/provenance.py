@@ -17,8 +17,8 @@ from airkit.errors import AirkitError
 from airkit.figures.render import Request
 from airkit.runs.describe import Description, describe
 from airkit.runs.origin import assigned, data_settings
-from airkit.runs.trained import Opened
-from airkit.sweeps.trial import Plan
+from airkit.runs.sweep_folder import Plan
+from airkit.runs.trained import TrainedRun
 from airkit.web.comparison import Attempts
 
 _OF_CALL = ("eval.", "render.", "train.device", "prior.")
@@ -65,7 +65,9 @@ def seeds(trained: Config, measured: Config) -> dict[str, int]:
     }
 
 
-def commands(run: Description, data: Description, opened: Opened, request: Request) -> list[str]:
+def commands(
+    run: Description, data: Description, opened: TrainedRun, request: Request
+) -> list[str]:
     """Commands that make the data, the run and its measures anew."""
     files, folder = _Files(data), str(request.run.path)
     trained_on, digest = str(run.facts["data"]), str(run.facts["data_digest"])

@@ -13,8 +13,8 @@ from airkit.evaluation.evaluate import Measures
 from airkit.figures.render import Request
 from airkit.runs.describe import describe
 from airkit.runs.folder import RunFolder
-from airkit.runs.places import is_sweep
-from airkit.runs.trained import Opened
+from airkit.runs.sweep_folder import is_sweep
+from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
 from airkit.web import provenance
@@ -123,7 +123,7 @@ def _compared(found: Attempts, request: Request) -> dict[str, Any]:
     }
 
 
-def _parts(gathered: Gathered, opened: Opened, request: Request) -> dict[str, Any]:
+def _parts(gathered: Gathered, opened: TrainedRun, request: Request) -> dict[str, Any]:
     """What the template asks for, by name."""
     checkpoint = describe(opened.checkpoint)
     data = describe(opened.data)

@@ -23,8 +23,7 @@ from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.folder import RunFolder
-from airkit.runs.trained import build
+from airkit.runs.trained import open_model
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator
 
@@ -183,9 +182,9 @@ def open_session(run: str | Path, checkpoint: str, listener: Listener) -> Sessio
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
     """
-    _, state = RunFolder(Path(run)).find(checkpoint, listener)
-    air = build(state, torch.device("cpu"))
-    return Session(state.config, air, _test_split(state, air.canvas, listener))
+    model = open_model(run, checkpoint, (), listener)
+    air = model.build(device=torch.device("cpu"))
+    return Session(model.config, air, _test_split(model.state, air.canvas, listener))
 
 
 def _test_split(state: Checkpoint, side: int, listener: Listener) -> CanvasDataset | None:
