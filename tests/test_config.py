@@ -97,7 +97,7 @@ def test_a_fraction_is_no_whole_number(key: str) -> None:
         ),
         (
             {"data.count_weights": [1, 1]},
-            "data (settings): count_weights has 2 entries; min_digits to max_digits asks for 3",
+            "data (settings): count_weights has 2 entries; min_digits to max_digits needs 3",
         ),
         (
             {"data.count_weights": [0, 0, 0]},

@@ -130,7 +130,8 @@ def _accepted(key: str) -> str:
 def _presets() -> Iterator[str]:
     """Every preset, with its file."""
     for name, says in settings.presets().items():
-        text = (resources.files("airkit") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+        file = resources.files("airkit.config") / "presets" / f"{name}.toml"
+        text = file.read_text(encoding="utf-8")
         yield from (f"### {name}", "", f"{says}.", "", "```toml")
         yield text.partition("\n")[2].strip()
         yield from ("```", "")

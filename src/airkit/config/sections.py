@@ -1,0 +1,306 @@
+"""Every setting of airkit, by section: its type, its bounds, its default and what it means.
+
+The docstring under each field feeds ``--help``, the JSON Schema and the reference page.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+
+from airkit.config.registry import OUTSIDE
+
+Auto = Literal["auto"]
+
+
+def _as_tuple(value: object) -> object:
+    """A list from TOML or JSON as a tuple, which a frozen model can hold."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_given(value: str, check: ValidatorFunctionWrapHandler) -> str:
+    """The value itself once checked: pydantic would turn a ``Named`` string into a plain one."""
+    check(value)
+    return value
+
+
+Outside = Annotated[
+    str, Field(pattern=OUTSIDE, examples=["package.module:Class"]), WrapValidator(_as_given)
+]
+"""A class outside airkit as ``package.module:Class``; see ``airkit.config.registry``."""
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=64), BeforeValidator(_as_tuple)]
+"""Widths of a network's hidden layers, first to last; their number is its depth."""
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Canvases = Annotated[int, Field(ge=0, le=100_000_000)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, strict (a bool is no int), finite, no unknown keys."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class DataConfig(Section):
+    """Canvases: how many, how large, with which digits."""
+
+    source: Annotated[str, Field(min_length=1)] = "auto"
+    """Where digits come from: mnist, strokes (built in), auto (mnist if cached or quick to fetch,
+    else strokes), or a folder of IDX files in MNIST's layout."""
+    canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
+    """Side of the square canvas, in pixels."""
+    min_digits: Annotated[int, Field(ge=0, le=100)] = 0
+    """Fewest digits on a canvas."""
+    max_digits: Annotated[int, Field(ge=0, le=100)] = 2
+    """Most digits on a canvas."""
+    count_weights: Annotated[
+        tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple)
+    ] = ()
+    """Relative frequency of each count from min_digits to max_digits; empty means uniform."""
+    digit_size: Annotated[float, Field(ge=4, le=1024)] = 21.0
+    """Mean side of a digit's patch, in pixels."""
+    digit_size_sd: Annotated[float, Field(ge=0, le=256)] = 1.7
+    """Standard deviation of that side, in pixels; draws are truncated at three of them."""
+    overlap: Literal["sum", "none"] | Annotated[float, Field(ge=0, le=1)] = "sum"
+    """How digits may overlap: sum (drawn again while any pixel adds up to more than full ink),
+    none (boxes of ink disjoint), or the greatest IoU allowed between two boxes of ink."""
+    train: Canvases = 60_000
+    """Canvases in the train split."""
+    val: Canvases = 2_000
+    """Canvases in the val split, made of digit images that train does not use."""
+    test: Canvases = 10_000
+    """Canvases in the test split, made of digit images that neither train nor val uses."""
+    seed: Seed = 0
+    """Seed of the canvases; canvas i of a split depends on (seed, split, i) alone."""
+    compression: Literal["gzip", "lzf", "none"] = "gzip"
+    """HDF5 filter for the arrays; every HDF5 reader knows gzip, only h5py knows lzf."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_digits > self.max_digits:
+            raise ValueError(
+                f"min_digits ({self.min_digits}) is greater than max_digits ({self.max_digits})"
+            )
+        if self.count_weights:
+            self._check_weights()
+        least, most = self.digit_size_range
+        if most > self.canvas_size:
+            raise ValueError(
+                f"digits of up to {most:g} px (digit_size + 3 digit_size_sd) do not fit a canvas "
+                f"of {self.canvas_size} px: lower digit_size or raise canvas_size"
+            )
+        if least < 4:
+            raise ValueError(
+                f"digits of down to {least:g} px (digit_size - 3 digit_size_sd) are too small to "
+                "draw: keep at least 4 px"
+            )
+        return self
+
+    def _check_weights(self) -> None:
+        wanted = self.max_digits - self.min_digits + 1
+        if len(self.count_weights) != wanted:
+            raise ValueError(
+                f"count_weights has {len(self.count_weights)} entries; min_digits to max_digits "
+                f"needs {wanted}"
+            )
+        if not sum(self.count_weights) > 0:
+            raise ValueError("count_weights are all zero; at least one must be positive")
+
+    @property
+    def digit_size_range(self) -> tuple[float, float]:
+        """Least and greatest side of a digit's patch, in pixels."""
+        spread = 3 * self.digit_size_sd
+        return self.digit_size - spread, self.digit_size + spread
+
+
+class ModelConfig(Section):
+    """The generative model: how many objects, their prior on position and size, the decoder."""
+
+    slots: Auto | Annotated[int, Field(ge=1, le=128)] = "auto"
+    """Greatest number of objects that the model can infer; auto is data.max_digits + 1."""
+    window_size: Auto | Annotated[int, Field(ge=4, le=128)] = "auto"
+    """Side of the decoder's output, in pixels, before it is scaled onto the canvas; auto is 4/3 of
+    data.digit_size, rounded to an even number, from 20 to 28."""
+    code_size: Annotated[int, Field(ge=1, le=1024)] = 50
+    """Dimension of z_what, the latent code of an object's appearance."""
+    hidden_size: Width = 256
+    """Width of the hidden layers whose own setting is auto."""
+    encoder_net: Auto | Widths = "auto"
+    """Widths of the encoder's hidden layers; auto is one layer of hidden_size."""
+    decoder_net: Auto | Widths = "auto"
+    """Widths of the decoder's hidden layers; auto is one layer of hidden_size."""
+    nonlinearity: Literal["relu", "elu"] = "relu"
+    """Activation function of all networks."""
+    pose: Literal["uniform", "affine"] = "uniform"
+    """Prior on z_where: uniform (centre uniform on the canvas, size log-normal) or affine (the
+    paper's normal on [s, x, y])."""
+    object_size: Auto | Annotated[float, Field(gt=0, le=1024)] = "auto"
+    """Median side of an object under the prior, in pixels; auto is 0.95 of data.digit_size."""
+    object_size_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
+    """Standard deviation of the log of the size (uniform pose), or of s (affine pose)."""
+    pixel_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
+    """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1."""
+    decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
+    """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
+    a sigmoid and 0 for a linear output."""
+    decoder_output: Literal["sigmoid", "linear"] = "sigmoid"
+    """Last layer of the decoder: sigmoid (ink from 0 to 1) or linear (ink unbounded)."""
+
+
+class GuideConfig(Section):
+    """The guide: the approximate posterior that finds the objects."""
+
+    kind: Literal["saliency", "lstm"] | Outside = "saliency"
+    """Which guide: saliency looks where most ink is unexplained; lstm is the paper's recurrent
+    network over the whole canvas, for canvases of one size; or package.module:Class."""
+    looks: Literal["argmax", "drawn"] = "drawn"
+    """Where a slot of the saliency guide looks in training: at the peak of the saliency map, or
+    at a position drawn around it."""
+    look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
+    """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
+    glimpse_size: Annotated[int, Field(ge=4, le=128)] = 20
+    """Side of the crop that presence and pose are read from, in pixels."""
+    refinements: Annotated[int, Field(ge=0, le=16)] = 1
+    """How often a slot crops again at its own estimate of the pose before it settles on one."""
+    rnn_size: Width = 256
+    """Units of the LSTM cell in the lstm guide, and in nvil's lstm baseline."""
+    embed_net: Widths = ()
+    """Widths of the layers that embed the image for the lstm guide; empty means none."""
+    predict_net: Auto | Widths = "auto"
+    """Widths of the hidden layers from the lstm guide's cell to presence and pose; auto is one
+    layer of model.hidden_size."""
+    presence_bias: Annotated[float, Field(ge=-20, le=20)] = 2.0
+    """Added to the lstm guide's logit of presence: slots are mostly on at first, so that all of
+    them get gradients."""
+    pose_sd_bias: Annotated[float, Field(ge=-20, le=20)] = -2.0
+    """Added to the lstm guide's standard deviations of z_where before the softplus, so that they
+    are small at first."""
+
+
+class PriorConfig(Section):
+    """The prior on the count, and its annealing."""
+
+    kind: Literal["geometric", "success"] | Outside = "geometric"
+    """geometric: p(n) proportional to ratio^n on 0..slots; success: each slot is on with
+    probability ratio given that the one before is; or package.module:Class."""
+    ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
+    """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
+    typical size of an object, as exp(-(object_size / 9.5)^3)."""
+    schedule: Literal["constant", "linear", "exponential"] = "exponential"
+    """How the ratio changes from anneal_from to ratio during training."""
+    anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """The ratio before annealing: objects are nearly free at first, so that training does not
+    settle on blank canvases."""
+    anneal_begin: Annotated[int, Field(ge=0)] = 0
+    """Step at which annealing begins."""
+    anneal_duration: Annotated[int, Field(ge=1)] = 400
+    """Number of steps over which the ratio is annealed."""
+
+
+class TrainConfig(Section):
+    """Optimisation, logging and checkpoints."""
+
+    estimator: Literal["exact", "nvil"] | Outside = "exact"
+    """Estimator of the ELBO's gradient: exact sums over the count; nvil samples presence and uses
+    the score function with a learned baseline, as the paper does; or package.module:Class."""
+    baseline: Literal["lstm", "mlp", "none"] = "lstm"
+    """Network that predicts nvil's learning signal from image and latents, or none."""
+    baseline_net: Widths = (200,)
+    """Widths of the baseline's hidden layers; the lstm baseline has a cell of guide.rnn_size
+    before them."""
+    baseline_learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-2
+    """Peak learning rate of Adam for the baseline."""
+    baseline_scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    """Factor on the baseline's output, to bring it to the scale of the learning signal in nats."""
+    masking: bool = True
+    """Whether nvil leaves out the terms of absent objects' latents."""
+    steps: Annotated[int, Field(ge=1, le=1_000_000_000)] = 2_000
+    """Optimiser steps in total."""
+    batch_size: BatchSize = 64
+    """Canvases per step."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
+    """Peak learning rate of Adam."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Learning rate schedule: constant, or cosine decay to zero."""
+    clip_norm: Literal["none"] | Annotated[float, Field(gt=0)] = "none"
+    """Greatest 2-norm of the gradient of the loss (nats per canvas) over all parameters of model
+    and guide; a longer gradient is scaled down to it. The baseline's is never clipped."""
+    seed: Seed = 0
+    """Seed of initial weights, batch order and the guide's samples."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, cuda:N, mps."""
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    """Precision of the MLPs' matrix products in training: float32, tf32 (on a GPU) or bfloat16;
+    auto is bfloat16 on a CPU that multiplies it natively, else float32."""
+    cuda_graph: bool = True
+    """Whether to capture a training step as a CUDA graph and replay it, on a GPU with the exact
+    estimator; much faster, because a step is about a thousand small kernels."""
+    deterministic: bool = False
+    """Whether to use only algorithms that give the same bits each time: on a GPU from run to run,
+    on the CPU with any number of threads (where PyTorch uses MKL); slower on a GPU."""
+    log_every: Annotated[int, Field(ge=1)] = 50
+    """Steps between rows of metrics.jsonl."""
+    val_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between validations."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500
+    """Steps between checkpoints."""
+    keep: Annotated[int, Field(ge=1)] = 3
+    """Number of newest checkpoints to keep, in addition to the best one."""
+    tensorboard: bool = False
+    """Whether to write metrics and pictures for TensorBoard too (pip install tensorboard)."""
+
+
+class EvalConfig(Section):
+    """What is measured, and how."""
+
+    split: Literal["train", "val", "test"] = "test"
+    """Which split to measure."""
+    looks: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Explanations per canvas, of which the best is kept: the first looks at the peaks of the
+    saliency map, the others at drawn positions."""
+    look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
+    """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
+    likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5
+    """Samples of the importance-weighted bound on the log-likelihood."""
+    counts: Literal["mode", "sampled"] = "mode"
+    """How one look's count is read off q(n): its mode, or a sample as in the paper."""
+    batch_size: BatchSize = 250
+    """Canvases per batch."""
+    seed: Seed = 0
+    """Seed of the looks and samples drawn in evaluation."""
+
+
+class RenderConfig(Section):
+    """Figures."""
+
+    kind: Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] = (
+        "reconstructions"
+    )
+    """What to draw."""
+    counts: Literal["even", "prior", "unbounded"] = "even"
+    """Counts of the canvases that kind=prior draws: even (one count per row), prior (drawn from the
+    prior on 0..slots), or unbounded (drawn from p(n) = (1 - ratio) ratio^n on 0, 1, 2 ...)."""
+    rows: Annotated[int, Field(ge=1, le=100)] = 4
+    """Rows of the sheet."""
+    columns: Annotated[int, Field(ge=1, le=100)] = 8
+    """Columns of the sheet."""
+    scale: Annotated[float, Field(gt=0, le=20)] = 2.0
+    """Screen pixels per canvas pixel."""
