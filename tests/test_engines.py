@@ -172,8 +172,8 @@ def test_trials_do_not_outlive_a_killed_sweep(tmp_path: Path) -> None:
     made = plan(tmp_path, **LONG)
     text = (
         "import sys, pathlib\n"
-        "from airkit.sweeping.engines import Processes\n"
-        "from airkit.sweeping.trial import Plan\n"
+        "from airkit.sweeps.engines import Processes\n"
+        "from airkit.sweeps.trial import Plan\n"
         "plan = Plan.read(pathlib.Path(sys.argv[1]))\n"
         "list(Processes(1, 1).run([plan.trial(0)], lambda: False))"
     )

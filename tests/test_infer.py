@@ -299,7 +299,7 @@ def test_two_images_never_share_a_picture(stack: Path) -> None:
         "airkit: Two images would have the same picture\n"
         "  where     seen/a.png\n"
         "  got       one/a.png and two/a.png\n"
-        "  try       rename one, or infer them apart\n"
+        "  try       rename one, or infer them separately\n"
     )
     clash = write("test-3.png", canvases()[3])
     with pytest.raises(OutputError, match="the same picture"):

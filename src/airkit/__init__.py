@@ -6,20 +6,25 @@ torch nor h5py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
+from airkit.system.callbacks import SILENT, Listener
 
 if TYPE_CHECKING:
     from airkit.config import settings
     from airkit.config.schema import Config
+    from airkit.config.settings import Settings
     from airkit.data.dataset import CanvasDataset
     from airkit.data.make import make_data
     from airkit.errors import AirkitError
     from airkit.evaluation.compare import compare
     from airkit.evaluation.evaluate import evaluate
-    from airkit.evaluation.infer import infer
+    from airkit.evaluation.infer import Inferred
     from airkit.figures.render import render
     from airkit.runs.describe import describe
     from airkit.runs.export import export
@@ -56,13 +61,66 @@ _HOMES = {
     "describe": "airkit.runs.describe",
     "evaluate": "airkit.evaluation.evaluate",
     "export": "airkit.runs.export",
-    "infer": "airkit.evaluation.infer",
+    "Inferred": "airkit.evaluation.infer",
     "make_data": "airkit.data.make",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
     "sweep": "airkit.sweeps.sweep",
     "train": "airkit.training.loop",
 }
+
+
+def infer(  # noqa: PLR0913 - an argument for each option of the command
+    images: str | Path | Sequence[str | Path],
+    run: str | Path = "runs/air",
+    *,
+    checkpoint: str = "best",
+    overlay: str | Path | None = None,
+    invert: bool = False,
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> list[Inferred]:
+    """Count and locate the objects of images, as ``evaluate`` does those of a data file.
+
+    All images are read and checked before the model looks at the first. Looks and counts are
+    drawn for the images of one size in their order, ``eval.batch_size`` at a time, from the same
+    streams as in evaluation: on the canvases of a split the counts are the same.
+
+    Args:
+        images: PNG files, and .npy files of one image [H, W] or of a stack [N, H, W].
+        run: the run folder.
+        checkpoint: ``best``, ``last`` or a checkpoint file.
+        overlay: a folder for a picture of each image; none by default.
+        invert: ink is dark on bright.
+        settings: dotted keys and values, or layers; ``model.slots`` and those of ``eval`` matter.
+        listener: hears notes and progress.
+
+    Raises:
+        ImageError: an image that cannot be read, is too small or too large, or is not grey; or
+            there are too many.
+        CheckpointError: no such run or checkpoint, or a damaged one.
+        ConfigError: settings that make no configuration.
+        DataFileError: the guide serves only the size it was trained on.
+        DeviceError: there is no such device.
+        OutputError: a picture cannot be written, or would replace another picture of this call
+            or a file that no earlier call drew.
+    """
+    from airkit.evaluation.infer import infer as infer_images  # noqa: PLC0415 - loads torch
+
+    drawing = None
+    if overlay is not None:
+        from airkit.figures.overlay import overlays  # noqa: PLC0415 - loads matplotlib
+
+        drawing = partial(overlays, Path(overlay))
+    return infer_images(
+        images,
+        run,
+        checkpoint=checkpoint,
+        drawing=drawing,
+        invert=invert,
+        settings=settings,
+        listener=listener,
+    )
 
 
 def __getattr__(name: str) -> Any:

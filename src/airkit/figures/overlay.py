@@ -1,31 +1,63 @@
-"""One image above what the model makes of it, with the boxes of what was found."""
+"""Pictures for ``airkit infer --overlay``: an image above its reconstruction, both with boxes."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from airkit.data.images import Grey
+from airkit.errors import OutputError
 from airkit.figures.page import GAP, MARGIN, Page, slot_colour
-from airkit.system.files import start_of, write_bytes
+from airkit.system.files import start_of, write_bytes, writing
 
 Array = np.ndarray[Any, Any]
 
 _DRAWN_BY = "airkit infer --overlay"
 _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
-"""Among the first bytes of every picture, by which it is told from a user's own file."""
+"""Among the first bytes of every picture; tells it from a file of the user's."""
+
+
+def overlays(
+    folder: Path, greys: Sequence[Grey], scale: float
+) -> Callable[[Grey, Array, Array], None]:
+    """Check that a picture of each image can be written, and return the function that draws one.
+
+    Args:
+        folder: where the pictures go; it need not exist yet.
+        greys: all images that will be drawn.
+        scale: pixels of a picture per pixel of its image.
+
+    Returns:
+        A function of an image, its reconstruction [H, H] and the boxes found [N, 4], which
+        writes the picture.
+
+    Raises:
+        OutputError: two pictures would have the same name, or a picture would replace an image
+            or a file that ``overlay`` did not draw.
+    """
+    _check_targets(folder, greys)
+    for grey in greys:
+        _check_free(_target(folder, grey))
+
+    def draw(grey: Grey, reconstruction: Array, boxes: Array) -> None:
+        overlay(_target(folder, grey), grey.square(), reconstruction, boxes, scale)
+
+    return draw
 
 
 def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, scale: float) -> None:
-    """Write a PNG of an image [H, H] and its reconstruction [H, H], ink in 0..1, dark on white.
+    """Write a PNG of an image above its reconstruction, ink dark on white.
 
     Args:
         target: the file.
-        image: what the model looked at.
-        reconstruction: what it makes of it.
-        boxes: of the objects found, slot after slot, (x, y, width, height) in pixels, [N, 4].
-        scale: pixels of the picture to each of the image.
+        image: ink in 0..1, [H, H].
+        reconstruction: ink in 0..1, [H, H].
+        boxes: boxes of the objects found, slot after slot, (x, y, width, height) in pixels, [N, 4].
+        scale: pixels of the picture per pixel of the image.
 
     Raises:
         OutputError: the picture cannot be written, or would be too large.
@@ -38,6 +70,45 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     write_bytes(target, page.png(Software=_DRAWN_BY))
 
 
-def drawn(path: Path) -> bool:
-    """Whether ``overlay`` wrote a file; raises OSError where it cannot be read."""
-    return _MARK in start_of(path, 512)
+def _target(folder: Path, grey: Grey) -> Path:
+    return folder / f"{grey.name}.png"
+
+
+def _check_targets(folder: Path, greys: Sequence[Grey]) -> None:
+    """Refuse pictures that would replace images, or each other."""
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise OutputError("A file is in the way", where=folder, hint="another --overlay")
+    images = {os.path.realpath(grey.path) for grey in greys}
+    taken: dict[Path, Grey] = {}
+    for grey in greys:
+        target = _target(folder, grey)
+        if os.path.realpath(target) in images:
+            raise OutputError(
+                "The picture would replace an image", where=target, hint="another --overlay"
+            )
+        if target in taken:
+            raise OutputError(
+                "Two images would have the same picture",
+                where=target,
+                got=f"{taken[target].path} and {grey.path}",
+                hint="rename one, or infer them separately",
+            )
+        taken[target] = grey
+
+
+def _check_free(target: Path) -> None:
+    """Refuse to replace a file that ``overlay`` did not draw."""
+    with writing(target):
+        try:
+            if _MARK in start_of(target, 512):
+                return
+        except FileNotFoundError:
+            if not target.is_symlink():  # a link to nothing is the user's
+                return
+    raise OutputError(
+        "A file that airkit infer did not draw is in the way",
+        where=target,
+        expected="no such file, or a picture of an earlier --overlay",
+        got="another file",
+        hint="move it away, or name another --overlay",
+    )
