@@ -177,7 +177,9 @@ def cli(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @BOTH
-@pytest.mark.parametrize("module", ["typer", "airkit.settings", "torch", "torch.nn.functional"])
+@pytest.mark.parametrize(
+    "module", ["typer", "airkit.config.settings", "torch", "torch.nn.functional"]
+)
 def test_interrupted_while_it_loads(module: str, number: int, tmp_path: Path) -> None:
     command = ["train", "--data", data_file(), "--run", tmp_path / "run"]
     done = cli(AT_IMPORT, module, int(number), *command)

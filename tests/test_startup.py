@@ -67,3 +67,19 @@ def test_every_light_name_leads_home(name: str) -> None:
 def test_other_names_are_none_of_airkits() -> None:
     with pytest.raises(AttributeError, match=r"^module 'airkit' has no attribute 'trian'$"):
         _ = airkit.trian
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import airkit.settings",
+        "from airkit import settings",
+        "from airkit.settings import resolve",
+        "import airkit; airkit.settings",
+        "import airkit.config.settings, airkit.settings",
+    ],
+)
+def test_settings_is_one_module_under_two_names(code: str) -> None:
+    same = "import airkit.config.settings as home; assert airkit.settings is home"
+    named = "import sys; assert sys.modules['airkit.settings'] is home"
+    assert "torch" not in _loaded(f"{code}\nimport airkit\n{same}\n{named}")

@@ -6,10 +6,13 @@ torch nor h5py.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
@@ -123,9 +126,28 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     )
 
 
+class _SettingsImporter:
+    """Imports ``airkit.settings``, a second name of the module ``airkit.config.settings``."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> ModuleSpec | None:
+        return ModuleSpec(name, _SettingsImporter) if name == "airkit.settings" else None  # type: ignore[arg-type]
+
+    @staticmethod
+    def create_module(spec: ModuleSpec) -> None:
+        """Leave it to Python to make a module, which ``exec_module`` replaces."""
+
+    @staticmethod
+    def exec_module(module: ModuleType) -> None:
+        sys.modules[module.__name__] = import_module("airkit.config.settings")
+
+
+sys.meta_path.append(_SettingsImporter)  # type: ignore[arg-type]
+
+
 def __getattr__(name: str) -> Any:
     if name == "settings":
-        return import_module("airkit.config.settings")
+        return import_module("airkit.settings")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
