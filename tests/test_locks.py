@@ -42,7 +42,7 @@ with exclusive(lock, target, work="work", hint="wait", listener=SILENT):
 
 @contextmanager
 def holder(lock: Path, target: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds a lock until its stdin ends."""
+    """Another process that holds a lock until it is killed."""
     command = [sys.executable, "-c", HOLDING, str(lock), str(target)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -58,17 +58,28 @@ def holder(lock: Path, target: Path) -> Iterator[subprocess.Popen[str]]:
 def hold(lock: Path, listener: Recorder | None = None) -> None:
     """Take a lock and give it back."""
     with exclusive(lock, lock.parent, work="work", hint="wait", listener=listener or Recorder()):
-        me = f"process {os.getpid()} on {re.escape(platform.node())}, since {SINCE}\n"
-        assert re.fullmatch(me, lock.read_text())
+        assert re.fullmatch(f"{signature(os.getpid())}\n", lock.read_text())
+
+
+def signature(process: int) -> str:
+    """A pattern for how a process signs its lock file."""
+    since = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
+    return f"process {process} on {re.escape(platform.node())}, since {since}"
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Have the file system refuse every lock."""
+
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
 
 
 def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """All files below a folder, what is in them and when that was written."""
+    """Content and time of all files below a folder."""
     paths = [folder / name for name in tree(folder)]
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
-
-
-SINCE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
 
 
 def test_a_second_training_is_told_of_the_first(tmp_path: Path) -> None:
@@ -77,13 +88,8 @@ def test_a_second_training_is_told_of_the_first(tmp_path: Path) -> None:
         before = everything(place)
         for more in ([], ["--fresh"], ["--steps", "30"]):
             told = fails("train", "--data", data_file(), "--run", place, *more)
-            assert re.fullmatch(
-                "airkit: Another training is at work in this folder\n"
-                f"  where     {re.escape(str(place))}\n"
-                f"  got       process {first.pid} on {re.escape(platform.node())}, since {SINCE}\n"
-                "  try       wait for its end, or name another --run\n",
-                told,
-            ), told
+            assert told.startswith("airkit: Another training is at work in this folder\n")
+            assert re.search(f"  got       {signature(first.pid)}\n", told)
         assert everything(place) == before
     assert go_on(place).steps == state(place).step
 
@@ -104,13 +110,8 @@ def test_a_second_make_data_is_told_of_the_first(tmp_path: Path, quick: dict[str
     with holder(tmp_path / "data.h5.lock", path) as first:
         before = everything(tmp_path)
         told = fails("make-data", *given, "--force")
-        assert re.fullmatch(
-            "airkit: Another make-data is writing this file\n"
-            f"  where     {re.escape(str(path))}\n"
-            f"  got       process {first.pid} on {re.escape(platform.node())}, since {SINCE}\n"
-            "  try       wait for its end, or name another --out\n",
-            told,
-        ), told
+        assert told.startswith("airkit: Another make-data is writing this file\n")
+        assert re.search(f"  got       {signature(first.pid)}\n", told)
         assert everything(tmp_path) == before
         make_data(tmp_path / "other.h5", settings=quick)
     make_data(path, settings=quick, force=True)
@@ -127,14 +128,10 @@ def test_a_file_made_in_the_meantime_is_spared(
         def note(self, text: str) -> None:
             path.write_bytes(b"theirs")
 
-    monkeypatch.setattr("airkit.system.locks._lock", no_locks)
+    refuse(monkeypatch, errno.ENOLCK)  # which is noted
     with pytest.raises(OutputError, match="There is a file of another kind already"):
         make_data(path, settings=quick, listener=Meanwhile())
     assert (path.read_bytes(), tree(tmp_path)) == (b"theirs", ["data.h5"])
-
-
-def no_locks(handle: int) -> bool:
-    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -143,7 +140,7 @@ def test_a_lock_ends_with_its_holder(tmp_path: Path, number: int) -> None:
     with holder(lock, tmp_path) as process:
         process.send_signal(number)
         process.wait()
-        assert lock.exists(), "what it said is still there, and hinders nobody"
+        assert lock.exists(), "a killed process cannot remove it"
         hold(lock)
     assert tree(tmp_path) == []
 
@@ -172,54 +169,38 @@ def test_the_same_process_is_kept_out_as_well(tmp_path: Path) -> None:
     assert "train.lock" not in tree(tmp_path)
 
 
-def test_a_holder_that_goes_between_opening_and_locking(
+def test_a_holder_that_ends_between_opening_and_locking(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its file is gone then: a lock on that would keep nobody out."""
+    """It removes its file: a lock on that would keep nobody out."""
     lock, flock = tmp_path / "lock", fcntl.flock
     removed: list[int] = []
 
     def late(handle: int, operation: int) -> None:
         if not removed:
             removed.append(lock.stat().st_ino)
-            lock.rename(tmp_path / "removed")
+            lock.unlink()
         flock(handle, operation)
 
     monkeypatch.setattr(fcntl, "flock", late)
     hold(lock)
-    assert tree(tmp_path) == ["removed"]
+    assert tree(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
 def test_a_file_system_without_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(handle: int, operation: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    refuse(monkeypatch, number)
     listener = Recorder()
     assert fit(tmp_path / "run", listener=listener, train__steps=2).steps == 2
-    assert listener.notes == [
-        f"{tmp_path / 'run'} cannot be locked ({os.strerror(number)}): "
-        "let no other process write to it"
-    ]
+    (told,) = listener.notes
+    assert told.startswith(f"{tmp_path / 'run'} cannot be locked ({os.strerror(number)})")
     assert "train.lock" not in tree(tmp_path / "run")
 
 
-def test_a_system_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airkit.system.locks.fcntl", None)
-    listener = Recorder()
-    hold(tmp_path / "lock", listener)
-    assert len(listener.notes) == 1
-    assert tree(tmp_path) == []
-
-
 def test_other_errors_of_locking_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(handle: int, operation: int) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    refuse(monkeypatch, errno.EIO)
     with pytest.raises(OutputError, match="Input/output error"):
         hold(tmp_path / "lock")
 

@@ -131,7 +131,8 @@ class _SettingsImporter:
 
     @staticmethod
     def find_spec(name: str, *_: object) -> ModuleSpec | None:
-        return ModuleSpec(name, _SettingsImporter) if name == "airkit.settings" else None  # type: ignore[arg-type]
+        loader: Any = _SettingsImporter
+        return ModuleSpec(name, loader) if name == "airkit.settings" else None
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
@@ -142,7 +143,7 @@ class _SettingsImporter:
         sys.modules[module.__name__] = import_module("airkit.config.settings")
 
 
-sys.meta_path.append(_SettingsImporter)  # type: ignore[arg-type]
+sys.meta_path.append(_SettingsImporter)
 
 
 def __getattr__(name: str) -> Any:
