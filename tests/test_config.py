@@ -1,4 +1,4 @@
-"""The schema: its defaults, its bounds, and the prose of every field."""
+"""The schema: its defaults, its bounds, its automatic values and the prose of every field."""
 
 from __future__ import annotations
 
@@ -9,53 +9,54 @@ import pytest
 from pydantic import ValidationError
 
 from airkit.config import settings
-from airkit.config.schema import Config, DataConfig, ModelConfig, Section
+from airkit.config.schema import Config, Section
 from airkit.errors import ConfigError
 
 FIELDS = settings.fields()
-VARIANTS = {
-    key: [option, *option.get("anyOf", [])]
-    for key in FIELDS
-    for section, _, name in [key.partition(".")]
-    for option in [settings.json_schema()["$defs"][f"{section.title()}Config"]["properties"][name]]
+NAMES = {
+    "data": "source canvas_size min_digits max_digits count_weights digit_size digit_size_sd "
+    "overlap train val test seed compression",
+    "model": "slots window_size code_size hidden_size encoder_net decoder_net nonlinearity pose "
+    "object_size object_size_sd pixel_sd decoder_bias decoder_output",
+    "guide": "kind looks look_sharpness glimpse_size refinements rnn_size embed_net predict_net "
+    "presence_bias pose_sd_bias",
+    "prior": "kind ratio schedule anneal_from anneal_begin anneal_duration",
+    "train": "estimator baseline baseline_net baseline_learning_rate baseline_scale masking steps "
+    "batch_size learning_rate schedule clip_norm seed device precision cuda_graph deterministic "
+    "log_every val_every checkpoint_every keep tensorboard",
+    "eval": "split looks look_sharpness likelihood_samples counts batch_size seed",
+    "render": "kind counts rows columns scale",
 }
+"""Settings that files of users and of older runs hold."""
 
 
 def _of_type(*types: str) -> list[str]:
     """Keys of the fields that take one of these JSON types."""
+    schemas = {
+        f"{section}.{name}": schema
+        for section in Config.model_fields
+        for name, schema in settings.json_schema()["$defs"][f"{section.title()}Config"][
+            "properties"
+        ].items()
+    }
     return [
         key
-        for key, options in VARIANTS.items()
-        if any(option.get("type") in types for option in options)
+        for key, schema in schemas.items()
+        if any(option.get("type") in types for option in [schema, *schema.get("anyOf", [])])
     ]
 
 
-def _message(key: str, value: Any) -> str:
+def _message(values: dict[str, Any]) -> str:
+    """The one problem that these settings have."""
     with pytest.raises(ConfigError) as caught:
-        settings.resolve(*settings.layers({key: value}))
-    assert len(caught.value.problems) == 1
-    return str(caught.value.problems[0])
+        settings.resolve(*settings.layers(values))
+    (problem,) = caught.value.problems
+    return str(problem)
 
 
-def test_the_defaults_are_valid() -> None:
-    assert settings.resolve() == Config()
-
-
-def test_the_canonical_fields_are_there() -> None:
-    names = {
-        "data": "source canvas_size min_digits max_digits digit_size digit_size_sd overlap train "
-        "val test seed compression",
-        "model": "slots window_size code_size hidden_size pose object_size object_size_sd "
-        "pixel_sd decoder_bias",
-        "guide": "kind looks look_sharpness",
-        "prior": "kind ratio",
-        "train": "estimator steps batch_size learning_rate schedule clip_norm seed device "
-        "deterministic log_every val_every checkpoint_every keep",
-        "eval": "split looks likelihood_samples counts batch_size",
-        "render": "kind counts rows columns scale",
-    }
-    wanted = {f"{section}.{name}" for section, text in names.items() for name in text.split()}
-    assert wanted - FIELDS.keys() == set()
+def test_no_setting_is_lost() -> None:
+    known = {f"{section}.{name}" for section, text in NAMES.items() for name in text.split()}
+    assert known - FIELDS.keys() == set()
 
 
 @pytest.mark.parametrize("key", FIELDS)
@@ -65,85 +66,67 @@ def test_every_field_has_prose(key: str) -> None:
     assert re.fullmatch(r"(?s)\w.*\.", description), f"{key}: one sentence or more"
 
 
-@pytest.mark.parametrize("key", _of_type("integer", "number"))
-def test_a_bool_is_no_number(key: str) -> None:
-    message = _message(key, True)
-    assert message.startswith(f"{key} (settings): expected ")
-    assert message.endswith(", got True (bool)")
+WRONG = [
+    *((key, True) for key in _of_type("integer", "number")),
+    *((key, "12") for key in _of_type("integer", "number", "array")),
+    *((key, 2.5) for key in _of_type("integer") if key not in _of_type("number")),
+    *((key, float(value)) for key in _of_type("number") for value in ("nan", "inf")),
+]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("key", _of_type("number"))
-def test_numbers_are_finite(key: str, value: float) -> None:
-    assert _message(key, value).endswith(f", got {value} (float)")
-
-
-@pytest.mark.parametrize("key", _of_type("integer", "number", "array"))
-def test_text_is_no_number(key: str) -> None:
-    assert _message(key, "12").endswith(", got '12' (str)")
-
-
-@pytest.mark.parametrize("key", _of_type("integer"))
-def test_a_fraction_is_no_whole_number(key: str) -> None:
-    assert _message(key, 2.5).endswith(", got 2.5 (float)")
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_numbers_are_checked_strictly(key: str, value: object) -> None:
+    """A bool is no number, text is no number, a fraction is no integer, numbers are finite."""
+    told = _message({key: value})
+    assert told.startswith(f"{key} (settings): expected ")
+    assert told.endswith(f", got {value!r} ({type(value).__name__})")
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "told"),
     [
-        (
-            {"data.min_digits": 3},
-            "data (settings): min_digits (3) is greater than max_digits (2)",
-        ),
-        (
-            {"data.count_weights": [1, 1]},
-            "data (settings): count_weights has 2 entries; min_digits to max_digits needs 3",
-        ),
-        (
-            {"data.count_weights": [0, 0, 0]},
-            "data (settings): count_weights are all zero; at least one must be positive",
-        ),
-        (
-            {"data.canvas_size": 24},
-            "data (settings): digits of up to 26.1 px (digit_size + 3 digit_size_sd) do not fit a "
-            "canvas of 24 px: lower digit_size or raise canvas_size",
-        ),
-        (
-            {"data.digit_size": 5, "data.digit_size_sd": 1},
-            "data (settings): digits of down to 2 px (digit_size - 3 digit_size_sd) are too small "
-            "to draw: keep at least 4 px",
-        ),
+        ({"data.min_digits": 3}, "min_digits (3) is greater than max_digits (2)"),
+        ({"data.count_weights": [1, 1]}, "count_weights has 2 entries"),
+        ({"data.count_weights": [0, 0, 0]}, "count_weights are all zero"),
+        ({"data.canvas_size": 24}, "digits of up to 26.1 px"),
+        ({"data.digit_size": 5, "data.digit_size_sd": 1}, "digits of down to 2 px"),
     ],
 )
-def test_rules_between_fields(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(*settings.layers(values))
-    assert [str(problem) for problem in caught.value.problems] == [message]
-
-
-def test_a_configuration_is_frozen() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        Config().data.seed = 1  # type: ignore[misc]
+def test_rules_between_fields(values: dict[str, Any], told: str) -> None:
+    assert _message(values).startswith(f"data (settings): {told}")
 
 
 @pytest.mark.parametrize("section", Section.__subclasses__(), ids=lambda it: it.__name__)
-def test_sections_refuse_unknown_keys(section: type[Section]) -> None:
+def test_sections_are_frozen_and_refuse_unknown_keys(section: type[Section]) -> None:
     with pytest.raises(ValidationError, match="bogus"):
         section.model_validate({"bogus": 1})
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(section(), next(iter(section.model_fields)), 1)
 
 
 @pytest.mark.parametrize(
-    ("data", "model", "slots", "window", "size"),
+    ("values", "slots", "window", "size"),
     [
-        ({}, {}, 3, 28, 19.95),
-        ({"max_digits": 5, "digit_size": 16.0}, {}, 6, 22, 15.2),
-        ({"digit_size": 12.0}, {}, 3, 20, 11.4),
-        ({}, {"slots": 9, "window_size": 14, "object_size": 10.0}, 9, 14, 10.0),
+        ({}, 3, 28, 19.95),
+        ({"data.max_digits": 5, "data.digit_size": 16.0}, 6, 22, 15.2),
+        ({"data.digit_size": 12.0}, 3, 20, 11.4),
+        ({"model.slots": 9, "model.window_size": 14, "model.object_size": 10.0}, 9, 14, 10.0),
     ],
 )
-def test_auto_is_resolved(
-    data: dict[str, Any], model: dict[str, Any], slots: int, window: int, size: float
-) -> None:
-    config = Config(data=DataConfig(**data), model=ModelConfig(**model))
+def test_auto_is_resolved(values: dict[str, Any], slots: int, window: int, size: float) -> None:
+    config = settings.resolve(*settings.layers(values))
     resolved = config.slots, config.window_size, config.object_size
     assert resolved == pytest.approx((slots, window, size))
+
+
+def test_automatic_networks_and_biases_follow_other_settings() -> None:
+    linear = {"model.hidden_size": 7, "model.decoder_output": "linear"}
+    config = settings.resolve(*settings.layers(linear))
+    assert config.encoder_net == config.decoder_net == config.predict_net == (7,)
+    assert (config.decoder_bias, Config().decoder_bias) == (0.0, -2.0)
+
+
+def test_the_automatic_ratio_falls_with_the_size_of_objects() -> None:
+    sizes = [settings.resolve(*settings.layers({"model.object_size": it})) for it in (9.5, 20, 60)]
+    ratios = [config.prior_ratio for config in sizes]
+    assert ratios == pytest.approx([0.3679, 8.84e-5, 1e-9], rel=1e-2)

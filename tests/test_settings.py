@@ -1,4 +1,4 @@
-"""Presets, files, flags: their order, what they spell, and every problem at once."""
+"""Presets, files, flags: their order, how values are written, and every problem at once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,15 @@ def _strategy(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
     if "enum" in schema or "const" in schema:
         return st.sampled_from(schema.get("enum") or [schema["const"]])
     if schema["type"] == "string":
+        if "examples" in schema:
+            return st.sampled_from(schema["examples"])
         if "pattern" in schema:
             return st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:3"])
         return st.text(st.characters(codec="utf-8"), min_size=1)
     if schema["type"] == "boolean":
         return st.booleans()
     if schema["type"] == "array":
-        return st.just([])  # rules between fields decide what else is right
+        return st.just([])  # rules between fields decide what else is valid
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
     high = schema.get("maximum", schema.get("exclusiveMaximum"))
     if schema["type"] == "integer":
@@ -48,19 +50,20 @@ def _strategy(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 
 
 STRATEGIES = {
-    f"{section}.{name}": _strategy(field)
+    section: st.fixed_dictionaries(
+        {
+            name: _strategy(field)
+            for name, field in SCHEMA["$defs"][f"{section.title()}Config"]["properties"].items()
+        }
+    )
     for section in Config.model_fields
-    for name, field in SCHEMA["$defs"][f"{section.title()}Config"]["properties"].items()
 }
 
 
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     """Any valid configuration."""
-    raw: dict[str, dict[str, Any]] = {}
-    for key, strategy in STRATEGIES.items():
-        section, _, name = key.partition(".")
-        raw.setdefault(section, {})[name] = draw(strategy)
+    raw = draw(st.fixed_dictionaries(STRATEGIES))
     data = raw["data"]
     low, high = sorted([data["min_digits"], data["max_digits"]])
     size = draw(st.floats(4, data["canvas_size"]))
@@ -84,57 +87,25 @@ def test_toml_and_json_give_back_any_configuration(
     assert settings.differences(config, config) == {}
 
 
+def _told(*layers: Layer) -> list[str]:
+    """The problems of these layers."""
+    with pytest.raises(ConfigError) as caught:
+        settings.resolve(*layers)
+    return [str(problem) for problem in caught.value.problems]
+
+
+# Layers
+
+
 @pytest.mark.parametrize("name", settings.presets())
-def test_every_preset_is_right_and_says_what_it_is_for(name: str) -> None:
+def test_every_preset_is_valid_and_says_what_it_is_for(name: str) -> None:
     settings.resolve(settings.from_preset(name))
     purpose = settings.presets()[name]
     assert 20 < len(purpose) < 90, f"the first line of {name}.toml: # and one line of prose"
 
 
 def test_the_default_preset_is_the_defaults() -> None:
-    assert settings.resolve(settings.from_preset("default")) == Config()
-
-
-def test_a_switch_says_what_it_accepts() -> None:
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(settings.from_assignment("train.masking=False"))
-    told = "train.masking (--set): expected true or false, got 'False' (str)"
-    assert [str(problem) for problem in caught.value.problems] == [told]
-
-
-@pytest.mark.parametrize("value", [True, False, (), (3, 4), 2.5, "auto"])
-def test_values_are_spelled_as_they_are_read(value: Any) -> None:
-    key = {bool: "train.masking", tuple: "guide.embed_net", float: "train.clip_norm"}.get(
-        type(value), "model.slots"
-    )
-    layer = settings.from_assignment(f"{key}={settings.spelled(value)}")
-    found = dict(settings.flatten(settings.resolve(layer).model_dump()))
-    assert found[key] == value
-
-
-@pytest.mark.parametrize("value", ["'x'", '"x"', "'", "x's", " x", "x ", "'\U0001f600"])
-def test_quotes_are_spelled_as_they_are_read(value: str) -> None:
-    layer = settings.from_assignment(f"data.source={settings.spelled(value)}")
-    assert settings.resolve(layer).data.source == value
-
-
-def test_text_that_is_not_utf8() -> None:
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(settings.from_assignment("data.source=./r\udcff"))
-    told = "data.source (--set): expected text, got './r\\udcff', which is not UTF-8"
-    assert [str(problem) for problem in caught.value.problems] == [told]
-
-
-def test_a_preset_that_is_not_there() -> None:
-    with pytest.raises(AirkitError) as caught:
-        settings.from_preset("tinny")
-    assert str(caught.value) == (
-        "No such preset\n"
-        "  expected  one of annealed, default, lstm, many-digits, paper, pyro-tutorial, "
-        "small-digits, tiny\n"
-        "  got       tinny; did you mean tiny?\n"
-        "  try       airkit config presets"
-    )
+    assert settings.resolve(settings.from_preset("default")) == settings.resolve() == Config()
 
 
 def test_the_last_layer_wins_key_by_key() -> None:
@@ -152,46 +123,23 @@ def test_rules_between_fields_see_the_whole() -> None:
 
 
 def test_settings_take_dotted_keys_and_nested_ones() -> None:
-    dotted = settings.resolve(*settings.layers({"data.max_digits": 5, "train.steps": 9}))
-    nested = settings.resolve(*settings.layers({"data": {"max_digits": 5}, "train": {"steps": 9}}))
-    assert dotted == nested
-    assert (dotted.data.max_digits, dotted.train.steps) == (5, 9)
-    both = settings.layers({"train.steps": 9, "train": {"seed": 3}, "train.keep": 4})
+    both = settings.layers({"train.steps": 9, "train": {"seed": 3}, "model.slots": 5})
     assert settings.differences(Config(), settings.resolve(*both)) == {
-        "train.steps": (2_000, 9), "train.seed": (0, 3), "train.keep": (3, 4)
-    }  # fmt: skip
-
-
-_LAYERS = "dotted keys and values, such as {'train.steps': 500}, or layers"
-
-
-@pytest.mark.parametrize(
-    ("given", "expected", "got"),
-    [
-        (5, _LAYERS, "5 (int)"),
-        ("train.steps=3", _LAYERS, "'train.steps=3' (str)"),
-        (["train.steps=3"], _LAYERS, "'train.steps=3' (str)"),
-        ([Layer("mine", {}), None], _LAYERS, "None (NoneType)"),
-        ([Layer("mine", None)], _LAYERS, "Layer(origin='mine', values=None) (Layer)"),  # type: ignore[arg-type]
-        ({5: 5}, "dotted keys, such as 'train.steps'", "5 (int)"),
-    ],
-)
-def test_settings_that_are_none(given: Any, expected: str, got: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        settings.layers(given)
-    assert str(caught.value) == (
-        "1 problem in the configuration\n"
-        f"  settings (argument): expected {expected}; got {got}\n"
-        "  try       airkit config show, which prints every setting and its value"
-    )
-
-
-def test_no_settings_may_be_none() -> None:
+        "train.steps": (2_000, 9),
+        "train.seed": (0, 3),
+        "model.slots": ("auto", 5),
+    }
     assert settings.layers(None) == []
 
 
+@pytest.mark.parametrize("given", [5, "train.steps=3", ["train.steps=3"], [Layer("a", {}), None]])
+def test_settings_that_are_neither_a_mapping_nor_layers(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"dotted keys .* or layers, got "):
+        settings.layers(given)
+
+
 def test_numbers_of_numpy_are_taken() -> None:
-    given = {
+    numpy = {
         "train.steps": np.int64(3),
         "train.learning_rate": np.float32(0.25),
         "train.deterministic": np.bool_(True),
@@ -205,13 +153,66 @@ def test_numbers_of_numpy_are_taken() -> None:
         "data.count_weights": [1.0, 2.0, 1],
         "model.slots": 4,
     }
-    ours, theirs = (settings.resolve(*settings.layers(each)) for each in (given, plain))
+    ours, theirs = (settings.resolve(*settings.layers(each)) for each in (numpy, plain))
     assert settings.to_json(ours) == settings.to_json(theirs)
-    values = [dict(settings.flatten(layer.values)) for layer in settings.layers(given)]
-    assert values[2] == {"train.deterministic": True}
-    assert type(values[2]["train.deterministic"]) is bool
-    with pytest.raises(ConfigError, match=r"a whole number of at least 1, got 0\.5 \(float\)"):
-        settings.resolve(*settings.layers({"train.keep": np.float64(0.5)}))
+    assert "got 0.5 (float)" in _told(*settings.layers({"train.keep": np.float64(0.5)}))[0]
+
+
+# Values as text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("train.steps=500", 500),
+        (" train.steps = 5_000 ", 5_000),
+        ("train.learning_rate=1e-4", 1e-4),
+        ("train.learning_rate=.001", 0.001),
+        ("train.learning_rate=1.e-3", 0.001),
+        ("data.overlap=none", "none"),
+        ("data.overlap='none'", "none"),
+        ("data.overlap=0.25", 0.25),
+        ("data.count_weights=[1, 2, 1]", (1, 2, 1)),
+        ("data.source=../digits of mine", "../digits of mine"),
+        ("data.source=1e3", "1e3"),
+        ("data.source=a=b", "a=b"),
+        ("model.slots=auto", "auto"),
+        ("model.slots=7", 7),
+        ('data.source="x \\u0079"', "x y"),
+        ("data.source='x \\y'", "x \\y"),
+        ("data.source=x's", "x's"),
+        ("data.source='x", "'x"),
+    ],
+)
+def test_an_assignment_gives_a_value(text: str, value: object) -> None:
+    config = settings.resolve(settings.from_assignment(text))
+    assert dict(settings.flatten(config.model_dump()))[text.partition("=")[0].strip()] == value
+
+
+@pytest.mark.parametrize("text", ["steps=5", "train.steps", "", "=5", "train.=5"])
+def test_an_assignment_without_a_key_or_a_value(text: str) -> None:
+    with pytest.raises(AirkitError, match="Cannot read a setting") as caught:
+        settings.from_assignment(text)
+    assert f"--set {text}\n" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("train.masking", True),
+        ("guide.embed_net", ()),
+        ("guide.embed_net", (3, 4)),
+        ("train.clip_norm", 2.5),
+        ("model.slots", "auto"),
+        *(("data.source", it) for it in ["'x'", '"x"', "'", "x's", " x", "x ", "'\U0001f600"]),
+    ],
+)
+def test_values_are_written_as_they_are_read(key: str, value: Any) -> None:
+    config = settings.resolve(settings.from_assignment(f"{key}={settings.spelled(value)}"))
+    assert dict(settings.flatten(config.model_dump()))[key] == value
+
+
+# Problems
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
@@ -222,134 +223,81 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "[trian]\nsteps = 5\n"
         "[guide]\nkind = 'gru'\n"
     )
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(settings.from_file(path), settings.from_assignment("eval.looks=0"))
-    assert str(caught.value) == (
-        "8 problems in the configuration\n"
-        f"  steps ({path}): is in no section; write it as train.steps\n"
-        f"  data.count_weights ({path}): expected a list, each entry a number of at least 0, "
-        "got 'a' (str)\n"
-        f"  data.overlap ({path}): expected sum or none or a number of at least 0 and at most 1, "
-        "got 'some' (str)\n"
-        f"  data.seed ({path}): expected a whole number of at least 0 and below "
-        "9223372036854775808, got True (bool)\n"
-        f"  data.max_digitz ({path}): unknown key; did you mean data.max_digits?\n"
-        f"  guide.kind ({path}): expected saliency or lstm, got 'gru' (str)\n"
-        "  eval.looks (--set): expected a whole number of at least 1 and at most 4096, "
-        "got 0 (int)\n"
-        f"  trian ({path}): unknown section; did you mean train?\n"
-        "  try       airkit config show, which prints every setting and its value"
-    )
+    assert sorted(_told(settings.from_file(path), settings.from_assignment("eval.looks=0"))) == [
+        f"data.count_weights ({path}): expected a list, each entry a number of at least 0, "
+        "got 'a' (str)",
+        f"data.max_digitz ({path}): unknown key; did you mean data.max_digits?",
+        f"data.overlap ({path}): expected sum or none or a number of at least 0 and at most 1, "
+        "got 'some' (str)",
+        f"data.seed ({path}): expected a whole number of at least 0 and below "
+        "9223372036854775808, got True (bool)",
+        "eval.looks (--set): expected a whole number of at least 1 and at most 4096, got 0 (int)",
+        f"guide.kind ({path}): expected saliency or lstm or package.module:Class, got 'gru' (str)",
+        f"steps ({path}): belongs in a section: train.steps",
+        f"trian ({path}): unknown section; did you mean train?",
+    ]
 
 
 @pytest.mark.parametrize("key", settings.fields())
-def test_a_slip_of_the_finger_is_understood(key: str) -> None:
-    """With a letter doubled in its name, every key but the shortest is found again."""
-    wrong = key + key[-1]
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(*settings.layers({wrong: 1}))
-    told = f"{wrong} (settings): unknown key; did you mean {key}?"
-    assert [str(problem) for problem in caught.value.problems] == [told]
-
-
-@pytest.mark.parametrize("section", Config.model_fields)
-def test_a_slip_in_a_section_is_understood(section: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(*settings.layers({f"{section}s.seed": 1}))
-    told = f"{section}s (settings): unknown section; did you mean {section}?"
-    assert [str(problem) for problem in caught.value.problems] == [told]
+def test_a_misspelt_key_is_recognised(key: str) -> None:
+    """With a letter doubled, every key is found again."""
+    told = _told(*settings.layers({key + key[-1]: 1}))
+    assert told == [f"{key + key[-1]} (settings): unknown key; did you mean {key}?"]
 
 
 @pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"data.bogus": 1}, "unknown key; data has source, canvas_size, min_digits, max_digits, "),
+        ({"data.a.b": 1}, "unknown key; data has source"),
         ({"model.steps": 1}, "unknown key; did you mean train.steps?"),
         ({"model.seed": 1}, "unknown key; did you mean data.seed or train.seed or eval.seed?"),
-        ({"model.stepz": 1}, "unknown key; did you mean train.steps?"),
+        ({"models.seed": 1}, "unknown section; did you mean model?"),
         ({"nowhere.seed": 1}, "unknown section; there are data, model, guide, prior, train, "),
         ({"data": 5}, "expected a table, got 5"),
-        ({"seed": 5}, "is in no section; write it as data.seed or train.seed or eval.seed"),
-        ({"data.seed": {"a": 1}}, "expected a whole number of at least 0 and below 92"),
+        ({"data": 5, "data.seed": 3}, "expected a table, got 5"),
+        ({"seed": 5}, "belongs in a section: data.seed or train.seed or eval.seed"),
+        ({5: 5}, "unknown section; there are data"),
+        ({"data.seed": {"a": 1}}, "expected a whole number of at least 0 and below 922337203685"),
         ({"data.source": ""}, "expected text of length at least 1, got '' (str)"),
+        ({"data.source": "./r\udcff"}, "expected text of length at least 1, got './r\\udcff' (str"),
         ({"data.digit_size": 2}, "expected a number of at least 4 and at most 1024, got 2 (int)"),
         ({"train.learning_rate": 0}, "expected a number above 0 and at most 10, got 0 (int)"),
         ({"train.clip_norm": -1.0}, "expected none or a number above 0, got -1.0 (float)"),
+        ({"train.masking": "False"}, "expected true or false, got 'False' (str)"),
         ({"train.device": "tpu"}, "expected text matching ^(auto|cpu|mps|cuda(:\\d+)?)$, got 'tpu"),
     ],
 )
-def test_what_is_accepted_is_told(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        settings.resolve(*settings.layers(values))
-    assert [problem.message[: len(told)] for problem in caught.value.problems] == [told]
+def test_what_is_accepted_is_told(values: dict[Any, Any], told: str) -> None:
+    (problem,) = _told(*settings.layers(values))
+    assert problem.partition(" (settings): ")[2].startswith(told)
+
+
+def test_a_preset_that_is_not_there() -> None:
+    with pytest.raises(AirkitError, match="No such preset") as caught:
+        settings.from_preset("tinny")
+    assert "annealed, default, lstm" in str(caught.value)
+    assert "tinny; did you mean tiny?" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "value"),
+    ("content", "got", "hint"),
     [
-        ("train.steps=500", "train.steps", 500),
-        (" train.steps = 5_000 ", "train.steps", 5_000),
-        ("train.learning_rate=1e-4", "train.learning_rate", 1e-4),
-        ("train.learning_rate=1", "train.learning_rate", 1.0),
-        ("data.overlap=none", "data.overlap", "none"),
-        ("data.overlap='none'", "data.overlap", "none"),
-        ("data.overlap=0.25", "data.overlap", 0.25),
-        ("data.count_weights=[1, 2, 1]", "data.count_weights", (1, 2, 1)),
-        ("data.count_weights=[]", "data.count_weights", ()),
-        ("data.source=../digits of mine", "data.source", "../digits of mine"),
-        ("data.source=1e3", "data.source", "1e3"),
-        ("data.source=a=b", "data.source", "a=b"),
-        ("model.slots=auto", "model.slots", "auto"),
-        ("model.slots=7", "model.slots", 7),
-        ("train.device=cuda:1", "train.device", "cuda:1"),
-        ('data.source="x \\u0079"', "data.source", "x y"),
-        ("data.source='x \\y'", "data.source", "x \\y"),
-        ("data.source=x's", "data.source", "x's"),
-        ("data.source='x", "data.source", "'x"),
-        ("train.learning_rate=.001", "train.learning_rate", 0.001),
-        ("train.learning_rate=1.e-3", "train.learning_rate", 0.001),
+        (None, "No such file or directory", "airkit config show > {}"),
+        ("[data]\nmax_digits: 3\n", "Expected '=' after a key", "airkit config check {}"),
     ],
 )
-def test_an_assignment_spells_a_value(text: str, key: str, value: object) -> None:
-    config = settings.resolve(settings.from_assignment(text))
-    section, _, name = key.partition(".")
-    assert getattr(getattr(config, section), name) == value
-
-
-@pytest.mark.parametrize("text", ["steps=5", "train.steps", "", "=5", "train.=5"])
-def test_an_assignment_that_is_none(text: str) -> None:
-    with pytest.raises(AirkitError) as caught:
-        settings.from_assignment(text)
-    assert str(caught.value) == (
-        "Cannot read a setting\n"
-        f"  where     --set {text}\n"
-        "  expected  section.key=value\n"
-        "  try       for example --set train.steps=500"
-    )
-
-
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(AirkitError) as caught:
-        settings.from_file(tmp_path / "my.toml")
-    assert str(caught.value) == (
-        "Cannot read the config file\n"
-        f"  where     {tmp_path / 'my.toml'}\n"
-        "  got       No such file or directory\n"
-        f"  try       airkit config show > {tmp_path / 'my.toml'} writes one to start from"
-    )
-
-
-def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path, content: str | None, got: str, hint: str
+) -> None:
     path = tmp_path / "my.toml"
-    path.write_text("[data]\nmax_digits: 3\n")
-    with pytest.raises(AirkitError) as caught:
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(AirkitError, match="Cannot read the config file") as caught:
         settings.from_file(path)
-    assert str(caught.value) == (
-        "The config file is not TOML\n"
-        f"  where     {path}\n"
-        "  got       Expected '=' after a key in a key/value pair (at line 2, column 11)\n"
-        f"  try       mend it there; airkit config check {path} tells whether it is right"
-    )
+    assert f"where     {path}\n" in str(caught.value)
+    assert f"got       {got}" in str(caught.value)
+    assert hint.format(path) in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -363,22 +311,14 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
 def test_stored_settings_that_are_damaged(text: str, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         settings.from_json(text, "there")
-    assert str(caught.value.problems[0])[: len(told)] == told
-
-
-def test_differences_are_told_by_dotted_key() -> None:
-    new = settings.resolve(*settings.layers({"data.seed": 4, "model.slots": 5}))
-    assert settings.differences(Config(), new) == {"data.seed": (0, 4), "model.slots": ("auto", 5)}
+    assert str(caught.value.problems[0]).startswith(told)
 
 
 def test_the_json_schema_serves_an_editor() -> None:
-    schema = settings.json_schema()
-    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["title"] == "airkit configuration"
-    assert list(schema["properties"]) == list(Config.model_fields)
-    assert schema["additionalProperties"] is False
-    for model in schema["$defs"].values():
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["title"] == "airkit configuration"
+    assert list(SCHEMA["properties"]) == list(Config.model_fields)
+    for model in (SCHEMA, *SCHEMA["$defs"].values()):
         assert model["additionalProperties"] is False
-        for field in model["properties"].values():
-            assert field["description"]
-            assert "default" in field
+    for model in SCHEMA["$defs"].values():
+        assert all(it["description"] and "default" in it for it in model["properties"].values())

@@ -137,11 +137,7 @@ class Given:
     def _layer(self, flag: str, text: str) -> Layer:
         if flag == "--set":
             return airkit.settings.from_assignment(text)
-        key = self.flags[flag].key
-        section, _, name = key.partition(".")
-        return airkit.settings.Layer(
-            flag, {section: {name: airkit.settings.parse_value(key, text)}}
-        )
+        return airkit.settings.from_flag(flag, self.flags[flag].key, text)
 
 
 def configured(

@@ -1,9 +1,10 @@
 """Names of guides, objectives, count priors, digit sources, measures and figures.
 
-A setting names one of airkit's own, such as ``saliency``, or a class from outside as
-``package.module:Class``. Importing a class runs its module's code, so that one from outside is
-imported only where the person named it in the call at hand: with a flag, ``--set``, ``--config``
-or in Python. Files record such names as plain text, and plain text is never imported.
+A setting names one of airkit's own classes, such as ``saliency``, or any other as
+``package.module:Class``. Importing a class runs the code of its module. One from outside airkit is
+therefore imported only where the person named it in this call: with a flag, ``--set``,
+``--config`` or in Python. ``airkit.config.settings.resolve`` marks such names as ``Named``. Names
+that airkit reads from its own files stay plain strings, and plain strings are never imported.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from airkit.errors import AirkitError, ExtensionError
+from airkit.errors import ExtensionError
+from airkit.system.text import did_you_mean
 
 OUTSIDE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """Pattern of ``package.module:Class``."""
@@ -26,18 +27,18 @@ T = TypeVar("T")
 
 
 class Named(str):
-    """A ``package.module:Class`` that the person named in this call, and that may be imported."""
+    """A ``package.module:Class`` that the person named in this call, so that it may be imported."""
 
     __slots__ = ()
 
 
 def is_outside(name: object) -> bool:
-    """Whether ``name`` is of the form ``package.module:Class``."""
+    """Whether ``name`` has the form ``package.module:Class``."""
     return isinstance(name, str) and re.match(OUTSIDE, name) is not None
 
 
 def named(value: Any) -> Any:
-    """A setting's value as the person gave it, classes from outside marked as ``Named``."""
+    """Return a setting's value with every ``package.module:Class`` in it marked as ``Named``."""
     if type(value) in (list, tuple):
         return type(value)(map(named, value))
     return Named(value) if is_outside(value) else value
@@ -45,81 +46,79 @@ def named(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Registry(Generic[T]):
-    """The classes that one setting may name; none is imported before it is looked up."""
+    """The classes that a setting may name; each is imported when it is looked up."""
 
     setting: str
     """Dotted key of the setting."""
     own: Mapping[str, str]
-    """airkit's own classes, as ``package.module:Class`` by the name that the setting gives."""
+    """airkit's own classes as ``package.module:Class``, by the name that the setting takes."""
     base: str
-    """The class that they all derive from, as ``package.module:Class``."""
+    """The class that all of them derive from, as ``package.module:Class``."""
 
     def __iter__(self) -> Iterator[str]:
-        """The names of airkit's own classes."""
+        """Iterate over the names of airkit's own classes."""
         return iter(self.own)
 
     def __getitem__(self, name: str) -> type[T]:
-        """The class that ``name`` stands for.
+        """Return the class that a setting names.
 
         Args:
             name: one of airkit's own names, or a ``Named`` class from outside.
 
         Raises:
-            ExtensionError: a class from outside that nobody named in this call, that cannot be
-                imported, or that does not derive from ``base``.
+            ExtensionError: there is no such name, or a class from outside was not named in this
+                call, cannot be imported, or does not derive from ``base``.
         """
         if name in self.own:
-            return cast(type[T], _attribute(self.own[name]))
+            return cast(type[T], _load(self.own[name]))
+        if not is_outside(name):
+            raise self._unknown(name)
         if not isinstance(name, Named):
-            raise self._unnamed(name)
-        return self._outside(name)
-
-    def _outside(self, name: str) -> type[T]:
-        base = _attribute(self.base)
+            raise self._recorded(name)
+        base = _load(self.base)
+        if str(Path.cwd()) not in sys.path:  # the working folder, as for ``python script.py``
+            sys.path.append(str(Path.cwd()))
         try:
-            if str(Path.cwd()) not in sys.path:  # as for a script that lies there
-                sys.path.append(str(Path.cwd()))
-            found = _attribute(name)
-        except AirkitError:
-            raise
+            found = _load(name)
         except Exception as error:
-            raise self._error(name, f"{type(error).__name__}: {error}") from error
+            raise self.unusable(name, f"{type(error).__name__}: {error}") from error
         if not (isinstance(found, type) and issubclass(found, base)):
-            kind = "a class" if isinstance(found, type) else f"{type(found).__name__}"
-            raise self._error(name, f"{kind} that does not derive from {base.__name__}")
+            raise self.unusable(name, repr(found))
         return cast(type[T], found)
 
-    def _error(self, name: str, got: str) -> ExtensionError:
+    def unusable(self, name: str, got: str) -> ExtensionError:
+        """Return the error for a class from outside that cannot be used, because of ``got``."""
         return ExtensionError(
             f"{name} cannot be used as {self.setting}",
             where=self.setting,
             expected=f"a class that derives from {self.base.replace(':', '.')}",
             got=got,
-            hint="name another, with its module where Python finds it (here, or on PYTHONPATH)",
+            hint=f"correct its module (in this folder or on PYTHONPATH), or --set {self.setting}="
+            + next(iter(self.own)),
         )
 
-    def _unnamed(self, name: str) -> ExtensionError:
-        if not is_outside(name):
-            raise ExtensionError(
-                f"There is no {self.setting} of that name",
-                where=self.setting,
-                expected=" or ".join(self.own) + " or package.module:Class",
-                got=name,
-                hint=f"--set {self.setting}={next(iter(self.own))}",
-            )
+    def _unknown(self, name: str) -> ExtensionError:
+        return ExtensionError(
+            f"There is no such {self.setting}",
+            where=self.setting,
+            expected=" or ".join([*self.own, "package.module:Class"]),
+            got=name + did_you_mean(name, self.own),
+            hint=f"--set {self.setting}={next(iter(self.own))}",
+        )
+
+    def _recorded(self, name: str) -> ExtensionError:
         return ExtensionError(
             f"This run was trained with {name}; name it with --set {self.setting}={name} to use it",
             where=self.setting,
-            expected="a class that was named in this call: files alone never make code run",
+            expected="a class named in this call: airkit imports none that only a file names",
             hint=f"--set {self.setting}={name}, or settings={{'{self.setting}': '{name}'}}",
         )
 
 
-def _attribute(path: str) -> Any:
-    """The class at ``package.module:Class``."""
+def _load(path: str) -> Any:
+    """Import ``package.module:Class``; raises AttributeError with the nearest name there is."""
     module, _, name = path.partition(":")
     loaded = import_module(module)
     if not hasattr(loaded, name):
-        near = get_close_matches(name, vars(loaded), n=1)
-        raise AttributeError(f"{module} has no {name}" + f"; did you mean {near[0]}?" * bool(near))
+        raise AttributeError(f"{module} has no {name}{did_you_mean(name, vars(loaded))}")
     return getattr(loaded, name)

@@ -62,9 +62,9 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Canvases: how many, how large, with which digits."""
 
-    source: Annotated[str, Field(min_length=1)] = "auto"
+    source: Annotated[str, Field(min_length=1), WrapValidator(_as_given)] = "auto"
     """Where digits come from: mnist, strokes (built in), auto (mnist if cached or quick to fetch,
-    else strokes), or a folder of IDX files in MNIST's layout."""
+    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class."""
     canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
     """Side of the square canvas, in pixels."""
     min_digits: Annotated[int, Field(ge=0, le=100)] = 0

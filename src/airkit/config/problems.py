@@ -1,0 +1,109 @@
+"""What is wrong with settings, in words: the key, its value, what it accepts, the nearest key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from airkit.config.schema import Config
+from airkit.errors import Problem, sanitize
+from airkit.system.text import did_you_mean
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Return every field of the schema by its dotted key."""
+    return {
+        f"{section}.{name}": field
+        for section in Config.model_fields
+        for name, field in _section(section).model_fields.items()
+    }
+
+
+def problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield one problem per key, also where pydantic reports each member of a union.
+
+    Args:
+        error: what pydantic found.
+        origins: where each dotted key was set.
+    """
+    first: dict[str, Any] = {}
+    for item in error.errors(include_url=False):
+        first.setdefault(".".join(map(str, item["loc"][:2])), item)
+    for key, item in first.items():
+        inside = [origin for other, origin in origins.items() if other.startswith(key)]
+        origin = origins.get(key) or ", ".join(dict.fromkeys(inside))
+        yield Problem(key or "settings", origin, _message(key, item))
+
+
+def accepted(key: str) -> str:
+    """Return what a field or a section accepts, in words."""
+    section, _, name = key.partition(".")
+    return _words(_section(section).model_json_schema()["properties"][name]) if name else "a table"
+
+
+def brief(value: object) -> str:
+    """Return a value as Python writes it, cut where it is long, with its type."""
+    try:
+        text = sanitize(repr(value), 200)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "a very long number"
+    return "a table" if isinstance(value, Mapping) else f"{text} ({type(value).__name__})"
+
+
+def _section(name: str) -> Any:
+    return Config.model_fields[name].annotation
+
+
+def _message(key: str, item: Any) -> str:
+    if item["type"] == "extra_forbidden":
+        return _unknown(key)
+    if item["type"] == "value_error":  # a rule between fields
+        return str(item["ctx"]["error"])
+    note = ", which is not UTF-8" if item["type"] == "string_unicode" else ""
+    return f"expected {accepted(key)}, got {brief(item['input'])}{note}"
+
+
+def _unknown(key: str) -> str:
+    """What to say of a key that the schema does not have."""
+    section, _, name = key.partition(".")
+    if section not in Config.model_fields:
+        homes = [known for known in fields() if known.endswith(f".{key}")]
+        if homes:
+            return f"belongs in a section: {' or '.join(homes)}"
+        sections = list(Config.model_fields)
+        near = did_you_mean(section, sections) or f"; there are {', '.join(sections)}"
+        return f"unknown section{near}"
+    homes = [known for known in fields() if known.endswith(f".{name}")]
+    close = homes or get_close_matches(key, fields(), n=1, cutoff=0.8)
+    if close:
+        return f"unknown key; did you mean {' or '.join(close)}?"
+    return f"unknown key; {section} has {', '.join(_section(section).model_fields)}"
+
+
+_KINDS = {"boolean": "true or false", "integer": "a whole number", "number": "a number"}
+_BOUNDS = {
+    "minimum": "of at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+    "pattern": "matching",
+    "minLength": "of length at least",
+}
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    """What a field's JSON Schema accepts."""
+    if "anyOf" in schema:
+        return " or ".join(map(_words, schema["anyOf"]))
+    choices = schema.get("enum") or schema.get("examples") or [schema.get("const")]
+    if choices != [None]:
+        return " or ".join(map(str, choices))
+    if "items" in schema:
+        most = f" of at most {schema['maxItems']}" if "maxItems" in schema else ""
+        return f"a list{most}, each entry {_words(schema['items'])}"
+    bounds = [f"{words} {schema[name]}" for name, words in _BOUNDS.items() if name in schema]
+    return f"{_KINDS.get(schema['type'], 'text')} {' and '.join(bounds)}".rstrip()
