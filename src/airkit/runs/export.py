@@ -1,19 +1,47 @@
-"""What airkit wrote, in the formats of other programs."""
+"""Exports for other programs: canvases as COCO, weights as safetensors.
+
+The folder of an export is written beside its place and then renamed. Only a folder that an
+export wrote is ever replaced.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
+from airkit._version import __version__
+from airkit.config import settings
 from airkit.data import reader
+from airkit.data.coco import ANNOTATIONS
 from airkit.data.reader import DataInfo
 from airkit.data.sources import SPLITS
-from airkit.errors import AirkitError, DataFileError
+from airkit.errors import AirkitError, DataFileError, OutputError
 from airkit.runs import describe
-from airkit.runs.export_folder import filling
+from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.locks import exclusive
+from airkit.system.signals import StopRequest, held
 from airkit.system.text import quoted
+
+if TYPE_CHECKING:
+    from airkit.runs.checkpoint import Checkpoint
+
+WEIGHTS = "model.safetensors"
+_MARK = b'"airkit_version"'
+"""In the first 4,096 bytes of one of these two files of every export."""
+_FILES = {
+    ANNOTATIONS: r"annotations\.json|images|images/(train|val|test)-\d{6,}\.png",
+    WEIGHTS: r"model\.safetensors|config\.toml",
+}
+"""What an export holds, by its marked file."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +69,15 @@ def export(
 
     Args:
         path: a data file, a checkpoint or a run folder; its content tells which.
-        out: the folder to write, new or empty; a new one appears when it is whole.
+        out: the folder to write, new or empty; it appears when it is complete.
         split: canvases of a data file: train, val, test, by default, or all.
-        checkpoint: state of a run folder: best, by default, last or a checkpoint file.
+        checkpoint: of a run folder: ``best``, by default, ``last`` or a checkpoint file.
         force: replace an earlier export.
-        listener: hears of progress, and of a damaged checkpoint that was passed over.
+        listener: hears progress.
 
     Raises:
-        AirkitError: ``path`` is nothing of airkit's, or has no splits or no states to choose from;
-            or safetensors is not installed.
+        AirkitError: ``path`` is no file of airkit's, or has no splits or no checkpoints to choose
+            from; or safetensors is not installed.
         DataFileError: the data file is damaged, or there are no canvases in such a split.
         CheckpointError: the checkpoint or the run folder is damaged, or there is no such one.
         OutputError: the folder is not empty or cannot be written.
@@ -65,15 +93,15 @@ def export(
     return _weights(path, out, checkpoint, force, listener)
 
 
-def _check_applies(option: str, given: str | None, path: Path, kind: str, chooses: str) -> None:
-    """Refuse an option that chooses from what another kind of thing holds."""
-    if given is not None and kind != chooses:
+def _check_applies(option: str, given: str | None, path: Path, kind: str, needs: str) -> None:
+    """Refuse an option that has no effect on this kind of file."""
+    if given is not None and kind != needs:
         raise AirkitError(
-            f"{option} is for a {chooses} alone",
+            f"{option} is for a {needs} alone",
             where=path,
-            expected=f"a {chooses}",
+            expected=f"a {needs}",
             got=f"a {kind}",
-            hint=f"airkit export {quoted(path)} without {option}, or with a {chooses}",
+            hint=f"airkit export {quoted(path)} without {option}, or with a {needs}",
         )
 
 
@@ -82,14 +110,14 @@ def _canvases(path: Path, out: Path, split: str, force: bool, listener: Listener
 
     about = reader.read_info(path)
     splits = _splits(about, split)
-    with filling(out, force=force, listener=listener) as (folder, stop):
+    with _replacing(out, force=force, listener=listener) as (folder, stop):
         coco = Coco(about, splits, folder, stop, listener)
         coco.write()
     return Exported(out, "COCO", {"images": coco.images, "annotations": coco.annotations})
 
 
 def _splits(about: DataInfo, split: str) -> list[str]:
-    """The splits to export, of which one at least has canvases."""
+    """Return the splits to export, at least one of which has canvases."""
     if split not in (*SPLITS, "all"):
         raise DataFileError(
             "No such split",
@@ -112,12 +140,157 @@ def _splits(about: DataInfo, split: str) -> list[str]:
 
 def _weights(path: Path, out: Path, name: str | None, force: bool, listener: Listener) -> Exported:
     """Export the checkpoint ``path``, or the one called ``name`` of the run folder ``path``."""
-    from airkit.runs import checkpoint, weights  # noqa: PLC0415 - as above
+    from airkit.runs import checkpoint  # noqa: PLC0415 - canvases are exported without torch
     from airkit.runs.folder import RunFolder  # noqa: PLC0415 - as above
 
-    weights.library()  # found missing before anything is read or made
+    library = _safetensors()  # found missing before anything is read or made
     state = RunFolder(path).find(name, listener)[1] if name is not None else checkpoint.read(path)
-    with filling(out, force=force, listener=listener) as (folder, _):
-        weights.write(state, folder)
+    with _replacing(out, force=force, listener=listener) as (folder, _):
+        _write(folder / WEIGHTS, _packed(state, library))
+        _write(folder / "config.toml", settings.to_toml(state.config).encode())
     many = sum(value.numel() for value in state.model.values())
     return Exported(out, "safetensors", {"step": state.step, "parameters": many})
+
+
+def _safetensors() -> ModuleType:
+    """Return the library; raises AirkitError where it is not installed."""
+    try:
+        import safetensors.torch  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise AirkitError(
+            "safetensors is not installed", hint='pip install "airkit[export]"'
+        ) from error
+    return safetensors.torch
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    files.sync(path)
+
+
+def _packed(state: Checkpoint, library: ModuleType) -> bytes:
+    """Return the weights in safetensors' format; the same checkpoint gives the same bytes.
+
+    The format is the length of the header in 8 bytes, the header as JSON, and the tensors. The
+    library writes the metadata in random order, so that they are replaced by ours. Spaces at the
+    header's end keep the tensors at a multiple of 8 bytes.
+    """
+    from airkit.runs.checkpoint import FORMAT_VERSION  # noqa: PLC0415 - as above
+
+    metadata = {
+        "airkit_version": __version__,  # first: the mark of an export
+        "format": "pt",  # by which other readers know weights of PyTorch
+        "format_version": str(FORMAT_VERSION),
+        "step": str(state.step),
+        "seed": str(state.config.train.seed),
+        "data_digest": state.data_digest,
+        "config": settings.to_json(state.config),
+    }
+    weights = {name: value.contiguous().clone() for name, value in state.model.items()}
+    content = library.save(weights, metadata)
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps({**json.loads(content[8:start]), "__metadata__": metadata}).encode()
+    header += b" " * (-len(header) % 8)
+    packed: bytes = len(header).to_bytes(8, "little") + header + content[start:]
+    return packed
+
+
+@contextmanager
+def _replacing(out: Path, *, force: bool, listener: Listener) -> Iterator[tuple[Path, StopRequest]]:
+    """Yield a new folder, which becomes ``out`` when the block ends without an error.
+
+    Otherwise nothing is left, and an earlier export stays as it was. Signals wait until the end;
+    long work asks the stop request, which is yielded too, whether one came.
+
+    Args:
+        out: the folder; a link is followed.
+        force: whether an earlier export may be replaced.
+        listener: hears of a folder that cannot be locked.
+
+    Raises:
+        OutputError: ``out`` is not empty, holds what no export wrote, or cannot be written.
+    """
+    target = Path(os.path.realpath(out))
+    part, old = (target.parent / f".{target.name}.airkit-{name}" for name in ("part", "old"))
+    lock = target.parent / f"{target.name}.lock"
+    work, hint = "export is writing this folder", "wait for its end, or name another --out"
+    with held() as stop, exclusive(lock, out, work=work, hint=hint, listener=listener):
+        try:
+            with files.writing(out):
+                _clear(target, part, old)
+                _check_free(target, out, force)
+                part.mkdir()
+                yield part, stop
+                files.sync(part)
+                _check_free(target, out, force)  # files may have come meanwhile
+                _swap(target, part, old)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(target: Path, part: Path, old: Path) -> None:
+    """Remove what a killed export left, and put back the export that it was replacing."""
+    if part.exists():
+        shutil.rmtree(part)
+    if old.exists() and not target.exists():
+        old.rename(target)
+    elif old.exists():
+        shutil.rmtree(old)
+
+
+def _swap(target: Path, part: Path, old: Path) -> None:
+    """Give the new folder its name, then remove the earlier export."""
+    if target.exists():
+        target.rename(old)
+    try:
+        part.rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+    files.sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_free(target: Path, out: Path, force: bool) -> None:
+    """Refuse what is there, unless it is an empty folder or an export that may be replaced."""
+    with files.writing(out):
+        if not target.exists():
+            return
+        if not target.is_dir():
+            raise OutputError("A file is in the way", where=out, hint="another --out")
+        if target in (Path.cwd(), *Path.cwd().parents):
+            raise OutputError(
+                "The current folder cannot be replaced", where=out, hint="another --out"
+            )
+        empty, foreign = not any(target.iterdir()), _foreign(target)
+    if foreign:
+        raise OutputError(
+            "This folder holds what no export made",
+            where=out,
+            expected="a new or empty folder, or an earlier export",
+            got=", ".join(foreign[:3]) + ", ..." * (len(foreign) > 3),
+            hint="another --out",
+        )
+    if not (empty or force):
+        raise OutputError(
+            "There is an export already", where=out, hint="--force to replace it, or another --out"
+        )
+
+
+def _foreign(folder: Path) -> list[str]:
+    """Return the names in a folder that no export gave: all of them without a marked file."""
+    marked = [name for name in _FILES if _is_marked(folder / name)]
+    if not marked:
+        return sorted(path.name for path in folder.iterdir())
+    ours = re.compile("|".join(_FILES[name] for name in marked))
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return [name for name in names if not ours.fullmatch(name) or (folder / name).is_symlink()]
+
+
+def _is_marked(file: Path) -> bool:
+    """Return whether this is the marked file of an export."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return _MARK in opened.read(4096)
