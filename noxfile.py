@@ -68,10 +68,11 @@ def crash(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, imports, types."""
+    """Style, layers of imports, types."""
     install(session, "lint", "test", "browser")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
     session.run("mypy")
 
 

@@ -11,7 +11,7 @@ from typing import Self
 import h5py
 import numpy as np
 
-import airkit
+from airkit._version import __version__
 from airkit.config.schema import Config
 from airkit.config.settings import to_json
 from airkit.data.disk import Disk
@@ -71,7 +71,7 @@ class Writer:
         data = self._config.data
         self._file.attrs.update(format_version=FORMAT_VERSION, seed=data.seed)
         self._say("format", FORMAT)
-        self._say("airkit_version", airkit.__version__)
+        self._say("airkit_version", __version__)
         self._say("config", to_json(self._config))
         self._say("source", self._source.name)
         self._say("source_digest", self._source.digest)
