@@ -22,7 +22,7 @@ import airkit
 from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.evaluation import infer
-from airkit.evaluation.evaluate import Tally, measure
+from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.infer import Inferred
 from airkit.figures.examples import explained
 from airkit.runs.trained import open_run
@@ -71,17 +71,16 @@ def test_counts_are_those_of_evaluation(stack: Path, looks: int, how: str) -> No
     """Of a stack and of PNGs, canvas by canvas."""
     given = {"eval.looks": looks, "eval.counts": how}
     opened = open_run(skilled(), None, "best", given, SILENT)
-    tally = Tally(opened)
-    for indices in opened.batches():
-        tally.add(indices)
-    expected = np.concatenate(tally.parts["count"]).tolist()
+    evaluation = Evaluation(opened)
+    batches = list(evaluation.batches(SILENT))
+    expected = [count for batch in batches for count in batch.scene.count.tolist()]
     pictures = [write(f"{index:02}.png", image) for index, image in enumerate(canvases())]
     assert len(set(expected)) > 1
     asked = ["--looks", looks, "--set", f"eval.counts={how}"]
     assert [each["count"] for each in lines(stack, *asked)] == expected
     assert [each["count"] for each in lines(*pictures, *asked)] == expected
     right = np.array(expected) == opened.canvases.counts.numpy()
-    assert right.mean() == measure(opened, "", SILENT)[0].count_accuracy
+    assert right.mean() == evaluation.measures("").count_accuracy
 
 
 def test_what_is_found_is_what_is_drawn(stack: Path) -> None:

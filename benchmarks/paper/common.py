@@ -14,7 +14,7 @@ import runs
 import torch
 
 from airkit.errors import DataFileError
-from airkit.evaluation.evaluate import Tally
+from airkit.evaluation.evaluate import Evaluation
 from airkit.runs.trained import open_run
 from airkit.system import files
 from airkit.system.callbacks import SILENT
@@ -110,12 +110,8 @@ def counted(run: Path, data: Path) -> dict[str, Any]:
         opened = open_run(run, data, "best", {"eval.likelihood_samples": 1}, SILENT)
     except DataFileError as error:
         return {"refused": error.what}
-    tally = Tally(opened)
-    with torch.no_grad():
-        for _ in tally.every(SILENT):
-            pass
-    truth = opened.canvases.counts.numpy()
-    one, best = tally.right("one_count"), tally.right("count")
+    counts = Evaluation(opened).all(SILENT).counts
+    truth, one, best = counts.true, counts.right_one_look, counts.right
     return {
         "slots": opened.air.slots,
         "looks": opened.looks,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -105,19 +107,29 @@ def tell_measures(measures: Measures) -> None:
             ("canvases", f"{measures.canvases:,} of {measures.split} in {measures.data}"),
             *_accuracies(measures),
             *_by_count(measures),
-            ("mean IoU", f"{measures.mean_iou:.3f}"),
-            ("AP50", f"{measures.ap50:.3f}"),
-            ("ELBO", f"{measures.elbo:.1f} nats a canvas"),
-            (
-                "log-likelihood bound",
-                f"{measures.log_likelihood_bound:.1f} nats a canvas, "
-                f"{measures.likelihood_samples} samples",
-            ),
-            ("squared error", f"{measures.mse:.5f} a pixel"),
+            *_values(measures),
             ("time", duration(measures.seconds)),
         ]
     )
-    _tell_confusion(measures.confusion)
+    if measures.confusion:
+        _tell_confusion(measures.confusion)
+
+
+def _values(measures: Measures) -> Iterator[tuple[str, str]]:
+    """The measures that are single numbers, those from outside last."""
+    samples = f" nats a canvas, {measures.likelihood_samples} samples"
+    yield "mean IoU", _number(measures.mean_iou, ".3f")
+    yield "AP50", _number(measures.ap50, ".3f")
+    yield "ELBO", _number(measures.elbo, ".1f", " nats a canvas")
+    yield "log-likelihood bound", _number(measures.log_likelihood_bound, ".1f", samples)
+    yield "squared error", _number(measures.mse, ".5f", " a pixel")
+    for name, value in measures.outside.items():
+        yield name, "-" if value is None else json.dumps(value)
+
+
+def _number(value: float, form: str, unit: str = "") -> str:
+    """A measure, or a dash for one that is undefined or was not taken."""
+    return "-" if math.isnan(value) else f"{value:{form}}{unit}"
 
 
 def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
@@ -137,6 +149,8 @@ def _by_count(measures: Measures) -> Iterator[tuple[str, str]]:
 
 
 def _share(share: float, interval: Sequence[float]) -> str:
+    if math.isnan(share):
+        return "-"
     low, high = (100 * bound for bound in interval)
     return f"{percent(share)} (95 % interval {low:.1f} to {high:.1f})"
 

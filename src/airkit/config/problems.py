@@ -51,7 +51,8 @@ def brief(value: object) -> str:
         text = sanitize(repr(value), 200)
     except ValueError:  # Python writes no integer of more than 4,300 digits
         text = "a very long number"
-    return "a table" if isinstance(value, Mapping) else f"{text} ({type(value).__name__})"
+    kind = "str" if isinstance(value, str) else type(value).__name__  # of a Named string, too
+    return "a table" if isinstance(value, Mapping) else f"{text} ({kind})"
 
 
 def _section(name: str) -> Any:

@@ -9,16 +9,17 @@ that airkit reads from its own files stay plain strings, and plain strings are n
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from airkit.errors import ExtensionError
-from airkit.system.text import did_you_mean
+from airkit.system.text import did_you_mean, quoted
 
 OUTSIDE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """Pattern of ``package.module:Class``."""
@@ -69,12 +70,20 @@ class Registry(Generic[T]):
             ExtensionError: there is no such name, or a class from outside was not named in this
                 call, cannot be imported, or does not derive from ``base``.
         """
+        return self._find(name, name)
+
+    def several(self, names: Sequence[str]) -> dict[str, type[T]]:
+        """Return the classes that a list-valued setting names, by name; raises ExtensionError."""
+        return {name: self._find(name, json.dumps(list(names))) for name in names}
+
+    def _find(self, name: str, value: str) -> type[T]:
+        """Return the class of a name, where ``value`` is how the whole setting is written."""
         if name in self.own:
             return cast(type[T], _load(self.own[name]))
         if not is_outside(name):
             raise self._unknown(name)
         if not isinstance(name, Named):
-            raise self._recorded(name)
+            raise self._recorded(name, value)
         base = _load(self.base)
         if str(Path.cwd()) not in sys.path:  # the working folder, as for ``python script.py``
             sys.path.append(str(Path.cwd()))
@@ -93,8 +102,8 @@ class Registry(Generic[T]):
             where=self.setting,
             expected=f"a class that derives from {self.base.replace(':', '.')}",
             got=got,
-            hint=f"correct its module (in this folder or on PYTHONPATH), or --set {self.setting}="
-            + next(iter(self.own)),
+            hint="correct its module (in this folder or on PYTHONPATH), or name another "
+            f"{self.setting}, such as {next(iter(self.own))}",
         )
 
     def _unknown(self, name: str) -> ExtensionError:
@@ -106,12 +115,14 @@ class Registry(Generic[T]):
             hint=f"--set {self.setting}={next(iter(self.own))}",
         )
 
-    def _recorded(self, name: str) -> ExtensionError:
+    def _recorded(self, name: str, value: str) -> ExtensionError:
+        option = f"--set {quoted(f'{self.setting}={value}')}"
+        literal = value if value.startswith("[") else repr(value)
         return ExtensionError(
-            f"This run was trained with {name}; name it with --set {self.setting}={name} to use it",
+            f"This run was trained with {name}; name it with {option} to use it",
             where=self.setting,
             expected="a class named in this call: airkit imports none that only a file names",
-            hint=f"--set {self.setting}={name}, or settings={{'{self.setting}': '{name}'}}",
+            hint=f"{option}, or settings={{'{self.setting}': {literal}}}",
         )
 
 

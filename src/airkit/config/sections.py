@@ -282,6 +282,12 @@ class EvalConfig(Section):
     """Samples of the importance-weighted bound on the log-likelihood."""
     counts: Literal["mode", "sampled"] = "mode"
     """How one look's count is read off q(n): its mode, or a sample as in the paper."""
+    measures: Annotated[
+        tuple[Literal["counts", "boxes", "likelihood", "reconstruction"] | Outside, ...],
+        BeforeValidator(_as_tuple),
+    ] = ("counts", "boxes", "likelihood", "reconstruction")
+    """Which measures to take: of counts, boxes, likelihood and reconstruction, and classes of your
+    own as package.module:Class."""
     batch_size: BatchSize = 250
     """Canvases per batch."""
     seed: Seed = 0

@@ -276,7 +276,8 @@ def spelled(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(spelled, value))}]"
+        texts = (json.dumps(it) if isinstance(it, str) else spelled(it) for it in value)
+        return f"[{', '.join(texts)}]"
     text = str(value)
     plain = text == text.strip() and text[:1] not in ("'", '"')
     return text if plain else json.dumps(text, ensure_ascii=False)

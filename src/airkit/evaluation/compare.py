@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from airkit.config.settings import Settings, layers
-from airkit.evaluation.evaluate import Measures, measure
+from airkit.evaluation.evaluate import Evaluation, Measures
+from airkit.evaluation.measures import check_counts
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.statistics import mcnemar, paired_interval
@@ -65,14 +66,21 @@ def compare(
     theirs = checkpoint if checkpoint == "last" else "best"
     split = layers({"eval.split": opened.config.eval.split})
     other = open_run(against, opened.data, theirs, [*given, *split], listener)
-    measures, right = measure(opened, str(run), listener)
-    against_measures, against_right = measure(other, str(against), listener)
-    ours, other_only = int((right & ~against_right).sum()), int((~right & against_right).sum())
+    for trained in (opened, other):
+        check_counts(trained.config)
+    ours = Evaluation(opened).all(listener)
+    measures, right = ours.measures(str(run)), ours.counts.right
+    evaluated = Evaluation(other).all(listener)
+    against_measures, against_right = evaluated.measures(str(against)), evaluated.counts.right
+    only_run, only_against = (
+        int((right & ~against_right).sum()),
+        int((~right & against_right).sum()),
+    )
     return measures, Comparison(
         against=against_measures,
-        only_run=ours,
-        only_against=other_only,
+        only_run=only_run,
+        only_against=only_against,
         difference=float(np.mean(right) - np.mean(against_right)),
-        difference_interval=paired_interval(ours, other_only, len(right)),
-        p_value=mcnemar(ours, other_only),
+        difference_interval=paired_interval(only_run, only_against, len(right)),
+        p_value=mcnemar(only_run, only_against),
     )

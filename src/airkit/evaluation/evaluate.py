@@ -1,63 +1,62 @@
-"""The measures of a trained model on held-out canvases."""
+"""One pass of a trained model over held-out canvases, and what ``airkit eval`` reports of it."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
-from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
-from airkit.model.guides import Noise
-from airkit.model.objectives import elbo, iwae
-from airkit.model.scene import Scene, explain_both
-from airkit.runs.trained import (
-    TrainedRun,
-    count_generator,
-    open_run,
-)
+from airkit.errors import AirkitError, ExtensionError
+from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
+from airkit.model.scene import explain_both
+from airkit.runs.trained import TrainedRun, count_generator, open_run
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.statistics import wilson
 
-Array = np.ndarray[Any, Any]
+T = TypeVar("T")
+NAN = math.nan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measures:
-    """What ``airkit eval`` prints, under the same names."""
+    """What ``airkit eval`` prints, under the same names.
+
+    What was not measured, or is undefined, is NaN or empty here and null in JSON.
+    """
 
     canvases: int
     """Canvases measured."""
-    count_accuracy: float
+    count_accuracy: float = NAN
     """Share of canvases counted right with ``looks`` looks."""
-    count_accuracy_interval: tuple[float, float]
+    count_accuracy_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
-    count_accuracy_one_look: float
+    count_accuracy_one_look: float = NAN
     """Share of canvases counted right from one look at the saliency's peak."""
-    count_accuracy_one_look_interval: tuple[float, float]
+    count_accuracy_one_look_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
-    per_count_accuracy: dict[str, float]
+    per_count_accuracy: dict[str, float] = field(default_factory=dict)
     """``count_accuracy`` among the canvases of each true count."""
-    per_count_accuracy_interval: dict[str, tuple[float, float]]
+    per_count_accuracy_interval: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Their 95 % intervals (Wilson)."""
-    confusion: list[list[int]]
+    confusion: list[list[int]] = field(default_factory=list)
     """Canvases by true count (rows) and inferred count (columns), both from 0."""
-    mean_iou: float
+    mean_iou: float = NAN
     """Mean IoU of true boxes of ink with the boxes found; a missed box counts as 0."""
-    ap50: float
+    ap50: float = NAN
     """Average precision of the boxes found at IoU 0.5."""
-    elbo: float
+    elbo: float = NAN
     """Mean one-draw ELBO, in nats per canvas."""
-    log_likelihood_bound: float
+    log_likelihood_bound: float = NAN
     """Mean IWAE bound with ``likelihood_samples`` samples, in nats per canvas."""
-    mse: float
+    mse: float = NAN
     """Mean squared error of the reconstructions, per pixel, ink being 0 to 1."""
     looks: int
     """Explanations compared per canvas."""
@@ -75,10 +74,16 @@ class Measures:
     """Its split."""
     checkpoint: str
     """The checkpoint file."""
+    outside: dict[str, Any] = field(default_factory=dict)
+    """Results of your own measures, by name; in JSON each has a key of its own."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The measures as plain values, for JSON; what is undefined is None."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        """The measures as plain values, for JSON."""
+        names = [each.name for each in fields(self) if each.name != "outside"]
+        values = {name: _plain(getattr(self, name)) for name in names}
+        empty: tuple[Any, ...] = ([], {}, [None, None])
+        plain = {name: None if value in empty else value for name, value in values.items()}
+        return {**plain, **self.outside}
 
 
 def evaluate(
@@ -107,121 +112,130 @@ def evaluate(
         ConfigError: settings that make no configuration.
         DeviceError: there is no such device.
     """
-    return measure(open_run(run, data, checkpoint, settings, listener), str(run), listener)[0]
+    return measure(open_run(run, data, checkpoint, settings, listener), str(run), listener)
 
 
-def measure(opened: TrainedRun, run: str, listener: Listener) -> tuple[Measures, Array]:
-    """The measures of an opened run, and which canvases it counts right, bool [N]."""
-    began, tally = time.perf_counter(), Tally(opened)
-    with torch.no_grad():
-        for _ in tally.every(listener):
+def measure(trained: TrainedRun, run: str, listener: Listener) -> Measures:
+    """Return the measures of an opened run; ``run`` is its folder's name in the result."""
+    return Evaluation(trained).all(listener).measures(run)
+
+
+class Evaluation:
+    """A pass of a trained model over the canvases of a split, measured batch by batch."""
+
+    def __init__(self, trained: TrainedRun) -> None:
+        """Prepare the measures that ``eval.measures`` names.
+
+        Raises:
+            ExtensionError: a class from outside that was not named in this call, or cannot be
+                used.
+        """
+        self.trained, self.began = trained, time.perf_counter()
+        every = {"counts": trained.canvases.counts, "boxes": trained.canvases.boxes}
+        self.truth = {name: values for name, values in every.items() if values is not None}
+        self.taken: dict[str, Measure] = {}
+        for name, kind in MEASURES.several(trained.config.eval.measures).items():
+            if kind.needs <= self.truth.keys():
+                self.taken[name] = _call(name, kind, trained)
+
+    @property
+    def counts(self) -> Counts:
+        """The measure of counts; raises KeyError where it is not taken."""
+        counts = self.taken["counts"]
+        assert isinstance(counts, Counts)
+        return counts
+
+    def all(self, listener: Listener) -> Self:
+        """Measure all canvases."""
+        for _ in self.batches(listener):
             pass
-    return tally.measures(run, time.perf_counter() - began), tally.right("count")
+        return self
 
+    def batches(self, listener: Listener) -> Iterator[Batch]:
+        """Look at all canvases in order, and yield each batch once it is measured.
 
-class Tally:
-    """What is gathered batch by batch, and the measures of it."""
+        Every random quantity has a stream of its own, so that no setting moves another's.
+        """
+        trained = self.trained
+        looks = trained.generator("looks")
+        counts = count_generator(trained.config, trained.device)
+        for indices in trained.batches():
+            with torch.no_grad():
+                images = trained.images(indices)
+                one, best = explain_both(trained.air, images, trained.looks, looks, counts)
+                batch = Batch(
+                    indices=indices,
+                    images=images,
+                    scene=one if trained.looks == 1 else best,
+                    one_look=one,
+                    counts=self._true("counts", indices),
+                    boxes=self._true("boxes", indices),
+                )
+                for name, taken in self.taken.items():
+                    _call(name, taken.add, batch)
+            yield batch
+            listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
 
-    def __init__(self, opened: TrainedRun) -> None:
-        """Each random quantity has a stream of its own, so that no setting moves another's."""
-        self.opened, self.config = opened, opened.config.eval
-        self.generators = {name: opened.generator(name) for name in ("looks", "elbo", "iwae")}
-        self.counts = count_generator(opened.config, opened.device)
-        self.parts: dict[str, list[Tensor]] = {}
+    def measures(self, run: str) -> Measures:
+        """Return the measures of all batches; ``run`` is the run folder's name.
 
-    def every(self, listener: Listener) -> Iterator[tuple[Tensor, Scene, Scene]]:
-        """Look at all canvases: the indices of each batch, and what ``add`` returns of it."""
-        for indices in self.opened.batches():
-            yield indices, *self.add(indices)
-            listener.progress("evaluating", int(indices[-1]) + 1, len(self.opened.canvases))
-
-    def add(self, indices: Tensor) -> tuple[Scene, Scene]:
-        """Look at one batch of canvases: what one look finds in each, and the best of all looks."""
-        air, images = self.opened.air, self.opened.images(indices)
-        looks = self.opened.looks
-        one, best = explain_both(air, images, looks, self.generators["looks"], self.counts)
-        best = one if looks == 1 else best
-        found = {
-            "one_count": one.count,
-            "one_mode": one.mode,
-            "one_confidence": one.count_probability.amax(1),
-            "count": best.count,
-            "box": best.box,
-            "presence": best.presence,
-            "mse": (images - best.canvas).square().mean((1, 2)),
-            "elbo": elbo.elbo(air, images, self._noise("elbo", len(images), looks=False)),
-            "bound": self._bound(images),
-        }
-        for name, values in found.items():
-            self.parts.setdefault(name, []).append(values.cpu())
-        return one, best
-
-    def right(self, name: str) -> Array:
-        """Where a count (``count``, ``one_count``, ``one_mode``) is right, bool [N]."""
-        right: Array = (torch.cat(self.parts[name]) == self.opened.canvases.counts).numpy()
-        return right
-
-    def confidence(self) -> Array:
-        """Greatest probability of q(n) from one look at each canvas, that of its mode, [N]."""
-        confidence: Array = torch.cat(self.parts["one_confidence"]).numpy()
-        return confidence
-
-    def measures(self, run: str, seconds: float) -> Measures:
-        """The measures of all batches so far."""
-        opened = self.opened
-        every = {name: torch.cat(parts).numpy() for name, parts in self.parts.items()}
-        truth = opened.canvases.counts.numpy()
-        right, one_right = self.right("count"), self.right("one_count")
-        by_count = {str(n): right[truth == n] for n in np.unique(truth)}
-        boxes = int(truth.sum())
-        iou = pairwise_iou(opened.canvases.boxes.numpy(), every["box"])
+        Raises:
+            ExtensionError: a class from outside fails, or returns what JSON does not have.
+        """
+        trained, config = self.trained, self.trained.config.eval
+        results = {name: _call(name, taken.result) for name, taken in self.taken.items()}
+        own = [result for name, result in results.items() if name in MEASURES.own]
         return Measures(
-            canvases=len(truth),
-            count_accuracy=float(right.mean()),
-            count_accuracy_interval=_interval(right),
-            count_accuracy_one_look=float(one_right.mean()),
-            count_accuracy_one_look_interval=_interval(one_right),
-            per_count_accuracy={n: float(part.mean()) for n, part in by_count.items()},
-            per_count_accuracy_interval={n: _interval(part) for n, part in by_count.items()},
-            confusion=_confusion(truth, every["count"], opened.air.slots),
-            mean_iou=mean_iou(iou, boxes),
-            ap50=average_precision(iou, every["presence"], boxes, 0.5),
-            elbo=float(every["elbo"].mean(dtype=np.float64)),
-            log_likelihood_bound=float(every["bound"].mean(dtype=np.float64)),
-            mse=float(every["mse"].mean(dtype=np.float64)),
-            looks=opened.looks,
-            likelihood_samples=self.config.likelihood_samples,
-            seconds=round(seconds, 2),
+            canvases=len(trained.canvases),
+            **{key: value for result in own for key, value in result.items()},
+            looks=trained.looks,
+            likelihood_samples=config.likelihood_samples,
+            seconds=round(time.perf_counter() - self.began, 2),
             run=run,
-            data=str(opened.data),
-            data_digest=opened.digest,
-            split=self.config.split,
-            checkpoint=str(opened.checkpoint),
+            data=str(trained.data),
+            data_digest=trained.digest,
+            split=config.split,
+            checkpoint=str(trained.checkpoint),
+            outside={
+                name: _call(name, _plain, results.get(name))
+                for name in config.measures
+                if is_outside(name)
+            },
         )
 
-    def _bound(self, images: Tensor) -> Tensor:
-        """The IWAE bound of each image in nats, looks drawn as well, [B]."""
-        air = self.opened.air
-        weights = [
-            iwae.log_weight(air, air(images, self._noise("iwae", len(images), looks=True)))
-            for _ in range(self.config.likelihood_samples)
-        ]
-        return iwae.iwae(torch.stack(weights))
-
-    def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
-        air = self.opened.air
-        return Noise.draw(self.generators[stream], batch, air.slots, air.code, looks=looks)
+    def _true(self, name: str, indices: Tensor) -> Tensor | None:
+        """True counts or boxes of a batch, on the device of its images."""
+        values = self.truth.get(name)
+        return None if values is None else values[indices].to(self.trained.device)
 
 
-def _interval(right: Array) -> tuple[float, float]:
-    return wilson(int(right.sum()), len(right))
-
-
-def _confusion(truth: Array, count: Array, slots: int) -> list[list[int]]:
-    table = np.zeros((int(truth.max()) + 1, slots + 1), int)
-    np.add.at(table, (truth, count), 1)
-    return [[int(cell) for cell in row] for row in table]
+def _call(name: str, function: Callable[..., T], *arguments: Any) -> T:
+    """Call ``function`` of a measure; an error of one from outside names the measure."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        if not is_outside(name) or isinstance(error, AirkitError):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        outside = [frame for frame in frames if frame.filename != __file__]
+        raise ExtensionError(
+            f"The measure {name} failed",
+            where=f"{outside[0].filename}, line {outside[0].lineno}" if outside else None,
+            got=f"{type(error).__name__}: {error}",
+            hint="correct it, or leave it out of eval.measures",
+        ) from error
 
 
 def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """A value as JSON has it: arrays and tensors as lists, numbers that are not finite as None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if hasattr(value, "tolist"):  # NumPy's and torch's numbers and arrays
+        return _plain(value.tolist())
+    raise TypeError(f"a result of type {type(value).__name__}, which JSON does not have")

@@ -143,7 +143,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 def _measured(request: Request, name: str) -> Attempt:
     opened = request.opened()
     with torch.no_grad():
-        measures, _ = measure(opened, str(request.run.path), request.listener)
+        measures = measure(opened, str(request.run.path), request.listener)
     state = checkpoints.read(opened.checkpoint)
     _, newest = request.run.find("last", request.listener)
     seed, path = state.config.train.seed, str(request.run.path)

@@ -5,7 +5,6 @@ Legend: N canvases, T slots.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit.evaluation.evaluate import Measures, Tally
+from airkit.evaluation.evaluate import Evaluation, Measures
 from airkit.figures.examples import Explained, unbatched
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
@@ -64,26 +63,29 @@ class Bin:
 
 def gather(opened: TrainedRun, run: str, listener: Listener) -> Gathered:
     """Look at every canvas of the split once, as ``airkit eval`` does, with the same numbers."""
-    began, tally = time.perf_counter(), Tally(opened)
+    evaluation = Evaluation(opened)
     first: list[Explained] = []
     miscounts, errors = Worst(_miscount), Worst(_error)
-    centres, counts = [], []
+    centres, counts, confidence = [], [], []
     with torch.no_grad():
-        for indices, one, best in tally.every(listener):
-            canvases = list(unbatched(opened, indices, opened.images(indices), best))
+        for batch in evaluation.batches(listener):
+            canvases = list(unbatched(opened, batch.indices, batch.images, batch.scene))
             first += canvases[: FIRST - len(first)]
             miscounts.add([canvas for canvas in canvases if not canvas.right])
             errors.add(canvases)
-            centres.append(one.centre.cpu())
-            counts.append(one.mode.cpu())
+            centres.append(batch.one_look.centre.cpu())
+            counts.append(batch.one_look.mode.cpu())
+            confidence.append(batch.one_look.count_probability.amax(1).cpu())
+    modes = torch.cat(counts)
+    right = (modes == opened.canvases.counts).numpy()
     return Gathered(
-        measures=tally.measures(run, time.perf_counter() - began),
+        measures=evaluation.measures(run),
         first=first,
         worst_counts=miscounts.kept,
         worst_errors=errors.kept,
-        calibration=calibration(tally.confidence(), tally.right("one_mode")),
+        calibration=calibration(torch.cat(confidence).numpy(), right),
         centres=torch.cat(centres),
-        counts=torch.cat(counts),
+        counts=modes,
     )
 
 

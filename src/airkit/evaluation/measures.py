@@ -1,0 +1,266 @@
+"""Measures of a trained model: those of ``airkit eval``, and the base class of your own.
+
+Legend: N canvases of the split, B of a batch, H side of a canvas, T slots, M most true objects.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airkit.config.registry import Registry
+from airkit.config.schema import Config
+from airkit.config.settings import spelled
+from airkit.errors import AirkitError
+from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
+from airkit.model.guides import Noise
+from airkit.model.objectives import elbo, iwae
+from airkit.model.scene import Scene
+from airkit.runs.trained import TrainedRun
+from airkit.system.statistics import wilson
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some canvases, what the model finds on them, and the truth where the data has it."""
+
+    indices: Tensor
+    """Places in the split, int64 [B]."""
+    images: Tensor
+    """Ink in 0..1, [B, H, H]."""
+    scene: Scene
+    """The best of ``eval.looks`` explanations."""
+    one_look: Scene
+    """The explanation of one look per slot, at the saliency's peak."""
+    counts: Tensor | None
+    """True counts, int64 [B]; None where the data has none."""
+    boxes: Tensor | None
+    """True boxes of ink (x, y, width, height) in pixels, -1 pads, [B, M, 4]; None likewise."""
+
+
+class Measure(ABC):
+    """A measure of a trained model on the canvases of a split.
+
+    For each class in ``eval.measures`` an evaluation makes one object, passes it every batch of
+    canvases in order, without gradients, and asks it for the result at the end. A class of your
+    own is named as ``package.module:Class``; its result has that name in ``airkit eval --json``.
+
+    This one is the share of the canvases' ink that the reconstructions lack::
+
+        from airkit.evaluation.measures import Batch, Measure
+
+        class MissingInk(Measure):
+            missing = total = 0.0
+
+            def add(self, batch: Batch) -> None:
+                self.missing += (batch.images - batch.scene.canvas).clamp(min=0).sum().item()
+                self.total += batch.images.sum().item()
+
+            def result(self) -> float | None:
+                return self.missing / self.total if self.total else None
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """The truth it needs: ``counts``, ``boxes`` or both. Where the data lacks it, no object of
+    the class is made, and the result is None."""
+
+    def __init__(self, trained: TrainedRun) -> None:
+        """Take note of what is measured.
+
+        Args:
+            trained: the model as ``trained.air``, with all settings as ``trained.config``.
+                Random numbers come from ``trained.generator(NAME)``, a stream for each name,
+                so that no measure changes another's.
+        """
+        self.trained = trained
+
+    @abstractmethod
+    def add(self, batch: Batch) -> None:
+        """Measure a batch of canvases."""
+
+    @abstractmethod
+    def result(self) -> Any:
+        """Return the measure of all batches, or None where it is undefined.
+
+        Numbers, text, lists and mappings of them are reported as they are, arrays and tensors as
+        lists, and numbers that are not finite as null.
+        """
+
+
+class Counts(Measure):
+    """Share of canvases counted right, in all and by true count; the confusion matrix.
+
+    Intervals are Wilson's (1927, "Probable inference"), at 95 %.
+    """
+
+    needs = frozenset({"counts"})
+
+    def __init__(self, trained: TrainedRun) -> None:
+        super().__init__(trained)
+        self._counts: list[Array] = []
+
+    def add(self, batch: Batch) -> None:
+        """See ``Measure.add``."""
+        assert batch.counts is not None
+        rows = batch.counts, batch.scene.count, batch.one_look.count
+        self._counts.append(torch.stack([row.cpu() for row in rows]).numpy())
+
+    @property
+    def true(self) -> Array:
+        """True counts, int64 [N]."""
+        return self._all()[0]
+
+    @property
+    def right(self) -> Array:
+        """Whether the count of the best explanation is right, bool [N]."""
+        true, found, _ = self._all()
+        return np.equal(found, true)
+
+    @property
+    def right_one_look(self) -> Array:
+        """Whether the count of one look is right, bool [N]."""
+        true, _, found = self._all()
+        return np.equal(found, true)
+
+    def result(self) -> dict[str, Any]:
+        """Return the fields of ``Measures`` that are about counts."""
+        true, found, _ = self._all()
+        right, one_look = self.right, self.right_one_look
+        by_count = {str(n): right[true == n] for n in np.unique(true)}
+        confusion = np.zeros((int(true.max()) + 1, self.trained.air.slots + 1), int)
+        np.add.at(confusion, (true, found), 1)
+        return {
+            "count_accuracy": float(right.mean()),
+            "count_accuracy_interval": _interval(right),
+            "count_accuracy_one_look": float(one_look.mean()),
+            "count_accuracy_one_look_interval": _interval(one_look),
+            "per_count_accuracy": {n: float(part.mean()) for n, part in by_count.items()},
+            "per_count_accuracy_interval": {n: _interval(part) for n, part in by_count.items()},
+            "confusion": confusion.tolist(),
+        }
+
+    def _all(self) -> tuple[Array, Array, Array]:
+        """Counts that are true, of the best explanation, and of one look, each int64 [N]."""
+        true, found, one_look = np.concatenate(self._counts, axis=1)
+        return true, found, one_look
+
+
+class Boxes(Measure):
+    """Mean IoU and average precision of the boxes found; see ``airkit.evaluation.detection``."""
+
+    needs = frozenset({"boxes"})
+
+    def __init__(self, trained: TrainedRun) -> None:
+        super().__init__(trained)
+        self.total = 0
+        self.iou: list[Array] = []
+        self.confidence: list[Array] = []
+
+    def add(self, batch: Batch) -> None:
+        """See ``Measure.add``."""
+        assert batch.boxes is not None
+        true = batch.boxes.cpu().numpy()
+        self.total += int((true[..., 2] > 0).sum())
+        self.iou.append(pairwise_iou(true, batch.scene.box.cpu().numpy()))
+        self.confidence.append(batch.scene.presence.cpu().numpy())
+
+    def result(self) -> dict[str, Any]:
+        """Return the fields of ``Measures`` that are about boxes."""
+        iou, confidence = np.concatenate(self.iou), np.concatenate(self.confidence)
+        return {
+            "mean_iou": mean_iou(iou, self.total),
+            "ap50": average_precision(iou, confidence, self.total, threshold=0.5),
+        }
+
+
+class Likelihood(Measure):
+    """Two lower bounds on the log-likelihood of a canvas, in nats.
+
+    The one-draw ELBO (Eslami et al., arXiv 1603.08575, section 2.2), the count summed out, with
+    looks at the peaks; and the IWAE bound (Burda et al., arXiv 1509.00519, equation 8) with
+    ``eval.likelihood_samples`` samples, looks drawn as well.
+    """
+
+    def __init__(self, trained: TrainedRun) -> None:
+        super().__init__(trained)
+        self.generators = {name: trained.generator(name) for name in ("elbo", "iwae")}
+        self.elbos: list[Tensor] = []
+        self.bounds: list[Tensor] = []
+
+    def add(self, batch: Batch) -> None:
+        """See ``Measure.add``."""
+        air, images = self.trained.air, batch.images
+        noise = self._noise("elbo", len(images), looks=False)
+        self.elbos.append(elbo.elbo(air, images, noise).cpu())
+        log_weights = [
+            iwae.log_weight(air, air(images, self._noise("iwae", len(images), looks=True)))
+            for _ in range(self.trained.config.eval.likelihood_samples)
+        ]
+        self.bounds.append(iwae.iwae(torch.stack(log_weights)).cpu())
+
+    def result(self) -> dict[str, Any]:
+        """Return the fields of ``Measures`` that are bounds."""
+        return {"elbo": _mean(self.elbos), "log_likelihood_bound": _mean(self.bounds)}
+
+    def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
+        air = self.trained.air
+        return Noise.draw(self.generators[stream], batch, air.slots, air.code, looks=looks)
+
+
+class Reconstruction(Measure):
+    """Mean squared error per pixel of the canvas of as many objects as were counted."""
+
+    def __init__(self, trained: TrainedRun) -> None:
+        super().__init__(trained)
+        self.errors: list[Tensor] = []
+
+    def add(self, batch: Batch) -> None:
+        """See ``Measure.add``."""
+        self.errors.append((batch.images - batch.scene.canvas).square().mean((1, 2)).cpu())
+
+    def result(self) -> dict[str, Any]:
+        """Return the field of ``Measures`` that is about reconstructions."""
+        return {"mse": _mean(self.errors)}
+
+
+MEASURES: Registry[Measure] = Registry(
+    "eval.measures",
+    {
+        "counts": "airkit.evaluation.measures:Counts",
+        "boxes": "airkit.evaluation.measures:Boxes",
+        "likelihood": "airkit.evaluation.measures:Likelihood",
+        "reconstruction": "airkit.evaluation.measures:Reconstruction",
+    },
+    base="airkit.evaluation.measures:Measure",
+)
+
+
+def check_counts(config: Config) -> None:
+    """Refuse settings that leave out the counts, for work that rests on them.
+
+    Raises:
+        AirkitError: ``eval.measures`` is without ``counts``.
+    """
+    if "counts" not in config.eval.measures:
+        raise AirkitError(
+            "Counts are compared here, and are not measured",
+            where="eval.measures",
+            expected="counts among the measures",
+            got=spelled(config.eval.measures),
+            hint="add it, or leave eval.measures out",
+        )
+
+
+def _interval(right: Array) -> tuple[float, float]:
+    return wilson(int(right.sum()), len(right))
+
+
+def _mean(parts: list[Tensor]) -> float:
+    return float(torch.cat(parts).numpy().mean(dtype=np.float64))
