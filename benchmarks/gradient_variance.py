@@ -29,7 +29,7 @@ from airkit.config.settings import Layer
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.model.air import AIR
-from airkit.model.objectives import Estimator, build
+from airkit.model.objectives import Objective, build
 from airkit.training.step import Trainer
 
 HERE = Path(__file__).parent
@@ -106,21 +106,21 @@ def measure(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def rival(air: AIR, config: Config, keys: dict[str, str]) -> Estimator:
+def rival(air: AIR, config: Config, keys: dict[str, str]) -> Objective:
     """One of the estimators, for the model that is being trained."""
     return build(air, settings.resolve(Layer("run", config.model_dump()), *settings.layers(keys)))
 
 
-def learn(one: Estimator, learner: torch.optim.Optimizer, trainer: Trainer, step: int) -> None:
+def learn(one: Objective, learner: torch.optim.Optimizer, trainer: Trainer, step: int) -> None:
     """A step of a baseline on the batch that the model is about to learn from."""
     images = to_ink(trainer.images[trainer.batches.at(step)])
     learner.zero_grad()
-    one.backward(images, step, trainer.log_prior(step))
+    one(images, one.random(len(images), step), trainer.log_prior(step))[1].backward()
     learner.step()
 
 
 def stop(
-    rivals: dict[str, Estimator],
+    rivals: dict[str, Objective],
     batch: Tensor,
     trainer: Trainer,
     step: int,
@@ -149,11 +149,11 @@ def stop(
 
 
 def presence_gradient(
-    one: Estimator, images: Tensor, seed: int, log_prior: Tensor, guide: str
+    one: Objective, images: Tensor, seed: int, log_prior: Tensor, guide: str
 ) -> Tensor:
     """The gradient of the weights that the presence logit is read from, flat."""
     one.air.zero_grad()
-    one.backward(images, seed, log_prior)
+    one(images, one.random(len(images), seed), log_prior)[1].backward()
     *_, last = one.air.get_submodule(PRESENCE[guide]).children()
     weight, bias = (each.grad for each in last.parameters())
     assert weight is not None

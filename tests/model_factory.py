@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from airkit.config.schema import Config, DataConfig, GuideConfig, ModelConfig, PriorConfig
-from airkit.model.air import AIR
+from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import Noise
+from airkit.model.spatial_transformer import paint
 
 SIDE = 16
 """Canvas side of the tiny models, in pixels."""
@@ -63,3 +64,10 @@ def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> 
     """A float64 ``Noise`` for ``batch`` images."""
     noise = Noise.draw(generator(seed), batch, air.slots, air.code, looks=looks)
     return Noise(*(None if part is None else part.double() for part in noise))
+
+
+def canvases_of(air: AIR, unrolled: Unrolled) -> Tensor:
+    """Canvases of the first n objects of a pass, n = 0..T, [B, T + 1, H, H]."""
+    flat = unrolled.windows.flatten(0, 1), unrolled.size.flatten(), unrolled.centre.flatten(0, 1)
+    painted = paint(*flat, air.canvas).view(*unrolled.size.shape, air.canvas, air.canvas)
+    return torch.cat([torch.zeros_like(painted[:, :1]), painted.cumsum(1)], 1)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from spoilt import (
     COMBINATIONS,
     message,
@@ -27,7 +26,6 @@ from tiny_runs import (
 from torch import Tensor
 
 from airkit.data.dataset import to_ink
-from airkit.model.distributions import log_count
 from airkit.model.objectives.baselines import LSTMBaseline
 from airkit.runs.folder import RunFolder
 from airkit.training import loop, validation
@@ -141,17 +139,6 @@ def test_a_baseline_that_is_not_finite(
     assert told == message("The loss", tmp_path, 7, 5, got, rate)
 
 
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-def test_a_term_is_found_where_it_comes_about(guide: str, estimator: str) -> None:
-    """A window that is not finite spoils all that is computed after it, too."""
-    model = trainer(**options(guide, estimator))
-    with torch.no_grad():
-        model.air.get_parameter("decoder.layers.2.bias").fill_(math.nan)
-    bad = [name for name, each in model.terms(3).items() if not each.isfinite().all()]
-    assert bad[0] == "log p(x | canvas_1)"
-    assert bad[-1] == "log p(x | canvas_3)"
-
-
 @pytest.mark.parametrize(("number", "step", "saved"), [(7, 8, 5), (9, 11, 8)])
 def test_weights_that_are_not_finite(
     number: int, step: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -212,30 +199,6 @@ def test_a_learning_rate_that_explodes(tmp_path: Path) -> None:
 # What it is made of
 
 
-def test_the_terms_are_those_of_the_step() -> None:
-    """Of the exact estimator: the same draw, and together the loss."""
-    model = trainer()
-    terms, loss = model.terms(3), model.backward(3)
-    slots = range(model.air.slots)
-    logits = model.air(*_exactly(model, 3)).logits
-    log_q, on = log_count(logits)
-    assert torch.equal(torch.stack([terms[f"log q(n = {n})"] for n in slots], 1), log_q[:, :-1])
-    fit = torch.stack([terms[f"log p(x | canvas_{n})"] for n in [*slots, len(slots)]], 1)
-    kl = torch.stack([terms[f"KL of z_where_{n}"] + terms[f"KL of z_what_{n}"] for n in slots], 1)
-    elbo = (log_q.exp() * (fit + model.log_prior(3) - log_q)).sum(1) - (on * kl).sum(1)
-    assert -elbo.mean().item() == pytest.approx(loss.item(), rel=1e-6)
-
-
 def _exactly(model: Trainer, number: int) -> tuple[Tensor, Any]:
     images, noise, _ = model._given(number)
     return images, noise
-
-
-@pytest.mark.parametrize("guide", ["saliency", "lstm"])
-def test_the_terms_of_nvil_are_those_of_the_step(guide: str) -> None:
-    model = trainer(**options(guide, "nvil"))
-    terms, loss = model.terms(3), model.backward(3)
-    latents = {name: each for name, each in terms.items() if "(z" in name}
-    costs = [each if name.startswith("log p") else -each for name, each in latents.items()]
-    elbo = terms["log p(x | canvas_3)"] + sum(costs)
-    assert -elbo.mean().item() == pytest.approx(loss.item(), rel=1e-6)

@@ -231,13 +231,13 @@ def test_formulas_have_the_numbers_of_the_code() -> None:
     for formula in (
         f"deviation is {saliency.BLUR:g} object sizes",
         f"{saliency.ZOOM:g} object sizes wide",
-        f"sigmoid({saliency.CLOSING:g} · ",
-        f"exp({saliency.STRETCH:g} o_3)",
-        f"sigmoid(o_0 + {saliency.ON:g})",
+        f"sigmoid({saliency.EDGE_SHARPNESS:g} · ",
+        f"exp({saliency.SIZE_STEP:g} o_3)",
+        f"sigmoid(o_0 + {saliency.PRESENCE_BIAS:g})",
         f"The two biases, {lstm.presence_bias:g} and "
         f"\N{MINUS SIGN}{-lstm.pose_sd_bias:g} by default",
         *(
-            f"softplus(o_{5 + axis} \N{MINUS SIGN} {saliency.NARROW[1 + axis]:g})"
+            f"softplus(o_{5 + axis} \N{MINUS SIGN} {-saliency.SD_BIAS[1 + axis]:g})"
             for axis in (0, 1)
         ),
     ):

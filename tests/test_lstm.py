@@ -9,7 +9,7 @@ from model_factory import SIDE, blobs, generator, tiny_air, tiny_config
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
-from airkit.model.guides import Slot
+from airkit.model.guides import Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.networks import Decoder
 from airkit.model.objectives.baselines import BASELINES
@@ -58,8 +58,7 @@ def assert_steps_are_those_of_the_cell(air: AIR, image: Tensor) -> None:
     memory = tuple(part.expand(BATCH, -1) for part in guide.rnn.initial)
     before = torch.cat([guide.first, torch.ones(1).double()]).expand(BATCH, -1)
     for slot in slots(0):
-        sight, state = guide.attend(state, images[:, None], None)
-        logit, where = guide.propose(sight)
+        logit, where, state = guide.propose(state, Residual(images, images), None)
         memory = cell(torch.cat([image, before], 1), memory)
         out = guide.predict(memory[0])
         torch.testing.assert_close(logit, out[:, 0] + 0.5)
@@ -86,22 +85,19 @@ def test_the_code_is_read_off_the_window_at_the_pose() -> None:
     guide, images = guide_of(air_of()), blobs(BATCH)
     size = torch.tensor([0.3, 0.5, 0.7, 0.4]).double()
     centre = torch.tensor([[0.5, -0.2], [0.0, 0.0], [-0.4, 0.3], [0.1, 0.6]]).double()
-    seen = [images[:, None]]
-    window = crop(seen, size, centre, guide.window)
-    found, wanted = guide.encode(seen, size, centre), guide.encoder(window)
+    window = crop(images[:, None], size, centre, guide.window)
+    found, wanted = guide.encode(Residual(images, images), size, centre), guide.encoder(window)
     assert torch.equal(found.mean, wanted.mean)
     assert torch.equal(found.sd, wanted.sd)
 
 
 def test_latents_carry_gradients_to_the_slots_after() -> None:
     guide, images = guide_of(air_of()), blobs(BATCH)
-    seen = images[:, None]
-    sight, state = guide.attend(guide.start(images), seen, None)
-    _, where = guide.propose(sight)
-    code = guide.encode([seen], *air_of().pose.decode(where.mean))
+    residual = Residual(images, images)
+    _, where, state = guide.propose(guide.start(images), residual, None)
+    code = guide.encode(residual, *air_of().pose.decode(where.mean))
     slot = Slot(torch.ones(BATCH).double(), where.mean, code.mean, *([torch.empty(0)] * 2))
-    sight, _ = guide.attend(guide.advance(state, slot), seen, None)
-    logit, _ = guide.propose(sight)
+    logit, _, _ = guide.propose(guide.advance(state, slot), residual, None)
     gradients = torch.autograd.grad(logit.sum(), [*guide.encoder.parameters()])
     assert all(bool(each.abs().sum() > 0) for each in gradients)
 

@@ -1,4 +1,4 @@
-"""In which numbers networks multiply, who chooses, and for how long."""
+"""Mixed precision: what is multiplied in which dtype, who chooses, and for how long."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ from torch import Tensor
 
 from airkit.errors import CheckpointError, ConfigError
 from airkit.evaluation.evaluate import evaluate
+from airkit.model import fast
 from airkit.model.air import AIR
-from airkit.model.precision import PRECISIONS, best_precision, factors, precision
+from airkit.model.precision import PRECISIONS, best_precision, precision, product_dtype
 from airkit.runs.describe import describe
 from airkit.sweeps.sweep import sweep
 
@@ -38,7 +39,7 @@ Capabilities = Callable[[dict[str, object]], None]
 
 
 def _factor(dtype: torch.dtype = torch.float32) -> torch.dtype:
-    return factors().like(torch.zeros(1, dtype=dtype))
+    return product_dtype(dtype)
 
 
 # The context
@@ -205,11 +206,8 @@ def test_a_run_goes_on_where_auto_is_asked_for_again(
 def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         fit(tmp_path, train__precision="float16")
-    assert str(caught.value) == (
-        "1 problem in the configuration\n  train.precision (settings): "
-        "expected auto or float32 or tf32 or bfloat16, got 'float16' (str)\n"
-        "  try       airkit config show, which prints every setting and its value"
-    )
+    assert "train.precision" in str(caught.value)
+    assert "auto or float32 or tf32 or bfloat16" in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
@@ -229,13 +227,18 @@ def test_a_sweep_has_one_precision(processor: Capabilities, tmp_path: Path) -> N
 def _passes() -> Any:
     """Of each pass of the model: whether it has gradients, and what it multiplies in."""
     seen: list[tuple[bool, torch.dtype]] = []
-    forward = AIR.forward
 
-    def spy(air: AIR, images: Tensor, *noise: Any) -> Any:
-        seen.append((torch.is_grad_enabled(), factors().like(images)))
-        return forward(air, images, *noise)
+    def spy(forward: Callable[..., Any]) -> Callable[..., Any]:
+        def unroll(air: AIR, images: Tensor, *noise: Any) -> Any:
+            seen.append((torch.is_grad_enabled(), product_dtype(images.dtype)))
+            return forward(air, images, *noise)
 
-    with mock.patch.object(AIR, "forward", spy):
+        return unroll
+
+    with (
+        mock.patch.object(AIR, "forward", spy(AIR.forward)),
+        mock.patch.object(fast, "unroll", spy(fast.unroll)),
+    ):
         yield seen
 
 

@@ -8,7 +8,7 @@ from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_c
 from torch import Tensor
 
 from airkit.model.air import AIR
-from airkit.model.guides import MEANS, Noise, Slot
+from airkit.model.guides import MEANS, Noise, Peak, Residual, Slot, base
 from airkit.model.guides import saliency as module
 from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.objectives import elbo
@@ -18,6 +18,12 @@ from airkit.model.poses import UniformPose
 def _guide(side: int = SIDE) -> SaliencyGuide:
     config = tiny_config(side=side)
     return SaliencyGuide(config, UniformPose(7 / side, 0.3), side).double()
+
+
+def _look(guide: SaliencyGuide, ink: Tensor, look: Tensor | None = None) -> Peak:
+    """Where the guide looks first for unexplained ink [B, H, H]."""
+    residual = Residual(ink, torch.zeros_like(ink))
+    return residual.peak(guide.blur, guide.start(ink), guide.sharpness, look)
 
 
 def _saliency(ink: Tensor, sd: float) -> Tensor:
@@ -36,7 +42,7 @@ def _saliency(ink: Tensor, sd: float) -> Tensor:
 @pytest.mark.parametrize("side", [16, 17])
 def test_the_look_is_at_the_peak_of_the_blurred_ink(side: int) -> None:
     guide, images = _guide(side), blobs(6, side)
-    centres, peaks = guide._look(images, None)
+    centres, peaks = _look(guide, images)
     for image, centre, peak in zip(images, centres, peaks, strict=True):
         saliency = _saliency(image, module.BLUR * 7)
         row, column = divmod(int(saliency.argmax()), len(saliency))
@@ -47,7 +53,7 @@ def test_the_look_is_at_the_peak_of_the_blurred_ink(side: int) -> None:
 
 def test_the_peak_is_near_a_lone_blob() -> None:
     images = blobs(20, objects=1)
-    centre, _ = _guide()._look(images, None)
+    centre, _ = _look(_guide(), images)
     brightest = images.flatten(1).argmax(1)
     at = (2 * torch.stack([brightest % SIDE, brightest // SIDE], 1) + 1) / SIDE - 1
     assert ((centre - at).abs() < 2.5 / SIDE * 2).all()
@@ -61,7 +67,7 @@ def test_looks_are_drawn_from_the_softmax(sharpness: float) -> None:
     expected = draws * (sharpness * saliency / saliency.max()).softmax(0)
     looks = torch.rand(draws, generator=generator(4), dtype=torch.float64)
     rows = saliency.expand(draws, 12)
-    at = module._draw(rows, rows.max(1).values, sharpness, looks)
+    at = base._sample_cells(rows, rows.max(1).values, sharpness, looks)
     seen = torch.bincount(at, minlength=12)
     common = expected >= 5  # the rest share one cell, as the chi-square test wants it
     cells = [torch.cat([part[common], part[~common].sum()[None]]) for part in (seen, expected)]
@@ -76,7 +82,7 @@ def test_drawn_looks_follow_the_saliency_of_the_guide() -> None:
     guide.sharpness = 5.0
     image = blobs(1)
     looks = torch.rand(draws, generator=generator(0), dtype=torch.float64)
-    centre, _ = guide._look(image.expand(draws, SIDE, SIDE), looks)
+    centre, _ = _look(guide, image.expand(draws, SIDE, SIDE), looks)
     saliency = _saliency(image[0], module.BLUR * 7)
     chance = (5 * saliency / saliency.max()).flatten().softmax(0)
     places = (2 * torch.arange(SIDE // 2, dtype=torch.float64) + 1) / (SIDE // 2) - 1
@@ -88,14 +94,14 @@ def test_drawn_looks_follow_the_saliency_of_the_guide() -> None:
 def test_sharp_draws_are_the_peak() -> None:
     guide, images = _guide(), blobs(8)
     guide.sharpness = 1e3
-    drawn, _ = guide._look(images, torch.full((8,), 0.5, dtype=torch.float64))
-    assert torch.equal(drawn, guide._look(images, None)[0])
+    drawn, _ = _look(guide, images, torch.full((8,), 0.5, dtype=torch.float64))
+    assert torch.equal(drawn, _look(guide, images)[0])
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1 - 2**-24])
 def test_looks_at_a_blank_canvas_stay_on_it(noise: float) -> None:
     blank = torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
-    centre, peak = _guide()._look(blank, torch.full((3,), noise, dtype=torch.float64))
+    centre, peak = _look(_guide(), blank, torch.full((3,), noise, dtype=torch.float64))
     assert (centre.abs() < 1).all()
     assert (peak == 0).all()
 
@@ -103,7 +109,7 @@ def test_looks_at_a_blank_canvas_stay_on_it(noise: float) -> None:
 def test_looks_at_a_blank_canvas_are_anywhere() -> None:
     looks = torch.rand(4_000, generator=generator(0))
     rows = torch.zeros(4_000, 16)
-    seen = torch.bincount(module._draw(rows, rows[:, 0], 30.0, looks), minlength=16)
+    seen = torch.bincount(base._sample_cells(rows, rows[:, 0], 30.0, looks), minlength=16)
     assert ((seen - 250).abs() < 5 * math.sqrt(250)).all()
 
 
@@ -112,7 +118,7 @@ def test_no_noise_means_the_peak_and_the_means() -> None:
     plain, zeros = air(images), torch.zeros(3, air.slots, 3, dtype=torch.float64)
     zero_codes = torch.zeros(3, air.slots, air.code, dtype=torch.float64)
     still = air(images, Noise(zeros, zero_codes, None))
-    assert torch.equal(plain.residuals, still.residuals)
+    assert torch.equal(plain.log_likelihood, still.log_likelihood)
     assert torch.equal(plain.where.value, plain.where.normal.mean)
     assert torch.equal(air(images, MEANS).logits, plain.logits)
 
@@ -158,7 +164,7 @@ def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
     for row in range(SIDE):
         for column in range(SIDE):
             inside = [half - abs(p + 0.5 - c) for p, c in zip((column, row), middle, strict=True)]
-            wanted = math.prod(1 / (1 + math.exp(-module.CLOSING * each)) for each in inside)
+            wanted = math.prod(1 / (1 + math.exp(-module.EDGE_SHARPNESS * each)) for each in inside)
             assert float(closed[row, column]) == pytest.approx(wanted, abs=1e-9)
 
 
@@ -180,8 +186,7 @@ def _proposed(
 ) -> Tensor:
     """The mean of z_where where so much was painted and is left open, [B, 3]."""
     state = guide.start(images) if left is None else left
-    sight, _ = guide.attend(state, torch.stack([images, images - canvas], 1), None)
-    return guide.propose(sight)[1].mean
+    return guide.propose(state, Residual(images, canvas), None)[1].mean
 
 
 def test_unexplained_open_ink_draws_the_look() -> None:
@@ -202,9 +207,9 @@ def test_unexplained_open_ink_draws_the_look() -> None:
 def test_negative_residuals_are_no_ink() -> None:
     guide = _guide()
     images = torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
-    seen = torch.stack([images, images - 0.5], 1)
-    sight, _ = guide.attend(guide.start(images), seen, None)
-    glimpse, peak = sight.glimpse[:, :-1].view(2, 6, 6), sight.glimpse[:, -1]
+    residual = Residual(images, torch.full_like(images, 0.5))
+    pixels, _ = guide.attend(guide.start(images), residual, None)
+    glimpse, peak = pixels[:, :-1].view(2, 6, 6), pixels[:, -1]
     assert float(peak) == 0
     assert not glimpse[0].any()
     assert float(glimpse[1, 3, 3]) == pytest.approx(-0.5)
@@ -225,10 +230,10 @@ def test_the_guide_starts_with_slots_on_and_centres_known_well() -> None:
     for weights in guide.proposer[-1].parameters():
         torch.nn.init.zeros_(weights)
     images = blobs(2).float()
-    sight, _ = guide.attend(guide.start(images), torch.stack([images, images], 1), None)
-    logit, where = guide.propose(sight)
-    assert logit.tolist() == [module.ON] * 2
-    wanted = [math.log1p(math.exp(-narrow)) for narrow in module.NARROW]
+    residual = Residual(images, torch.zeros_like(images))
+    logit, where, _ = guide.propose(guide.start(images), residual, None)
+    assert logit.tolist() == [module.PRESENCE_BIAS] * 2
+    wanted = [math.log1p(math.exp(bias)) for bias in module.SD_BIAS]
     assert where.sd[0].tolist() == pytest.approx(wanted, rel=1e-4)
     assert where.mean[0, 0].item() == pytest.approx(0, abs=1e-6)
 
@@ -239,7 +244,7 @@ def test_weights_serve_any_canvas_and_any_number_of_slots() -> None:
     larger.load_state_dict(air.state_dict())
     unrolled = larger(blobs(2, 40), double_noise(larger, 2))
     assert unrolled.logits.shape == (2, 8)
-    assert unrolled.residuals.shape == (9, 2, 40, 40)
+    assert unrolled.log_likelihood.shape == (2, 9)
 
 
 def _pixels(air: AIR, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
@@ -278,15 +283,15 @@ def test_a_refined_look_is_a_look_where_the_guide_would_put_the_object(
     twice, once = (tiny_air(tiny_config(refinements=number)).guide for number in (1, 0))
     assert isinstance(once, SaliencyGuide)
     images = blobs(5)
-    seen = torch.stack([images, images], 1)
+    residual = Residual(images, torch.zeros_like(images))
     look = torch.rand(5, generator=generator(4), dtype=torch.float64) if drawn else None
-    logit, where = twice.propose(twice.attend(twice.start(images), seen, look)[0])
+    logit, where, _ = twice.propose(twice.start(images), residual, look)
 
-    first, aimed = once.propose(once.attend(once.start(images), seen, look)[0])
-    peak = once._look(images, look)[1]
+    first, aimed, _ = once.propose(once.start(images), residual, look)
+    peak = _look(once, images, look)[1]
     _, centre = once.pose.decode(aimed.mean)
-    monkeypatch.setattr(once, "_look", lambda ink, look: (centre, peak))
-    again, refined = once.propose(once.attend(once.start(images), seen, look)[0])
+    monkeypatch.setattr(Residual, "peak", lambda *_: (centre, peak))
+    again, refined, _ = once.propose(once.start(images), residual, look)
 
     assert not torch.allclose(first, again)
     torch.testing.assert_close(logit, again)
@@ -303,4 +308,4 @@ def test_a_refinement_carries_no_gradient() -> None:
         lambda module, inputs, out: calls.append(out.requires_grad)
     )
     elbo.elbo(air, images, noise)
-    assert calls == [False, False, False, False, True]
+    assert calls == [False, False, False, True]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Self
+
+from pydantic import model_validator
 
 from airkit.config.sections import (
     Auto,
@@ -46,6 +49,28 @@ class Config(Section):
     """What is measured, and how."""
     render: RenderConfig = RenderConfig()
     """Figures."""
+
+    @model_validator(mode="after")
+    def _check_backward(self) -> Self:
+        if self.train.backward == "fast" and not self._fast_serves:
+            raise ValueError(
+                "train.backward=fast serves train.estimator=exact with guide.kind=saliency or lstm "
+                "on a CPU or CUDA; use auto or reference"
+            )
+        return self
+
+    @property
+    def backward(self) -> str:
+        """Fast or reference: how gradients are computed; see ``train.backward``."""
+        if self.train.backward != "auto":
+            return self.train.backward
+        return "fast" if self._fast_serves else "reference"
+
+    @property
+    def _fast_serves(self) -> bool:
+        train, guide = self.train, self.guide.kind
+        own = train.estimator == "exact" and guide in ("saliency", "lstm")
+        return own and train.device != "mps"
 
     @property
     def slots(self) -> int:

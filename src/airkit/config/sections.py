@@ -250,6 +250,10 @@ class TrainConfig(Section):
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """Precision of the MLPs' matrix products in training: float32, tf32 (on a GPU) or bfloat16;
     auto is bfloat16 on a CPU that multiplies it natively, else float32."""
+    backward: Literal["auto", "fast", "reference"] = "auto"
+    """How gradients are computed: reference (autograd through the model) or fast (the same numbers
+    by hand-written gradients); auto is fast for the exact estimator with the saliency or lstm
+    guide, on a CPU or CUDA, else reference. Fixed when a run starts."""
     cuda_graph: bool = True
     """Whether to capture a training step as a CUDA graph and replay it, on a GPU with the exact
     estimator; much faster, because a step is about a thousand small kernels."""

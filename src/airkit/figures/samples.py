@@ -12,7 +12,7 @@ import torch
 
 from airkit.config.schema import Config
 from airkit.errors import OutputError
-from airkit.model.distributions import draw_geometric, log_count_prior
+from airkit.model.distributions import log_count_prior, sample_unbounded_counts
 from airkit.system.device import generator
 
 Array = np.ndarray[Any, Any]
@@ -55,7 +55,7 @@ def even(most: int, rows: int, columns: int) -> Array:
 def _unbounded(config: Config) -> tuple[Array, str]:
     """Numbers that follow the geometric law without a bound."""
     ratio = config.prior_ratio
-    draws = draw_geometric(ratio, _canvases(config), _generator(config)).numpy()
+    draws = sample_unbounded_counts(ratio, _canvases(config), _generator(config)).numpy()
     if draws.max() > MOST:
         raise OutputError(
             "The prior draws too many objects for a canvas",

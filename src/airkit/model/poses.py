@@ -15,8 +15,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-# Centres nearer to the edge than this have no finite standard-normal score worth learning.
 EDGE = 0.98
+"""Centres are encoded as if no further out: beyond, their normal scores grow without bound."""
 
 
 class Pose(nn.Module, ABC):
@@ -34,49 +34,49 @@ class Pose(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
-        """z_where [B, 3] -> size [B] and centre [B, 2]."""
+        """Size [B] and centre [B, 2] of z_where [B, 3]."""
 
     @abstractmethod
     def encode(self, size: Tensor, centre: Tensor) -> Tensor:
-        """Size [B] and centre [B, 2] -> z_where [B, 3]; undoes ``decode``."""
+        """z_where [B, 3] of size [B] and centre [B, 2]; the inverse of ``decode``."""
 
 
 class UniformPose(Pose):
     """z_where ~ N(0, I): log-normal size, centre uniform on the canvas.
 
-    size = s0 exp(tau z0) and centre = erf(z / sqrt 2), the standard normal's distribution
-    function stretched to [-1, 1].
+    size = s0 exp(tau z0), and centre = erf(z / sqrt 2): the standard normal's distribution
+    function, stretched to [-1, 1].
     """
 
-    def __init__(self, typical: float, spread: float) -> None:
-        """``typical`` is s0, as a fraction of the canvas; ``spread`` is tau."""
+    def __init__(self, typical_size: float, size_sd: float) -> None:
+        """``typical_size`` is s0, as a fraction of the canvas; ``size_sd`` is tau."""
         super().__init__([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
-        self.typical, self.spread = typical, spread
+        self.typical_size, self.size_sd = typical_size, size_sd
 
     def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Pose.decode``."""
-        size = self.typical * torch.exp(self.spread * where[:, 0])
+        size = self.typical_size * torch.exp(self.size_sd * where[:, 0])
         return size, torch.erf(where[:, 1:] / math.sqrt(2))
 
     def encode(self, size: Tensor, centre: Tensor) -> Tensor:
-        """See ``Pose.encode``; centres beyond ``EDGE`` are drawn in to it."""
-        scale = torch.log(size / self.typical) / self.spread
+        """See ``Pose.encode``; centres beyond ``EDGE`` are moved in to it."""
+        log_size = torch.log(size / self.typical_size) / self.size_sd
         shift = torch.erfinv(centre.clamp(-EDGE, EDGE)) * math.sqrt(2)
-        return torch.cat([scale[:, None], shift], 1)
+        return torch.cat([log_size[:, None], shift], 1)
 
 
 class AffinePose(Pose):
-    """z_where = [s, x, y] of Eslami et al. 2016: the map from canvas to window coordinates.
+    """z_where = [s, x, y] of arXiv 1603.08575: the map from canvas to window coordinates.
 
-    size = 1 / s and centre = -(x, y) / s, with s ~ N(1 / s0, spread) and x, y ~ N(0, 1).
+    size = 1 / s and centre = -(x, y) / s, with s ~ N(1 / s0, sd^2) and x, y ~ N(0, 1).
     """
 
-    def __init__(self, typical: float, spread: float) -> None:
-        """``typical`` is s0, as a fraction of the canvas; ``spread`` is the sd of s."""
-        super().__init__([1 / typical, 0.0, 0.0], [spread, 1.0, 1.0])
+    def __init__(self, typical_size: float, size_sd: float) -> None:
+        """``typical_size`` is s0, as a fraction of the canvas; ``size_sd`` is the sd of s."""
+        super().__init__([1 / typical_size, 0.0, 0.0], [size_sd, 1.0, 1.0])
 
     def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``Pose.decode``; s is kept above 0.1 of a canvas-wide window's."""
+        """See ``Pose.decode``; s is kept above 0.1, a window of ten canvases."""
         scale = where[:, 0].clamp(min=0.1)
         return 1 / scale, -where[:, 1:] / scale[:, None]
 

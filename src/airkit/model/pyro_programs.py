@@ -1,9 +1,9 @@
-"""The same model and guide as Pyro programs, for everything that Pyro can do with them.
+"""The model and guide as Pyro programs, for use with ``pyro.infer``.
 
-Every network, pose and formula is that of ``airkit.model.air``; here are only the sample
+Networks, poses and formulas are those of ``airkit.model.air``; here are only the sample
 statements: ``z_pres_t``, ``z_where_t`` and ``z_what_t`` for slots t from 0, and ``obs``, in the
-plate ``canvases``. Costs of absent objects are masked, so that a shorter scene is cheaper
-(Eslami et al. 2016, section 2.1).
+plate ``canvases``. Latents of absent objects are masked, so that they cost nothing
+(arXiv 1603.08575, section 2.1).
 
 Legend: B batch, T slots, H canvas side, Z code size.
 """
@@ -22,13 +22,13 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
-from airkit.model.distributions import success_logits
-from airkit.model.guides import Slot
+from airkit.model.distributions import presence_logits
+from airkit.model.guides import Residual, Slot
 from airkit.model.objectives.baselines import Baseline
 from airkit.model.spatial_transformer import paint
 
 OFF = -1e3
-"""Log odds of a slot after an absent one: its chance is 0, and log 1 is what it costs."""
+"""Logit of a slot after an absent one: P(on) is 0, and being off has log probability 0."""
 
 
 class PyroAIR:
@@ -55,7 +55,7 @@ class PyroAIR:
             baseline: predicts the cost of each presence, for ``TraceGraph_ELBO``.
             baseline_scale: what its predictions are multiplied by.
             masking: whether latents of absent objects cost nothing.
-            drawn_looks: whether a guide that looks draws its looks.
+            drawn_looks: whether a guide that looks somewhere first samples its looks.
             param_store: whether parameters are registered in Pyro's store, as ``pyro.infer.SVI``
                 with ``pyro.optim`` needs, under ``air.guide``, ``air.decoder`` and
                 ``air.baseline``; the store is global, so clear it between models.
@@ -78,7 +78,7 @@ class PyroAIR:
         canvas = pose.mean.new_zeros(size, air.canvas, air.canvas)
         present = pose.mean.new_ones(size)
         code = pose.mean.new_zeros(air.code)
-        odds = success_logits(air.log_prior if self.log_prior is None else self.log_prior)
+        odds = presence_logits(air.log_prior if self.log_prior is None else self.log_prior)
         with pyro.plate("canvases", size):
             for slot in range(air.slots):
                 present = _presence(slot, odds[slot], present)
@@ -101,17 +101,16 @@ class PyroAIR:
         guess = self._start_baseline(images)
         with pyro.plate("canvases", len(images)):
             for slot in range(air.slots):
-                seen = self._seen(images, canvas)
-                sight, state = finder.attend(state, seen, looks[slot])
-                logit, where = finder.propose(sight)
+                residual = Residual(images, canvas)
+                logit, where, state = finder.propose(state, residual, looks[slot])
                 guess, cost = self._predict(guess, present)
                 present = _presence(slot, logit, present, infer=cost)
                 with self._costs(present):
                     pose = _sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    code = _sample(f"z_what_{slot}", *finder.encode([seen], size, centre))
-                # Nothing after a masked object counts, so that the guide may as well run on as
-                # if it were there, which is what the exact estimator does.
+                    code = _sample(f"z_what_{slot}", *finder.encode(residual, size, centre))
+                # A masked object and all after it cost nothing, so that the guide may run on as
+                # if it were there, as in the exact objective.
                 found = Slot(on if self.masking else present, pose, code, size, centre)
                 state = finder.advance(state, found)
                 if finder.sees_canvas:
@@ -125,19 +124,13 @@ class PyroAIR:
             pyro.module(name, module)
 
     def _looks(self, images: Tensor) -> Sequence[Tensor | None]:
-        """Uniform noise for each slot's look, [B], or None to look at the peak."""
-        if not (self.drawn_looks and self.air.guide.looks):
+        """Uniform noise for each slot's look, [B] each, or None for the peak."""
+        if not (self.drawn_looks and self.air.guide.samples_looks):
             return [None] * self.air.slots
         return torch.rand(self.air.slots, len(images), device=images.device).to(images).unbind()
 
-    def _seen(self, images: Tensor, canvas: Tensor) -> Tensor:
-        """What the guide is shown, [B, C, H, H]."""
-        if not self.air.guide.sees_canvas:
-            return images[:, None]
-        return torch.stack([images, (images - canvas).detach()], 1)
-
     def _costs(self, present: Tensor) -> AbstractContextManager[Any]:
-        """Latents sampled inside cost nothing where the object is absent."""
+        """Mask the latents sampled inside where the object is absent."""
         there: Any = present > 0
         return poutine.mask(mask=there) if self.masking else nullcontext()
 
@@ -148,9 +141,9 @@ class PyroAIR:
         return self.baseline.start(images)
 
     def _predict(self, guess: Any, present: Tensor) -> tuple[Any, Any]:
-        """The baseline's state, and what ``TraceGraph_ELBO`` is told of its prediction.
+        """The baseline's state, and its prediction as ``TraceGraph_ELBO`` takes it.
 
-        After an absent object the presence is certain, and there is no cost to predict.
+        After an absent object the presence is certain, and there is nothing to predict.
         """
         if self.baseline is None:
             return None, {}
@@ -160,9 +153,9 @@ class PyroAIR:
 
 
 class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
-    """A Bernoulli that draws 0 where its odds are no number, rather than end the program.
+    """A Bernoulli that draws 0 where its logit is NaN, where PyTorch's would raise.
 
-    Its log density is no number then either, so that the loss shows what went wrong.
+    Its log density is NaN then too, so that the loss shows what went wrong.
     """
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
@@ -173,7 +166,7 @@ class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
 
 
 def _presence(slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:
-    """The site z_pres of a slot from its log odds [B], off for certain where the one before is."""
+    """The site z_pres of a slot from its logit [B]; surely off where the slot before is."""
     odds = torch.where(before > 0, logit, torch.full_like(before, OFF))
     present: Tensor = pyro.sample(f"z_pres_{slot}", _Bernoulli(logits=odds), infer=infer)
     if present.shape != before.shape:
@@ -186,6 +179,6 @@ def _presence(slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Te
 
 
 def _sample(name: str, mean: Tensor, sd: Tensor) -> Tensor:
-    """A site of independent normals over the last axis."""
+    """A site of independent normals along the last axis."""
     value: Tensor = pyro.sample(name, dist.Normal(mean, sd).to_event(1))
     return value

@@ -1,4 +1,4 @@
-"""What inference returns: how many objects, where, and what they look like.
+"""From q(z | x) to scenes: how many objects, where, and what they look like.
 
 Legend: B batch, T slots, H canvas side, W window side.
 """
@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Unrolled
-from airkit.model.distributions import log_count
+from airkit.model.distributions import cumulative_sum, log_count_posterior
 from airkit.model.guides import Noise
 from airkit.model.spatial_transformer import paint
-from airkit.model.sums import running_sum
 
 INK = 0.1
-"""Least ink, as a share of full ink, of a pixel that counts as inked; as in data files."""
+"""Least ink of a pixel inside a box, as a share of full ink; the same as in data files."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
     Args:
         air: the trained model.
         images: ink in 0..1, [B, H, H].
-        counts: draws a sample of q(n) in the place of its mode.
+        counts: samples the count from q(n), in place of its mode.
     """
     unrolled = air(images)
     return _one_look(air, unrolled, _scores(air, unrolled), counts)
@@ -74,21 +73,21 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
     """The best of several explanations: a rule for counting and drawing, never a bound.
 
-    The first look is at the saliency's peak, the others are drawn; kept is the (look, count)
+    The first look is at the saliency's peak, the others are sampled; kept is the (look, count)
     of greatest log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents.
 
     Args:
         air: the trained model.
         images: ink in 0..1, [B, H, H].
         looks: explanations to compare; at least 1.
-        generator: draws the looks.
+        generator: samples the looks.
     """
     return explain_both(air, images, looks, generator)[1]
 
 
 def possible_looks(air: AIR, asked: int) -> int:
-    """How many of the explanations asked for there are; a guide that does not look has but one."""
-    return asked if air.guide.looks else 1
+    """Looks that can differ: those asked for, or 1 for a guide that does not sample looks."""
+    return asked if air.guide.samples_looks else 1
 
 
 def explain_by_looks(
@@ -98,7 +97,7 @@ def explain_by_looks(
     generator: torch.Generator,
     counts: torch.Generator | None = None,
 ) -> Scene:
-    """What ``airkit eval`` goes by: ``explain`` for one look, ``explain_best`` for more."""
+    """``explain`` for one look, ``explain_best`` for more: the rule of ``airkit eval``."""
     if looks == 1:
         return explain(air, images, counts)
     return explain_best(air, images, looks, generator)
@@ -111,7 +110,7 @@ def explain_both(
     generator: torch.Generator,
     counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
-    """What ``explain`` and ``explain_best`` return, for the price of the latter."""
+    """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     unrolled = air(images)
     scores = _scores(air, unrolled)
     one, best = _one_look(air, unrolled, scores, counts), _best_count(unrolled, scores)
@@ -122,7 +121,7 @@ def explain_both(
 
 
 class _Explanation(NamedTuple):
-    """One pass of the guide, as far as a scene is made of it; all parts are [B, ...]."""
+    """The parts of one pass of the guide that a scene is made of, [B, ...] each."""
 
     logits: Tensor
     where: Tensor
@@ -144,7 +143,7 @@ def _one_look(
     air: AIR, unrolled: Unrolled, scores: Tensor, counts: torch.Generator | None
 ) -> Scene:
     """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
-    log_q = log_count(unrolled.logits)[0]
+    log_q = log_count_posterior(unrolled.logits)[0]
     if counts is None:
         count = log_q.argmax(1)
     else:
@@ -154,19 +153,19 @@ def _one_look(
 
 
 def _best_count(unrolled: Unrolled, scores: Tensor) -> _Explanation:
-    """One pass with the count of the greatest score."""
+    """A pass with the count of the greatest score."""
     score, count = scores.max(1)
     return _explanation(unrolled, count, score)
 
 
 def _scores(air: AIR, unrolled: Unrolled) -> Tensor:
-    """How well the first n objects explain each image, n = 0..T, in nats, as [B, T + 1]."""
-    cost = pad(running_sum(air.kl(unrolled)), (1, 0))
+    """Log p(x | canvas_n) + log p(n) - sum of the first n KLs, in nats, [B, T + 1]."""
+    cost = pad(cumulative_sum(air.kl(unrolled)), (1, 0))
     return unrolled.log_likelihood + air.log_prior - cost
 
 
 def _better(one: _Explanation, other: _Explanation) -> _Explanation:
-    """Image by image, the explanation of the greater score."""
+    """The explanation of the greater score, image by image."""
     wins = other.score > one.score
     return _Explanation(
         *(
@@ -177,8 +176,8 @@ def _better(one: _Explanation, other: _Explanation) -> _Explanation:
 
 
 def _scene(air: AIR, found: _Explanation) -> Scene:
-    """Paint an explanation's windows anew: cheaper than to carry canvases from look to look."""
-    log_q, presence = log_count(found.logits)
+    """The scene of an explanation; painting again is cheaper than keeping every look's canvases."""
+    log_q, presence = log_count_posterior(found.logits)
     flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
     painted = paint(*flat, air.canvas).view(*found.size.shape, air.canvas, air.canvas)
     box = ink_boxes(painted, found.size, found.centre)
@@ -192,20 +191,20 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
         where=found.where,
         what=found.what,
         windows=found.windows,
-        canvases=pad(running_sum(painted), (0, 0, 0, 0, 1, 0)),
+        canvases=pad(cumulative_sum(painted), (0, 0, 0, 0, 1, 0)),
         score=found.score,
     )
 
 
 def ink_boxes(painted: Tensor, size: Tensor, centre: Tensor) -> Tensor:
-    """Extents of painted windows' ink, (x, y, width, height) in pixels, as [B, T, 4].
+    """Boxes (x, y, width, height) in pixels around the ink of painted windows, [B, T, 4].
 
     Args:
         painted: each window alone on a canvas, [B, T, H, H].
         size: [B, T], fractions of the canvas.
         centre: [B, T, 2], (x, y) on [-1, 1].
 
-    A window too faint to have ink gives a box of its whole extent on the canvas, at least a pixel.
+    A window too faint to have ink gets the box of its whole extent on the canvas.
     """
     batch, slots, canvas = painted.shape[:3]
     inked = painted.flatten(0, 1) >= INK

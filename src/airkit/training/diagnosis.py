@@ -38,9 +38,6 @@ def step_fault(trainer: Trainer, number: int) -> Fault:
         number: the step; it is tried again on the same canvases with the same random numbers.
     """
     fault = weights_fault(trainer)
-    fault = fault or terms_fault(
-        "The loss", trainer.terms(number), trainer.canvases(number), "train"
-    )
     fault = trainer.processes.first(fault)
     if fault is not None:
         return fault

@@ -119,7 +119,7 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     _note_idle(layers, config, listener)
     train = config.train
     best = "float32" if train.deterministic else best_precision(train.device)
-    return info, _with_precision(config, best)
+    return info, _without_auto(config, best, config.backward)
 
 
 def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
@@ -172,7 +172,8 @@ class Earlier:
         earlier = self.original.config
         info = self._named(Path(data)) if data else self.original.read(instead=False)
         before = Layer(f"{self.original.what} {self.where}", earlier.model_dump(), recorded=True)
-        config = _with_precision(settings.resolve(before, *layers), earlier.train.precision)
+        config = settings.resolve(before, *layers)
+        config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(config)
         return info, config
@@ -262,12 +263,11 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     return config.model_copy(update={"data": made.data})
 
 
-def _with_precision(config: Config, auto: str) -> Config:
-    """With what auto stands for: what is best here at first, what it was then from there on."""
-    if config.train.precision != "auto":
-        return config
-    train = config.train.model_copy(update={"precision": auto})
-    return config.model_copy(update={"train": train})
+def _without_auto(config: Config, precision: str, backward: str) -> Config:
+    """The configuration with these values where ``train`` says auto: a run keeps its own."""
+    chosen = {"precision": precision, "backward": backward}
+    fixed = {key: value for key, value in chosen.items() if getattr(config.train, key) == "auto"}
+    return config.model_copy(update={"train": config.train.model_copy(update=fixed)})
 
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:

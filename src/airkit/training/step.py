@@ -13,7 +13,7 @@ from airkit.config.schema import Config
 from airkit.data.dataset import to_ink
 from airkit.model import objectives
 from airkit.model.air import AIR
-from airkit.model.distributions import log_count_prior, ratio_at
+from airkit.model.distributions import annealed_ratio, log_count_prior
 from airkit.model.guides import Noise
 from airkit.model.objectives import WHOLE, Share
 from airkit.model.precision import best_precision, precision
@@ -33,7 +33,7 @@ def build_model(config: Config, device: torch.device) -> AIR:
         return AIR(config).to(device)
 
 
-def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> objectives.Estimator:
+def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> objectives.Objective:
     """The estimator of ``train.estimator``; its initial weights depend on ``train.seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seeds.integer(config.train.seed, "baselines"))
@@ -173,11 +173,6 @@ class Trainer:
         """Indices of this process's canvases of step ``number``, on the device, as int64 [B]."""
         return self.batches.at(number)[self.processes.share.rows(self.batches.size)]
 
-    def terms(self, number: int) -> dict[str, Tensor]:
-        """What the loss of step ``number`` adds up, each [B]; see ``Estimator.terms``."""
-        with precision(self.precision):
-            return self.estimator.terms(*self._given(number))
-
     def _given(self, number: int) -> tuple[Tensor, Any, Tensor]:
         """The batch, what is random and the count prior of step ``number``."""
         images = to_ink(self.images[self.canvases(number)])
@@ -189,7 +184,7 @@ class Trainer:
         prior = self.config.prior
         if prior.schedule == "constant":
             return self.air.log_prior
-        ratio = ratio_at(prior, self.config.prior_ratio, number)
+        ratio = annealed_ratio(prior, self.config.prior_ratio, number)
         return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device, non_blocking=True)
 
 

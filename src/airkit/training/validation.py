@@ -55,7 +55,7 @@ def validation_fault(trainer: Trainer, val: CanvasDataset) -> diagnosis.Fault:
 
 def _fault(what: str, trainer: Trainer, val: CanvasDataset) -> diagnosis.Fault | None:
     for canvases, ink, noise, _ in _batches(trainer, val):
-        terms = elbo.terms(trainer.air, ink, noise, trainer.air.log_prior)
+        terms = {"ELBO": elbo.elbo(trainer.air, ink, noise)}
         fault = diagnosis.terms_fault(what, terms, canvases, "val")
         if fault is not None:
             return fault

@@ -1,6 +1,6 @@
-"""The protocol that every guide follows, and the random numbers that drive it.
+"""What a guide is: the protocol, what it is shown at each slot, and the noise that drives it.
 
-Legend: B batch, T slots, H canvas side, Z code size.
+Legend: B batch, H canvas side, T slots, W window side, Z code size.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.model.networks import Encoder, Normal
+from airkit.model.distributions import Normal, cumulative_sum
+from airkit.model.networks import Encoder
 from airkit.model.poses import Pose
-from airkit.model.spatial_transformer import Images, crop
-from airkit.model.tape import Known, afresh
+from airkit.model.spatial_transformer import crop
 
 
 class Noise(NamedTuple):
-    """All random numbers of one pass over the slots, drawn before it.
+    """Random inputs of one pass over the slots, drawn before it.
 
-    With the noise given, a pass is a function of its images and weights alone.
+    With the noise given, a pass is a function of images and weights alone.
     """
 
     where: Tensor | None
@@ -29,13 +29,13 @@ class Noise(NamedTuple):
     what: Tensor | None
     """Standard normal, [B, T, Z]; None takes the mean of z_what."""
     look: Tensor | None
-    """Uniform on 0..1, [B, T], to draw looks with; None looks at the peak."""
+    """Uniform on 0..1, [B, T], to sample looks with; None looks at the peak."""
 
     @staticmethod
     def draw(
         generator: torch.Generator, batch: int, slots: int, code: int, *, looks: bool
     ) -> Noise:
-        """Draw noise on the generator's device; ``looks`` says whether looks are drawn too."""
+        """Draw noise on the generator's device; ``looks`` says whether looks are sampled too."""
         device = generator.device
         return Noise(
             torch.randn(batch, slots, 3, generator=generator, device=device),
@@ -45,18 +45,12 @@ class Noise(NamedTuple):
 
     @staticmethod
     def draw_looks(generator: torch.Generator, batch: int, slots: int) -> Noise:
-        """Draw looks alone; latents are at their means."""
+        """Noise for looks alone; latents are at their means."""
         look = torch.rand(batch, slots, generator=generator, device=generator.device)
         return Noise(None, None, look)
 
-    def rows(self) -> Noise:
-        """The random numbers of all slots, slot after slot, [T . B, ...]."""
-        return Noise(
-            *(None if part is None else part.transpose(0, 1).flatten(0, 1) for part in self)
-        )
-
     def slot(self, index: int) -> Noise:
-        """The random numbers of one slot, [B, ...]."""
+        """The noise of one slot, [B, ...]."""
         return Noise(*(None if part is None else part[:, index] for part in self))
 
 
@@ -65,10 +59,10 @@ MEANS = Noise(None, None, None)
 
 
 class Slot(NamedTuple):
-    """The latents of one slot once they are drawn, and the window they stand for."""
+    """The latents of one slot and the window they stand for."""
 
     present: Tensor
-    """1 where the slot is on, 0 where it is off, [B]."""
+    """z_pres: 1 where the slot is on, 0 where it is off, [B]."""
     where: Tensor
     """z_where, [B, 3]."""
     what: Tensor
@@ -79,88 +73,150 @@ class Slot(NamedTuple):
     """Window centre (x, y) on [-1, 1], [B, 2]."""
 
     def latents(self) -> Tensor:
-        """What a recurrent net is told of the slot: [z_where, z_what, z_pres], [B, 3 + Z + 1]."""
+        """Inputs of a recurrent net: [z_where, z_what, z_pres], [B, 3 + Z + 1]."""
         return torch.cat([self.where, self.what, self.present[:, None]], 1)
 
     @staticmethod
     def length(code: int) -> int:
-        """How many numbers ``latents`` are for a code of ``code``: 3 + Z + 1."""
+        """Length of ``latents`` for codes of length ``code``: 3 + Z + 1."""
         return 3 + code + 1
 
 
-class Guide(nn.Module, ABC):
-    """The recurrent guide of AIR, driven slot by slot: attend, propose, encode, advance.
+class Peak(NamedTuple):
+    """Where a look is placed."""
 
-    ``State`` is whatever a guide carries from slot to slot; ``Sight``, a named tuple of tensors
-    [B, ...], all that it proposes from. No guide's weights depend on the number of slots.
+    centre: Tensor
+    """(x, y) on [-1, 1], [B, 2]."""
+    height: Tensor
+    """The greatest saliency of the image, [B]; 0 on an image that is explained."""
+
+
+class Residual:
+    """What the slots so far leave unexplained: each image minus the canvas painted so far.
+
+    It is data to the guide: no gradient flows through it. A guide reads it through ``peak`` and
+    ``crop`` and never holds a dense copy.
     """
 
-    looks: bool
-    """Whether the guide looks somewhere first, so that other looks may find other objects."""
-    sees_canvas: bool
-    """Whether what it proposes depends on what the slots before painted. Its state then carries no
-    gradients from slot to slot; that of a guide which remembers them instead may."""
-    any_canvas: bool
+    def __init__(self, images: Tensor, canvas: Tensor) -> None:
+        """``images`` and ``canvas`` are [B, H, H]."""
+        self.channels = torch.stack([images, images - canvas], 1).detach()
+        """Image and residual, [B, 2, H, H]."""
+
+    def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """Windows of image and residual, [B, 2, W, W].
+
+        Args:
+            size: window sides as fractions of the canvas, [B].
+            centre: (x, y) on [-1, 1], [B, 2].
+            side: W, pixels along a window's side.
+        """
+        return crop(self.channels, size, centre, side)
+
+    def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """Windows of the image alone, [B, 1, W, W]; arguments as for ``crop``."""
+        return crop(self.channels[:, :1], size, centre, side)
+
+    @torch.no_grad()
+    def peak(self, blur: Tensor, mask: Tensor, sharpness: float, look: Tensor | None) -> Peak:
+        """Find, or sample, where the blurred unexplained ink is greatest.
+
+        Saliency is ``blur @ (max(residual, 0) * mask) @ blur^T``, on a grid of L x L cells.
+
+        Args:
+            blur: a row of weights for each cell along one axis, [L, H].
+            mask: what may be looked at, 0..1, [B, H, H].
+            sharpness: looks are sampled from softmax(sharpness * saliency / peak).
+            look: uniform noise to sample with, [B], or None for the peak itself.
+        """
+        ink = self.channels[:, 1].clamp(min=0) * mask
+        saliency = (blur @ (ink @ blur.t())).flatten(1)
+        height, cell = saliency.max(1)
+        if look is not None:
+            cell = _sample_cells(saliency, height, sharpness, look)
+        cells = torch.stack([cell % len(blur), cell.div(len(blur), rounding_mode="floor")], 1)
+        return Peak((2 * cells.to(ink.dtype) + 1) / len(blur) - 1, height)
+
+
+def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
+    """Sample cells [B] from softmax(sharpness * saliency / peak), by inverse distribution.
+
+    A blank image has no peak; every cell is then as likely as another.
+    """
+    scale = sharpness / peak.clamp(min=1e-6)[:, None]
+    mass = cumulative_sum(torch.exp((saliency - peak[:, None]) * scale))
+    cells = torch.searchsorted(mass, look[:, None] * mass[:, -1:]).squeeze(1)
+    return cells.clamp(max=saliency.shape[1] - 1)
+
+
+class Guide(nn.Module, ABC):
+    """The recurrent guide q(z | x), driven slot by slot (arXiv 1603.08575, section 2.2).
+
+    At every slot: ``propose`` presence and pose, ``encode`` what is in the window at the pose
+    drawn, ``advance`` the state. The state is whatever the guide carries from slot to slot. No
+    weights depend on the number of slots.
+
+    Derive from this class and name it as ``guide.kind = "package.module:Class"``.
+    """
+
+    samples_looks = False
+    """Whether it first looks somewhere, so that other looks may find other objects."""
+    sees_canvas = True
+    """Whether it depends on what the slots before painted. If not, nothing is painted for it."""
+    any_canvas = False
     """Whether its weights serve canvases of every size."""
+    sharpness: float = 1.0
+    """Sharpness of sampled looks; see ``Residual.peak``."""
     window: int
     """Side of the windows that codes are read from, in pixels."""
     encoder: Encoder
-    sharpness: float = 1.0
-    """Drawn looks follow softmax(sharpness . saliency / peak), for guides that look."""
+    """What ``encode`` applies to windows [B, 2, W, W] of image and residual."""
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
-        """Build for the poses of ``pose`` on canvases of ``canvas`` pixels."""
+        """Build for a configuration.
+
+        Args:
+            config: the resolved configuration.
+            pose: what z_where stands for.
+            canvas: H, pixels along the canvas's side.
+        """
         super().__init__()
-        del canvas
-        self.pose, self.window = pose, config.window_size
+        self.pose, self.canvas, self.window = pose, canvas, config.window_size
 
     @abstractmethod
     def start(self, images: Tensor) -> Any:
         """The state before the first slot, for images [B, H, H]."""
 
     @abstractmethod
-    def attend(self, state: Any, seen: Tensor, look: Tensor | None) -> tuple[Any, Any]:
-        """Turn to the next object.
+    def propose(
+        self, state: Any, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, Any]:
+        """q(z_pres_t) and q(z_where_t).
 
         Args:
             state: the state after the slots before.
-            seen: the image, and for a guide that sees the canvas what those slots left of it
-                unexplained, [B, C, H, H].
-            look: uniform noise to draw the look with, [B], or None for the likeliest.
+            residual: what those slots left unexplained.
+            look: uniform noise to sample a look with, [B], or None for the likeliest.
 
         Returns:
-            What is seen, and the state.
+            Log odds that the slot is on given that all before it are, [B]; the normal of z_where,
+            [B, 3]; and the state.
         """
 
-    @abstractmethod
-    def propose(self, sight: Any, known: Known = afresh) -> tuple[Tensor, Normal]:
-        """Find the object: where is it, if there is one?
+    def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
+        """q(z_what_t), read from the window at the pose drawn.
 
         Args:
-            sight: what ``attend`` saw.
-            known: where to have what the networks give from, if it was computed before.
-
-        Returns:
-            The log odds that the slot is on given that all before it are, [B]; and the normal
-            of z_where, [B, 3].
-        """
-
-    @abstractmethod
-    def advance(self, state: Any, slot: Slot) -> Any:
-        """The state after a slot whose latents are now known."""
-
-    def encode(self, seen: Images, size: Tensor, centre: Tensor, known: Known = afresh) -> Normal:
-        """Encode what is seen in the window at a pose.
-
-        Args:
-            seen: what ``attend`` saw, [B, C, H, H], in parts.
+            residual: as for ``propose``.
             size: window sides as fractions of the canvas, [B].
             centre: (x, y) on [-1, 1], [B, 2].
-            known: as for ``propose``.
 
         Returns:
             The normal of z_what, [B, Z].
         """
-        windows = crop(seen, size, centre, self.window, known)
-        code: Normal = self.encoder(windows, known)
+        code: Normal = self.encoder(residual.crop(size, centre, self.window))
         return code
+
+    @abstractmethod
+    def advance(self, state: Any, slot: Slot) -> Any:
+        """The state after a slot whose latents are now known."""

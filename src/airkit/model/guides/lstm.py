@@ -1,4 +1,4 @@
-"""The guide of Eslami et al. 2016: a recurrent net that reads the whole canvas at every slot.
+"""The guide of Eslami et al. (arXiv 1603.08575): a recurrent net that reads the whole image.
 
 An LSTM is fed the image and the latents of the slot before; a small net on its output predicts
 presence and pose; the window at that pose is cropped off the image and encoded (section 2.2
@@ -15,17 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.model.guides.base import Guide, Slot
-from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, Normal, mlp, spread
+from airkit.model.distributions import Normal
+from airkit.model.guides.base import Guide, Residual, Slot
+from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, mlp, positive
 from airkit.model.poses import Pose
-from airkit.model.tape import Known, afresh
-
-
-class Sight(NamedTuple):
-    """What the guide proposes from."""
-
-    hidden: Tensor
-    """The LSTM's output, [B, R]."""
 
 
 class State(NamedTuple):
@@ -42,9 +35,9 @@ class State(NamedTuple):
 
 
 class LSTMGuide(Guide):
-    """Read the image and the last latents, propose presence and pose, crop the pose, encode."""
+    """Read the image and the last latents, propose presence and pose, crop the image, encode."""
 
-    looks, sees_canvas, any_canvas = False, False, False
+    sees_canvas = False
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks for canvases of ``canvas`` pixels."""
@@ -64,24 +57,27 @@ class LSTMGuide(Guide):
         self.encoder = Encoder(config, channels=1)
 
     def start(self, images: Tensor) -> State:
-        """The learnable initial states; the slot before the first counts as on."""
+        """The learnt initial state; the slot before the first counts as on."""
         product, hidden, cell = self.rnn.start(self.embed(images.flatten(1)))
         first = torch.cat([self.first, self.first.new_ones(1)]).expand(len(images), -1)
         return State(product, hidden, cell, first)
 
-    def attend(self, state: State, seen: Tensor, look: Tensor | None) -> tuple[Sight, State]:
-        """One step of the LSTM."""
-        del seen, look
+    def propose(
+        self, state: State, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, State]:
+        """One step of the LSTM; see ``Guide.propose``. Poses start out at the prior's."""
+        del residual, look
         hidden, cell = self.rnn(state.product, state.latents, state.hidden, state.cell)
-        return Sight(hidden), state._replace(hidden=hidden, cell=cell)
-
-    def propose(self, sight: Sight, known: Known = afresh) -> tuple[Tensor, Normal]:
-        """What is predicted from the LSTM's output; poses start out at the prior's."""
-        out: Tensor = self.predict(sight.hidden, known)
+        out = self.predict(hidden)
         mean = self.pose.mean + self.pose.sd * out[:, 1:4]
-        where = Normal(mean, self.pose.sd * spread(out[:, 4:] + self.pose_sd_bias))
-        return out[:, 0] + self.presence_bias, where
+        where = Normal(mean, self.pose.sd * positive(out[:, 4:] + self.pose_sd_bias))
+        return out[:, 0] + self.presence_bias, where, state._replace(hidden=hidden, cell=cell)
+
+    def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
+        """Encode a window of the image alone; see ``Guide.encode``."""
+        code: Normal = self.encoder(residual.crop_image(size, centre, self.window))
+        return code
 
     def advance(self, state: State, slot: Slot) -> State:
-        """Remember the slot's latents, for the LSTM to read."""
+        """Feed the slot's latents to the LSTM at the next step."""
         return state._replace(latents=slot.latents())

@@ -3,10 +3,9 @@
 It is recurrent through the residual, image minus canvas, instead of through an LSTM. A look
 at the peak of the blurred residual may fall between two digits that touch; so the guide looks
 again where it would put the object, and proposes from there. No gradient flows through looks.
-For any fixed look the bound is valid, so its mean over drawn looks is valid too.
+For any fixed look the bound is valid, so its mean over sampled looks is valid too.
 
-Legend: B batch, C channels (image, residual), G glimpse side, H canvas side, W window side,
-Z code size.
+Legend: B batch, G glimpse side, H canvas side.
 """
 
 from __future__ import annotations
@@ -18,45 +17,46 @@ import torch
 from torch import Tensor
 
 from airkit.config.schema import Config
-from airkit.model.guides.base import Guide, Slot
-from airkit.model.networks import Encoder, Normal, Perceptron, mlp, spread
+from airkit.model.distributions import Normal
+from airkit.model.guides.base import Guide, Residual, Slot
+from airkit.model.networks import Encoder, Perceptron, mlp, positive
 from airkit.model.poses import Pose
-from airkit.model.spatial_transformer import crop, pixel_centres
-from airkit.model.sums import running_sum
-from airkit.model.tape import Known, afresh
+from airkit.model.spatial_transformer import pixel_centres
 
 ZOOM = 1.6
-"""Side of the first crop, in typical object sizes."""
+"""Side of the glimpse, in typical object sizes."""
 BLUR = 0.25
 """Standard deviation of the saliency's blur, in typical object sizes."""
-CLOSING = 1.6
-"""How sharply a visited window closes at its edge, in log odds per pixel."""
-STRETCH = 0.3
+EDGE_SHARPNESS = 1.6
+"""How sharply the mask falls at the edge of a visited window, in log odds per pixel."""
+SIZE_STEP = 0.3
 """Change of log size per unit of the network's output."""
-ON = 2.0
+PRESENCE_BIAS = 2.0
 """Added to presence logits: training starts with all slots on, so that all learn."""
-NARROW = (0.0, 2.0, 2.0)
-"""Taken off the raw sds of (size, x, y): training starts with centres known well."""
+SD_BIAS = (0.0, -2.0, -2.0)
+"""Added to the raw sds of (size, x, y): training starts with narrow q(centre)."""
 
 
-class Sight(NamedTuple):
-    """What the guide proposes from."""
+class Glimpse(NamedTuple):
+    """What presence and pose are proposed from."""
 
-    glimpse: Tensor
-    """Image and residual at the last look, and the greatest saliency, [B, 2 G^2 + 1]. The latter
-    tells what the former cannot: how much open ink is left."""
+    pixels: Tensor
+    """Image and residual around the look, and the peak's height, [B, 2 G^2 + 1]. The height
+    tells what the pixels cannot: how much unexplained ink is left elsewhere."""
     centre: Tensor
-    """Of that look, (x, y) on [-1, 1], [B, 2]."""
+    """Centre of the look, (x, y) on [-1, 1], [B, 2]."""
 
 
 class SaliencyGuide(Guide):
-    """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode."""
+    """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode.
 
-    looks, sees_canvas, any_canvas = True, True, True
+    Its state is the mask of what has not been visited, 1 down to 0, [B, H, H].
+    """
+
+    samples_looks, any_canvas = True, True
     blur: Tensor
-    cells: Tensor
     grid: Tensor
-    narrow: Tensor
+    sd_bias: Tensor
 
     def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
         """Build the networks, and the blur for a canvas of ``canvas`` pixels."""
@@ -64,97 +64,75 @@ class SaliencyGuide(Guide):
         self.sharpness = config.guide.look_sharpness
         self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
         self.typical = config.object_size / canvas
-        self.coarse = min(1.0, ZOOM * self.typical)
+        self.reach = min(1.0, ZOOM * self.typical)
+        """Side of the glimpse as a fraction of the canvas."""
         self.proposer = _proposer(config)
         self.encoder = Encoder(config, channels=2)
         self.register_buffer("grid", pixel_centres(canvas), persistent=False)
         self.register_buffer("blur", _blur_matrix(canvas, BLUR * config.object_size), False)
-        self.register_buffer("cells", _cells(len(self.blur)), persistent=False)
-        self.register_buffer("narrow", torch.tensor(NARROW), persistent=False)
+        self.register_buffer("sd_bias", torch.tensor(SD_BIAS), persistent=False)
 
     def start(self, images: Tensor) -> Tensor:
-        """What is left of each pixel for slots to come, 1 down to 0, [B, H, H]: all of it."""
+        """The mask before the first slot: nothing visited."""
         return torch.ones_like(images)
 
-    @torch.no_grad()
-    def attend(self, state: Tensor, seen: Tensor, look: Tensor | None) -> tuple[Sight, Tensor]:
-        """Look at the unexplained ink, and again where the proposer would put an object."""
-        centre, peak = self._look(seen[:, 1].clamp(min=0).mul_(state), look)
-        sight = self._sight(seen, centre, peak)
-        for _ in range(self.refinements):
-            centre = self._moved(self.proposer(sight.glimpse)[:, 1:3], centre).clamp_(-1, 1)
-            sight = self._sight(seen, centre, peak)
-        return sight, state
+    def propose(
+        self, state: Tensor, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, Tensor]:
+        """Presence and pose from a glimpse; see ``Guide.propose``."""
+        return *self.read(self.attend(state, residual, look)), state
 
-    def propose(self, sight: Sight, known: Known = afresh) -> tuple[Tensor, Normal]:
-        """Presence and pose from the glimpse; the pose is around the look."""
-        out: Tensor = self.proposer(sight.glimpse, known)
-        size = self.typical * torch.exp(STRETCH * out[:, 3])
-        mean = self.pose.encode(size, self._moved(out[:, 1:3], sight.centre))
-        return out[:, 0] + ON, Normal(mean, spread(out[:, 4:] - self.narrow))
+    @torch.no_grad()
+    def attend(self, mask: Tensor, residual: Residual, look: Tensor | None) -> Glimpse:
+        """Look at the unexplained ink, and again where the proposer would put an object."""
+        centre, height = residual.peak(self.blur, mask, self.sharpness, look)
+        glimpse = self._glimpse(residual, centre, height)
+        for _ in range(self.refinements):
+            offset = self.proposer(glimpse.pixels)[:, 1:3]
+            centre = self._moved(centre, offset).clamp(-1, 1)
+            glimpse = self._glimpse(residual, centre, height)
+        return glimpse
+
+    def read(self, glimpse: Glimpse) -> tuple[Tensor, Normal]:
+        """Presence logits [B] and the normal of z_where [B, 3], around the look."""
+        out = self.proposer(glimpse.pixels)
+        size = self.typical * torch.exp(SIZE_STEP * out[:, 3])
+        mean = self.pose.encode(size, self._moved(glimpse.centre, out[:, 1:3]))
+        return out[:, 0] + PRESENCE_BIAS, Normal(mean, positive(out[:, 4:] + self.sd_bias))
 
     @torch.no_grad()
     def advance(self, state: Tensor, slot: Slot) -> Tensor:
-        """Inhibition of return: the window just used is closed to the slots after."""
-        half = self.grid.shape[0] / 2
+        """Inhibition of return: mask the window just used from the slots after."""
         inside = slot.size[:, None, None] - (self.grid - slot.centre[:, :, None]).abs()
-        x, y = torch.sigmoid(inside * (half * CLOSING)).unbind(1)
+        x, y = torch.sigmoid(inside * (self.canvas / 2 * EDGE_SHARPNESS)).unbind(1)
         used = (slot.present[:, None] * y)[:, :, None] * x[:, None, :]
         return torch.addcmul(state, state, used, value=-1)
 
-    def _sight(self, seen: Tensor, centre: Tensor, peak: Tensor) -> Sight:
-        """What is seen around a look."""
-        windows = crop([seen], torch.full_like(peak, self.coarse), centre, self.glimpse)
-        return Sight(torch.cat([windows.flatten(1), peak[:, None]], 1), centre)
+    def _glimpse(self, residual: Residual, centre: Tensor, height: Tensor) -> Glimpse:
+        windows = residual.crop(torch.full_like(height, self.reach), centre, self.glimpse)
+        return Glimpse(torch.cat([windows.flatten(1), height[:, None]], 1), centre)
 
-    def _moved(self, offset: Tensor, centre: Tensor) -> Tensor:
-        """The centre [B, 2] that raw offsets [B, 2] point to, at most a glimpse's side away."""
-        return centre + self.coarse * torch.tanh(offset)
-
-    def _look(self, ink: Tensor, look: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Centre [B, 2] of the look and the greatest saliency [B], for open ink [B, H, H]."""
-        saliency = (self.blur @ (ink @ self.blur.t())).flatten(1)
-        peak, at = saliency.max(1)
-        if look is not None:
-            at = _draw(saliency, peak, self.sharpness, look)
-        return self.cells[at], peak
+    def _moved(self, centre: Tensor, offset: Tensor) -> Tensor:
+        """Centres [B, 2] moved by raw offsets [B, 2], at most a glimpse's side away."""
+        return centre + self.reach * torch.tanh(offset)
 
 
 def _proposer(config: Config) -> Perceptron:
-    """Glimpse and peak [B, 2 G^2 + 1] -> presence logit and raw pose, [B, 7]."""
+    """Glimpse [B, 2 G^2 + 1] -> presence logit and raw pose, [B, 7]."""
     hidden = config.model.hidden_size
     sizes = 2 * config.guide.glimpse_size**2 + 1, hidden, max(1, hidden // 2), 7
     layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
-    with torch.no_grad():  # the peak is one number among hundreds: its weights start out larger
+    with torch.no_grad():  # the height is one number among hundreds: its weights start larger
         layers[0].get_parameter("weight")[:, -1].uniform_(-1, 1)
     return layers
 
 
-def _cells(looks: int) -> Tensor:
-    """Where looks are placed, (x, y) on [-1, 1], row by row, [looks^2, 2]."""
-    places = pixel_centres(looks)
-    return torch.cartesian_prod(places, places).flip(1)
-
-
 def _blur_matrix(side: int, sd: float) -> Tensor:
-    """A Gaussian of ``sd`` pixels as a matrix [H / 2, H] whose inner rows sum to one.
+    """A Gaussian of ``sd`` pixels as a matrix [L, H] whose inner rows sum to one.
 
-    Looks are placed on every other pixel: the offset to the object is learned anyway.
+    Its rows are the L = H / 2 places for looks along an axis, on every other pixel: the offset
+    from there to the object is learnt anyway.
     """
-    looks = (pixel_centres(math.ceil(side / 2)) + 1) * (side / 2) - 0.5
-    weights = torch.exp(-0.5 * ((looks[:, None] - torch.arange(side)) / sd) ** 2)
+    places = (pixel_centres(math.ceil(side / 2)) + 1) * (side / 2) - 0.5
+    weights = torch.exp(-0.5 * ((places[:, None] - torch.arange(side)) / sd) ** 2)
     return weights / weights.sum(1).max()
-
-
-def _draw(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
-    """Draw positions [B] from softmax(sharpness . saliency / peak), by inverse distribution.
-
-    A blank canvas has no peak; every position is then as good as another.
-    """
-    scale = sharpness / peak.clamp(min=1e-6)[:, None]
-    mass = running_sum((saliency - peak[:, None]).mul_(scale).exp_())
-    return (
-        torch.searchsorted(mass, look[:, None] * mass[:, -1:])
-        .squeeze(1)
-        .clamp(max=saliency.shape[1] - 1)
-    )

@@ -1,19 +1,27 @@
-"""Estimators of the evidence lower bound and its gradient."""
+"""Training objectives: estimators of the ELBO and its gradient, by ``train.estimator``."""
 
+from airkit.config.registry import Registry
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.objectives.base import Estimator
-from airkit.model.objectives.elbo import Exact
-from airkit.model.objectives.share import WHOLE, Share
+from airkit.model.objectives.base import WHOLE, Objective, Share
+
+OBJECTIVES: Registry[Objective] = Registry(
+    "train.estimator",
+    {
+        "exact": "airkit.model.objectives.elbo:ExactELBO",
+        "nvil": "airkit.model.objectives.nvil:NVIL",
+    },
+    base="airkit.model.objectives.base:Objective",
+)
 
 
-def build(air: AIR, config: Config, share: Share = WHOLE) -> Estimator:
-    """The estimator that ``train.estimator`` names, for ``air`` and a share of each batch."""
-    if config.train.estimator == "exact":
-        return Exact(air, config, share)
-    from airkit.model.objectives.nvil import NVIL  # Pyro takes a while to load  # noqa: PLC0415
+def build(air: AIR, config: Config, share: Share = WHOLE) -> Objective:
+    """The objective that ``train.estimator`` names, for ``air`` and a share of each batch.
 
-    return NVIL(air, config, share)
+    Raises:
+        ExtensionError: a class from outside that was not named or cannot be used.
+    """
+    return OBJECTIVES[config.train.estimator](air, config, share)
 
 
-__all__ = ["WHOLE", "Estimator", "Exact", "Share", "build"]
+__all__ = ["OBJECTIVES", "WHOLE", "Objective", "Share", "build"]

@@ -1,67 +1,85 @@
-"""What every estimator of the evidence lower bound is to the training step."""
+"""What every training objective is to the training step.
+
+Legend: B batch, T slots.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.objectives.share import WHOLE, Share
+from airkit.model.guides import Noise
 
 
-class Estimator(nn.Module, ABC):
-    """Gradients of a batch's mean negative ELBO, for a model and its guide.
+@dataclass(frozen=True)
+class Share:
+    """The rows of a batch that belong to process ``index`` of ``count``; by default all."""
 
-    A module whose parameters are all those that learn, and whose forward pass yields what to
-    differentiate, so that modules which average gradients can be put around it.
+    index: int = 0
+    count: int = 1
+
+    def rows(self, total: int) -> slice:
+        """This process's rows of ``total``; every row belongs to exactly one process."""
+        return slice(total * self.index // self.count, total * (self.index + 1) // self.count)
+
+    def noise(self, noise: Noise, total: int) -> Noise:
+        """This process's rows of the noise of ``total`` rows.
+
+        All rows are drawn and the others discarded, so that a row's noise does not depend on the
+        number of processes.
+        """
+        rows = self.rows(total)
+        return Noise(*(None if part is None else part[rows] for part in noise))
+
+
+WHOLE = Share()
+
+
+class Objective(nn.Module, ABC):
+    """An estimator of a batch's mean negative ELBO and of its gradient.
+
+    A module whose parameters are all those that learn, and whose forward pass returns what to
+    differentiate, so that it can be wrapped in modules that average gradients over processes.
+
+    Derive from this class and name it as ``train.estimator = "package.module:Class"``.
     """
 
-    baselines: nn.Module
-    """Networks that only the estimator needs, with parameters of their own; may have none."""
+    capturable = False
+    """Whether a CUDA graph can capture ``forward``: the same operations at every step, and
+    ``random`` returns a ``Noise`` drawn before it."""
 
     def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
-        """Estimate for ``air``, as the settings of ``train`` and ``guide`` say.
+        """Build for a model.
 
-        Images are those of ``share``, one of equal shares of a batch.
+        Args:
+            air: the model and its guide.
+            config: the resolved configuration.
+            share: which rows of a batch this process sees.
         """
         super().__init__()
         self.air, self.config, self.share = air, config, share
         self.baselines = nn.Module()
-
-    capturable: bool
-    """Whether a draw is the same work each time, with all random numbers drawn before it."""
+        """Networks that only the objective needs; they learn at a rate of their own."""
 
     @abstractmethod
     def random(self, rows: int, seed: int) -> Any:
-        """What a draw for ``rows`` images is random by: its numbers, or the seed of them."""
+        """Random inputs of one draw for ``rows`` images: noise tensors, or a seed."""
 
     @abstractmethod
     def forward(self, images: Tensor, random: Any, log_prior: Tensor) -> tuple[Tensor, Tensor]:
-        """One draw.
+        """Estimate the objective from one draw.
 
         Args:
             images: ink in 0..1, [B, H, H].
-            random: what ``random`` gave.
-            log_prior: log p(n) for n = 0..T, [T + 1].
+            random: what ``random`` returned.
+            log_prior: log p(n) for n = 0..T, annealed, [T + 1].
 
         Returns:
             The estimate of the mean negative ELBO in nats, without gradients, and a surrogate
-            that has the gradients that are wanted; two scalars.
-        """
-
-    def backward(self, images: Tensor, seed: int, log_prior: Tensor) -> Tensor:
-        """Add to the gradients of all parameters; ``forward`` tells of arguments and result."""
-        loss, surrogate = self(images, self.random(len(images), seed), log_prior)
-        surrogate.backward()
-        return loss  # type: ignore[no-any-return]
-
-    @abstractmethod
-    def terms(self, images: Tensor, random: Any, log_prior: Tensor) -> dict[str, Tensor]:
-        """What ``forward`` adds up for the same arguments, to look for what is not finite.
-
-        Returns:
-            Terms by name in the order in which they come about, each [B], without gradients.
+            loss whose gradient is the estimate of the ELBO's; two scalars.
         """

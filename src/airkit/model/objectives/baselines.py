@@ -1,7 +1,7 @@
-"""Baselines: nets that predict the cost of a sampled presence, so that its gradient varies less.
+"""Baselines: nets that predict the cost of a sampled presence, to reduce its gradient's variance.
 
-Whatever does not depend on the sample itself may be subtracted from its cost without moving the
-gradient's mean (Mnih & Gregor 2014, section 2.3). So a baseline for slot t reads the image and
+Whatever does not depend on the sample itself may be subtracted from its cost without changing the
+gradient's mean (arXiv 1402.0030, section 2.3). So a baseline for slot t reads the image and
 the latents of the slots before t; its inputs carry no gradient back to the guide.
 
 Legend: B batch, T slots, L latents of a slot (3 + Z + 1), R units of the LSTM.
@@ -22,7 +22,7 @@ from airkit.model.networks import NONLINEARITIES, ImageLSTM, mlp
 
 
 class Baseline(nn.Module, ABC):
-    """Predicts, slot by slot, what the ELBO will cost from here on."""
+    """Predicts, slot by slot, the terms of the ELBO that are downstream of the slot's presence."""
 
     @abstractmethod
     def start(self, images: Tensor) -> Any:
@@ -38,7 +38,7 @@ class Baseline(nn.Module, ABC):
 
 
 class LSTMState(NamedTuple):
-    """What the LSTM baseline carries from slot to slot."""
+    """State of the LSTM baseline."""
 
     product: Tensor
     """The image's part of the input product, [B, 4 R]."""
@@ -78,7 +78,7 @@ class LSTMBaseline(Baseline):
 
 
 class MLPState(NamedTuple):
-    """What the MLP baseline carries from slot to slot."""
+    """State of the MLP baseline."""
 
     product: Tensor
     """The image's part of the first layer's product, [B, width]."""

@@ -1,15 +1,14 @@
-"""NVIL: presence is sampled and scored, and a learned baseline steadies the score.
+"""NVIL: presence is sampled and scored, and a learnt baseline reduces the score's variance.
 
-The estimator of Eslami et al. 2016 (section 2.2; Mnih & Gregor 2014): with the cost that comes
+The estimator of arXiv 1603.08575, section 2.2 (NVIL: arXiv 1402.0030). With the terms of the ELBO
 downstream of z_pres_t,
 
     C_t = log p(x | canvas) + sum_{s >= t} log p(z_s | z_{s-1}) - log q(z_s | z_{s-1}, x),
 
-the gradient of the ELBO is that of C_1, taken through the reparameterised z_where and z_what, plus
+the gradient of the ELBO is that of C_1 through the reparameterised z_where and z_what, plus
 sum_t (C_t - baseline_t) grad log q(z_pres_t). It is what Pyro's ``TraceGraph_ELBO`` computes for
-``airkit.model.pyro_programs``. Pyro's finds out what is downstream of what by tracking every
-operation, which takes a quarter of a step; AIR's slots follow one another, so that nothing is to be
-found out.
+``airkit.model.pyro_programs``, which finds by tracking every operation what AIR's order of slots
+says already: which terms are downstream of which sample.
 
 Legend: B batch.
 """
@@ -27,18 +26,14 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.objectives.base import Estimator
+from airkit.model.objectives.base import WHOLE, Objective, Share
 from airkit.model.objectives.baselines import BASELINES
-from airkit.model.objectives.share import WHOLE, Share
 from airkit.model.pyro_programs import PyroAIR
-from airkit.model.spatial_transformer import paint
 from airkit.system import seeds
 
 
-class NVIL(Estimator):
-    """Score function with data-dependent baselines and masks, and switches to do without."""
-
-    capturable = False
+class NVIL(Objective):
+    """Score function with data-dependent baselines and masks, each of which can be left out."""
 
     def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
         super().__init__(air, config, share)
@@ -56,38 +51,38 @@ class NVIL(Estimator):
         )
 
     def random(self, rows: int, seed: int) -> int:
-        """The seed: Pyro draws as it goes, row after row or not. Each share has its own."""
+        """The seed, one for each process: Pyro draws as it goes, without regard to rows."""
         del rows
         if self.share.count > 1:
             return seeds.integer(seed, "share", self.share.index)
         return seed
 
     def forward(self, images: Tensor, random: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``Estimator.forward``; the baseline's gradients are those of its squared error."""
+        """See ``Objective.forward``; the baseline learns by its squared error."""
         self.programs.log_prior = log_prior
         with _seeded(random, images.device), pyro.validation_enabled(False):
             elbo, surrogate = self._surrogate(images)
         return -elbo.detach().mean(), -surrogate.mean()
 
     def _surrogate(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The ELBO of one draw, [B], and what has the gradients that are wanted, [B]."""
+        """The ELBO of one draw and its surrogate, [B] each."""
         programs = self.programs
         guide, model = self._traces(images)
-        cost: Tensor = model.nodes["obs"]["log_prob"]
-        scored = torch.zeros_like(cost)
+        downstream: Tensor = model.nodes["obs"]["log_prob"]
+        scored = torch.zeros_like(downstream)
         for slot in reversed(range(self.air.slots)):
             presence, where, what = (
                 model.nodes[name]["log_prob"] - guide.nodes[name]["log_prob"]
                 for name in (f"z_pres_{slot}", f"z_where_{slot}", f"z_what_{slot}")
             )
             # Unmasked, latents cost the same whether the object is there or not.
-            downstream = cost + presence + (where + what if programs.masking else 0.0)
-            scored = scored + _scored(guide.nodes[f"z_pres_{slot}"], downstream)
-            cost = cost + presence + where + what
-        return cost, cost + scored
+            cost = downstream + presence + (where + what if programs.masking else 0.0)
+            scored = scored + _scored(guide.nodes[f"z_pres_{slot}"], cost)
+            downstream = downstream + presence + where + what
+        return downstream, downstream + scored
 
     def _traces(self, images: Tensor) -> tuple[Any, Any]:
-        """One draw of the guide, and the model at what it drew."""
+        """Traces of the guide, and of the model on what the guide drew."""
         programs = self.programs
         guide = poutine.trace(programs.guide).get_trace(images)
         model = poutine.trace(poutine.replay(programs.model, guide)).get_trace(images)
@@ -95,36 +90,11 @@ class NVIL(Estimator):
             trace.compute_log_prob()
         return guide, model
 
-    @torch.no_grad()
-    def terms(self, images: Tensor, random: int, log_prior: Tensor) -> dict[str, Tensor]:
-        """See ``Estimator.terms``."""
-        self.programs.log_prior = log_prior
-        with _seeded(random, images.device), pyro.validation_enabled(False):
-            guide, model = self._traces(images)
-        return dict(self._terms(images, guide.nodes, model.nodes))
-
-    def _terms(self, images: Tensor, guide: Any, model: Any) -> Iterator[tuple[str, Tensor]]:
-        """Slot after slot: the baseline, each latent under q and p, and what is then painted."""
-        air, canvas = self.air, torch.zeros_like(images)
-        yield "log p(x | canvas_0)", air.log_likelihood(images, (canvas,))[:, 0]
-        for slot in range(air.slots):
-            presence, where, what = sites = [f"z_{z}_{slot}" for z in ("pres", "where", "what")]
-            baseline = guide[presence]["infer"].get("baseline", {})
-            if baseline:
-                yield f"baseline_{slot}", baseline["baseline_value"]
-            for site in sites:
-                yield f"log q({site})", guide[site]["log_prob"]
-                yield f"log p({site})", model[site]["log_prob"]
-            window, pose = air.decoder(guide[what]["value"]), air.pose.decode(guide[where]["value"])
-            painted = paint(window, *pose, air.canvas)
-            canvas = canvas + guide[presence]["value"][:, None, None] * painted
-            yield f"log p(x | canvas_{slot + 1})", air.log_likelihood(images, (canvas,))[:, 0]
-
 
 def _scored(presence: Any, cost: Tensor) -> Tensor:
-    """The score of a presence weighted by its cost [B], less the baseline's squared error, [B].
+    """The score of a presence weighted by its ``cost`` [B], less the baseline's squared error, [B].
 
-    The cost contains the presence's own -log q, whose gradient vanishes in the mean; adding one
+    The cost contains the presence's own -log q, whose gradient has mean zero; adding one
     to the weight takes it out.
     """
     score: Tensor = presence["log_prob"]
@@ -137,7 +107,7 @@ def _scored(presence: Any, cost: Tensor) -> Tensor:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Pyro draws from the global generators: seed them for a while, and put them back."""
+    """Seed the global generators, from which Pyro draws, and restore them at the end."""
     gpus = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(gpus):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed visits every backend

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_config
+from model_factory import SIDE, blobs, canvases_of, double_noise, generator, tiny_air, tiny_config
 from torch import Tensor
 from torch import distributions as dist
 
@@ -22,8 +22,9 @@ def test_log_joint_equals_torch(pose: str, slots: int) -> None:
     images = blobs(4)
     unrolled = air(images, double_noise(air, 4))
     poses, codes = dist.Normal(air.pose.mean, air.pose.sd), dist.Normal(0.0, 1.0)
+    canvases = canvases_of(air, unrolled)
     for n in range(slots + 1):
-        pixels = dist.Normal(images - unrolled.residuals[n], air.pixel_sd)
+        pixels = dist.Normal(canvases[:, n], air.pixel_sd)
         wanted = pixels.log_prob(images).sum((1, 2))  # type: ignore[no-untyped-call]
         wanted += math.log(0.3**n / sum(0.3**m for m in range(slots + 1)))
         for draw, prior in ((unrolled.where, poses), (unrolled.what, codes)):
@@ -58,7 +59,7 @@ def _weights(air: AIR, image: Tensor, draws: int, *, looks: bool) -> tuple[Tenso
     """Log weights and ELBOs of the same ``draws`` passes over one image, [draws] each."""
     images, noise = image.expand(draws, -1, -1), double_noise(air, draws, looks=looks)
     unrolled = air(images, noise)
-    elbo = objective.from_unrolled(air, unrolled, air.log_prior)
+    elbo = objective.elbo_of(air, unrolled, air.log_prior)
     return iwae.log_weight(air, unrolled), elbo
 
 
@@ -114,7 +115,7 @@ def test_the_mean_weight_is_the_evidence(slots: int, looks: bool) -> None:
     air, image, draws = _wide(slots), blobs(1)[0], 20_000
     evidence, evidence_error = _log_evidence(air, image, draws)
     log_weights, _ = _weights(air, image, draws, looks=looks)
-    blank = air.log_likelihood(image[None], (torch.zeros(1, SIDE, SIDE).double(),))[0, 0]
+    blank = air.log_p_x(image[None], torch.zeros(1, SIDE, SIDE).double())[0]
     weights = (log_weights - blank).exp()
     error = float(weights.std()) / math.sqrt(draws)
     assert error < 0.03 * evidence  # else the next line would test nothing

@@ -22,9 +22,10 @@ from torch import Tensor
 from torch import distributions as dist
 
 from airkit.model.air import AIR
-from airkit.model.distributions import log_count, log_count_prior, success_logits
+from airkit.model.distributions import log_count_posterior, log_count_prior, presence_logits
 from airkit.model.guides import Noise
-from airkit.model.objectives import elbo, iwae
+from airkit.model.objectives import elbo as objective
+from airkit.model.objectives import iwae
 from airkit.model.objectives.baselines import BASELINES
 from airkit.model.pyro_programs import PyroAIR
 
@@ -98,7 +99,7 @@ def test_the_exact_elbo_is_pyros_enumerated_over_counts(kind: str, prior: str, p
             value = value - site_kl(model, guide, f"z_what_{slot}")
         total, mass = total + log_q.exp() * value, mass + log_q.exp()
     torch.testing.assert_close(mass, torch.ones(BATCH).double())
-    torch.testing.assert_close(elbo.elbo(air, images, noise), total, rtol=1e-8, atol=1e-6)
+    torch.testing.assert_close(objective.elbo(air, images, noise), total, rtol=1e-8, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", GUIDES)
@@ -111,7 +112,7 @@ def test_every_weight_of_the_bound_is_pyros(kind: str) -> None:
         ours = iwae.log_joint(air, unrolled)[:, count]
         theirs = log_prob(model, "z_", "obs") - log_prob(guide, "z_where", "z_what")
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-6)
-        log_q = log_count(unrolled.logits)[0][:, count]
+        log_q = log_count_posterior(unrolled.logits)[0][:, count]
         torch.testing.assert_close(log_q, log_prob(guide, "z_pres"), rtol=1e-8, atol=1e-10)
 
 
@@ -135,13 +136,13 @@ def test_the_mean_of_pyros_losses_is_the_exact_elbo(kind: str, elbo: Any) -> Non
     found = losses(PyroAIR(air), images, elbo(), 15)
     with torch.no_grad():
         many = images.repeat(20 * REPEATS, 1, 1)
-        ours = elbo.elbo(air, many, noise_for(air, len(many)))
+        ours = objective.elbo(air, many, noise_for(air, len(many)))
     error = (ours.var() / len(ours) + found.var() / len(found)).sqrt()
     assert abs(float(found.mean() + ours.mean())) < 4 * float(error)
     assert float(error) < 0.01 * abs(float(ours.mean()))
 
 
-def test_success_logits_rebuild_the_prior() -> None:
+def test_presence_logits_rebuild_the_prior() -> None:
     for kind, ratio in (
         ("geometric", 0.01),
         ("geometric", 0.9),
@@ -149,9 +150,9 @@ def test_success_logits_rebuild_the_prior() -> None:
         ("success", 1e-7),
     ):
         prior = log_count_prior(kind, ratio, 4)
-        again = log_count(success_logits(prior.double())[None])[0][0]
+        again = log_count_posterior(presence_logits(prior.double())[None])[0][0]
         torch.testing.assert_close(again.float(), prior, rtol=1e-5, atol=1e-6)
-    constant = success_logits(log_count_prior("success", 0.3, 4).double()).sigmoid()
+    constant = presence_logits(log_count_prior("success", 0.3, 4).double()).sigmoid()
     torch.testing.assert_close(constant, torch.full((4,), 0.3).double(), rtol=1e-5, atol=0)
 
 

@@ -12,11 +12,10 @@ from torch import distributions as dist
 from torch.nn.functional import affine_grid, grid_sample
 
 from airkit.model.air import AIR, Unrolled
-from airkit.model.guides import Guide, Noise, Slot
-from airkit.model.networks import Normal
+from airkit.model.distributions import Normal
+from airkit.model.guides import Guide, Noise, Residual, Slot
+from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.objectives import elbo
-from airkit.model.spatial_transformer import Images
-from airkit.model.tape import Known, afresh
 
 RATIO = 0.3
 POSES = ["uniform", "affine"]
@@ -135,37 +134,32 @@ def _present(count: int) -> tuple[int, ...]:
 
 
 class Replay(Guide):
-    """A guide that sees what was recorded: images, residuals and looks no longer move.
+    """A guide whose view of the residual and whose looks stay what they were when recorded.
 
-    The guide's view of the residual and its look are cut off from the gradient by design, so
-    that finite differences of the plain ELBO, which move them, are not its gradient from the
-    second slot on. With that view frozen they must be.
+    They are cut off from the gradient by design, so that finite differences of the plain ELBO,
+    which move them, are not its gradient from the second slot on. With the view frozen they are.
     """
 
-    sees_canvas = True
-
-    def __init__(self, guide: Guide) -> None:
+    def __init__(self, guide: SaliencyGuide) -> None:
         nn.Module.__init__(self)
-        self.guide, self.recorded, self.frozen = guide, list[tuple[Any, Tensor]](), False
+        self.guide, self.recorded, self.frozen = guide, list[tuple[Glimpse, Residual]](), False
         self.slot = 0
 
     def start(self, images: Tensor) -> Any:
         self.slot = 0
         return self.guide.start(images)
 
-    def attend(self, state: Any, seen: Tensor, look: Tensor | None) -> tuple[Any, Any]:
+    def propose(
+        self, state: Any, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, Any]:
         if not self.frozen:
-            sight, state = self.guide.attend(state, seen, look)
-            self.recorded.append((sight, seen.clone()))
-        sight, self.seen = self.recorded[self.slot]
+            self.recorded.append((self.guide.attend(state, residual, look), residual))
+        glimpse, self.seen = self.recorded[self.slot]
         self.slot += 1
-        return sight, state
+        return *self.guide.read(glimpse), state
 
-    def propose(self, sight: Any, known: Known = afresh) -> tuple[Tensor, Normal]:
-        return self.guide.propose(sight, known)
-
-    def encode(self, seen: Images, size: Tensor, centre: Tensor, known: Known = afresh) -> Normal:
-        return self.guide.encode([self.seen], size, centre, known)
+    def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
+        return self.guide.encode(self.seen, size, centre)
 
     def advance(self, state: Any, slot: Slot) -> Any:
         return self.guide.advance(state, slot)
@@ -216,6 +210,7 @@ def test_gradients_equal_finite_differences_with_the_view_frozen(pose: str, slot
     air = tiny_air(tiny_config(slots, pose=pose, refinements=0))
     images, noise = blobs(3), double_noise(air, 3)
     gradients = _gradients(air, images, noise)
+    assert isinstance(air.guide, SaliencyGuide)
     replay = Replay(air.guide)
     air.guide = replay
     with torch.no_grad():
@@ -224,16 +219,14 @@ def test_gradients_equal_finite_differences_with_the_view_frozen(pose: str, slot
     _assert_slopes(air, images, noise, gradients)
 
 
-def test_the_view_carries_no_gradient() -> None:
+def test_the_residual_carries_no_gradient() -> None:
     air = tiny_air()
-    state = air.guide.start(blobs(2))
-    seen = torch.stack([blobs(2), blobs(2, seed=1)], 1).requires_grad_()
-    sight, _ = air.guide.attend(state, seen, None)
-    logit, where = air.guide.propose(sight)
-    what = air.guide.encode([seen], *air.pose.decode(where.mean))
+    images, canvas = blobs(2).requires_grad_(), blobs(2, seed=1).requires_grad_()
+    residual = Residual(images, canvas)
+    logit, where, _ = air.guide.propose(air.guide.start(images), residual, None)
+    what = air.guide.encode(residual, *air.pose.decode(where.mean))
     total = logit.sum() + where.sd.sum() + what.mean.sum()
-    (gradient,) = torch.autograd.grad(total, seen, allow_unused=True)
-    assert gradient is None
+    assert not any(torch.autograd.grad(total, [images, canvas], allow_unused=True))
 
 
 @pytest.mark.parametrize("logit", [-200.0, 200.0])

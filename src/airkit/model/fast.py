@@ -1,0 +1,498 @@
+"""The training pass of AIR with gradients written by hand: the numbers of ``AIR.forward``, sooner.
+
+``unroll(air, images, noise)`` equals ``air(images, noise)`` in values and first derivatives (a
+test holds them equal); second derivatives raise. It gains by three things:
+
+- A guide that sees the canvas has no gradient from slot to slot. So it runs slot by slot without
+  gradients first, and then over all slots at once, T * B rows: fewer and larger products. What
+  the first pass computed, the second takes from a ``_Cache``.
+- Gradients of perceptrons, crops and paint are written out: bilinear weights have slope 1 or -1,
+  images need no gradient, and squared errors of all T + 1 canvases share one backward pass.
+- Weights are cast to bfloat16 once a pass, where ``precision`` asks for it.
+
+No other module depends on how this is done: during a pass, the perceptrons of the model and the
+guide are lent another ``forward``, and the guide is shown a ``Residual`` of its own kind.
+
+Legend: B batch, C channels, H canvas side, N rows (B, or T * B slot after slot), T slots, W window
+side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from airkit.model.air import AIR, Draw, Unrolled, log_normal_pixels
+from airkit.model.distributions import Normal
+from airkit.model.guides import Noise, Residual, Slot
+from airkit.model.guides.lstm import LSTMGuide
+from airkit.model.guides.saliency import Glimpse, SaliencyGuide
+from airkit.model.networks import Perceptron
+from airkit.model.precision import product_dtype
+
+Parts = tuple[Tensor, ...]
+Pair = tuple[Tensor, Tensor]
+
+
+def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
+    """``AIR.forward`` with hand-written first derivatives.
+
+    Args:
+        air: the model, with the saliency or the lstm guide.
+        images: ink in 0..1, [B, H, H].
+        noise: random inputs of the draw.
+    """
+    cache = _Cache()
+    with _lent(air, cache):
+        if isinstance(air.guide, SaliencyGuide):
+            return _twice(air, air.guide, images, noise, cache)
+        assert isinstance(air.guide, LSTMGuide)
+        return _once(air, air.guide, images, noise, cache)
+
+
+def _once(air: AIR, guide: LSTMGuide, images: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
+    """Slot by slot, with gradients; canvases are painted at the end."""
+    state, present, slots = guide.start(images), images.new_ones(len(images)), []
+    residual = _ViewedResidual([images[:, None]], cache)
+    for t in range(air.slots):
+        drawn = noise.slot(t)
+        logit, q_where, state = guide.propose(state, residual, drawn.look)
+        slots.append(_latents(air, residual, logit, q_where, drawn))
+        _, _, _, where, _, _, what, size, centre = slots[-1]
+        state = guide.advance(state, Slot(present, where, what, size, centre))
+    rows = tuple(map(torch.cat, zip(*slots, strict=True)))
+    *_, code, size, centre = rows
+    windows = air.decoder(code)
+    with torch.no_grad():
+        spread = _spread(windows, size, centre, air.canvas)
+        painted = _paint(windows, size, centre, spread).view(air.slots, *images.shape)
+        residuals = torch.stack(list(accumulate(painted, torch.sub, initial=images)))
+    return _unrolled(air, rows, windows, residuals, spread)
+
+
+def _twice(air: AIR, guide: SaliencyGuide, images: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
+    """Slot by slot without gradients, then all slots at once with them."""
+    residuals = images.new_empty(air.slots + 1, *images.shape)
+    residuals[0] = images
+    with torch.no_grad():
+        glimpses, spread = _walk(air, guide, residuals, noise, cache)
+    views = [_channels(residuals, t) for t in range(air.slots)]
+    with cache.replaying():
+        glimpse = Glimpse(*map(torch.cat, zip(*glimpses, strict=True)))
+        logit, q_where = guide.read(glimpse)
+        rows = _latents(air, _ViewedResidual(views, cache), logit, q_where, _rows(noise))
+        windows = air.decoder(rows[6])
+    return _unrolled(air, rows, windows, residuals, spread)
+
+
+def _walk(
+    air: AIR, guide: SaliencyGuide, residuals: Tensor, noise: Noise, cache: _Cache
+) -> tuple[list[Glimpse], Tensor]:
+    """Fill ``residuals`` [T + 1, B, H, H] and the cache; return glimpses and ``_spread``."""
+    images = residuals[0]
+    state, present = guide.start(images), images.new_ones(len(images))
+    glimpses, spreads = [], []
+    for t in range(air.slots):
+        drawn, residual = noise.slot(t), _ViewedResidual([_channels(residuals, t)], cache)
+        glimpses.append(guide.attend(state, residual, drawn.look))
+        with cache.recording():
+            logit, q_where = guide.read(glimpses[-1])
+            *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
+            window = air.decoder(what)
+        spreads.append(_spread(window, size, centre, air.canvas))
+        painted = _paint(window, size, centre, spreads[-1])
+        torch.sub(residuals[t], painted, out=residuals[t + 1])
+        if t + 1 < air.slots:
+            state = guide.advance(state, Slot(present, where, what, size, centre))
+    return glimpses, torch.cat(spreads)
+
+
+def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise) -> Parts:
+    """Logit; mean, sd and value of z_where and of z_what; size and centre: N rows each."""
+    where = q_where.sample(noise.where)
+    size, centre = air.pose.decode(where)
+    q_what = air.guide.encode(residual, size, centre)
+    return logit, *q_where, where, *q_what, q_what.sample(noise.what), size, centre
+
+
+def _unrolled(
+    air: AIR, rows: Parts, windows: Tensor, residuals: Tensor, spread: Tensor
+) -> Unrolled:
+    """Rows, slot after slot, as [B, T, ...]."""
+    size, centre = rows[-2:]
+    error = _PaintedErrors.apply(residuals, windows, size, centre, spread)  # type: ignore[no-untyped-call]
+    logit, w_mean, w_sd, where, c_mean, c_sd, what, size, centre, windows = (
+        part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in (*rows, windows)
+    )
+    return Unrolled(
+        logit,
+        Draw(Normal(w_mean, w_sd), where),
+        Draw(Normal(c_mean, c_sd), what),
+        size,
+        centre,
+        windows,
+        log_normal_pixels(error, air.canvas**2, air.pixel_sd),
+    )
+
+
+def _rows(noise: Noise) -> Noise:
+    """The noise of all slots, slot after slot, [T * B, ...]."""
+    return Noise(*(None if part is None else part.transpose(0, 1).flatten(0, 1) for part in noise))
+
+
+def _channels(residuals: Tensor, slot: int) -> Tensor:
+    """Image and residual at a slot, [B, 2, H, H], as a strided view of [T + 1, B, H, H]."""
+    both = residuals[: slot + 1 : slot] if slot else residuals[:1].expand(2, -1, -1, -1)
+    return both.transpose(0, 1)
+
+
+# The cache, and what is lent
+
+
+class _Cache:
+    """Results of the first pass in the order of their calls, and the weights cast in this pass."""
+
+    def __init__(self) -> None:
+        self._slots: list[list[Parts]] = []
+        self._calls: Iterator[tuple[Parts, ...]] | None = None
+        self._recording = False
+        self._cast: dict[int, Tensor] = {}
+
+    def __call__(self, compute: Callable[[], Parts]) -> Parts:
+        """The result of ``compute``, without gradients; when replaying, the recorded one."""
+        if self._calls is not None:
+            return tuple(map(torch.cat, zip(*next(self._calls), strict=True)))
+        with torch.no_grad():
+            parts = compute()
+        if self._recording:
+            self._slots[-1].append(parts)
+        return parts
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Record the calls of one slot."""
+        self._slots.append([])
+        self._recording = True
+        yield
+        self._recording = False
+
+    @contextmanager
+    def replaying(self) -> Iterator[None]:
+        """Return what all slots recorded, slot after slot, [T * B, ...]."""
+        self._calls = zip(*self._slots, strict=True)
+        yield
+        self._calls = None
+
+    def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """The weight in ``dtype``, cast once a pass."""
+        if weight.dtype == dtype:
+            return weight
+        if id(weight) not in self._cast:
+            self._cast[id(weight)] = weight.detach().to(dtype)
+        return self._cast[id(weight)]
+
+
+@contextmanager
+def _lent(air: AIR, cache: _Cache) -> Iterator[None]:
+    """Lend every perceptron of ``air`` the forward pass of ``_perceptron`` while inside."""
+    networks = [each for each in air.modules() if isinstance(each, Perceptron)]
+    try:
+        for network in networks:
+            vars(network)["forward"] = partial(_perceptron, network, cache)
+        yield
+    finally:
+        for network in networks:
+            vars(network).pop("forward", None)
+
+
+class _ViewedResidual(Residual):
+    """Views of image and residual, in parts of equal length along B, cropped by ``_Crop``."""
+
+    def __init__(self, parts: Sequence[Tensor], cache: _Cache) -> None:
+        self.parts, self.channels, self.cache = parts, parts[0], cache
+
+    def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """See ``Residual.crop``."""
+        (windows,) = self.cache(lambda: (_read(self.parts, size, centre, side),))
+        cropped: Tensor = _Crop.apply(size, centre, windows, *self.parts)  # type: ignore[no-untyped-call]
+        return cropped
+
+    crop_image = crop
+    """Of a guide that does not see the canvas, the views are of the image alone."""
+
+
+# Perceptrons
+
+
+def _first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass that raises where its result is to be differentiated again."""
+
+    def checked(ctx: Any, *grads: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "airkit.model.fast has first derivatives only: call AIR itself for second ones, "
+                "or train with train.backward=reference"
+            )
+        return backward(ctx, *grads)
+
+    return checked
+
+
+def _perceptron(network: Perceptron, cache: _Cache, inputs: Tensor) -> Tensor:
+    """What ``Perceptron.forward`` returns."""
+    dtype = product_dtype(inputs.dtype)
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    outputs = cache(lambda: _outputs(network, inputs, dtype, cache))
+    weights = [cache.cast(layer.weight, dtype) for layer in layers]
+    slope = _SLOPES[type(network[1]) if len(network) > 1 else nn.ReLU]
+    out: Tensor = _MLP.apply(slope, outputs, weights, inputs, *network.parameters())  # type: ignore[no-untyped-call]
+    return out
+
+
+def _outputs(network: Perceptron, inputs: Tensor, dtype: torch.dtype, cache: _Cache) -> Parts:
+    """Each layer's output after its non-linearity, in ``dtype`` but for the last."""
+    outputs = [inputs.to(dtype)]
+    for layer in network:
+        if isinstance(layer, nn.Linear):
+            weights = cache.cast(layer.weight, dtype), cache.cast(layer.bias, dtype)
+            outputs.append(linear(outputs[-1], *weights))
+        else:
+            layer(outputs[-1])  # in place
+    return *outputs[1:-1], outputs[-1].to(inputs.dtype)
+
+
+Slope = Callable[[Tensor, Tensor], Tensor]
+_SLOPES: dict[type[nn.Module], Slope] = {
+    nn.ReLU: lambda grad, out: torch.ops.aten.threshold_backward(grad, out, 0),
+    nn.ELU: lambda grad, out: torch.ops.aten.elu_backward(grad, 1, 1, 1, True, out),
+}
+"""The gradient before a non-linearity, from the gradient after it and its output."""
+
+
+class _MLP(torch.autograd.Function):
+    """The gradient of a perceptron, given its layers' outputs."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, slope: Slope, outputs: Parts, weights: list[Tensor], inputs: Tensor, *_: Tensor
+    ) -> Tensor:
+        ctx.slope = slope
+        ctx.save_for_backward(inputs.to(weights[0].dtype), *outputs[:-1], *weights)
+        return outputs[-1]
+
+    @staticmethod
+    @_first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        layers, full = len(ctx.saved_tensors) // 2, grad.dtype
+        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
+        grads: list[Tensor | None] = []
+        for layer in reversed(range(layers)):
+            by_bias, grad = grad.sum(0, dtype=full), grad.to(weights[0].dtype)
+            grads = [(grad.t() @ inputs[layer]).to(full), by_bias, *grads]
+            if layer:
+                grad = ctx.slope(grad @ weights[layer], inputs[layer])
+        by_inputs = (grad @ weights[0]).to(full) if ctx.needs_input_grad[3] else None
+        return None, None, None, by_inputs, *grads
+
+
+# Crops
+
+
+def _read(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Windows [N, C, W, W] off images in parts [B, C, H, H]."""
+    pairs = zip(parts, size.chunk(len(parts)), centre.chunk(len(parts)), strict=True)
+    if _deterministic(parts[0]):
+        return _joined([_TentCrop.read(*each, side) for each in pairs])
+    return _joined([_GridCrop.read(*each, side) for each in pairs])
+
+
+class _Crop(torch.autograd.Function):
+    """The gradient of ``crop`` by size and centre; images are data."""
+
+    @staticmethod
+    def forward(ctx: Any, size: Tensor, centre: Tensor, windows: Tensor, *parts: Tensor) -> Tensor:
+        ctx.save_for_backward(size, centre, *parts)
+        return windows
+
+    @staticmethod
+    @_first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        size, centre, *parts = ctx.saved_tensors
+        how = _TentCrop if _deterministic(parts[0]) else _GridCrop
+        poses = (each.chunk(len(parts)) for each in (size, centre))
+        grads = map(how.gradient, grad.chunk(len(parts)), parts, *poses)
+        by_x, by_y = map(_joined, zip(*grads, strict=True))
+        by_size = (by_x + by_y) @ _centres(grad.shape[-1], size.dtype, size.device)
+        by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
+        return by_size, by_centre, None, *[None] * len(parts)
+
+
+class _GridCrop:
+    """Cropping by ``grid_sample``."""
+
+    OPTIONS = 0, 0, False
+    """Bilinear, zeros outside, ``align_corners=False``, as ``torch.grid_sampler_2d`` has them."""
+
+    @staticmethod
+    def read(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        return torch.grid_sampler_2d(images, _GridCrop.grid(size, centre, side), *_GridCrop.OPTIONS)
+
+    @staticmethod
+    def gradient(grad: Tensor, images: Tensor, size: Tensor, centre: Tensor) -> Pair:
+        """Gradients of the columns' and rows' positions, x and y on [-1, 1], [B, W] each."""
+        grid = _GridCrop.grid(size, centre, grad.shape[-1])
+        _, by_grid = torch.ops.aten.grid_sampler_2d_backward(
+            grad.contiguous(), images, grid, *_GridCrop.OPTIONS, [False, True]
+        )
+        return by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
+
+    @staticmethod
+    def grid(size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """Where windows are read, (x, y) on [-1, 1], [B, W, W, 2]."""
+        pixels = _centres(side, size.dtype, size.device)
+        x, y = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels).unbind()
+        return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
+
+
+class _TentCrop:
+    """Cropping by two products: slower, and deterministic on every device."""
+
+    @staticmethod
+    def read(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        positions = _TentCrop.positions(images, size, centre, side)
+        x, y = _tents(positions, images.shape[-1])[:, :, None]
+        windows: Tensor = y @ images @ x.transpose(2, 3)
+        return windows
+
+    @staticmethod
+    def gradient(grad: Tensor, images: Tensor, size: Tensor, centre: Tensor) -> Pair:
+        """See ``_GridCrop.gradient``."""
+        side = images.shape[-1]
+        x, y = positions = _TentCrop.positions(images, size, centre, grad.shape[-1])
+        columns, rows = _tents(positions, side)[:, :, None]
+        by_x = (grad.transpose(2, 3) @ rows @ images).sum(1)
+        by_y = (grad @ columns @ images.transpose(2, 3)).sum(1)
+        return _slopes(by_x, x) * (side / 2), _slopes(by_y, y) * (side / 2)
+
+    @staticmethod
+    def positions(images: Tensor, size: Tensor, centre: Tensor, window: int) -> Tensor:
+        """Where windows are read, in pixels, x and y, as [2, B, W]."""
+        pixels = _centres(window, size.dtype, size.device)
+        places = size[:, None] * pixels + centre.t()[:, :, None]
+        return (places + 1) * (images.shape[-1] / 2) - 0.5
+
+
+# Paint and squared errors
+
+
+def _spread(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """The first half of painting: windows [N, W, W] spread along the canvas's x, [N, W, H]."""
+    x, _ = _on_window(size, centre, windows.shape[1], side)
+    return windows @ _tents(x, windows.shape[1]).transpose(1, 2)
+
+
+def _paint(windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    """The second half of painting, [N, H, H]."""
+    _, y = _on_window(size, centre, *spread.shape[1:])
+    canvas: Tensor = _tents(y, windows.shape[1]) @ spread
+    return canvas
+
+
+class _PaintedErrors(torch.autograd.Function):
+    """Squared errors [B, T + 1] as a function of the windows [T * B, W, W] that were painted.
+
+    Object t is in all canvases from n = t on, so that gradients add up from the last back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, residuals: Tensor, *painted: Tensor) -> Tensor:
+        ctx.save_for_backward(residuals, *painted)
+        norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3))
+        return norms.square().t()
+
+    @staticmethod
+    @_first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        residuals, *painted = ctx.saved_tensors
+        weights = (-2 * grad).t()[:, :, None, None]
+        by_canvas = residuals.new_empty(residuals[1:].shape)
+        torch.mul(residuals[-1], weights[-1], out=by_canvas[-1])
+        for slot in reversed(range(len(by_canvas) - 1)):
+            later, residual = by_canvas[slot + 1], residuals[slot + 1]
+            torch.addcmul(later, residual, weights[slot + 1], out=by_canvas[slot])
+        return None, *_paint_gradient(by_canvas.flatten(0, 1), *painted), None
+
+
+def _paint_gradient(
+    grad: Tensor, windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of windows [N, W, W], size [N] and centre [N, 2] from those of canvases."""
+    window, side = spread.shape[1:]
+    positions = _on_window(size, centre, window, side)
+    columns, rows = _tents(positions, window)
+    by_spread = rows.transpose(1, 2) @ grad
+    by_tents = by_spread.transpose(1, 2) @ windows, grad @ spread.transpose(1, 2)
+    # position = ((place - centre) / size + 1) W / 2 - 1 / 2
+    by_places = _slopes(torch.stack(by_tents), positions) * (window / 2) / size[:, None]
+    pixels = _centres(side, size.dtype, size.device)
+    places = (pixels - centre.t()[:, :, None]) / size[:, None]
+    return by_spread @ columns, -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
+
+
+def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
+    """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, H]."""
+    scale = (window / 2) / size
+    shift = (window / 2 - 0.5) - centre.t() * scale
+    pixels = _centres(side, size.dtype, size.device)
+    return torch.addcmul(shift[:, :, None], scale[:, None], pixels)
+
+
+# Bilinear weights
+
+
+def _tents(positions: Tensor, side: int) -> Tensor:
+    """See ``spatial_transformer.bilinear_weights``."""
+    distance = positions[..., None] - _numbers(side, positions.dtype, positions.device)
+    return (1 - distance.abs_()).clamp_(min=0)
+
+
+def _slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
+    """Gradients of ``positions`` [...] from those of their ``_tents`` [..., side].
+
+    As a position moves up, the weight of the pixel below falls and that of the one above rises.
+    """
+    below = positions.floor().long()
+    both = torch.stack([below, below + 1], -1)
+    inside = (both >= 0) & (both < by_weights.shape[-1])
+    found = by_weights.gather(-1, both.clamp_(0, by_weights.shape[-1] - 1)) * inside
+    return found[..., 1] - found[..., 0]
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # a tensor made in inference mode could not be trained with
+def _centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """See ``spatial_transformer.pixel_centres``."""
+    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0, 1, 2 ..., [count]."""
+    return torch.arange(count, dtype=dtype, device=device)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _deterministic(images: Tensor) -> bool:
+    """Whether the same bits are wanted each time where ``grid_sample``'s gradient varies."""
+    return images.is_cuda and torch.are_deterministic_algorithms_enabled()
