@@ -31,7 +31,7 @@ SPANS = {
     "airkit.model.networks.Decoder.forward": "decode",
     "airkit.model.fast._spread": "paint",
     "airkit.model.fast._paint": "paint",
-    "airkit.model.fast.log_normal_pixels": "likelihood",
+    "airkit.model.air.AIR.log_p_x": "likelihood",
     "airkit.model.objectives.elbo.elbo_of": "likelihood",
     "torch.Tensor.backward": "backward",
     "torch.optim.Optimizer.zero_grad": "optimiser",

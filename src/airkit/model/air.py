@@ -103,7 +103,7 @@ class AIR(nn.Module):
             noise: random inputs of the draw; without, means of latents and likeliest looks.
         """
         state, canvas = self.guide.start(images), torch.zeros_like(images)
-        present, slots, fits = images.new_ones(len(images)), [], [self.log_p_x(images, canvas)]
+        present, slots, errors = images.new_ones(len(images)), [], [images.square().sum((1, 2))]
         for t in range(self.slots):
             drawn, residual = noise.slot(t), Residual(images, canvas)
             logit, q_where, state = self.guide.propose(state, residual, drawn.look)
@@ -113,21 +113,19 @@ class AIR(nn.Module):
             z_what = q_what.sample(drawn.what)
             window = self.decoder(z_what)
             canvas = canvas + paint(window, size, centre, self.canvas)
-            fits.append(self.log_p_x(images, canvas))
+            errors.append((images - canvas).square().sum((1, 2)))
             state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
             slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
-        return Unrolled.stack(slots, torch.stack(fits, 1))
+        return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
 
-    def log_p_x(self, images: Tensor, canvas: Tensor) -> Tensor:
-        """Log p(x | canvas) in nats, [B]: pixels are N(canvas, pixel_sd^2).
+    def log_p_x(self, squared_error: Tensor) -> Tensor:
+        """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
 
         Args:
-            images: [B, H, H].
-            canvas: [B, H, H].
+            squared_error: of an image from its canvas, summed over the pixels, any shape.
         """
-        return log_normal_pixels(
-            (images - canvas).square().sum((1, 2)), self.canvas**2, self.pixel_sd
-        )
+        log_normaliser = math.log(self.pixel_sd) + 0.5 * math.log(2 * math.pi)
+        return -squared_error / (2 * self.pixel_sd**2) - self.canvas**2 * log_normaliser
 
     def kl(self, unrolled: Unrolled) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T]."""
@@ -158,14 +156,3 @@ class AIR(nn.Module):
             painted = paint(window, *self.pose.decode(z_where), self.canvas)
             canvas = canvas + painted * (counts > slot)[:, None, None]
         return canvas
-
-
-def log_normal_pixels(squared_error: Tensor, pixels: int, sd: float) -> Tensor:
-    """Log density in nats of images at ``squared_error`` (summed over pixels) from their means.
-
-    Args:
-        squared_error: any shape.
-        pixels: how many pixels an image has.
-        sd: standard deviation of each.
-    """
-    return -squared_error / (2 * sd**2) - pixels * (math.log(sd) + 0.5 * math.log(2 * math.pi))

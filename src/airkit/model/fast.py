@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from airkit.model.air import AIR, Draw, Unrolled, log_normal_pixels
+from airkit.model.air import AIR, Draw, Unrolled
 from airkit.model.distributions import Normal
 from airkit.model.guides import Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
@@ -138,7 +138,7 @@ def _unrolled(
         size,
         centre,
         windows,
-        log_normal_pixels(error, air.canvas**2, air.pixel_sd),
+        air.log_p_x(error),
     )
 
 
@@ -216,7 +216,7 @@ class _ViewedResidual(Residual):
     """Views of image and residual, in parts of equal length along B, cropped by ``_Crop``."""
 
     def __init__(self, parts: Sequence[Tensor], cache: _Cache) -> None:
-        self.parts, self.channels, self.cache = parts, parts[0], cache
+        self.parts, self._channels, self.cache = parts, parts[0], cache
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``."""

@@ -27,7 +27,8 @@ def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
         Windows [B, C, W, W].
     """
     points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, B, W]
-    if not torch.is_grad_enabled() and _grid_sample_serves(images):
+    deterministic = images.is_cuda and torch.are_deterministic_algorithms_enabled()
+    if not (torch.is_grad_enabled() or deterministic):  # faster, without second derivatives
         x, y = points[0, :, None].expand(-1, side, -1), points[1, :, :, None].expand(-1, -1, side)
         return grid_sample(images, torch.stack([x, y], -1), align_corners=False)
     x, y = bilinear_weights((points + 1) * (images.shape[-1] / 2) - 0.5, images.shape[-1])
@@ -72,8 +73,3 @@ def pixel_centres(side: int, like: Tensor | None = None) -> Tensor:
     """Centres of ``side`` pixels on [-1, 1], [side], in the dtype and on the device of ``like``."""
     dtype, device = (None, None) if like is None else (like.dtype, like.device)
     return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
-
-
-def _grid_sample_serves(images: Tensor) -> bool:
-    """Whether ``grid_sample`` can be used: it is faster, but has no second derivatives."""
-    return images.is_cpu or (images.is_cuda and not torch.are_deterministic_algorithms_enabled())

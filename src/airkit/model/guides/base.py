@@ -40,7 +40,7 @@ class Noise(NamedTuple):
         return Noise(
             torch.randn(batch, slots, 3, generator=generator, device=device),
             torch.randn(batch, slots, code, generator=generator, device=device),
-            Noise.draw_looks(generator, batch, slots).look if looks else None,
+            torch.rand(batch, slots, generator=generator, device=device) if looks else None,
         )
 
     @staticmethod
@@ -100,7 +100,7 @@ class Residual:
 
     def __init__(self, images: Tensor, canvas: Tensor) -> None:
         """``images`` and ``canvas`` are [B, H, H]."""
-        self.channels = torch.stack([images, images - canvas], 1).detach()
+        self._channels = torch.stack([images, images - canvas], 1).detach()
         """Image and residual, [B, 2, H, H]."""
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
@@ -111,11 +111,11 @@ class Residual:
             centre: (x, y) on [-1, 1], [B, 2].
             side: W, pixels along a window's side.
         """
-        return crop(self.channels, size, centre, side)
+        return crop(self._channels, size, centre, side)
 
     def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """Windows of the image alone, [B, 1, W, W]; arguments as for ``crop``."""
-        return crop(self.channels[:, :1], size, centre, side)
+        return crop(self._channels[:, :1], size, centre, side)
 
     @torch.no_grad()
     def peak(self, blur: Tensor, mask: Tensor, sharpness: float, look: Tensor | None) -> Peak:
@@ -129,7 +129,7 @@ class Residual:
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [B], or None for the peak itself.
         """
-        ink = self.channels[:, 1].clamp(min=0) * mask
+        ink = self._channels[:, 1].clamp(min=0) * mask
         saliency = (blur @ (ink @ blur.t())).flatten(1)
         height, cell = saliency.max(1)
         if look is not None:

@@ -88,8 +88,8 @@ class SaliencyGuide(Guide):
         centre, height = residual.peak(self.blur, mask, self.sharpness, look)
         glimpse = self._glimpse(residual, centre, height)
         for _ in range(self.refinements):
-            offset = self.proposer(glimpse.pixels)[:, 1:3]
-            centre = self._moved(centre, offset).clamp(-1, 1)
+            offset = self.reach * torch.tanh(self.proposer(glimpse.pixels)[:, 1:3])
+            centre = (centre + offset).clamp(-1, 1)
             glimpse = self._glimpse(residual, centre, height)
         return glimpse
 
@@ -97,7 +97,8 @@ class SaliencyGuide(Guide):
         """Presence logits [B] and the normal of z_where [B, 3], around the look."""
         out = self.proposer(glimpse.pixels)
         size = self.typical * torch.exp(SIZE_STEP * out[:, 3])
-        mean = self.pose.encode(size, self._moved(glimpse.centre, out[:, 1:3]))
+        centre = glimpse.centre + self.reach * torch.tanh(out[:, 1:3])
+        mean = self.pose.encode(size, centre)
         return out[:, 0] + PRESENCE_BIAS, Normal(mean, positive(out[:, 4:] + self.sd_bias))
 
     @torch.no_grad()
@@ -111,10 +112,6 @@ class SaliencyGuide(Guide):
     def _glimpse(self, residual: Residual, centre: Tensor, height: Tensor) -> Glimpse:
         windows = residual.crop(torch.full_like(height, self.reach), centre, self.glimpse)
         return Glimpse(torch.cat([windows.flatten(1), height[:, None]], 1), centre)
-
-    def _moved(self, centre: Tensor, offset: Tensor) -> Tensor:
-        """Centres [B, 2] moved by raw offsets [B, 2], at most a glimpse's side away."""
-        return centre + self.reach * torch.tanh(offset)
 
 
 def _proposer(config: Config) -> Perceptron:
