@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from fuzz.checkpoints import packed
-from test_hostile_files import EXPECTED, HINT, content, entries, refused
+from test_hostile_files import EXPECTED, content, entries, refused
 from tiny_runs import assert_as_if_never_stopped, go_on, state, trained
 
 from airkit.runs import checkpoint
@@ -24,7 +24,7 @@ DAMAGED = "This checkpoint is damaged"
 
 
 def told(what: str, path: Path, got: str) -> str:
-    return f"{what}\n  where     {path}{EXPECTED}\n  got       {got}{HINT}"
+    return f"{what}\n  where     {path}{EXPECTED}\n  got       {got}"
 
 
 def _program(code: bytes) -> bytes:
@@ -79,9 +79,8 @@ ATTACKS: dict[str, Callable[[], bytes]] = {
 def test_archives(tmp_path: Path, attack: str) -> None:
     path = tmp_path / "it.pt"
     path.write_bytes(ATTACKS[attack]())
-    assert refused(checkpoint.read, path) == told(
-        CANNOT, path, "a file that is damaged or of another kind"
-    )
+    reason = "a file that is damaged or of another kind"
+    assert refused(checkpoint.read, path).startswith(told(CANNOT, path, reason))
 
 
 def test_a_sound_archive_is_read(tmp_path: Path) -> None:
@@ -108,8 +107,8 @@ FIELDS: dict[str, tuple[str, Any, str]] = {
     "long path": ("data", "x" * 10**4, "data"),
     "nan": ("seconds", float("nan"), "seconds"),
     "infinite": ("loss_sum", float("inf"), "loss_sum"),
-    "best later": ("best", {"step": 99, "elbo": 1.0, "count_accuracy": 1.0}, "best step"),
-    "best nan": ("best", {"step": 1, "elbo": float("nan"), "count_accuracy": 1.0}, "best elbo"),
+    "best later": ("best", {"step": 99, "elbo": 1.0, "count_accuracy": 1.0}, "best.step"),
+    "best nan": ("best", {"step": 1, "elbo": float("nan"), "count_accuracy": 1.0}, "best.elbo"),
     "text": ("optimiser", {"state": {0: 1}, "param_groups": []}, "optimiser state"),
 }
 
@@ -119,7 +118,7 @@ def test_fields(tmp_path: Path, fault: str) -> None:
     field, value, got = FIELDS[fault]
     path = tmp_path / "it.pt"
     torch.save({**content(), field: value}, path)
-    assert refused(checkpoint.read, path) == told(DAMAGED, path, got)
+    assert refused(checkpoint.read, path).startswith(told(DAMAGED, path, got))
 
 
 def _weights(tensor: Any) -> Callable[[dict[str, Any]], None]:
@@ -165,20 +164,20 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "endless view": (
         _weights(torch.ones(1).expand(2**40)), f"{WEIGHTS} of shape (1099511627776,), not {SHAPE}",
     ),
-    "views": (_views, "model weights guide.proposer.0.weight are a view"),
+    "views": (_views, "model weights guide.proposer.0.weight: a view"),
     "terabytes by settings": (
         _settings("model", encoder_net=[8192] * 64),
         "model weights guide.encoder.layers.0.weight of shape (16, 128), not (8192, 128)",
     ),
-    "number": (_weights(3), f"{WEIGHTS} are no float32 tensor"),
-    "nan": (_weights(torch.full((16, 4), torch.nan)), "model weights that are no numbers"),
-    "infinite": (_weights(torch.full((16, 4), torch.inf)), "model weights that are no numbers"),
+    "number": (_weights(3), f"{WEIGHTS}: no plain tensor"),
+    "nan": (_weights(torch.full((16, 4), torch.nan)), "model weights that are NaN or inf"),
+    "infinite": (_weights(torch.full((16, 4), torch.inf)), "model weights that are NaN or inf"),
     "moment of another shape": (
         _moments("exp_avg", torch.ones(2)), "optimiser exp_avg of shape (2,), not (16, 801)",
     ),
     "moment nan": (_moments("exp_avg", torch.full((16, 801), torch.nan)), "optimiser state"),
     "moment a view": (
-        _moments("exp_avg", torch.ones(801, 16).T), "optimiser exp_avg are a view",
+        _moments("exp_avg", torch.ones(801, 16).T), "optimiser exp_avg: a view",
     ),
     "moment more": (_moments("max_exp_avg_sq", torch.ones(1)), "optimiser state"),
 }  # fmt: skip
@@ -190,7 +189,7 @@ def test_tensors(tmp_path: Path, fault: str) -> None:
     path, found = tmp_path / "it.pt", content()
     edit(found)
     torch.save(found, path)
-    assert refused(checkpoint.read, path) == told(DAMAGED, path, got)
+    assert refused(checkpoint.read, path).startswith(told(DAMAGED, path, got))
 
 
 def test_the_optimisers_numbers_come_from_the_settings(tmp_path: Path) -> None:

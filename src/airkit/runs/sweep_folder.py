@@ -19,22 +19,15 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
 from airkit.runs.origin import TrainingData
+from airkit.runs.records import Amount, Number, Record, Share, Text, first_problem
 from airkit.system import files
 from airkit.system.statistics import wilson
-from airkit.system.text import first_problem
 
 PLAN = "sweep.json"
 """The file that marks a folder as one of ``airkit sweep``."""
@@ -53,27 +46,25 @@ WITHOUT_EFFECT = (
 """Prefixes of the settings that do not change what is measured of a seed."""
 _DIVERGED = re.compile(r"The .+ is no longer finite")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Amount = Annotated[float, Field(ge=0, le=1e100)]
-Text = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+class _PlanRecord(Record):
+    """The content of ``sweep.json``."""
+
+    data: Text
+    data_digest: Text
+    config: dict[str, Any]
 
 
-class _Record(BaseModel):
-    """Part of a file: values of the right types, none of them NaN or infinite."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _Measures(_Record, extra="allow"):
+class _Measures(Record, extra="allow"):
     """The measures of ``airkit eval``, those checked that a sweep's report needs."""
 
     count_accuracy: Share
-    count_accuracy_interval: tuple[Share, Share]
+    count_accuracy_interval: Annotated[list[Share], Field(min_length=2, max_length=2)]
     count_accuracy_one_look: Share
-    elbo: Annotated[float, Field(ge=-1e100, le=1e100)] | None
+    elbo: Number | None
 
 
-class _ResultRecord(_Record):
+class _ResultRecord(Record):
     """The content of ``measures.json``."""
 
     data_digest: str
@@ -88,7 +79,7 @@ def _run_folder(path: str) -> str:
     return path
 
 
-class _RowRecord(_Record):
+class _RowRecord(Record):
     """One row of ``report.json``."""
 
     seed: Annotated[int, Field(ge=0)]
@@ -105,7 +96,7 @@ class _RowRecord(_Record):
         return self
 
 
-class _ReportRecord(_Record):
+class _ReportRecord(Record):
     """The content of ``report.json``; the rest of it follows from this."""
 
     data: Text
@@ -113,6 +104,15 @@ class _ReportRecord(_Record):
     seeds: Annotated[int, Field(gt=0)]
     seconds: Amount
     rows: list[_RowRecord]
+
+
+def _read_json(path: Path) -> Any:
+    """Return the content of a JSON file; raises OSError or ValueError."""
+    files.check_regular(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def is_sweep(path: Path) -> bool:
@@ -156,15 +156,15 @@ class Plan:
         """
         path = folder / PLAN
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            config = settings.from_json(json.dumps(content["config"]), str(path))
-            return cls(folder, Path(content["data"]), str(content["data_digest"]), config)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, ConfigError) as error:
+            found = _PlanRecord.model_validate(_read_json(path))
+            config = settings.from_json(json.dumps(found.config), str(path))
+            return cls(folder, Path(found.data), found.data_digest, config)
+        except (OSError, ValueError, ConfigError) as error:
             raise CheckpointError(
                 "The sweep's plan cannot be read",
                 where=path,
                 expected="what airkit sweep writes there",
-                got=error,
+                got=first_problem(error),
                 hint="name the folder of another airkit sweep",
             ) from error
 
@@ -213,9 +213,8 @@ class Trial:
     def result(self) -> _ResultRecord | None:
         """Return what a finished trial wrote; None where it is lacking, damaged or outdated."""
         try:
-            content = (self.run / "measures.json").read_bytes()
-            result = _ResultRecord.model_validate_json(content)
-        except (OSError, ValidationError):
+            result = _ResultRecord.model_validate(_read_json(self.run / "measures.json"))
+        except (OSError, ValueError):
             return None
         same = {"data_digest": result.data_digest, "settings": result.settings} == self._identity()
         return result if same else None
@@ -289,14 +288,13 @@ class SweepReport:
         """
         path = folder / REPORT
         try:
-            found = _ReportRecord.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            got = first_problem(error) if isinstance(error, ValidationError) else error
+            found = _ReportRecord.model_validate(_read_json(path))
+        except (OSError, ValueError) as error:
             raise CheckpointError(
                 "The sweep's report cannot be read",
                 where=path,
                 expected="what airkit sweep writes there when it ends or is stopped",
-                got=got,
+                got=first_problem(error),
                 hint="the same airkit sweep again, which goes on, and writes it",
             ) from error
         rows = tuple(Row(**row.model_dump()) for row in found.rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    pass
 
 
 def duration(seconds: float) -> str:
@@ -26,10 +26,3 @@ def quoted(path: str | Path) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean X?`` with the name most like ``name``, or nothing."""
     return "".join(f"; did you mean {near}?" for near in get_close_matches(name, list(known), n=1))
-
-
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem that pydantic found, as ``key: message``."""
-    problem = error.errors(include_url=False)[0]
-    where = ".".join(map(str, problem["loc"]))
-    return f"{where}: {problem['msg']}" if where else problem["msg"]
