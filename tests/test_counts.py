@@ -12,9 +12,11 @@ from tiny_runs import data_file, reference
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import OutputError
-from airkit.figures import render as rendering
+from airkit.figures import Request
 from airkit.figures.render import render
-from airkit.figures.samples import MOST, chosen, even
+from airkit.figures.samples import MAX_COUNT, Prior, choose_counts, even
+from airkit.runs.folder import RunFolder
+from airkit.system.callbacks import SILENT
 
 
 def config(counts: str, ratio: float | str = 0.5, **given: Any) -> Config:
@@ -32,13 +34,13 @@ def test_even_counts_go_by_row_from_one_to_the_most() -> None:
     assert even(3, 3, 2).tolist() == [1, 1, 2, 2, 3, 3]
     assert even(5, 3, 1).tolist() == [1, 3, 5]
     assert even(1, 2, 1).tolist() == [1, 1]
-    counts, words = chosen(config("even"), 5, 6)
+    counts, words = choose_counts(config("even"), 5, 6)
     assert counts.tolist() == even(5, 40, 50).tolist()
     assert words == "chosen evenly by row; under the prior 50.4 % of scenes are empty"
 
 
 def test_counts_of_the_prior_follow_it_up_to_the_slots() -> None:
-    counts, words = chosen(config("prior"), 9, 2)
+    counts, words = choose_counts(config("prior"), 9, 2)
     assert counts.dtype == np.int64
     assert shares(counts, 2) == pytest.approx([4 / 7, 2 / 7, 1 / 7], abs=0.04)
     assert words == (
@@ -48,13 +50,13 @@ def test_counts_of_the_prior_follow_it_up_to_the_slots() -> None:
 
 
 def test_counts_of_the_prior_follow_its_kind() -> None:
-    counts, words = chosen(config("prior", 0.8, **{"prior.kind": "success"}), 9, 2)
+    counts, words = choose_counts(config("prior", 0.8, **{"prior.kind": "success"}), 9, 2)
     assert shares(counts, 2) == pytest.approx([0.2, 0.16, 0.64], abs=0.04)
     assert "the success prior of ratio 0.8 on 0..2" in words
 
 
 def test_unbounded_counts_know_neither_slots_nor_digits() -> None:
-    counts, words = chosen(config("unbounded", 0.75), 1, 1)
+    counts, words = choose_counts(config("unbounded", 0.75), 1, 1)
     assert shares(counts, 3) == pytest.approx([0.25 * 0.75**n for n in range(4)], abs=0.04)
     assert counts.mean() == pytest.approx(3, abs=0.4)
     assert counts.max() > 10
@@ -67,21 +69,21 @@ def test_unbounded_counts_know_neither_slots_nor_digits() -> None:
 @pytest.mark.parametrize("kind", ["prior", "unbounded"])
 def test_the_seed_of_evaluation_draws_the_counts(kind: str) -> None:
     one, again, other = (
-        chosen(config(kind, **{"eval.seed": seed}), 2, 3)[0].tolist() for seed in (0, 0, 1)
+        choose_counts(config(kind, **{"eval.seed": seed}), 2, 3)[0].tolist() for seed in (0, 0, 1)
     )
     assert one == again != other
 
 
 def test_absurd_counts_are_refused() -> None:
     with pytest.raises(OutputError) as caught:
-        chosen(config("unbounded", 0.999999), 2, 3)
+        choose_counts(config("unbounded", 0.999999), 2, 3)
     first, expected, got, hint = str(caught.value).splitlines()
     assert first == "The prior draws too many objects for a canvas"
     assert expected == "  expected  at most 1,000"
     assert got.startswith("  got       ")
     assert got.endswith(", as prior.ratio is 0.999999")
     assert hint == "  try       lower prior.ratio; the mean number is ratio / (1 - ratio)"
-    assert MOST > chosen(config("unbounded", 0.98), 2, 3)[0].max() > 100
+    assert MAX_COUNT > choose_counts(config("unbounded", 0.98), 2, 3)[0].max() > 100
 
 
 @pytest.mark.parametrize("data", [False, True])
@@ -103,14 +105,13 @@ def test_pictures_are_of_the_counts_asked_for(data: bool, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("digits", "wanted"), [(None, (2, 3)), (5, (5, 6)), (1, (1, 3))])
 def test_slots_are_those_of_evaluation(
-    digits: int | None, wanted: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits: int | None, wanted: tuple[int, int], tmp_path: Path
 ) -> None:
-    def spy(config: Config, most: int, slots: int) -> tuple[Any, str]:
-        asked.append((most, slots))
-        return chosen(config, most, slots)
-
-    asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(rendering, "chosen", spy)
+    """And the rows of ``even`` go up to the most digits of the data."""
     data = None if digits is None else data_file(canvas_size=48, max_digits=digits)
-    render(reference(), kind="prior", data=data, out=tmp_path / "a.png")
-    assert asked == [wanted]
+    most, slots = wanted
+    for counts, words in (("even", str(most)), ("prior", f"on 0..{slots},")):
+        given = settings.layers({"render.counts": counts})
+        request = Request(RunFolder(reference()), data, "best", given, SILENT)
+        texts = [text.words for text in Prior().sheet(request).texts]
+        assert (texts[-1] == words) if counts == "even" else (words in " ".join(texts))

@@ -14,7 +14,7 @@ from tiny_runs import data_file, reference
 from torch import Tensor
 
 from airkit.config.schema import Config, RenderConfig
-from airkit.figures.page import Page
+from airkit.figures.page import Sheet
 from airkit.figures.policy import histogram, looks, sheet, smoothed
 from airkit.figures.render import render
 from airkit.model.scene import explain
@@ -31,20 +31,20 @@ def opened(**given: Any) -> TrainedRun:
     return open_run(reference(), None, "best", keys, SILENT)
 
 
-def drawn(centres: Tensor, counts: list[int], **render: Any) -> Page:
+def drawn(centres: Tensor, counts: list[int], **render: Any) -> Sheet:
     """The sheet of some looks, at one screen pixel a canvas pixel unless told otherwise."""
     config = Config(render=RenderConfig(**{"scale": 1.0, **render}))
     return sheet(centres, torch.tensor(counts), SIDE, config)
 
 
-def tiles(page: Page, count: int, side: int = SIDE) -> list[Array]:
+def tiles(page: Sheet, count: int, side: int = SIDE) -> list[Array]:
     """Darkness 0..1 of each map, all in one row: 84 pixels a cell, 10 between them."""
     top = _top(page)
     lefts = [14 + 94 * slot + (84 - side) // 2 for slot in range(count)]
     return [1 - page.pixels[top : top + side, left : left + side].mean(2) / 255 for left in lefts]
 
 
-def _top(page: Page) -> int:
+def _top(page: Sheet) -> int:
     """Where the first row of maps begins: under their edge."""
     edge = (page.pixels != 255).any(2).any(1)
     return int(np.flatnonzero(edge)[0]) + 1
@@ -56,7 +56,7 @@ def peak(tile: Array) -> tuple[int, int]:
     return int(column), int(row)
 
 
-def words(page: Page) -> list[str]:
+def words(page: Sheet) -> list[str]:
     return [text.words for text in page.texts]
 
 

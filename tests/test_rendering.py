@@ -33,9 +33,9 @@ from airkit.errors import (
 )
 from airkit.evaluation.evaluate import evaluate
 from airkit.figures import sheets
-from airkit.figures.curves import bound_limits, curves, newest, series
+from airkit.figures.curves import curves, elbo_limits, newest
 from airkit.figures.examples import Explained, explained, miscounted, varied
-from airkit.figures.page import EDGE, SLOTS, TRUTH, Page, grid, slot_colour
+from airkit.figures.page import EDGE, SLOTS, TRUTH, Page, Sheet, slot_colour
 from airkit.figures.render import Picture, render
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT
@@ -143,15 +143,15 @@ def test_a_tile_is_enlarged_without_blur_and_has_an_edge() -> None:
 
 @pytest.mark.parametrize(("scale", "side"), [(2.0, 40), (2.5, 50), (0.5, 10), (0.01, 1)])
 def test_the_scale_is_screen_pixels_per_canvas_pixel(scale: float, side: int) -> None:
-    page, _ = sheets.reconstructions([made(0, 0)], settings_of(scale=scale), 1)
+    page = sheets.reconstructions([made(0, 0)], settings_of(scale=scale), 1)
     edges = where(page.pixels, EDGE)
     assert [right - left for left, _, right, _ in edges] == [side + 2] * 2
     assert [bottom - top for _, top, _, bottom in edges] == [side + 2] * 2
 
 
 def test_boxes_are_red_green_and_blue_by_slot_around_their_pixels() -> None:
-    page, drawn = sheets.reconstructions([made(3, 3)], settings_of(), 1)
-    assert drawn == 1
+    page = sheets.reconstructions([made(3, 3)], settings_of(), 1)
+    assert page.canvases == 1
     tiles = [(left + 1, top + 1) for left, top, _, _ in where(page.pixels, EDGE)]
     for slot, colour in enumerate(SLOTS[:3]):
         expected = []
@@ -209,22 +209,22 @@ def _first_tile(pixels: Array) -> tuple[int, int, int, int]:
 
 
 def test_sheets_fill_row_by_row_and_shrink_to_what_there_is() -> None:
-    layout = grid("Title", [], 5, 3, (200, 50))
+    layout = Sheet("Title", [], 5, 3, (200, 50))
     corners = [layout.corner(index) for index in range(5)]
     assert len({top for _, top in corners[:3]}) == 1
     assert [left for left, _ in corners[3:]] == [left for left, _ in corners[:2]]
-    assert grid("Title", [], 2, 3, (200, 50)).page.width < layout.page.width
+    assert Sheet("Title", [], 2, 3, (200, 50)).width < layout.width
 
 
 def test_long_notes_are_broken_to_the_width_of_the_page() -> None:
-    one, many = (grid("Title", ["word " * n], 1, 1, (50, 50)).page for n in (5, 60))
+    one, many = (Sheet("Title", ["word " * n], 1, 1, (50, 50)) for n in (5, 60))
     assert one.width == many.width
     assert len(many.texts) > len(one.texts)
     assert many.height > one.height
 
 
 def test_no_words_leave_the_page() -> None:
-    for page, _ in (
+    for page in (
         sheets.reconstructions([made(3, 2)] * 2, settings_of(), 10_000),
         sheets.steps([made(3, 2)] * 2, settings_of(rows=2, scale=0.5), 10_000),
         sheets.errors([made(3, 2)] * 2, settings_of(columns=2), 10_000),
@@ -240,7 +240,7 @@ def test_no_words_leave_the_page() -> None:
 
 def test_captions_side_by_side_do_not_overlap() -> None:
     busy = dataclasses.replace(made(2, 2, slots=12), true_count=10)
-    for page, _ in (
+    for page in (
         sheets.reconstructions([busy] * 3, settings_of(columns=3, scale=0.5), 3),
         sheets.steps([busy], settings_of(scale=0.5), 1),
     ):
@@ -269,9 +269,9 @@ def test_the_search_for_errors_ends_with_a_full_sheet() -> None:
 
 
 def test_errors_have_true_boxes_above_and_found_ones_below() -> None:
-    page, drawn = sheets.errors([made(1, 1), made(2, 1)], settings_of(), 2)
+    page = sheets.errors([made(1, 1), made(2, 1)], settings_of(), 2)
     above, below = where(page.pixels, EDGE)
-    assert drawn == 1
+    assert page.canvases == 1
     assert _within(where(page.pixels, TRUTH), above)
     assert _within(where(page.pixels, SLOTS[0]), below)
     assert _within(where(page.pixels, SLOTS[1]), below)
@@ -280,27 +280,27 @@ def test_errors_have_true_boxes_above_and_found_ones_below() -> None:
 
 
 def test_errors_say_how_far_they_looked() -> None:
-    page, _ = sheets.errors([made(2, 1)] * 5, settings_of(), 1_500)
+    page = sheets.errors([made(2, 1)] * 5, settings_of(), 1_500)
     assert _words(page)[1] == "test split, 1 among the first 1 of its 1,500 canvases"
 
 
 def test_no_errors_are_told_with_how_many_were_looked_at() -> None:
-    page, drawn = sheets.errors([made(1, 1)] * 4, settings_of(), 4)
-    assert drawn == 0
+    page = sheets.errors([made(1, 1)] * 4, settings_of(), 4)
+    assert page.canvases == 0
     assert _words(page) == ["No miscounted canvas", "test split, all 4 canvases were counted right"]
 
 
 def test_reconstructions_say_the_counts_and_mark_the_wrong_ones() -> None:
-    page, _ = sheets.reconstructions([made(1, 1), made(2, 1)], settings_of(columns=2), 9)
+    page = sheets.reconstructions([made(1, 1), made(2, 1)], settings_of(columns=2), 9)
     captions = [(text.words, text.bold) for text in page.texts[-2:]]
     assert captions == [("1 → 1", False), ("1 → 2", True)]
     assert "the first 2 of 9 canvases, 1 counted right" in " ".join(_words(page))
 
 
 def test_steps_mark_the_last_object_and_show_boxes_up_to_each_slot() -> None:
-    page, drawn = sheets.steps([made(2, 2)], settings_of(), 1)
+    page = sheets.steps([made(2, 2)], settings_of(), 1)
     words = [text.words for text in page.texts if text.bold]
-    assert drawn == 1
+    assert page.canvases == 1
     assert words == ["Slot by slot", "2 → 2", "slot 2: last"]
     assert [word for word in _words(page) if word.startswith("p = ")] == ["p = 1.00"] * 3
     red, green = (len(_columns(page.pixels, colour)) for colour in SLOTS[:2])
@@ -311,7 +311,7 @@ def test_steps_mark_the_last_object_and_show_boxes_up_to_each_slot() -> None:
 def test_steps_after_the_last_object_are_faint() -> None:
     scene = made(1, 1, slots=2)
     scene = dataclasses.replace(scene, canvases=np.ones_like(scene.canvases))
-    page, _ = sheets.steps([scene], settings_of(), 1)
+    page = sheets.steps([scene], settings_of(), 1)
     lightest = {int(grey) for grey in np.unique(page.pixels[:, :, 0])}
     assert {0, 191} <= lightest
 
@@ -327,7 +327,7 @@ def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
     images = np.zeros((3, 20, 20), np.float32)
     labels = np.full((3, 12), -1)
     labels[1, :2], labels[2] = (7, 3), 1
-    page, _ = sheets.data(images, np.full((3, 12, 4), 2.0), labels, RenderConfig(), "val")
+    page = sheets.data(images, np.full((3, 12, 4), 2.0), labels, RenderConfig(), "val")
     assert _words(page)[-3:] == ["none", "7 3", "12 digits"]
 
 
@@ -374,7 +374,6 @@ def test_curves_are_the_rows() -> None:
     assert np.array_equal(training, [[2, -9], [4, -7]])
     assert np.array_equal(validation, [[4, -8]])
     assert np.array_equal(accuracy.lines[0].get_xydata(), [[4, 25]])
-    assert series(ROWS, "loss") == ([2, 4], [9.0, 7.0])
 
 
 def test_curves_say_the_newest_values() -> None:
@@ -384,15 +383,15 @@ def test_curves_say_the_newest_values() -> None:
 
 
 def test_first_steps_do_not_squeeze_the_rest() -> None:
-    low, high = bound_limits([-1e6, 500.0, 600.0, 610.0, 620.0])
+    low, high = elbo_limits([-1e6, 500.0, 600.0, 610.0, 620.0])
     assert low is not None
     assert high is not None
     assert 0 < low < 500
     assert 620 < high < 660
-    assert bound_limits([]) == (None, None)
-    assert bound_limits([1.0, 1.0, 1.0, float("nan")]) == (None, None)
-    assert bound_limits([1.0, 2.0, 2.0, 2.0]) == (None, None)
-    assert bound_limits([0.0, 5e-324, 1e-323]) == (None, None)
+    assert elbo_limits([]) == (None, None)
+    assert elbo_limits([1.0, 1.0, 1.0]) == (None, None)
+    assert elbo_limits([1.0, 2.0, 2.0, 2.0]) == (None, None)
+    assert elbo_limits([0.0, 5e-324, 1e-323]) == (None, None)
 
 
 @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[1:2]])
@@ -558,7 +557,7 @@ def test_an_unknown_kind(place: str, run: Path, tmp_path: Path) -> None:
     assert failing(ConfigError, folder, kind="movie") == (
         "1 problem in the configuration\n"
         "  render.kind (kind): expected reconstructions or steps or errors or policy or data or "
-        "curves or prior, got 'movie' (str)\n"
+        "curves or prior or package.module:Class, got 'movie' (str)\n"
         "  try       airkit config show, which prints every setting and its value"
     )
 

@@ -301,10 +301,10 @@ class EvalConfig(Section):
 class RenderConfig(Section):
     """Figures."""
 
-    kind: Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] = (
-        "reconstructions"
-    )
-    """What to draw."""
+    kind: (
+        Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] | Outside
+    ) = "reconstructions"
+    """What to draw: one of airkit's own kinds, or a class from outside as package.module:Class."""
     counts: Literal["even", "prior", "unbounded"] = "even"
     """Counts of the canvases that kind=prior draws: even (one count per row), prior (drawn from the
     prior on 0..slots), or unbounded (drawn from p(n) = (1 - ratio) ratio^n on 0, 1, 2 ...)."""

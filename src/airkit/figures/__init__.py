@@ -1,4 +1,24 @@
-"""Pictures: what the model saw, how it saw it, where it erred, and how it learned.
+"""Figures: what the model saw, how it saw it, where it erred, and how it learned.
 
-The only home of matplotlib, which is used through ``Figure`` alone: pyplot keeps global state.
+``FIGURES`` names them as ``render.kind`` does. This is the only home of matplotlib, which is used
+through ``Figure`` alone, as pyplot keeps global state.
 """
+
+from airkit.config.registry import Registry
+from airkit.figures.base import Drawing, Request
+
+FIGURES: Registry[Drawing] = Registry(
+    "render.kind",
+    {
+        "reconstructions": "airkit.figures.sheets:Reconstructions",
+        "steps": "airkit.figures.sheets:Steps",
+        "errors": "airkit.figures.sheets:Errors",
+        "policy": "airkit.figures.policy:Policy",
+        "data": "airkit.figures.sheets:Data",
+        "curves": "airkit.figures.curves:Curves",
+        "prior": "airkit.figures.samples:Prior",
+    },
+    base="airkit.figures.base:Drawing",
+)
+
+__all__ = ["FIGURES", "Drawing", "Request"]

@@ -1,4 +1,7 @@
-"""Canvases beside what the model makes of them, one by one, and choices among them."""
+"""Explained canvases: the truth beside what the model inferred, and choices among them.
+
+Legend: B batch, H canvas side and W window side in pixels, T slots, N true objects.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,7 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Explained:
-    """One canvas, the truth about it, and the scene inferred.
-
-    Shapes: H canvas side, W window side, T slots, N true objects; ink is in 0..1.
-    """
+    """One canvas, the truth about it, and the inferred scene; ink is in 0..1."""
 
     image: Array
     """The canvas, [H, H]."""
@@ -32,25 +32,25 @@ class Explained:
     true_boxes: Array
     """Boxes of ink (x, y, width, height) in pixels, [N, 4]."""
     count: int
-    """Objects inferred."""
+    """Inferred objects."""
     boxes: Array
-    """Their boxes of ink, [count, 4]."""
+    """Their boxes of ink, as ``true_boxes``, [count, 4]."""
     presence: Array
     """Probability that slots 1..t are on, [T]."""
     windows: Array
     """What each slot paints, before it is placed, [T, W, W]."""
     canvases: Array
-    """The canvas of the first n objects, n = 0..T, [T + 1, H, H]."""
+    """Reconstructions from the first n objects, n = 0..T, [T + 1, H, H]."""
 
     @property
     def reconstruction(self) -> Array:
-        """The canvas of the objects inferred, [H, H]."""
+        """Reconstruction from the inferred objects, [H, H]."""
         reconstruction: Array = self.canvases[self.count]
         return reconstruction
 
     @property
     def right(self) -> bool:
-        """Whether the count is."""
+        """Whether the inferred count is the true one."""
         return self.count == self.true_count
 
     @property
@@ -59,27 +59,34 @@ class Explained:
         return float(np.square(self.image - self.reconstruction).mean(dtype=np.float64))
 
 
-def explained(opened: TrainedRun, listener: Listener) -> Iterator[Explained]:
-    """The split's canvases in order, each explained as ``airkit eval`` does.
+def explained(run: TrainedRun, listener: Listener) -> Iterator[Explained]:
+    """Yield the split's canvases in order, each explained as ``airkit eval`` does.
 
-    Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same streams
-    as in evaluation, so that what is miscounted there is miscounted here.
+    Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same random
+    streams as in evaluation, so that the same canvases are miscounted here and there.
     """
-    draws = opened.generator("looks"), count_generator(opened.config, opened.device)
-    total = len(opened.canvases)
-    for indices in opened.batches():
-        images = opened.images(indices)
+    draws = run.generator("looks"), count_generator(run.config, run.device)
+    total = len(run.canvases)
+    for indices in run.batches():
+        images = run.images(indices)
         with torch.inference_mode():
-            scene = explain_by_looks(opened.air, images, opened.looks, *draws)
+            scene = explain_by_looks(run.air, images, run.looks, *draws)
         listener.progress("explaining", int(indices[-1]) + 1, total)
-        yield from unbatched(opened, indices, images, scene)
+        yield from unbatched(run, indices, images, scene)
 
 
 def unbatched(
-    opened: TrainedRun, indices: Tensor, images: Tensor, scene: Scene
+    run: TrainedRun, indices: Tensor, images: Tensor, scene: Scene
 ) -> Iterator[Explained]:
-    """The canvases at ``indices`` [B], their ink [B, H, H] and the scene found, one by one."""
-    counts, boxes = opened.canvases.counts[indices], opened.canvases.boxes[indices]
+    """Yield the canvases of a batch one by one.
+
+    Args:
+        run: holds the truth.
+        indices: places of the canvases in the split, [B].
+        images: their ink, [B, H, H].
+        scene: what was inferred for them.
+    """
+    counts, boxes = run.canvases.counts[indices], run.canvases.boxes[indices]
     found = (scene.count, scene.box, scene.presence, scene.windows, scene.canvases)
     arrays = [part.cpu().numpy() for part in (images, counts, boxes, *found)]
     for row in zip(*arrays, strict=True):
@@ -97,27 +104,27 @@ def unbatched(
 
 
 def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained], int]:
-    """The first ``most`` canvases whose count is wrong, and how many were looked at for them."""
+    """Return the first ``most`` miscounted canvases, and how many canvases were searched."""
     found: list[Explained] = []
-    looked_at = 0
+    searched = 0
     for canvas in canvases:
-        looked_at += 1
+        searched += 1
         if not canvas.right:
             found.append(canvas)
         if len(found) == most:
             break
-    return found, looked_at
+    return found, searched
 
 
 def varied(canvases: Iterable[Explained], many: int, among: int) -> list[Explained]:
-    """Up to ``many`` of the first ``among`` canvases, their true counts as varied as can be.
+    """Return up to ``many`` of the first ``among`` canvases, with true counts as varied as can be.
 
-    Counts take turns, the greatest first: a sheet of a few rows shows the busiest scenes.
+    The counts take turns, the greatest first, so that a sheet of a few rows shows busy scenes.
     """
-    waiting: dict[int, list[Explained]] = {}
+    by_count: dict[int, list[Explained]] = {}
     for canvas in islice(canvases, max(many, among)):
-        waiting.setdefault(canvas.true_count, []).append(canvas)
-    turns = sorted(waiting.items(), reverse=True)
+        by_count.setdefault(canvas.true_count, []).append(canvas)
+    turns = sorted(by_count.items(), reverse=True)
     ranked = [(turn, -count, canvas) for count, each in turns for turn, canvas in enumerate(each)]
     ranked.sort(key=lambda item: item[:2])
     return [canvas for _, _, canvas in ranked[:many]]

@@ -11,7 +11,7 @@ import numpy as np
 
 from airkit.data.images import Grey
 from airkit.errors import OutputError
-from airkit.figures.page import GAP, MARGIN, Page, slot_colour
+from airkit.figures.page import GAP, MARGIN, Page
 from airkit.system.files import start_of, write_bytes, writing
 
 Array = np.ndarray[Any, Any]
@@ -64,9 +64,8 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     """
     side = max(1, round(len(image) * scale))
     page = Page(side + 2 * MARGIN, 2 * side + GAP + 2 * MARGIN)
-    colours = [slot_colour(slot) for slot in range(len(boxes))]
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + side + GAP)):
-        page.tile(ink, MARGIN, top, side).boxes(boxes, colours)
+        page.tile(ink, MARGIN, top, side).slots(boxes)
     write_bytes(target, page.png(Software=_DRAWN_BY))
 
 

@@ -1,6 +1,6 @@
-"""How many objects canvases drawn from the model have: each way of ``render.counts``.
+"""Canvases drawn from the model, and how many objects they have.
 
-Legend: N canvases, T slots.
+Legend: N canvases, H canvas side in pixels, T slots.
 """
 
 from __future__ import annotations
@@ -10,27 +10,77 @@ from typing import Any
 import numpy as np
 import torch
 
-from airkit.config.schema import Config
+from airkit.config.schema import Config, RenderConfig
+from airkit.data import reader
 from airkit.errors import OutputError
+from airkit.figures.base import Request, SheetDrawing
+from airkit.figures.page import FAINT, LINE, Sheet
+from airkit.figures.sheets import MIN_CELL, tile_side
 from airkit.model.distributions import log_count_prior, sample_unbounded_counts
 from airkit.system.device import generator
 
 Array = np.ndarray[Any, Any]
 
-MOST = 1_000
-"""Objects that a canvas may be asked to hold: each takes all canvases through the decoder."""
+MAX_COUNT = 1_000
+"""Most objects on one canvas, as each of them takes all canvases through the decoder."""
 
 
-def chosen(config: Config, most: int, slots: int) -> tuple[Array, str]:
-    """Numbers of objects for a sheet, int64 [N], and how they came to be, in words.
+class Prior(SheetDrawing):
+    """Canvases drawn from the model; a data file, if named, gives their size and most objects."""
+
+    def sheet(self, request: Request) -> Sheet:
+        """Return the sheet."""
+        model = request.open_model()
+        trained = model.state.config
+        # Settings on auto follow the data and the model of the training.
+        config = model.config.model_copy(update={"data": trained.data, "model": trained.model})
+        scene = trained.data
+        if request.data:
+            scene = reader.read_info(request.data).config.data
+            model.check_canvas_size(scene.canvas_size, request.data)
+        slots = max(trained.slots, scene.max_digits + 1)
+        counts, how = choose_counts(config, max(1, scene.max_digits), slots)
+        air = model.build(canvas=scene.canvas_size, slots=slots)
+        draws = generator(config.eval.seed, "prior samples", model.device)
+        with torch.inference_mode():
+            canvases = air.sample_canvases(torch.from_numpy(counts).to(model.device), draws)
+        return prior(counts, canvases.cpu().numpy(), config.render, how)
+
+
+def prior(counts: Array, canvases: Array, render: RenderConfig, how: str) -> Sheet:
+    """Return canvases drawn from the model.
 
     Args:
-        config: ``render`` says how to choose and how many, ``prior`` their distribution.
-        most: the greatest, where each row has one.
-        slots: T, where they follow the prior on 0..T.
+        counts: their numbers of objects, [N].
+        canvases: their ink in 0..1, [N, H, H].
+        render: columns and scale.
+        how: how the counts were chosen, for the note.
+    """
+    side = tile_side(canvases[0], render)
+    width = max(side, MIN_CELL)
+    notes = [f"over each: its number of objects, {how}"]
+    sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, (width, LINE + side))
+    sheet.canvases = len(counts)
+    for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
+        left, top = sheet.corner(index)
+        tile = sheet.tile(canvas, left + (width - side) // 2, top + LINE, side)
+        tile.caption(str(count), colour=FAINT)
+    return sheet
+
+
+def choose_counts(config: Config, most: int, slots: int) -> tuple[Array, str]:
+    """Choose the numbers of objects of a sheet as ``render.counts`` says.
+
+    Args:
+        config: ``render`` says how to choose and how many, ``prior`` gives the distribution.
+        most: the greatest count of ``even``, where each row has its own.
+        slots: T of ``prior``, which draws from 0..T.
+
+    Returns:
+        Counts, int64 [N], and a description of the choice.
 
     Raises:
-        OutputError: more than ``MOST`` objects were drawn for a canvas.
+        OutputError: more than ``MAX_COUNT`` objects were drawn for a canvas.
     """
     if config.render.counts == "unbounded":
         return _unbounded(config)
@@ -47,19 +97,19 @@ def chosen(config: Config, most: int, slots: int) -> tuple[Array, str]:
 
 
 def even(most: int, rows: int, columns: int) -> Array:
-    """A number of objects for each row, from 1 up to ``most``, as int64 [N]."""
+    """Return one count for each row, from 1 up to ``most``, as int64 [rows * columns]."""
     by_row = np.rint(np.linspace(1, most, rows)).astype(np.int64)
     return by_row.repeat(columns)
 
 
 def _unbounded(config: Config) -> tuple[Array, str]:
-    """Numbers that follow the geometric law without a bound."""
+    """Draw counts from the geometric distribution without an upper bound."""
     ratio = config.prior_ratio
     draws = sample_unbounded_counts(ratio, _canvases(config), _generator(config)).numpy()
-    if draws.max() > MOST:
+    if draws.max() > MAX_COUNT:
         raise OutputError(
             "The prior draws too many objects for a canvas",
-            expected=f"at most {MOST:,}",
+            expected=f"at most {MAX_COUNT:,}",
             got=f"{draws.max():,}, as prior.ratio is {ratio:g}",
             hint="lower prior.ratio; the mean number is ratio / (1 - ratio)",
         )
@@ -76,5 +126,5 @@ def _canvases(config: Config) -> int:
 
 
 def _generator(config: Config) -> torch.Generator:
-    """A CPU generator, so that every device is given the same numbers."""
+    """Return a CPU generator, so that every device gets the same counts."""
     return generator(config.eval.seed, "prior counts")

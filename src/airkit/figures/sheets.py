@@ -1,32 +1,108 @@
-"""The pictures made of canvases: one function for each kind.
+"""Sheets of canvases: reconstructions, steps, errors, data.
 
-Every one returns the page and how many canvases are on it.
+Legend: N canvases, H canvas side, T slots, M boxes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from airkit.config.schema import Config, RenderConfig
-from airkit.figures.examples import Explained, miscounted, varied
-from airkit.figures.page import FAINT, GAP, INK, LINE, TRUTH, Page, Tile, grid, slot_colour
+from airkit.data import reader
+from airkit.data.dataset import to_ink
+from airkit.figures.base import Request, SheetDrawing
+from airkit.figures.examples import Explained, explained, miscounted, varied
+from airkit.figures.page import FAINT, GAP, INK, LINE, TRUTH, Page, Sheet, Tile
+from airkit.runs.trained import empty_split_error, override
 
 Array = np.ndarray[Any, Any]
-Sheet = tuple[Page, int]
 
-_NARROWEST_CELL = 48  # a caption such as 10 → 11 takes this much
-_NARROWEST_STEP = 76  # and slot 12: last this much
-_AMONG = 100  # canvases to choose varied ones from
+MIN_CELL = 48
+"""Width of a caption such as 10 → 11."""
+_MIN_STEP = 76  # width of a caption such as slot 12: last
+_CANDIDATES = 100  # canvases among which ``steps`` chooses varied ones
 _COUNTS = "over them: true count → count found"
 _ORDER = "boxes found first to last: red, green, blue, orange ..."
+_TRUTH_ABOVE = (
+    f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}"
+)
+
+
+class Reconstructions(SheetDrawing):
+    """The first canvases of the split above what the model makes of them."""
+
+    def sheet(self, request: Request) -> Sheet:
+        """Return the sheet."""
+        return reconstructions(*_explained(request))
+
+
+class Steps(SheetDrawing):
+    """A few canvases, each slot after slot."""
+
+    def sheet(self, request: Request) -> Sheet:
+        """Return the sheet."""
+        return steps(*_explained(request))
+
+
+class Errors(SheetDrawing):
+    """Miscounted canvases."""
+
+    def sheet(self, request: Request) -> Sheet:
+        """Return the sheet."""
+        return errors(*_explained(request))
+
+
+class Data(SheetDrawing):
+    """The first canvases of a data file, which needs no run."""
+
+    def sheet(self, request: Request) -> Sheet:
+        """Return the sheet."""
+        path, config = _data_file(request)
+        split = config.eval.split
+        canvases = reader.read_split(path, split, config.render.rows * config.render.columns)
+        if not len(canvases.count):
+            raise empty_split_error(path, split)
+        images = to_ink(torch.from_numpy(canvases.image)).numpy()
+        return data(images, canvases.box, canvases.label, config.render, split)
+
+
+def _explained(request: Request) -> tuple[Iterator[Explained], Config, int]:
+    """Return the explained canvases of the split, the configuration and the split's size."""
+    run = request.open_run()
+    return explained(run, request.listener), run.config, len(run.canvases)
+
+
+def _data_file(request: Request) -> tuple[Path, Config]:
+    """Return the data file named, the run's, or where there is no run the default one.
+
+    The settings of the call override the run's where the run names the file, else the file's own.
+    """
+    path = request.data
+    default = Path("multi-mnist.h5")
+    named = request.checkpoint not in ("best", "last")
+    if path is None and not named and not request.run.saved() and os.path.exists(default):
+        path = default
+    if path is not None:
+        return path, override(reader.read_info(path).config, f"data file {path}", request.given)
+    model = request.open_model()
+    return model.data.read().path, model.config
 
 
 def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
-    """Canvases above what the model makes of them, with the boxes of what it found."""
+    """Return canvases above what the model makes of them, with the boxes of what it found.
+
+    Args:
+        canvases: canvases of the split, in order.
+        config: ``render`` says how many and how large, ``eval`` names the split.
+        total: canvases in the split.
+    """
     render = config.render
     shown = list(islice(canvases, render.rows * render.columns))
     right = sum(canvas.right for canvas in shown)
@@ -39,60 +115,55 @@ def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -
 
 
 def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
-    """Canvases that were miscounted, true boxes above and inferred ones below."""
+    """Return the first miscounted canvases; the arguments are those of ``reconstructions``."""
     render, split = config.render, config.eval.split
-    shown, looked_at = miscounted(canvases, render.rows * render.columns)
+    shown, seen = miscounted(canvases, render.rows * render.columns)
     if not shown:
-        notes = [f"{split} split, all {looked_at:,} canvases were counted right"]
-        return grid("No miscounted canvas", notes, 0, 1, (0, 0)).page, 0
-    first = "" if looked_at == total else f"first {looked_at:,} of its "
-    notes = [
-        f"{split} split, {len(shown):,} among the {first}{total:,} canvases",
-        f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}",
-    ]
+        notes = [f"{split} split, all {seen:,} canvases were counted right"]
+        return Sheet("No miscounted canvas", notes, 0, 1, (0, 0))
+    first = "" if seen == total else f"first {seen:,} of its "
+    notes = [f"{split} split, {len(shown):,} among the {first}{total:,} canvases", _TRUTH_ABOVE]
     return _pairs("Miscounted canvases", notes, shown, render, truth=True)
 
 
 def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
-    """The miscounted canvases given, worst first; at least one."""
-    notes = [
+    """Return the sheet of given miscounted canvases, one or more, worst first."""
+    note = (
         f"{config.eval.split} split, {len(shown):,} of {total:,} canvases, the count farthest off "
-        "first, then the greatest squared error",
-        f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}",
-    ]
-    return _pairs("Worst miscounts", notes, shown, config.render, truth=True)
+        "first, then the greatest squared error"
+    )
+    return _pairs("Worst miscounts", [note, _TRUTH_ABOVE], shown, config.render, truth=True)
 
 
 def worst_reconstructions(shown: list[Explained], config: Config, total: int) -> Sheet:
-    """The canvases given, of the greatest squared error, worst first; at least one."""
-    errors = f"{shown[0].squared_error:.4f} to {shown[-1].squared_error:.4f}"
-    notes = [
+    """Return the sheet of given canvases, one or more, of the greatest squared error."""
+    note = (
         f"{config.eval.split} split, the {len(shown):,} of {total:,} canvases with the greatest "
-        f"squared error a pixel, from {errors}",
-        f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}",
-    ]
-    return _pairs("Worst reconstructions", notes, shown, config.render, truth=True)
+        f"squared error a pixel, from {shown[0].squared_error:.4f} to {shown[-1].squared_error:.4f}"
+    )
+    return _pairs("Worst reconstructions", [note, _TRUTH_ABOVE], shown, config.render, truth=True)
 
 
 def _pairs(
     title: str, notes: list[str], shown: list[Explained], render: RenderConfig, *, truth: bool
 ) -> Sheet:
-    side = _side(shown[0].image, render)
-    width = max(side, _NARROWEST_CELL)
-    layout = grid(title, notes, len(shown), render.columns, (width, LINE + 2 * side + 4 + GAP // 2))
+    """Return canvases above reconstructions, with true boxes above where ``truth`` is set."""
+    side = tile_side(shown[0].image, render)
+    width = max(side, MIN_CELL)
+    cell = (width, LINE + 2 * side + 4 + GAP // 2)
+    sheet = Sheet(title, notes, len(shown), render.columns, cell)
+    sheet.canvases = len(shown)
     for index, canvas in enumerate(shown):
-        left, top = layout.corner(index)
+        left, top = sheet.corner(index)
         left, top = left + (width - side) // 2, top + LINE
-        colours = [slot_colour(slot) for slot in range(canvas.count)]
-        above = layout.page.tile(canvas.image, left, top, side)
+        above = sheet.tile(canvas.image, left, top, side)
         if truth:
             above.boxes(canvas.true_boxes, [TRUTH] * canvas.true_count)
         else:
-            above.boxes(canvas.boxes, colours)
-        below = layout.page.tile(canvas.reconstruction, left, top + side + 4, side)
-        below.boxes(canvas.boxes, colours)
+            above.slots(canvas.boxes)
+        sheet.tile(canvas.reconstruction, left, top + side + 4, side).slots(canvas.boxes)
         _caption_counts(above, canvas)
-    return layout.page, len(shown)
+    return sheet
 
 
 def _caption_counts(tile: Tile, canvas: Explained) -> None:
@@ -101,89 +172,91 @@ def _caption_counts(tile: Tile, canvas: Explained) -> None:
 
 
 def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
-    """A few canvases, each a row: the canvas, then what is painted slot after slot.
+    """Return a few canvases, each in a row of its own with the reconstruction after each slot.
 
-    Under each slot are its window and the probability that it is on; what comes after the
-    count inferred is faint.
+    Below each step are the slot's window and the probability that it is on; slots after the
+    inferred count are faint. The arguments are those of ``reconstructions``.
     """
     render = config.render
-    shown = varied(canvases, render.rows, _AMONG)
+    shown = varied(canvases, render.rows, _CANDIDATES)
     slots = len(shown[0].windows)
-    side, window = _side(shown[0].image, render), _side(shown[0].windows[0], render)
-    width = max(side, window, _NARROWEST_STEP)
-    cell = (width, LINE + side + 6 + window + LINE)
+    side, window = tile_side(shown[0].image, render), tile_side(shown[0].windows[0], render)
+    width = max(side, window, _MIN_STEP)
     notes = [
         f"{config.eval.split} split, {len(shown):,} of {total:,} canvases",
         "left: canvas, true count → count found; then the reconstruction after each slot, its "
         "window, and the probability p that all slots so far are on; faint: past the count found",
     ]
-    layout = grid("Slot by slot", notes, len(shown) * (slots + 1), slots + 1, cell)
+    cell = (width, LINE + side + 6 + window + LINE)
+    sheet = Sheet("Slot by slot", notes, len(shown) * (slots + 1), slots + 1, cell)
+    sheet.canvases = len(shown)
     for row, canvas in enumerate(shown):
-        corners = [layout.corner(row * (slots + 1) + column) for column in range(slots + 1)]
+        corners = [sheet.corner(row * (slots + 1) + column) for column in range(slots + 1)]
         tops = [(left + (width - side) // 2, top + LINE) for left, top in corners]
-        tile = layout.page.tile(canvas.image, *tops[0], side)
+        tile = sheet.tile(canvas.image, *tops[0], side)
         tile.caption(f"{canvas.true_count} → {canvas.count}", bold=True)
-        for slot, (left, top) in enumerate(tops[1:]):
-            _draw_step(layout.page, canvas, slot, (left, top), (side, window))
-    return layout.page, len(shown)
+        for slot, corner in enumerate(tops[1:]):
+            _draw_step(sheet, canvas, slot, corner, (side, window))
+    return sheet
 
 
 def _draw_step(
     page: Page, canvas: Explained, slot: int, corner: tuple[int, int], sides: tuple[int, int]
 ) -> None:
-    """The canvas after ``slot``, its window under it, and what is said of them."""
+    """Draw the reconstruction after ``slot``, with the slot's window below it, and captions.
+
+    Args:
+        page: where to draw.
+        canvas: what was inferred.
+        slot: 0..T - 1.
+        corner: left and top of the reconstruction.
+        sides: of the reconstruction and of the window.
+    """
     (left, top), (side, window) = corner, sides
     on = slot < canvas.count
     fade = 0.0 if on else 0.75
     tile = page.tile(canvas.canvases[slot + 1], left, top, side, fade=fade)
-    tile.boxes(canvas.boxes[: slot + 1], [slot_colour(each) for each in range(slot + 1)])
+    tile.slots(canvas.boxes[: slot + 1])
     below = top + side + 6
     small = page.tile(canvas.windows[slot], left + (side - window) // 2, below, window, fade=fade)
-    look: dict[str, Any] = {"colour": INK if on else FAINT}
-    small.caption(f"p = {canvas.presence[slot]:.2f}", line=1, **look)
+    colour = INK if on else FAINT
+    small.caption(f"p = {canvas.presence[slot]:.2f}", line=1, colour=colour)
     last = slot + 1 == canvas.count
-    tile.caption(f"slot {slot + 1}: last" if last else f"slot {slot + 1}", bold=last, **look)
+    tile.caption(f"slot {slot + 1}" + ": last" * last, bold=last, colour=colour)
 
 
 def data(images: Array, boxes: Array, labels: Array, render: RenderConfig, split: str) -> Sheet:
-    """Canvases [N, H, H] with their true boxes [N, M, 4] and labels [N, M], -1 padding."""
-    side = _side(images[0], render)
-    width = max(side, _NARROWEST_CELL)
+    """Return canvases with their true boxes and labels.
+
+    Args:
+        images: ink in 0..1, [N, H, H].
+        boxes: boxes of ink (x, y, width, height) in pixels, [N, M, 4].
+        labels: classes of the digits, -1 where there is none, [N, M].
+        render: columns and scale.
+        split: the split's name.
+    """
+    side = tile_side(images[0], render)
+    width = max(side, MIN_CELL)
     notes = [f"{split} split, the first {len(images):,}; over each: its digits"]
-    layout = grid("Canvases", notes, len(images), render.columns, (width, LINE + side))
+    sheet = Sheet("Canvases", notes, len(images), render.columns, (width, LINE + side))
+    sheet.canvases = len(images)
     for index, image in enumerate(images):
-        left, top = layout.corner(index)
-        tile = layout.page.tile(image, left + (width - side) // 2, top + LINE, side)
+        left, top = sheet.corner(index)
+        tile = sheet.tile(image, left + (width - side) // 2, top + LINE, side)
         there = labels[index] >= 0
         tile.boxes(boxes[index][there], [TRUTH] * int(there.sum()))
         tile.caption(_digits(labels[index][there], width), colour=FAINT)
-    return layout.page, len(images)
+    return sheet
 
 
 def _digits(labels: Array, width: int) -> str:
-    """The labels, or where they are too many for ``width`` pixels their number."""
+    """Return the labels, or their number where they need more than ``width`` pixels."""
     if not len(labels):
         return "none"
     words = " ".join(str(label) for label in labels)
     return words if len(words) * 6 <= width else f"{len(labels)} digits"
 
 
-def prior(counts: Array, canvases: Array, render: RenderConfig, chosen: str) -> Sheet:
-    """Canvases [N, H, H] drawn from the model with the given numbers of objects [N].
-
-    ``chosen`` says how those numbers were.
-    """
-    side = _side(canvases[0], render)
-    width = max(side, _NARROWEST_CELL)
-    notes = [f"over each: its number of objects, {chosen}"]
-    layout = grid("Drawn from the model", notes, len(counts), render.columns, (width, LINE + side))
-    for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
-        left, top = layout.corner(index)
-        tile = layout.page.tile(canvas, left + (width - side) // 2, top + LINE, side)
-        tile.caption(str(count), colour=FAINT)
-    return layout.page, len(counts)
-
-
-def _side(image: Array, render: RenderConfig) -> int:
-    """Side of a canvas as drawn, in pixels of the picture."""
+def tile_side(image: Array, render: RenderConfig) -> int:
+    """Return the side of a canvas as drawn, in pixels of the picture."""
     return max(1, round(len(image) * render.scale))

@@ -15,7 +15,7 @@ from airkit.config.schema import Config
 from airkit.config.settings import Layer
 from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures, measure
-from airkit.figures.render import Request
+from airkit.figures.base import Request
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan, Row, SweepReport
@@ -141,7 +141,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _measured(request: Request, name: str) -> Attempt:
-    opened = request.opened()
+    opened = request.open_run()
     with torch.no_grad():
         measures = measure(opened, str(request.run.path), request.listener)
     state = checkpoints.read(opened.checkpoint)

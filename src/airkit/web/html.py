@@ -1,4 +1,4 @@
-"""The HTML of a report: a template, filled in with everything escaped."""
+"""The HTML of a report: a template filled in, with everything escaped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from airkit.figures import charts, curves
+from airkit.figures.page import default_style
 from airkit.system.text import duration
-from airkit.web import charts, curves
 
 
 def html(template: str, **parts: Any) -> str:
-    """The page that a template makes of its parts, which are the names that it uses."""
+    """Return the page that a template makes of its parts, given by the names that it uses."""
     environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
@@ -23,16 +24,11 @@ def html(template: str, **parts: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent, "number": number, "duration": duration, "fact": fact
+        "percent": percent, "number": number, "duration": duration, "fact": fact, "svg": charts.svg
     }  # fmt: skip
-    environment.globals |= {
-        each.__name__: each
-        for each in (
-            *(charts.bars, charts.reliability, charts.forest),
-            *(curves.line, curves.bounds, curves.accuracies, curves.legend),
-        )
-    }
-    text = environment.get_template(f"{template}.html.j2").render(**parts) + "\n"
+    environment.globals |= {"charts": charts, "curves": curves}
+    with default_style():
+        text = environment.get_template(f"{template}.html.j2").render(**parts) + "\n"
     return text.encode("utf-8", "backslashreplace").decode()  # paths may be no Unicode
 
 
@@ -41,17 +37,17 @@ def _source(name: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as per cent, with one decimal."""
+    """Return a share as per cent, with one decimal."""
     return f"{100 * share:.1f}"
 
 
 def number(value: float, digits: int) -> str:
-    """A number with so many decimals; a dash where it is not defined."""
+    """Return a number with so many decimals; a dash where it is not defined."""
     return f"{value:.{digits}f}" if math.isfinite(value) else "–"  # noqa: RUF001
 
 
 def fact(value: object) -> str:
-    """A fact of ``airkit info`` for people."""
+    """Return a fact of ``airkit info`` as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {fact(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):

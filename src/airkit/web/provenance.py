@@ -14,7 +14,7 @@ from airkit._version import __version__
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import AirkitError
-from airkit.figures.render import Request
+from airkit.figures.base import Request
 from airkit.runs.describe import Description, describe
 from airkit.runs.origin import assigned, data_settings
 from airkit.runs.sweep_folder import Plan

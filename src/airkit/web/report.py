@@ -10,7 +10,9 @@ from typing import Any
 from airkit.config.settings import Settings, layers
 from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures
-from airkit.figures.render import Request
+from airkit.figures.base import Request
+from airkit.figures.charts import LINES
+from airkit.figures.curves import Line, line
 from airkit.runs.describe import describe
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import is_sweep
@@ -18,8 +20,7 @@ from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
 from airkit.web import provenance
-from airkit.web.comparison import Attempts, differing, of_runs, of_sweep
-from airkit.web.curves import line
+from airkit.web.comparison import Attempt, Attempts, differing, of_runs, of_sweep
 from airkit.web.gather import Gathered, calibration_error, gather
 from airkit.web.html import html
 from airkit.web.pictures import pictures
@@ -90,7 +91,7 @@ Written = tuple[str, tuple[Measures, ...]]
 
 
 def _one(request: Request) -> Written:
-    opened = request.opened()
+    opened = request.open_run()
     gathered = gather(opened, str(request.run.path), request.listener)
     return html("report", **_parts(gathered, opened, request)), (gathered.measures,)
 
@@ -112,8 +113,15 @@ def _compared(found: Attempts, request: Request) -> dict[str, Any]:
         "attempts": each,
         "measured": next((it.measures for it in each if it.measures), None),
         "worst": each[sweep.rows.index(sweep.worst)].name,
-        "curves": [line(it.name, n, it.metrics, "val_elbo") for n, it in enumerate(each)],
-        "shares": [line(it.name, n, it.metrics, "val_count_accuracy") for n, it in enumerate(each)],
+        "forest": [
+            (
+                it.name,
+                it.measures and (it.measures.count_accuracy, it.measures.count_accuracy_interval),
+            )
+            for it in each
+        ],
+        "elbo": _lines(each, "val_elbo"),
+        "shares": _lines(each, "val_count_accuracy"),
         "differing": differing(each),
         "data": data,
         "versions": provenance.versions(),
@@ -123,10 +131,23 @@ def _compared(found: Attempts, request: Request) -> dict[str, Any]:
     }
 
 
+def _lines(found: Sequence[Attempt], metric: str) -> list[Line]:
+    """Return the curve of a metric for each run."""
+    return [
+        line(each.name, LINES[index % len(LINES)], each.metrics, metric)
+        for index, each in enumerate(found)
+    ]
+
+
 def _parts(gathered: Gathered, opened: TrainedRun, request: Request) -> dict[str, Any]:
     """What the template asks for, by name."""
     checkpoint = describe(opened.checkpoint)
     data = describe(opened.data)
+    rows = request.run.rows()
+    elbo = [
+        line("training", LINES[7], rows, "elbo"),
+        line("validation", LINES[0], rows, "val_elbo"),
+    ]
     preset, changed = provenance.from_preset(checkpoint.config)
     return {
         "name": request.run.path.resolve().name,
@@ -134,7 +155,9 @@ def _parts(gathered: Gathered, opened: TrainedRun, request: Request) -> dict[str
         "calibration": gathered.calibration,
         "calibration_error": calibration_error(gathered.calibration),
         "pictures": pictures(gathered, opened, request),
-        "curves": request.run.rows(),
+        "reliability": [(it.confidence, it.share, it.interval) for it in gathered.calibration],
+        "elbo": [each for each in elbo if each.steps],
+        "shares": line("validation", LINES[0], rows, "val_count_accuracy"),
         "config": checkpoint.config,
         "slots": opened.air.slots,
         "device": str(opened.device),

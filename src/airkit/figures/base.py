@@ -1,0 +1,123 @@
+"""The base class of all figures, and what they are drawn from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from airkit.config.settings import Layer
+from airkit.figures.page import Sheet
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import TrainedModel, TrainedRun, open_model, open_run
+from airkit.system.callbacks import Listener
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of a call of ``render`` or ``report``, and what they refer to."""
+
+    run: RunFolder
+    """The run folder."""
+    data: Path | None
+    """The data file; None for the one that the run was trained on."""
+    checkpoint: str
+    """``best``, ``last`` or a checkpoint file."""
+    given: list[Layer]
+    """Settings of the call, which override the run's."""
+    listener: Listener
+    """Hears notes and progress."""
+
+    def open_run(self) -> TrainedRun:
+        """Load the model and the canvases of the split ``eval.split``.
+
+        Returns:
+            The run: ``air``, the model in evaluation mode; ``batches()``, the indices [B] of the
+            canvases, ``eval.batch_size`` at a time; ``images(indices)``, their ink in 0..1,
+            [B, H, H], on the model's device; ``canvases``, with the truth; ``config``.
+
+        Raises:
+            AirkitError: as for ``airkit.evaluate``.
+        """
+        return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
+
+    def open_model(self) -> TrainedModel:
+        """Read the checkpoint alone, for figures that need no data file.
+
+        Raises:
+            AirkitError: no such run or checkpoint, or the settings are not valid.
+        """
+        return open_model(self.run.path, self.checkpoint, self.given, self.listener)
+
+    def asked(self, key: str) -> Layer | None:
+        """Return the last layer that sets the field ``key`` of ``render``, cut down to it."""
+        for layer in reversed(self.given):
+            values = layer.values.get("render")
+            if isinstance(values, Mapping) and key in values:
+                return replace(layer, values={"render": {key: values[key]}})
+        return None
+
+
+class Drawing(ABC):
+    """A kind of figure, drawn from a trained run or a data file.
+
+    ``airkit render --kind package.module:Class`` creates one without arguments, calls ``draw``
+    once, and writes the figure as PNG, of the size and resolution that the figure has.
+
+    Example:
+        A file ``counts.py``, for ``airkit render --kind counts:Counts``::
+
+            import torch
+            from matplotlib.figure import Figure
+
+            from airkit.figures import Drawing, Request
+            from airkit.model.scene import explain
+
+
+            class Counts(Drawing):
+                '''Histogram of the counts inferred on a split.'''
+
+                def draw(self, request: Request) -> Figure:
+                    run = request.open_run()
+                    with torch.inference_mode():
+                        scenes = [explain(run.air, run.images(each)) for each in run.batches()]
+                    counts = torch.cat([scene.count for scene in scenes])  # [N]
+                    self.canvases = len(counts)
+                    figure = Figure(figsize=(4, 3), dpi=100)
+                    axes = figure.subplots()
+                    axes.hist(counts.cpu(), bins=range(run.air.slots + 2), align="left")
+                    axes.set(xlabel="objects", ylabel="canvases", title=run.config.eval.split)
+                    return figure
+    """
+
+    canvases: int = 0
+    """Canvases that the figure shows, as ``airkit render --json`` reports; ``draw`` may set it."""
+
+    @abstractmethod
+    def draw(self, request: Request) -> Figure:
+        """Return the figure.
+
+        Args:
+            request: the run folder, the data file and the settings of the call.
+
+        Raises:
+            AirkitError: something that the user can mend; it is reported in one message. Any
+                other exception shows its traceback.
+        """
+
+
+class SheetDrawing(Drawing):
+    """A figure that is a sheet of canvases."""
+
+    @abstractmethod
+    def sheet(self, request: Request) -> Sheet:
+        """Return the sheet; the arguments and errors are those of ``draw``."""
+
+    def draw(self, request: Request) -> Figure:
+        """Return the sheet as a figure of exactly its pixels."""
+        sheet = self.sheet(request)
+        self.canvases = sheet.canvases
+        return sheet.figure()

@@ -1,0 +1,183 @@
+"""The charts of a report, and figures as SVG that follows the theme of the page around it."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from html import escape
+from io import StringIO
+from typing import Literal
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator
+
+from airkit.errors import sanitize
+from airkit.figures.page import DPI, FAINT, INK, blank_figure, default_style, hexadecimal
+
+Interval = tuple[float, float]
+
+LINES = (
+    *("#2a62c9", "#d0501f", "#12834a", "#8a3fb0"),
+    *("#a8780a", "#0c8a9a", "#c43379", "#8b93a3"),
+)
+"""Colours of lines, repeated where there are more."""
+FAILED = "#b3261e"
+FONT = 12
+_GRID = "#d5d8df"
+THEME = {
+    hexadecimal(INK): "ink",
+    hexadecimal(FAINT): "faint",
+    _GRID: "line",
+    FAILED: "bad",
+    **{colour: f"line-{index}" for index, colour in enumerate(LINES)},
+}
+"""CSS variable of the page by the colour that it replaces in an SVG."""
+_PERCENT = (0, 25, 50, 75, 100)
+
+
+def bars(shares: Mapping[str, float], intervals: Mapping[str, Interval]) -> Figure:
+    """Return a bar chart of the share counted right by true count, with intervals.
+
+    Args:
+        shares: shares in 0..1 by true count.
+        intervals: their 95 % intervals by true count.
+    """
+    figure, axes = chart(56 + 64 * max(3, len(shares)), 250)
+    places = range(len(shares))
+    axes.bar(places, [100 * share for share in shares.values()], 0.625, color=LINES[0])
+    for place, count in enumerate(shares):
+        _whisker(axes, place, intervals[count], cap=6)
+    tidy(axes, "right, %", "true count")
+    axes.set_xticks(places, list(shares))
+    axes.set_xlim(-0.7, max(3, len(shares)) - 0.3)
+    _percent(axes)
+    return figure
+
+
+def reliability(points: Sequence[tuple[float, float, Interval]]) -> Figure:
+    """Return the share counted right against the mean confidence, beside the diagonal.
+
+    Args:
+        points: confidence, share and its interval, all in 0..1.
+    """
+    figure, axes = chart(248, 250)
+    axes.plot((0, 100), (0, 100), color=hexadecimal(FAINT), linewidth=1, linestyle=(0, (4, 4)))
+    for confidence, share, interval in points:
+        _whisker(axes, 100 * confidence, interval)
+        axes.plot(100 * confidence, 100 * share, "o", color=LINES[0], markersize=9, clip_on=False)
+    tidy(axes, "right, %", "greatest q(n), %")
+    axes.set_xlim(0, 100)
+    axes.set_xticks((0, 50, 100))
+    _percent(axes)
+    return figure
+
+
+def forest(runs: Sequence[tuple[str, tuple[float, Interval] | None]]) -> Figure:
+    """Return a row for each run: its count accuracy and interval, or a cross if it failed.
+
+    Args:
+        runs: names, and accuracies in 0..1 with their intervals; None for a run that failed.
+    """
+    figure, axes = chart(436, 58 + 24 * len(runs), left=130, top=6)
+    for row, (_, found) in enumerate(runs):
+        if found is None:
+            axes.plot(0, row, "x", color=FAILED, markersize=8, markeredgewidth=2, clip_on=False)
+        else:
+            accuracy, (low, high) = found
+            axes.hlines(row, 100 * low, 100 * high, color=hexadecimal(INK))
+            axes.plot(100 * accuracy, row, "o", color=LINES[0], markersize=8, clip_on=False)
+    tidy(axes, "", "right, %", grid="x")
+    axes.set_xlim(0, 100)
+    axes.set_xticks(_PERCENT)
+    axes.set_ylim(len(runs) - 0.5, -0.5)
+    axes.set_yticks(range(len(runs)), [_shorten(name) for name, _ in runs])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    return figure
+
+
+def chart(width: int, height: int, left: int = 44, top: int = 26) -> tuple[Figure, Axes]:
+    """Return a figure of ``width`` by ``height`` pixels, and its axes within margins."""
+    figure = blank_figure(width, height)
+    right, bottom = 14, 46
+    axes = figure.add_axes(
+        (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    )
+    return figure, axes
+
+
+def tidy(axes: Axes, title: str, below: str, grid: Literal["x", "y"] = "y") -> None:
+    """Give a chart a title at the upper left, faint text, and a grid in place of a frame.
+
+    Args:
+        axes: the chart.
+        title: what the vertical axis is.
+        below: what the horizontal axis is.
+        grid: the axis at whose ticks there are lines.
+    """
+    faint = hexadecimal(FAINT)
+    axes.set_title(title, loc="left", pad=10, fontsize=FONT, color=faint)
+    axes.set_xlabel(below, fontsize=FONT, color=faint)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, pad=7, labelsize=FONT, labelcolor=faint)
+    axes.grid(color=_GRID, linewidth=1, axis=grid)
+    axes.set_axisbelow(True)
+
+
+def _whisker(axes: Axes, x: float, interval: Interval, cap: float = 0) -> None:
+    low, high = (100 * bound for bound in interval)
+    axes.errorbar(
+        x,
+        (low + high) / 2,
+        (high - low) / 2,
+        fmt="none",
+        ecolor=hexadecimal(INK),
+        elinewidth=1.5,
+        capsize=cap,
+        capthick=1.5,
+        clip_on=False,
+    )
+
+
+def _percent(axes: Axes) -> None:
+    """Let the vertical axis go from 0 to 100 %."""
+    axes.set_ylim(0, 100)
+    axes.yaxis.set_major_locator(FixedLocator(_PERCENT))
+
+
+def _shorten(name: str) -> str:
+    """Return a printable name that fits beside a row."""
+    name = sanitize(name)
+    return name if len(name) <= 17 else name[:8] + "…" + name[-8:]
+
+
+def svg(figure: Figure, label: str) -> str:
+    """Return a figure as an SVG element for a page of HTML, the same each time.
+
+    Its colours are variables of the page, by ``THEME``, its text is in the page's font, and a
+    line that has a gid shows its label where the pointer rests on it.
+
+    Args:
+        figure: what to draw; ``blank_figure`` makes one.
+        label: what it shows, for screen readers.
+    """
+    text = StringIO()
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with default_style(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that matplotlib's font lacks, the page's may have
+        with rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
+            figure.savefig(text, format="svg", transparent=True, metadata=metadata)
+    inner = text.getvalue().partition("<svg")[2].partition(">")[2]
+    for line in (line for axes in figure.axes for line in axes.lines if line.get_gid()):
+        title = f"<g><title>{escape(str(line.get_label()))}</title>"
+        inner = inner.replace(f'<g id="{line.get_gid()}">', title)
+    inner = re.sub(r'<g id="[^"]*"', "<g", inner)
+    inner = re.sub("font-family: [^;]*; ", "", inner)
+    for colour, name in THEME.items():
+        inner = re.sub(f"(fill|stroke): {colour}", rf"\1: var(--{name})", inner)
+    width, height = (round(side * DPI) for side in figure.get_size_inches())
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    return f'<svg {size} role="img" aria-label="{label}">{inner}'
