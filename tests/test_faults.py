@@ -130,14 +130,6 @@ def test_a_file_system_that_is_read_only(
     ]
 
 
-def test_an_export_fills_a_mount(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = mounted('mount -t tmpfs airkit "$1"', disk, "export", data_file(), "--out", disk)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"folder       {disk}\nformat       COCO\nimages       20\n")
-
-
 def test_readers_of_a_read_only_run(tmp_path: Path) -> None:
     run = trained(tmp_path / "run")
     done = mounted(READ_ONLY, run, "eval", "--run", run, "--json")

@@ -7,6 +7,7 @@ between fields see the whole and every problem is reported together.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -183,7 +184,7 @@ def from_file(path: Path) -> Layer:
         expected="TOML",
         got=got,
         hint=f"airkit config show > {quoted(path)} writes one to start from"
-        if not path.exists()
+        if not os.path.exists(path)
         else f"correct it, or name another; airkit config check {quoted(path)} checks it",
     )
 
