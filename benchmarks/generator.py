@@ -33,9 +33,10 @@ from airkit.config.schema import DataConfig
 from airkit.data import reader
 from airkit.data.compose import compose
 from airkit.data.dataset import CanvasDataset
+from airkit.data.digits import Digits
+from airkit.data.format import pack
 from airkit.data.make import split_up
-from airkit.data.packing import pack
-from airkit.data.sources import Digits, load
+from airkit.data.sources import load
 
 ROUNDS = 5
 COMPOSED, LOOPED = 60_000, 2_000  # canvases a round
@@ -95,7 +96,7 @@ def seconds(work: Callable[[], object]) -> float:
 def making(source: str) -> list[dict[str, Any]]:
     """Canvases a second, composed and squeezed, beside the loop."""
     config = DataConfig(train=COMPOSED, val=0, test=0)
-    digits = load(source, 0).pools["train"]
+    digits = load(source).pools["train"]
     first = next(split_up(config))
     some = compose(config, "train", digits, first.start, first.stop)
     rivals: dict[str, tuple[int, Callable[[], object]]] = {
@@ -120,7 +121,7 @@ def written(path: Path, source: str, many: int, workers: int) -> dict[str, Any]:
     command = [sys.executable, "-c", WRITE, path, source, many, workers]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
     whole, size, parent, child = json.loads(done.stdout)
-    took = whole - seconds(lambda: load(source, 0))
+    took = whole - seconds(lambda: load(source))
     return {
         "canvases": many,
         "workers": workers,

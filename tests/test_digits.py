@@ -1,3 +1,5 @@
+"""Sources of digits: three pools that share no image, whatever they come from."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -7,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from idx_files import mnist_like, write_folder
+from idx_files import Bytes, mnist_like, write_folder
 
-from airkit.data import mnist, sources
+from airkit.data import mnist, sources, strokes
+from airkit.data.digits import SPLITS, Digits
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
 
@@ -25,59 +28,157 @@ class Hearer(Listener):
         self.notes.append(text)
 
 
-def refusal(source: object) -> str:
+def refusal(source: object) -> DigitsError:
     with pytest.raises(DigitsError) as caught:
-        sources.load(str(source), 0)
-    return str(caught.value)
+        sources.load(str(source))
+    return caught.value
 
 
-def images_of(pool: sources.Digits) -> set[bytes]:
+def images_of(pool: Digits) -> set[bytes]:
     return {image.tobytes() for image in pool.images}
 
 
-def dtypes_of(pool: sources.Digits) -> list[np.dtype[np.generic]]:
-    return [pool.images.dtype, pool.labels.dtype, pool.index.dtype]
+def types_of(pool: Digits) -> list[str]:
+    return [array.dtype.str for array in (pool.images, pool.labels, pool.index)]
 
 
 @pytest.fixture
 def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "STROKE_COUNTS", {"train": 30, "val": 5, "test": 7})
+    monkeypatch.setattr(strokes, "POOL_SIZES", {"train": 30, "val": 5, "test": 7})
 
 
-def test_no_such_source() -> None:
-    assert refusal("mnits") == (
-        "No such source of digits\n"
-        "  expected  mnist, strokes, auto or a folder of IDX files in MNIST's layout\n"
-        "  got       mnits\n"
-        "  try       --source mnist"
-    )
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_folder(tmp_path: Path, zipped: bool) -> None:
+    """The last tenth of the train files makes the val pool."""
+    arrays = mnist_like(train=30, test=8)
+    folder = write_folder(tmp_path, arrays, zipped)
+    digits = sources.load(str(folder))
+    parts = {
+        "train": (TRAIN_IMAGES, TRAIN_LABELS, slice(27)),
+        "val": (TRAIN_IMAGES, TRAIN_LABELS, slice(27, 30)),
+        "test": (TEST_IMAGES, TEST_LABELS, slice(8)),
+    }
+    assert list(digits.pools) == list(parts)
+    for split, (images, labels, rows) in parts.items():
+        pool = digits.pools[split]
+        np.testing.assert_array_equal(pool.images, arrays[images][rows])
+        np.testing.assert_array_equal(pool.labels, arrays[labels][rows])
+        np.testing.assert_array_equal(pool.index, np.arange(30)[rows])
+        assert types_of(pool) == ["|u1", "|u1", "<i4"]
+    assert (digits.name, digits.licence) == (str(folder), "not stated")
+    assert digits.attribution == f"digits of the folder {folder}"
 
 
-def test_digest_names_the_digits_alone(tmp_path: Path) -> None:
+def test_a_folder_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_folder(tmp_path / "digits", mnist_like())
+    digits = sources.load("~/digits")
+    assert (digits.name, digits.attribution) == ("~/digits", "digits of the folder ~/digits")
+
+
+@pytest.mark.parametrize("side", [1, 32])
+def test_digits_of_another_side(tmp_path: Path, side: int) -> None:
+    arrays = mnist_like(train=2, test=1, side=side)
+    arrays[TRAIN_IMAGES][:, 0, 0], arrays[TEST_IMAGES][:, 0, 0] = [0, 1], 2
+    pools = sources.load(str(write_folder(tmp_path, arrays))).pools
+    assert [pools[split].images.shape for split in SPLITS] == [(1, side, side)] * 3
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("mnits", "--source mnist"),
+        ("~nobody-of-this-name/digits", "--source strokes"),
+        ("x" * 5000, "--source strokes"),
+        (__file__, "--source strokes"),
+    ],
+)
+def test_no_such_source(source: str, hint: str) -> None:
+    error = refusal(source)
+    assert (error.what, error.hint) == ("No such source of digits", hint)
+
+
+def test_a_folder_that_lacks_files(tmp_path: Path) -> None:
+    arrays = mnist_like()
+    assert "none of MNIST's four files" in str(refusal(tmp_path))
+    del arrays[TRAIN_LABELS], arrays[TEST_IMAGES]
+    error = refusal(write_folder(tmp_path, arrays))
+    assert error.what == "A folder of digits lacks files"
+    assert f"expected  {TRAIN_LABELS}[.gz] and {TEST_IMAGES}[.gz]\n" in str(error)
+    assert f"got       {TRAIN_IMAGES}.gz, {TEST_LABELS}.gz\n" in str(error)
+
+
+def cut_width(arrays: dict[str, Bytes]) -> None:
+    arrays[TEST_IMAGES] = arrays[TEST_IMAGES][:, :, :27]
+
+
+def cut_side(arrays: dict[str, Bytes]) -> None:
+    arrays[TEST_IMAGES] = arrays[TEST_IMAGES][:, :20, :20]
+
+
+def drop_label(arrays: dict[str, Bytes]) -> None:
+    arrays[TRAIN_LABELS] = arrays[TRAIN_LABELS][:-1]
+
+
+def large_label(arrays: dict[str, Bytes]) -> None:
+    arrays[TEST_LABELS][2:5] = 127, 128, 255
+
+
+def same_digits(arrays: dict[str, Bytes]) -> None:
+    arrays[TEST_IMAGES], arrays[TEST_LABELS] = arrays[TRAIN_IMAGES], arrays[TRAIN_LABELS]
+
+
+@pytest.mark.parametrize(
+    ("damage", "where", "expected", "got"),
+    [
+        (cut_width, ", test digits", "square images, uint8 [N, S, S]", "uint8 [8, 28, 27]"),
+        (cut_side, "", "images of one side in all pools", "sides of [20, 28] px"),
+        (drop_label, ", val digits", "3 labels, whole numbers", "uint8 [2]"),
+        (large_label, ", test digits", "labels of 0 to 127", "128"),
+        (same_digits, "", "train images that no held-out split has", "27 shared images"),
+    ],
+)
+def test_a_folder_that_makes_no_pools(
+    tmp_path: Path,
+    damage: Callable[[dict[str, Bytes]], None],
+    where: str,
+    expected: str,
+    got: str,
+) -> None:
+    arrays = mnist_like()
+    damage(arrays)
+    folder = write_folder(tmp_path, arrays)
+    lines = str(refusal(folder)).splitlines()
+    assert lines[1:4] == [
+        f"  where     {folder}{where}", f"  expected  {expected}", f"  got       {got}",
+    ]  # fmt: skip
+
+
+def test_the_digest_is_of_the_digits_alone(tmp_path: Path) -> None:
     plain = write_folder(tmp_path / "plain", mnist_like(), zipped=False)
     zipped = write_folder(tmp_path / "zipped", mnist_like())
-    digest = sources.load(str(plain), 0).digest
+    digest = sources.load(str(plain)).digest
     assert len(bytes.fromhex(digest)) == 32
-    assert sources.load(str(zipped), 1).digest == digest
+    assert sources.load(str(zipped)).digest == digest
 
 
 @pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
-def test_digest_changes_with_any_byte(tmp_path: Path, name: str) -> None:
+def test_the_digest_changes_with_any_byte(tmp_path: Path, name: str) -> None:
     arrays = mnist_like()
-    before = sources.load(str(write_folder(tmp_path, arrays)), 0).digest
+    before = sources.load(str(write_folder(tmp_path, arrays))).digest
     arrays[name].flat[-1] ^= 1
-    assert sources.load(str(write_folder(tmp_path, arrays)), 0).digest != before
+    assert sources.load(str(write_folder(tmp_path, arrays))).digest != before
 
 
-def test_images_that_splits_share_stay_in_the_held_out_one(tmp_path: Path) -> None:
+def test_shared_images_stay_in_the_held_out_pool(tmp_path: Path) -> None:
     arrays = mnist_like()
     arrays[TRAIN_IMAGES][3] = arrays[TEST_IMAGES][0]
     arrays[TRAIN_IMAGES][29] = arrays[TEST_IMAGES][5]
     arrays[TRAIN_IMAGES][9] = arrays[TRAIN_IMAGES][28]
-    arrays[TRAIN_IMAGES][1] = arrays[TRAIN_IMAGES][0]  # a pair within one split may stay
+    arrays[TRAIN_IMAGES][1] = arrays[TRAIN_IMAGES][0]  # twice in one pool is no matter
     folder = write_folder(tmp_path, arrays)
     hearer = Hearer()
-    pools = sources.load(str(folder), 0, hearer).pools
+    pools = sources.load(str(folder), hearer).pools
     assert pools["train"].index.tolist() == [row for row in range(27) if row not in {3, 9}]
     assert pools["val"].index.tolist() == [27, 28]
     assert pools["test"].index.tolist() == list(range(8))
@@ -102,11 +203,11 @@ def test_no_image_is_in_two_pools(
         arrays[f"{part}-labels-idx1-ubyte"] = ink
     folder = write_folder(tmp_path_factory.mktemp("digits"), arrays, zipped=False)
     try:
-        pools = sources.load(str(folder), 0).pools
+        pools = sources.load(str(folder)).pools
     except DigitsError as error:
         assert "held-out" in error.what  # noqa: PT017 - nothing may be left to train on
         return
-    found = [images_of(pools[split]) for split in sources.SPLITS]
+    found = [images_of(pools[split]) for split in SPLITS]
     assert len(set.union(*found)) == sum(map(len, found))
     for split, row_of in {"train": train, "val": train, "test": test}.items():
         pool = pools[split]
@@ -116,30 +217,13 @@ def test_no_image_is_in_two_pools(
 
 @pytest.mark.usefixtures("few_strokes")
 def test_strokes() -> None:
-    source = sources.load("strokes", 0)
-    assert source.name == "strokes"
-    assert [len(source.pools[split].labels) for split in sources.SPLITS] == [30, 5, 7]
-    for pool in source.pools.values():
+    digits = sources.load("strokes")
+    assert (digits.name, digits.licence) == ("strokes", "Apache-2.0")
+    assert [len(digits.pools[split].labels) for split in SPLITS] == [30, 5, 7]
+    for pool in digits.pools.values():
         assert pool.images.shape == (len(pool.labels), 28, 28)
-        assert dtypes_of(pool) == [np.uint8, np.uint8, np.int32]
+        assert types_of(pool) == ["|u1", "|u1", "<i4"]
         assert pool.index.tolist() == list(range(len(pool.labels)))
-    assert source.licence
-    assert source.attribution
-
-
-@pytest.mark.usefixtures("few_strokes")
-def test_strokes_are_the_same_for_every_seed() -> None:
-    assert sources.load("strokes", 0).digest == sources.load("strokes", 1).digest
-
-
-def fake_fetch(
-    folder: Path, asked: list[mnist.Patience]
-) -> Callable[[Listener, mnist.Patience], dict[str, Path]]:
-    def fetch(listener: Listener, patience: mnist.Patience = mnist.LONG) -> dict[str, Path]:
-        asked.append(patience)
-        return {name: folder / f"{name}.gz" for name in mnist.SHA256}
-
-    return fetch
 
 
 @pytest.mark.parametrize(("source", "patience"), [("mnist", mnist.LONG), ("auto", mnist.SHORT)])
@@ -148,39 +232,31 @@ def test_mnist(
 ) -> None:
     folder = write_folder(tmp_path, mnist_like())
     asked: list[mnist.Patience] = []
-    monkeypatch.setattr(mnist, "fetch", fake_fetch(folder, asked))
-    loaded = sources.load(source, 0)
+
+    def fetch(listener: Listener, patience: mnist.Patience) -> dict[str, Path]:
+        asked.append(patience)
+        return {name: folder / f"{name}.gz" for name in mnist.SHA256}
+
+    monkeypatch.setattr(mnist, "fetch", fetch)
+    digits = sources.load(source)
     assert asked == [patience]
-    assert loaded.name == "mnist"
-    assert loaded.digest == sources.load(str(folder), 0).digest
-    assert loaded.licence == "CC BY-SA 3.0"
-    assert loaded.attribution == mnist.ATTRIBUTION
+    assert (digits.name, digits.licence) == ("mnist", "CC BY-SA 3.0")
+    assert digits.digest == sources.load(str(folder)).digest
+    assert "Yann LeCun" in digits.attribution
 
 
 @pytest.mark.usefixtures("few_strokes")
+@pytest.mark.parametrize("offline", ["0", "1"])
 def test_auto_falls_back_on_strokes_with_one_note(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: str
 ) -> None:
     monkeypatch.setenv("AIRKIT_CACHE", str(tmp_path))
-    monkeypatch.delenv("AIRKIT_OFFLINE", raising=False)
+    monkeypatch.setenv("AIRKIT_OFFLINE", offline)
     monkeypatch.setattr(mnist, "MIRRORS", ("nonsense://one/",))
     hearer = Hearer()
-    assert sources.load("auto", 0, hearer).name == "strokes"
-    assert hearer.notes == [
-        "No mirror served MNIST's train-images-idx3-ubyte.gz: using strokes, the built-in digits, "
-        "instead (--source mnist tells more and waits longer)"
-    ]
+    assert sources.load("auto", hearer).name == "strokes"
+    (note,) = hearer.notes
+    assert note.endswith(
+        ": using strokes, the built-in digits, instead (--source mnist tells more and waits longer)"
+    )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.usefixtures("few_strokes")
-def test_auto_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRKIT_CACHE", str(tmp_path))
-    monkeypatch.setenv("AIRKIT_OFFLINE", "1")
-    hearer = Hearer()
-    assert sources.load("auto", 0, hearer).name == "strokes"
-    assert hearer.notes == [
-        "MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it: using strokes, the "
-        "built-in digits, instead (--source mnist tells more and waits longer)"
-    ]
-    assert list(tmp_path.iterdir()) == []

@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 
 from airkit.config import settings
 from airkit.data import reader
-from airkit.data.sources import SPLITS
+from airkit.data.digits import SPLITS
 from airkit.errors import DataFileError, OutputError
 from airkit.model.air import AIR
 from airkit.model.scene import explain

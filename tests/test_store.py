@@ -1,4 +1,4 @@
-"""The data file: what is written is read back, by airkit and by others."""
+"""Data files: what is written is read back, by airkit and by any reader of HDF5."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from test_compose import pool, rows, same
 import airkit
 from airkit.config.schema import Config, DataConfig
 from airkit.config.settings import to_json
+from airkit.data import writer
 from airkit.data.compose import compose
-from airkit.data.packing import CHUNK, pack
-from airkit.data.reader import read_info, read_split, verify
-from airkit.data.sources import SPLITS, DigitSource
-from airkit.data.writer import Writer
+from airkit.data.digits import SPLITS
+from airkit.data.format import CHUNK, pack
+from airkit.data.reader import read_info, read_parts, read_split, verify
+from airkit.data.sources import LoadedDigits
 from airkit.errors import CanvasError, OutputError
 
 POOL = pool()
-SOURCE = DigitSource("ellipses", dict.fromkeys(SPLITS, POOL), "ab" * 32, "CC0-1.0", "by the tests")
+DIGITS = LoadedDigits("ellipses", dict.fromkeys(SPLITS, POOL), "ab" * 32, "CC0-1.0", "by the tests")
 DATA = {"canvas_size": 24, "digit_size": 9.0, "digit_size_sd": 0.5, "seed": 5}
 
 
@@ -31,13 +32,13 @@ def config(**data: Any) -> Config:
 
 
 def write(path: Path, wanted: Config, step: int = 10**6) -> str:
-    with Writer(path, wanted, SOURCE) as writer:
+    with writer.create(path, wanted, DIGITS) as file:
         for split in SPLITS:
             many = getattr(wanted.data, split)
             for start in range(0, many, step):
                 part = compose(wanted.data, split, POOL, start, min(start + step, many))
-                writer.append(pack(wanted.data, split, part))
-    return writer.digest
+                file.append(pack(wanted.data, split, part))
+    return file.digest
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +63,13 @@ def test_round_trip(tmp_path: Path, good: Path, compression: str) -> None:
         whole = compose(wanted.data, split, POOL, 0, getattr(wanted.data, split))
         assert same(read_split(path, split), whole)
         assert same(read_split(path, split, limit=5), rows(whole, 0, 5))
+    assert [len(part.count) for part in read_parts(path, "train")] == [256, 44]
     assert [file.name for file in tmp_path.iterdir()] == ["data.h5"]
 
 
 def test_what_the_file_says(good: Path) -> None:
     info = read_info(good)
-    assert info.path == good
-    assert info.config == config()
+    assert (info.path, info.config) == (good, config())
     assert info.splits == {"train": 300, "val": 7, "test": 0}
     assert (info.source, info.source_digest) == ("ellipses", "ab" * 32)
     assert (info.licence, info.attribution) == ("CC0-1.0", "by the tests")
@@ -100,52 +101,39 @@ def test_the_file_without_airkit(good: Path) -> None:
         assert (file["train/box"].shape, file["train/box"].dtype) == ((300, 2, 4), np.float32)
 
 
-def test_digest_and_bytes_do_not_depend_on_the_steps(tmp_path: Path, good: Path) -> None:
+def test_bytes_depend_on_the_content_alone(tmp_path: Path, good: Path) -> None:
     assert write(tmp_path / "steps.h5", config(), step=CHUNK) == read_info(good).content_digest
     write(tmp_path / "again.h5", config())
     assert (tmp_path / "again.h5").read_bytes() == good.read_bytes()
-
-
-def test_digest_depends_on_the_content(tmp_path: Path, good: Path) -> None:
     assert write(tmp_path / "other.h5", config(seed=6)) != read_info(good).content_digest
 
 
-def test_huge_canvases_have_small_chunks(tmp_path: Path) -> None:
-    write(tmp_path / "data.h5", config(canvas_size=1024, train=20, val=0, max_digits=1))
-    with h5py.File(tmp_path / "data.h5") as file:
-        assert file["train/image"].chunks == (16, 1024, 1024)
-
-
-def test_chunks_fit_the_steps(tmp_path: Path) -> None:
-    """A chunk of 186 canvases would be as large as can be, but two steps would share it."""
-    path, wanted = tmp_path / "data.h5", config(canvas_size=300, train=520, val=0, max_digits=1)
-    digest = write(path, wanted, step=CHUNK)
+@pytest.mark.parametrize(("size", "train", "chunk"), [(1024, 20, 16), (300, 520, 128)])
+def test_chunks_of_large_canvases(tmp_path: Path, size: int, train: int, chunk: int) -> None:
+    """Small ones, that divide the steps in which canvases are written."""
+    path = tmp_path / "data.h5"
+    digest = write(path, config(canvas_size=size, train=train, val=0, max_digits=1), step=CHUNK)
     with h5py.File(path) as file:
-        assert file["train/image"].chunks == (128, 300, 300)
+        assert file["train/image"].chunks == (chunk, size, size)
     assert verify(path) == digest
 
 
-def test_a_writer_that_fails_leaves_the_old_file(copy: Path) -> None:
-    before = copy.read_bytes()
-
-    def fail() -> None:
-        with Writer(copy, config(), SOURCE) as writer:
-            data = config().data
-            writer.append(pack(data, "train", compose(data, "train", POOL, 0, 256)))
-            raise CanvasError("stop here", hint="go on")
-
-    with pytest.raises(CanvasError, match="stop here"):
-        fail()
+def test_a_failure_leaves_the_old_file(copy: Path) -> None:
+    before, data = copy.read_bytes(), config().data
+    with pytest.raises(CanvasError), writer.create(copy, config(), DIGITS) as file:  # noqa: PT012
+        file.append(pack(data, "train", compose(data, "train", POOL, 0, 256)))
+        raise CanvasError("stop here", hint="go on")
     assert copy.read_bytes() == before
     assert [file.name for file in copy.parent.iterdir()] == ["data.h5"]
 
 
 def test_too_few_canvases_are_a_bug(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError), Writer(tmp_path / "data.h5", config(), SOURCE):
+    with pytest.raises(AssertionError), writer.create(tmp_path / "data.h5", config(), DIGITS):
         pass
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be(copy: Path) -> None:
-    with pytest.raises(OutputError), Writer(copy / "below" / "data.h5", config(), SOURCE):
+def test_a_folder_that_cannot_be_made(copy: Path) -> None:
+    path = copy / "below" / "data.h5"
+    with pytest.raises(OutputError), writer.create(path, config(), DIGITS):
         pass

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from airkit.data.strokes import BOX, FIELD, SPLITS, Bytes, draw
+from airkit.data.digits import SPLITS
+from airkit.data.raster import Bytes
+from airkit.data.strokes import BOX, FIELD, draw
 
 COUNT = 3_000
 

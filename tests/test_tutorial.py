@@ -46,7 +46,7 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "docs").symlink_to(test_docs.DOCS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(sources, "load", mock.Mock(return_value=sources.load("strokes", 0)))
+        patch.setattr(sources, "load", mock.Mock(return_value=sources.load("strokes")))
         replay("tutorial.md")
         yield folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import multiprocessing
 import os
 import signal
@@ -22,9 +21,10 @@ from test_compose import pool
 from tiny_runs import tree
 
 from airkit.data import make, sources
+from airkit.data.digits import SPLITS
 from airkit.data.make import make_data
 from airkit.data.reader import verify
-from airkit.data.sources import SPLITS, DigitSource
+from airkit.data.sources import LoadedDigits
 from airkit.errors import CanvasError
 from airkit.system.callbacks import Listener
 from airkit.system.signals import STOPPING
@@ -44,116 +44,86 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits of the tests' own, and parts so small that there are several of a split."""
     pools = {split: pool(seed=seed) for seed, split in enumerate(SPLITS)}
-    found = DigitSource("ellipses", pools, "ab" * 32, "CC0-1.0", "by the tests")
-    monkeypatch.setattr(sources, "load", lambda source, seed, listener: found)
+    found = LoadedDigits("ellipses", pools, "ab" * 32, "CC0-1.0", "by the tests")
+    monkeypatch.setattr(sources, "load", lambda source, listener: found)
     monkeypatch.setattr(make, "_STEP_BYTES", 1)
 
 
-class AtFirst(Listener):
-    """Does something at the first report of progress."""
+class Ear(Listener):
+    """Remembers progress, and calls ``at_first`` at the first report."""
 
-    def __init__(self, what: Any) -> None:
-        self.what, self.heard = what, 0
+    def __init__(self, at_first: Any = lambda: None) -> None:
+        self.at_first = at_first
+        self.heard: list[tuple[str, int]] = []
 
     def progress(self, task: str, done: int, total: int) -> None:
-        self.heard += 1
-        if self.heard == 1:
-            self.what()
+        self.heard.append((task, done))
+        if len(self.heard) == 1:
+            self.at_first()
 
 
-@pytest.mark.parametrize("compression", ["gzip", "lzf", "none"])
-def test_the_file_is_the_same_for_any_number(tmp_path: Path, compression: str) -> None:
-    given = {**SMALL, "data.compression": compression}
+def test_the_file_is_the_same_for_any_number(tmp_path: Path) -> None:
+    ear = Ear()
     reports = [
-        make_data(tmp_path / f"{workers}.h5", settings=given, workers=workers)
-        for workers in (1, 2, 7)
+        make_data(tmp_path / "1.h5", settings=SMALL),
+        make_data(tmp_path / "2.h5", settings=SMALL, workers=2, listener=ear),
+        make_data(tmp_path / "9.h5", settings=SMALL, workers=9),
     ]
     alone, *more = [report.path.read_bytes() for report in reports]
     assert more == [alone, alone]
-    assert {report.content_digest for report in reports} == {verify(tmp_path / "7.h5")}
-    assert multiprocessing.active_children() == []
-
-
-def test_progress_is_told_in_order(tmp_path: Path) -> None:
-    told = []
-
-    class Ear(Listener):
-        def progress(self, task: str, done: int, total: int) -> None:
-            told.append((task, done))
-
-    make_data(tmp_path / "data.h5", settings=SMALL, workers=3, listener=Ear())
-    assert told == [
+    assert {report.content_digest for report in reports} == {verify(tmp_path / "2.h5")}
+    assert ear.heard == [
         *(("train canvases", done) for done in (256, 512, 768, 1024, 1100)),
         *(("val canvases", done) for done in (256, 300)),
         ("test canvases", 10),
     ]
+    assert multiprocessing.active_children() == []
 
 
 def test_an_error_in_a_worker_is_the_same_error(tmp_path: Path) -> None:
-    crowd = {
-        **SMALL,
-        "data.train": 300,
-        "data.overlap": "none",
-        "data.min_digits": 90,
-        "data.max_digits": 90,
-    }
+    crowd: dict[str, Any] = {"data.canvas_size": 32, "data.overlap": "none"}
+    crowd |= {"data.min_digits": 20, "data.max_digits": 20}
     told = []
     for workers in (1, 2):
-        with pytest.raises(CanvasError) as error:
-            make_data(tmp_path / "data.h5", settings=crowd, workers=workers)
+        with pytest.raises(CanvasError, match="Cannot lay out 20 digits") as error:
+            make_data(tmp_path / "data.h5", settings={**SMALL, **crowd}, workers=workers)
         told.append(str(error.value))
-    assert told[0].startswith("Cannot lay out 90 digits of about 12 px on a canvas of 64x64 px\n")
-    assert told[1] == told[0]
+    assert told[0] == told[1]
     assert tree(tmp_path) == []
     assert multiprocessing.active_children() == []
 
 
-def kill_all() -> None:
-    for process in multiprocessing.active_children():
-        process.kill()
-        process.join()
-
-
 @POSIX
 def test_a_worker_that_is_killed(tmp_path: Path) -> None:
+    def kill() -> None:
+        multiprocessing.active_children()[0].kill()
+
     path = tmp_path / "data.h5"
     path.write_text("old")
-    with pytest.raises(CanvasError) as error:
-        make_data(path, settings=SMALL, workers=2, force=True, listener=AtFirst(kill_all))
-    assert str(error.value) == (
-        "A worker process ended before its work was done\n  where     worker 2\n"
-        "  expected  canvases\n  got       exit code -9\n"
-        "  try       fewer --workers, if memory ran out"
-    )
+    many = {**SMALL, "data.train": 100_000}
+    with pytest.raises(CanvasError, match="A worker process failed"):
+        make_data(path, settings=many, workers=2, force=True, listener=Ear(kill))
     assert path.read_text() == "old"
     assert tree(tmp_path) == ["data.h5"]
+    assert multiprocessing.active_children() == []
 
 
 def test_a_worker_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(process: SpawnProcess) -> None:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        raise BlockingIOError("no more processes")
 
     monkeypatch.setattr(SpawnProcess, "start", start)
     main = sys.modules["__main__"]
-    with pytest.raises(CanvasError) as error:
+    with pytest.raises(CanvasError, match=r"A worker process failed(.|\n)*no more processes"):
         make_data(tmp_path / "data.h5", settings=SMALL, workers=2)
-    assert str(error.value) == (
-        "Cannot start a worker process\n  got       Resource temporarily unavailable\n"
-        "  try       fewer --workers"
-    )
     assert sys.modules["__main__"] is main
     assert tree(tmp_path) == []
 
 
 @pytest.mark.parametrize("workers", [0, -1, True, 1.5, "2"])
 def test_numbers_that_cannot_be(tmp_path: Path, workers: Any) -> None:
-    with pytest.raises(CanvasError) as error:
+    with pytest.raises(CanvasError, match="The number of workers is wrong"):
         make_data(tmp_path / "data.h5", settings=SMALL, workers=workers)
-    assert str(error.value) == (
-        "So many workers cannot be\n  where     workers\n"
-        f"  expected  a whole number of at least 1\n  got       {workers!r}\n"
-        "  try       --workers 1"
-    )
     assert tree(tmp_path) == []
 
 
@@ -168,13 +138,13 @@ def test_numbers_that_cannot_be_on_the_command_line(home: Path, workers: str) ->
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_stops_workers_too(tmp_path: Path, number: int) -> None:
     before = signal.signal(number, signal.default_int_handler)
-    raising = AtFirst(lambda: signal.raise_signal(number))
+    ear = Ear(lambda: signal.raise_signal(number))
     try:
         with pytest.raises(KeyboardInterrupt):
-            make_data(tmp_path / "data.h5", settings=SMALL, workers=2, listener=raising)
+            make_data(tmp_path / "data.h5", settings=SMALL, workers=2, listener=ear)
     finally:
         signal.signal(number, before)
-    assert raising.heard == 1
+    assert len(ear.heard) == 1
     assert tree(tmp_path) == []
     assert multiprocessing.active_children() == []
 
@@ -194,7 +164,7 @@ def _folder(tmp_path: Path) -> Path:
 
 
 def test_a_script_needs_no_guard(tmp_path: Path, folder: Path) -> None:
-    """Workers do not run the script that employs them."""
+    """Workers do not run the script that starts them."""
     (tmp_path / "script.py").write_text(SCRIPT)
     command = [sys.executable, *map(str, (tmp_path / "script.py", tmp_path / "out.h5", folder))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
@@ -217,7 +187,7 @@ def group_is_gone(group: int) -> bool:
 @pytest.mark.parametrize("delay", [0.1, 0.8])
 @pytest.mark.parametrize("number", [*STOPPING, signal.SIGKILL])
 def test_stopped_at_any_moment(tmp_path: Path, folder: Path, number: int, delay: float) -> None:
-    """Ctrl-C reaches the workers as well; a kill only the process that employs them."""
+    """Ctrl-C reaches the workers as well; a kill only the process that started them."""
     out = tmp_path / "out"
     command = [sys.executable, "-m", "airkit", "make-data", "--out", str(out / "data.h5")]
     command += ["--source", str(folder), "--workers", "2", "--train", "2000000"]
@@ -233,7 +203,6 @@ def test_stopped_at_any_moment(tmp_path: Path, folder: Path, number: int, delay:
     _, told = process.communicate(timeout=60)
     assert group_is_gone(process.pid)
     assert "Traceback" not in told
-    if number == signal.SIGKILL:
-        return
-    assert (process.returncode, told.splitlines()[-1]) == (130, "airkit: interrupted")
-    assert tree(out) == []
+    if number != signal.SIGKILL:
+        assert (process.returncode, told.splitlines()[-1]) == (130, "airkit: interrupted")
+        assert tree(out) == []

@@ -17,7 +17,7 @@ import torch
 
 from airkit.data import sources
 from airkit.data.make import make_data
-from airkit.data.sources import DigitSource
+from airkit.data.sources import LoadedDigits
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
@@ -111,8 +111,8 @@ def data_file(**other: Any) -> Path:
 
 
 @cache
-def _strokes() -> DigitSource:
-    return _load("strokes", 0)
+def _strokes() -> LoadedDigits:
+    return _load("strokes")
 
 
 def fit(

@@ -1,22 +1,21 @@
-"""Composing canvases: digits in, scenes with their truth out. Pure and vectorised.
+"""Composing canvases: digits in, canvases with their truth out. Pure and vectorised.
 
 Canvas i of a split depends on (seed, split, i) alone: every canvas owns a fixed range of words
-in counter-based random streams, so that neither the number of canvases, nor the chunking, nor
-what happens to its neighbours can change it. All arithmetic is on whole numbers, or on floats
-that hold them exactly, so that every machine composes the same bytes.
+in counter-based random streams. Arithmetic is on integers, or on floats that hold them exactly,
+so that every machine composes the same bytes.
 
 How digits are laid out:
 
-- ``overlap = "sum"``: digits, sizes and places of the whole canvas are drawn again until no
-  pixel adds up to more than full ink, as in Pyro's generator of multi-MNIST.
+- ``overlap = "sum"``: all digits of a canvas are drawn again until no pixel adds up to more than
+  full ink, as in Pyro's generator of multi-MNIST.
 - ``overlap = "none"`` or a greatest IoU: digits and sizes are drawn once, then each digit in
   turn is moved until its box obeys the rule towards those already placed (random sequential
   placement). A canvas that runs out of moves starts over with new digits. Ink that still adds
-  up, at most the faint rim of two boxes for "none", is cut at full ink.
+  up, at most the faint rim of two boxes for "none", is clipped at full ink.
 
-The count is drawn before all this, from a stream of its own, and never again.
+The count is drawn first, from a stream of its own, and never again.
 
-Shapes: N canvases, n drawn at one attempt, M digits at most on one, H = W side of a canvas.
+Shapes: N canvases, n drawn at one attempt, M digits at most on one, H side of a canvas.
 """
 
 from __future__ import annotations
@@ -29,25 +28,26 @@ from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
 from airkit.data import raster
-from airkit.data.draws import Ints, draw_counts
-from airkit.data.placement import Block, Mask, Scenes, draw
-from airkit.data.places import place_digits
-from airkit.data.resize import Bytes
-from airkit.data.sources import Digits
+from airkit.data.digits import Digits
+from airkit.data.draws import draw_counts
+from airkit.data.placement import Block, Layouts, draw_layouts, place_digits
+from airkit.data.raster import Bytes, Ints, Mask
 from airkit.errors import CanvasError
 
-SUM_TRIES = 1000  # drawings of one canvas under overlap = "sum"
-BOX_TRIES = 50  # and under the rules on boxes, whose every drawing allows many moves
+SUM_TRIES = 1000
+"""Attempts at one canvas under overlap = "sum"."""
+BOX_TRIES = 50
+"""Attempts under the rules on boxes, each of which allows many moves."""
 
 
 @dataclass(frozen=True)
 class Canvases:
-    """Canvases and their truth; what a canvas does not use of the M places is -1.
+    """Canvases and their truth; places without a digit hold -1.
 
     Attributes:
-        image: u8 [N, H, W], ink from 0 to 255.
+        image: u8 [N, H, H], ink from 0 to 255.
         count: u8 [N], digits on each canvas.
-        label: i8 [N, M], which digits.
+        label: i8 [N, M], class of each digit.
         box: f32 [N, M, 4], x, y, width, height of each digit's ink, in pixels; x and y are the
             left and top edge.
         source_index: i32 [N, M], row of each digit in its source.
@@ -61,11 +61,18 @@ class Canvases:
 
 
 def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: int) -> Canvases:
-    """Canvases ``start`` to ``stop`` (excluded) of ``split``, from the pool ``digits``.
+    """Compose canvases ``start`` to ``stop`` (excluded) of ``split``.
+
+    Args:
+        config: how canvases are made.
+        split: train, val or test.
+        digits: the split's pool of digits.
+        start: number of the first canvas.
+        stop: number after the last one.
 
     Raises:
         CanvasError: digits are asked for and the pool is empty, or the digits cannot be laid
-            out as ``config.overlap`` asks; never a silently lower count.
+            out as ``config.overlap`` asks; the count is never lowered instead.
     """
     if config.max_digits and not len(digits.images):
         raise CanvasError(
@@ -76,7 +83,7 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
         )
     counts = draw_counts(config, split, start, stop)
     canvases = _blank(config, counts)
-    step = _canvases_at_once(config)
+    step = _block_size(config)
     for low in range(start, stop, step):
         high = min(low + step, stop) - start
         block = Block(config, split, digits, low)
@@ -85,101 +92,100 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
 
 
 def _fill(block: Block, counts: Ints, out: Canvases) -> None:
-    """Compose the canvases of a block, with ``counts`` [N] digits, into ``out``, which is blank."""
+    """Compose the canvases of a block, with ``counts`` [N] digits, into the blank ``out``."""
+    lay_out = _paint_sums if block.config.overlap == "sum" else _place_and_paint
     pending = np.arange(len(counts))
-    odds = _Odds(block)
+    acceptance = _Acceptance(block)
     for attempt in range(_tries(block.config)):
-        scenes = draw(block, pending, counts[pending], attempt)
-        if block.config.overlap == "sum":
-            good = _summed(block, scenes, out.image)
-        else:
-            good = _placed(block, scenes, attempt, out.image)
-        odds.count(scenes.count, good)
-        _write(block, scenes, good, out)
+        layouts = draw_layouts(block, pending, counts[pending], attempt)
+        good = lay_out(block, layouts, attempt, out.image)
+        acceptance.record(layouts.count, good)
+        _write_truth(block, layouts, good, out)
         pending = pending[~good]
         if not len(pending):
             return
         out.image[pending] = 0
-        if odds.hopeless():
+        if acceptance.hopeless():
             break
     raise _cannot_lay_out(block, int(pending[0]), int(counts[pending[0]]))
 
 
-def _summed(block: Block, scenes: Scenes, image: Bytes) -> Mask:
-    """Paint scenes, each until a pixel adds up to more than full ink; which never do: [n]."""
-    good = np.ones(len(scenes.row), np.bool_)
+def _paint_sums(block: Block, layouts: Layouts, _: int, image: Bytes) -> Mask:
+    """Paint layouts where they are; returns which canvases never exceed full ink, [n]."""
+    good = np.ones(len(layouts.row), np.bool_)
     painted = []
     for place in range(block.places):
-        for owner, patches in scenes.patches(block.digits, place, good):
-            good[owner] = _paint(scenes, place, owner, patches, image)
-            painted.append((place, owner, patches))
-    for place, owner, patches in painted:
-        scenes.note_ink(place, owner, patches, good[owner])
+        for canvases, patches in layouts.patches(block.digits, place, good):
+            good[canvases] = _paint(layouts, place, canvases, patches, image)
+            painted.append((place, canvases, patches))
+    for place, canvases, patches in painted:
+        layouts.set_ink(place, canvases, patches, good[canvases])
     return good
 
 
-def _placed(block: Block, scenes: Scenes, attempt: int, image: Bytes) -> Mask:
-    """Place the digits of scenes and paint them; which canvases got all of theirs: [n]."""
-    every = np.ones(len(scenes.row), np.bool_)
+def _place_and_paint(block: Block, layouts: Layouts, attempt: int, image: Bytes) -> Mask:
+    """Place the digits one by one and paint them; returns which canvases got all of theirs, [n]."""
+    every = np.ones(len(layouts.row), np.bool_)
     drawn = [
-        (place, owner, patches)
+        (place, canvases, patches)
         for place in range(block.places)
-        for owner, patches in scenes.patches(block.digits, place, every)
+        for canvases, patches in layouts.patches(block.digits, place, every)
     ]
-    for place, owner, patches in drawn:
-        scenes.note_ink(place, owner, patches, every[owner])
-    good = place_digits(block, scenes, attempt)
-    for place, owner, patches in drawn:
-        _paint(scenes, place, owner, patches, image)
+    for place, canvases, patches in drawn:
+        layouts.set_ink(place, canvases, patches, every[canvases])
+    good = place_digits(block, layouts, attempt)
+    for place, canvases, patches in drawn:
+        _paint(layouts, place, canvases, patches, image)
     return good
 
 
-def _paint(scenes: Scenes, place: int, owner: Ints, patches: Bytes, image: Bytes) -> Mask:
-    """Add the patches at ``place`` to their owners' canvases; which of them were not cut."""
-    row, corner = scenes.row[owner], scenes.corner[owner, place]
+def _paint(layouts: Layouts, place: int, canvases: Ints, patches: Bytes, image: Bytes) -> Mask:
+    """Add the patches at ``place`` to their canvases; returns which were not clipped."""
+    row, corner = layouts.row[canvases], layouts.corner[canvases, place]
     if place:
         return raster.add(image, row, corner, patches)
     raster.fill(image, row, corner, patches)
-    return np.ones(len(owner), np.bool_)
+    return np.ones(len(canvases), np.bool_)
 
 
-def _write(block: Block, scenes: Scenes, good: Mask, out: Canvases) -> None:
-    """Write the truth of the good canvases to their rows of ``out``."""
-    owner, place = np.nonzero((np.arange(block.places) < scenes.count[:, None]) & good[:, None])
-    row, pick = scenes.row[owner], scenes.pick[owner, place]
-    out.label[row, place] = block.digits.labels[pick]
-    out.source_index[row, place] = block.digits.index[pick]
-    ink = scenes.ink[owner, place]
-    out.box[row, place, :2] = ink[:, :2] + scenes.corner[owner, place]
+def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Canvases) -> None:
+    """Write labels, boxes and source rows of the good canvases to ``out``."""
+    used = (np.arange(block.places) < layouts.count[:, None]) & good[:, None]
+    canvas, place = np.nonzero(used)
+    row, digit = layouts.row[canvas], layouts.digit[canvas, place]
+    out.label[row, place] = block.digits.labels[digit]
+    out.source_index[row, place] = block.digits.index[digit]
+    ink = layouts.ink[canvas, place]
+    out.box[row, place, :2] = ink[:, :2] + layouts.corner[canvas, place]
     out.box[row, place, 2:] = ink[:, 2:]
 
 
 def _tries(config: DataConfig) -> int:
-    """Drawings of one canvas before giving up."""
+    """Attempts at one canvas before giving up."""
     return SUM_TRIES if config.overlap == "sum" else BOX_TRIES
 
 
-class _Odds:
-    """Keeps count of drawings, to give up early where nearly none of them can obey the rule."""
+class _Acceptance:
+    """Attempts and accepted layouts by count, to give up early where nearly none is accepted."""
 
     def __init__(self, block: Block) -> None:
-        self.enough = 5 * _tries(block.config)
-        self.drawn = np.zeros(block.places + 1, np.int64)
-        self.good = np.zeros(block.places + 1, np.int64)
+        self._enough = 5 * _tries(block.config)
+        self._tried = np.zeros(block.places + 1, np.int64)
+        self._accepted = np.zeros(block.places + 1, np.int64)
 
-    def count(self, counts: Ints, good: Mask) -> None:
-        """Note drawings of canvases with ``counts`` [n] digits, and which of them were good."""
-        self.drawn += np.bincount(counts, minlength=len(self.drawn))
-        self.good += np.bincount(counts[good], minlength=len(self.good))
+    def record(self, counts: Ints, good: Mask) -> None:
+        """Add attempts at canvases with ``counts`` [n] digits, and which were accepted, [n]."""
+        self._tried += np.bincount(counts, minlength=len(self._tried))
+        self._accepted += np.bincount(counts[good], minlength=len(self._accepted))
 
     def hopeless(self) -> bool:
-        """Whether of many drawings with so many digits or more not one was good.
+        """Whether many attempts at some count or more were all rejected.
 
-        At such odds some canvas would almost surely use up all its tries, only much later, so
-        that giving up now does not make the outcome depend on the chunking.
+        At such odds some canvas would almost surely use up all its attempts, only much later,
+        so that the outcome does not depend on how canvases are grouped into blocks.
         """
-        drawn, good = self.drawn[::-1].cumsum(), self.good[::-1].cumsum()
-        return bool(((drawn >= self.enough) & (good == 0)).any())
+        tried, accepted = self._tried[::-1].cumsum(), self._accepted[::-1].cumsum()
+        return bool(((tried >= self._enough) & (accepted == 0)).any())
 
 
 def _cannot_lay_out(block: Block, row: int, count: int) -> CanvasError:
@@ -190,21 +196,21 @@ def _cannot_lay_out(block: Block, row: int, count: int) -> CanvasError:
     return CanvasError(
         f"Cannot lay out {count} digits of about {config.digit_size:g} px on a canvas of "
         f"{config.canvas_size}x{config.canvas_size} px",
-        where=f"{block.split} canvas {block.low + row}, drawn up to {_tries(config)} times",
+        where=f"{block.split} canvas {block.start + row}, drawn up to {_tries(config)} times",
         expected=f"{rule} (data.overlap = {config.overlap})",
         hint=f"lower data.max_digits or data.digit_size, raise data.canvas_size{looser}",
     )
 
 
-def _canvases_at_once(config: DataConfig) -> int:
-    """How many canvases keep the arrays of a block to a few tens of MB."""
+def _block_size(config: DataConfig) -> int:
+    """How many canvases keep a block's arrays to a few tens of MB."""
     widest = math.floor(config.digit_size_range[1] + 0.5)
     patches = 2**25 // (max(config.max_digits, 1) * widest**2)
     return max(1, min(2**24 // config.canvas_size**2, patches))
 
 
 def _blank(config: DataConfig, counts: Ints) -> Canvases:
-    """Canvases with their counts, all else blank."""
+    """Blank canvases with ``counts`` [N], without truth so far."""
     many, places, size = len(counts), max(config.max_digits, 1), config.canvas_size
     return Canvases(
         image=np.zeros((many, size, size), np.uint8),
@@ -216,5 +222,5 @@ def _blank(config: DataConfig, counts: Ints) -> Canvases:
 
 
 def _slice(canvases: Canvases, low: int, high: int) -> Canvases:
-    """A view of canvases ``low`` to ``high``."""
+    """A view of canvases ``low`` to ``high`` (excluded)."""
     return Canvases(**{name: array[low:high] for name, array in vars(canvases).items()})

@@ -1,9 +1,9 @@
-"""Random numbers for canvases: each canvas owns its words, whoever its neighbours are.
+"""Counter-based random numbers for canvases: canvas i owns a fixed range of a stream's words.
 
-Numbers are drawn from 32-bit words by comparing and multiplying whole numbers, which no
-machine's rounding can change.
+Numbers are drawn by comparing and multiplying integers, so that no machine's rounding changes
+them.
 
-Shapes: n canvases, each with its own words.
+Shapes: n canvases.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
-from airkit.data.sources import SPLITS
+from airkit.data.digits import SPLITS
+from airkit.data.raster import Ints
 from airkit.system import seeds
 
-Ints = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
 _HALF = np.uint64(32)
@@ -25,7 +25,10 @@ _LOW = np.uint64(2**32 - 1)
 
 
 def draw_counts(config: DataConfig, split: str, start: int, stop: int) -> Ints:
-    """How many digits canvases ``start`` to ``stop`` hold, whatever their layout: i64 [N]."""
+    """Number of digits on canvases ``start`` to ``stop`` (excluded) of ``split``: i64 [n].
+
+    The counts have a stream of their own, so that laying out a canvas never changes its count.
+    """
     weights = config.count_weights or (1.0,) * (config.max_digits - config.min_digits + 1)
     parts = np.cumsum(np.array(weights) / max(weights))
     edges = np.floor(parts / parts[-1] * 2**32).astype(np.uint64)
@@ -35,10 +38,14 @@ def draw_counts(config: DataConfig, split: str, start: int, stop: int) -> Ints:
 
 
 def side_edges(config: DataConfig) -> tuple[int, Words]:
-    """The least side of a patch, and for it and each greater one the words below which it is drawn.
+    """Distribution of a patch's side, for inverse transform sampling with 32-bit words.
 
     Sides are round(N(digit_size, digit_size_sd)) given that the normal is within three standard
-    deviations, in steps of 2^-20: far above what one machine's erf may differ from another's.
+    deviations. Probabilities are multiples of 2^-20, far coarser than the error of any erf.
+
+    Returns:
+        The least side, and the cumulative probabilities of it and of each greater side, in
+        units of 2^-32: u64 [sides].
     """
     mean, sd = config.digit_size, config.digit_size_sd
     least, most = (math.floor(end + 0.5) for end in config.digit_size_range)
@@ -54,9 +61,9 @@ def halves(words: Words) -> tuple[Words, Words]:
 
 
 def owned_words(stream: np.random.SeedSequence, start: int, stop: int, width: int) -> Words:
-    """Words of items ``start`` to ``stop`` of a stream, each owning ``width``: u64 [n, width].
+    """Random words of canvases ``start`` to ``stop`` (excluded), ``width`` each: u64 [n, width].
 
-    Philox counts in steps of four words, so an item owns a whole number of steps.
+    Philox counts in steps of four words, so that a canvas owns a whole number of steps.
     """
     steps = -(-width // 4)
     bits = np.random.Philox(stream)
@@ -66,5 +73,5 @@ def owned_words(stream: np.random.SeedSequence, start: int, stop: int, width: in
 
 
 def below(bound: Words | np.uint64, word: Words) -> Ints:
-    """Words of 32 bits as uniform numbers below ``bound``, off by at most bound / 2^32."""
+    """Map 32-bit words to integers in 0..bound - 1, uniform to within bound / 2^32."""
     return ((word * bound) >> _HALF).astype(np.int64)

@@ -1,20 +1,44 @@
-"""What a data file holds for each split: the arrays' types, their shapes and their digest.
+"""Layout of a data file: its arrays, their chunks, and the digest of its content.
 
-Shapes: N canvases of a split, M digits at most on one, H = W side of a canvas.
+Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names;
+the root's attributes hold the rest.
+
+Shapes: N canvases of a split, M digits at most on one, H side of a canvas.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
+import h5py
+import numpy as np
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
-from airkit.data.sources import SPLITS
+from airkit.data.compose import Canvases
+from airkit.data.digits import SPLITS
+
+FORMAT = "airkit-canvases"
+FORMAT_VERSION = 1
+LIBVER = ("v110", "v110")
+"""Version of HDF5's own file format."""
 
 DTYPES = {"image": "|u1", "count": "|u1", "label": "|i1", "box": "<f4", "source_index": "<i4"}
 """Type of each array of ``compose.Canvases``, in the order of the file."""
+
+CHUNK = 256
+"""Canvases in a chunk, unless they are so large that fewer fill ``_CHUNK_BYTES``."""
+_CHUNK_BYTES = 2**24
+_FILTERS: Mapping[str, Mapping[str, Any]] = {
+    "gzip": {"compression": "gzip", "compression_opts": 4, "shuffle": True},
+    "lzf": {"compression": "lzf", "shuffle": True},
+    "none": {},
+}
 
 
 def shapes(data: DataConfig, split: str) -> dict[str, tuple[int, ...]]:
@@ -29,11 +53,67 @@ def shapes(data: DataConfig, split: str) -> dict[str, tuple[int, ...]]:
     }
 
 
-class ContentDigest:
-    """Digest of all arrays: SHA-256 over a line for each, with its name, type, shape and SHA-256.
+def create_arrays(group: Any, data: DataConfig, split: str) -> None:
+    """Create a split's arrays, without content, in a group of an HDF5 file."""
+    for name, shape in shapes(data, split).items():
+        layout: dict[str, Any] = {}
+        if shape[0]:  # an empty array can have neither chunks nor filters
+            layout = {"chunks": (chunk_rows(shape), *shape[1:]), **_FILTERS[data.compression]}
+        group.create_dataset(name, shape, np.dtype(DTYPES[name]), **layout)
 
-    It follows from the arrays alone, whatever their chunks, their compression and the order
-    in which splits are written.
+
+def chunk_rows(shape: tuple[int, ...]) -> int:
+    """Canvases in a chunk of an array: all of them, or ``CHUNK`` divided by a power of two."""
+    rows = CHUNK
+    while rows > 1 and rows * prod(shape[1:]) > _CHUNK_BYTES:
+        rows //= 2
+    return max(1, min(rows, shape[0]))
+
+
+def chunk_offset(row: int, dataset: Any) -> tuple[int, ...]:
+    """Offset, as HDF5 takes it, of the chunk that starts at ``row``."""
+    return (row, *(0 for _ in dataset.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Consecutive canvases of a split, and the compressed chunks that hold them.
+
+    Attributes:
+        split: train, val or test.
+        canvases: the canvases.
+        chunks: by array, HDF5's filter mask and the bytes of each chunk.
+    """
+
+    split: str
+    canvases: Canvases
+    chunks: Mapping[str, Sequence[tuple[int, bytes]]]
+
+
+def pack(data: DataConfig, split: str, canvases: Canvases) -> Packed:
+    """Compress canvases, the first of which starts a chunk, in an HDF5 file in memory.
+
+    Worker processes can so compress what the main process writes.
+    """
+    many = len(canvases.count)
+    chunks = {}
+    with h5py.File(io.BytesIO(), "w", libver=LIBVER) as file:
+        create_arrays(file, data, split)
+        for name in DTYPES:
+            dataset = file[name]
+            dataset[:many] = getattr(canvases, name)
+            dataset.flush()  # before this HDF5 knows no size of a single chunk
+            chunks[name] = [
+                dataset.id.read_direct_chunk(chunk_offset(row, dataset))
+                for row in range(0, many, dataset.chunks[0])
+            ]
+    return Packed(split, canvases, chunks)
+
+
+class ContentDigest:
+    """SHA-256 over one line for each array, with its name, type, shape and SHA-256.
+
+    It depends on the arrays alone, not on chunks, compression or the order of writing splits.
     """
 
     def __init__(self, data: DataConfig) -> None:
@@ -45,10 +125,10 @@ class ContentDigest:
         self._hashes = {key: hashlib.sha256() for key in self._heads}
 
     def update(self, split: str, name: str, array: NDArray[Any]) -> None:
-        """Take in the next rows of an array, contiguous and of its dtype."""
+        """Add the next rows of an array; they must be contiguous and of its dtype."""
         self._hashes[split, name].update(array.data)
 
     def digest(self) -> str:
-        """The digest of what was taken in so far, in hexadecimal."""
+        """Digest of what was added so far, in hexadecimal."""
         lines = [f"{head} {self._hashes[key].hexdigest()}\n" for key, head in self._heads.items()]
         return hashlib.sha256("".join(lines).encode()).hexdigest()

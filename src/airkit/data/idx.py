@@ -1,36 +1,97 @@
-"""IDX, the file format of MNIST and its relatives: a small header, then the bytes of an array.
+"""IDX files, the format of MNIST and its relatives, and folders of them in MNIST's layout.
 
-A header is two zero bytes, a type code (8: unsigned bytes), the number of dimensions, then
-each dimension as a big-endian 32-bit integer. Nothing in it is believed: what a header
-claims is compared with the bytes that are there before memory is set aside for it.
+A file is a header and the bytes of an array. The header is two zero bytes, a type code (8:
+unsigned bytes), the number of dimensions, then each dimension as a big-endian 32-bit integer. It
+is compared with the bytes that are there before memory is allocated for what it claims.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
+from airkit.data.digits import OTHERS, Digits, DigitSource
 from airkit.errors import DigitsError
+from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
 
+NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+"""MNIST's four files, without ``.gz``."""
 MAX_BYTES = 2**30
-"""The largest array that is read; the largest relative of MNIST, EMNIST, has 6e8 bytes."""
-
-_SMALL = 2**26  # bytes that no one minds, however few they were squeezed to
-_MOST_SQUEEZED = 100  # times that gzip makes pictures smaller; those of MNIST, 5 times
-_CHUNK = 2**20
+"""The largest array that is read; EMNIST, MNIST's largest relative, has 6e8 bytes."""
+_SMALL = 2**26  # bytes that are read however far they were compressed
+_MAX_RATIO = 100  # to which gzip compresses images; those of MNIST to a fifth
 _GZIP_MAGIC = b"\x1f\x8b"
-OTHERS = "--source strokes, which is built in"
-_FETCH_AGAIN = f"fetch or copy the file again, or {OTHERS}"
 
 
-def read(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, plain or gzipped (told by its content, not its name).
+class Folder(DigitSource):
+    """Digits of a folder with MNIST's four files, each plain or with ``.gz`` behind its name."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(os.path.expanduser(folder))
+        self.attribution = f"digits of the folder {folder}"
+
+    def pools(self, listener: Listener) -> Mapping[str, Digits]:
+        """The train files make train and val, the t10k files test."""
+        del listener
+        return read_pools(_find(self.folder))
+
+
+def _find(folder: Path) -> dict[str, Path]:
+    """The four files of a folder by their names in MNIST."""
+    try:
+        there = {path.name for path in folder.iterdir()}
+    except OSError as error:
+        raise DigitsError(
+            "Cannot read a folder of digits", where=folder, got=error.strerror, hint=OTHERS
+        ) from error
+    found = {
+        name: folder / file for name in NAMES for file in (f"{name}.gz", name) if file in there
+    }
+    missing = [name for name in NAMES if name not in found]
+    if missing:
+        raise DigitsError(
+            "A folder of digits lacks files",
+            where=folder,
+            expected=" and ".join(f"{name}[.gz]" for name in missing),
+            got=", ".join(path.name for path in found.values()) or "none of MNIST's four files",
+            hint=f"give the files MNIST's names, or {OTHERS}",
+        )
+    return found
+
+
+def read_pools(paths: Mapping[str, Path]) -> dict[str, Digits]:
+    """Read MNIST's four files, by name in ``paths``; the last tenth of train becomes val."""
+    train, test = (
+        Digits(
+            read(paths[f"{part}-images-idx3-ubyte"], 3),
+            read(paths[f"{part}-labels-idx1-ubyte"], 1),
+        )
+        for part in ("train", "t10k")
+    )
+    count = len(train.images)
+    first_val = count - max(1, count // 10)
+    return {
+        "train": train.take(slice(first_val)),
+        "val": train.take(slice(first_val, None)),
+        "test": test,
+    }
+
+
+def read(path: Path, ndim: int) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, plain or gzipped (whatever its name).
 
     Args:
         path: the file.
@@ -45,120 +106,64 @@ def read(path: Path, ndim: int) -> npt.NDArray[np.uint8]:
     """
     try:
         check_regular(path)
-        with path.open("rb") as file:
-            return _parse(_unzipped(file), path, ndim)
+        if (size := path.stat().st_size) > 2 * MAX_BYTES:
+            raise _damaged("An IDX file is too large", path, f"at most {2 * MAX_BYTES} bytes", size)
+        return _parse(path.read_bytes(), path, ndim)
     except (zlib.error, EOFError) as error:
-        raise DigitsError(
-            "An IDX file's gzip stream is damaged", where=path, got=error, hint=_FETCH_AGAIN
-        ) from error
+        raise _damaged("An IDX file's gzip stream is damaged", path, None, error) from error
     except OSError as error:
         raise DigitsError(
             "Cannot read an IDX file", where=path, got=error.strerror or error, hint=OTHERS
         ) from error
 
 
-class _Stream(Protocol):
-    def read(self, most: int, /) -> bytes: ...
-
-
-class _Unzipped:
-    """The one gzip stream that a file is.
-
-    ``gzip.open`` takes any number of streams and of zeros behind them, a few bytes at a time,
-    so that a large file can keep it busy for minutes.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._unzip = file, zlib.decompressobj(zlib.MAX_WBITS | 16)
-
-    def read(self, most: int, /) -> bytes:
-        """Some bytes, 1 to ``most``; none once the stream has ended."""
-        content = b""
-        while not (content or self._unzip.eof):
-            zipped = self._unzip.unconsumed_tail or self._file.read(_CHUNK)
-            if not zipped:
-                raise EOFError("it ends within the stream")
-            content = self._unzip.decompress(zipped, most)
-        if self._unzip.eof and (self._unzip.unused_data or self._file.read(1)):
-            raise EOFError("it goes on behind the stream")
-        return content
-
-
-def _unzipped(file: IO[bytes]) -> _Stream:
-    zipped = file.read(2) == _GZIP_MAGIC
-    file.seek(0)
-    return _Unzipped(file) if zipped else file
-
-
-def _parse(stream: _Stream, path: Path, ndim: int) -> npt.NDArray[np.uint8]:
-    shape = _shape(stream, path, ndim)
-    wanted = math.prod(shape)
-    if not wanted:
-        raise DigitsError(
-            "An IDX file holds nothing",
-            where=path,
-            got=f"shape {_times(shape)}",
-            hint=_FETCH_AGAIN,
+def _parse(content: bytes, path: Path, ndim: int) -> NDArray[np.uint8]:
+    magic, length = bytes([0, 0, 8, ndim]), 4 + 4 * ndim
+    stream = zlib.decompressobj(zlib.MAX_WBITS | 16) if content[:2] == _GZIP_MAGIC else None
+    header = stream.decompress(content, length) if stream else content[:length]
+    if len(header) < length or header[:4] != magic:
+        raise _damaged(
+            f"Not an IDX file of unsigned bytes in {ndim} dimension{'s' * (ndim > 1)}",
+            path,
+            f"a header of {length} bytes that begins with {magic.hex(' ')}",
+            f"{len(header)} bytes: {header[:4].hex(' ')}" if header else "an empty file",
         )
-    most = min(MAX_BYTES, max(_SMALL, _MOST_SQUEEZED * path.stat().st_size))
-    if wanted > most:
-        raise DigitsError(
-            "An IDX file claims to be too large",
-            where=path,
-            expected=f"at most {most} bytes",
-            got=f"{wanted} bytes, for shape {_times(shape)}",
-            hint=_FETCH_AGAIN,
-        )
-    body = _body(stream, wanted + 1)
+    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+    wanted, of_shape = math.prod(shape), f"for shape {' x '.join(map(str, shape))}"
+    most = min(MAX_BYTES, max(_SMALL, _MAX_RATIO * len(content)))
+    if not 0 < wanted <= most:
+        what = "An IDX file claims to be too large" if wanted else "An IDX file holds nothing"
+        raise _damaged(what, path, f"1 to {most} bytes", f"{wanted} bytes, {of_shape}")
+    body = _unzip(stream, wanted + 1) if stream else content[length:]
     if len(body) != wanted:
-        raise DigitsError(
+        raise _damaged(
             "An IDX file's size is not what its header says",
-            where=path,
-            expected=f"{wanted} bytes after the header, for shape {_times(shape)}",
-            got="more" if len(body) > wanted else f"{len(body)} bytes",
-            hint=_FETCH_AGAIN,
+            path,
+            f"{wanted} bytes after the header, {of_shape}",
+            "more" if len(body) > wanted else f"{len(body)} bytes",
         )
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def _shape(stream: _Stream, path: Path, ndim: int) -> tuple[int, ...]:
-    """The dimensions in the header, after which the array's bytes follow."""
-    length = 4 + 4 * ndim
-    magic = bytes([0, 0, 8, ndim])
-    header = bytes(_body(stream, length))
-    if not header:
-        raise DigitsError("An IDX file is empty", where=path, hint=_FETCH_AGAIN)
-    if header[:4] != magic:
-        raise DigitsError(
-            f"Not an IDX file of unsigned bytes in {ndim} dimension{'s' * (ndim > 1)}",
-            where=path,
-            expected=f"first bytes {magic.hex(' ')}",
-            got=header[:4].hex(" "),
-            hint=_FETCH_AGAIN,
-        )
-    if len(header) < length:
-        raise DigitsError(
-            "An IDX file ends within its header",
-            where=path,
-            expected=f"{length} bytes",
-            got=f"{len(header)} bytes",
-            hint=_FETCH_AGAIN,
-        )
-    return tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+def _unzip(stream: Any, most: int) -> bytes:
+    """The rest of the only gzip stream in a file, at most ``most`` bytes of it.
 
-
-def _body(stream: _Stream, most: int) -> bytearray:
-    """What comes next, ``most`` bytes at most; one more than wanted tells of a longer file.
-
-    Memory grows with the bytes that are there, so that a forged header or a small file that
-    unzips to a huge one costs no more than ``most``. Asking past the end also makes zlib
-    compare its checksum.
+    ``gzip`` also reads any number of further streams and of zeros, a few bytes at a time, so that
+    a large file can keep it busy for minutes.
     """
-    body = bytearray()
-    while len(body) < most and (chunk := stream.read(min(_CHUNK, most - len(body)))):
-        body += chunk
+    body: bytes = stream.decompress(stream.unconsumed_tail, most)
+    if len(body) < most and not stream.eof:
+        raise EOFError("it ends within the stream")
+    if stream.unused_data:
+        raise EOFError("it goes on behind the stream")
     return body
 
 
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _damaged(what: str, path: Path, expected: object, got: object) -> DigitsError:
+    return DigitsError(
+        what,
+        where=path,
+        expected=expected,
+        got=got,
+        hint=f"fetch or copy the file again, or {OTHERS}",
+    )

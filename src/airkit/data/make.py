@@ -12,11 +12,11 @@ from pathlib import Path
 
 from airkit.config.schema import DataConfig
 from airkit.config.settings import Settings, layers, resolve
-from airkit.data import sources
-from airkit.data.packing import CHUNK
-from airkit.data.sources import SPLITS, DigitSource
-from airkit.data.workers import Job, Part, made
-from airkit.data.writer import Writer
+from airkit.data import sources, writer
+from airkit.data.digits import SPLITS
+from airkit.data.format import CHUNK
+from airkit.data.sources import LoadedDigits
+from airkit.data.workers import Job, Part, make_parts
 from airkit.errors import CanvasError, OutputError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
@@ -55,7 +55,7 @@ def make_data(
     """Compose the canvases of all splits and write them to ``path``.
 
     Args:
-        path: the HDF5 file to write; it appears when it is whole.
+        path: the HDF5 file to write; it gets its name when it is complete.
         settings: dotted keys and values such as ``{"data.max_digits": 5}``, or layers.
         force: replace a file that is there.
         workers: processes that make canvases; the file is the same for any number of them.
@@ -63,29 +63,45 @@ def make_data(
 
     Raises:
         ConfigError: the settings are wrong.
+        ExtensionError: ``data.source`` is a class that cannot be used.
         OutputError: the file is there already, or cannot be written, or is being written.
         DigitsError: the source of digits cannot be had.
-        CanvasError: the canvases cannot be composed as asked, or a worker was ended.
+        CanvasError: the canvases cannot be composed as asked, or a worker process failed.
     """
     began = time.perf_counter()
     path = Path(path)
     _check_workers(workers)
     config = resolve(*layers(settings))
     _check_writable(path, force)
-    source = sources.load(config.data.source, config.data.seed, listener)
-    _check_pools(config.data, source)
+    digits = sources.load(config.data.source, listener)
+    _check_not_empty(config.data, digits)
     with held(), _locked(path, listener):
-        _check_writable(path, force)  # once more: another process may have made it meanwhile
-        with Writer(path, config, source) as writer:
-            _make(Job(config.data, source.pools), workers, writer, listener)
+        _check_writable(path, force)  # again: another process may have made it meanwhile
+        with writer.create(path, config, digits) as file:
+            parts = list(split_up(config.data))
+            job = Job(config.data, digits.pools)
+            with closing(make_parts(job, parts, workers)) as made:
+                for part, packed in zip(parts, made, strict=True):
+                    file.append(packed)
+                    total = getattr(config.data, part.split)
+                    listener.progress(f"{part.split} canvases", part.stop, total)
     return MakeReport(
         path=path,
         splits={split: getattr(config.data, split) for split in SPLITS},
-        source=source.name,
-        content_digest=writer.digest,
+        source=digits.name,
+        content_digest=file.digest,
         seconds=time.perf_counter() - began,
         bytes=path.stat().st_size,
     )
+
+
+def split_up(data: DataConfig) -> Iterator[Part]:
+    """Yield all canvases in parts of whole chunks, some megabytes each."""
+    step = CHUNK * max(1, _STEP_BYTES // (CHUNK * data.canvas_size**2))
+    for split in SPLITS:
+        total: int = getattr(data, split)
+        for start in range(0, total, step):
+            yield Part(split, start, min(start + step, total))
 
 
 def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
@@ -99,29 +115,10 @@ def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
     )
 
 
-def _make(job: Job, workers: int, writer: Writer, listener: Listener) -> None:
-    """Compose and write all splits, some megabytes at a time."""
-    parts = list(split_up(job.data))
-    with closing(made(job, parts, workers)) as packed:
-        for part, canvases in zip(parts, packed, strict=True):
-            writer.append(canvases)
-            total = getattr(job.data, part.split)
-            listener.progress(f"{part.split} canvases", part.stop, total)
-
-
-def split_up(data: DataConfig) -> Iterator[Part]:
-    """The parts that are made at a time: whole chunks, of some megabytes."""
-    step = CHUNK * max(1, _STEP_BYTES // (CHUNK * data.canvas_size**2))
-    for split in SPLITS:
-        total: int = getattr(data, split)
-        for start in range(0, total, step):
-            yield Part(split, start, min(start + step, total))
-
-
 def _check_workers(workers: int) -> None:
     if type(workers) is not int or workers < 1:
         raise CanvasError(
-            "So many workers cannot be",
+            "The number of workers is wrong",
             where="workers",
             expected="a whole number of at least 1",
             got=repr(workers),
@@ -130,7 +127,7 @@ def _check_workers(workers: int) -> None:
 
 
 def _check_writable(path: Path, force: bool) -> None:
-    """Find out before the work, not after it, whether the file can be written."""
+    """Refuse a file that cannot be written before the work, not after it."""
     if os.path.isdir(path):
         raise OutputError("A folder is in the way", where=path, hint="another --out")
     if os.path.exists(path) and not force:
@@ -153,13 +150,13 @@ def _check_writable(path: Path, force: bool) -> None:
         ) from error
 
 
-def _check_pools(data: DataConfig, source: DigitSource) -> None:
-    """Find an empty pool before any split is composed."""
+def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:
+    """Refuse an empty pool before any split is composed."""
     for split in SPLITS:
-        if data.max_digits and getattr(data, split) and not len(source.pools[split].images):
+        if data.max_digits and getattr(data, split) and not len(digits.pools[split].images):
             raise CanvasError(
                 f"There are no digits for the {split} canvases",
-                where=source.name,
+                where=digits.name,
                 expected=f"digits in the {split} pool, or data.{split} = 0",
                 got="an empty pool",
                 hint="name another --source",

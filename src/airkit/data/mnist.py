@@ -1,39 +1,36 @@
-"""The four files of MNIST: from the cache, else from the first mirror that serves them.
+"""MNIST: from the cache, else from the first mirror that serves its four files.
 
-Only this module fetches anything, and pooch does it: into a temporary file beside the
-target, compared with the known SHA-256, then moved. A broken download never becomes a cache
-entry, and a damaged cache entry is fetched anew.
+Only this module uses the network, by pooch: it downloads to a temporary file beside the target,
+compares its SHA-256 and moves it. So a broken download never becomes a cache entry, and a damaged
+cache entry is fetched anew.
 
-Two environment variables matter. ``AIRKIT_CACHE`` names the cache folder, in place of the
-operating system's. ``AIRKIT_OFFLINE``, set to anything but the empty string or 0, forbids
-every request.
+Environment variables: ``AIRKIT_CACHE`` names the cache folder, in place of the operating system's.
+``AIRKIT_OFFLINE``, set to anything but the empty string or 0, forbids every request.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import os
-import queue
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pooch
 
+from airkit.data.digits import Digits, DigitSource
+from airkit.data.idx import read_pools
 from airkit.errors import DigitsError
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 
-LICENCE = "CC BY-SA 3.0"
-ATTRIBUTION = (
-    "the MNIST database of handwritten digits by Yann LeCun, Corinna Cortes and Christopher "
-    "J. C. Burges, derived from NIST Special Databases 1 and 3"
-)
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -45,7 +42,14 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-"""SHA-256 of each file as it is served: with ``.gz`` behind its name, and gzipped."""
+"""SHA-256 of each file as it is served: gzipped, with ``.gz`` behind its name."""
+MAX_BYTES = 2**25
+"""Where a download is cut off; the largest file has 10 MB."""
+_POLL = 0.1  # seconds between two looks at a download
+_SELF_HELP = (
+    "--source strokes (built in), --source FOLDER with the four files, "
+    "or AIRKIT_CACHE=FOLDER with them in FOLDER/mnist"
+)
 
 
 @dataclass(frozen=True)
@@ -53,49 +57,65 @@ class Patience:
     """How long to wait for mirrors, in seconds."""
 
     silence: float
-    """For the next bytes of one file, the first ones included: name lookup, connection, all."""
+    """For the next bytes of a file, name lookup and connection apart."""
     total: float = math.inf
     """For all files from all mirrors."""
 
 
 LONG = Patience(silence=30.0)
+"""Where the user asked for MNIST."""
 SHORT = Patience(silence=2.0, total=4.2)
+"""Where strokes stand in."""
 
-_CHUNK = 2**14
-_TELL_EVERY = 0.1  # seconds between two calls of a listener's progress
-_SELF_HELP = (
-    "--source strokes (built in), --source FOLDER with the four files, "
-    "or AIRKIT_CACHE=FOLDER with them in FOLDER/mnist"
-)
+
+class Mnist(DigitSource):
+    """The MNIST database of handwritten digits."""
+
+    licence = "CC BY-SA 3.0"
+    attribution = (
+        "the MNIST database of handwritten digits by Yann LeCun, Corinna Cortes and Christopher "
+        "J. C. Burges, derived from NIST Special Databases 1 and 3"
+    )
+
+    def __init__(self, patience: Patience = LONG) -> None:
+        self.patience = patience
+
+    def pools(self, listener: Listener) -> Mapping[str, Digits]:
+        """The train files make train and val, the t10k files test."""
+        return read_pools(fetch(listener, self.patience))
 
 
 def cache_folder() -> Path:
-    """Where the files are kept: ``mnist`` in ``AIRKIT_CACHE``, or in the system's cache folder."""
+    """Folder of the files: ``mnist`` in ``AIRKIT_CACHE``, or in the system's cache folder."""
     chosen = os.environ.get("AIRKIT_CACHE")
     return Path(os.path.expanduser(chosen) if chosen else pooch.os_cache("airkit")) / "mnist"
 
 
 def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, Path]:
-    """The paths of the four files, by their names in ``SHA256``, each of them verified.
+    """Return the paths of the four files, by their names in ``SHA256``, each of them verified.
 
-    Files that are cached and sound cost no request.
+    Files that are cached and undamaged cost no request.
 
     Args:
         listener: hears the progress of each download, in bytes.
-        patience: how long to wait for mirrors; ``LONG`` where the user asked for MNIST,
-            ``SHORT`` where there is something to fall back on.
+        patience: how long to wait for mirrors.
 
     Raises:
         DigitsError: no mirror served a file, ``AIRKIT_OFFLINE`` forbids asking them, or the
             cache cannot be read or written.
     """
     folder = cache_folder()
+    paths = {name: folder / f"{name}.gz" for name in SHA256}
     try:
-        if os.environ.get("AIRKIT_OFFLINE", "0") in {"", "0"}:
-            mirrors = _Mirrors(folder, listener, patience)
-            with _quiet_pooch():
-                return {name: mirrors.fetch(name) for name in SHA256}
-        return _cached(folder)
+        missing = [path for name, path in paths.items() if not _is_whole(path, SHA256[name])]
+        if missing and os.environ.get("AIRKIT_OFFLINE", "0") not in {"", "0"}:
+            raise DigitsError(
+                "MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it",
+                where=folder,
+                expected=", ".join(path.name for path in missing),
+                hint=f"{_SELF_HELP}; or unset AIRKIT_OFFLINE",
+            )
+        _fetch_missing(missing, listener, patience)
     except OSError as error:
         raise DigitsError(
             "Cannot use the cache of digits",
@@ -103,165 +123,111 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
             got=error.strerror or error,
             hint="AIRKIT_CACHE=FOLDER, a folder that you can write to",
         ) from error
-
-
-def _cached(folder: Path) -> dict[str, Path]:
-    paths = {name: folder / f"{name}.gz" for name in SHA256}
-    missing = [
-        path.name
-        for name, path in paths.items()
-        if not path.exists() or files.sha256(path) != SHA256[name]
-    ]
-    if missing:
-        raise DigitsError(
-            "MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it",
-            where=folder,
-            expected=", ".join(missing),
-            hint=f"{_SELF_HELP}; or unset AIRKIT_OFFLINE",
-        )
     return paths
 
 
-class _MirrorFailureError(Exception):
-    """Why one mirror did not serve a file; the next one may."""
+def _is_whole(path: Path, digest: str) -> bool:
+    return path.exists() and files.sha256(path) == digest
 
 
-class _Mirrors:
-    """The mirrors during one fetch: which to ask first, and until when."""
+def _fetch_missing(missing: list[Path], listener: Listener, patience: Patience) -> None:
+    download = _Downloader(listener, patience)
+    mirrors = deque(MIRRORS)
+    with _quiet_pooch():
+        for path in missing:
+            _fetch_file(path, mirrors, download)
 
-    def __init__(self, folder: Path, listener: Listener, patience: Patience) -> None:
-        self._folder = folder
-        self._listener = listener
-        self._patience = patience
-        self._deadline = time.monotonic() + patience.total
-        self._bases = list(MIRRORS)
 
-    def fetch(self, name: str) -> Path:
-        """The verified path of file ``name``, from the cache or the first mirror to serve it."""
-        failures = []
-        for base in tuple(self._bases):
-            try:
-                return self._retrieve(base, name)
-            except _MirrorFailureError as failure:
-                failures.append(f"{base}: {failure}")
-                # The other files try this mirror last, or its silence would be waited out again.
-                self._bases.remove(base)
-                self._bases.append(base)
-        raise DigitsError(
-            f"No mirror served MNIST's {name}.gz",
-            where=self._folder,
-            got=("\n" + " " * 12).join(failures),
-            hint=_SELF_HELP,
-        )
-
-    def _retrieve(self, base: str, name: str) -> Path:
+def _fetch_file(path: Path, mirrors: deque[str], download: _Downloader) -> None:
+    """Fetch one file from the first mirror that serves it; those that fail are put last."""
+    failures = []
+    for mirror in tuple(mirrors):
         try:
-            path = pooch.retrieve(
-                f"{base}{name}.gz",
-                known_hash=f"sha256:{SHA256[name]}",
-                fname=f"{name}.gz",
-                path=self._folder,
-                downloader=self._download,
+            pooch.retrieve(
+                f"{mirror}{path.name}",
+                known_hash=f"sha256:{SHA256[path.stem]}",
+                fname=path.name,
+                path=path.parent,
+                downloader=download,
             )
-        except ValueError as error:  # pooch's word for another hash
-            raise _MirrorFailureError("other bytes than MNIST's (their SHA-256 differs)") from error
-        return Path(path)
-
-    def _download(self, url: str, target: str, _: object) -> None:
-        """Pooch's downloader: bring ``url`` to the file ``target``, telling the listener."""
-        task = f"mnist {url.rpartition('/')[2]}"
-        transfer = _Transfer(url, self._patience.silence)
-        done, told = 0, -math.inf
-        try:
-            with Path(target).open("wb") as file:
-                while chunk := self._next(transfer):
-                    done += file.write(chunk)
-                    if (now := time.monotonic()) - told > _TELL_EVERY:
-                        told = now
-                        self._listener.progress(task, done, transfer.total or done)
-        finally:
-            transfer.abandon()
-        self._listener.progress(task, done, done)
-
-    def _next(self, transfer: _Transfer) -> bytes:
-        left = self._deadline - time.monotonic()
-        try:
-            if left > 0:
-                return transfer.take(min(self._patience.silence, left))
-        except queue.Empty:
-            if left > self._patience.silence:
-                raise _MirrorFailureError(f"silent for {self._patience.silence:g} s") from None
-        raise _MirrorFailureError(f"not done when {self._patience.total:g} s were over")
+        except ValueError:  # what pooch raises at another hash
+            failures.append(f"{mirror}: other bytes than MNIST's (their SHA-256 differs)")
+        except _MirrorFailureError as failure:
+            failures.append(f"{mirror}: {failure}")
+        else:
+            return
+        mirrors.rotate(-1)
+    raise DigitsError(
+        f"No mirror served MNIST's {path.name}",
+        where=path.parent,
+        got=("\n" + " " * 12).join(failures),
+        hint=_SELF_HELP,
+    )
 
 
-class _Transfer:
-    """One download on a thread of its own, so that the reader's patience bounds every wait.
+class _MirrorFailureError(Exception):
+    """Why a mirror did not serve a file."""
 
-    The timeouts of sockets do not: neither looking up a name nor trying one address after the
-    other ends with them. To pooch's downloader this is the file to write to and the progress
-    bar to tell, hence ``write``, ``flush``, ``update``, ``reset``, ``close`` and ``total``.
+
+class _Downloader:
+    """Downloads files for pooch, until a deadline.
+
+    A thread does the work, since neither timeouts nor Ctrl-C end a name lookup.
     """
 
-    def __init__(self, url: str, silence: float) -> None:
-        self.total = 0
-        self._chunks: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-        self._abandoned = False
-        work = threading.Thread(
-            target=self._run, args=(url, silence), name=f"fetch {url}", daemon=True
+    def __init__(self, listener: Listener, patience: Patience) -> None:
+        self._listener, self._patience = listener, patience
+        self._deadline = time.monotonic() + patience.total
+
+    def __call__(self, url: str, target: str, _: object) -> None:
+        """Download ``url`` to the file ``target``."""
+        content = io.BytesIO()
+        responses: list[Any] = []
+        errors: list[Exception] = []
+        arguments = (url, content, responses, errors)
+        thread = threading.Thread(
+            target=self._run, args=arguments, name=f"fetch {url}", daemon=True
         )
-        work.start()
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_POLL)
+                self._check(content.tell())
+                total = int(responses[-1].headers.get("content-length", 0)) if responses else 0
+                task = f"mnist {url.rpartition('/')[2]}"
+                self._listener.progress(task, content.tell(), max(total, content.tell()))
+            if errors:
+                raise _MirrorFailureError(_cause(errors[0])) from errors[0]
+            Path(target).write_bytes(content.getvalue())
+        finally:
+            content.close()  # ends a thread that goes on
 
-    def take(self, wait: float) -> bytes:
-        """The next bytes, empty at the end; raises queue.Empty after ``wait`` seconds without."""
-        item = self._chunks.get(timeout=wait)
-        if isinstance(item, Exception):
-            raise _MirrorFailureError(_cause(item)) from item
-        return item
+    def _check(self, size: int) -> None:
+        if time.monotonic() > self._deadline:
+            raise _MirrorFailureError(f"not done when {self._patience.total:g} s were over")
+        if size > MAX_BYTES:
+            raise _MirrorFailureError(f"more than {MAX_BYTES:,} bytes")
 
-    def abandon(self) -> None:
-        """Let the thread end at the next bytes it gets."""
-        self._abandoned = True
-
-    def write(self, chunk: bytes) -> None:
-        if self._abandoned:
-            raise TimeoutError("nobody waits for this download any more")
-        self._chunks.put(chunk)
-
-    def flush(self) -> None:
-        """Nothing to do; here because pooch's downloader calls it, as the next three."""
-
-    def update(self, amount: int) -> None:
-        """Nothing to do: the listener hears from the thread that takes the bytes."""
-
-    def reset(self) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-    def _run(self, url: str, silence: float) -> None:
-        with ExitStack() as responses:
-
-            def close_later(response: Any, **_: object) -> None:
-                responses.callback(response.close)
-
-            download = pooch.HTTPDownloader(
-                progressbar=self,
-                chunk_size=_CHUNK,
-                timeout=2 * silence,  # ends this thread, after the reader's own patience
-                # Else a server may offer the file unzipped on the way, which is another hash.
-                headers={"Accept-Encoding": "identity"},
-                hooks={"response": close_later},  # pooch leaves a failed one to the collector
-            )
-            try:
-                download(url, self, None)
-                self._chunks.put(b"")
-            except Exception as error:  # whatever it is, it belongs to the thread that waits
-                self._chunks.put(error)
+    def _run(
+        self, url: str, content: io.BytesIO, responses: list[Any], errors: list[Exception]
+    ) -> None:
+        download = pooch.HTTPDownloader(
+            chunk_size=2**14,
+            timeout=self._patience.silence,
+            headers={"Accept-Encoding": "identity"},  # the gzipped bytes, not what is in them
+            hooks={"response": lambda response, **_: responses.append(response)},
+        )
+        try:
+            download(url, content, None)
+        except Exception as error:  # belongs to the thread that waits
+            errors.append(error)
+        finally:
+            for response in responses:  # pooch leaves failed ones open
+                response.close()
 
 
 def _cause(error: Exception) -> str:
-    """One short line from an error of the requests library: its innermost one tells the most."""
+    """One short line about an error of requests: the innermost error tells the most."""
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
     if isinstance(inner, Exception):
         return _cause(inner)
@@ -271,7 +237,7 @@ def _cause(error: Exception) -> str:
 
 @contextmanager
 def _quiet_pooch() -> Iterator[None]:
-    """Pooch logs each download to stderr, where a progress bar may be; the listener hears it."""
+    """Keep pooch from logging to stderr, where a progress bar may be."""
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.WARNING)

@@ -1,11 +1,9 @@
-"""The data file read: canvases, their truth and whence they came, in one HDF5 file.
+"""Reading data files that may be damaged or forged.
 
-Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names;
-the root's attributes hold the rest. A reader trusts nothing: every array must be in the file
-itself, whole, and of the shape that the file's own configuration gives it, before memory is
-taken for it.
+Nothing in a file is trusted: every array must be in the file itself, complete, and of the shape
+that the file's own configuration gives it, before memory is allocated for it.
 
-Shapes: N canvases of a split, M digits at most on one, H = W side of a canvas.
+Shapes: N canvases of a split, M digits at most on one, H side of a canvas.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +21,31 @@ import numpy as np
 
 from airkit.config.schema import Config
 from airkit.config.settings import from_json
-from airkit.data import chunks
 from airkit.data.compose import Canvases
-from airkit.data.format import DTYPES, ContentDigest, shapes
-from airkit.data.packing import chunk_rows
-from airkit.data.sources import SPLITS
+from airkit.data.digits import SPLITS
+from airkit.data.format import (
+    DTYPES,
+    FORMAT,
+    FORMAT_VERSION,
+    ContentDigest,
+    chunk_rows,
+    shapes,
+)
 from airkit.errors import ConfigError, DataFileError
 from airkit.system.files import check_regular
 from airkit.system.text import quoted
 
-FORMAT = "airkit-canvases"
-FORMAT_VERSION = 1
-
 ANOTHER = "name another, or write one beside it: airkit make-data --out NAME"
-"""What to try in place of a file that is of no use: it may be something else of the user's."""
-_MOST_SQUEEZED = 1100  # deflate cannot make an array smaller than this many times
+"""Next step for a useless file, which is left alone: it may be something else of the user's."""
+_KNOWN_FILTERS = {1, 2, 32000}  # HDF5's numbers for gzip, shuffle and lzf
+_MAX_CHUNK = 2**26  # numbers in a chunk; the writer stays far below
+_MAX_RATIO = 1100  # deflate cannot compress further than this
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a data file says about itself; ``splits`` has the number of canvases in each."""
+    """Attributes of a data file; ``splits`` has the number of canvases of each split."""
 
     path: Path
     config: Config
@@ -58,7 +60,7 @@ class DataInfo:
 
 
 def read_info(path: Path) -> DataInfo:
-    """What a data file says about itself, all arrays checked but not read.
+    """Read a data file's attributes, and check its arrays without reading them.
 
     Raises:
         DataFileError: the file is missing, damaged, foreign, unfinished or of a newer format.
@@ -68,7 +70,7 @@ def read_info(path: Path) -> DataInfo:
 
 
 def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
-    """The canvases of a split, or the first ``limit`` of them, as arrays in memory.
+    """Read the canvases of a split into memory, at most ``limit`` of them.
 
     Raises:
         DataFileError: there is no such split or no memory for it, or as for ``read_info``.
@@ -80,10 +82,10 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
 
 
 def read_parts(path: Path, split: str) -> Iterator[Canvases]:
-    """The canvases of a split in order, a chunk of the file at a time.
+    """Yield the canvases of a split in order, a chunk of the file at a time.
 
     Raises:
-        DataFileError: as for ``read_split``, at the first part or at a later one.
+        DataFileError: as for ``read_split``, at the first part or a later one.
     """
     with _reading(path) as file:
         info = _info_with(file, path, split)
@@ -92,36 +94,11 @@ def read_parts(path: Path, split: str) -> Iterator[Canvases]:
             yield _rows(file, info, split, slice(start, start + step))
 
 
-def _info_with(file: Any, path: Path, split: str) -> DataInfo:
-    """What a data file says about itself, where there is such a split."""
-    if split not in SPLITS:
-        raise DataFileError(
-            "No such split",
-            where=path,
-            expected=" or ".join(SPLITS),
-            got=repr(split),
-            hint=f"airkit info {quoted(path)}, which says what each split holds",
-        )
-    return _info(file, path)
-
-
-def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
-    """Some canvases of a split, their counts and boxes checked."""
-    canvases = Canvases(**{name: file[split][name][rows] for name in DTYPES})
-    path = info.path
-    most, found = info.config.data.max_digits, canvases.count.max(initial=0)
-    if found > most:
-        raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
-    if not np.isfinite(canvases.box).all():
-        raise _damaged(path, f"boxes of {split} in numbers", "nan or inf")
-    return canvases
-
-
 def verify(path: Path) -> str:
-    """Read everything and return the content digest, which is as the file says.
+    """Read everything and return the content digest, which is the one that the file states.
 
     Raises:
-        DataFileError: the content is not what was written, or as for ``read_info``.
+        DataFileError: the content has another digest, or as for ``read_info``.
     """
     with _reading(path) as file:
         info = _info(file, path)
@@ -137,9 +114,33 @@ def verify(path: Path) -> str:
     return info.content_digest
 
 
+def _info_with(file: Any, path: Path, split: str) -> DataInfo:
+    if split not in SPLITS:
+        raise DataFileError(
+            "No such split",
+            where=path,
+            expected=" or ".join(SPLITS),
+            got=repr(split),
+            hint=f"airkit info {quoted(path)}, which says what each split holds",
+        )
+    return _info(file, path)
+
+
+def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
+    """Read some canvases of a split, and check their counts and boxes."""
+    canvases = Canvases(**{name: file[split][name][rows] for name in DTYPES})
+    path = info.path
+    most, found = info.config.data.max_digits, canvases.count.max(initial=0)
+    if found > most:
+        raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
+    if not np.isfinite(canvases.box).all():
+        raise _damaged(path, f"finite boxes in {split}", "nan or inf")
+    return canvases
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """The file opened for reading; whatever h5py raises becomes one DataFileError."""
+    """Open the file for reading, and turn whatever h5py raises into one DataFileError."""
     try:
         check_regular(path)
         with h5py.File(path, "r") as file:
@@ -156,40 +157,46 @@ def _reading(path: Path) -> Iterator[Any]:
             hint="make fewer: airkit make-data --train N --val N --test N",
         ) from error
     except _H5_ERRORS as error:
-        if os.path.isdir(path):
-            raise DataFileError(
-                "This is a folder, not a data file",
-                where=path,
-                expected="an HDF5 file",
-                hint="name a file with --data; airkit make-data writes one",
-            ) from error
-        if number := getattr(error, "errno", None):
-            reason = os.strerror(number)
-            raise DataFileError(
-                "Cannot read the data file",
-                where=path,
-                got=reason,
-                hint="check the file's permissions, or name another with --data",
-            ) from error
-        raise _damaged(path, "a whole HDF5 file", error) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> DataFileError:
+    if os.path.isdir(path):
+        return DataFileError(
+            "This is a folder, not a data file",
+            where=path,
+            expected="an HDF5 file",
+            hint="name a file with --data; airkit make-data writes one",
+        )
+    if number := getattr(error, "errno", None):
+        return DataFileError(
+            "Cannot read the data file",
+            where=path,
+            got=os.strerror(number),
+            hint="check the file's permissions, or name another with --data",
+        )
+    return _damaged(path, "a whole HDF5 file", error)
 
 
 def _info(file: Any, path: Path) -> DataInfo:
-    """Check format, completeness, configuration and every array's layout."""
+    """Read the attributes; check format, completeness, configuration and the arrays' layout."""
     _check_format(file, path)
     attributes = {
         name: _text(file, path, name)
         for name in ("source", "source_digest", "content_digest", "licence", "attribution")
     }
-    written_by = _text(file, path, "airkit_version")
-    config = _config(file, path, written_by)
+    version = _text(file, path, "airkit_version")
+    try:
+        config = from_json(_text(file, path, "config"), f"{path}, by airkit {version}")
+    except ConfigError as error:
+        raise _damaged(path, "a configuration that this airkit reads", error) from error
     for split in SPLITS:
         for name, shape in shapes(config.data, split).items():
-            _check_dataset(file, path, f"{split}/{name}", shape)
+            _check_array(file, path, f"{split}/{name}", shape)
     return DataInfo(
         path=path,
         config=config,
-        airkit_version=written_by,
+        airkit_version=version,
         format_version=FORMAT_VERSION,
         splits={split: getattr(config.data, split) for split in SPLITS},
         **attributes,
@@ -222,7 +229,7 @@ def _check_format(file: Any, path: Path) -> None:
 
 
 def _attribute(file: Any, name: str) -> object:
-    """An attribute of the root, or None; text of variable length is not read (see ``writer``)."""
+    """An attribute of the root, or None if absent or of variable length, which can hang HDF5."""
     if name not in file.attrs or file.attrs.get_id(name).dtype.kind == "O":
         return None
     value = file.attrs[name]
@@ -236,29 +243,36 @@ def _text(file: Any, path: Path, name: str) -> str:
     return value
 
 
-def _config(file: Any, path: Path, written_by: str) -> Config:
-    try:
-        return from_json(_text(file, path, "config"), f"{path}, by airkit {written_by}")
-    except ConfigError as error:
-        raise _damaged(path, "a configuration that this airkit reads", error) from error
-
-
-def _check_dataset(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> None:
-    """Check that an array is in this file, of the right layout, and all there."""
+def _check_array(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> None:
+    """Check that an array is in this file, of the right layout, and complete."""
     for link in (name.partition("/")[0], name):
         if not isinstance(file.get(link, getlink=True), h5py.HardLink):
             raise _damaged(path, f"{link} in the file itself", "nothing or a link to elsewhere")
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+    array = file[name]
+    if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
         raise _damaged(path, f"an array {name} in the file itself", "something else")
     dtype = np.dtype(DTYPES[name.rpartition("/")[2]])
-    if dataset.shape != shape or dataset.dtype != dtype:
-        raise _damaged(path, f"{name} of {dtype} {shape}", f"{dataset.dtype} {dataset.shape}")
-    if not chunks.filters(dataset) <= chunks.KNOWN_FILTERS:
-        raise _damaged(path, f"{name} plain or squeezed by gzip or lzf", "other filters")
-    size, stored = prod(shape) * dtype.itemsize, dataset.id.get_storage_size()
-    if not chunks.all_there(dataset) or size > stored * _MOST_SQUEEZED:
+    if array.shape != shape or array.dtype != dtype:
+        raise _damaged(path, f"{name} of {dtype} {shape}", f"{array.dtype} {array.shape}")
+    if not _filters(array) <= _KNOWN_FILTERS:
+        raise _damaged(path, f"{name} plain or compressed by gzip or lzf", "other filters")
+    size, stored = prod(shape) * dtype.itemsize, array.id.get_storage_size()
+    if not _has_all_chunks(array) or size > stored * _MAX_RATIO:
         raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
+
+
+def _filters(array: Any) -> set[int]:
+    """HDF5's numbers of an array's filters; some crash HDF5 where their parameters are forged."""
+    plist = array.id.get_create_plist()
+    return {plist.get_filter(place)[0] for place in range(plist.get_nfilters())}
+
+
+def _has_all_chunks(array: Any) -> bool:
+    """Whether every chunk is in the file, and none too large to read."""
+    if array.chunks is None:
+        return True
+    wanted = prod(ceil(size / rows) for size, rows in zip(array.shape, array.chunks, strict=True))
+    return bool(array.id.get_num_chunks() == wanted) and prod(array.chunks) <= _MAX_CHUNK
 
 
 def _damaged(path: Path, expected: object, got: object) -> DataFileError:

@@ -1,9 +1,9 @@
-"""Single digits in three pools, one for each split, that share no image.
+"""Loading digits from the source that ``data.source`` names.
 
-Sources are ``mnist``, ``strokes`` (built in), ``auto`` (the first if it is at hand, else the
-second) or a folder of four IDX files with MNIST's names, of which the train pair feeds the
-train and val pools and the t10k pair the test pool. Letters in shapes: N digits of S x S
-pixels.
+It names one of airkit's own sources (``SOURCES``), ``auto``, a folder of IDX files in MNIST's
+layout, or a class derived from ``DigitSource`` as ``package.module:Class``.
+
+Shapes: N digits of S x S pixels.
 """
 
 from __future__ import annotations
@@ -13,43 +13,33 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from airkit.data import idx, mnist, strokes
+from airkit.config.registry import Registry, is_outside
+from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
+from airkit.data.idx import Folder
+from airkit.data.mnist import SHORT, Mnist
+from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError
 from airkit.system.callbacks import SILENT, Listener
 
-SPLITS = ("train", "val", "test")
-STROKE_COUNTS = {"train": 10_000, "val": 1_000, "test": 2_000}
-"""Digits that the built-in source draws for each split."""
-
-_NAMES = ("mnist", "strokes", "auto")
-_MEND = f"mend the files, or {idx.OTHERS}"
-_STROKE_SEED = 0  # one for all data seeds, so that the source is the same digits everywhere
-_MAX_LABEL = 127  # canvas files hold labels as int8, with -1 for none
-
-
-@dataclass(frozen=True, eq=False)
-class Digits:
-    """A pool of single digits."""
-
-    images: npt.NDArray[np.uint8]
-    """uint8 [N, S, S]: ink, from 0 (blank) to 255."""
-    labels: npt.NDArray[np.uint8]
-    """uint8 [N], at most 127."""
-    index: npt.NDArray[np.int32]
-    """int32 [N]: row of the file, or number in the stream of strokes, that the digit came from."""
+SOURCES: Registry[DigitSource] = Registry(
+    "data.source",
+    {"mnist": "airkit.data.mnist:Mnist", "strokes": "airkit.data.strokes:Strokes"},
+    "airkit.data.digits:DigitSource",
+)
+"""airkit's own sources by name; a folder and ``auto`` are not among them."""
+_MEND = f"mend the digits, or {OTHERS}"
+_MAX_LABEL = 127  # data files hold labels as int8, with -1 for none
 
 
 @dataclass(frozen=True, eq=False)
-class DigitSource:
-    """Where digits come from, and the digits."""
+class LoadedDigits:
+    """The digits of a source, checked."""
 
     name: str
-    """mnist, strokes, or the folder as given."""
+    """The source as ``data.source`` names it; for ``auto``, the one that was taken."""
     pools: Mapping[str, Digits]
     """By split; no image is in two of them."""
     digest: str
@@ -58,173 +48,90 @@ class DigitSource:
     attribution: str
 
 
-def load(
-    source: str,
-    seed: int,  # noqa: ARG001 - digits are the same for every seed; see the docstring
-    listener: Listener = SILENT,
-) -> DigitSource:
-    """Load the digits of ``source``.
+def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
+    """Load the digits of a source.
 
     Args:
-        source: ``mnist``, ``strokes``, ``auto`` or a folder; one that has such a name is
-            written ``./mnist``.
-        seed: the seed of the canvases. No source makes use of it: the digits of a source, and
-            with them its digest, are the same for every seed.
+        source: a name in ``SOURCES``, ``auto``, ``package.module:Class``, or a folder; one that
+            has such a name is written ``./mnist``.
         listener: hears the progress of downloads, and a note where ``auto`` falls back on
-            strokes or a pool leaves out digits that another pool holds.
+            strokes or where a pool leaves out images that a held-out pool has too.
 
     Raises:
-        DigitsError: there is no such source, or it cannot be fetched or read.
+        DigitsError: there is no such source, or it cannot be fetched, read or used.
+        ExtensionError: a class that cannot be used, or that was not named in this call.
     """
-    if source == "mnist":
-        return _from_mnist(mnist.fetch(listener), listener)
-    if source == "strokes":
-        return _from_strokes(listener)
     if source == "auto":
-        return _from_either(listener)
-    return _from_folder(source, listener)
+        return _load_either(listener)
+    if source in SOURCES or is_outside(source):
+        return _loaded(source, SOURCES[source](), listener)
+    if os.path.isdir(os.path.expanduser(source)):
+        return _loaded(source, Folder(source), listener)
+    near = difflib.get_close_matches(source, [*SOURCES, "auto"], n=1)
+    raise DigitsError(
+        "No such source of digits",
+        expected="mnist, strokes, auto, a folder of IDX files in MNIST's layout, or "
+        "package.module:Class",
+        got=source,
+        hint=f"--source {near[0] if near else 'strokes'}",
+    )
 
 
-def _from_either(listener: Listener) -> DigitSource:
+def _load_either(listener: Listener) -> LoadedDigits:
+    """MNIST where it is cached or quick to fetch, else strokes."""
     try:
-        paths = mnist.fetch(listener, mnist.SHORT)
+        return _loaded("mnist", Mnist(SHORT), listener)
     except DigitsError as error:
         listener.note(
             f"{error.what}: using strokes, the built-in digits, instead "
             "(--source mnist tells more and waits longer)"
         )
-        return _from_strokes(listener)
-    return _from_mnist(paths, listener)
+    return _loaded("strokes", Strokes(), listener)
 
 
-def _from_mnist(paths: Mapping[str, Path], listener: Listener) -> DigitSource:
-    pools = _read_pools(paths)
-    return _source("mnist", pools, mnist.LICENCE, mnist.ATTRIBUTION, listener)
+def _loaded(name: str, source: DigitSource, listener: Listener) -> LoadedDigits:
+    pools = _disjoint(name, _checked(name, source.pools(listener)), listener)
+    return LoadedDigits(name, pools, _digest(pools), source.licence, source.attribution)
 
 
-def _from_strokes(listener: Listener) -> DigitSource:
-    pools = {}
-    for split, count in STROKE_COUNTS.items():
-        images, labels = strokes.draw(count, _STROKE_SEED, split)
-        pools[split] = Digits(images, labels, np.arange(count, dtype=np.int32))
-    return _source("strokes", pools, "Apache-2.0", "digits drawn by airkit", listener)
+def _checked(name: str, pools: object) -> dict[str, Digits]:
+    """The pools by split, after checking types, shapes and labels."""
+    if not (isinstance(pools, Mapping) and sorted(pools) == sorted(SPLITS)):
+        raise _unusable(name, "the three pools train, val and test", pools)
+    checked = {split: _checked_pool(f"{name}, {split} digits", pools[split]) for split in SPLITS}
+    sides = {digits.images.shape[1] for digits in checked.values()}
+    if len(sides) > 1:
+        raise _unusable(name, "images of one side in all pools", f"sides of {sorted(sides)} px")
+    return checked
 
 
-def _from_folder(source: str, listener: Listener) -> DigitSource:
-    try:
-        paths = _find(source)
-    except OSError as error:
-        raise DigitsError(
-            "Cannot read a folder of digits",
-            where=source,
-            got=error.strerror or error,
-            hint=idx.OTHERS,
-        ) from error
-    pools = _read_pools(paths)
-    return _source(source, pools, "not stated", f"digits of the folder {source}", listener)
+def _checked_pool(where: str, digits: object) -> Digits:
+    if not isinstance(digits, Digits):
+        raise _unusable(where, "airkit.data.digits.Digits", type(digits).__name__)
+    images, labels, index = map(np.asarray, (digits.images, digits.labels, digits.index))
+    if images.dtype != np.uint8 or images.ndim != 3 or not 0 < images.shape[1] == images.shape[2]:
+        raise _unusable(where, "square images, uint8 [N, S, S]", _described(images))
+    for what, array in {"labels": labels, "rows": index}.items():
+        if array.shape != images.shape[:1] or array.dtype.kind not in "iu":
+            raise _unusable(where, f"{len(images)} {what}, whole numbers", _described(array))
+    wrong = (labels < 0) | (labels > _MAX_LABEL)
+    if wrong.any():
+        raise _unusable(where, f"labels of 0 to {_MAX_LABEL}", labels[wrong][0])
+    return Digits(images, labels.astype(np.uint8), index.astype(np.int32))
 
 
-def _find(source: str) -> dict[str, Path]:
-    """The four files of a folder by their names in MNIST, each plain or with ``.gz`` behind."""
-    folder = Path(os.path.expanduser(source))
-    if not folder.is_dir():
-        near = difflib.get_close_matches(source, _NAMES, n=1)
-        raise DigitsError(
-            "No such source of digits",
-            expected="mnist, strokes, auto or a folder of IDX files in MNIST's layout",
-            got=source,
-            hint=f"--source {near[0] if near else 'strokes'}",
-        )
-    found = {}
-    for name in mnist.SHA256:
-        present = [path for path in (folder / name, folder / f"{name}.gz") if path.exists()]
-        if present:
-            found[name] = present[0]
-    missing = [name for name in mnist.SHA256 if name not in found]
-    if missing:
-        raise DigitsError(
-            "A folder of digits lacks files",
-            where=folder,
-            expected=" and ".join(f"{name}[.gz]" for name in missing),
-            got=", ".join(path.name for path in found.values()) or "none of MNIST's four files",
-            hint=f"give the files MNIST's names, or {idx.OTHERS}",
-        )
-    return found
+def _described(array: np.ndarray) -> str:
+    return f"{array.dtype} {list(array.shape)}"
 
 
-def _read_pools(paths: Mapping[str, Path]) -> dict[str, Digits]:
-    learn = _read_pair(paths, "train")
-    held_out = _read_pair(paths, "t10k")
-    if learn.images.shape[1:] != held_out.images.shape[1:]:
-        raise DigitsError(
-            "Train and test digits differ in size",
-            where=paths["t10k-images-idx3-ubyte"],
-            expected=f"side {learn.images.shape[1]}, as in {paths['train-images-idx3-ubyte'].name}",
-            got=f"side {held_out.images.shape[1]}",
-            hint=_MEND,
-        )
-    count = len(learn.labels)
-    if count < 2:
-        raise DigitsError(
-            "Too few digits to part into train and val",
-            where=paths["train-images-idx3-ubyte"],
-            expected="at least 2",
-            got=count,
-            hint=_MEND,
-        )
-    first_val = count - max(1, count // 10)
-    rows = np.arange(count)
-    return {
-        "train": _take(learn, rows < first_val),
-        "val": _take(learn, rows >= first_val),
-        "test": held_out,
-    }
+def _unusable(where: str, expected: str, got: object) -> DigitsError:
+    return DigitsError(
+        "The digits cannot be used", where=where, expected=expected, got=got, hint=_MEND
+    )
 
 
-def _read_pair(paths: Mapping[str, Path], part: str) -> Digits:
-    """The images and labels of ``part``, which is train or t10k."""
-    image_path, label_path = paths[f"{part}-images-idx3-ubyte"], paths[f"{part}-labels-idx1-ubyte"]
-    images, labels = idx.read(image_path, 3), idx.read(label_path, 1)
-    count, height, width = images.shape
-    if height != width:
-        raise DigitsError(
-            "Digits are not square",
-            where=image_path,
-            expected="as many rows as columns",
-            got=f"{height} x {width}",
-            hint=_MEND,
-        )
-    if len(labels) != count:
-        raise DigitsError(
-            "Images and labels differ in number",
-            where=label_path,
-            expected=f"{count} labels, one for each image in {image_path.name}",
-            got=f"{len(labels)} labels",
-            hint=_MEND,
-        )
-    if labels.max() > _MAX_LABEL:
-        row = int(np.argmax(labels > _MAX_LABEL))
-        raise DigitsError(
-            "A label is too large",
-            where=f"{label_path}, row {row}",
-            expected=f"0 to {_MAX_LABEL}",
-            got=labels[row],
-            hint=_MEND,
-        )
-    return Digits(images, labels, np.arange(count, dtype=np.int32))
-
-
-def _source(
-    name: str, pools: Mapping[str, Digits], licence: str, attribution: str, listener: Listener
-) -> DigitSource:
-    parted = _without_shared(name, pools, listener)
-    return DigitSource(name, parted, _digest(parted), licence, attribution)
-
-
-def _without_shared(
-    name: str, pools: Mapping[str, Digits], listener: Listener
-) -> dict[str, Digits]:
-    """The pools less the digits of train and val whose very image a held-out pool holds.
+def _disjoint(name: str, pools: Mapping[str, Digits], listener: Listener) -> dict[str, Digits]:
+    """Drop images of train and val that a held-out pool has too.
 
     Test keeps all of its digits, val those that are not in test, and train the rest.
     """
@@ -232,25 +139,23 @@ def _without_shared(
     kept: dict[str, Digits] = {}
     for split in reversed(SPLITS):
         keys = [hashlib.sha256(image.tobytes()).digest() for image in pools[split].images]
-        kept[split] = _take(pools[split], np.array([key not in seen for key in keys]))
+        kept[split] = pools[split].take(np.array([key not in seen for key in keys], np.bool_))
         seen.update(keys)
-    dropped = {split: len(pools[split].labels) - len(kept[split].labels) for split in SPLITS}
-    for split, count in dropped.items():
-        if not len(kept[split].labels):
+    for split in SPLITS:
+        dropped = len(pools[split].labels) - len(kept[split].labels)
+        if dropped and not len(kept[split].labels):
             raise DigitsError(
                 f"All {split} digits are in a held-out split too",
                 where=name,
-                expected="other images in the train files than in the t10k files",
-                got=f"{count} shared images",
+                expected=f"{split} images that no held-out split has",
+                got=f"{dropped} shared images",
                 hint=_MEND,
             )
-        if count:
-            listener.note(f"{name}: left out {count} {split} digits that a held-out split has too")
+        if dropped:
+            listener.note(
+                f"{name}: left out {dropped} {split} digits that a held-out split has too"
+            )
     return {split: kept[split] for split in SPLITS}
-
-
-def _take(digits: Digits, which: npt.NDArray[np.bool_]) -> Digits:
-    return Digits(digits.images[which], digits.labels[which], digits.index[which])
 
 
 def _digest(pools: Mapping[str, Digits]) -> str:

@@ -1,44 +1,61 @@
-"""Built-in digits: written by random writers along our own skeletons, nothing to download.
+"""Built-in digits: drawn by random writers along skeletons, with nothing to download.
 
 A writer has a slant, a pen, a roundness and habits (which allograph of a digit he writes); each
 of his digits then varies around them. As in MNIST, the ink's longer side fills 20 pixels, and
 its centre of mass lies at the centre of a field of 28 x 28, to the nearest pixel.
 
-Letters in shapes: n digits, k control points, s samples along the pen's path.
+Shapes: n digits drawn together, a allographs, k control points, s samples of the pen's path.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from airkit.data.stroke_skeletons import SKELETONS
+from airkit.data.digits import SPLITS, Digits, DigitSource
+from airkit.data.raster import Bytes, Ints
 from airkit.system import seeds
+from airkit.system.callbacks import Listener
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bytes = NDArray[np.uint8]
 
-SPLITS = ("train", "val", "test")
+POOL_SIZES = {"train": 10_000, "val": 1_000, "test": 2_000}
+"""Digits of each pool."""
 FIELD = 28
 """Side of a digit's image."""
 BOX = 20
 """Side of the box that the ink fills."""
 CHUNK = 256
 """Digits drawn together from one random stream."""
+DIGITS = 10
+"""Classes of digits."""
 WRITERS = 32
 """Writers that share a chunk."""
 SAMPLES = 128
-"""Points along the pen's path: at most about half a pixel apart."""
+"""Samples of the pen's path: at most about half a pixel apart."""
 EDGE = 1.1
 """Width of the grey edge of the ink, in pixels."""
 REACH = 3
 """Pixels around a sample that its ink can reach; bounds the pen's radius."""
+
+
+class Strokes(DigitSource):
+    """Digits drawn by airkit, the same for every ``data.seed``."""
+
+    licence = "Apache-2.0"
+    attribution = "digits drawn by airkit"
+
+    def pools(self, listener: Listener) -> Mapping[str, Digits]:
+        """Draw all pools from one seed."""
+        del listener
+        return {split: Digits(*draw(count, 0, split)) for split, count in POOL_SIZES.items()}
 
 
 def draw(count: int, seed: int, split: str) -> tuple[Bytes, Bytes]:
@@ -64,19 +81,19 @@ def draw(count: int, seed: int, split: str) -> tuple[Bytes, Bytes]:
 
 
 @dataclass(frozen=True)
-class _Shapes:
-    """All allographs as arrays, row a for allograph a, so that digits are drawn together."""
+class _Allographs:
+    """All skeletons as arrays, row a for allograph a, so that digits are drawn together."""
 
     digit: Ints
-    """Which digit it writes: [a]."""
+    """The digit that it writes: [a]."""
     weight: Floats
     """How common it is among its digit's allographs: [a]."""
     points: Floats
     """Control points, the digit's height being 1, zero-padded: [a, k, 2]."""
-    loose: Floats
-    """How much a control point may stray, more at the ends of smooth pieces: [a, k]."""
+    jitter: Floats
+    """Scale of each control point's jitter, more at the ends of smooth pieces: [a, k]."""
     taps: Ints
-    """The four control points that place a sample: [a, s, 4]."""
+    """Rows of the four control points that place a sample: [a, s, 4]."""
     smooth: Floats
     """Their weights on a smooth curve through the control points: [a, s, 4]."""
     straight: Floats
@@ -84,8 +101,8 @@ class _Shapes:
 
 
 @dataclass(frozen=True)
-class _Hand:
-    """What a writer keeps, and each of his digits varies: one row per digit, [n]."""
+class _Style:
+    """What a writer keeps from digit to digit, with small variations: one row a digit, [n]."""
 
     slant: Floats
     aspect: Floats
@@ -93,12 +110,33 @@ class _Hand:
     """Radius of the pen, in pixels."""
     angular: Floats
     """0 writes smooth curves, 1 straight lines from point to point."""
-    unrest: Floats
-    """Scale of everything that wobbles."""
+    wobble: Floats
+    """Scale of all jitter."""
+
+
+@cache
+def _allographs() -> _Allographs:
+    """Read and trace all skeletons."""
+    lines = Path(__file__).with_name("skeletons.txt").read_text(encoding="ascii").splitlines()
+    known = [line.split(maxsplit=2) for line in lines if line[:1].isdigit()]
+    columns = zip(*(_trace(path) for _, _, path in known), strict=True)
+    return _Allographs(
+        np.array([int(digit) for digit, _, _ in known]),
+        np.array([float(weight) for _, weight, _ in known]),
+        *map(_stacked, columns),
+    )
+
+
+def _stacked(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Stack arrays after padding their first axis with zeros to the same length."""
+    longest = max(map(len, arrays))
+    return np.stack(
+        [np.pad(it, [(0, longest - len(it))] + [(0, 0)] * (it.ndim - 1)) for it in arrays]
+    )
 
 
 def _pieces(path: str) -> list[list[tuple[int, int]]]:
-    """Split a skeleton's path at corners and where the pen lifts, into smooth pieces."""
+    """Split a skeleton's path into smooth pieces, at corners and where the pen lifts."""
     pieces: list[list[tuple[int, int]]] = []
     for stroke in path.split("|"):
         piece: list[tuple[int, int]] = []
@@ -112,154 +150,115 @@ def _pieces(path: str) -> list[list[tuple[int, int]]]:
     return pieces
 
 
-def _curve_weights(at: float, first: bool, last: bool) -> list[float]:
-    """Weights of the four points around a span of a Catmull-Rom curve, at 0..1 along the span.
+def _trace(path: str) -> tuple[Floats, Floats, Ints, Floats, Floats]:
+    """Sample a skeleton's path at even steps of the distance from control point to point.
 
-    Past the end of a piece there is no point: the neighbour's reflection stands in for it.
+    Returns:
+        Points, jitter, taps, smooth and straight weights of ``_Allographs``, without padding.
     """
-    before = (-at + 2 * at**2 - at**3) / 2
-    left = (2 - 5 * at**2 + 3 * at**3) / 2
-    right = (at + 4 * at**2 - 3 * at**3) / 2
-    after = (-(at**2) + at**3) / 2
-    if first:
-        left, right, before = left + 2 * before, right - before, 0.0
-    if last:
-        right, left, after = right + 2 * after, left - after, 0.0
-    return [before, left, right, after]
-
-
-class _Span(NamedTuple):
-    """A stretch of the path between two control points, and the rows that shape it."""
-
-    taps: tuple[int, int, int, int]
-    """Rows of the control points before it, at its two ends, and after it."""
-    first: bool
-    """Whether no point comes before it: the row before repeats the left end."""
-    last: bool
-    """Whether no point comes after it: the row after repeats the right end."""
-
-
-def _spans(rows: list[int]) -> list[_Span]:
-    """The spans of a smooth piece that runs through the control points ``rows``."""
-    padded = [rows[0], *rows, rows[-1]]
-    count = len(rows) - 1
-    return [
-        _Span((padded[i], padded[i + 1], padded[i + 2], padded[i + 3]), i == 0, i == count - 1)
-        for i in range(count)
-    ]
-
-
-class _Trace(NamedTuple):
-    """One row of ``_Shapes``, unpadded: points [k, 2], loose [k], the others [s, 4]."""
-
-    points: Floats
-    loose: Floats
-    taps: Ints
-    smooth: Floats
-    straight: Floats
-
-
-def _trace(path: str) -> _Trace:
-    """Sample a skeleton's path at even steps of the distance from control point to point."""
     pieces = _pieces(path)
     rows = {point: row for row, point in enumerate(dict.fromkeys(chain.from_iterable(pieces)))}
     points = np.array(list(rows)) / 100
-    loose = np.ones(len(points))
+    jitter = np.ones(len(points))
     for piece in pieces:
-        loose[[rows[piece[0]], rows[piece[-1]]]] = 1.6
-    spans = [span for piece in pieces for span in _spans([rows[point] for point in piece])]
-    taps = np.array([span.taps for span in spans])
-    step = points[taps[:, 2]] - points[taps[:, 1]]
+        jitter[[rows[piece[0]], rows[piece[-1]]]] = 1.6
+    spans = np.array([span for piece in pieces for span in _spans([rows[it] for it in piece])])
+    step = points[spans[:, 2]] - points[spans[:, 1]]
     length = np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2)
     ends = np.cumsum(length)
     travelled = (np.arange(SAMPLES) + 0.5) / SAMPLES * ends[-1]
     which = np.searchsorted(ends, travelled, side="right")
     along = 1 - (ends[which] - travelled) / length[which]
-    smooth = [
-        _curve_weights(float(at), spans[row].first, spans[row].last)
-        for at, row in zip(along, which, strict=True)
-    ]
-    straight = np.stack([0 * along, 1 - along, along, 0 * along], axis=1)
-    return _Trace(points, loose, taps[which], np.array(smooth), straight)
-
-
-@cache
-def _shapes() -> _Shapes:
-    """All skeletons, traced once."""
-    known = [(digit, shape) for digit, shapes in enumerate(SKELETONS) for shape in shapes]
-    traces = [_trace(shape.path) for _, shape in known]
-    most = max(len(trace.loose) for trace in traces)
-    spare = [(0, most - len(trace.loose)) for trace in traces]
-    return _Shapes(
-        digit=np.array([digit for digit, _ in known]),
-        weight=np.array([shape.weight for _, shape in known], float),
-        points=np.stack(
-            [np.pad(t.points, (n, (0, 0))) for t, n in zip(traces, spare, strict=True)]
-        ),
-        loose=np.stack([np.pad(t.loose, n) for t, n in zip(traces, spare, strict=True)]),
-        taps=np.stack([trace.taps for trace in traces]),
-        smooth=np.stack([trace.smooth for trace in traces]),
-        straight=np.stack([trace.straight for trace in traces]),
+    taps = spans[which]
+    smooth = np.array(
+        [_curve_weights(float(at), span) for at, span in zip(along, taps, strict=True)]
     )
+    straight = np.stack([0 * along, 1 - along, along, 0 * along], axis=1)
+    return points, jitter, taps, smooth, straight
+
+
+def _spans(rows: list[int]) -> list[list[int]]:
+    """Rows of the control points before, at the two ends of, and after each span of a piece.
+
+    The first and the last span repeat the end that has no neighbour.
+    """
+    padded = [rows[0], *rows, rows[-1]]
+    return [padded[i : i + 4] for i in range(len(rows) - 1)]
+
+
+def _curve_weights(at: float, taps: Ints) -> list[float]:
+    """Weights of a span's four control points on a Catmull-Rom curve, at 0..1 along the span.
+
+    At the end of a piece the neighbour's reflection stands in for the missing point.
+    """
+    before = (-at + 2 * at**2 - at**3) / 2
+    left = (2 - 5 * at**2 + 3 * at**3) / 2
+    right = (at + 4 * at**2 - 3 * at**3) / 2
+    after = (-(at**2) + at**3) / 2
+    if taps[0] == taps[1]:
+        left, right, before = left + 2 * before, right - before, 0.0
+    if taps[2] == taps[3]:
+        right, left, after = right + 2 * after, left - after, 0.0
+    return [before, left, right, after]
 
 
 def _chunk(rng: np.random.Generator) -> tuple[Bytes, Ints]:
-    """A whole chunk of digits: images, u8 [n, 28, 28], and labels, [n]."""
-    labels = rng.integers(0, len(SKELETONS), CHUNK)
-    hand = _hands(rng)
-    path = _pose(rng, hand, _path(rng, hand, _habits(rng, labels)))
-    radius = _pressure(rng, hand)
+    """Draw a chunk of digits: images, u8 [n, 28, 28], and labels, [n]."""
+    labels = rng.integers(0, DIGITS, CHUNK)
+    style = _styles(rng)
+    path = _pose(rng, style, _path(rng, style, _habits(rng, labels)))
+    radius = _pressure(rng, style)
     return _centred(_ink(_fitted(path, radius), radius)), labels
 
 
-def _hands(rng: np.random.Generator) -> _Hand:
-    """The chunk's writers, each with his share of its digits."""
+def _styles(rng: np.random.Generator) -> _Style:
+    """Styles of the chunk's digits: each writer's own, varied from digit to digit."""
 
     def vary(between: float, within: float) -> Floats:
-        writers = np.repeat(rng.normal(0.0, between, WRITERS), CHUNK // WRITERS)
-        return writers + rng.normal(0.0, within, CHUNK)
+        usual = np.repeat(rng.normal(0.0, between, WRITERS), CHUNK // WRITERS)
+        return usual + rng.normal(0.0, within, CHUNK)
 
-    return _Hand(
+    return _Style(
         slant=0.09 + vary(0.2, 0.08),
         aspect=np.exp(vary(0.14, 0.12)),
         pen=np.clip(1.2 * np.exp(vary(0.25, 0.1)), 0.6, 2.2),
         angular=np.clip(0.05 + vary(0.12, 0.06), -0.15, 0.4),
-        unrest=np.exp(vary(0.25, 0.2)),
+        wobble=np.exp(vary(0.25, 0.2)),
     )
 
 
 def _habits(rng: np.random.Generator, labels: Ints) -> Ints:
-    """Which allograph writes each digit, [n]: mostly the writer's usual one."""
-    shapes = _shapes()
+    """Allograph of each digit, [n]: mostly the writer's usual one."""
+    known = _allographs()
     owner = np.repeat(np.arange(WRITERS), CHUNK // WRITERS)
     whim = rng.random(CHUNK) < 0.25
-    usual = rng.random((WRITERS, len(SKELETONS)))[owner, labels]
+    usual = rng.random((WRITERS, DIGITS))[owner, labels]
     pick = np.where(whim, rng.random(CHUNK), usual)
     chosen = np.zeros(CHUNK, np.int64)
-    for digit in range(len(SKELETONS)):
-        rows = np.flatnonzero(shapes.digit == digit)
-        share = np.cumsum(shapes.weight[rows])
+    for digit in range(DIGITS):
+        rows = np.flatnonzero(known.digit == digit)
+        share = np.cumsum(known.weight[rows])
         mine = labels == digit
         chosen[mine] = rows[np.searchsorted(share, pick[mine] * share[-1], side="right")]
     return chosen
 
 
-def _path(rng: np.random.Generator, hand: _Hand, allograph: Ints) -> Floats:
-    """Samples along the pen's path through jittered control points: [n, s, 2]."""
-    shapes = _shapes()
-    points = shapes.points[allograph]
-    stray = 0.026 * hand.unrest[:, None] * shapes.loose[allograph]
-    points = points + stray[..., None] * rng.normal(0.0, 1.0, points.shape)
-    blend = hand.angular[:, None, None]
-    weights = (1 - blend) * shapes.smooth[allograph] + blend * shapes.straight[allograph]
+def _path(rng: np.random.Generator, style: _Style, allograph: Ints) -> Floats:
+    """Samples of the pen's path through jittered control points: [n, s, 2]."""
+    known = _allographs()
+    points = known.points[allograph]
+    jitter = 0.026 * style.wobble[:, None] * known.jitter[allograph]
+    points = points + jitter[..., None] * rng.normal(0.0, 1.0, points.shape)
+    blend = style.angular[:, None, None]
+    weights = (1 - blend) * known.smooth[allograph] + blend * known.straight[allograph]
     digit = np.arange(CHUNK)[:, None]
     path = rng.normal(0.0, 0.005, (CHUNK, SAMPLES, 2))  # a rough rim
     for tap in range(4):
-        path += weights[..., tap, None] * points[digit, shapes.taps[allograph, :, tap]]
+        path += weights[..., tap, None] * points[digit, known.taps[allograph, :, tap]]
     return path
 
 
-def _pose(rng: np.random.Generator, hand: _Hand, path: Floats) -> Floats:
+def _pose(rng: np.random.Generator, style: _Style, path: Floats) -> Floats:
     """Bend, taper, warp, stretch, slant and turn each digit as a whole: [n, s, 2]."""
 
     def vary(scale: float, *more: int) -> Floats:
@@ -270,24 +269,24 @@ def _pose(rng: np.random.Generator, hand: _Hand, path: Floats) -> Floats:
     y = y * (1 + vary(0.10) * x) + vary(0.12) * x**2 + vary(0.10) * (y**2 - 0.25)
     for _ in range(2):  # two slow waves across the paper shift neighbouring strokes together
         angle = vary(2.5) * x + vary(2.5) * y + rng.uniform(0.0, 2 * np.pi, (CHUNK, 1))
-        wave = hand.unrest[:, None] * np.sin(angle)
+        wave = style.wobble[:, None] * np.sin(angle)
         x, y = x + 0.03 * vary(1.0) * wave, y + 0.03 * vary(1.0) * wave
-    x = hand.aspect[:, None] * x - hand.slant[:, None] * y
+    x = style.aspect[:, None] * x - style.slant[:, None] * y
     turn = vary(0.07)
     return np.stack([x - turn * y, y + turn * x], axis=-1)
 
 
-def _pressure(rng: np.random.Generator, hand: _Hand) -> Floats:
+def _pressure(rng: np.random.Generator, style: _Style) -> Floats:
     """Radius of the pen along its path, in pixels: [n, s]."""
     along = np.arange(SAMPLES) / SAMPLES
     slow = rng.uniform(0.0, 2 * np.pi, (CHUNK, 2, 1)) + rng.normal(0.0, 8.0, (CHUNK, 2, 1)) * along
     press = 1 + 0.09 * np.sin(slow).sum(axis=1)
-    radius: Floats = np.clip(hand.pen[:, None] * press, 0.5, REACH - EDGE / 2)
+    radius: Floats = np.clip(style.pen[:, None] * press, 0.5, REACH - EDGE / 2)
     return radius
 
 
 def _fitted(path: Floats, radius: Floats) -> Floats:
-    """Scale and shift each path so that its ink fills the box and no more: [n, s, 2]."""
+    """Scale and shift each path so that its ink just fills the box: [n, s, 2]."""
     margin = (radius + EDGE / 2).max(axis=1)[:, None, None]
     low, high = path.min(axis=1, keepdims=True), path.max(axis=1, keepdims=True)
     scale = (BOX - 2 * margin) / (high - low).max(axis=2, keepdims=True)
@@ -296,12 +295,12 @@ def _fitted(path: Floats, radius: Floats) -> Floats:
 
 
 def _ink(path: Floats, radius: Floats) -> Bytes:
-    """Paint a round pen along each path: u8 [n, 20, 20].
+    """Draw a round pen along each path: u8 [n, 20, 20].
 
-    A pixel takes the strongest ink of the samples near it, which falls from full to none over
-    the edge's width across the pen's rim.
+    A pixel has the strongest ink of the samples near it. Across the pen's rim, ink falls from
+    full to none within ``EDGE`` pixels.
     """
-    # Machines differ in the last bit of exp and sin. A grid of 1/512 pixel hides that, and all
+    # Machines differ in the last bit of exp and sin. Rounding to 1/512 pixel hides that, and all
     # that follows is exact or correctly rounded: the bytes are the same everywhere.
     path, radius = np.round(path * 512) / 512, np.round(radius * 512) / 512
     side = BOX + 2 * REACH
@@ -322,14 +321,14 @@ def _ink(path: Floats, radius: Floats) -> Bytes:
 
 
 def _centred(ink: Bytes) -> Bytes:
-    """Place each box of ink in its field, centre of mass at the centre: u8 [n, 28, 28]."""
+    """Place each box of ink in its field, with its centre of mass in the middle: u8 [n, 28, 28]."""
     mass = ink.astype(np.int64)
     total = mass.sum(axis=(1, 2))
     row = (mass.sum(axis=2) * np.arange(BOX)).sum(axis=1) / total
     column = (mass.sum(axis=1) * np.arange(BOX)).sum(axis=1) / total
     images = np.zeros((len(ink), FIELD, FIELD), np.uint8)
     middle = FIELD / 2  # MNIST's centre: the pixel of index 14
-    # The clip keeps a clear border of one pixel whatever the digit's balance.
+    # clipped so that a blank border of one pixel stays
     top = np.clip(np.round(middle - row), 1, FIELD - BOX - 1).astype(np.int64)
     left = np.clip(np.round(middle - column), 1, FIELD - BOX - 1).astype(np.int64)
     for image, box, y, x in zip(images, ink, top, left, strict=True):

@@ -1,12 +1,11 @@
-"""The data file written, canvas after canvas; ``store`` reads it, and has its layout."""
+"""Writing a data file, some canvases at a time, through a disk that may be full."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -14,69 +13,72 @@ import numpy as np
 from airkit._version import __version__
 from airkit.config.schema import Config
 from airkit.config.settings import to_json
-from airkit.data.disk import Disk
-from airkit.data.format import DTYPES, ContentDigest
-from airkit.data.packing import LIBVER, Packed, corner, create_arrays
-from airkit.data.reader import FORMAT, FORMAT_VERSION
-from airkit.data.sources import SPLITS, DigitSource
+from airkit.data.digits import SPLITS
+from airkit.data.format import (
+    DTYPES,
+    FORMAT,
+    FORMAT_VERSION,
+    LIBVER,
+    ContentDigest,
+    Packed,
+    chunk_offset,
+    create_arrays,
+)
+from airkit.data.sources import LoadedDigits
 from airkit.system.files import replacing
-from airkit.system.signals import held
+from airkit.system.signals import StopRequest, held
 
 
-class Writer:
-    """Writes a data file, canvas after canvas; a context manager.
+@contextmanager
+def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]:
+    """Create the data file ``path``, to be written with the yielded ``Writer``.
 
-    Only where its body ends well does the file get its name: before that it is FILE.part,
-    and an older FILE stays as it was.
+    The file gets its name when the body has ended well. Before that it is ``path`` + ``.part``,
+    and an older ``path`` stays as it was.
+
+    Args:
+        path: the file.
+        config: the resolved configuration, which the file records.
+        digits: the source of the canvases' digits, which the file names.
 
     Raises:
         OutputError: the file cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came; it is raised between two writes.
     """
+    with replacing(path) as partial, held() as stop, _Disk(partial) as disk:
+        file = h5py.File(disk, "w", libver=LIBVER)
+        try:
+            writer = Writer(file, disk, config, stop)
+            writer.describe(digits)
+            yield writer
+            writer.finish()
+        finally:
+            file.close()
+        disk.check()
 
-    def __init__(self, path: Path, config: Config, source: DigitSource) -> None:
-        self.path = path
+
+class Writer:
+    """Appends canvases to the splits of an open data file."""
+
+    def __init__(self, file: Any, disk: _Disk, config: Config, stop: StopRequest) -> None:
         self.digest = ""
-        """Content digest, once the body has ended."""
+        """Content digest, once the file is finished."""
+        self._file, self._disk, self._stop = file, disk, stop
         self._config = config
-        self._source = source
         self._written = dict.fromkeys(SPLITS, 0)
         self._content = ContentDigest(config.data)
 
-    def __enter__(self) -> Self:
-        self._session: AbstractContextManager[None] = self._open()
-        self._session.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        return self._session.__exit__(kind, error, traceback)
-
-    @contextmanager
-    def _open(self) -> Iterator[None]:
-        with replacing(self.path) as partial, held() as self._stop, Disk(partial) as self._disk:
-            self._file = h5py.File(self._disk, "w", libver=LIBVER)
-            try:
-                self._prepare()
-                yield
-                self._finish()
-            finally:
-                self._file.close()
-            self._disk.check()
-
-    def _prepare(self) -> None:
+    def describe(self, digits: LoadedDigits) -> None:
+        """Write the attributes and create the arrays."""
         data = self._config.data
         self._file.attrs.update(format_version=FORMAT_VERSION, seed=data.seed)
-        self._say("format", FORMAT)
-        self._say("airkit_version", __version__)
-        self._say("config", to_json(self._config))
-        self._say("source", self._source.name)
-        self._say("source_digest", self._source.digest)
-        self._say("licence", self._source.licence)
-        self._say("attribution", self._source.attribution)
+        self._set_text("format", FORMAT)
+        self._set_text("airkit_version", __version__)
+        self._set_text("config", to_json(self._config))
+        self._set_text("source", digits.name)
+        self._set_text("source_digest", digits.digest)
+        self._set_text("licence", digits.licence)
+        self._set_text("attribution", digits.attribution)
         for split in SPLITS:
             create_arrays(self._file.create_group(split), data, split)
         self._disk.check()
@@ -85,32 +87,121 @@ class Writer:
         """Write the next canvases of a split.
 
         Raises:
-            OSError: they cannot be written; an OutputError once it leaves the body.
+            OSError: they cannot be written; ``create`` makes an OutputError of it.
+            KeyboardInterrupt: a signal came since the last call.
         """
-        self._stop.check()  # signals break in here alone, never into the HDF5 library
+        self._stop.check()  # the only place where signals act: never inside HDF5
         start = self._written[part.split]
         for name, dtype in DTYPES.items():
             dataset = self._file[part.split][name]
             for place, (mask, content) in enumerate(part.chunks[name]):
-                first = corner(start + place * dataset.chunks[0], dataset)
-                dataset.id.write_direct_chunk(first, content, mask)
+                offset = chunk_offset(start + place * dataset.chunks[0], dataset)
+                dataset.id.write_direct_chunk(offset, content, mask)
             array = np.ascontiguousarray(getattr(part.canvases, name), dtype)
             self._content.update(part.split, name, array)
         self._disk.check()
         self._written[part.split] += len(part.canvases.count)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Write the content digest, and mark the file as complete."""
         wanted = {split: getattr(self._config.data, split) for split in SPLITS}
         assert self._written == wanted, f"{self._written} canvases for {wanted}"
         self.digest = self._content.digest()
-        self._say("content_digest", self.digest)
+        self._set_text("content_digest", self.digest)
         self._file.attrs["complete"] = True
 
-    def _say(self, name: str, text: str) -> None:
+    def _set_text(self, name: str, text: str) -> None:
         """Set an attribute to text of fixed length.
 
-        That of variable length, h5py's default, lies where one flipped byte makes HDF5 hang.
+        Text of variable length, h5py's default, is stored where one flipped byte makes HDF5 hang.
         """
         content = text.encode()
         dtype = h5py.string_dtype("utf-8", max(1, len(content)))
         self._file.attrs.create(name, content, dtype=dtype)
+
+
+class _Disk:
+    """A file that accepts every write; ``check`` raises the first error.
+
+    HDF5 can crash the process when a write fails under it, as on a full disk. So from the first
+    failure on, writes are kept in memory, where HDF5 can read them back until it has closed its
+    file. ``check`` is called often enough to keep them few.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+        self._unwritten: list[tuple[int, bytes]] = []
+        self._at = 0
+        self._end = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed, if any."""
+        if self._error is not None:
+            raise self._error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to ``offset`` bytes from the start, or from the end (``whence`` = 2)."""
+        self._at = offset + (self._end if whence == 2 else 0)
+        return self._at
+
+    def tell(self) -> int:
+        """Current position."""
+        return self._at
+
+    def write(self, content: memoryview) -> int:
+        """Write all of ``content`` at the current position, or keep it in memory."""
+        start, size = self._at, len(content)
+        if self._error is None:
+            try:
+                self._write_through(start, content)
+            except OSError as error:
+                self._error = error
+        if self._error is not None:
+            self._unwritten.append((start, bytes(content)))
+        self._at += size
+        self._end = max(self._end, self._at)
+        return size
+
+    def _write_through(self, start: int, content: memoryview) -> None:
+        self._file.seek(start)
+        rest = memoryview(content).cast("B")
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill ``buffer`` from the current position, with zeros where nothing was written."""
+        view = memoryview(buffer).cast("B")
+        self._file.seek(self._at)
+        got = self._file.readinto(view) or 0
+        view[got:] = bytes(len(view) - got)
+        for start, content in self._unwritten:
+            low, high = max(start, self._at), min(start + len(content), self._at + len(view))
+            if low < high:
+                view[low - self._at : high - self._at] = content[low - start : high - start]
+        self._at += len(view)
+        return len(view)
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes; h5py checks that this exists and uses ``readinto``."""
+        content = bytearray(size)
+        self.readinto(memoryview(content))
+        return bytes(content)
+
+    def truncate(self, size: int) -> int:
+        """Cut or extend the file to ``size`` bytes."""
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+        self._end = size
+        return size
+
+    def flush(self) -> None:
+        """Nothing to do: the file is not buffered."""

@@ -21,8 +21,8 @@ from airkit._version import __version__
 from airkit.config import settings
 from airkit.data import reader
 from airkit.data.coco import ANNOTATIONS
+from airkit.data.digits import SPLITS
 from airkit.data.reader import DataInfo
-from airkit.data.sources import SPLITS
 from airkit.errors import AirkitError, DataFileError, OutputError
 from airkit.runs import describe
 from airkit.system import files
