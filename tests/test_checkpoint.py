@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import random
@@ -18,10 +19,11 @@ from tiny_runs import STEPS, reference, same, state, trained
 
 import airkit
 from airkit.config import settings
-from airkit.errors import CheckpointError, OutputError
+from airkit.errors import CheckpointError, ExtensionError, OutputError
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
+from airkit.runs.trained import build
 
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
 HINT = "\n  try       name another with --checkpoint"
@@ -74,12 +76,9 @@ def test_the_file_without_airkit() -> None:
     assert all(type(weights) is torch.Tensor for weights in found["model"].values())
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_there_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "none.pt"
     assert refused(path) == f"There is no such checkpoint\n  where     {path}{EXPECTED}{HINT}"
-
-
-def test_a_folder(tmp_path: Path) -> None:
     assert "Is a directory" in refused(tmp_path)
 
 
@@ -87,10 +86,7 @@ def test_a_folder(tmp_path: Path) -> None:
 def test_truncated(tmp_path: Path, share: float) -> None:
     path = tmp_path / "cut.pt"
     path.write_bytes(whole()[: int(share * len(whole()))])
-    assert refused(path) == (
-        f"This checkpoint cannot be read\n  where     {path}{EXPECTED}\n"
-        f"  got       a file that is damaged or of another kind{HINT}"
-    )
+    assert refused(path).startswith(f"This checkpoint cannot be read\n  where     {path}\n")
 
 
 def test_any_byte_amiss_is_told_or_harmless(tmp_path: Path) -> None:
@@ -109,7 +105,7 @@ def test_any_byte_amiss_is_told_or_harmless(tmp_path: Path) -> None:
             continue
         assert same(found, wanted)
         read += 1
-    assert read < 30, "only the padding between parts of the file has no sum"
+    assert read < 30, "only the padding between parts of the file has no checksum"
 
 
 def garbage_zip(path: Path) -> None:
@@ -145,10 +141,7 @@ def test_garbage(tmp_path: Path, write: Callable[[Path], object]) -> None:
 def test_a_torch_file_of_another_kind(tmp_path: Path, thing: Any) -> None:
     path = tmp_path / "other.pt"
     torch.save(thing, path)
-    assert refused(path) == (
-        f"This is no airkit checkpoint\n  where     {path}{EXPECTED}\n"
-        f"  got       a file of another kind{HINT}"
-    )
+    assert refused(path).startswith("This is no airkit checkpoint\n")
 
 
 class Payload:
@@ -173,13 +166,10 @@ def test_no_code_is_run(tmp_path: Path, zipped: bool) -> None:
 def test_a_newer_format(tmp_path: Path) -> None:
     path = tmp_path / "new.pt"
     torch.save({**content(), "format_version": 2, "airkit_version": "9.1"}, path)
-    assert refused(path) == (
-        "This checkpoint is from a newer airkit\n"
-        f"  where     {path}\n"
-        "  expected  format version 1\n"
-        "  got       format version 2, written by airkit 9.1\n"
-        "  try       upgrade airkit: pip install --upgrade airkit"
-    )
+    told = refused(path)
+    assert told.startswith("This checkpoint is from a newer airkit\n")
+    assert "  got       format version 2, written by airkit 9.1\n" in told
+    assert told.endswith("pip install --upgrade airkit")
 
 
 @pytest.mark.parametrize("version", [None, "2", 0, -1, 1.5, True])
@@ -217,14 +207,37 @@ def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> Non
     assert refused(path).startswith(f"This checkpoint is damaged\n  where     {path}\n")
 
 
-@pytest.mark.parametrize(
-    "field",
-    [each.name for each in fields(Checkpoint) if each.name not in ("threads", "processes")],  # old
-)
+OLDER = {"threads", "processes", "data_source"}
+"""Fields that checkpoints of an older airkit do not have."""
+
+
+@pytest.mark.parametrize("field", sorted({each.name for each in fields(Checkpoint)} - OLDER))
 def test_fields_missing(tmp_path: Path, field: str) -> None:
     path = tmp_path / "less.pt"
     torch.save({name: value for name, value in content().items() if name != field}, path)
     assert refused(path).startswith("This checkpoint is damaged\n")
+
+
+def test_a_checkpoint_of_an_older_airkit_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.pt"
+    torch.save({name: value for name, value in content().items() if name not in OLDER}, path)
+    found = checkpoint.read(path)
+    assert (found.threads, found.processes, found.data_source) == (None, None, None)
+    assert same(found.model, state(reference()).model)
+
+
+def test_a_class_from_outside_is_not_needed_to_read_its_checkpoint(tmp_path: Path) -> None:
+    """It is needed to use the model, and then the person has to name it."""
+    path, found = tmp_path / "outside.pt", content()
+    config = json.loads(found["config"])
+    config["guide"]["kind"] = config["train"]["estimator"] = "nowhere:Nothing"
+    config["train"]["backward"] = "reference"
+    more = {"guide.steps": torch.tensor(7), "guide.half": torch.ones(2, dtype=torch.bfloat16)}
+    found["model"].update(more)
+    torch.save({**found, "config": json.dumps(config)}, path)
+    assert same(checkpoint.read(path).model, found["model"])
+    with pytest.raises(ExtensionError, match=r"name it with --set guide\.kind=nowhere:Nothing"):
+        build(checkpoint.read(path), CPU)
 
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:
@@ -238,16 +251,11 @@ def test_only_a_training_is_told_to_start_anew(tmp_path: Path) -> None:
     run = RunFolder(trained(tmp_path / "my run"))
     for path in run.saved():
         path.write_bytes(b"torn")
-    assert fails("eval", "--run", run.path).endswith(f"{HINT}\n")
-    assert fails("eval", "--run", run.path, "--checkpoint", tmp_path / "no.pt").endswith(
-        f"{HINT}\n"
-    )
-    assert fails("train", "--run", run.path) == (
-        f"airkit: This checkpoint cannot be read\n  where     {run.file(STEPS)}{EXPECTED}\n"
-        "  got       a file that is damaged or of another kind\n"
-        "  try       name another --run; the same command with --fresh removes the training of "
-        "this one\n"
-    )
+    for named in ([], ["--checkpoint", tmp_path / "no.pt"]):
+        assert fails("eval", "--run", run.path, *named).endswith(f"{HINT}\n")
+    told = fails("train", "--run", run.path)
+    assert told.startswith("airkit: This checkpoint cannot be read\n")
+    assert "the same command with --fresh removes the training of this one\n" in told
 
 
 def test_a_training_throws_nothing_newer_away(tmp_path: Path) -> None:

@@ -169,28 +169,21 @@ def test_a_data_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> N
     made = {key: value for key, value in DATA.items() if key != "data.max_digits"}  # as by default
     words = " ".join(f"--set {key}={value}" for key, value in made.items())
     trained_on = read_info(data_file()).content_digest
-    told = (
-        "The data file is not the one that the sweep was trained on\n"
-        f"  where     {data}\n"
-        f"  expected  canvases with digest {trained_on[:16]}\n"
-        f"  got       digest {read_info(data).content_digest[:16]}\n"
-        f"  try       --data {data} takes this one all the same; {{}}"
-    )
-    anew = (
-        f"airkit make-data {words} --out {tmp_path}/data-anew.h5 makes that anew, for --data, "
-        "if it tells the digest expected"
-    )
+    what = "The data file is not the one that the sweep was trained on\n"
+    other = f"--data {data} takes this one all the same; "
+    again = f"airkit make-data {words} --out {tmp_path}/data-again.h5 "
     for read in (
         lambda: run_trial(Plan.read(out).trial(1), Recorder()),
         lambda: airkit.report(out),
     ):
         with pytest.raises(DataFileError) as caught:
             read()
-        assert str(caught.value) == told.format(anew)
+        assert str(caught.value).startswith(what)
+        assert f"  expected  canvases with digest {trained_on[:16]}\n" in str(caught.value)
+        assert caught.value.hint.startswith(other + again)
     with pytest.raises(DataFileError) as caught:
         sweep(folder=out, seeds=2, engine=InTurn())
-    only = f"  try       --data {data} takes this one all the same; "
-    assert str(caught.value) == told.replace(only, "  try       ").format(anew)
+    assert caught.value.hint.startswith(again), "a sweep has one data file"
     assert names(out) == ["report.json", "seed-000", "sweep.json"]
     assert airkit.report(out, data=data).measures[0].data == str(data)
 

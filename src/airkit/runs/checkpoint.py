@@ -91,6 +91,8 @@ class Checkpoint:
     """CPU threads that the weights were computed with; None in files of an older airkit."""
     processes: int | None = None
     """Processes that the weights were computed with; None in files of an older airkit."""
+    data_source: str | None = None
+    """Digits of the data file: what ``data.source`` stood for; None in files of an older airkit."""
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -133,6 +135,7 @@ class _Values(Record):
     best: _BestRecord | None
     threads: Count | None = None
     processes: Count | None = None
+    data_source: PathText | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

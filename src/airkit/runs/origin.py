@@ -1,4 +1,4 @@
-"""The data file that a run or a sweep was trained on, and how to make it anew."""
+"""The data file that a run or a sweep was trained on, and the command that makes it again."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data import reader
 from airkit.data.reader import DataInfo
-from airkit.errors import AirkitError, DataFileError
+from airkit.errors import DataFileError
 from airkit.system.text import quoted
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a run or a sweep remembers of the data file that it was trained on."""
+    """What a run or a sweep records of the data file that it was trained on."""
 
     what: str
     """run or sweep."""
@@ -28,75 +28,70 @@ class TrainingData:
     """Its content digest then."""
     config: Config
     """The configuration trained with."""
-    file: Path
-    """A config.toml that holds it, if there is one."""
-
-    def _found(self) -> DataInfo:
-        """What the file there says of itself, whatever it holds by now."""
-        try:
-            return reader.read_info(self.path)
-        except DataFileError as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
-                raise
-            raise DataFileError(
-                error.what,
-                where=self.path,
-                hint=f"{self._made(self.path)} makes it anew{self._doubt()}; --data names another",
-            ) from error
+    source: str | None = None
+    """The digits that ``data.source`` stood for; None in files of an older airkit."""
 
     def read(self, *, instead: bool = True) -> DataInfo:
-        """What the file says of itself, where it holds the canvases trained on.
+        """Return what the file says of itself, if it holds the canvases trained on.
 
         Args:
-            instead: whether one of other canvases may be named in its place.
+            instead: whether the message may propose to take other canvases in their place.
 
         Raises:
             DataFileError: there is none, it is damaged, or it was replaced by another one.
         """
-        info = self._found()
+        info = self._info()
         if info.content_digest != self.digest:
-            beside = self.path.with_stem(f"{self.path.stem}-anew")
+            again = self.path.with_stem(f"{self.path.stem}-again")
             other = f"--data {quoted(self.path)} takes this one all the same; "
             raise DataFileError(
                 f"The data file is not the one that the {self.what} was trained on",
                 where=self.path,
                 expected=f"canvases with digest {self.digest[:16]}",
                 got=f"digest {info.content_digest[:16]}",
-                hint=f"{other * instead}{self._made(beside)} makes that anew{self._doubt()}, "
-                "for --data, if it tells the digest expected",
+                hint=f"{other * instead}{self._command(again)} makes the one trained on, to name "
+                "with --data if it has the digest expected",
             )
         return info
 
-    def _made(self, path: Path) -> str:
-        """The command that makes the file, at ``path``."""
-        words = ["--config", str(self.file)]
-        if not self._is_told():
-            words = assigned(data_settings(self.config))
-        return shlex.join(["airkit", "make-data", *words, "--out", str(path)])
-
-    def _is_told(self) -> bool:
-        """Whether the config.toml is of this data, and not of something else that lies there."""
+    def _info(self) -> DataInfo:
+        """Return what the file says of itself, whatever it holds by now."""
         try:
-            return settings.resolve(settings.from_file(self.file)).data == self.config.data
-        except AirkitError:
-            return False
+            return reader.read_info(self.path)
+        except DataFileError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            hint = f"{self._command(self.path)} makes it again; --data names another"
+            raise DataFileError(error.what, where=self.path, hint=hint) from error
 
-    def _doubt(self) -> str:
-        """What ``auto`` stood for, the file alone knew; a folder may be named from elsewhere."""
-        source = self.config.data.source
-        if source == "auto":
-            return " (with --source mnist or strokes, if auto took another then)"
-        named = source not in ("mnist", "strokes") and not Path(source).is_absolute()
-        return f" (where {quoted(source)} is the folder of digits that it was)" if named else ""
+    def _command(self, path: Path) -> str:
+        """Return the command that makes the file at ``path``."""
+        command = make_data_command(self.config, self.source, str(path))
+        if self.source is None and self.config.data.source == "auto":
+            command += " (with --source mnist or strokes, as auto took then)"
+        return command
+
+
+def make_data_command(config: Config, source: str | None, path: str) -> str:
+    """Return the command that makes a data file.
+
+    Args:
+        config: the configuration that it is made with.
+        source: the digits that ``data.source`` stood for, where that is known.
+        path: the data file.
+    """
+    data = config.data.model_copy(update={"source": source or config.data.source})
+    changed = data_settings(config.model_copy(update={"data": data}))
+    return shlex.join(["airkit", "make-data", *assigned(changed), "--out", path])
 
 
 def data_settings(config: Config) -> dict[str, Any]:
-    """Settings other than the defaults that are for ``make-data`` to be told, by dotted key."""
+    """Return the settings of ``make-data`` that differ from the defaults, by dotted key."""
     changed = settings.differences(Config(), config).items()
     return {key: new for key, (_, new) in changed if key.startswith("data.")}
 
 
 def assigned(values: Mapping[str, Any]) -> list[str]:
-    """Settings by dotted key as words of a command line."""
+    """Return settings by dotted key as words of a command line."""
     pairs = (("--set", f"{key}={settings.spelled(value)}") for key, value in values.items())
     return [word for pair in pairs for word in pair]

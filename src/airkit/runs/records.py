@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
+from airkit.errors import ConfigError
+
 
 def _text(value: object) -> str:
     """Accept text that can be part of a path, which need not be UTF-8."""
@@ -38,10 +40,12 @@ class Record(BaseModel):
 
 
 def first_problem(error: Exception) -> str:
-    """Return the first problem of a file, as ``key: message`` where pydantic found it.
+    """Return the first problem of a file, as ``key: message`` where its types are wrong.
 
     The values are left out: those of a hostile file can take forever to print.
     """
+    if isinstance(error, ConfigError):
+        return str(error.problems[0])
     if not isinstance(error, ValidationError):
         return str(error)
     problem: Any = error.errors(include_url=False, include_input=False)[0]

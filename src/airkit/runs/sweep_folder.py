@@ -2,7 +2,7 @@
 
 sweep.json              the plan: data and settings of all seeds
 report.json             what the last ``airkit sweep`` found
-config.toml             as in a run folder, where there is one
+
 seed-000/               a run folder, as of ``airkit train``
 seed-000/measures.json  what ``airkit eval`` measured, and the settings that were measured with
 seed-000/output.log     what the processes of that seed printed, one attempt after another
@@ -52,6 +52,7 @@ class _PlanRecord(Record):
 
     data: Text
     data_digest: Text
+    data_source: Text | None = None
     config: dict[str, Any]
 
 
@@ -131,18 +132,20 @@ class Plan:
     """Content digest of the data file."""
     config: Config
     """The configuration of the first seed."""
+    source: str | None = None
+    """The digits of the data file; None in files of an older airkit."""
 
     @property
     def training_data(self) -> TrainingData:
         """The sweep's data file, whose canvases must stay the same."""
-        file = self.folder / "config.toml"
-        return TrainingData("sweep", self.data, self.digest, self.config, file)
+        return TrainingData("sweep", self.data, self.digest, self.config, self.source)
 
     def write(self) -> None:
         """Write the plan into its folder; raises OutputError."""
         content = {
             "data": str(self.data),
             "data_digest": self.digest,
+            "data_source": self.source,
             "config": self.config.model_dump(mode="json"),
         }
         files.write_text(self.folder / PLAN, json.dumps(content, indent=1) + "\n")
@@ -158,7 +161,7 @@ class Plan:
         try:
             found = _PlanRecord.model_validate(_read_json(path))
             config = settings.from_json(json.dumps(found.config), str(path))
-            return cls(folder, Path(found.data), found.data_digest, config)
+            return cls(folder, Path(found.data), found.data_digest, config, found.data_source)
         except (OSError, ValueError, ConfigError) as error:
             raise CheckpointError(
                 "The sweep's plan cannot be read",

@@ -13,7 +13,7 @@ from airkit.config.schema import Config, Section
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.errors import DataFileError
+from airkit.errors import CheckpointError, DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
 from airkit.model.scene import possible_looks
@@ -42,7 +42,7 @@ class TrainedModel:
     @property
     def data(self) -> TrainingData:
         """The data file that the run was trained on."""
-        return training_data(self.checkpoint, self.state)
+        return training_data(self.state)
 
     def build(
         self,
@@ -206,11 +206,21 @@ def build(
 
     Raises:
         ExtensionError: such a class that ``call`` does not name.
+        CheckpointError: such a class whose weights have other names or shapes.
     """
     config = _naming(state.config, call or state.config)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
         air = AIR(config, canvas=canvas, slots=slots)
-    air.load_state_dict(state.model)
+    try:
+        air.load_state_dict(state.model)
+    except RuntimeError as error:  # of a class from outside, which reading cannot compare with
+        raise CheckpointError(
+            "The checkpoint's weights do not fit the class named",
+            where=f"guide.kind = {config.guide.kind}",
+            expected="the class that the run was trained with",
+            got=str(error).splitlines()[-1].strip(),
+            hint="--set guide.kind=package.module:Class names another",
+        ) from error
     return air.to(device).eval()
 
 
@@ -239,10 +249,10 @@ def override(base: Config, origin: str, given: Settings) -> Config:
     return settings.resolve(recorded, *settings.layers(given))
 
 
-def training_data(checkpoint: Path, state: Checkpoint) -> TrainingData:
-    """Return what the checkpoint in the file ``checkpoint`` records of its data file."""
-    config = checkpoint.parent.parent / "config.toml"
-    return TrainingData("run", Path(state.data), state.data_digest, state.config, config)
+def training_data(state: Checkpoint) -> TrainingData:
+    """Return what a checkpoint records of its data file."""
+    path = Path(state.data)
+    return TrainingData("run", path, state.data_digest, state.config, state.data_source)
 
 
 def count_generator(config: Config, device: torch.device) -> torch.Generator | None:

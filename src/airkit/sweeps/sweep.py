@@ -144,7 +144,7 @@ def _plan(
         raise empty_split_error(info.path, config.eval.split)
     if fresh:
         _clear(folder)
-    plan = Plan(folder, info.path.absolute(), info.content_digest, config)
+    plan = Plan(folder, info.path.absolute(), info.content_digest, config, info.source)
     plan.write()
     return plan
 

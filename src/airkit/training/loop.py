@@ -257,6 +257,7 @@ class _Loop:
             best=self.best,
             threads=torch.get_num_threads(),
             processes=self.processes.launch.count,
+            data_source=self.start.source,
         )
 
     def _note_threads(self, before: int | None) -> None:

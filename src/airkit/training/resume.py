@@ -81,6 +81,8 @@ class Start:
     config: Config
     checkpoint: Checkpoint | None
     """Where to go on; None for a new run."""
+    source: str | None = None
+    """The digits of the data file."""
 
 
 def prepare(
@@ -103,7 +105,7 @@ def prepare(
     if not fresh:
         _check_unused(run)
     info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
-    return Start(run, info.path.absolute(), info.content_digest, config, None)
+    return Start(run, info.path.absolute(), info.content_digest, config, None, info.source)
 
 
 def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[DataInfo, Config]:
@@ -142,12 +144,12 @@ def _resume(
     listener: Listener,
 ) -> Start:
     """Go on with a run: same data, same settings but for those that may change."""
-    trained_on = training_data(run.file(checkpoint.step), checkpoint)
+    trained_on = training_data(checkpoint)
     info, config = Earlier(run.path, trained_on, FREE).go_on(data, layers, listener)
     if checkpoint.step < config.train.steps:
         _note_clipping(checkpoint, config, listener)
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
-    return Start(run, info.path.absolute(), info.content_digest, config, checkpoint)
+    return Start(run, info.path.absolute(), info.content_digest, config, checkpoint, info.source)
 
 
 @dataclass(frozen=True)

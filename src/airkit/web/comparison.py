@@ -95,10 +95,10 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
     """
     _check(request)
     _check_distinct(runs)
-    path, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
+    _, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
     config = override(first.config, f"run {runs[0]}", request.given)
     split = Layer("the first run", {"eval": {"split": config.eval.split}})
-    data = request.data or training_data(path, first).read().path
+    data = request.data or training_data(first).read().path
     asked = replace(request, data=data, given=[*request.given, split])
     found = [
         _measured(replace(asked, run=RunFolder(run)), name)
