@@ -20,7 +20,7 @@ import tomli_w
 from pydantic import ValidationError
 
 from airkit.config.problems import accepted, brief, fields, problems
-from airkit.config.registry import named
+from airkit.config.registry import Named, named
 from airkit.config.schema import Config
 from airkit.errors import AirkitError, ConfigError, Problem
 from airkit.system.files import check_regular
@@ -131,6 +131,16 @@ def _plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     return value.tolist() if isinstance(getattr(value, "shape", None), tuple) else value
+
+
+def named_classes(config: Config) -> dict[str, Any]:
+    """Return the settings, by dotted key, with classes from outside that this call named."""
+    every = flatten(config.model_dump())
+    return {
+        key: value
+        for key, value in every
+        if any(isinstance(it, Named) for it in (value if isinstance(value, tuple) else [value]))
+    }
 
 
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:

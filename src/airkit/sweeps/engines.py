@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from airkit.errors import AirkitError
+from airkit.config.settings import named_classes, spelled
+from airkit.errors import AirkitError, OutputError
 from airkit.runs.sweep_folder import Trial
 from airkit.sweeps.trial import run_trial
 from airkit.system import files
@@ -24,17 +25,17 @@ from airkit.system.callbacks import SILENT
 from airkit.system.signals import EXIT_CODE
 
 POLL = 0.1
-"""Seconds between looks at what runs."""
+"""Seconds between checks of what runs."""
 
 Ended = tuple[Trial, str | None]
-"""A trial whose attempt ended, and why it failed; None where it did not."""
+"""A trial whose attempt ended, and why it failed; None where it did not fail."""
 
 
 class Engine(ABC):
     """Runs trials side by side."""
 
     def check(self) -> None:  # noqa: B027 - most need none
-        """Look whether it can run at all, before anything is done.
+        """Find out whether the engine can run at all, before anything is done.
 
         Raises:
             AirkitError: it cannot.
@@ -46,56 +47,48 @@ class Engine(ABC):
 
         Args:
             trials: what to run.
-            stop: whether a stop was asked for. Then no trial is begun any more, and those that
-                run save, stop, and are not yielded.
+            stop: returns whether a stop was asked for. Then no more trials are started; those
+                that run save, stop, and are not yielded.
         """
 
 
-@dataclass
-class _Worker:
-    """A place for one process at a time."""
+class _Running(Protocol):
+    """A trial that runs: whether it has ended and why it failed; ``stop`` makes it save and end."""
 
-    environment: Mapping[str, str]
-    running: tuple[Trial, subprocess.Popen[bytes]] | None = None
-    logged: int = 0
-    """Bytes in the trial's log before this attempt."""
+    @property
+    def done(self) -> bool: ...
+    def failure(self) -> str | None: ...
+    def stop(self) -> None: ...
+    def wait(self) -> None: ...
 
-    def start(self, trial: Trial, command: Sequence[str]) -> None:
-        """Start a trial's process."""
-        with files.writing(trial.log):
-            trial.run.mkdir(parents=True, exist_ok=True)
-            log = trial.log.open("ab")
-        with log:
-            self.logged = log.tell()
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,  # closed when this process ends, which stops that one
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self.environment,
-                start_new_session=True,  # Ctrl-C is for the sweep, which stops its trials
-            )
-        self.running = trial, process
 
-    def ended(self) -> Iterator[Ended]:
-        """Yield the trial if its process has ended; there is room for another then."""
-        assert self.running is not None
-        trial, process = self.running
-        code = process.poll()
-        if code is not None:
-            self.wait()
-            yield trial, None if code == 0 else _failure(code, trial.log, self.logged)
-
-    def terminate(self) -> None:
-        """Ask a running trial to save and stop."""
-        if self.running:
-            self.running[1].terminate()
-
-    def wait(self) -> None:
-        """Wait until a running trial has ended."""
-        if self.running:
-            self.running[1].communicate()
-        self.running = None
+def _side_by_side(
+    trials: Sequence[Trial],
+    most: int,
+    start: Callable[[Trial, int], _Running],
+    stop: Callable[[], bool],
+) -> Iterator[Ended]:
+    """Run at most ``most`` trials at a time; ``start`` is told which of so many places is free."""
+    waiting = list(reversed(trials))
+    running: dict[int, tuple[Trial, _Running]] = {}
+    try:
+        while (waiting or running) and not stop():
+            for place in range(most):
+                if place in running and running[place][1].done:
+                    trial, ended = running.pop(place)
+                    yield trial, ended.failure()
+                if place not in running and waiting:
+                    trial = waiting.pop()
+                    try:
+                        running[place] = trial, start(trial, place)
+                    except OutputError as error:  # its folder, not the others'
+                        yield trial, error.what
+            time.sleep(POLL)
+    finally:
+        for _, each in running.values():
+            each.stop()
+        for _, each in running.values():
+            each.wait()
 
 
 @dataclass
@@ -109,52 +102,92 @@ class Processes(Engine):
 
     def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
         """See ``Engine.run``."""
-        waiting = list(reversed(trials))
-        workers = list(self._workers(trials))
-        try:
-            while (waiting or any(worker.running for worker in workers)) and not stop():
-                for worker in workers:
-                    if worker.running:
-                        yield from worker.ended()
-                    elif waiting:
-                        trial = waiting.pop()
-                        try:
-                            worker.start(trial, self.command(trial))
-                        except AirkitError as error:
-                            yield trial, error.what
-                time.sleep(POLL)
-        finally:
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                worker.wait()
-
-    def command(self, trial: Trial) -> Sequence[str]:
-        """The command line that runs a trial."""
-        return sys.executable, "-m", "airkit.cli.trial", str(trial.plan.folder), str(trial.seed)
-
-    def _workers(self, trials: Sequence[Trial]) -> Iterator[_Worker]:
-        """Workers with capped threads, and a GPU each: libraries read these when loaded."""
         device = trials[0].config.train.device
         gpus = visible_gpus(device)
-        one = not gpus and device not in ("auto", "cpu")  # a device that all would share
-        workers = self.workers or len(gpus) or (1 if one else cores())
+        shared = not gpus and device not in ("auto", "cpu")  # a device that all would share
+        workers = self.workers or len(gpus) or (1 if shared else cores())
         # Not by how many trials are left: another number of threads gives other bits.
         threads = str(self.threads or max(1, cores() // workers))
         capped = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        for number in range(min(workers, len(trials))):
-            own = {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-            yield _Worker({**capped, **own})
+
+        def start(trial: Trial, place: int) -> _Running:
+            own = {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
+            return _Process(trial, self.command(trial), {**capped, **own})
+
+        yield from _side_by_side(trials, min(workers, len(trials)), start, stop)
+
+    def command(self, trial: Trial) -> Sequence[str]:
+        """Return the command line that runs a trial.
+
+        Classes from outside that the person named for the sweep are named on it: the trial's
+        process imports none that only the sweep's files name.
+        """
+        named = [f"{key}={spelled(value)}" for key, value in named_classes(trial.config).items()]
+        folder, seed = str(trial.plan.folder), str(trial.seed)
+        return sys.executable, "-m", "airkit.cli.trial", folder, seed, *named
+
+
+class _Process:
+    """The process of a trial; it appends what it prints to the trial's log."""
+
+    def __init__(
+        self, trial: Trial, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        self.log = trial.log
+        with files.writing(self.log):
+            trial.run.mkdir(parents=True, exist_ok=True)
+            log = self.log.open("ab")
+        with log:
+            self.log_start = log.tell()
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # closed when this process ends, which stops that one
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # Ctrl-C is for the sweep, which stops its trials
+            )
+
+    @property
+    def done(self) -> bool:
+        return self.process.poll() is not None
+
+    def failure(self) -> str | None:
+        """In one line: the signal that killed it, or its error message, or its last output."""
+        self.wait()
+        code = self.process.returncode
+        if code == 0:
+            return None
+        if code < 0:
+            names = {member.value: member.name for member in signal.Signals}
+            return f"killed by {names.get(-code, f'signal {-code}')}"
+        if code == EXIT_CODE:
+            return "stopped by a signal"
+        printed = self.log.read_bytes()[self.log_start :].decode(errors="replace")
+        lines = [line for line in printed.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("airkit: ")]
+        last = [f"exit code {code}", *lines, *errors][-1]
+        return last.removeprefix("airkit: ")
+
+    def stop(self) -> None:
+        self.process.terminate()
+
+    def wait(self) -> None:
+        self.process.communicate()  # closes its pipe, too
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus(device: str) -> list[str]:
-    """GPUs to deal out, as CUDA_VISIBLE_DEVICES names them; none where ``device`` uses none."""
-    import torch  # noqa: PLC0415 - what is asked of it takes a second to load
+    """Return GPUs as CUDA_VISIBLE_DEVICES names them, one for each worker; none for other devices.
+
+    Args:
+        device: ``train.device``; only ``auto`` and ``cuda`` leave the choice of a GPU open.
+    """
+    import torch  # noqa: PLC0415 - takes a second to load
 
     if device not in ("auto", "cuda") or not torch.cuda.is_available():
         return []
@@ -162,28 +195,61 @@ def visible_gpus(device: str) -> list[str]:
     return named if all(named) else [str(number) for number in range(torch.cuda.device_count())]
 
 
-def _failure(code: int, log: Path, start: int) -> str:
-    """Why an attempt failed, in a line: its signal, or what it printed last, from ``start`` on."""
-    if code < 0:
-        return f"killed by {_signal(-code)}"
-    if code == EXIT_CODE:
-        return "stopped by a signal"
-    lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
-    said = [line for line in lines if line.strip()]
-    errors = [line for line in said if line.startswith("airkit: ")]
-    last = [*said, *errors][-1:] or [f"exit code {code}"]
-    return last[0].removeprefix("airkit: ")
+@dataclass
+class Submitit(Engine):
+    """Jobs of submitit: on Slurm where it is found, else processes on this machine."""
 
+    workers: int | None = None
+    """Jobs at a time; by default all of them on Slurm, or one a core on this machine."""
+    threads: int = 1
+    """Threads of each."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Further parameters of submitit's executor, such as slurm_partition."""
 
-def _signal(number: int) -> str:
-    """Its name, or its number where it has none."""
-    names = {member.value: member.name for member in signal.Signals}
-    return names.get(number, f"signal {number}")
+    def check(self) -> None:
+        """See ``Engine.check``."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._executor(Path(folder))
+
+    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
+        """See ``Engine.run``."""
+        executor = self._executor(trials[0].plan.folder / "jobs")
+        local = executor.cluster == "local"
+        most = self.workers or (cores() if local else len(trials))
+
+        def start(trial: Trial, place: int) -> _Running:
+            del place
+            return _Submitted(_submit(executor, Job(trial, self.threads)), local)
+
+        yield from _side_by_side(trials, min(most, len(trials)), start, stop)
+
+    def _executor(self, folder: Path) -> Any:
+        try:
+            import submitit  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise AirkitError(
+                "The engine submitit is not installed",
+                hint='pip install "airkit[cluster]", or leave out --engine for processes here',
+            ) from error
+        executor = submitit.AutoExecutor(folder)
+        defaults = {"name": "airkit", "cpus_per_task": self.threads, "timeout_min": 24 * 60}
+        try:
+            executor.update_parameters(**{**defaults, **self.parameters})
+        except (AssertionError, NameError, TypeError, ValueError) as error:
+            raise AirkitError(
+                "submitit does not take these parameters",
+                got=" ".join(str(error).split()),
+                hint="see the parameters of submitit.AutoExecutor",
+            ) from error
+        return executor
 
 
 @dataclass(frozen=True)
 class Job:
-    """A trial as submitit runs it; a cluster may stop it and start it again."""
+    """A trial as submitit runs it; a cluster may stop it and start it again.
+
+    submitit pickles it, with the classes from outside that the person named for the sweep.
+    """
 
     trial: Trial
     threads: int
@@ -194,7 +260,7 @@ class Job:
         from submitit.core.utils import UncompletedJobError  # noqa: PLC0415
 
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
-            # Slurm sends it ahead of a preemption; submitit has another signal for us then.
+            # Slurm sends it ahead of a preemption, for which submitit has another signal.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         torch.set_num_threads(self.threads)
         try:
@@ -207,69 +273,45 @@ class Job:
             return f"{type(error).__name__}: {error}"
 
     def checkpoint(self) -> Any:
-        """What submitit starts again after a preemption: the same, as runs go on by themselves."""
+        """Return what submitit starts after a preemption: the same job, as a run goes on itself."""
         from submitit.helpers import DelayedSubmission  # noqa: PLC0415
 
         return DelayedSubmission(self)
 
 
 @dataclass
-class Submitit(Engine):
-    """Jobs of submitit: on Slurm where it is found, else processes on this machine."""
+class _Submitted:
+    """A job of submitit."""
 
-    workers: int | None = None
-    """Jobs at a time; by default all of them on Slurm, or one a core on this machine."""
-    threads: int = 1
-    """Threads of each."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """What submitit's executor is told beyond that, such as slurm_partition."""
+    job: Any
+    local: bool
 
-    def check(self) -> None:
-        """See ``Engine.check``."""
-        with tempfile.TemporaryDirectory() as folder:
-            self._executor(Path(folder))
+    @property
+    def done(self) -> bool:
+        return bool(self.job.done())
 
-    def run(self, trials: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Ended]:
-        """See ``Engine.run``."""
-        waiting = list(reversed(trials))
-        running: list[tuple[Trial, Any]] = []
-        executor = self._executor(trials[0].plan.folder / "jobs")
-        most = self.workers or (len(trials) if executor.cluster == "slurm" else cores())
-        try:
-            while (waiting or running) and not stop():
-                while waiting and len(running) < most:
-                    trial = waiting.pop()
-                    running.append((trial, _submitted(executor, Job(trial, self.threads))))
-                done = [pair for pair in running if pair[1].done()]
-                running = [pair for pair in running if pair not in done]
-                yield from ((trial, _outcome(job)) for trial, job in done)
-                time.sleep(POLL)
-        finally:
-            _cancel([job for _, job in running], local=executor.cluster == "local")
+    def failure(self) -> str | None:
+        """What the job returned, or the error that ended it."""
+        error = self.job.exception()
+        if error is not None:
+            return f"{type(error).__name__}, see {self.job.paths.stderr}"
+        returned: str | None = self.job.result()
+        return returned
 
-    def _executor(self, folder: Path) -> Any:
-        try:
-            import submitit  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise AirkitError(
-                "The engine submitit is not installed",
-                hint='pip install "airkit[cluster]", or leave out --engine for processes here',
-            ) from error
-        executor = submitit.AutoExecutor(folder)
-        told = {"name": "airkit", "cpus_per_task": self.threads, "timeout_min": 24 * 60}
-        try:
-            executor.update_parameters(**{**told, **self.parameters})
-        except (AssertionError, NameError, TypeError, ValueError) as error:
-            raise AirkitError(
-                "submitit does not take these parameters",
-                got=" ".join(str(error).split()),
-                hint="see the parameters of submitit.AutoExecutor",
-            ) from error
-        return executor
+    def stop(self) -> None:
+        if self.local:
+            with suppress(ProcessLookupError):
+                os.kill(int(self.job.job_id), signal.SIGTERM)
+        else:
+            self.job.cancel(check=False)  # it saves nothing more
+
+    def wait(self) -> None:
+        while self.local and not self.job.done():
+            time.sleep(POLL)
 
 
-def _submitted(executor: Any, job: Job) -> Any:
-    """Send a job; one on this machine does not hear the Ctrl-C that is for the sweep."""
+def _submit(executor: Any, job: Job) -> Any:
+    """Submit a job; on this machine it must not get the Ctrl-C that is for the sweep."""
     from submitit.core.utils import FailedJobError  # noqa: PLC0415
 
     main = threading.current_thread() is threading.main_thread()
@@ -285,21 +327,3 @@ def _submitted(executor: Any, job: Job) -> Any:
     finally:
         if main:
             signal.signal(signal.SIGINT, before)
-
-
-def _cancel(jobs: Sequence[Any], *, local: bool) -> None:
-    """Stop jobs; those on this machine save, and are waited for."""
-    for job in jobs:
-        if local:
-            with suppress(ProcessLookupError):
-                os.kill(int(job.job_id), signal.SIGTERM)
-        else:
-            job.cancel(check=False)
-    while local and not all(job.done() for job in jobs):
-        time.sleep(POLL)
-
-
-def _outcome(job: Any) -> str | None:
-    """Why a job that is done failed, or None."""
-    error = job.exception()
-    return job.result() if error is None else f"{type(error).__name__}, see {job.paths.stderr}"

@@ -11,8 +11,13 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from airkit.config import settings
+from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.errors import AirkitError, CheckpointError
+from airkit.evaluation.measures import MEASURES, check_counts
+from airkit.model.distributions import COUNT_PRIORS
+from airkit.model.guides import GUIDES
+from airkit.model.objectives import OBJECTIVES
 from airkit.runs.sweep_folder import (
     REPORT,
     RUN,
@@ -33,7 +38,7 @@ from airkit.training import tensorboard
 from airkit.training.resume import DEFAULT_DATA, Earlier, configure
 
 FREE = (*WITHOUT_EFFECT, "eval.")
-"""Beginnings of the settings that may change when a sweep goes on: its seeds stay comparable."""
+"""Prefixes of the settings that may change when a sweep goes on: its seeds stay comparable."""
 
 
 def sweep(  # noqa: PLR0913 - as many as the command line has
@@ -104,7 +109,7 @@ def _locked(folder: Path, listener: Listener) -> AbstractContextManager[None]:
 
 
 def _whole(seeds: int) -> int:
-    """The number of seeds, of Python's own type as the report holds it."""
+    """Return the number of seeds as Python's int, which JSON takes; NumPy's integers will do."""
     whole = isinstance(seeds, Integral) and not isinstance(seeds, bool)
     if not whole or seeds < 1:
         raise AirkitError(
@@ -117,7 +122,7 @@ def _whole(seeds: int) -> int:
 
 
 def _share(threshold: float) -> float:
-    """The threshold, of Python's own type as the report holds it."""
+    """Return the threshold as Python's float; NumPy's numbers will do."""
     number = isinstance(threshold, Real) and not isinstance(threshold, bool)
     if not number or not 0 <= threshold <= 1:
         raise AirkitError(
@@ -132,7 +137,7 @@ def _share(threshold: float) -> float:
 def _plan(
     data: str | Path | None, folder: Path, given: Settings, fresh: bool, listener: Listener
 ) -> Plan:
-    """Make or go on with the plan in ``folder``; write it there."""
+    """Return the plan of a new sweep, or of the one in ``folder`` that goes on; write it there."""
     layers = settings.layers(given)
     if is_sweep(folder) and not fresh:
         plan = _earlier(folder)
@@ -140,6 +145,8 @@ def _plan(
     else:
         info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
     tensorboard.check_installed(config)
+    _check_classes(config)
+    check_counts(config)
     if info.splits[config.eval.split] == 0:
         raise empty_split_error(info.path, config.eval.split)
     if fresh:
@@ -149,8 +156,20 @@ def _plan(
     return plan
 
 
+def _check_classes(config: Config) -> None:
+    """Refuse classes from outside that cannot be used, once rather than once a seed.
+
+    Raises:
+        ExtensionError: one that was not named in this call, or cannot be used.
+    """
+    GUIDES[config.guide.kind]
+    COUNT_PRIORS[config.prior.kind]
+    OBJECTIVES[config.train.estimator]
+    MEASURES.several(config.eval.measures)
+
+
 def _earlier(folder: Path) -> Plan:
-    """The plan to go on with; where it is damaged, this command may start anew."""
+    """Return the plan to go on with; for a damaged one the hint is --fresh, which starts anew."""
     try:
         return Plan.read(folder)
     except CheckpointError as error:
@@ -172,7 +191,7 @@ def _clear(folder: Path) -> None:
 def _attempt(
     trials: list[Trial], engine: Engine, request: StopRequest, listener: Listener
 ) -> Iterator[Row]:
-    """Yield a row for each trial that is finished, and for each that fails now."""
+    """Yield a row for each trial that is finished, or that finishes or fails now."""
     rows = [Row.of(trial, None) for trial in trials]
     finished = [row for row in rows if row.failure is None]
     yield from finished

@@ -23,6 +23,7 @@ def run_trial(trial: Trial, listener: Listener) -> bool:
     from airkit.evaluation.evaluate import evaluate  # noqa: PLC0415 - torch, in the trial's process
     from airkit.training.loop import train  # noqa: PLC0415
 
+    # A recorded layer keeps the marks of the classes that were named in this call, and adds none.
     layers = [Layer("sweep", trial.config.model_dump(), recorded=True)]
     data = trial.plan.training_data.read().path
     report = train(data, trial.run, settings=layers, listener=listener)
