@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from airkit.errors import ExtensionError
+from airkit.errors import AirkitError, ExtensionError
 from airkit.system.text import did_you_mean, quoted
 
 OUTSIDE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
@@ -55,6 +57,8 @@ class Registry(Generic[T]):
     """airkit's own classes as ``package.module:Class``, by the name that the setting takes."""
     base: str
     """The class that all of them derive from, as ``package.module:Class``."""
+    recorded: str = "This run was trained with"
+    """How a message begins about a class that a file records."""
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names of airkit's own classes."""
@@ -106,6 +110,28 @@ class Registry(Generic[T]):
             f"{self.setting}, such as {next(iter(self.own))}",
         )
 
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        """Turn an error in the code of a class from outside into one that says where it is.
+
+        Raises:
+            ExtensionError: the code inside, of the class ``name``, raised another error.
+        """
+        try:
+            yield
+        except Exception as error:
+            if name in self.own or isinstance(error, AirkitError):
+                raise
+            airkit = str(Path(__file__).parents[1])
+            frames = traceback.extract_tb(error.__traceback__)
+            outside = [frame for frame in frames if not frame.filename.startswith(airkit)]
+            raise ExtensionError(
+                f"{name} failed",
+                where=f"{outside[0].filename}, line {outside[0].lineno}" if outside else None,
+                got=f"{type(error).__name__}: {error}",
+                hint=f"correct it, or name another {self.setting}",
+            ) from error
+
     def _unknown(self, name: str) -> ExtensionError:
         return ExtensionError(
             f"There is no such {self.setting}",
@@ -119,7 +145,7 @@ class Registry(Generic[T]):
         option = f"--set {quoted(f'{self.setting}={value}')}"
         literal = value if value.startswith("[") else repr(value)
         return ExtensionError(
-            f"This run was trained with {name}; name it with {option} to use it",
+            f"{self.recorded} {name}; name it with {option} to use it",
             where=self.setting,
             expected="a class named in this call: airkit imports none that only a file names",
             hint=f"{option}, or settings={{'{self.setting}': {literal}}}",

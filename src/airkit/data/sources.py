@@ -28,6 +28,7 @@ SOURCES: Registry[DigitSource] = Registry(
     "data.source",
     {"mnist": "airkit.data.mnist:Mnist", "strokes": "airkit.data.strokes:Strokes"},
     "airkit.data.digits:DigitSource",
+    recorded="These canvases were made with",
 )
 """airkit's own sources by name; a folder and ``auto`` are not among them."""
 _MEND = f"mend the digits, or {OTHERS}"
@@ -64,7 +65,8 @@ def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
     if source == "auto":
         return _load_either(listener)
     if source in SOURCES or is_outside(source):
-        return _loaded(source, SOURCES[source](), listener)
+        with SOURCES.running(source):
+            return _loaded(source, SOURCES[source](), listener)
     if os.path.isdir(os.path.expanduser(source)):
         return _loaded(source, Folder(source), listener)
     near = difflib.get_close_matches(source, [*SOURCES, "auto"], n=1)
@@ -96,8 +98,9 @@ def _loaded(name: str, source: DigitSource, listener: Listener) -> LoadedDigits:
 
 def _checked(name: str, pools: object) -> dict[str, Digits]:
     """The pools by split, after checking types, shapes and labels."""
-    if not (isinstance(pools, Mapping) and sorted(pools) == sorted(SPLITS)):
-        raise _unusable(name, "the three pools train, val and test", pools)
+    splits = list(pools) if isinstance(pools, Mapping) else type(pools).__name__
+    if not (isinstance(pools, Mapping) and set(splits) == set(SPLITS)):
+        raise _unusable(name, "a mapping with the pools train, val and test", splits)
     checked = {split: _checked_pool(f"{name}, {split} digits", pools[split]) for split in SPLITS}
     sides = {digits.images.shape[1] for digits in checked.values()}
     if len(sides) > 1:

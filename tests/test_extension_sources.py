@@ -1,0 +1,214 @@
+"""Sources of digits from outside airkit, and what is told of those of no use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import test_docs
+from command_line import fails, run
+
+from airkit.config.settings import Layer, from_file, to_toml
+from airkit.data.make import make_data
+from airkit.data.reader import read_info, read_split, verify
+from airkit.data.sources import SOURCES
+from airkit.errors import DigitsError, ExtensionError
+
+MODULE = """
+import numpy as np
+from airkit.data.digits import Digits, DigitSource
+
+def bars(count, first):
+    images = np.zeros((count, 8, 8), np.uint8)
+    for row in range(count):
+        images[row, 1:7, 3:5] = 100 + first + row
+    return Digits(images, np.arange(count) % 2)
+
+class Bars(DigitSource):
+    licence = "CC0-1.0"
+    attribution = "drawn by the tests"
+    def pools(self, listener):
+        return {"train": bars(9, 0), "val": bars(3, 8), "test": bars(2, 20)}
+
+class Wrong(Bars):
+    change = {}
+    def pools(self, listener):
+        return {**super().pools(listener), **self.change}
+
+class Floats(Wrong):
+    change = {"val": Digits(np.zeros((3, 8, 8)), np.zeros(3, int))}
+
+class Oblong(Wrong):
+    change = {"test": Digits(np.zeros((3, 8, 9), np.uint8), np.zeros(3, int))}
+
+class Larger(Wrong):
+    change = {"test": Digits(np.zeros((3, 9, 9), np.uint8), np.zeros(3, int))}
+
+class FewLabels(Wrong):
+    change = {"train": Digits(np.zeros((3, 8, 8), np.uint8), np.zeros(2, int))}
+
+class FloatLabels(Wrong):
+    change = {"train": Digits(np.zeros((3, 8, 8), np.uint8), np.zeros(3))}
+
+class Labels(Wrong):
+    change = {"train": Digits(np.zeros((3, 8, 8), np.uint8), np.array([0, 1, -1]))}
+
+class Lists(Wrong):
+    change = {"train": [1, 2]}
+
+class NoTest(Bars):
+    def pools(self, listener):
+        return {"train": bars(3, 0), "val": bars(3, 10)}
+
+class Nothing(Bars):
+    def pools(self, listener):
+        pass
+
+class Raising(Bars):
+    def pools(self, listener):
+        1 / 0
+
+class Incomplete(DigitSource):
+    pass
+
+not_a_class = 3
+"""
+SMALL = {
+    "data.source": "mine:Bars",
+    "data.canvas_size": 24,
+    "data.digit_size": 8.0,
+    "data.digit_size_sd": 0.5,
+    "data.train": 30,
+    "data.val": 8,
+    "data.test": 6,
+}
+
+
+@pytest.fixture(autouse=True)
+def _mine(home: Path) -> Iterator[None]:
+    """A module ``mine`` in the current folder."""
+    (home / "mine.py").write_text(MODULE)
+    (home / "broken.py").write_text("import nothing_of_that_name")
+    yield
+    forget()
+    while str(home) in sys.path:
+        sys.path.remove(str(home))
+
+
+def forget() -> None:
+    sys.modules.pop("mine", None)
+
+
+def make(path: str, settings: Mapping[str, Any] = SMALL) -> Path:
+    return make_data(path, settings=settings).path
+
+
+def test_canvases_of_a_source_from_outside() -> None:
+    report = make_data("one.h5", settings=SMALL)
+    info = read_info(report.path)
+    assert (report.source, info.source, info.config.data.source) == ("mine:Bars",) * 3
+    assert (info.licence, info.attribution) == ("CC0-1.0", "drawn by the tests")
+    canvases = read_split(report.path, "train")
+    assert set(np.unique(canvases.source_index)) <= {-1, *range(8)}, "one digit is in val, too"
+    assert set(np.unique(canvases.label)) == {-1, 0, 1}
+    forget()
+    assert make("two.h5").read_bytes() == report.path.read_bytes()
+    assert make_data("three.h5", settings=SMALL, workers=2).content_digest == info.content_digest
+
+
+def test_the_example_of_the_docs(home: Path) -> None:
+    (body,) = test_docs.blocks(test_docs.DOCS / "sources.md", "python")
+    (home / "squares.py").write_text(body)
+    report = make_data("squares.h5", settings={**SMALL, "data.source": "squares:Squares"})
+    assert verify(report.path) == report.content_digest
+
+
+def test_on_the_command_line() -> None:
+    sizes = ("--train", "30", "--val", "8", "--test", "6")
+    assert "digits    mine:Bars\n" in run("make-data", "--source", "mine:Bars", *sizes).stdout
+    forget()
+    assert "mine:Bars" in run("info", "multi-mnist.h5", "--verify").stdout
+    assert "mine" not in sys.modules
+
+
+def test_a_recorded_name_makes_no_code_run(home: Path) -> None:
+    """Data files are read without the class, and made again only where the call names it."""
+    config = read_info(make("one.h5")).config
+    forget()
+    recorded = Layer("one.h5", config.model_dump(), recorded=True)
+    with pytest.raises(ExtensionError) as caught:
+        make_data("two.h5", settings=[recorded])
+    assert caught.value.what == (
+        "These canvases were made with mine:Bars; name it with --set data.source=mine:Bars to "
+        "use it"
+    )
+    (home / "mine.py").unlink()
+    assert verify(Path("one.h5"))
+    assert "mine" not in sys.modules
+    assert not Path("two.h5").exists()
+    (home / "mine.py").write_text(MODULE)
+    (home / "config.toml").write_text(to_toml(config))
+    assert make_data("two.h5", settings=[from_file(home / "config.toml")]).source == "mine:Bars"
+
+
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [
+        ("mine:Absent", "AttributeError"),
+        ("nothing.of:ThatName", "ModuleNotFoundError"),
+        ("broken:Bars", "No module named 'nothing_of_that_name'"),
+        ("mine:not_a_class", "got       3"),
+        ("pathlib:Path", "got       <class 'pathlib.Path'>"),
+    ],
+)
+def test_classes_that_cannot_be_used(name: str, got: str) -> None:
+    with pytest.raises(ExtensionError) as caught:
+        make("one.h5", {**SMALL, "data.source": name})
+    assert caught.value.what == f"{name} cannot be used as data.source"
+    assert got in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "got"),
+    [
+        ("Floats", ", val digits", "float64 [3, 8, 8]"),
+        ("Oblong", ", test digits", "uint8 [3, 8, 9]"),
+        ("Larger", "", "sides of [8, 9] px"),
+        ("FewLabels", ", train digits", "int64 [2]"),
+        ("FloatLabels", ", train digits", "float64 [3]"),
+        ("Labels", ", train digits", "-1"),
+        ("Lists", ", train digits", "list"),
+        ("NoTest", "", "['train', 'val']"),
+        ("Nothing", "", "NoneType"),
+    ],
+)
+def test_digits_that_cannot_be_used(name: str, where: str, got: str) -> None:
+    with pytest.raises(DigitsError) as caught:
+        make("one.h5", {**SMALL, "data.source": f"mine:{name}"})
+    assert caught.value.what == "The digits cannot be used"
+    assert f"  where     mine:{name}{where}\n" in str(caught.value)
+    assert f"  got       {got}\n" in str(caught.value)
+    assert not Path("one.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [
+        ("Raising", "ZeroDivisionError: division by zero"),
+        ("Incomplete", "TypeError: Can't instantiate abstract class"),
+    ],
+)
+def test_classes_that_fail(home: Path, name: str, got: str) -> None:
+    told = fails("make-data", "--source", f"mine:{name}")
+    assert told.startswith(f"airkit: mine:{name} failed\n")
+    assert f"got       {got}" in told
+    line = 1 + MODULE.splitlines().index("        1 / 0")
+    assert (f"where     {home / 'mine.py'}, line {line}\n" in told) == (name == "Raising")
+
+
+def test_airkits_own() -> None:
+    assert [SOURCES[name].__name__ for name in SOURCES] == ["Mnist", "Strokes"]
