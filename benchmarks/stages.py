@@ -23,7 +23,7 @@ from worker import serve
 
 SALIENCY = "airkit.model.guides.saliency.SaliencyGuide"
 SPANS = {
-    "airkit.training.step.Trainer._given": "data",
+    "airkit.training.step.Trainer.inputs": "data",
     f"{SALIENCY}.attend": "attend",
     f"{SALIENCY}.advance": "attend",
     f"{SALIENCY}.read": "propose",
@@ -34,11 +34,9 @@ SPANS = {
     "airkit.model.air.AIR.log_p_x": "likelihood",
     "airkit.model.objectives.elbo.elbo_of": "likelihood",
     "torch.Tensor.backward": "backward",
-    "torch.optim.Optimizer.zero_grad": "optimiser",
-    "airkit.training.step.Trainer._set_rates": "optimiser",
-    "airkit.training.step.Trainer._clipped": "optimiser",
-    "airkit.training.guard.Guard.watch": "optimiser",
-    "airkit.training.guard.Guard.step": "optimiser",
+    "airkit.training.optimiser.Optimiser.zero_grad": "optimiser",
+    "airkit.training.optimiser.Optimiser.set_learning_rates": "optimiser",
+    "airkit.training.optimiser.Optimiser.step": "optimiser",
 }
 """Stages by the functions that they are."""
 STAGES = (*dict.fromkeys(SPANS.values()), "other")

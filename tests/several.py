@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import data_file, fit, go_on, interrupt
+from tiny_runs import data_file, fit, go_on, interrupt, options
 from torch import Tensor
 
 from airkit.data import reader
@@ -23,6 +23,11 @@ from airkit.training.step import Trainer
 COUNT = 3
 BATCH = 12
 NUMBER = int(os.environ.get("RANK", "0"))
+VARIANTS: dict[str, dict[str, Any]] = {
+    "exact": {},
+    "nvil": options("saliency", "nvil"),
+}
+"""Settings of the trainings that are stopped and go on."""
 
 
 def torchrun(count: int, *arguments: object) -> list[str]:
@@ -52,63 +57,47 @@ def all_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads((folder / f"{number}.json").read_text()) for number in range(COUNT)]
 
 
-class Kept:
-    """The trainer of the newest training in this process."""
-
-    trainer: Trainer
-
-    @classmethod
-    def keep(cls, original: Callable[..., None] = Trainer.__init__) -> None:
-        def init(self: Trainer, *given: Any) -> None:
-            original(self, *given)
-            cls.trainer = self
-
-        setattr(Trainer, "__init__", init)  # noqa: B010
-
-    @classmethod
-    def weights(cls) -> float:
-        """A number that two different sets of weights hardly share."""
-        estimator = cls.trainer.estimator
-        return sum(float(each.detach().double().abs().sum()) for each in estimator.parameters())
+def patched(owner: Any, name: str, replace: Callable[..., Any], process: int) -> pytest.MonkeyPatch:
+    """In one process, replace a function of ``owner``; ``replace`` gets the original first."""
+    patch, original = pytest.MonkeyPatch(), getattr(owner, name)
+    if process == NUMBER:
+        patch.setattr(owner, name, lambda *given: replace(original, *given))
+    return patch
 
 
-def at_step(number: int, act: Callable[[], None], process: int) -> pytest.MonkeyPatch:
-    """Have one process act after a step."""
-    patch, original = pytest.MonkeyPatch(), Trainer.step
+def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
+    """A whole training, and one that the second process is asked to stop."""
+    trainers: list[Trainer] = []
 
-    def step(self: Trainer, at: int) -> Tensor:
-        loss = original(self, at)
-        if (at, NUMBER) == (number, process):
-            act()
+    def step(original: Callable[..., Tensor], trainer: Trainer, number: int) -> Tensor:
+        loss = original(trainer, number)
+        if number == 9 and NUMBER == 1 and (len(trainers), trainers[-1:]) == (2, [trainer]):
+            interrupt()
         return loss
 
-    patch.setattr(Trainer, "step", step)
-    return patch
+    def build(original: Callable[..., None], trainer: Trainer, *given: Any) -> None:
+        original(trainer, *given)
+        trainers.append(trainer)
+
+    patches = [
+        patched(Trainer, "step", step, NUMBER),
+        patched(Trainer, "__init__", build, NUMBER),
+    ]
+    keys: dict[str, Any] = {**VARIANTS[name], "train__batch_size": BATCH}
+    fit(folder / name, data, **keys)
+    first = fit(folder / f"{name} again", data, **keys)
+    second = go_on(folder / f"{name} again")
+    for patch in patches:
+        patch.undo()
+    weights = [weight_sum(trainer) for trainer in (trainers[0], trainers[2])]
+    steps = [first.steps, first.stopped, second.resumed_from, second.steps, second.stopped]
+    return {"weights": weights, "steps": steps}
 
 
-def spoil_at(number: int, process: int) -> pytest.MonkeyPatch:
-    """The second of one process's canvases of a step is no picture."""
-    patch, original = pytest.MonkeyPatch(), Trainer._given
-
-    def given(self: Trainer, step: int) -> tuple[Tensor, Any, Tensor]:
-        images, seed, log_prior = original(self, step)
-        if (step, NUMBER) == (number, process):
-            images[1, 0, 0] = math.nan
-        return images, seed, log_prior
-
-    patch.setattr(Trainer, "_given", given)
-    return patch
-
-
-def data_elsewhere(data: Path, process: int) -> pytest.MonkeyPatch:
-    """One process, as if on another machine, has another file where the data file is."""
-    patch, original = pytest.MonkeyPatch(), reader.read_info
-
-    def read_info(path: Path) -> reader.DataInfo:
-        return original(data if process == NUMBER else path)
-
-    patch.setattr(reader, "read_info", read_info)
-    return patch
+def weight_sum(trainer: Trainer) -> float:
+    """A number that two different sets of weights hardly share."""
+    state = trainer.estimator.state_dict()
+    return sum(float(each.double().abs().sum()) for each in state.values())
 
 
 def told(work: Callable[[], object]) -> list[object]:
@@ -120,44 +109,43 @@ def told(work: Callable[[], object]) -> list[object]:
     return []
 
 
-def stopped_and_gone_on(folder: Path, data: Path, estimator: str) -> dict[str, Any]:
-    """A whole training, and one that the second process is asked to stop."""
-    keys: dict[str, Any] = {"train__estimator": estimator, "train__batch_size": BATCH}
-    fit(folder / estimator, data, **keys)
-    weights = Kept.weights()
-    patch = at_step(9, interrupt, process=1)
-    first = fit(folder / f"{estimator} again", data, **keys)
-    patch.undo()
-    second = go_on(folder / f"{estimator} again")
-    steps = [first.steps, first.stopped, second.resumed_from, second.steps, second.stopped]
-    return {"weights": weights, "again": Kept.weights(), "steps": steps}
-
-
 def faults(folder: Path, data: Path, other: Path) -> dict[str, list[object]]:
     """What is told of trainings that something is wrong with in one process or in all."""
-    keys: dict[str, Any] = {"train__batch_size": BATCH}
-    found = {
-        "uneven": told(lambda: fit(folder / "uneven", data, train__batch_size=8)),
-        "missing": told(lambda: fit(folder / "missing", data.with_name("missing.h5"))),
-    }
+
+    def read(original: Callable[..., Any], path: Path) -> Any:
+        """As if on another machine that has another file where the data file is."""
+        return original(other if path == data else path)
+
+    def spoil(original: Callable[..., Any], trainer: Trainer, number: int) -> Any:
+        images, random, log_prior = original(trainer, number)
+        if number == 6:
+            images[1, 0, 0] = math.nan
+        return images, random, log_prior
+
+    def begin(name: str, path: Path = data, batch: int = BATCH) -> list[object]:
+        return told(lambda: fit(folder / name, path, train__batch_size=batch))
+
     (folder / "file").touch()
-    found["file"] = told(lambda: fit(folder / "file", data, **keys))
+    found = {
+        "uneven": begin("uneven", batch=8),
+        "missing": begin("missing", data.with_name("missing.h5")),
+        "file": begin("file"),
+    }
     for name, patch in (
-        ("elsewhere", data_elsewhere(other, process=2)),
-        ("spoilt", spoil_at(6, process=2)),
+        ("elsewhere", patched(reader, "read_info", read, process=2)),
+        ("spoilt", patched(Trainer, "inputs", spoil, process=2)),
     ):
-        found[name] = told(lambda name=name: fit(folder / name, data, **keys))  # type: ignore[misc]
+        found[name] = begin(name)
         patch.undo()
     return found
 
 
 def main(folder: Path, data: Path, other: Path) -> None:
     """One process's part of all trainings; what it finds out goes into a file of its own."""
-    Kept.keep()
-    found = {name: stopped_and_gone_on(folder, data, name) for name in ("exact", "nvil")}
+    found = {name: stopped_and_gone_on(folder, data, name) for name in VARIANTS}
     found["faults"] = faults(folder, data, other)
     (folder / f"{NUMBER}.json").write_text(json.dumps(found))
-    os._exit(0)  # Python's own end may abort threads of the group, which Kept keeps
+    os._exit(0)  # Python's own end may abort threads of the group while trainers are alive
 
 
 if __name__ == "__main__":

@@ -1,48 +1,97 @@
-"""What is not finite is found and told in full: the step, the part, and what works then."""
+"""A step that is not finite is not taken; the message tells step, quantity and what to try."""
 
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
-from spoilt import (
-    COMBINATIONS,
-    message,
-    options,
-    poison,
-    spoil_at,
-    spoilt_canvas,
-    stopped,
-    trainer,
-)
+import torch
 from tiny_runs import (
+    COMBINATIONS,
+    STEPS,
+    Recorder,
     assert_as_if_never_stopped,
+    fit,
     go_on,
     metrics,
+    options,
     reference,
+    same,
+    state,
+    trainer,
 )
 from torch import Tensor
 
 from airkit.data.dataset import to_ink
-from airkit.model.objectives.baselines import LSTMBaseline
+from airkit.errors import TrainingError
 from airkit.runs.folder import RunFolder
-from airkit.training import loop, validation
+from airkit.training import validation
+from airkit.training.optimiser import Optimiser
 from airkit.training.step import Trainer
 
-# What is found, at which step, and what is told
+Spoil = Callable[[Trainer, Tensor], None]
+
+
+def spoil_at(monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil) -> None:
+    """Call ``spoil`` on the trainer and the images of step ``number`` before it is computed."""
+    reference()  # trained before it would be spoilt, too
+    original = Trainer.inputs
+
+    def inputs(self: Trainer, step: int) -> tuple[Tensor, Any, Tensor]:
+        found = original(self, step)
+        if step == number:
+            spoil(self, found[0])
+        return found
+
+    monkeypatch.setattr(Trainer, "inputs", inputs)
+
+
+def bad_canvas(trainer: Trainer, images: Tensor) -> None:
+    images[2, 0, 0] = math.nan
+
+
+def bad_gradient(factor: float, *names: str) -> Spoil:
+    """Multiply the gradients of parameters of the estimator."""
+
+    def spoil(trainer: Trainer, images: Tensor) -> None:
+        for name in names:
+            parameter: Any = trainer.estimator.get_parameter(name)
+            parameter.register_hook(lambda grad: grad * factor)
+
+    return spoil
+
+
+def stopped(run: Path, **keys: Any) -> str:
+    """The message of a training that stops on its numbers; nothing bad is kept."""
+    with pytest.raises(TrainingError) as caught:
+        fit(run, **keys)
+    newest = RunFolder(run).latest(Recorder())
+    assert newest is not None
+    assert all(bool(each.isfinite().all()) for each in newest.model.values())
+    assert all(math.isfinite(value) for row in metrics(run) for value in row.values())
+    return str(caught.value)
+
+
+# The message
 
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-def test_a_canvas_that_is_not_finite(
+def test_a_loss_that_is_not_finite(
     guide: str, estimator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoilt_canvas(monkeypatch, 9)
-    canvas = int(trainer().batches.at(9)[2])
-    got = f"log p(x | canvas_0) = nan for 1 of 8 canvases, first train canvas {canvas}"
-    told = stopped(tmp_path, **options(guide, estimator))
-    assert told == message("The loss", tmp_path, 10, 8, got)
+    spoil_at(monkeypatch, 9, bad_canvas)
+    told = stopped(tmp_path, **options(guide, estimator)).splitlines()
+    assert told[:4] == [
+        "The loss is no longer finite",
+        f"  where     step 10 of {tmp_path}",
+        "  expected  finite numbers, as in the last checkpoint, step-000000008.pt",
+        "  got       nan",
+    ]
 
 
 @pytest.mark.parametrize(("number", "saved"), [(0, 0), (1, 0), (8, 8), (10, 10), (22, 20)])
@@ -50,155 +99,190 @@ def test_the_step_and_its_last_checkpoint(
     number: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On and off the intervals of logging (3), validation (5) and saving (4)."""
-    spoilt_canvas(monkeypatch, number)
-    assert f"\n  where     step {number + 1} of {tmp_path}\n" in stopped(tmp_path)
+    spoil_at(monkeypatch, number, bad_canvas)
+    assert f"step {number + 1} of {tmp_path}\n" in stopped(tmp_path)
     assert RunFolder(tmp_path).saved()[-1] == RunFolder(tmp_path).file(saved)
     assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= number]
 
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+@pytest.mark.parametrize("factor", [-math.inf, 1e25])  # Adam would square the latter
 def test_a_gradient_that_is_not_finite(
-    guide: str, estimator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guide: str, estimator: str, factor: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(self: Trainer) -> None:
-        for name in ("decoder.layers.0.bias", "guide.encoder.layers.2.weight"):
-            grad = self.air.get_parameter(name).grad
-            assert grad is not None
-            grad.view(-1)[1] = -math.inf
-
-    spoil_at(monkeypatch, 6, spoil)
-    got = (
-        "that of guide.encoder.layers.2.weight, decoder.layers.0.bias, all terms of the loss "
-        "being finite"
-    )
+    spoil_at(monkeypatch, 6, bad_gradient(factor, "air.decoder.layers.2.bias"))
     told = stopped(tmp_path, **options(guide, estimator))
-    assert told == message("The gradient", tmp_path, 7, 5, got)
+    assert told.startswith("The gradient is no longer finite\n")
+    assert "got       that of decoder.layers.2.bias; the loss is " in told
 
 
-def test_a_gradient_of_the_baseline_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoil(self: Trainer) -> None:
-        grad = self.estimator.baselines.get_parameter("head.0.bias").grad
-        assert grad is not None
-        grad[0] = math.inf
+@pytest.mark.parametrize(
+    ("names", "keys", "told", "advice"),
+    [
+        (
+            ["air.decoder.layers.2.bias"],
+            {"train__clip_norm": 0.5},
+            "that of decoder.layers.2.bias",
+            ["train.clip_norm=0.05", "train.learning_rate=0.0002"],
+        ),
+        (
+            ["air.decoder.layers.2.bias", "baselines.head.0.bias"],
+            options("saliency", "nvil"),
+            "that of the baseline's head.0.bias",
+            ["train.baseline_learning_rate=0.001"],
+        ),
+    ],
+)
+def test_what_it_advises(
+    names: list[str],
+    keys: dict[str, Any],
+    told: str,
+    advice: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Clipping at a tenth of the limit, a tenth of the learning rate; baselines have their own."""
+    spoil_at(monkeypatch, 6, bad_gradient(math.nan, *names))
+    message = stopped(tmp_path, **keys)
+    assert told in message
+    assert [line.split("--set ")[1] for line in message.splitlines() if "--set" in line] == advice
+
+
+def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gradient that only a training with the first settings has: the commands, word for word."""
+
+    def spoil(trainer: Trainer, images: Tensor) -> None:
+        train = trainer.config.train
+        if train.clip_norm == "none" and train.learning_rate == 2e-3:
+            bad_canvas(trainer, images)
 
     spoil_at(monkeypatch, 6, spoil)
-    got = "that of baseline.head.0.bias, all terms of the loss being finite"
-    told = stopped(tmp_path, **options("saliency", "nvil"))
-    rate = "train.baseline_learning_rate=0.001"
-    assert told == message("The gradient", tmp_path, 7, 5, got, rate)
-
-
-def test_a_limit_that_was_too_loose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gradient that is not finite is not made finite by clipping; a tenth is proposed."""
-
-    def spoil(self: Trainer) -> None:
-        grad = self.air.get_parameter("decoder.layers.0.bias").grad
-        assert grad is not None
-        grad[0] = math.inf
-
-    spoil_at(monkeypatch, 6, spoil)
-    told = stopped(tmp_path, train__clip_norm=0.5)
-    hint = f"to go on from step 5: airkit train --run {tmp_path} --set train.clip_norm=0.05"
-    assert told.splitlines()[4] == f"  try       {hint}"
-
-
-def test_a_gradient_that_is_too_great_for_adam(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Adam would square it, and never move that weight again."""
-
-    def spoil(self: Trainer) -> None:
-        grad = self.air.get_parameter("decoder.layers.0.bias").grad
-        assert grad is not None
-        grad[0] = 1e25
-
-    spoil_at(monkeypatch, 6, spoil)
-    got = "that of decoder.layers.0.bias, of norm 1e+25: too great to square"
-    assert stopped(tmp_path) == message("The gradient", tmp_path, 7, 5, got)
-
-
-@pytest.mark.parametrize("guide", ["saliency", "lstm"])
-def test_a_baseline_that_is_not_finite(
-    guide: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The ELBO is finite then, but what the gradients come from is not."""
-    original, calls = LSTMBaseline.predict, 0
-
-    def predict(self: LSTMBaseline, before: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        after, value = original(self, before)
-        return after, value * math.inf if calls > 3 * 6 + 1 else value
-
-    monkeypatch.setattr(LSTMBaseline, "predict", predict)
-    told = stopped(tmp_path, **options(guide, "nvil"))
-    canvas = int(trainer().batches.at(6)[0])
-    sign = "-" if "= -inf" in told else ""
-    got = f"baseline_0 = {sign}inf for 8 of 8 canvases, first train canvas {canvas}"
-    rate = "train.baseline_learning_rate=0.001"
-    assert told == message("The loss", tmp_path, 7, 5, got, rate)
-
-
-@pytest.mark.parametrize(("number", "step", "saved"), [(7, 8, 5), (9, 11, 8)])
-def test_weights_that_are_not_finite(
-    number: int, step: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Found before they are saved (8) or used (11), though the loss of their step was finite."""
-    with monkeypatch.context() as patch:
-        spoil_at(patch, number, poison, after="step")
-        patch.setattr(loop, "validate", lambda *_: (-1e9, 0.0))
-        told = stopped(tmp_path, train__checkpoint_every=4 if number == 7 else 8)
-    assert told == (
-        "A weight is no longer finite\n"
-        f"  where     step {step} of {tmp_path}\n"
-        f"  expected  finite numbers, as in the last checkpoint, step-{saved:09d}.pt\n"
-        "  got       guide.proposer.0.weight in memory\n"
-        f"  try       to go on from step {saved}: airkit train --run {tmp_path}"
-    )
+    told = stopped(tmp_path / "a run")
+    commands = [line.partition(": ")[2] for line in told.splitlines() if "airkit train" in line]
+    assert len(commands) == 2
+    for command, first in zip(commands, ("going on from step 5", ""), strict=True):
+        result = command_line.run(*shlex.split(command)[1:])
+        assert (result.exit_code, first in result.stderr) == (0, True)
+        assert state(tmp_path / "a run").step == STEPS
+        with pytest.raises(TrainingError):
+            fit(tmp_path / "a run", fresh=True)
 
 
 def test_a_step_that_is_finite_the_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, original, steps = Trainer._given, Trainer._backward, list[int]()
+    times: list[int] = []
 
-    def giving(self: Trainer, step: int) -> tuple[Tensor, Any, Tensor]:
-        steps.append(step)
-        return given(self, step)
+    def once(trainer: Trainer, images: Tensor) -> None:
+        times.append(1)
+        if len(times) == 1:
+            bad_canvas(trainer, images)
 
-    def backward(self: Trainer, *rest: Any) -> Tensor:
-        first = steps.count(6) == 1 and steps[-1] == 6
-        return original(self, *rest) * (math.nan if first else 1)
-
-    monkeypatch.setattr(Trainer, "_given", giving)
-    monkeypatch.setattr(Trainer, "_backward", backward)
-    got = "finite numbers, when the step was tried again; the machine may be at fault"
-    hint = f"to go on from step 5: airkit train --run {tmp_path}"
-    assert stopped(tmp_path).endswith(f"\n  got       {got}\n  try       {hint}")
+    spoil_at(monkeypatch, 6, once)
+    told = stopped(tmp_path)
+    assert "the machine may be at fault" in told
+    assert told.endswith(f"to go on from step 5: airkit train --run {tmp_path}")
     go_on(tmp_path)
     assert_as_if_never_stopped(tmp_path)
 
 
 def test_a_validation_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoilt(images: Tensor) -> Tensor:
-        ink = to_ink(images)
-        if len(ink) == 5:  # the second batch of 12 canvases in batches of 7
-            ink[3, 0, 0] = math.inf
-        return ink
-
-    monkeypatch.setattr(validation, "to_ink", spoilt)
-    got = "log p(x | canvas_0) = -inf for 1 of 5 canvases, first val canvas 10"
-    assert stopped(tmp_path) == message("The validation ELBO", tmp_path, 5, 4, got)
+    monkeypatch.setattr(validation, "to_ink", lambda images: to_ink(images) * math.nan)
+    assert stopped(tmp_path).startswith(
+        "The validation ELBO is no longer finite\n"
+        f"  where     step 5 of {tmp_path}\n"
+        "  expected  finite numbers, as in the last checkpoint, step-000000004.pt\n"
+    )
 
 
-def test_a_learning_rate_that_explodes(tmp_path: Path) -> None:
-    given = {"train__learning_rate": 10.0, "train__steps": 400, "train__schedule": "constant"}
-    assert "The loss is no longer finite\n" in stopped(tmp_path, **given)
+@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+def test_a_learning_rate_that_explodes(guide: str, estimator: str, tmp_path: Path) -> None:
+    given = {"train__steps": 400, "train__schedule": "constant", "train__learning_rate": 10.0}
+    told = stopped(tmp_path, **options(guide, estimator), **given, prior__schedule="constant")
+    assert "is no longer finite" in told
 
 
-# What it is made of
+# What is kept, and how it goes on
 
 
-def _exactly(model: Trainer, number: int) -> tuple[Tensor, Any]:
-    images, noise, _ = model._given(number)
-    return images, noise
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("estimator", ["exact", "nvil"])
+def test_a_bad_step_is_not_taken(
+    estimator: str, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is any after it: weights and Adam's state are those of the last good step."""
+    good, model = (trainer(**options("saliency", estimator)) for _ in range(2))
+    for number in range(4):
+        good.step(number)
+    spoil_at(monkeypatch, 6, bad_canvas)
+    spoil_at(monkeypatch, 4, bad_gradient(math.nan, "air.decoder.layers.2.bias"))
+    model.optimiser.asynchronous = asynchronous
+    for number in range(8):
+        assert model.optimiser.first_bad() == (4 if number > 4 else None)
+        model.step(number)
+    assert same(model.estimator.state_dict(), good.estimator.state_dict())
+    assert same(model.optimiser.state_dict()["state"], good.optimiser.state_dict()["state"])
+
+
+@pytest.mark.parametrize(
+    ("number", "found", "saved"), [(6, 8, 5), (8, 9, 8), (9, 10, 8), (21, STEPS, 20)]
+)
+def test_found_late_it_is_told_the_same(
+    number: int, found: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where steps do not wait for each other, it is found when a row or checkpoint is due."""
+    original, done = Optimiser.__init__, list[int]()
+
+    class Counting(Recorder):
+        def progress(self, task: str, step: int, total: int) -> None:
+            done.append(step)
+
+    def asynchronous(self: Optimiser, *given: Any) -> None:
+        original(self, *given)
+        self.asynchronous = True
+
+    spoil_at(monkeypatch, number, bad_canvas)
+    prompt = stopped(tmp_path / "run")
+    monkeypatch.setattr(Optimiser, "__init__", asynchronous)
+    assert stopped(tmp_path / "run", fresh=True, listener=Counting()) == prompt
+    assert done[-1] == found
+    assert RunFolder(tmp_path / "run").saved()[-1] == RunFolder(tmp_path / "run").file(saved)
+
+
+def test_going_on_stops_at_the_same_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        spoil_at(patch, 13, bad_canvas)
+        told = stopped(tmp_path)
+        for _ in range(2):
+            with pytest.raises(TrainingError) as caught:
+                go_on(tmp_path)
+            assert str(caught.value) == told
+    assert go_on(tmp_path).resumed_from == 12
+    assert_as_if_never_stopped(tmp_path)
+
+
+def test_clipping_may_change_and_is_noted(tmp_path: Path) -> None:
+    runs = {limit: tmp_path / str(limit) for limit in ("none", 0.5)}
+    for limit, run in runs.items():
+        fit(run, train__steps=4)
+        listener = Recorder()
+        go_on(run, listener, train__steps=8, train__clip_norm=limit)
+        changed = ["train.clip_norm: none up to step 4, 0.5 from there on"]
+        on = f"going on from step 4 of {run}"
+        assert listener.notes == [*(changed if limit == 0.5 else []), on]
+        assert state(run, 8).config.train.clip_norm == limit
+    assert not same(*(state(run, 8).model for run in runs.values()))
+
+
+def test_clipping_bounds_the_models_gradient_alone() -> None:
+    def norms(**keys: Any) -> list[float]:
+        model = trainer(**options("saliency", "nvil"), **keys)
+        model.step(0)
+        modules = model.air, model.estimator.baselines
+        found = [[p.grad for p in module.parameters() if p.grad is not None] for module in modules]
+        return [float(torch.cat([grad.flatten() for grad in grads]).norm()) for grads in found]
+
+    free = norms()
+    assert norms(train__clip_norm=1e6) == free
+    assert norms(train__clip_norm=0.5) == pytest.approx([0.5, free[1]], rel=1e-4)
+    assert min(free) > 1

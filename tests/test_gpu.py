@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import command_line
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from spoilt import COMBINATIONS, CPU, options, trainer
-from tiny_runs import STEPS, TRAIN, Recorder, data_file, fit, folder, go_on, metrics, state
+from tiny_runs import (
+    COMBINATIONS,
+    CPU,
+    STEPS,
+    TRAIN,
+    Recorder,
+    data_file,
+    fit,
+    folder,
+    go_on,
+    metrics,
+    options,
+    state,
+    trainer,
+)
 
-from airkit.config.schema import RenderConfig
 from airkit.data.dataset import CanvasDataset
 from airkit.evaluation.evaluate import evaluate
+from airkit.figures import FIGURES
 from airkit.model.guides import Noise
 from airkit.sweeps.engines import Processes
 from airkit.sweeps.sweep import sweep
@@ -25,7 +38,6 @@ from airkit.training.step import Trainer
 
 pytestmark = pytest.mark.gpu
 GPU = torch.device("cuda")
-KINDS = get_args(RenderConfig.model_fields["kind"].annotation)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +54,7 @@ def run() -> Path:
 def test_loss_and_gradient_are_those_of_the_cpu(guide: str, *, same_bits: bool) -> None:
     """With the same weights, canvases and random numbers, both ways of reading windows."""
     one, other = (trainer(device, **options(guide, "exact")) for device in (CPU, GPU))
-    images, random, log_prior = one._given(0)
+    images, random, log_prior = one.inputs(0)
     moved = Noise(*(each.to(GPU) for each in random))
     with deterministic(same_bits):
         loss = backward(one, images, random, log_prior)
@@ -91,7 +103,7 @@ def test_no_step_is_refused(guide: str, estimator: str, tmp_path: Path) -> None:
     assert metrics(tmp_path)[-1]["step"] == STEPS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", list(FIGURES))
 def test_every_picture_is_drawn(run: Path, kind: str, tmp_path: Path) -> None:
     out = tmp_path / "picture.png"
     done("render", "--kind", kind, "--run", run, "--device", "cuda", "--out", out)

@@ -245,5 +245,5 @@ def test_the_tutorials_preset_is_the_tutorials() -> None:
     wanted = [1, 0.01, 0.01**2, 0.01**3]
     found = [float(p) / float(air.log_prior.exp()[0]) for p in air.log_prior.exp()]
     assert found == pytest.approx(wanted, rel=1e-4)
-    rates = [group["peak"] for group in trainer.optimiser.param_groups]
+    rates = [group["peak"] for group in trainer.optimiser.adam.param_groups]
     assert rates == [1e-4, 0.1]

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from several import BATCH, COUNT, all_of, environment, torchrun
-from spoilt import message
+from several import BATCH, COUNT, VARIANTS, all_of, environment, torchrun
 from tiny_runs import (
     STEPS,
     TRAIN,
@@ -60,36 +59,31 @@ def test_the_run_is_that_of_one_process(tmp_path: Path) -> None:
         assert row == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("estimator", ["exact", "nvil"])
-def test_stopped_and_gone_on(estimator: str) -> None:
+@pytest.mark.parametrize("name", VARIANTS)
+def test_stopped_and_gone_on(name: str) -> None:
     """The second process was asked to stop: all did, at the same step, and saved once."""
     place, every = together()
     for found in every:
-        assert found[estimator]["steps"] == [10, True, 10, STEPS, False]
-        assert found[estimator]["weights"] == every[0][estimator]["weights"]
-        assert found[estimator]["again"] == found[estimator]["weights"]
-    assert_as_if_never_stopped(place / f"{estimator} again", place / estimator)
+        assert found[name]["steps"] == [10, True, 10, STEPS, False]
+        assert found[name]["weights"] == [every[0][name]["weights"][0]] * 2
+    assert_as_if_never_stopped(place / f"{name} again", place / name)
 
 
-@pytest.mark.parametrize("estimator", ["exact", "nvil"])
-def test_another_number_of_processes_is_noted(tmp_path: Path, estimator: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "told"), [("exact", "the last bits of its weights"), ("nvil", "other random numbers")]
+)
+def test_another_number_of_processes_is_noted(tmp_path: Path, name: str, told: str) -> None:
     place, _ = together()
-    listener = Recorder()
-    run = tmp_path / "run"
+    run, listener = tmp_path / "run", Recorder()
     (run / "checkpoints").mkdir(parents=True)
     newest = f"checkpoints/step-{STEPS:09d}.pt"
-    (run / newest).write_bytes((place / estimator / newest).read_bytes())
+    (run / newest).write_bytes((place / name / newest).read_bytes())
     assert go_on(run, listener).steps == STEPS
     assert listener.notes == []
     go_on(run, listener, train__steps=STEPS + 1)
-    what = {
-        "exact": "the last bits of its weights may differ from",
-        "nvil": "it draws other random numbers, and its weights will not be",
-    }
-    assert listener.notes[-1] == (
-        f"1 processes where the run had 3: {what[estimator]} those of an undisturbed one; "
-        "torchrun --nproc-per-node 3 keeps them"
-    )
+    assert listener.notes[-1].startswith("1 processes where the run had 3: ")
+    assert told in listener.notes[-1]
+    assert listener.notes[-1].endswith("torchrun --nproc-per-node 3 keeps them")
     assert state(run, STEPS + 1).processes == 1
 
 
@@ -107,60 +101,32 @@ def test_shares_are_the_whole() -> None:
 # What goes wrong in one process, or in all
 
 
-def expected_faults(place: Path) -> dict[str, list[str]]:
+def expected_faults(place: Path) -> dict[str, tuple[str, list[str]]]:
+    """Class and key facts of each error."""
     missing = data_file().with_name("missing.h5")
     digests = [read_info(path).content_digest[:16] for path in (data_file(), data_file(seed=3))]
-    spoilt = message(
-        "The loss",
-        place / "spoilt",
-        7,
-        5,
-        "log p(x | canvas_0) = nan for 1 of 4 canvases, first train canvas 31",
-    )
+    here = f"torchrun --nproc-per-node 3 -m -- airkit train --run {place / 'spoilt'}"
     return {
-        "uneven": [
-            "LaunchError",
-            "The batch cannot be shared out evenly\n"
-            "  where     train.batch_size\n"
-            "  expected  a multiple of the number of processes, 3\n"
-            "  got       batches of 8 canvases\n"
-            "  try       2 in all with torchrun --nproc-per-node, or, for a new run, "
-            "--set train.batch_size=6",
-        ],
-        "missing": [
+        "uneven": ("LaunchError", ["cannot be shared out", "number of processes, 3", "size=6"]),
+        "missing": ("DataFileError", ["There is no such data file", f"where     {missing}"]),
+        "file": ("OutputError", ["A file is in the way", f"where     {place / 'file'}"]),
+        "elsewhere": (
             "DataFileError",
-            "There is no such data file\n"
-            f"  where     {missing}\n"
-            f"  try       airkit make-data --out {missing}",
-        ],
-        "file": [
-            "OutputError",
-            "A file is in the way\n"
-            f"  where     {place / 'file'}\n"
-            "  try       move it away, or name another path",
-        ],
-        "elsewhere": [
-            "DataFileError",
-            "Not all processes have the same data file\n"
-            f"  where     {data_file()} on {os.uname().nodename}\n"
-            f"  expected  canvases with digest {digests[0]}, as the first process has\n"
-            f"  got       digest {digests[1]}\n"
-            "  try       copy the file to every machine, or name one that all of them share with "
-            "--data",
-        ],
-        "spoilt": [
-            "TrainingError",
-            spoilt.replace("airkit train", "torchrun --nproc-per-node 3 -m -- airkit train"),
-        ],
+            ["Not all processes have the same data file", os.uname().nodename, *digests],
+        ),
+        "spoilt": ("TrainingError", ["The loss is no", "step 7 of", "step-000000005.pt", here]),
     }
 
 
 def test_all_processes_raise_the_error_of_one() -> None:
     """And the first one tells it."""
     place, every = together()
-    expected = expected_faults(place)
-    for number, found in enumerate(every):
-        assert found["faults"] == {name: [*it, number > 0] for name, it in expected.items()}
+    for name, (kind, facts) in expected_faults(place).items():
+        for number, found in enumerate(every):
+            raised, text, shared = found["faults"][name]
+            assert (raised, shared) == (kind, number > 0), name
+            assert all(fact in text for fact in facts), text
+            assert text == every[0]["faults"][name][1]
     assert not [name for name in ("uneven", "missing", "elsewhere") if (place / name).exists()]
     assert saved_steps(place / "spoilt")[-1] == 5
     assert metrics(place / "spoilt")[-1]["step"] == 6

@@ -39,20 +39,14 @@ from airkit.runs.folder import RunFolder
 # In one process, at every kind of step
 
 
-@pytest.mark.parametrize("step", [1, 3, 7, 8, 15, 20, 22])
+@pytest.mark.parametrize("step", [1, 8, STEPS])
 def test_stopped_and_gone_on(tmp_path: Path, step: int) -> None:
     """Steps on and off the intervals of logging (3), validation (5) and saving (4)."""
     report = fit(tmp_path, listener=Recorder(**{f"step{step}": interrupt}))
-    assert (report.steps, report.stopped) == (step, True)
+    assert (report.steps, report.stopped) == (step, step < STEPS)
     assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= step]
     report = go_on(tmp_path)
     assert (report.resumed_from, report.steps, report.stopped) == (step, STEPS, False)
-    assert_as_if_never_stopped(tmp_path)
-
-
-def test_stopped_after_the_last_step(tmp_path: Path) -> None:
-    report = fit(tmp_path, listener=Recorder(**{f"step{STEPS}": interrupt}))
-    assert not report.stopped
     assert_as_if_never_stopped(tmp_path)
 
 
@@ -64,7 +58,7 @@ def test_stopped_at_every_step(tmp_path: Path) -> None:
     assert_as_if_never_stopped(tmp_path)
 
 
-@pytest.mark.parametrize(("step", "saved"), [(1, 0), (3, 0), (7, 5), (10, 8), (15, 12), (22, 20)])
+@pytest.mark.parametrize(("step", "saved"), [(1, 0), (7, 5), (10, 8), (22, 20)])
 def test_crashed_and_gone_on(tmp_path: Path, step: int, saved: int) -> None:
     """From the last checkpoint, with the settings of the first call."""
     with pytest.raises(CrashError):
@@ -85,26 +79,22 @@ def test_crashed_again_and_again(tmp_path: Path) -> None:
     assert_as_if_never_stopped(tmp_path)
 
 
-@pytest.mark.parametrize("spoilt", [[STEPS], [STEPS, 20]])
-def test_damaged_checkpoints_are_trained_again(tmp_path: Path, spoilt: list[int]) -> None:
-    run = trained(tmp_path / "run")
-    for step in spoilt:
-        RunFolder(run).file(step).write_bytes(b"torn")
-    listener = Recorder()
-    assert go_on(run, listener).resumed_from == (16 if 20 in spoilt else 20)
-    assert len(listener.notes) == len(spoilt) + 1
+@pytest.mark.parametrize("field", [None, "model", "baselines", "optimiser", "format_version"])
+def test_damaged_checkpoints_are_passed_over(tmp_path: Path, field: str | None) -> None:
+    """And those of a newer airkit: their steps are trained again."""
+    run, listener = trained(tmp_path / "run"), Recorder()
+    for step in (20, STEPS):
+        path = RunFolder(run).file(step)
+        content = torch.load(path, weights_only=True)
+        path.write_bytes(b"torn")
+        if field is not None:
+            changed = 2 if field == "format_version" else {"a": torch.zeros(1)}
+            torch.save({**content, field: changed}, path)
+    assert go_on(run, listener).resumed_from == 16
+    for note, step in zip(listener.notes, (STEPS, 20), strict=False):
+        assert note.endswith(f"{RunFolder(run).file(step)}; going back to step 16")
     assert_as_if_never_stopped(run)
     assert tree(run) == tree(reference())
-
-
-def test_a_checkpoint_of_a_newer_airkit_is_trained_again(tmp_path: Path) -> None:
-    run = trained(tmp_path / "run")
-    path = RunFolder(run).file(STEPS)
-    torch.save({**torch.load(path, weights_only=True), "format_version": 2}, path)
-    listener = Recorder()
-    assert go_on(run, listener).resumed_from == 20
-    assert "from a newer airkit" in listener.notes[0]
-    assert_as_if_never_stopped(run)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +136,7 @@ import json, os, resource, signal, sys, time
 sys.path.insert(0, {tests!r})
 from tiny_runs import Recorder, go_on, kill
 from airkit.system import files
-from airkit.errors import AirkitError
+from airkit.errors import OutputError
 from airkit.training.loop import train
 from pathlib import Path
 
@@ -175,26 +165,11 @@ def training(run: Path) -> str:
     return f"train({str(data_file())!r}, {str(run)!r}, settings={TRAIN!r}, listener=Telling())"
 
 
-def signalled(process: subprocess.Popen[str], number: int, after: int, wait: float) -> list[Any]:
-    """Send a signal some time after a step; returns what the process told of its report."""
+def wait_for(process: subprocess.Popen[str], step: int) -> None:
+    """Wait until the training in a process has taken a step."""
     assert process.stdout is not None
-    while process.stdout.readline() != f"step {after}\n":
+    while process.stdout.readline() != f"step {step}\n":
         assert process.poll() is None, process.communicate()[1]
-    time.sleep(wait)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert err == ""
-    if number == signal.SIGKILL:
-        assert process.returncode == -signal.SIGKILL
-        return []
-    assert process.returncode == 0
-    found: list[Any] = json.loads(out.splitlines()[-1])
-    return found
-
-
-def killed_early(run: Path) -> str:
-    """The process dies before its first checkpoint but that of the start."""
-    return training(run).replace("Telling()", "Telling(step2=kill)")
 
 
 def killed_while_saving(run: Path) -> str:
@@ -212,63 +187,60 @@ files.sync = dying
 
 
 def test_signals_in_fresh_processes(tmp_path: Path) -> None:
-    """Ctrl-C, TERM and KILL at moments of no choosing; one more process goes on with all."""
+    """TERM and KILL at random moments, and in the middle of saving; another process goes on."""
     draw = random.Random(time.time_ns())
-    runs = {name: tmp_path / name for name in ("int", "term", "kill", "early", "saving")}
-    moment = (draw.randint(2, 12), draw.uniform(0, 0.2))
+    runs = {name: tmp_path / name for name in ("term", "kill", "saving")}
+    bodies = {name: f"tell({training(runs[name])})" for name in ("term", "kill")}
+    moment, wait = draw.randint(2, 12), draw.uniform(0, 0.2)
     with ExitStack() as stack:
-        dying = [
-            stack.enter_context(start(body))
-            for body in (killed_while_saving(runs["saving"]), killed_early(runs["early"]))
-        ]
-        processes = {
-            name: stack.enter_context(start(f"tell({training(runs[name])})", slow=True))
-            for name in ("int", "term", "kill")
-        }
-        for name, number in (("int", signal.SIGINT), ("term", signal.SIGTERM)):
-            _, step, stopped = signalled(processes[name], number, *moment)
-            assert stopped, moment
-            assert moment[0] <= step < STEPS
-            assert state(runs[name], step).step == step
-        signalled(processes["kill"], signal.SIGKILL, *moment)
-        for process in dying:
-            process.communicate(timeout=60)
-            assert process.returncode == -signal.SIGKILL
+        saving = stack.enter_context(start(killed_while_saving(runs["saving"])))
+        term, kill = (stack.enter_context(start(body, slow=True)) for body in bodies.values())
+        for process, number in ((term, signal.SIGTERM), (kill, signal.SIGKILL)):
+            wait_for(process, moment)
+            time.sleep(wait)
+            process.send_signal(number)
+        out, err = term.communicate(timeout=60)
+        assert (err, term.returncode) == ("", 0)
+        _, step, stopped = json.loads(out.splitlines()[-1])
+        assert stopped, (moment, wait)
+        assert moment <= step < STEPS
+        assert state(runs["term"], step).step == step
+        for process in (kill, saving):
+            assert process.wait(timeout=60) == -signal.SIGKILL
     assert "checkpoints/step-000000012.pt.part" in tree(runs["saving"])
 
     with start("".join(f"tell(go_on(Path({str(run)!r})))\n" for run in runs.values())) as process:
         out, err = process.communicate(timeout=60)
     assert err == ""
     reports = dict(zip(runs, map(json.loads, out.splitlines()), strict=True))
-    assert (reports["early"][0], reports["saving"][0]) == (0, 10)
+    assert reports["saving"][0] == 10
     for name, run in runs.items():
         assert reports[name][1:] == [STEPS, False]
         assert_as_if_never_stopped(run)
+
+
+FULL = """
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+for data, more, fresh in ((None, {{"train.steps": 30}}, False), ({data!r}, {{}}, True)):
+    try:
+        train(data, {run!r}, settings=more, fresh=fresh)
+    except OutputError as error:
+        print(str(error).splitlines()[1:3])
+"""
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
     """Checkpoints that do not fit are told of, and what is there stays."""
     run = trained(tmp_path / "run")
     before = {name: (run / name).read_bytes() for name in tree(run)}
-    limit = (run / "checkpoints" / f"step-{STEPS:09d}.pt").stat().st_size // 2
-    body = f"""
-resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
-for settings, fresh in (({{"train.steps": 30}}, False), ({{}}, True)):
-    try:
-        train(None if not fresh else {str(data_file())!r}, {str(run)!r}, settings=settings,
-              fresh=fresh)
-    except AirkitError as error:
-        print(type(error).__name__, "|", str(error).replace(chr(10), "|"))
-"""
-    with start(body) as process:
+    limit = RunFolder(run).file(STEPS).stat().st_size // 2
+    with start(FULL.format(limit=limit, data=str(data_file()), run=str(run))) as process:
         out, err = process.communicate(timeout=60)
     assert (err, process.returncode) == ("", 0)
-    hint = "  try       check the folder's permissions and the free space, or name another path"
-    for line, step in zip(out.splitlines(), (24, 0), strict=True):
-        assert line == (
-            f"OutputError | Cannot write a file|  where     {RunFolder(run).file(step)}|"
-            f"  got       File too large|{hint}"
-        )
+    assert out.splitlines() == [
+        f"['  where     {RunFolder(run).file(step)}', '  got       File too large']"
+        for step in (24, 0)
+    ]
     del before["metrics.jsonl"]
     assert {name: (run / name).read_bytes() for name in before} == before
     assert sorted([*before, "metrics.jsonl"]) == tree(run)

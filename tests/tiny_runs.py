@@ -9,13 +9,17 @@ import signal
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 
+from airkit.config import settings
+from airkit.config.schema import Config
 from airkit.data import sources
+from airkit.data.dataset import CanvasDataset
 from airkit.data.make import make_data
 from airkit.data.sources import LoadedDigits
 from airkit.runs import checkpoint
@@ -23,6 +27,7 @@ from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import Listener
 from airkit.training.loop import TrainReport, train
+from airkit.training.step import Trainer
 
 torch.set_num_threads(1)
 _load = sources.load
@@ -53,6 +58,9 @@ TRAIN: Mapping[str, Any] = {
     "eval.likelihood_samples": 2,
     "eval.batch_size": 7,
 }
+COMBINATIONS = [*product(["saliency", "lstm"], ["exact", "nvil"])]
+"""Every guide with every estimator."""
+CPU = torch.device("cpu")
 
 
 class Recorder(Listener):
@@ -130,6 +138,23 @@ def fit(
     )
 
 
+def options(guide: str, estimator: str) -> dict[str, Any]:
+    """Settings for a guide and an estimator with small networks."""
+    sizes = {"guide__rnn_size": 12, "train__baseline_net": (6,)}
+    return {**sizes, "guide__kind": guide, "train__estimator": estimator}
+
+
+def config(**keys: Any) -> Config:
+    """The settings that ``fit`` trains with."""
+    given = {**DATA, **TRAIN, **{key.replace("__", "."): value for key, value in keys.items()}}
+    return settings.resolve(*settings.layers(given))
+
+
+def trainer(device: torch.device = CPU, **keys: Any) -> Trainer:
+    """A trainer at its first step, on the tiny data."""
+    return Trainer(config(**keys), CanvasDataset(data_file()).images, device)
+
+
 def go_on(run: Path, listener: Listener | None = None, **keys: Any) -> TrainReport:
     """Call ``train`` again with nothing but the run folder."""
     given = {key.replace("__", "."): value for key, value in keys.items()}
@@ -141,6 +166,14 @@ def reference() -> Path:
     """The run of ``STEPS`` steps that nothing interrupted."""
     run = folder() / "reference"
     fit(run)
+    return run
+
+
+@cache
+def uninterrupted(guide: str, estimator: str, **other: Any) -> Path:
+    """The run of ``STEPS`` steps of a guide and an estimator."""
+    run = folder() / "-".join([guide, estimator, *map(str, other.values())])
+    fit(run, **options(guide, estimator), **other)
     return run
 
 

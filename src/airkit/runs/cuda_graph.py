@@ -1,59 +1,70 @@
-"""A training step captured once as a CUDA graph, and then replayed.
+"""Work on a GPU captured once as a CUDA graph, and then replayed.
 
-A step of AIR is a thousand small kernels, which a GPU runs faster than Python can ask for them.
-A graph asks for all of them at once. It always reads the same memory, so that what differs from
-step to step, batch, random numbers, prior and number, is copied there first; all else, weights,
-gradients and the optimiser's state, stays where it is anyway.
+A training step of AIR is about a thousand small kernels, which a GPU runs faster than Python can
+launch them; a graph launches all of them at once. A replay reads the memory that the capture read,
+so inputs are copied there first. Weights, gradients and Adam's state stay where they are anyway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-Inputs = Sequence[Any]
-"""What differs from step to step: always as many tensors of the same shapes, or None."""
-Take = Callable[[Inputs], Tensor]
-"""Takes a step; returns the loss."""
-Call = Callable[[], Tensor]
+Inputs = Sequence[Tensor | None]
+"""What differs from call to call: tensors of the same shapes, or None, at the same places."""
 
 WARM_UP = 3
-"""Steps before one is captured: libraries set themselves up, the optimiser makes its state."""
+"""Eager calls before the capture, in which libraries and the optimiser allocate their state."""
 
 
-class Recorder(Protocol):
-    """What captures a call."""
+class CUDAGraph:
+    """Calls a function eagerly three times, then captures it as a CUDA graph and replays that."""
 
-    def warm_up(self, call: Call) -> Tensor:
-        """Make a call like the one to be captured."""
+    def __init__(self, function: Callable[..., Tensor], device: torch.device) -> None:
+        """Capture ``function``, which takes tensors on ``device`` or None, and returns a tensor."""
+        self.function, self.device = function, device
+        self.calls = 0
+        self.static: Inputs = ()
+        """Copies of the inputs, which the graph reads."""
+        self.replay: Callable[[], Tensor] | None = None
+        self.failure: str | None = None
+        """Why the function could not be captured; it is then called eagerly."""
 
-    def capture(self, call: Call) -> Call:
-        """Record what a call asks for, and return what does that again."""
+    def __call__(self, *inputs: Tensor | None) -> Tensor:
+        """Returns the function's result, which the next call overwrites."""
+        self.calls += 1
+        if self.calls <= WARM_UP:
+            return self.warm_up(inputs)
+        if self.calls == WARM_UP + 1:
+            self.static = [None if each is None else each.clone() for each in inputs]
+            try:
+                self.replay = self.capture(self.static)
+            except RuntimeError as error:  # an operation that cannot be captured
+                self.failure = str(error).partition("\n")[0]
+        if self.replay is None:
+            return self.function(*inputs)
+        for static, new in zip(self.static, inputs, strict=True):
+            if static is not None and new is not None:
+                static.copy_(new, non_blocking=True)
+        return self.replay()
 
-
-class CUDAGraphs:
-    """Calls captured as CUDA graphs; warmed up on a stream of its own, as PyTorch advises."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.stream = device, torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-    def warm_up(self, call: Call) -> Tensor:
-        """See ``Recorder.warm_up``."""
+    def warm_up(self, inputs: Inputs) -> Tensor:
+        """Call the function on a stream of its own, as PyTorch asks for before a capture."""
         current = torch.cuda.current_stream(self.device)
-        self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):
-            result = call()
-        current.wait_stream(self.stream)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            result = self.function(*inputs)
+        current.wait_stream(self._stream)
         return result
 
-    def capture(self, call: Call) -> Call:
-        """See ``Recorder.capture``."""
+    def capture(self, inputs: Inputs) -> Callable[[], Tensor]:
+        """Capture a call on ``inputs``; returns a function that replays it on what is there."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
-            result = call()
+        with torch.cuda.graph(graph, stream=self._stream):
+            result = self.function(*inputs)
 
         def replay() -> Tensor:
             graph.replay()
@@ -61,35 +72,6 @@ class CUDAGraphs:
 
         return replay
 
-
-class Captured:
-    """Takes steps as the function it is made of does, after a few by replaying one."""
-
-    def __init__(self, take: Take, recorder: Recorder) -> None:
-        self.take, self.recorder = take, recorder
-        self.left = WARM_UP
-        self.inputs: Inputs = ()
-        self.replay: Call | None = None
-        self.trouble: str | None = None
-        """Why no step could be captured, if that was tried in vain."""
-
-    def __call__(self, inputs: Inputs) -> Tensor:
-        """Take a step; the loss that is returned holds until the next one."""
-        if self.left > 0:
-            self.left -= 1
-            return self.recorder.warm_up(lambda: self.take(inputs))
-        if self.replay is None and self.trouble is None:
-            self._capture(inputs)
-        if self.replay is None:
-            return self.take(inputs)
-        for place, new in zip(self.inputs, inputs, strict=True):
-            if place is not None:
-                place.copy_(new, non_blocking=True)
-        return self.replay()
-
-    def _capture(self, inputs: Inputs) -> None:
-        self.inputs = [None if each is None else each.clone() for each in inputs]
-        try:
-            self.replay = self.recorder.capture(lambda: self.take(self.inputs))
-        except RuntimeError as error:  # PyTorch's, or CUDA's, where something cannot be captured
-            self.trouble = str(error).partition("\n")[0]
+    @cached_property
+    def _stream(self) -> torch.cuda.Stream:
+        return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]

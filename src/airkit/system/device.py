@@ -22,6 +22,21 @@ def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> tor
     return torch.Generator(device).manual_seed(seeds.integer(seed, stream))
 
 
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed PyTorch's global generators while inside, of the CPU and of ``device``.
+
+    Their states are restored at the end.
+    """
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed visits every backend
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 def pick_device(name: str) -> torch.device:
     """The device that ``train.device`` names; auto is a CUDA GPU where there is one.
 

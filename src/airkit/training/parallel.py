@@ -1,8 +1,8 @@
 """Several processes that train one model, each on its rows of every batch.
 
-All of them run the same program. They meet in a group of ``torch.distributed``, average their
-gradients with ``DistributedDataParallel``, and take every decision together: whoever stays out
-of one collective operation leaves the others waiting in it.
+All run the same program. They meet in a group of ``torch.distributed``, average their gradients
+with ``DistributedDataParallel``, and take every decision together: a process that leaves out a
+collective operation keeps the others waiting in it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -25,46 +25,46 @@ T = TypeVar("T")
 
 
 class ProcessGroup:
-    """The processes of a training, seen from one; all call the same methods in the same order.
+    """The processes of a training, as one of them sees them.
 
-    Where there is but one, every method is next to nothing.
+    All call the same methods in the same order. For a single process every method is trivial.
     """
 
     def __init__(self, launch: Launch) -> None:
-        """Those of ``launch``, which have joined already."""
+        """The processes of ``launch``, which have joined already."""
         self.launch = launch
         self.share = Share(launch.rank, launch.count)
 
     @property
     def lead(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this is the first process, which writes and prints."""
         return self.launch.rank == 0
 
     def by_lead(self, work: Callable[[], T]) -> T:
-        """Have the first process do ``work``; all return its result, or raise its error."""
+        """Call ``work`` in the first process; all return its result or raise its AirkitError."""
         if self.launch.alone:
             return work()
-        told = [_outcome(work) if self.lead else (None, None)]
-        distributed.broadcast_object_list(told, src=0)
-        return _opened(*told[0])
+        outcome: list[Any] = [_attempt(work) if self.lead else None]
+        distributed.broadcast_object_list(outcome, src=0)
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result  # type: ignore[no-any-return]
 
     def by_each(self, work: Callable[[], T]) -> T:
-        """Do ``work`` in every process; all raise the first one's error, if any has one."""
+        """Call ``work`` in every process; all raise the AirkitError of the first that has one."""
         if self.launch.alone:
             return work()
-        result, error = _outcome(work)
-        return _opened(result, self.first(error))
-
-    def first(self, found: T | None) -> T | None:
-        """What the first process has found that has found anything."""
-        if self.launch.alone:
-            return found
-        every: list[T | None] = [None] * self.launch.count
-        distributed.all_gather_object(every, found)
-        return next((each for each in every if each is not None), None)
+        result, error = _attempt(work)
+        errors: list[AirkitError | None] = [None] * self.launch.count
+        distributed.all_gather_object(errors, error)
+        for each in errors:
+            if each is not None:
+                raise each
+        return result  # type: ignore[return-value]  # None only where T is
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in any process; asks the CPUs, and waits for no GPU."""
+        """Whether ``flag`` is true in any process; communicates on the CPU."""
         return flag if self.launch.alone else bool(self.sum(torch.tensor(int(flag))))
 
     def sum(self, values: Tensor) -> Tensor:
@@ -80,17 +80,20 @@ class ProcessGroup:
         return values if self.launch.alone else self.sum(values) / self.launch.count
 
     def averaging(self, module: nn.Module) -> nn.Module:
-        """``module``, so that every backward pass ends with the mean of all gradients.
+        """Wrap ``module`` so that every backward pass ends with gradients averaged over processes.
 
-        Its graph must be the same at each step; a parameter may be left out of it.
+        Its graph must be the same at each step; parameters may be unused. Buffers that are part of
+        its state, as those of batch normalisation, follow the first process, which saves them.
         """
         if self.launch.alone:
             return module
+        state = module.state_dict()
+        stateful = any(name in state for name, _ in module.named_buffers())
         with warnings.catch_warnings():
-            # The name that succeeds ``broadcast_buffers`` is not in all versions that will do.
+            # PyTorch 2.10, the oldest supported, knows no other name of ``broadcast_buffers``.
             warnings.simplefilter("ignore", FutureWarning)
             return nn.parallel.DistributedDataParallel(
-                module, broadcast_buffers=False, static_graph=True
+                module, broadcast_buffers=stateful, static_graph=True
             )
 
 
@@ -99,15 +102,14 @@ ALONE = ProcessGroup(Launch())
 
 @contextmanager
 def joined() -> Iterator[ProcessGroup]:
-    """Join the processes that were launched together, or be alone.
+    """Join the processes that were launched together; yields ``ALONE`` where there are no others.
 
-    They stay together until their ends, as they cannot meet twice in one place: what the first
-    meeting left in the launcher's store would mislead the second. A group that the caller has
-    made is used as it is, and has to serve tensors on the CPU, too.
+    The group lasts until the process ends: a second one would find the first one's addresses in
+    the launcher's store. A group that the caller has made is used; it must serve CPU tensors too.
 
     Raises:
-        LaunchError: there should be others, and they cannot be met.
-        TrainingError: another process ended before this one was done with it.
+        LaunchError: the other processes cannot be reached.
+        TrainingError: another process ended first.
     """
     launch = launched()
     if launch.alone:
@@ -120,18 +122,18 @@ def joined() -> Iterator[ProcessGroup]:
         error.shared = launch.rank > 0
         raise
     except RuntimeError as error:
-        if not _is_loss(error):
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error).lower():
             raise
-        lost = _lost(launch)
-        lost.shared = launch.rank > 0
-        raise lost from error
+        ended = _ended(launch)
+        ended.shared = launch.rank > 0
+        raise ended from error
 
 
 def check_batch(size: int, launch: Launch) -> None:
-    """Refuse a batch whose rows cannot be shared out evenly: a mean of means would be another.
+    """Check that every process gets as many rows, so that the mean of their means is the mean.
 
     Raises:
-        LaunchError: ``size`` rows are no multiple of the number of processes.
+        LaunchError: ``size`` is no multiple of the number of processes.
     """
     if size % launch.count == 0:
         return
@@ -148,7 +150,6 @@ def check_batch(size: int, launch: Launch) -> None:
 
 
 def _join() -> None:
-    """Make the group unless there is one."""
     if not distributed.is_available():
         raise LaunchError(
             "This PyTorch cannot train on several processes",
@@ -160,7 +161,7 @@ def _join() -> None:
         return
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()
     try:
-        # Decisions are taken on CPU tensors, so that they wait for no GPU.
+        # Gloo for decisions, which are CPU tensors so that they wait for no GPU.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo")
     except (RuntimeError, ValueError) as error:
         raise LaunchError(
@@ -172,25 +173,14 @@ def _join() -> None:
     atexit.register(distributed.destroy_process_group)
 
 
-def _outcome(work: Callable[[], T]) -> tuple[T | None, AirkitError | None]:
+def _attempt(work: Callable[[], T]) -> tuple[T | None, AirkitError | None]:
     try:
         return work(), None
     except AirkitError as error:
         return None, error
 
 
-def _opened(result: T | None, error: AirkitError | None) -> T:
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # None only where T is
-
-
-def _is_loss(error: RuntimeError) -> bool:
-    """Whether an error is of the connection to another process, as its end is seen from here."""
-    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
-
-
-def _lost(launch: Launch) -> TrainingError:
+def _ended(launch: Launch) -> TrainingError:
     return TrainingError(
         "Another process of the training has ended",
         where=f"process {launch.rank} of {launch.count}",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from airkit.config import settings
 from airkit.config.schema import Config
@@ -30,7 +33,7 @@ SCENE = (
     "data.digit_size_sd",
     "data.overlap",
 )
-"""Settings that the canvases themselves show; the other ones only say how many were made."""
+"""Settings that describe the canvases; the others of ``data`` say how they were made."""
 
 FREE = (
     "train.steps",
@@ -46,7 +49,7 @@ FREE = (
     "eval.",
     "render.",
 )
-"""Beginnings of the settings that may change when a run goes on."""
+"""Prefixes of the settings that may change when a run goes on."""
 
 IDLE = {
     "guide.kind = saliency": (
@@ -63,17 +66,17 @@ IDLE = {
     ),
     "train.estimator = exact": ("train.baseline", "train.masking"),
 }
-"""Beginnings of the settings that have no effect beside another one."""
+"""Prefixes of the settings that have no effect beside another one."""
 
 OPTION = {"run": "--run", "sweep": "--out"}
-"""The command line's option for the folder of each."""
+"""The command line's option for the folder of a run and of a sweep."""
 
 DEFAULT_DATA = "multi-mnist.h5"
 
 
 @dataclass(frozen=True)
 class Start:
-    """All that a training needs to begin or to go on."""
+    """What a training needs to begin or to go on."""
 
     run: RunFolder
     data: Path
@@ -93,7 +96,14 @@ def prepare(
     fresh: bool,
     listener: Listener,
 ) -> Start:
-    """Resolve the configuration, check that data and run belong together, ready the folder.
+    """Find out what to train on and from where; nothing is written.
+
+    Args:
+        data: the data file; None for that of the run that goes on, or the default.
+        run: the run folder.
+        given: settings of this call.
+        fresh: ignore what an earlier training left in the folder.
+        listener: hears of settings without effect and of damaged checkpoints.
 
     Raises:
         DataFileError, CheckpointError, ConfigError: as ``train`` does.
@@ -109,13 +119,19 @@ def prepare(
 
 
 def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[DataInfo, Config]:
-    """What a data file says, and the configuration of a new run on it.
+    """What a data file holds, and the settings of a new run on it.
 
     Raises:
         DataFileError, ConfigError: as ``train`` does.
     """
     info = reader.read_info(data)
-    _check_split(info)
+    if info.splits["train"] == 0:
+        raise DataFileError(
+            "The data file has no canvases to train on",
+            where=info.path,
+            expected="at least one canvas in the train split",
+            hint="name one that has with --data, or make one: airkit make-data --out NAME",
+        )
     made = Layer(f"data file {info.path}", info.config.model_dump(), recorded=True)
     config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
     _note_idle(layers, config, listener)
@@ -125,11 +141,10 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
 
 
 def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
-    """The checkpoint to go on from; where all are damaged, this command may start anew."""
     try:
         return run.latest(listener)
     except CheckpointError as error:
-        if error.hint != checkpoints.ANOTHER:  # a newer airkit's: nothing to throw away
+        if error.hint != checkpoints.ANOTHER:  # such as one of a newer airkit, which is not lost
             raise
         raise error.advising(
             "name another --run; the same command with --fresh removes the training of this one"
@@ -143,37 +158,40 @@ def _resume(
     checkpoint: Checkpoint,
     listener: Listener,
 ) -> Start:
-    """Go on with a run: same data, same settings but for those that may change."""
     trained_on = training_data(checkpoint)
     info, config = Earlier(run.path, trained_on, FREE).go_on(data, layers, listener)
     if checkpoint.step < config.train.steps:
-        _note_clipping(checkpoint, config, listener)
+        before, now = checkpoint.config.train.clip_norm, config.train.clip_norm
+        if before != now:
+            listener.note(
+                f"train.clip_norm: {before} up to step {checkpoint.step}, {now} from there on"
+            )
         listener.note(f"going on from step {checkpoint.step} of {run.path}")
     return Start(run, info.path.absolute(), info.content_digest, config, checkpoint, info.source)
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """What a run or a sweep was started with, before it goes on."""
+    """A run or a sweep that was started before, and goes on."""
 
     where: Path
     """Its folder."""
-    original: TrainingData
-    """Its data, and its configuration."""
+    trained_on: TrainingData
+    """Its data and its settings."""
     free: tuple[str, ...]
-    """Beginnings of the settings that may change."""
+    """Prefixes of the settings that may change."""
 
     def go_on(
         self, data: str | Path | None, layers: list[Layer], listener: Listener
     ) -> tuple[DataInfo, Config]:
-        """What the data file says, and the configuration to go on with.
+        """What the data file holds, and the settings to go on with.
 
         Raises:
             DataFileError, CheckpointError, ConfigError: as ``train`` does.
         """
-        earlier = self.original.config
-        info = self._named(Path(data)) if data else self.original.read(instead=False)
-        before = Layer(f"{self.original.what} {self.where}", earlier.model_dump(), recorded=True)
+        earlier = self.trained_on.config
+        info = self._named(Path(data)) if data else self.trained_on.read(instead=False)
+        before = Layer(f"{self.trained_on.what} {self.where}", earlier.model_dump(), recorded=True)
         config = settings.resolve(before, *layers)
         config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
@@ -181,8 +199,8 @@ class Earlier:
         return info, config
 
     def _named(self, data: Path) -> DataInfo:
-        """What a data file of the same canvases says, wherever it is."""
-        info, old = reader.read_info(data), self.original
+        """What a data file holds that was named in place of the original."""
+        info, old = reader.read_info(data), self.trained_on
         if info.content_digest != old.digest:
             raise CheckpointError(
                 f"The {old.what} was trained on other data",
@@ -196,26 +214,62 @@ class Earlier:
     def _check_unchanged(self, config: Config) -> None:
         changed = {
             key: values
-            for key, values in settings.differences(self.original.config, config).items()
+            for key, values in settings.differences(self.trained_on.config, config).items()
             if not key.startswith(self.free)
         }
         if changed:
             raise CheckpointError(
-                f"The {self.original.what} was started with other settings",
+                f"The {self.trained_on.what} was started with other settings",
                 where=self.where,
                 expected=_listed({key: values[0] for key, values in changed.items()}),
                 got=_listed({key: values[1] for key, values in changed.items()}),
-                hint=f"leave those out to go on, name another {OPTION[self.original.what]}, or "
+                hint=f"leave those out to go on, name another {OPTION[self.trained_on.what]}, or "
                 "remove this one with --fresh",
             )
 
 
-def _note_clipping(checkpoint: Checkpoint, new: Config, listener: Listener) -> None:
-    """It is free to change, as the one way past a step that is not finite; so say that it did."""
-    before, now = checkpoint.config.train.clip_norm, new.train.clip_norm
-    if before != now:
+def check_same_data(start: Start) -> None:
+    """Check that the data file is the one that the first of several processes has found.
+
+    Raises:
+        DataFileError: another file has this name on this machine, or none.
+    """
+    found = reader.read_info(start.data)
+    if found.content_digest != start.digest:
+        raise DataFileError(
+            "Not all processes have the same data file",
+            where=f"{start.data} on {platform.node()}",
+            expected=f"canvases with digest {start.digest[:16]}, as the first process has",
+            got=f"digest {found.content_digest[:16]}",
+            hint="copy the file to every machine, or name one that all of them share with --data",
+        )
+
+
+def note_threads_and_processes(start: Start, device: str, count: int, listener: Listener) -> None:
+    """Note where the weights will not be those of a run that never stopped.
+
+    Args:
+        start: where the run goes on.
+        device: what kind of device computes.
+        count: how many processes train together.
+        listener: hears of it.
+    """
+    earlier, train = start.checkpoint, start.config.train
+    if earlier is None or earlier.step >= train.steps:
+        return
+    threads = torch.get_num_threads()
+    differ = "the last bits of its weights may differ from those of an uninterrupted run"
+    if device == "cpu" and not train.deterministic and earlier.threads not in (None, threads):
         listener.note(
-            f"train.clip_norm: {before} up to step {checkpoint.step}, {now} from there on"
+            f"{threads} CPU threads where the run had {earlier.threads}: {differ}; "
+            f"OMP_NUM_THREADS={earlier.threads} keeps them"
+        )
+    if earlier.processes not in (None, count):
+        if train.estimator == "nvil":
+            differ = "it draws other random numbers than an uninterrupted run"
+        listener.note(
+            f"{count} processes where the run had {earlier.processes}: {differ}; "
+            f"torchrun --nproc-per-node {earlier.processes} keeps them"
         )
 
 
@@ -232,21 +286,10 @@ def _check_unused(run: RunFolder) -> None:
         )
 
 
-def _check_split(info: DataInfo) -> None:
-    if info.splits["train"] == 0:
-        raise DataFileError(
-            "The data file has no canvases to train on",
-            where=info.path,
-            expected="at least one canvas in the train split",
-            hint="name one that has with --data, or make one: airkit make-data --out NAME",
-        )
-
-
 def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> Config:
-    """The configuration with the ``data`` section that the file at ``path`` was made with.
+    """The settings with the ``data`` section that the file at ``path`` was made with.
 
-    Settings that contradict the file's canvases are refused; a note says which others have
-    no effect.
+    Settings that contradict the file's canvases are refused; a note lists those without effect.
     """
     differing = settings.differences(made, config)
     data = {key: values for key, values in differing.items() if key.startswith("data.")}
@@ -266,14 +309,14 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
 
 
 def _without_auto(config: Config, precision: str, backward: str) -> Config:
-    """The configuration with these values where ``train`` says auto: a run keeps its own."""
+    """The settings with these values in place of auto, which the run then keeps."""
     chosen = {"precision": precision, "backward": backward}
     fixed = {key: value for key, value in chosen.items() if getattr(config.train, key) == "auto"}
     return config.model_copy(update={"train": config.train.model_copy(update=fixed)})
 
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
-    """Say which settings asked for have no effect; presets may serve several guides."""
+    """Note settings without effect; not those of presets, which may serve several guides."""
     changed = settings.differences(Config(), config)
     asked = {
         key

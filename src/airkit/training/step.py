@@ -1,13 +1,15 @@
-"""One optimiser step of AIR, as a function of the run's seed and the step number."""
+"""One training step of AIR, as a function of the run's seed and the step's number."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from airkit.config.schema import Config
 from airkit.data.dataset import to_ink
@@ -17,33 +19,56 @@ from airkit.model.distributions import annealed_ratio, log_count_prior
 from airkit.model.guides import Noise
 from airkit.model.objectives import WHOLE, Share
 from airkit.model.precision import best_precision, precision
-from airkit.runs.cuda_graph import Captured, CUDAGraphs, Inputs
+from airkit.runs.cuda_graph import CUDAGraph
 from airkit.system import seeds
-from airkit.training.adam import Adam
-from airkit.training.batches import Batches
-from airkit.training.guard import Guard
-from airkit.training.memory import keep_freed_memory
+from airkit.system.device import seeded
+from airkit.training.optimiser import Optimiser
 from airkit.training.parallel import ALONE, ProcessGroup
+
+CPU = torch.device("cpu")
 
 
 def build_model(config: Config, device: torch.device) -> AIR:
-    """A new model whose initial weights depend on ``train.seed`` alone."""
-    with torch.random.fork_rng(devices=[]):  # of the CPU, where all initial weights are drawn
-        torch.default_generator.manual_seed(seeds.integer(config.train.seed, "init"))
+    """A new model on ``device``; its initial weights depend on ``train.seed`` alone."""
+    with seeded(seeds.integer(config.train.seed, "init"), CPU):  # initial weights are drawn there
         return AIR(config).to(device)
 
 
 def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> objectives.Objective:
     """The estimator of ``train.estimator``; its initial weights depend on ``train.seed`` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seeds.integer(config.train.seed, "baselines"))
+    with seeded(seeds.integer(config.train.seed, "baselines"), CPU):
         return objectives.build(air, config, share)
+
+
+class Batches:
+    """Batches of equal size in the order of a permutation an epoch; its remainder is left out.
+
+    The batch of a step is a function of the seed and the step, so that there is nothing to save.
+    """
+
+    def __init__(self, count: int, size: int, seed: int, device: torch.device = CPU) -> None:
+        """Batches of ``size`` out of ``count`` canvases, or of all where there are fewer."""
+        self.count, self.size, self.seed, self.device = count, min(size, count), seed, device
+        self.per_epoch = count // self.size
+        self._order = lru_cache(maxsize=1)(self._permutation)
+
+    def at(self, step: int) -> Tensor:
+        """Indices of the canvases of ``step``, counted from 0, as int64 [size] on the device."""
+        epoch, batch = divmod(step, self.per_epoch)
+        return self._order(epoch)[batch * self.size : (batch + 1) * self.size]
+
+    def _permutation(self, epoch: int) -> Tensor:
+        order = seeds.generator(self.seed, "batches", epoch).permutation(self.count)
+        indices = torch.from_numpy(order.astype(np.int64))
+        if self.device.type == "cuda":
+            indices = indices.pin_memory()  # a copy from pageable memory waits for the GPU
+        return indices.to(self.device, non_blocking=True)
 
 
 class Trainer:
     """The model, its estimator, its optimiser and its data on one device.
 
-    Each of several processes has one like it, and sees its share of every batch.
+    Each of several processes has one like it, and takes its rows of every batch.
     """
 
     def __init__(
@@ -53,129 +78,63 @@ class Trainer:
         device: torch.device,
         processes: ProcessGroup = ALONE,
     ) -> None:
-        """Start from the seed's initial weights, on uint8 ``images`` [N, H, H]."""
+        """Start from the seed's initial weights.
+
+        Args:
+            config: the run's settings.
+            images: canvases to train on, uint8 [N, H, H].
+            device: where to compute.
+            processes: the processes that train together.
+
+        Raises:
+            ExtensionError: a class from outside airkit that cannot be used.
+        """
         keep_freed_memory()
         self.config, self.device, self.processes = config, device, processes
         self.images = images.to(device)
-        self.air = build_model(config, device)
-        self.estimator = build_estimator(self.air, config, processes.share)
         self.batches = Batches(len(images), config.train.batch_size, config.train.seed, device)
-        self.optimiser = self._optimiser()
-        self.guard = Guard(device)
+        self.air, self.estimator = processes.by_each(self._build)
+        self.optimiser = Optimiser(self.air, self.estimator.baselines, config, device)
         chosen = config.train.precision
         self.precision = best_precision(device.type) if chosen == "auto" else chosen
         self.averaged = processes.averaging(self.estimator)
-        """The estimator, with gradients that are means over all processes."""
-        self.captured = self._capturing()
+        """The estimator; its gradients are means over all processes."""
+        self.graph = CUDAGraph(self._take_captured, device) if self._can_capture() else None
         if not processes.launch.alone:
             self._settle()
 
     def step(self, number: int) -> Tensor:
-        """Take step ``number``, counted from 0; returns the loss, a scalar on the device.
+        """Take step ``number``, counted from 0.
 
-        Where loss or gradient are not finite, nothing changes but the ``guard``, which tells.
-        The loss holds until the next step.
+        Where the loss or a gradient is not finite, weights and Adam's state stay as they are, and
+        ``optimiser.first_bad`` tells.
+
+        Returns:
+            The loss, a scalar on the device, valid until the next step.
         """
-        self._set_rates(number)
-        if self.captured is None:
-            return self._take(number, *self._given(number))
-        counted = torch.full((), number, dtype=torch.int64, device=self.device)
-        images, random, log_prior = self._given(number)
-        return self.captured([counted, images, log_prior, *random])
-
-    def _take_captured(self, inputs: Inputs) -> Tensor:
-        """Take the step that ``step`` describes by tensors."""
-        number, images, log_prior, *random = inputs
-        return self._take(number, images, Noise(*random), log_prior)
-
-    def _take(self, number: int | Tensor, images: Tensor, random: Any, log_prior: Tensor) -> Tensor:
-        """Take a step on what ``_given`` gave for it."""
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self._backward(images, random, log_prior)
-        self.guard.watch(number, loss, *self._clipped())
-        self.guard.step(self.optimiser)
-        return loss
-
-    def _set_rates(self, number: int) -> None:
-        """Let the optimiser learn at the rates of step ``number``."""
-        for group in self.optimiser.param_groups:
-            rate = group["peak"] * decay(self.config, number)
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
-
-    def _clipped(self) -> list[Tensor]:
-        """Clip the model's gradient; the norms that it and the baselines' had before."""
-        norms, limit = [], self.config.train.clip_norm
-        for module in (self.air, self.estimator.baselines):
-            grads = [each.grad for each in module.parameters() if each.grad is not None]
-            if grads:
-                norms.append(get_total_norm(grads))
-        if limit != "none":
-            clip_grads_with_norm_(self.air.parameters(), limit, norms[0])
-        return norms
-
-    def _optimiser(self) -> torch.optim.Optimizer:
-        """One for all: the model's parameters, and at their own rate the baselines', if any."""
-        train = self.config.train
-        groups: list[dict[str, Any]] = [
-            {"params": list(self.air.parameters()), "peak": train.learning_rate}
-        ]
-        baselines = list(self.estimator.baselines.parameters())
-        if baselines:
-            groups.append({"params": baselines, "peak": train.baseline_learning_rate})
-        if self.device.type != "cuda":
-            return Adam(groups, fused=True)
-        # A captured step finds the rate in memory, which therefore has to stay where it is.
-        for group in groups:
-            group["lr"] = torch.zeros((), device=self.device)
-        return Adam(groups, fused=True, capturable=True)
-
-    def optimiser_state(self) -> dict[str, Any]:
-        """The optimiser's state, with plain numbers for rates."""
-        state = self.optimiser.state_dict()
-        for group in state["param_groups"]:
-            group["lr"] = float(group["lr"])
-        return state
-
-    def _capturing(self) -> Captured | None:
-        """What captures steps, where that can be done."""
-        alone = self.processes.launch.alone
-        if not (alone and self.device.type == "cuda" and self.config.train.cuda_graph):
-            return None
-        if not self.estimator.capturable:
-            return None
-        return Captured(self._take_captured, CUDAGraphs(self.device))
-
-    def _settle(self) -> None:
-        """Let gradients be averaged twice, for nothing.
-
-        The first time shows which come in what order, and from the third time on they are added
-        up in it, with other last bits. Settled before any step, a run that goes on has the bits
-        of one that never stopped.
-        """
-        for _ in range(2):
-            self.backward(0)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.set_learning_rates(number)
+        with self._random(number):
+            images, random, log_prior = self.inputs(number)
+            if self.graph is None:
+                return self._take(number, images, log_prior, random)
+            counted = torch.full((), number, dtype=torch.int64, device=self.device)
+            return self.graph(counted, images, log_prior, *random)
 
     def backward(self, number: int) -> Tensor:
         """Add the gradients of step ``number`` to the parameters'; returns the loss."""
-        return self._backward(*self._given(number))
+        with self._random(number):
+            images, random, log_prior = self.inputs(number)
+            return self._backward(images, log_prior, random)
 
-    def _backward(self, images: Tensor, random: Any, log_prior: Tensor) -> Tensor:
-        with precision(self.precision):
-            loss, surrogate = self.averaged(images, random, log_prior)
-            surrogate.backward()
-        return self.processes.mean(loss)
+    def inputs(self, number: int) -> tuple[Tensor, Any, Tensor]:
+        """What step ``number`` is computed from.
 
-    def canvases(self, number: int) -> Tensor:
-        """Indices of this process's canvases of step ``number``, on the device, as int64 [B]."""
-        return self.batches.at(number)[self.processes.share.rows(self.batches.size)]
-
-    def _given(self, number: int) -> tuple[Tensor, Any, Tensor]:
-        """The batch, what is random and the count prior of step ``number``."""
-        images = to_ink(self.images[self.canvases(number)])
+        Returns:
+            This process's images, ink in 0..1, [B, H, H]; the estimator's random numbers; and
+            log p(n) for n = 0..T, [T + 1].
+        """
+        rows = self.processes.share.rows(self.batches.size)
+        images = to_ink(self.images[self.batches.at(number)[rows]])
         seed = seeds.integer(self.config.train.seed, "guide", number)
         return images, self.estimator.random(len(images), seed), self.log_prior(number)
 
@@ -187,10 +146,64 @@ class Trainer:
         ratio = annealed_ratio(prior, self.config.prior_ratio, number)
         return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device, non_blocking=True)
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Evaluation mode, without gradients, and with the same random numbers every time."""
+        self.air.eval()
+        with torch.no_grad(), self._random(None):
+            yield
+        self.air.train()
 
-def decay(config: Config, number: int) -> float:
-    """The share of the learning rates at step ``number``: 1, or down a half cosine to 0."""
-    if config.train.schedule == "constant":
-        return 1.0
-    done = min(1.0, number / config.train.steps)
-    return 0.5 * (1 + math.cos(math.pi * done))
+    def _build(self) -> tuple[AIR, objectives.Objective]:
+        air = build_model(self.config, self.device)
+        return air, build_estimator(air, self.config, self.processes.share)
+
+    def _take(self, number: int | Tensor, images: Tensor, log_prior: Tensor, random: Any) -> Tensor:
+        self.optimiser.zero_grad()
+        loss = self._backward(images, log_prior, random)
+        self.optimiser.step(number, loss)
+        return loss
+
+    def _take_captured(
+        self, number: Tensor, images: Tensor, log_prior: Tensor, *noise: Tensor | None
+    ) -> Tensor:
+        return self._take(number, images, log_prior, Noise(*noise))
+
+    def _backward(self, images: Tensor, log_prior: Tensor, random: Any) -> Tensor:
+        with precision(self.precision):
+            loss, surrogate = self.averaged(images, random, log_prior)
+            surrogate.backward()
+        return self.processes.mean(loss)
+
+    def _random(self, number: int | None) -> AbstractContextManager[None]:
+        """Seed the global generators, for classes from outside that draw from them."""
+        rank = self.processes.launch.rank
+        stream = ("validation", rank) if number is None else ("step", number, rank)
+        return seeded(seeds.integer(self.config.train.seed, *stream), self.device)
+
+    def _can_capture(self) -> bool:
+        on = self.device.type == "cuda" and self.config.train.cuda_graph
+        return on and self.processes.launch.alone and self.estimator.capturable
+
+    def _settle(self) -> None:
+        """Average gradients twice before the first step.
+
+        ``DistributedDataParallel`` learns from the first two backward passes in which order the
+        gradients come, and adds them up in that order from then on, which changes the last bits.
+        So a run that goes on has the bits of one that never stopped.
+        """
+        for _ in range(2):
+            self.backward(0)
+        self.optimiser.zero_grad()
+
+
+def keep_freed_memory() -> None:
+    """Make glibc keep freed memory in the process, for the next step to use.
+
+    glibc returns large freed blocks to the system, which has to clear every page anew: a fifth of
+    a training step. It keeps blocks up to the size of the largest one that was freed so far
+    (``mallopt``: M_MMAP_THRESHOLD, M_TRIM_THRESHOLD; at most 32 MB), so this frees one of nearly
+    that size. With other C libraries it has no effect.
+    """
+    block = torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")
+    del block

@@ -1,13 +1,11 @@
-"""What a training shows in TensorBoard: its rows of metrics, and reconstructions.
+"""Event files for TensorBoard, an extra: rows of metrics, and reconstructions.
 
-TensorBoard is an extra. Nothing here draws random numbers or changes weights, so that a
-training with it is the same, bit for bit, as one without.
+Writing them draws no random numbers and changes no weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,55 +16,63 @@ from airkit.data.dataset import CanvasDataset, to_grey, to_ink
 from airkit.errors import AirkitError
 from airkit.model.air import AIR
 from airkit.model.scene import explain
+from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.system import files
 
 CANVASES = 8
-"""The first canvases of the val split, which are drawn at each validation."""
+"""How many canvases of the val split are drawn at each validation."""
 MARGIN = 2
 """Pixels of grey between two pictures."""
 
-Scalar = tuple[str, int, float]
-"""A point of a curve: its tag, step and value."""
-
 
 def check_installed(config: Config) -> None:
-    """Find out before the work, and not after it, that there is no TensorBoard to write for.
+    """Check before the training that TensorBoard is installed if ``train.tensorboard`` asks for it.
 
     Raises:
-        AirkitError: ``train.tensorboard`` is on, and TensorBoard is not installed.
+        AirkitError: it is not.
     """
     if config.train.tensorboard:
         _writer_class()
 
 
 class Board:
-    """Writes event files into the run folder, where ``train.tensorboard`` is on.
+    """Writes event files into the run folder if ``train.tensorboard`` is on.
 
-    Every row is on the disk before the checkpoint after it. Where a run goes on, TensorBoard
-    forgets what came after the checkpoint that it goes on from, and is shown the rows of steps
-    that were trained without it.
+    Every row is on the disk before the checkpoint after it. When a run goes on, TensorBoard drops
+    what is past the checkpoint, and gets the rows of steps that were trained without it.
     """
 
-    def __init__(self, run: RunFolder, config: Config, step: int) -> None:
-        """Go on at ``step``; nothing is written before the first row."""
-        self._run, self._step = run, step
-        self._on = config.train.tensorboard
+    def __init__(self, run: RunFolder, config: Config, checkpoint: Checkpoint | None) -> None:
+        """Prepare to write; the event file is opened at the first row.
+
+        Args:
+            run: the run folder.
+            config: the run's settings.
+            checkpoint: where the run goes on; None for a new run.
+        """
+        self._run, self._on = run, config.train.tensorboard
         self._writer: Any = None
+        self._step = checkpoint.step if checkpoint else 0
+        shown = checkpoint is not None and checkpoint.config.train.tensorboard
+        self._since = self._step + 1 if shown and run.events() else 0
+        """The first step whose rows are not in the event files."""
 
     def row(self, values: Mapping[str, float]) -> None:
-        """Show a row of metrics."""
+        """Write a row of metrics."""
         if self._on:
             with files.writing(self._run.tensorboard):
-                _write(self._opened(), values)
+                self._open()
+                self._write(values)
                 self._writer.flush()
 
     def reconstructions(self, step: int, air: AIR, val: CanvasDataset) -> None:
-        """Show the first val canvases, above what the model makes of them."""
+        """Write the first val canvases, above their reconstructions."""
         if self._on:
             picture = reconstructions(air, val)
             with files.writing(self._run.tensorboard):
-                self._opened().add_image("val/reconstructions", picture, step, dataformats="HW")
+                self._open()
+                self._writer.add_image("val/reconstructions", picture, step, dataformats="HW")
                 self._writer.flush()
 
     def close(self) -> None:
@@ -75,20 +81,20 @@ class Board:
             with files.writing(self._run.tensorboard):
                 self._writer.close()
 
-    def _opened(self) -> Any:
-        if self._writer is None:
-            rows = [row for row in self._run.rows() if row["step"] <= self._step]
-            shown = _shown(self._run.events())
-            lacking = [row["step"] for row in rows if not shown.issuperset(_scalars(row))]
-            since = min(lacking, default=self._step + 1)
-            self._writer = _writer_class()(self._run.tensorboard, purge_step=since)
-            for row in rows:  # those that it does not show, as of steps trained without it
-                if row["step"] >= since:
-                    _write(self._writer, row)
-        return self._writer
+    def _open(self) -> None:
+        if self._writer is not None:
+            return
+        self._writer = _writer_class()(self._run.tensorboard, purge_step=self._since)
+        for row in self._run.rows():
+            if self._since <= row["step"] <= self._step:
+                self._write(row)
+
+    def _write(self, row: Mapping[str, float]) -> None:
+        for name, value in row.items():
+            if name != "step":
+                self._writer.add_scalar(_tag(name), value, int(row["step"]))
 
 
-@torch.no_grad()
 def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
     """The first canvases, and below each its one-look reconstruction, white on black.
 
@@ -103,40 +109,8 @@ def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
     return framed.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)[:-MARGIN, :-MARGIN].cpu().numpy()
 
 
-def _write(writer: Any, row: Mapping[str, float]) -> None:
-    for tag, step, value in _scalars(row):
-        writer.add_scalar(tag, value, step)
-
-
-def _scalars(row: Mapping[str, float]) -> list[Scalar]:
-    """The points that a row of metrics has in TensorBoard, which keeps float32."""
-    return [
-        (_tag(name), int(row["step"]), float(np.float32(value)))
-        for name, value in row.items()
-        if name != "step"
-    ]
-
-
-def _shown(events: Sequence[Path]) -> set[Scalar]:
-    """The points that TensorBoard shows of event files, oldest first.
-
-    It reads no file past a record that was cut short or damaged.
-    """
-    shown: set[Scalar] = set()
-    if events:
-        from tensorboard.backend.event_processing import (  # noqa: PLC0415 - an extra
-            event_file_loader,
-        )
-    for file in events:
-        for event in event_file_loader.LegacyEventFileLoader(str(file)).Load():
-            if event.HasField("session_log"):  # all from its step on is forgotten
-                shown = {scalar for scalar in shown if scalar[1] < event.step}
-            shown |= {(it.tag, event.step, it.simple_value) for it in event.summary.value}
-    return shown
-
-
 def _tag(name: str) -> str:
-    """``val_elbo`` is shown as ``val/elbo``, and ``elbo`` as ``train/elbo``."""
+    """``val/elbo`` for the metric ``val_elbo``, ``train/elbo`` for ``elbo``."""
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
 
 
