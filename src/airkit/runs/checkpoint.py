@@ -17,12 +17,12 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import model_validator
+from pydantic import ConfigDict, PlainValidator, StrictStr, TypeAdapter
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -48,8 +48,6 @@ _GLOBALS = re.compile(
 _MOST_PICKLE = 2**19  # bytes: some 3,000 tensors; the largest model of airkit's own has fewer
 _MOST_TUPLE = 1_000  # items of a tuple and of all tuples in it; a tensor's has some twenty
 
-Shapes = dict[str, tuple[int, ...]]
-
 
 @dataclass(frozen=True)
 class Best:
@@ -63,36 +61,53 @@ class Best:
     """Share of its canvases counted right from one look per slot."""
 
 
+class _BestRecord(Record):
+    step: Count
+    elbo: Number
+    count_accuracy: Share
+
+
+def _best(value: object) -> Best | None:
+    return None if value is None else Best(**_BestRecord.model_validate(value).model_dump())
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """The state of a run after ``step`` steps."""
 
-    step: int
+    __pydantic_config__: ClassVar = ConfigDict(
+        arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
+
+    step: Count
     config: Config
-    model: Mapping[str, Tensor]
+    model: Mapping[StrictStr, Tensor]
     """The model's state dict."""
-    baselines: Mapping[str, Tensor]
+    baselines: Mapping[StrictStr, Tensor]
     """The state dict of the estimator's baselines; empty where it has none."""
-    optimiser: Mapping[str, Any]
+    optimiser: Mapping[StrictStr, Any]
     """The optimiser's state dict."""
-    data: str
+    data: PathText
     """Absolute path of the data file."""
-    data_digest: str
+    data_digest: PathText
     """Content digest of the data file."""
-    seconds: float
+    seconds: Amount
     """Time spent training so far."""
-    loss_sum: float
+    loss_sum: Number
     """Sum of the losses since the last row of losses in the metrics."""
-    loss_count: int
+    loss_count: Count
     """How many losses are in the sum."""
-    best: Best | None
+    best: Annotated[Best | None, PlainValidator(_best)]
     """The best validation so far."""
-    threads: int | None = None
+    threads: Count | None = None
     """CPU threads that the weights were computed with; None in files of an older airkit."""
-    processes: int | None = None
+    processes: Count | None = None
     """Processes that the weights were computed with; None in files of an older airkit."""
-    data_source: str | None = None
+    data_source: PathText | None = None
     """Digits of the data file: what ``data.source`` stood for; None in files of an older airkit."""
+
+
+_ADAPTER = TypeAdapter(Checkpoint)
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -113,37 +128,6 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-class _BestRecord(Record, extra="forbid"):
-    step: Count
-    elbo: Number
-    count_accuracy: Share
-
-
-class _Values(Record):
-    """The fields of a checkpoint's file, before the configuration and the tensors are read."""
-
-    step: Count
-    config: str
-    model: dict[str, Any]
-    baselines: dict[str, Any]
-    optimiser: dict[str, Any]
-    data: PathText
-    data_digest: PathText
-    seconds: Amount
-    loss_sum: Number
-    loss_count: Count
-    best: _BestRecord | None
-    threads: Count | None = None
-    processes: Count | None = None
-    data_source: PathText | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.best is not None and self.best.step > self.step:
-            raise ValueError("best.step after step")
-        return self
-
-
 def read(path: Path) -> Checkpoint:
     """Return the checkpoint in a file, its tensors on the CPU.
 
@@ -155,14 +139,14 @@ def read(path: Path) -> Checkpoint:
         raise _error("This is no airkit checkpoint", path, got="a file of another kind")
     try:
         _check_version(content, path)
-        values = _Values.model_validate(content)
-        config = settings.from_json(values.config, str(path))
-        _check_tensors(values, config, path.stat().st_size)
-    except (ValueError, ConfigError) as error:
+        _require(isinstance(content.get("config"), str), "no configuration")
+        config = settings.from_json(content["config"], str(path))
+        state = _ADAPTER.validate_python({**content, "config": config})
+        _require(state.best is None or state.best.step <= state.step, "best.step after step")
+        _check_tensors(state, path.stat().st_size)
+    except (ValueError, RuntimeError, ConfigError) as error:
         raise _error("This checkpoint is damaged", path, got=first_problem(error)) from error
-    known = {field.name: getattr(values, field.name) for field in fields(Checkpoint)}
-    best = None if values.best is None else Best(**values.best.model_dump())
-    return Checkpoint(**{**known, "config": config, "best": best})
+    return state
 
 
 def _load(path: Path) -> Any:
@@ -263,26 +247,54 @@ def _popped(code: pickletools.OpcodeInfo, stack: list[int], marks: list[int]) ->
         yield stack.pop()
 
 
-def _check_tensors(values: _Values, config: Config, size: int) -> None:
+def _check_tensors(state: Checkpoint, size: int) -> None:
     """Check all tensors against the configuration and the file's ``size`` in bytes.
 
+    Classes from outside airkit are not imported to read a file. Where one makes some of the
+    weights, their names and shapes are compared when the model is built.
+
     Raises:
-        ValueError: a tensor is missing, of a wrong type or shape, not finite, or larger than the
-            file, as views can be.
+        ValueError: a tensor of a wrong type or shape, not finite, or larger than the file, as
+            views can be.
+        RuntimeError: weights that are missing, unexpected, or of a wrong shape.
     """
-    weights, baselines = _model_shapes(config), _baseline_shapes(config)
-    _check_weights("model", values.model, weights)
-    _check_weights("baselines", values.baselines, baselines)
-    known = weights is not None and baselines is not None
-    shapes = [*(weights or {}).values(), *(baselines or {}).values()] if known else None
-    moments = list(_moments(values.optimiser.get("state"), shapes))
-    tensors = [*values.model.values(), *values.baselines.values(), *moments]
-    _require(sum(tensor.nbytes for tensor in tensors) <= size, "tensors larger than the file")
+    moments = list(_moments(state.optimiser.get("state")))
+    weights = [*state.model.values(), *state.baselines.values()]
+    every = [*weights, *(tensor for entry in moments for tensor in entry.values())]
+    for tensor in every:
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+        _require(plain and tensor.is_contiguous(), "a tensor of an odd layout, or a view")
+    _require(sum(tensor.nbytes for tensor in every) <= size, "tensors larger than the file")
+    modules = _modules(state.config)
+    if modules is not None:
+        _require(all(tensor.dtype == torch.float32 for tensor in every), "an odd number format")
+        for module, found in zip(modules, (state.model, state.baselines), strict=True):
+            module.load_state_dict(found, assign=True)
+        shapes = [tensor.shape for module in modules for tensor in module.parameters()]
+        _check_shapes(state.optimiser["state"], shapes)
+    _require(all(bool(tensor.isfinite().all()) for tensor in weights), "weights not finite")
     # A mean of squares can be infinite; Adam then takes no step, and goes on.
-    _require(not any(bool(tensor.isnan().any()) for tensor in moments), "optimiser state")
-    for part, found in (("model", values.model), ("baselines", values.baselines)):
-        finite = all(bool(tensor.isfinite().all()) for tensor in found.values())
-        _require(finite, f"{part} weights that are NaN or infinite")
+    _require(not any(bool(tensor.isnan().any()) for tensor in every), "optimiser state is NaN")
+
+
+def _moments(state: Any) -> Iterator[Mapping[str, Tensor]]:
+    """Yield the tensors of Adam's state by parameter; one that was never used has none."""
+    _require(isinstance(state, dict), "no optimiser state")
+    for number, entry in state.items():
+        _require(type(number) is int and isinstance(entry, dict), "optimiser state")
+        tensors = all(isinstance(tensor, Tensor) for tensor in entry.values())
+        _require(tensors and set(entry) == {"step", "exp_avg", "exp_avg_sq"}, "optimiser state")
+        yield entry
+
+
+def _check_shapes(state: Mapping[int, Mapping[str, Tensor]], shapes: list[torch.Size]) -> None:
+    """Compare Adam's state with the shapes of the parameters."""
+    for number, entry in state.items():
+        _require(0 <= number < len(shapes), f"optimiser state of parameter {number}")
+        for name, tensor in entry.items():
+            expected = torch.Size() if name == "step" else shapes[number]
+            told = f"optimiser {name} of shape {tuple(tensor.shape)}, not {tuple(expected)}"
+            _require(tensor.shape == expected, told)
 
 
 class _Weightless(TorchFunctionMode):
@@ -298,61 +310,15 @@ class _Weightless(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _model_shapes(config: Config) -> Shapes | None:
-    """Return the shapes of the model's weights; None where a class from outside makes some.
-
-    Such a class is not imported to read a file; its weights are compared when they are loaded.
-    """
-    if is_outside(config.guide.kind) or is_outside(config.prior.kind):
-        return None
-    with _Weightless():
-        return _shapes(AIR(config))
-
-
-def _baseline_shapes(config: Config) -> Shapes | None:
-    """Return the shapes of the estimator's baselines; None where it is a class from outside."""
+def _modules(config: Config) -> tuple[nn.Module, nn.Module] | None:
+    """Return model and baseline without memory for weights; None with a class from outside."""
     train = config.train
-    if is_outside(train.estimator):
+    if any(map(is_outside, (config.guide.kind, config.prior.kind, train.estimator))):
         return None
-    if train.estimator == "exact" or train.baseline == "none":
-        return {}
+    none = train.estimator == "exact" or train.baseline == "none"
     with _Weightless():
-        return _shapes(BASELINES[train.baseline](config, config.data.canvas_size))
-
-
-def _shapes(module: nn.Module) -> Shapes:
-    return {name: tuple(weights.shape) for name, weights in module.state_dict().items()}
-
-
-def _check_weights(part: str, weights: Mapping[str, Any], expected: Shapes | None) -> None:
-    for name in weights if expected is None else {**expected, **weights}:
-        known = name in weights and (expected is None or name in expected)
-        _require(known, f"{part} weights {name!r}: missing or unexpected")
-        shape = None if expected is None else expected[name]
-        _check_tensor(f"{part} weights {name}", weights[name], shape)
-
-
-def _moments(state: Any, shapes: list[tuple[int, ...]] | None) -> Iterator[Tensor]:
-    """Yield the tensors of Adam's state; a parameter that was never used has none."""
-    _require(isinstance(state, dict), "optimiser state")
-    for number, entry in state.items():
-        known = shapes is None or (type(number) is int and 0 <= number < len(shapes))
-        names = {"step", "exp_avg", "exp_avg_sq"}
-        _require(known and isinstance(entry, dict) and set(entry) == names, "optimiser state")
-        for name, tensor in entry.items():
-            shape = None if shapes is None else () if name == "step" else shapes[number]
-            _check_tensor(f"optimiser {name}", tensor, shape)
-            yield tensor
-
-
-def _check_tensor(name: str, tensor: Any, shape: tuple[int, ...] | None) -> None:
-    """Check a tensor; where its shape is known, it is one of airkit's own, of type float32."""
-    plain = isinstance(tensor, Tensor) and tensor.layout == torch.strided
-    _require(plain and tensor.device.type == "cpu", f"{name}: no plain tensor")
-    if shape is not None:
-        _require(tensor.dtype == torch.float32, f"{name}: no float32 tensor")
-        _require(tensor.shape == shape, f"{name} of shape {tuple(tensor.shape)}, not {shape}")
-    _require(tensor.is_contiguous(), f"{name}: a view")  # on which Adam's kernel aborts
+        air = AIR(config)
+        return air, nn.Module() if none else BASELINES[train.baseline](config, air.canvas)
 
 
 def _require(fine: bool, otherwise: str) -> None:

@@ -25,18 +25,16 @@ def _path(value: object) -> str:
 
 Text = Annotated[str, PlainValidator(_text)]
 PathText = Annotated[str, PlainValidator(_path)]
-Count = Annotated[int, Field(ge=0, le=10**9)]
-Amount = Annotated[float, Field(ge=0, le=1e100)]
-Number = Annotated[float, Field(ge=-1e100, le=1e100)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(strict=True, ge=0, le=10**9)]
+Amount = Annotated[float, Field(strict=True, ge=0, le=1e100)]
+Number = Annotated[float, Field(strict=True, ge=-1e100, le=1e100)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 
 
 class Record(BaseModel):
     """Part of a file: values of exactly these types, none of them NaN or infinite."""
 
-    model_config = ConfigDict(
-        strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 def first_problem(error: Exception) -> str:
@@ -47,7 +45,7 @@ def first_problem(error: Exception) -> str:
     if isinstance(error, ConfigError):
         return str(error.problems[0])
     if not isinstance(error, ValidationError):
-        return str(error)
+        return str(error).strip().splitlines()[-1].strip()
     problem: Any = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, problem["loc"]))
     message = str(problem["msg"]).removeprefix("Value error, ")
