@@ -156,14 +156,11 @@ def test_a_canvas_depends_on_seed_split_and_number_alone(
 
 
 def test_a_canvas_does_not_depend_on_its_block() -> None:
-    """Canvases so large that some tens fill a block."""
+    """Canvases so large that 64 fill a block."""
     config = DataConfig(canvas_size=512, digit_size=200.0, digit_size_sd=5.0, train=80)
     whole = compose(config, "train", POOL, 0, 70)
     assert same(compose(config, "train", POOL, 60, 70), rows(whole, 60, 70))
-
-
-def test_far_canvases_come_without_the_near() -> None:
-    assert compose(DataConfig(), "train", POOL, 99_999_990, 10**8).count.shape == (10,)
+    assert whole.box[whole.count > 0, 0, 2].max() > 150
 
 
 def test_seeds_and_splits_differ() -> None:
@@ -215,12 +212,6 @@ def test_digits_places_and_sizes_spread_over_their_range() -> None:
     np.testing.assert_allclose(centre.std(0), 30 / np.sqrt(12), atol=0.4)
 
 
-def test_enlarged_digits() -> None:
-    config = DataConfig(canvas_size=200, digit_size=90.0, digit_size_sd=3.0, min_digits=1)
-    canvases = compose(config, "train", POOL, 0, 20)
-    assert canvases.box[:, 0, 2].max() > 60
-
-
 def test_a_hundred_digits() -> None:
     config = DataConfig(
         canvas_size=256, min_digits=100, max_digits=100, digit_size=12.0, overlap="none",
@@ -236,11 +227,6 @@ def test_no_digits_need_no_pool() -> None:
     canvases = compose(config, "train", pool(0), 0, 5)
     assert not canvases.image.any()
     assert canvases.label.tolist() == [[-1]] * 5
-
-
-def test_an_empty_pool() -> None:
-    with pytest.raises(CanvasError, match="There are no digits to make the val canvases of"):
-        compose(DataConfig(), "val", pool(0), 0, 5)
 
 
 @pytest.mark.parametrize(

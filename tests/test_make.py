@@ -106,7 +106,7 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="A folder is in the way"):
         make_data(tmp_path, settings=SMALL, force=True)
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"Cannot write into the folder(.|\n)*Not a directory"):
+    with pytest.raises(OutputError, match="A file is in the way"):
         make_data(tmp_path / "file" / "below" / "data.h5", settings=SMALL)
 
 

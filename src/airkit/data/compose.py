@@ -66,21 +66,14 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
     Args:
         config: how canvases are made.
         split: train, val or test.
-        digits: the split's pool of digits.
+        digits: the split's pool, which is not empty if canvases may have digits.
         start: number of the first canvas.
         stop: number after the last one.
 
     Raises:
-        CanvasError: digits are asked for and the pool is empty, or the digits cannot be laid
-            out as ``config.overlap`` asks; the count is never lowered instead.
+        CanvasError: the digits cannot be laid out as ``config.overlap`` asks; the count is
+            never lowered instead.
     """
-    if config.max_digits and not len(digits.images):
-        raise CanvasError(
-            f"There are no digits to make the {split} canvases of",
-            expected=f"at least 1 digit, for canvases with up to {config.max_digits}",
-            got="an empty pool",
-            hint="name another data.source",
-        )
     counts = draw_counts(config, split, start, stop)
     canvases = _blank(config, counts)
     step = _block_size(config)

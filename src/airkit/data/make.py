@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing
@@ -72,11 +71,11 @@ def make_data(
     path = Path(path)
     _check_workers(workers)
     config = resolve(*layers(settings))
-    _check_writable(path, force)
+    _check_free(path, force)
     digits = sources.load(config.data.source, listener)
     _check_not_empty(config.data, digits)
     with held(), _locked(path, listener):
-        _check_writable(path, force)  # again: another process may have made it meanwhile
+        _check_free(path, force)  # again: another process may have made it meanwhile
         with writer.create(path, config, digits) as file:
             parts = list(split_up(config.data))
             job = Job(config.data, digits.pools)
@@ -126,8 +125,8 @@ def _check_workers(workers: int) -> None:
         )
 
 
-def _check_writable(path: Path, force: bool) -> None:
-    """Refuse a file that cannot be written before the work, not after it."""
+def _check_free(path: Path, force: bool) -> None:
+    """Refuse a path that is taken, before the work and not after it."""
     if os.path.isdir(path):
         raise OutputError("A folder is in the way", where=path, hint="another --out")
     if os.path.exists(path) and not force:
@@ -137,17 +136,6 @@ def _check_writable(path: Path, force: bool) -> None:
             where=path,
             hint="--force to replace it, or another --out" if ours else "another --out",
         )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(
-            "Cannot write into the folder",
-            where=path.parent,
-            got=error.strerror or error,
-            hint="another --out",
-        ) from error
 
 
 def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:

@@ -193,9 +193,10 @@ class _Downloader:
             while thread.is_alive():
                 thread.join(_POLL)
                 self._check(content.tell())
-                total = int(responses[-1].headers.get("content-length", 0)) if responses else 0
-                task = f"mnist {url.rpartition('/')[2]}"
-                self._listener.progress(task, content.tell(), max(total, content.tell()))
+                if done := content.tell():
+                    total = int(responses[-1].headers.get("content-length", done))
+                    task = f"mnist {url.rpartition('/')[2]}"
+                    self._listener.progress(task, done, max(total, done))
             if errors:
                 raise _MirrorFailureError(_cause(errors[0])) from errors[0]
             Path(target).write_bytes(content.getvalue())
