@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from airkit.config.registry import is_outside
 from airkit.config.sections import (
     Auto,
     DataConfig,
@@ -58,6 +59,11 @@ class Config(Section):
                 "on a CPU or CUDA; use auto or reference"
             )
         return self
+
+    @property
+    def has_outside(self) -> bool:
+        """Whether a class from outside takes part in training."""
+        return any(map(is_outside, (self.guide.kind, self.prior.kind, self.train.estimator)))
 
     @property
     def backward(self) -> str:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.model.distributions import Normal, log_count_prior
+from airkit.model.distributions import Normal, count_prior
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
@@ -92,8 +92,9 @@ class AIR(nn.Module):
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas)
         self.decoder = Decoder(config)
-        prior = log_count_prior(config.prior.kind, config.prior_ratio, self.slots)
-        self.register_buffer("log_prior", prior, persistent=False)
+        self.count_prior, self.prior_ratio = count_prior(config.prior.kind), config.prior_ratio
+        log_prior = self.count_prior.log_prob(self.prior_ratio, self.slots).float()
+        self.register_buffer("log_prior", log_prior, persistent=False)
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
         """Run the guide over all slots and paint what it finds.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
-from airkit.config.registry import Registry
+from airkit.config.registry import Registry, is_outside
 from airkit.config.schema import PriorConfig
 
 
@@ -83,19 +83,25 @@ COUNT_PRIORS: Registry[CountPrior] = Registry(
 """Priors on the count by the name that ``prior.kind`` gives them."""
 
 
-def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:
-    """Log p(n) for n = 0..T of the prior called ``kind``, float32 [T + 1].
+def count_prior(kind: str) -> CountPrior:
+    """The prior on the count that ``prior.kind`` names.
 
     Raises:
         ExtensionError: a class from outside that was not named, cannot be imported, or whose
-            ``log_prob`` returns no log probabilities of T + 1 counts.
+            ``log_prob`` returns no log probabilities of the counts 0..T.
     """
-    log_prior = COUNT_PRIORS[kind]().log_prob(ratio, slots)
-    total = log_prior.double().logsumexp(0).item() if log_prior.shape == (slots + 1,) else math.nan
-    if not abs(total) < 1e-3:
-        got = f"shape {list(log_prior.shape)} that sums to {math.exp(total):g}"
-        raise COUNT_PRIORS.unusable(kind, f"log_prob of {got}, not log p(n) for n = 0..{slots}")
-    return log_prior.float()
+    prior = COUNT_PRIORS[kind]()
+    if is_outside(kind):
+        log_p = prior.log_prob(0.5, 3)
+        if log_p.shape != (4,) or abs(float(log_p.logsumexp(0))) > 1e-3:
+            got = f"log_prob of shape {list(log_p.shape)} that sums to {float(log_p.exp().sum()):g}"
+            raise COUNT_PRIORS.unusable(kind, f"{got}, not log p(n) for n = 0..3")
+    return prior
+
+
+def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:
+    """Log p(n) for n = 0..T of the prior called ``kind``, float32 [T + 1]."""
+    return count_prior(kind).log_prob(ratio, slots).float()
 
 
 def presence_logits(log_prior: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from airkit.config.schema import Config
 from airkit.data.dataset import to_ink
 from airkit.model import objectives
 from airkit.model.air import AIR
-from airkit.model.distributions import annealed_ratio, log_count_prior
+from airkit.model.distributions import annealed_ratio
 from airkit.model.guides import Noise
 from airkit.model.objectives import WHOLE, Share
 from airkit.model.precision import best_precision, precision
@@ -143,8 +143,9 @@ class Trainer:
         prior = self.config.prior
         if prior.schedule == "constant":
             return self.air.log_prior
-        ratio = annealed_ratio(prior, self.config.prior_ratio, number)
-        return log_count_prior(prior.kind, ratio, self.air.slots).to(self.device, non_blocking=True)
+        ratio = annealed_ratio(prior, self.air.prior_ratio, number)
+        log_prior = self.air.count_prior.log_prob(ratio, self.air.slots).float()
+        return log_prior.to(self.device, non_blocking=True)
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -176,7 +177,9 @@ class Trainer:
         return self.processes.mean(loss)
 
     def _random(self, number: int | None) -> AbstractContextManager[None]:
-        """Seed the global generators, for classes from outside that draw from them."""
+        """Seed the global generators where a class from outside may draw from them."""
+        if not self.config.has_outside:
+            return nullcontext()
         rank = self.processes.launch.rank
         stream = ("validation", rank) if number is None else ("step", number, rank)
         return seeded(seeds.integer(self.config.train.seed, *stream), self.device)
