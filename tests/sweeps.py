@@ -9,12 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tiny_runs import (
-    TRAIN,
-    Recorder,
-    data_file,
-    folder,
-)
+from tiny_runs import TRAIN, Recorder, data_file, folder
 
 from airkit.runs.sweep_folder import Trial
 from airkit.sweeps.engines import Ended, Engine, Processes
@@ -53,9 +48,11 @@ def swept() -> Path:
 
 
 def report(path: Path) -> dict[str, Any]:
+    """The content of a sweep's report.json."""
     found: dict[str, Any] = json.loads((path / "report.json").read_text())
     return found
 
 
 def names(path: Path) -> list[str]:
+    """What is in a folder."""
     return sorted(entry.name for entry in path.iterdir())

@@ -1,3 +1,5 @@
+"""IoU, matching and average precision, against slow readings of their definitions."""
+
 from __future__ import annotations
 
 import math
@@ -20,16 +22,26 @@ BOX = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 9), st.in
 CANVASES = st.lists(
     st.tuples(st.lists(BOX, max_size=3), st.lists(BOX, max_size=4)), min_size=1, max_size=4
 )
-# Confidences that differ, so that no order is left to chance.
-SEEDS = st.integers(0, 2**32 - 1)
 
 
-def _padded(boxes: Boxes, most: int) -> Array:
+def padded(boxes: Boxes, most: int) -> Array:
     rows = [[*row, *[PAD] * (most - len(row))] for row in boxes]
     return np.array(rows, dtype=np.float64).reshape(len(boxes), most, 4)
 
 
-def _iou(one: Box, other: Box) -> float:
+def pairs(truth: Boxes, found: Boxes) -> Any:
+    return pairwise_iou(padded(truth, 3), padded(found, 4))
+
+
+def parts(canvases: list[tuple[list[Box], list[Box]]]) -> tuple[Boxes, Boxes]:
+    return [true for true, _ in canvases], [found for _, found in canvases]
+
+
+def total(boxes: Boxes) -> int:
+    return sum(map(len, boxes))
+
+
+def cell_iou(one: Box, other: Box) -> float:
     """By counting unit cells."""
 
     def cells(box: Box) -> set[tuple[int, int]]:
@@ -40,25 +52,19 @@ def _iou(one: Box, other: Box) -> float:
     return len(a & b) / len(a | b)
 
 
-def _confidence(shape: tuple[int, int], seed: int) -> Array:
-    """Distinct numbers that fall from slot to slot."""
-    draws = np.random.default_rng(seed)
-    return np.asarray(-np.sort(-draws.permutation(math.prod(shape)).reshape(shape) / 100, axis=1))
-
-
-def _simple_mean_iou(truth: Boxes, found: Boxes) -> float:
-    total = 0.0
+def simple_mean_iou(truth: Boxes, found: Boxes) -> float:
+    shared = 0.0
     for true, inferred in zip(truth, found, strict=True):
         left, right = list(range(len(true))), list(range(len(inferred)))
         while left and right:
-            best = max((_iou(true[m], inferred[t]), -m, -t) for m in left for t in right)
-            total += best[0]
+            best = max((cell_iou(true[m], inferred[t]), -m, -t) for m in left for t in right)
+            shared += best[0]
             left.remove(-best[1])
             right.remove(-best[2])
-    return total / sum(map(len, truth))
+    return shared / total(truth)
 
 
-def _simple_ap(truth: Boxes, found: Boxes, confidence: Array, threshold: float) -> float:
+def simple_ap(truth: Boxes, found: Boxes, confidence: Array, threshold: float) -> float:
     """The area under the precision-recall curve, one detection after another."""
     order = sorted(
         ((n, t) for n, row in enumerate(found) for t in range(len(row))),
@@ -67,67 +73,39 @@ def _simple_ap(truth: Boxes, found: Boxes, confidence: Array, threshold: float) 
     claimed, hits = [set[int]() for _ in truth], list[bool]()
     for n, t in order:
         free = [m for m in range(len(truth[n])) if m not in claimed[n]]
-        best = max(free, key=lambda m: (_iou(truth[n][m], found[n][t]), -m), default=None)
-        hits.append(best is not None and _iou(truth[n][best], found[n][t]) >= threshold)
+        best = max(free, key=lambda m: (cell_iou(truth[n][m], found[n][t]), -m), default=None)
+        hits.append(best is not None and cell_iou(truth[n][best], found[n][t]) >= threshold)
         if hits[-1] and best is not None:
             claimed[n].add(best)
     precision = [sum(hits[: k + 1]) / (k + 1) for k in range(len(hits))]
     area = sum(max(precision[k:]) for k, hit in enumerate(hits) if hit)
-    return area / sum(map(len, truth))
-
-
-def _ap(truth: Boxes, found: Boxes, confidence: Array | None = None) -> float:
-    iou = pairwise_iou(_padded(truth, 3), _padded(found, 4))
-    if confidence is None:
-        confidence = _confidence((len(truth), 4), 0)
-    return average_precision(iou, confidence, sum(map(len, truth)), 0.5)
-
-
-def _parts(canvases: list[tuple[list[Box], list[Box]]]) -> tuple[Boxes, Boxes]:
-    return [true for true, _ in canvases], [found for _, found in canvases]
+    return area / total(truth)
 
 
 @settings(deadline=None, derandomize=True, max_examples=80)
 @given(CANVASES)
 def test_pairwise_iou_counts_cells(canvases: Any) -> None:
-    truth, found = _parts(canvases)
-    iou = pairwise_iou(_padded(truth, 3), _padded(found, 4))
+    """It is symmetric, too; -1 marks padding among the boxes found."""
+    truth, found = parts(canvases)
+    iou, swapped = pairs(truth, found), pairwise_iou(padded(found, 4), padded(truth, 3))
     assert iou.shape == (len(truth), 3, 4)
     for n, (true, inferred) in enumerate(canvases):
         for m, one in enumerate(true):
             for t, other in enumerate(inferred):
-                assert iou[n, m, t] == pytest.approx(_iou(one, other))
+                assert iou[n, m, t] == swapped[n, t, m] == pytest.approx(cell_iou(one, other))
         assert (iou[n, :, len(inferred) :] == -1).all()
 
 
-@settings(deadline=None, derandomize=True, max_examples=80)
-@given(CANVASES)
-def test_iou_is_symmetric(canvases: Any) -> None:
-    truth, found = (_padded(boxes, 4) for boxes in _parts(canvases))
-    real = (truth[:, :, None, 2] > 0) & (found[:, None, :, 2] > 0)
-    one, other = pairwise_iou(truth, found), pairwise_iou(found, truth).transpose(0, 2, 1)
-    assert np.array_equal(one[real], other[real])
-
-
-@settings(deadline=None, derandomize=True, max_examples=80)
-@given(CANVASES)
-def test_mean_iou_is_the_greedy_matching(canvases: Any) -> None:
-    truth, found = _parts(canvases)
-    boxes = sum(map(len, truth))
-    value = mean_iou(pairwise_iou(_padded(truth, 3), _padded(found, 4)), boxes)
-    if boxes == 0:
-        assert math.isnan(value)
-    else:
-        assert value == pytest.approx(_simple_mean_iou(truth, found))
-
-
 @settings(deadline=None, derandomize=True, max_examples=150)
-@given(CANVASES.filter(lambda canvases: all(true for true, _ in canvases)), SEEDS)
-def test_average_precision_is_the_area(canvases: Any, seed: int) -> None:
-    truth, found = _parts(canvases)
-    confidence = _confidence((len(truth), 4), seed)
-    wanted = _simple_ap(truth, found, confidence, 0.5)
-    assert _ap(truth, found, confidence) == pytest.approx(wanted)
+@given(CANVASES.filter(lambda canvases: any(true for true, _ in canvases)), st.integers(0, 2**32))
+def test_measures_are_their_definitions(canvases: Any, seed: int) -> None:
+    truth, found = parts(canvases)
+    draws = np.random.default_rng(seed).permutation(len(truth) * 4).reshape(-1, 4)
+    confidence = -np.sort(-draws / 100, axis=1)  # distinct, and falling from slot to slot
+    iou, boxes = pairs(truth, found), total(truth)
+    assert mean_iou(iou, boxes) == pytest.approx(simple_mean_iou(truth, found))
+    wanted = simple_ap(truth, found, confidence, 0.5)
+    assert average_precision(iou, confidence, boxes, 0.5) == pytest.approx(wanted)
 
 
 HERE, THERE, AWAY = (0, 0, 4, 4), (8, 8, 4, 4), (20, 20, 3, 3)
@@ -146,24 +124,18 @@ RANKED = np.array([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, 0.3, 0.2]])
         pytest.param([[HERE], [HERE]], [[HERE, HERE], [HERE]], (1 + 2 / 3) / 2, 1, id="duplicate"),
         pytest.param([[HERE], [HERE]], [[AWAY, HERE], [HERE]], 2 / 3, 1, id="a-false-alarm-first"),
         pytest.param([[HERE], [HERE]], [[HERE], [HERE, AWAY]], 1, 1, id="a-false-alarm-last"),
+        pytest.param([[], [HERE]], [[AWAY], [HERE]], 1 / 2, 1, id="a-false-alarm-on-blank"),
+        pytest.param([[(0, 0, 4, 4)], []], [[(0, 0, 4, 2)], []], 1, 1 / 2, id="IoU-at-threshold"),
     ],
 )
 def test_known_cases(truth: Boxes, found: Boxes, ap: float, iou: float) -> None:
-    assert _ap(truth, found, RANKED) == pytest.approx(ap)
-    pairs = pairwise_iou(_padded(truth, 3), _padded(found, 4))
-    assert mean_iou(pairs, sum(map(len, truth))) == pytest.approx(iou)
-
-
-def test_false_alarms_on_empty_canvases_count() -> None:
-    assert _ap([[], [HERE]], [[AWAY], [HERE]], RANKED) == pytest.approx(1 / 2)
-
-
-def test_an_iou_at_the_threshold_is_a_hit() -> None:
-    assert _ap([[(0, 0, 4, 4)]], [[(0, 0, 4, 2)]]) == 1  # IoU is exactly one half
+    boxes = total(truth)
+    assert average_precision(pairs(truth, found), RANKED, boxes, 0.5) == pytest.approx(ap)
+    assert mean_iou(pairs(truth, found), boxes) == pytest.approx(iou)
 
 
 def test_without_true_boxes_there_is_no_measure() -> None:
-    iou = pairwise_iou(_padded([[], []], 0), _padded([[HERE], []], 4))
+    iou = pairwise_iou(padded([[], []], 0), padded([[HERE], []], 4))
     assert iou.shape == (2, 0, 4)
     assert math.isnan(mean_iou(iou, 0))
     assert math.isnan(average_precision(iou, RANKED, 0, 0.5))

@@ -147,9 +147,9 @@ def given(kind: type[Measure], scene: Scene, one_look: Scene | None = None) -> d
     trained: Any = SimpleNamespace(air=SimpleNamespace(slots=3))
     measure, indices = kind(trained), torch.arange(20)
     for rows in (slice(0, 13), slice(13, 20)):
-        parts = [part(each, rows) for each in (scene, one_look or scene)]
-        images, truth = to_ink(test.images[rows]), (test.counts[rows], test.boxes[rows])
-        measure.add(Batch(indices[rows], images, *parts, *truth))
+        best, one = (part(each, rows) for each in (scene, one_look or scene))
+        images, counts, boxes = to_ink(test.images[rows]), test.counts[rows], test.boxes[rows]
+        measure.add(Batch(indices[rows], images, best, one, counts, boxes))
     found: dict[str, Any] = measure.result()
     return found
 

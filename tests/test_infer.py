@@ -66,21 +66,25 @@ def lines(*arguments: object) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+def refused(*arguments: object) -> str:
+    """The message of the command with pictures in the folder ``seen``."""
+    return fails("infer", *arguments, "--run", skilled(), "--overlay", "seen")
+
+
+# What is found
+
+
 @pytest.mark.parametrize(("looks", "how"), [(1, "mode"), (1, "sampled"), (3, "mode")])
 def test_counts_are_those_of_evaluation(stack: Path, looks: int, how: str) -> None:
     """Of a stack and of PNGs, canvas by canvas."""
     given = {"eval.looks": looks, "eval.counts": how}
-    opened = open_run(skilled(), None, "best", given, SILENT)
-    evaluation = Evaluation(opened)
-    batches = list(evaluation.batches(SILENT))
-    expected = [count for batch in batches for count in batch.scene.count.tolist()]
+    evaluation = Evaluation(open_run(skilled(), None, "best", given, SILENT))
+    expected = [n for batch in evaluation.batches(SILENT) for n in batch.scene.count.tolist()]
     pictures = [write(f"{index:02}.png", image) for index, image in enumerate(canvases())]
     assert len(set(expected)) > 1
     asked = ["--looks", looks, "--set", f"eval.counts={how}"]
     assert [each["count"] for each in lines(stack, *asked)] == expected
     assert [each["count"] for each in lines(*pictures, *asked)] == expected
-    right = np.array(expected) == opened.canvases.counts.numpy()
-    assert right.mean() == evaluation.measures("").count_accuracy
 
 
 def test_what_is_found_is_what_is_drawn(stack: Path) -> None:
@@ -103,9 +107,8 @@ def test_each_line_is_json_with_the_keys_of_the_docs(stack: Path) -> None:
     found = lines(stack, write("one.png", canvases()[1]))
     names = [field.name for field in fields(Inferred)]
     inner = [field.name for field in fields(infer.InferredObject)]
-    assert [list(each) for each in found] == [names] * 20 + [
-        [name for name in names if name != "index"]
-    ]
+    single = [name for name in names if name != "index"]
+    assert [list(each) for each in found] == [names] * 20 + [single]
     assert {tuple(each) for line in found for each in line["objects"]} == {tuple(inner)}
     page = Path(__file__).parent.parent / "docs" / "commands" / "infer.md"
     told = page.read_text(encoding="utf-8")
@@ -113,11 +116,8 @@ def test_each_line_is_json_with_the_keys_of_the_docs(stack: Path) -> None:
     for each in found:
         assert each["count"] == len(each["objects"])
         assert (each["width"], each["height"]) == (24, 24)
-
-
-def test_the_library_returns_what_the_command_prints(stack: Path) -> None:
-    found = [each.to_dict() for each in airkit.infer([stack], skilled())]
-    assert lines(stack) == json.loads(json.dumps(found))
+    library = [each.to_dict() for each in airkit.infer([stack, "one.png"], skilled())]
+    assert found == json.loads(json.dumps(library))
 
 
 def test_the_order_given_is_kept_over_sizes(home: Path) -> None:
@@ -127,15 +127,13 @@ def test_the_order_given_is_kept_over_sizes(home: Path) -> None:
     found = lines(large, small, large)
     assert [each["image"] for each in found] == ["large.png", "small.png", "large.png"]
     assert [each["width"] for each in found] == [42, 24, 42]
-    alone = lines(small)[0]
-    assert found[1] == alone
+    assert found[1] == lines(small)[0]
 
 
 def test_settings_are_laid_over_those_of_the_run(stack: Path) -> None:
     assert {len(each["count_probability"]) for each in lines(stack)} == {4}
     assert {len(each["count_probability"]) for each in lines(stack, "--slots", 5)} == {6}
-    problem = fails("infer", stack, "--run", skilled(), "--looks", "0").splitlines()[1]
-    assert problem.startswith("  eval.looks (--looks): expected a whole number of at least 1")
+    assert "eval.looks (--looks)" in fails("infer", stack, "--run", skilled(), "--looks", "0")
 
 
 def test_boxes_are_where_the_digits_are(stack: Path) -> None:
@@ -193,30 +191,30 @@ def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.Mo
     assert [each["count"] for each in parts] == [each["count"] for each in whole]
 
 
-def test_dark_ink_on_paper(stack: Path) -> None:
-    """It is told, and with ``--invert`` it is the same image."""
-    paper = write("paper.png", 255 - canvases()[1])
-    hint = "paper.png: bright at the border, where no ink should be; if ink is dark, add --invert\n"
-    assert hint in run("infer", paper, "--run", skilled()).stderr
-    light = write("light.png", canvases()[1])
-    result = run("infer", light, "--run", skilled(), "--invert")
-    assert (
-        "light.png: bright at the border once inverted; if ink is bright on dark, "
-        "leave --invert out\n" in result.stderr
-    )
-    inverted, plain = lines(paper, "--invert")[0], lines(light)[0]
-    assert inverted["count"] == plain["count"]
-    assert np.allclose(
-        [each["box"] for each in inverted["objects"]], [each["box"] for each in plain["objects"]]
-    )
+def test_the_run_is_not_changed(stack: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in skilled().rglob("*")}
+    lines(stack)
+    assert {path: path.stat().st_mtime_ns for path in skilled().rglob("*")} == before
 
 
-def test_several_on_paper_are_told_in_one_line(home: Path) -> None:
-    np.save("paper.npy", 255 - canvases()[:3])
-    listener = Recorder()
-    airkit.infer("paper.npy", skilled(), listener=listener)
-    told = "paper.npy and 2 more: bright at the border"
-    assert [note.startswith(told) for note in listener.notes].count(True) == 1
+# Notes and messages
+
+
+def test_dark_ink_on_paper(home: Path) -> None:
+    """A note says so, once for all images; with ``--invert`` they are the same images."""
+    light, paper = Path("light.npy"), Path("paper.npy")
+    np.save(light, canvases()[:3])
+    np.save(paper, 255 - canvases()[:3])
+    for image, options, told in (
+        (paper, [], "paper.npy and 2 more: bright at the border, where no ink should be; if ink"),
+        (light, ["--invert"], "light.npy and 2 more: bright at the border once inverted; if ink"),
+    ):
+        stderr = run("infer", image, "--run", skilled(), *options).stderr
+        assert [line.startswith(told) for line in stderr.splitlines()].count(True) == 1
+    for inverted, plain in zip(lines(paper, "--invert"), lines(light), strict=True):
+        assert inverted["count"] == plain["count"]
+        one, other = ([each["box"] for each in it["objects"]] for it in (inverted, plain))
+        assert np.allclose(one, other)
 
 
 def test_full_slots_are_told(stack: Path) -> None:
@@ -224,25 +222,18 @@ def test_full_slots_are_told(stack: Path) -> None:
     found = airkit.infer(stack, skilled(), settings={"model.slots": 1}, listener=listener)
     full = sum(each.count == 1 for each in found)
     assert full > 1
-    assert listener.notes == [
-        f"test.npy and {full - 1} more: as many digits as there are slots, 1; "
-        "there may be more, try more --slots"
-    ]
+    (note,) = listener.notes
+    assert note.startswith(f"test.npy and {full - 1} more: as many digits as there are slots, 1;")
+    assert "--slots" in note
 
 
 def test_a_failing_file_is_one_message_and_no_line(stack: Path) -> None:
     """All files are read before the first is looked at, wherever the failing one stands."""
     Path("torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    told = fails("infer", stack, "torn.png", stack, "--run", skilled(), "--overlay", "seen")
-    assert told.startswith("airkit: Cannot read the PNG file\n  where     torn.png\n  got       ")
-    assert len(told.splitlines()) == 4
+    told = refused(stack, "torn.png", stack)
+    assert told.startswith("airkit: Cannot read the PNG file\n  where     torn.png\n")
+    assert refused(stack, "none.png").startswith("airkit: Cannot read an image\n")
     assert not Path("seen").exists()
-    assert fails("infer", stack, "none.png", "--run", skilled()) == (
-        "airkit: Cannot read an image\n"
-        "  where     none.png\n"
-        "  got       No such file or directory\n"
-        "  try       airkit infer FILES, each a PNG or .npy file\n"
-    )
 
 
 def test_a_guide_of_one_size_refuses_others(home: Path) -> None:
@@ -250,13 +241,25 @@ def test_a_guide_of_one_size_refuses_others(home: Path) -> None:
     image = canvases()[1]
     assert json.loads(run("infer", write("a.png", image), "--run", "lstm").stdout)["width"] == 24
     told = fails("infer", "a.png", write("b.png", np.pad(image, 3)), "--run", "lstm")
-    assert told == (
-        "airkit: The lstm guide of this run reads canvases of one size only\n"
-        "  where     b.png\n"
-        "  expected  24x24 px, as the run was trained on\n"
-        "  got       30x30 px\n"
-        "  try       train on such canvases, or with guide.kind=saliency, which serves every size\n"
-    )
+    assert told.startswith("airkit: The lstm guide of this run reads canvases of one size only\n")
+    assert "where     b.png\n" in told
+    assert "got       30x30 px\n" in told
+
+
+def test_a_reader_that_leaves_early_is_no_error(stack: Path) -> None:
+    """As ``airkit infer ... | head -1`` does."""
+    command = [sys.executable, "-m", "airkit", "infer", *[str(stack)] * 40]
+    command += ["--run", str(skilled()), "--looks", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
+        assert piped.stdout is not None
+        assert piped.stderr is not None
+        assert json.loads(piped.stdout.readline())["index"] == 0
+        piped.stdout.close()
+        told = piped.stderr.read().decode().splitlines()
+    assert [line for line in told if not line.startswith("inferring: ")] == []
+
+
+# Pictures
 
 
 def test_a_picture_of_each_image(stack: Path) -> None:
@@ -266,8 +269,8 @@ def test_a_picture_of_each_image(stack: Path) -> None:
     assert names == sorted(["wide.png", *(f"test-{index}.png" for index in range(20))])
     before = Path("seen/test-1.png").read_bytes()
     with Image.open("seen/test-1.png") as picture:
-        width, height = picture.size
-    assert (width, height) == (48 + 28, 2 * 48 + 10 + 28)
+        assert picture.size == (48 + 28, 2 * 48 + 10 + 28)
+        assert picture.info["Software"] == "airkit infer --overlay"
     lines(stack, "--overlay", "seen", "--looks", 1)
     assert Path("seen/test-1.png").read_bytes() == before
 
@@ -293,13 +296,9 @@ def test_a_picture_shows_ink_and_boxes(home: Path) -> None:
 
 def test_two_images_never_share_a_picture(stack: Path) -> None:
     one, two = (write(f"{name}/a.png", canvases()[1]) for name in ("one", "two"))
-    told = fails("infer", one, two, "--run", skilled(), "--overlay", "seen")
-    assert told == (
-        "airkit: Two images would have the same picture\n"
-        "  where     seen/a.png\n"
-        "  got       one/a.png and two/a.png\n"
-        "  try       rename one, or infer them separately\n"
-    )
+    told = refused(one, two)
+    assert told.startswith("airkit: Two images would have the same picture\n")
+    assert "got       one/a.png and two/a.png\n" in told
     clash = write("test-3.png", canvases()[3])
     with pytest.raises(OutputError, match="the same picture"):
         airkit.infer([stack, clash], skilled(), overlay="seen")
@@ -310,55 +309,32 @@ def test_a_picture_never_replaces_an_image(home: Path) -> None:
     one = write("one/a.png", canvases()[1])
     before = one.read_bytes()
     told = fails("infer", one, "--run", skilled(), "--overlay", home / "one")
-    assert told == (
-        "airkit: The picture would replace an image\n"
-        f"  where     {home}/one/a.png\n"
-        "  try       another --overlay\n"
-    )
+    assert told.startswith("airkit: The picture would replace an image\n")
     assert one.read_bytes() == before
     told = fails("infer", one, "--run", skilled(), "--overlay", one)
     assert told.startswith("airkit: A file is in the way\n  where     one/a.png\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"mine", "a PNG of another program", "a link"])
+@pytest.mark.parametrize("content", [b"", b"mine", "a PNG", "a link", "a folder"])
 def test_a_picture_never_replaces_a_file_of_the_users(stack: Path, content: bytes | str) -> None:
-    """Nothing is drawn then, of the other images either."""
+    """This is told before the work, and no other image is drawn either."""
     mine = Path("seen/test-7.png")
     mine.parent.mkdir()
     if content == "a link":
         mine.symlink_to("nowhere")
+    elif content == "a folder":
+        mine.mkdir()
     elif isinstance(content, bytes):
         mine.write_bytes(content)
     else:
         write(str(mine), canvases()[7])
     before = (mine.lstat().st_ino, mine.lstat().st_mtime_ns)
-    assert fails("infer", stack, "--run", skilled(), "--overlay", "seen") == (
-        "airkit: A file that airkit infer did not draw is in the way\n"
-        "  where     seen/test-7.png\n"
-        "  expected  no such file, or a picture of an earlier --overlay\n"
-        "  got       another file\n"
-        "  try       move it away, or name another --overlay\n"
-    )
+    told = refused(stack)
+    what = "A file that airkit infer did not draw is in the way"
+    what = "Cannot write a file" if content == "a folder" else what
+    assert told.startswith(f"airkit: {what}\n  where     seen/test-7.png\n")
     assert list(mine.parent.iterdir()) == [mine]
     assert (mine.lstat().st_ino, mine.lstat().st_mtime_ns) == before
-
-
-def test_a_picture_says_what_drew_it(home: Path) -> None:
-    lines(write("a.png", canvases()[1]), "--overlay", "seen", "--looks", 1)
-    with Image.open("seen/a.png") as picture:
-        assert picture.info["Software"] == "airkit infer --overlay"
-
-
-def test_a_picture_that_cannot_be_written_is_told_before_the_work(stack: Path) -> None:
-    Path("seen/test-7.png").mkdir(parents=True)
-    told = fails("infer", stack, "--run", skilled(), "--overlay", "seen")
-    assert told == (
-        "airkit: Cannot write a file\n"
-        "  where     seen/test-7.png\n"
-        "  got       Is a directory\n"
-        "  try       check the folder's permissions and the free space, or name another path\n"
-    )
-    assert [path.name for path in Path("seen").iterdir()] == ["test-7.png"]
 
 
 def test_a_picture_is_whole_or_not_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,26 +349,7 @@ def test_a_picture_is_whole_or_not_there(home: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", write_half)
-    told = fails("infer", image, "--run", skilled(), "--overlay", "seen")
+    told = refused(image)
     assert "airkit: Cannot write a file\n  where     seen/a.png\n  got       No space left" in told
     assert Path("seen/a.png").read_bytes() == before
     assert [path.name for path in Path("seen").iterdir()] == ["a.png"]
-
-
-def test_a_reader_that_leaves_early_is_no_error(stack: Path) -> None:
-    """As ``airkit infer ... | head -1`` does."""
-    command = [sys.executable, "-m", "airkit", "infer", *[str(stack)] * 40]
-    command += ["--run", str(skilled()), "--looks", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
-        assert piped.stdout is not None
-        assert piped.stderr is not None
-        assert json.loads(piped.stdout.readline())["index"] == 0
-        piped.stdout.close()
-        told = piped.stderr.read().decode().splitlines()
-    assert [line for line in told if not line.startswith("inferring: ")] == []
-
-
-def test_the_run_is_not_changed(stack: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in skilled().rglob("*")}
-    lines(stack)
-    assert {path: path.stat().st_mtime_ns for path in skilled().rglob("*")} == before

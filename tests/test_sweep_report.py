@@ -9,18 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from command_line import fails, run
 from sweeps import report, swept
-from tiny_runs import (
-    TRAIN,
-    data_file,
-    fit,
-    same,
-    state,
-)
+from tiny_runs import TRAIN, data_file, fit, same, state
 
 from airkit.cli.sweep import _exit
 from airkit.config.settings import spelled
@@ -55,11 +50,7 @@ def test_failures_are_in_every_summary() -> None:
     values = found.to_dict()
     assert (values["success_rate"], values["worst"], values["worst_seed"]) == (0.5, 0, 1)
     assert values["median_train_seconds"] == 20
-
-
-def test_a_failed_seed_is_no_success_at_any_threshold() -> None:
-    rows = (row(0, None),)
-    assert SweepReport(Path("s"), Path("d"), 0.0, 1, rows, 1.0).successes == 0
+    assert replace(of(None), threshold=0.0).successes == 0, "at any threshold"
 
 
 def test_a_bound_that_is_no_number_is_told_as_such(done: Path) -> None:
@@ -75,9 +66,8 @@ def test_before_any_seed_is_done() -> None:
     found = SweepReport(Path("s"), Path("d"), 0.99, 3, (), 1.0)
     assert found.stopped
     values = found.to_dict()
-    assert [values[name] for name in ("success_rate", "success_interval", "median", "worst")] == [
-        None
-    ] * 4
+    undefined = ("success_rate", "success_interval", "median", "worst")
+    assert {values[name] for name in undefined} == {None}
 
 
 # The command
@@ -105,9 +95,6 @@ def test_the_command(done: Path) -> None:
     facts = dict(re.split(r"  +", line, maxsplit=1) for line in lines[4:])
     assert facts["seeds at 10 % or more"] == "2 of 2 (95 % interval of the rate 34.2 to 100.0 %)"
     assert facts["failed"] == "0"
-
-
-def test_the_command_as_json(done: Path) -> None:
     result = run("sweep", "--out", done, "--seeds", 2, "--json")
     assert json.loads(result.stdout) == report(done)
 
@@ -120,13 +107,9 @@ def test_the_command_with_a_failure(done: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout.splitlines()[2] == "   1  failed: This checkpoint cannot be read"
     assert "worst                  0.00 %, of seed 1" in result.stdout
-    assert result.stderr.splitlines()[-4:] == [
-        "airkit: 1 of 2 seeds failed",
-        f"  where     {done}/seed-001",
-        "  got       This checkpoint cannot be read",
-        "  try       the same command, without --fresh, tries those again; remove the folder of "
-        "a seed to train it anew",
-    ]
+    assert "airkit: 1 of 2 seeds failed\n" in result.stderr
+    assert f"  where     {done}/seed-001\n" in result.stderr
+    assert "tries those again; remove the folder of a seed to train it anew" in result.stderr
 
 
 def test_interrupted_and_gone_on(tmp_path: Path) -> None:
@@ -169,11 +152,9 @@ def test_what_the_command_refuses(home: Path, words: list[str], message: str) ->
 def test_a_file_in_the_way(tmp_path: Path, command: str, name: str) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to("nowhere")
-    assert fails(*command.split(), tmp_path / name, "--data", data_file()) == (
-        "airkit: A file is in the way\n"
-        f"  where     {tmp_path / name.partition('/')[0]}\n"
-        "  try       move it away, or name another path\n"
-    )
+    told = fails(*command.split(), tmp_path / name, "--data", data_file())
+    where = tmp_path / name.partition("/")[0]
+    assert told.startswith(f"airkit: A file is in the way\n  where     {where}\n")
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -195,8 +176,6 @@ def test_info_tells_what_a_sweep_is(done: Path) -> None:
     assert "runs         seed-000, seed-001" in lines
     assert f"  train.steps              {TRAIN['train.steps']}" in lines
 
-
-def test_info_of_a_sweep_that_has_no_report_yet(done: Path) -> None:
     (done / "report.json").unlink()
     told = json.loads(run("info", done, "--json").stdout)
     assert (told["seeds"], told["threshold"], len(told["runs"])) == (None, None, 2)
@@ -205,31 +184,20 @@ def test_info_of_a_sweep_that_has_no_report_yet(done: Path) -> None:
 # Seeds that diverged
 
 
-def failing_sweep(folder: Path, *failures: str) -> str:
-    """What the command tells of a sweep whose seeds failed so."""
-    rows = tuple(
-        Row(n, f"{folder}/seed-{n:03d}", why, None, None) for n, why in enumerate(failures)
-    )
-    with pytest.raises(TrainingError) as caught:
-        _exit(SweepReport(folder, Path("d"), 0.99, len(rows), rows, 1.0))
-    return caught.value.hint
-
-
 def test_a_seed_that_diverged_is_not_told_to_be_tried_again(tmp_path: Path) -> None:
     with pytest.raises(TrainingError) as caught:
         fit(tmp_path / "run", train__learning_rate=10.0)
     diverged, killed = caught.value.what, "killed by SIGKILL"
-    again = (
-        "the same command, without --fresh, tries {} again; remove the folder of a seed to train "
-        "it anew"
-    )
-    anew = (
-        "a seed that is no longer finite fails so again: a new sweep, with another --out and "
-        "--set train.clip_norm=100 or a lower train.learning_rate, may do better"
-    )
-    assert failing_sweep(tmp_path, diverged) == anew
-    assert failing_sweep(tmp_path, killed) == again.format("those")
-    assert failing_sweep(tmp_path, killed, diverged) == (
-        f"{again.format('the others')}\n            {anew}"
-    )
-    assert failing_sweep(tmp_path, "A weight is no longer finite") == again.format("those")
+    again, anew = "without --fresh, tries {} again", "a new sweep, with another --out and"
+    for failures, told, not_told in (
+        ([diverged], anew, "again;"),
+        ([killed], again.format("those"), anew),
+        ([killed, diverged], again.format("the others"), "those"),
+        ([killed, diverged], anew, "those"),
+        (["A weight is no longer finite"], again.format("those"), anew),
+    ):
+        rows = [Row(n, f"s/seed-{n:03d}", why, None, None) for n, why in enumerate(failures)]
+        with pytest.raises(TrainingError) as caught:
+            _exit(SweepReport(Path("s"), Path("d"), 0.99, len(rows), tuple(rows), 1.0))
+        assert told in caught.value.hint
+        assert not_told not in caught.value.hint
