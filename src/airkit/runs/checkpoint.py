@@ -33,7 +33,7 @@ from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError, sanitize
 from airkit.model.air import AIR
 from airkit.model.objectives.baselines import BASELINES
-from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, first_problem
+from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, checked, reason
 from airkit.system import files
 
 FORMAT = "airkit-checkpoint"
@@ -75,9 +75,7 @@ def _best(value: object) -> Best | None:
 class Checkpoint:
     """The state of a run after ``step`` steps."""
 
-    __pydantic_config__: ClassVar = ConfigDict(
-        arbitrary_types_allowed=True, hide_input_in_errors=True
-    )
+    __pydantic_config__: ClassVar = ConfigDict(arbitrary_types_allowed=True)
 
     step: Count
     config: Config
@@ -141,11 +139,11 @@ def read(path: Path) -> Checkpoint:
         _check_version(content, path)
         _require(isinstance(content.get("config"), str), "no configuration")
         config = settings.from_json(content["config"], str(path))
-        state = _ADAPTER.validate_python({**content, "config": config})
+        state = checked(_ADAPTER.validate_python, {**content, "config": config})
         _require(state.best is None or state.best.step <= state.step, "best.step after step")
         _check_tensors(state, path.stat().st_size)
     except (ValueError, RuntimeError, ConfigError) as error:
-        raise _error("This checkpoint is damaged", path, got=first_problem(error)) from error
+        raise _error("This checkpoint is damaged", path, got=reason(error)) from error
     return state
 
 
@@ -162,8 +160,8 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise _error("This checkpoint cannot be read", path, got=error.strerror or error) from error
     except Exception as error:
-        reason = "a file that is damaged or of another kind"
-        raise _error("This checkpoint cannot be read", path, got=reason) from error
+        got = "a file that is damaged or of another kind"
+        raise _error("This checkpoint cannot be read", path, got=got) from error
 
 
 def _check_version(content: Mapping[str, Any], path: Path) -> None:

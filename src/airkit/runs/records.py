@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from airkit.errors import ConfigError
+
+T = TypeVar("T")
 
 
 def _text(value: object) -> str:
@@ -34,19 +37,28 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 class Record(BaseModel):
     """Part of a file: values of exactly these types, none of them NaN or infinite."""
 
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, hide_input_in_errors=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-def first_problem(error: Exception) -> str:
-    """Return the first problem of a file, as ``key: message`` where its types are wrong.
+def checked(validate: Callable[[Any], T], values: object) -> T:
+    """Return what a validator of pydantic makes of values read from a file.
 
-    The values are left out: those of a hostile file can take forever to print.
+    Raises:
+        ValueError: with the first problem, as ``key: message``, and without the values: those of a
+            hostile file can take forever to print.
     """
-    if isinstance(error, ConfigError):
-        return str(error.problems[0])
-    if not isinstance(error, ValidationError):
-        return str(error).strip().splitlines()[-1].strip()
-    problem: Any = error.errors(include_url=False, include_input=False)[0]
+    try:
+        return validate(values)
+    except ValidationError as error:
+        problem: Any = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, problem["loc"]))
     message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    raise ValueError(f"{where}: {message}" if where else message)  # outside, as its cause prints
+
+
+def reason(error: Exception) -> str:
+    """Return in one line why a file is refused."""
+    if isinstance(error, ConfigError):
+        return str(error.problems[0])
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip()

@@ -25,7 +25,7 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
 from airkit.runs.origin import TrainingData
-from airkit.runs.records import Amount, Number, Record, Share, Text, first_problem
+from airkit.runs.records import Amount, Number, Record, Share, Text, checked, reason
 from airkit.system import files
 from airkit.system.statistics import wilson
 
@@ -159,7 +159,7 @@ class Plan:
         """
         path = folder / PLAN
         try:
-            found = _PlanRecord.model_validate(_read_json(path))
+            found = checked(_PlanRecord.model_validate, _read_json(path))
             config = settings.from_json(json.dumps(found.config), str(path))
             return cls(folder, Path(found.data), found.data_digest, config, found.data_source)
         except (OSError, ValueError, ConfigError) as error:
@@ -167,7 +167,7 @@ class Plan:
                 "The sweep's plan cannot be read",
                 where=path,
                 expected="what airkit sweep writes there",
-                got=first_problem(error),
+                got=reason(error),
                 hint="name the folder of another airkit sweep",
             ) from error
 
@@ -216,7 +216,7 @@ class Trial:
     def result(self) -> _ResultRecord | None:
         """Return what a finished trial wrote; None where it is lacking, damaged or outdated."""
         try:
-            result = _ResultRecord.model_validate(_read_json(self.run / "measures.json"))
+            result = checked(_ResultRecord.model_validate, _read_json(self.run / "measures.json"))
         except (OSError, ValueError):
             return None
         known = {**_with_effect(Config()), **result.settings}  # a newer setting had its default
@@ -296,13 +296,13 @@ class SweepReport:
         """
         path = folder / REPORT
         try:
-            found = _ReportRecord.model_validate(_read_json(path))
+            found = checked(_ReportRecord.model_validate, _read_json(path))
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 "The sweep's report cannot be read",
                 where=path,
                 expected="what airkit sweep writes there when it ends or is stopped",
-                got=first_problem(error),
+                got=reason(error),
                 hint="the same airkit sweep again, which goes on, and writes it",
             ) from error
         rows = tuple(Row(**row.model_dump()) for row in found.rows)
