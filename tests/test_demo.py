@@ -36,6 +36,7 @@ from airkit.web.server import Serving
 from airkit.web.session import open_session
 
 SIDE = 24
+REPLACED = "The data file is not the one that the run was trained on"
 
 
 @pytest.fixture(name="serving", scope="module")
@@ -97,7 +98,7 @@ def test_the_answer_is_what_the_model_explains(serving: Serving) -> None:
 
 
 def test_the_best_of_several_looks_is_what_the_model_explains(serving: Serving) -> None:
-    session = open_session(tiny_runs.reference(), "best", SILENT)
+    session = open_session(tiny_runs.reference(), "best", (), SILENT)
     generator = torch.Generator()
     for image in _test_images()[:5]:
         seen = told(serving, "/best", image.tobytes())
@@ -113,10 +114,10 @@ def test_the_best_of_several_looks_is_what_the_model_explains(serving: Serving) 
 
 def test_a_guide_that_does_not_look_has_one_explanation(tmp_path: Path) -> None:
     tiny_runs.fit(tmp_path / "run", train__steps=1, guide__kind="lstm")
-    session = open_session(tmp_path / "run", "best", SILENT)
+    session = open_session(tmp_path / "run", "best", (), SILENT)
     assert session.facts()["looks"] == 1
     blank = torch.zeros(SIDE, SIDE)
-    assert session.best(blank).to_dict() == session.see(blank).to_dict()
+    assert session.best(blank) == session.see(blank)
 
 
 def test_many_may_ask_at_once(serving: Serving) -> None:
@@ -131,7 +132,7 @@ def test_the_threads_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        session = open_session(tiny_runs.reference(), "best", SILENT)
+        session = open_session(tiny_runs.reference(), "best", (), SILENT)
         monkeypatch.setattr(session, "_see", lambda image: torch.get_num_threads())
         assert session.see(torch.zeros(SIDE, SIDE)) == 1  # type: ignore[comparison-overlap]
         assert torch.get_num_threads() == 2
@@ -140,7 +141,7 @@ def test_the_threads_of_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_closed_session_answers_no_more() -> None:
-    session = open_session(tiny_runs.reference(), "best", SILENT)
+    session = open_session(tiny_runs.reference(), "best", (), SILENT)
     session.close()
     with pytest.raises(ConnectionAbortedError, match="the session is closed"):
         session.see(torch.zeros(SIDE, SIDE))
@@ -180,17 +181,17 @@ def test_without_its_data_there_are_no_random_canvases(tmp_path: Path) -> None:
     data.write_bytes(tiny_runs.data_file().read_bytes())
     tiny_runs.fit(tmp_path / "run", data, train__steps=1)
     listener = tiny_runs.Recorder()
-    assert open_session(tmp_path / "run", "best", listener).facts()["random"] is True
+    assert open_session(tmp_path / "run", "best", (), listener).facts()["random"] is True
     assert listener.notes == []
     without = "going on without its canvases"
     for content, why in (
-        (tiny_runs.data_file(val=0).read_bytes(), f"{data} is not what the run was trained on"),
+        (tiny_runs.data_file(val=0).read_bytes(), f"{REPLACED}: {data}"),
         (b"mine", f"The data file is damaged or not one of airkit's: {data}"),
         (None, f"There is no such data file: {data}"),
     ):
         data.unlink() if content is None else data.write_bytes(content)
         listener = tiny_runs.Recorder()
-        assert open_session(tmp_path / "run", "best", listener).facts()["random"] is False
+        assert open_session(tmp_path / "run", "best", (), listener).facts()["random"] is False
         assert listener.notes == [f"{why}; {without}"]
     with airkit.demo(tmp_path / "run", port=0) as serving:
         assert json.loads(ask(serving, "GET", "/model")[2])["random"] is False

@@ -1,29 +1,24 @@
-"""Several runs measured on the same canvases: those of a sweep, failed ones too, or any."""
+"""Several runs measured on the same canvases: those of a sweep, failed ones included, or any."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from airkit.config import settings
-from airkit.config.schema import Config
 from airkit.config.settings import Layer
 from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures, measure
-from airkit.figures.base import Request
-from airkit.runs import checkpoint as checkpoints
+from airkit.figures import Request
 from airkit.runs.folder import RunFolder
+from airkit.runs.origin import TrainingData
 from airkit.runs.sweep_folder import Plan, Row, SweepReport
-from airkit.runs.trained import override, training_data
 from airkit.system.text import quoted
 
 THRESHOLD = 0.99
-"""Least count accuracy of a success where there is no sweep to say."""
+"""Least count accuracy of a success, of runs that are not of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +30,8 @@ class Attempt:
     row: Row
     measures: Measures | None = None
     """None where it failed."""
-    config: Config | None = None
-    """Its configuration; None where it failed."""
-    data: str = ""
-    """The data file that it was trained on."""
-    digest: str = ""
-    """Content digest of that file."""
-    metrics: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
-    """Its rows of metrics, of a failed run too."""
+    trained_on: TrainingData | None = None
+    """Its data file and configuration; None where it failed."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ def of_sweep(request: Request) -> Attempts:
         DataFileError: as for ``open_run``.
         AirkitError: a checkpoint file was asked for, or no seed was attempted.
     """
-    _check(request)
+    _check_checkpoint(request)
     stored = SweepReport.read(request.run.path)
     if not stored.rows:
         raise AirkitError(
@@ -76,11 +65,10 @@ def of_sweep(request: Request) -> Attempts:
     asked = replace(request, data=data, given=given)
     found = []
     for row in stored.rows:
-        folder = RunFolder(request.run.path / Path(row.run).name)
-        if row.failure is None:
-            found.append(_measured(replace(asked, run=folder), folder.path.name))
-        else:
-            found.append(Attempt(folder.path.name, folder, row, metrics=folder.rows()))
+        run = RunFolder(request.run.path / Path(row.run).name)
+        name = run.path.name
+        failed = row.failure is not None
+        found.append(Attempt(name, run, row) if failed else _measure(replace(asked, run=run), name))
     rows = tuple(each.row for each in found)
     return Attempts(found, replace(stored, data=data, rows=rows))
 
@@ -93,15 +81,14 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
         DataFileError: as for ``open_run``.
         AirkitError: a checkpoint file was asked for, or a run is named twice.
     """
-    _check(request)
+    _check_checkpoint(request)
     _check_distinct(runs)
-    _, first = RunFolder(runs[0]).find(request.checkpoint, request.listener)
-    config = override(first.config, f"run {runs[0]}", request.given)
-    split = Layer("the first run", {"eval": {"split": config.eval.split}})
-    data = request.data or training_data(first).read().path
+    first = replace(request, run=RunFolder(runs[0])).open_model()
+    split = Layer("the first run", {"eval": {"split": first.config.eval.split}})
+    data = request.data or first.data.read().path
     asked = replace(request, data=data, given=[*request.given, split])
     found = [
-        _measured(replace(asked, run=RunFolder(run)), name)
+        _measure(replace(asked, run=RunFolder(run)), name)
         for run, name in zip(runs, _names(runs), strict=True)
     ]
     rows = tuple(each.row for each in found)
@@ -109,7 +96,7 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
     return Attempts(found, SweepReport(runs[0], data, threshold, len(runs), rows, seconds))
 
 
-def _check(request: Request) -> None:
+def _check_checkpoint(request: Request) -> None:
     if request.checkpoint not in ("best", "last"):
         raise AirkitError(
             "Several runs have no checkpoint file in common",
@@ -135,32 +122,26 @@ def _check_distinct(runs: Sequence[Path]) -> None:
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """The folders' names, or their paths where names are not enough."""
+    """Return the folders' names, or their paths where two have the same name."""
     names = [Path(os.path.realpath(run)).name for run in runs]
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
 
 
-def _measured(request: Request, name: str) -> Attempt:
-    opened = request.open_run()
-    with torch.no_grad():
-        measures = measure(opened, str(request.run.path), request.listener)
-    state = checkpoints.read(opened.checkpoint)
-    _, newest = request.run.find("last", request.listener)
-    seed, path = state.config.train.seed, str(request.run.path)
-    row = Row(seed, path, None, round(newest.seconds, 1), measures.to_dict())
-    told = (state.config, state.data, state.data_digest, request.run.rows())
-    return Attempt(name, request.run, row, measures, *told)
+def _measure(request: Request, name: str) -> Attempt:
+    model, path = request.open_model(), str(request.run.path)
+    measures = measure(request.open_run(), path, request.listener)
+    _, last = request.run.find("last", request.listener)
+    row = Row(model.state.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict())
+    return Attempt(name, request.run, row, measures, model.data)
 
 
 def differing(found: Sequence[Attempt]) -> dict[str, list[str]]:
-    """Settings whose values are not the same in all runs that finished, but for the seed."""
-    configs = [each.config for each in found if each.config is not None]
+    """Return the settings that are not the same in all finished runs, the seed of training aside.
+
+    Returns:
+        The values as text, in the order of the finished runs, by dotted key.
+    """
+    configs = [each.trained_on.config for each in found if each.trained_on]
     values = [dict(settings.flatten(config.model_dump())) for config in configs]
-    return dict(_differing(values))
-
-
-def _differing(values: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[str]]]:
-    for key in values[0] if values else ():
-        told = [settings.spelled(each[key]) for each in values]
-        if len(set(told)) > 1 and key != "train.seed":
-            yield key, told
+    texts = {key: [settings.spelled(each[key]) for each in values] for key in (values or [{}])[0]}
+    return {key: each for key, each in texts.items() if len(set(each)) > 1 and key != "train.seed"}

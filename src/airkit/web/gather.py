@@ -1,12 +1,14 @@
-"""One pass over a split: the measures, and the canvases and looks that are to be drawn.
+"""One pass over a split: the measures, and the canvases and looks that a report draws.
 
 Legend: N canvases, T slots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,10 @@ import torch
 from torch import Tensor
 
 from airkit.evaluation.evaluate import Evaluation, Measures
+from airkit.figures import Request, policy, sheets
 from airkit.figures.examples import Explained, unbatched
+from airkit.figures.page import Sheet
+from airkit.figures.samples import Prior
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
 from airkit.system.statistics import wilson
@@ -48,92 +53,132 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Bin:
-    """Canvases whose count has about the same probability under q(n)."""
+    """Canvases whose most probable count has about the same probability under q(n)."""
 
     low: float
     high: float
     canvases: int
     confidence: float
-    """Mean of the greatest q(n)."""
+    """Mean probability of the most probable count."""
     share: float
     """Share counted right."""
     interval: tuple[float, float]
     """Its 95 % interval (Wilson)."""
 
 
-def gather(opened: TrainedRun, run: str, listener: Listener) -> Gathered:
-    """Look at every canvas of the split once, as ``airkit eval`` does, with the same numbers."""
-    evaluation = Evaluation(opened)
+@dataclass(frozen=True)
+class Pictures:
+    """A sheet as HTML needs it: its cells as pictures, so that they wrap, and its notes as text."""
+
+    alt: str
+    """What each picture shows."""
+    notes: list[str]
+    addresses: list[str]
+    """The pictures, as data URIs of PNG; there may be none."""
+
+
+def gather(run: TrainedRun, name: str, listener: Listener) -> Gathered:
+    """Look at every canvas of the split once, as ``airkit eval`` does, with the same results.
+
+    Args:
+        run: the model and the canvases.
+        name: the run folder, as the measures report it.
+        listener: hears progress.
+    """
+    evaluation = Evaluation(run)
     first: list[Explained] = []
-    miscounts, errors = Worst(_miscount), Worst(_error)
+    worst_counts: list[Explained] = []
+    worst_errors: list[Explained] = []
     centres, counts, confidence = [], [], []
-    with torch.no_grad():
-        for batch in evaluation.batches(listener):
-            canvases = list(unbatched(opened, batch.indices, batch.images, batch.scene))
-            first += canvases[: FIRST - len(first)]
-            miscounts.add([canvas for canvas in canvases if not canvas.right])
-            errors.add(canvases)
-            centres.append(batch.one_look.centre.cpu())
-            counts.append(batch.one_look.mode.cpu())
-            confidence.append(batch.one_look.count_probability.amax(1).cpu())
+    for batch in evaluation.batches(listener):
+        canvases = list(unbatched(run, batch.indices, batch.images, batch.scene))
+        first += canvases[: FIRST - len(first)]
+        worst_counts = worst(worst_counts + [each for each in canvases if not each.right])
+        worst_errors = nlargest(WORST, worst_errors + canvases, key=lambda it: it.squared_error)
+        centres.append(batch.one_look.centre.cpu())
+        counts.append(batch.one_look.mode.cpu())
+        confidence.append(batch.one_look.count_probability.amax(1).cpu())
     modes = torch.cat(counts)
-    right = (modes == opened.canvases.counts).numpy()
+    right = (modes == run.canvases.counts).numpy()
     return Gathered(
-        measures=evaluation.measures(run),
+        measures=evaluation.measures(name),
         first=first,
-        worst_counts=miscounts.kept,
-        worst_errors=errors.kept,
+        worst_counts=worst_counts,
+        worst_errors=worst_errors,
         calibration=calibration(torch.cat(confidence).numpy(), right),
         centres=torch.cat(centres),
         counts=modes,
     )
 
 
-class Worst:
-    """The few canvases of the greatest badness, the greatest first; of equals the earlier."""
-
-    def __init__(self, badness: Callable[[Explained], tuple[float, ...]]) -> None:
-        self.badness = badness
-        self.kept: list[Explained] = []
-
-    def add(self, canvases: list[Explained]) -> None:
-        """Hear of more canvases."""
-        ranked = sorted([*self.kept, *canvases], key=self.badness, reverse=True)
-        self.kept = ranked[:WORST]
-
-
-def _miscount(canvas: Explained) -> tuple[float, ...]:
-    return abs(canvas.count - canvas.true_count), canvas.squared_error
-
-
-def _error(canvas: Explained) -> tuple[float, ...]:
-    return (canvas.squared_error,)
-
-
-def calibration(confidence: Array, right: Array) -> list[Bin]:
-    """Canvases in ten bins of equal width by their confidence; empty bins are left out.
-
-    Args:
-        confidence: greatest probability of q(n), [N].
-        right: whether that count is the true one, bool [N].
-    """
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return [_bin(place_of, confidence[place == place_of], right[place == place_of])
-            for place_of in np.unique(place)]  # fmt: skip
-
-
-def _bin(place: int, confidence: Array, right: Array) -> Bin:
-    return Bin(
-        low=place / BINS,
-        high=(place + 1) / BINS,
-        canvases=len(right),
-        confidence=float(confidence.mean(dtype=np.float64)),
-        share=float(right.mean()),
-        interval=wilson(int(right.sum()), len(right)),
+def worst(canvases: Iterable[Explained]) -> list[Explained]:
+    """Return the canvases whose counts are farthest off, of equals those of the greatest error."""
+    return nlargest(
+        WORST, canvases, key=lambda it: (abs(it.count - it.true_count), it.squared_error)
     )
 
 
+def calibration(confidence: Array, right: Array) -> list[Bin]:
+    """Return ten bins of equal width by confidence, without the empty ones.
+
+    Args:
+        confidence: probability of the most probable count, [N].
+        right: whether that count is the true one, bool [N].
+    """
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return [
+        Bin(
+            low=index / BINS,
+            high=(index + 1) / BINS,
+            canvases=int(inside.sum()),
+            confidence=float(confidence[inside].mean(dtype=np.float64)),
+            share=float(right[inside].mean()),
+            interval=wilson(int(right[inside].sum()), int(inside.sum())),
+        )
+        for index in np.unique(place)
+        for inside in [place == index]
+    ]
+
+
 def calibration_error(bins: list[Bin]) -> float:
-    """Mean distance of confidence and share right, weighted by canvases (ECE)."""
+    """Return the expected calibration error: mean |confidence - share|, weighted by canvases."""
     total = sum(each.canvases for each in bins)
     return sum(each.canvases * abs(each.confidence - each.share) for each in bins) / total
+
+
+def pictures(gathered: Gathered, run: TrainedRun, request: Request) -> dict[str, Pictures]:
+    """Return every picture of the report by its name in the template.
+
+    Raises:
+        OutputError: one would be too large to draw.
+    """
+    config, total = run.config, len(run.canvases)
+    first, miscounted = gathered.first, gathered.worst_counts
+    where = policy.sheet(gathered.centres, gathered.counts, run.air.canvas, config)
+    errors = sheets.worst_reconstructions(gathered.worst_errors, config, total)
+    pair = "canvas with true boxes, above what was inferred"
+    found = {
+        "reconstructions": _embed(
+            "canvases above their reconstructions", sheets.reconstructions(first, config, total)
+        ),
+        "steps": _embed(
+            "a canvas, painted slot by slot",
+            sheets.steps(first, config, total),
+            together=run.air.slots + 1,
+        ),
+        "policy": _embed("map of where a slot looks", where),
+        "prior": _embed("canvas drawn from the model", Prior().sheet(request)),
+        "worst_counts": Pictures("", ["Every canvas was counted right."], []),
+        "worst_errors": _embed(pair, errors),
+    }
+    if miscounted:
+        sheet = sheets.worst_counts(miscounted, config, total)
+        found["worst_counts"] = _embed(f"miscounted {pair}", sheet)
+    return found
+
+
+def _embed(alt: str, sheet: Sheet, *, together: int = 1) -> Pictures:
+    """Return a sheet as pictures of ``together`` cells each."""
+    prefix = "data:image/png;base64,"
+    parts = [base64.b64encode(part.png()).decode() for part in sheet.parts(together)]
+    return Pictures(alt, sheet.notes, [prefix + part for part in parts])

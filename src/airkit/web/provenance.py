@@ -1,10 +1,10 @@
-"""Whence a report is: what the files say of themselves, and the commands to make it anew."""
+"""Where a report comes from: versions, seeds, the nearest preset, and the commands to repeat it."""
 
 from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,23 @@ import torch
 
 from airkit._version import __version__
 from airkit.config import settings
+from airkit.config.registry import is_outside
 from airkit.config.schema import Config
-from airkit.errors import AirkitError
-from airkit.figures.base import Request
-from airkit.runs.describe import Description, describe
-from airkit.runs.origin import assigned, data_settings
+from airkit.figures import Request
+from airkit.runs.describe import Description
+from airkit.runs.origin import TrainingData, assigned, make_data_command
 from airkit.runs.sweep_folder import Plan
-from airkit.runs.trained import TrainedRun
 from airkit.web.comparison import Attempts
 
 _OF_CALL = ("eval.", "render.", "train.device", "prior.")
-"""Beginnings of the settings that a report takes from its call; the others are the run's.
+"""Prefixes of the settings that a report takes from its call; ``prior`` is that of the samples.
 
-``prior`` is that of the sheet of samples.
+All other settings are the run's, but for classes from outside, which the call has to name.
 """
-_DOUBT = "# data.source was auto, and no file is there to tell what that took: mnist or strokes"
 
 
 def versions() -> dict[str, str]:
-    """What the report was made with."""
+    """Return the versions of what the report was made with."""
     return {
         "airkit": __version__,
         "PyTorch": str(torch.__version__),
@@ -40,10 +38,12 @@ def versions() -> dict[str, str]:
 
 
 def from_preset(config: Config) -> tuple[str, dict[str, tuple[str, str]]]:
-    """The preset from which a configuration differs least, and how: key, preset's value, own.
+    """Return the preset that a configuration differs least from, and how.
 
-    A run does not remember its preset. Where several are as near, it is ``default``, or the
-    first by name.
+    A run does not record its preset. Of equally near ones it is ``default``, or the first by name.
+
+    Returns:
+        The preset's name, and the preset's value and the run's by dotted key.
     """
     found = {
         name: settings.differences(settings.resolve(settings.from_preset(name)), config)
@@ -57,7 +57,7 @@ def from_preset(config: Config) -> tuple[str, dict[str, tuple[str, str]]]:
 
 
 def seeds(trained: Config, measured: Config) -> dict[str, int]:
-    """The seeds that a report depends on: those of the run, and the one it was measured with."""
+    """Return the seeds of a run, and the one that it was measured with."""
     return {
         "data.seed": trained.data.seed,
         "train.seed": trained.train.seed,
@@ -65,112 +65,104 @@ def seeds(trained: Config, measured: Config) -> dict[str, int]:
     }
 
 
-def commands(
-    run: Description, data: Description, opened: TrainedRun, request: Request
-) -> list[str]:
-    """Commands that make the data, the run and its measures anew."""
-    files, folder = _Files(data), str(request.run.path)
-    trained_on, digest = str(run.facts["data"]), str(run.facts["data_digest"])
-    lines = [*files.make(trained_on, digest, run.config), _train(trained_on, folder, run.config)]
-    lines += files.make_measured()
-    named = {"--run": folder, "--data": files.measured, "--checkpoint": request.checkpoint}
-    differing = settings.differences(run.config, opened.config).items()
-    over = {key: new for key, (_, new) in differing if key.startswith(_OF_CALL)}
-    return [*lines, _line("eval", named, over), _line("report", named, over)]
+def of_run(trained_on: TrainingData, data: Description, request: Request) -> list[str]:
+    """Return the commands that repeat a run, its measures and its report.
+
+    Args:
+        trained_on: the run's data file and configuration.
+        data: the file that was measured on.
+        request: the call of ``report``.
+    """
+    script = _Script(data, request)
+    script.train(str(request.run.path), trained_on)
+    script.measure("eval", [str(request.run.path)])
+    script.measure("report", [str(request.run.path)])
+    return script.lines
 
 
 def of_sweep(found: Attempts, data: Description, request: Request) -> list[str]:
-    """Commands that make a sweep and its report anew."""
-    sweep, folder = found.sweep, str(request.run.path)
-    plan, files = Plan.read(request.run.path), _Files(data)
-    named = {
-        "--data": str(plan.data),
-        "--out": folder,
-        "--seeds": str(sweep.seeds),
-        "--threshold": str(sweep.threshold),
+    """Return the commands that repeat a sweep and its report; see ``of_run``."""
+    plan, script = Plan.read(request.run.path), _Script(data, request)
+    options = {
+        "--data": script.data(plan.training_data),
+        "--out": str(request.run.path),
+        "--seeds": str(found.sweep.seeds),
+        "--threshold": str(found.sweep.threshold),
     }
-    lines = files.make(str(plan.data), plan.digest, plan.config)
-    lines.append(_line("sweep", named, _of_training(plan.config)))
-    return [*lines, *files.make_measured(), _report([folder], files.measured, request)]
+    script.add("sweep", options, _training(plan.config))
+    script.measure("report", [str(request.run.path)])
+    return script.lines
 
 
 def of_runs(found: Attempts, data: Description, request: Request) -> list[str]:
-    """Commands that make several runs and their report anew."""
-    lines, files = [], _Files(data)
+    """Return the commands that repeat several runs and their report; see ``of_run``."""
+    script = _Script(data, request)
     for each in found.each:
-        assert each.config is not None, "of several runs, all were measured"
-        lines += files.make(each.data, each.digest, each.config)
-        lines.append(_train(each.data, str(each.run.path), each.config))
-    lines += files.make_measured()
-    return [*lines, _report([str(each.run.path) for each in found.each], files.measured, request)]
+        assert each.trained_on is not None, "of several runs, all were measured"
+        script.train(str(each.run.path), each.trained_on)
+    script.measure("report", [str(each.run.path) for each in found.each])
+    return script.lines
 
 
-class _Files:
-    """The data files that commands make, each of them once."""
+class _Script:
+    """Commands in order, each data file made once, however often it is used."""
 
-    def __init__(self, data: Description) -> None:
-        """``data`` is the file that is measured on."""
-        self._data = data
-        self._digest = str(data.facts["content_digest"])
-        self._held: dict[Path, tuple[str, str]] = {}
-        """What is at each place so far: its digest, and the place as it was named."""
+    def __init__(self, measured: Description, request: Request) -> None:
+        self.lines: list[str] = []
+        self._paths: dict[str, str] = {}  # of the data files made so far, by content digest
+        facts, self._request = measured.facts, request
+        self._measured = TrainingData(
+            "run", measured.path, facts["content_digest"], measured.config, facts["source"]
+        )
 
-    @property
-    def measured(self) -> str:
-        """A file with the canvases measured on: one that a run was trained on, if any."""
-        same = (path for digest, path in self._held.values() if digest == self._digest)
-        return next(same, str(self._data.path))
+    def train(self, run: str, trained_on: TrainingData) -> None:
+        """Add the training of a run."""
+        options = {"--data": self.data(trained_on), "--run": run}
+        self.add("train", options, _training(trained_on.config))
 
-    def make_measured(self) -> list[str]:
-        """Lines that make the file measured on, if none made so far is."""
-        return self.make(self.measured, self._digest, self._data.config)
+    def measure(self, command: str, runs: list[str]) -> None:
+        """Add ``eval`` or ``report`` with the settings of the call."""
+        given = dict(
+            pair for layer in self._request.given for pair in settings.flatten(layer.values)
+        )
+        kept = {
+            key: value
+            for key, value in given.items()
+            if key.startswith(_OF_CALL) or is_outside(value)
+        }
+        data = {"--data": self.data(self._measured), "--checkpoint": self._request.checkpoint}
+        self.add(command, data, kept, [word for run in runs for word in ("--run", run)])
 
-    def make(self, path: str, digest: str, config: Config) -> list[str]:
-        """Lines that make a file of such canvases; none where it is made already."""
-        place = Path(path).absolute()
-        held, _ = self._held.get(place, ("", ""))
-        self._held[place] = digest, path
-        if held == digest:
-            return []
-        data = config.data.model_copy(update={"source": self._source(place, digest, config)})
-        over = data_settings(config.model_copy(update={"data": data}))
-        line = _line("make-data", {"--out": path}, over) + (" --force" if held else "")
-        return [_DOUBT, line] if data.source == "auto" else [line]
+    def data(self, file: TrainingData) -> str:
+        """Add the making of a data file, if it is not made yet, and return its path."""
+        if file.digest not in self._paths:
+            path = Path(file.path)
+            while str(path) in self._paths.values():  # of other canvases, since replaced
+                path = path.with_stem(f"{path.stem}-2")
+            source = file.source or (
+                self._measured.source if file.digest == self._measured.digest else None
+            )
+            self._paths[file.digest] = str(path)
+            self.lines.append(make_data_command(file.config, source, str(path)))
+            if source is None and file.config.data.source == "auto":
+                self.lines[-1] += "  # with --source mnist or strokes, as auto took then"
+        return self._paths[file.digest]
 
-    def _source(self, path: Path, digest: str, config: Config) -> str:
-        """The digits of a file; those that ``auto`` stood for are told by the file alone."""
-        if config.data.source != "auto":
-            return config.data.source
-        told = self._data
-        if told.facts["content_digest"] != digest:
-            try:
-                told = describe(path)
-            except AirkitError:
-                return "auto"
-        return str(told.facts["source"]) if told.facts.get("content_digest") == digest else "auto"
-
-
-def _report(runs: Sequence[str], data: str, request: Request) -> str:
-    words = [word for run in runs for word in ("--run", run)]
-    words += ["--data", data, "--checkpoint", request.checkpoint]
-    for layer in request.given:
-        for key, value in settings.flatten(layer.values):
-            if key.startswith(_OF_CALL):
-                words += assigned({key: value})
-    return shlex.join(["airkit", "report", *words])
-
-
-def _train(data: str, folder: str, config: Config) -> str:
-    return _line("train", {"--data": data, "--run": folder}, _of_training(config))
+    def add(
+        self,
+        command: str,
+        options: Mapping[str, str],
+        changed: Mapping[str, Any],
+        first: list[str] | None = None,
+    ) -> None:
+        """Add a command, quoted for a shell."""
+        words = [word for option in options.items() for word in option]
+        self.lines.append(
+            shlex.join(["airkit", command, *(first or []), *words, *assigned(changed)])
+        )
 
 
-def _of_training(config: Config) -> dict[str, Any]:
-    """Settings other than the defaults that are for ``train`` to be told."""
+def _training(config: Config) -> dict[str, Any]:
+    """Return the settings of ``train`` that differ from the defaults."""
     changed = settings.differences(Config(), config).items()
     return {key: new for key, (_, new) in changed if not key.startswith("data.")}
-
-
-def _line(command: str, options: Mapping[str, str], changed: Mapping[str, Any]) -> str:
-    """One command, quoted for a shell."""
-    words = [word for option in options.items() for word in option]
-    return shlex.join(["airkit", command, *words, *assigned(changed)])

@@ -1,4 +1,4 @@
-"""From a run folder to a report: measure, draw, and write one file."""
+"""``airkit report``: from run folders to one HTML file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from airkit.config.settings import Settings, layers
 from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures
-from airkit.figures.base import Request
+from airkit.figures import Request
 from airkit.figures.charts import LINES
 from airkit.figures.curves import Line, line
 from airkit.runs.describe import describe
@@ -20,10 +20,9 @@ from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
 from airkit.web import provenance
-from airkit.web.comparison import Attempt, Attempts, differing, of_runs, of_sweep
-from airkit.web.gather import Gathered, calibration_error, gather
+from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
+from airkit.web.gather import Gathered, calibration_error, gather, pictures
 from airkit.web.html import html
-from airkit.web.pictures import pictures
 
 
 @dataclass(frozen=True)
@@ -88,84 +87,87 @@ def report(
 
 
 Written = tuple[str, tuple[Measures, ...]]
+"""The text of a report, and the measures in it."""
 
 
 def _one(request: Request) -> Written:
-    opened = request.open_run()
-    gathered = gather(opened, str(request.run.path), request.listener)
-    return html("report", **_parts(gathered, opened, request)), (gathered.measures,)
+    """Report on one run."""
+    run = request.open_run()
+    gathered = gather(run, str(request.run.path), request.listener)
+    text = html("report", **_facts(run, request), **_results(gathered, run, request))
+    return text, (gathered.measures,)
 
 
-def _several(runs: Sequence[Path], request: Request) -> Written:
-    found = of_sweep(request) if len(runs) == 1 else of_runs(runs, request)
-    text = html("comparison", **_compared(found, request))
-    return text, tuple(each.measures for each in found.each if each.measures)
-
-
-def _compared(found: Attempts, request: Request) -> dict[str, Any]:
-    """What the template of a comparison asks for, by name."""
-    sweep, each = found.sweep, found.each
-    data = describe(sweep.data)
-    swept = is_sweep(request.run.path)
-    return {
-        "name": request.run.path.resolve().name if swept else f"{len(each)} runs",
-        "sweep": sweep,
-        "attempts": each,
-        "measured": next((it.measures for it in each if it.measures), None),
-        "worst": each[sweep.rows.index(sweep.worst)].name,
-        "forest": [
-            (
-                it.name,
-                it.measures and (it.measures.count_accuracy, it.measures.count_accuracy_interval),
-            )
-            for it in each
-        ],
-        "elbo": _lines(each, "val_elbo"),
-        "shares": _lines(each, "val_count_accuracy"),
-        "differing": differing(each),
-        "data": data,
-        "versions": provenance.versions(),
-        "commands": provenance.of_sweep(found, data, request)
-        if swept
-        else provenance.of_runs(found, data, request),
-    }
-
-
-def _lines(found: Sequence[Attempt], metric: str) -> list[Line]:
-    """Return the curve of a metric for each run."""
-    return [
-        line(each.name, LINES[index % len(LINES)], each.metrics, metric)
-        for index, each in enumerate(found)
-    ]
-
-
-def _parts(gathered: Gathered, opened: TrainedRun, request: Request) -> dict[str, Any]:
-    """What the template asks for, by name."""
-    checkpoint = describe(opened.checkpoint)
-    data = describe(opened.data)
-    rows = request.run.rows()
-    elbo = [
-        line("training", LINES[7], rows, "elbo"),
-        line("validation", LINES[0], rows, "val_elbo"),
-    ]
-    preset, changed = provenance.from_preset(checkpoint.config)
+def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
+    """Return what the template tells of the run, by the names that it uses."""
+    trained_on = request.open_model().data
+    checkpoint, data = describe(run.checkpoint), describe(run.data)
+    preset, changed = provenance.from_preset(trained_on.config)
     return {
         "name": request.run.path.resolve().name,
-        "measures": gathered.measures,
-        "calibration": gathered.calibration,
-        "calibration_error": calibration_error(gathered.calibration),
-        "pictures": pictures(gathered, opened, request),
-        "reliability": [(it.confidence, it.share, it.interval) for it in gathered.calibration],
-        "elbo": [each for each in elbo if each.steps],
-        "shares": line("validation", LINES[0], rows, "val_count_accuracy"),
-        "config": checkpoint.config,
-        "slots": opened.air.slots,
-        "device": str(opened.device),
+        "config": trained_on.config,
+        "slots": run.air.slots,
+        "device": str(run.device),
         "checkpoint": checkpoint,
         "data": data,
         "versions": provenance.versions(),
         "preset": preset,
         "changed": changed,
-        "seeds": provenance.seeds(checkpoint.config, opened.config),
-        "commands": provenance.commands(checkpoint, data, opened, request),
+        "seeds": provenance.seeds(trained_on.config, run.config),
+        "commands": provenance.of_run(trained_on, data, request),
     }
+
+
+def _results(gathered: Gathered, run: TrainedRun, request: Request) -> dict[str, Any]:
+    """Return what the template tells of the measuring and the training, by the names it uses."""
+    rows, bins = request.run.rows(), gathered.calibration
+    elbo = [
+        line("training", LINES[7], rows, "elbo"),
+        line("validation", LINES[0], rows, "val_elbo"),
+    ]
+    return {
+        "measures": gathered.measures,
+        "calibration": bins,
+        "calibration_error": calibration_error(bins),
+        "reliability": [(each.confidence, each.share, each.interval) for each in bins],
+        "elbo": [each for each in elbo if each.steps],
+        "shares": line("validation", LINES[0], rows, "val_count_accuracy"),
+        "pictures": pictures(gathered, run, request),
+    }
+
+
+def _several(runs: Sequence[Path], request: Request) -> Written:
+    """Report on several runs, or on those of a sweep."""
+    swept = len(runs) == 1
+    found = of_sweep(request) if swept else of_runs(runs, request)
+    sweep, each, data = found.sweep, found.each, describe(found.sweep.data)
+    commands = provenance.of_sweep if swept else provenance.of_runs
+    measures = tuple(it.measures for it in each if it.measures)
+    text = html(
+        "comparison",
+        name=request.run.path.resolve().name if swept else f"{len(each)} runs",
+        sweep=sweep,
+        attempts=each,
+        measured=measures[0] if measures else None,
+        worst=each[sweep.rows.index(sweep.worst)].name,
+        forest=[(it.name, _accuracy(it.measures)) for it in each],
+        elbo=_lines(each, "val_elbo"),
+        shares=_lines(each, "val_count_accuracy"),
+        differing=differing(each),
+        data=data,
+        versions=provenance.versions(),
+        commands=commands(found, data, request),
+    )
+    return text, measures
+
+
+def _accuracy(measures: Measures | None) -> tuple[float, tuple[float, float]] | None:
+    return measures and (measures.count_accuracy, measures.count_accuracy_interval)
+
+
+def _lines(found: Sequence[Attempt], metric: str) -> list[Line]:
+    """Return the curve of a metric for each run."""
+    return [
+        line(each.name, LINES[index % len(LINES)], each.run.rows(), metric)
+        for index, each in enumerate(found)
+    ]

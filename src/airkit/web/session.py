@@ -1,4 +1,4 @@
-"""A trained model that answers a page: what it sees on one canvas.
+"""What a trained model sees on one canvas, for the page of ``airkit demo``.
 
 Legend: T slots, H canvas side, W window side.
 """
@@ -8,87 +8,48 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from airkit.config.schema import Config
-from airkit.data import reader
+from airkit.config.settings import Settings
 from airkit.data.dataset import CanvasDataset, to_grey, to_ink
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
-from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.trained import open_model
+from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator
 
-Array = np.ndarray[Any, Any]
 T = TypeVar("T")
+Seen = dict[str, Any]
+"""What the model makes of one canvas, ready for JSON. Grey levels are base64, row by row.
 
-
-@dataclass(frozen=True)
-class Seen:
-    """What the model makes of one canvas; grey levels are uint8."""
-
-    image: Array
-    """The canvas, [H, H]."""
-    count: int
-    """Objects inferred."""
-    posterior: list[float]
-    """q(n) for n = 0..T."""
-    presence: list[float]
-    """Probability that slots 1..t are on, [T]."""
-    boxes: list[list[float]]
-    """Boxes of the objects' ink (x, y, width, height) in pixels, [count, 4]."""
-    windows: Array
-    """What each slot paints, before it is placed, [T, W, W]."""
-    reconstruction: Array
-    """The canvas of the objects inferred, [H, H]."""
-    looks: int = 1
-    """Explanations compared."""
-    true_count: int | None = None
-    """Objects there are, where that is known."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The answer as plain values, for JSON; grey levels as base64, row by row."""
-        return {
-            "image": _packed(self.image),
-            "count": self.count,
-            "posterior": self.posterior,
-            "presence": self.presence,
-            "boxes": self.boxes,
-            "windows": [_packed(window) for window in self.windows],
-            "reconstruction": _packed(self.reconstruction),
-            "looks": self.looks,
-            "true_count": self.true_count,
-        }
+``image`` and ``reconstruction``, [H, H]; ``windows``, what each slot paints before it is placed, T
+of [W, W]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in pixels;
+``posterior``, q(n) for n = 0..T; ``presence``, the probability that slots 1..t are on, for t = 1..T;
+``looks``, the explanations compared; ``true_count``, None where it is not known.
+"""
 
 
 class Session:
-    """An opened model, whoever asks it, and a thread of its own to answer them one by one.
+    """A trained model with a thread of its own, which answers one question after the other.
 
     It computes on one core of the CPU: for one canvas, threads and GPUs cost more than they save.
     """
 
     def __init__(self, config: Config, air: AIR, canvases: CanvasDataset | None) -> None:
-        """Keep ``canvases``, if any, to choose from."""
+        """Keep ``canvases``, if any, for ``random`` to choose from."""
         self.config, self.air, self.canvases = config, air, canvases
-        self.air.guide.sharpness = config.eval.look_sharpness
+        self.looks = possible_looks(air, config.eval.looks)
         self._generator = generator(config.eval.seed, "demo")
         self._worker = ThreadPoolExecutor(1, "model", torch.set_num_threads, (1,))
 
-    @property
-    def looks(self) -> int:
-        """Explanations that ``best`` compares; a guide that does not look has but one."""
-        return possible_looks(self.air, self.config.eval.looks)
-
     def facts(self) -> dict[str, Any]:
-        """What a page has to know before the first drawing: sizes, and what can be asked for."""
+        """Return what the page needs before the first drawing: sizes, and what it may ask for."""
         return {
             "canvas": self.air.canvas,
             "slots": self.air.slots,
@@ -98,40 +59,61 @@ class Session:
         }
 
     def see(self, image: Tensor) -> Seen:
-        """Explain one canvas, ink in 0..1, [H, H], from one look, which keeps pace with a pen."""
-        return self._work(lambda: self._see(image))
+        """Explain one canvas, ink in 0..1, [H, H], by one look, which keeps pace with a pen."""
+        return self._on_worker(lambda: self._see(image))
 
     def best(self, image: Tensor) -> Seen:
-        """Explain one canvas, ink in 0..1, [H, H], by the best of several looks, as in ``eval``.
+        """Explain one canvas, ink in 0..1, [H, H], by the best of ``eval.looks`` looks.
 
         The same canvas gives the same answer.
         """
-        return self._work(lambda: self._best(image))
+
+        def act() -> Seen:
+            looks = generator(self.config.eval.seed, "looks")
+            return _seen(
+                image, explain_by_looks(self.air, image[None], self.looks, looks), self.looks
+            )
+
+        return self._on_worker(act)
 
     def random(self) -> Seen | None:
-        """See a canvas of the run's test split; None where its data are not there."""
+        """Explain a canvas of the run's test split; None where its data file is not there."""
         canvases = self.canvases
-        return None if canvases is None else self._work(lambda: self._random(canvases))
+        if canvases is None:
+            return None
+
+        def act() -> Seen:
+            index = int(torch.randint(len(canvases), (), generator=self._generator))
+            return self._see(to_ink(canvases.images[index]), int(canvases.counts[index]))
+
+        return self._on_worker(act)
 
     def sample(self) -> Seen:
-        """See a canvas drawn from the model, of 1 up to the run's most digits, chosen evenly.
+        """Explain a canvas drawn from the model, of 1 up to ``data.max_digits`` objects.
 
-        The count prior of a trained model may leave nearly all canvases empty.
+        That number is uniform: under the prior of a trained model nearly all canvases may be empty.
         """
-        return self._work(self._sample)
+
+        def act() -> Seen:
+            most = max(1, self.config.data.max_digits)
+            count = torch.randint(1, most + 1, (1,), generator=self._generator)
+            canvas = self.air.sample_canvases(count, self._generator)[0]
+            return self._see(to_ink(to_grey(canvas)), int(count))
+
+        return self._on_worker(act)
 
     def close(self) -> None:
-        """Answer what is being asked, and nothing from now on."""
+        """Answer the questions asked so far, and no more."""
         self._worker.shutdown()
 
-    def _work(self, act: Callable[[], T]) -> T:
-        """What ``act`` returns on the thread of the model.
+    def _on_worker(self, act: Callable[[], T]) -> T:
+        """Return ``act()``, called on the model's thread.
 
         Raises:
             ConnectionAbortedError: the session is closed.
         """
         try:
-            answer = self._worker.submit(_without_gradients, act)
+            answer = self._worker.submit(torch.inference_mode()(act))
         except RuntimeError as error:
             raise ConnectionAbortedError("the session is closed") from error
         return answer.result()
@@ -139,74 +121,52 @@ class Session:
     def _see(self, image: Tensor, true_count: int | None = None) -> Seen:
         return _seen(image, explain(self.air, image[None]), 1, true_count)
 
-    def _best(self, image: Tensor) -> Seen:
-        draws = generator(self.config.eval.seed, "looks")
-        scene = explain_by_looks(self.air, image[None], self.looks, draws)
-        return _seen(image, scene, self.looks)
 
-    def _random(self, canvases: CanvasDataset) -> Seen:
-        index = int(torch.randint(len(canvases), (), generator=self._generator))
-        return self._see(to_ink(canvases.images[index]), int(canvases.counts[index]))
+def open_session(run: str | Path, checkpoint: str, given: Settings, listener: Listener) -> Session:
+    """Load a trained model, and the test split of its data file if that is there.
 
-    def _sample(self) -> Seen:
-        most = max(1, self.config.data.max_digits)
-        count = torch.randint(1, most + 1, (1,), generator=self._generator)
-        canvas = self.air.sample_canvases(count, self._generator)[0]
-        return self._see(to_ink(torch.from_numpy(_grey(canvas))), int(count))
-
-
-def _without_gradients(act: Callable[[], T]) -> T:
-    with torch.inference_mode():
-        return act()
-
-
-def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None) -> Seen:
-    """A scene of one canvas as the page is told it."""
-    count = int(scene.count[0])
-    return Seen(
-        image=_grey(image),
-        count=count,
-        posterior=scene.count_probability[0].tolist(),
-        presence=scene.presence[0].tolist(),
-        boxes=scene.box[0, :count].tolist(),
-        windows=_grey(scene.windows[0]),
-        reconstruction=_grey(scene.canvas[0]),
-        looks=looks,
-        true_count=true_count,
-    )
-
-
-def open_session(run: str | Path, checkpoint: str, listener: Listener) -> Session:
-    """Load a trained model, and the test split of the data it was trained on if that is there.
+    Args:
+        run: the run folder.
+        checkpoint: ``best``, ``last`` or a checkpoint file.
+        given: settings of the call, which override the run's.
+        listener: hears why there is no test split.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
+        ConfigError: the settings are not valid.
+        ExtensionError: the run was trained with a class from outside that ``given`` does not name.
     """
-    model = open_model(run, checkpoint, (), listener)
+    model = open_model(run, checkpoint, given, listener)
     air = model.build(device=torch.device("cpu"))
-    return Session(model.config, air, _test_split(model.state, air.canvas, listener))
+    return Session(model.config, air, _test_split(model, listener))
 
 
-def _test_split(state: Checkpoint, side: int, listener: Listener) -> CanvasDataset | None:
-    """The canvases to choose from; None where there are none of the model's size."""
-    path = Path(state.data)
+def _test_split(model: TrainedModel, listener: Listener) -> CanvasDataset | None:
+    """Return the canvases to choose from; None where there are none."""
     try:
-        trained_on = reader.read_info(path).content_digest == state.data_digest
-        canvases = CanvasDataset(path, "test") if trained_on else None
+        canvases = CanvasDataset(model.data.read().path, "test")
     except DataFileError as error:
-        listener.note(f"{error.what}: {path}; going on without its canvases")
+        listener.note(f"{error.what}: {model.data.path}; going on without its canvases")
         return None
-    if canvases is None:
-        listener.note(f"{path} is not what the run was trained on; going on without its canvases")
-        return None
-    return canvases if len(canvases) and canvases.images.shape[-1] == side else None
+    return canvases if len(canvases) else None
 
 
-def _grey(ink: Tensor) -> Array:
-    """Ink as grey levels, what is over full ink cut off, uint8 of the same shape."""
-    grey: Array = to_grey(ink).numpy()
-    return grey
+def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None) -> Seen:
+    """Return the scene of one canvas as the page needs it."""
+    count = int(scene.count[0])
+    return {
+        "image": _packed(image),
+        "count": count,
+        "posterior": scene.count_probability[0].tolist(),
+        "presence": scene.presence[0].tolist(),
+        "boxes": scene.box[0, :count].tolist(),
+        "windows": [_packed(window) for window in scene.windows[0]],
+        "reconstruction": _packed(scene.canvas[0]),
+        "looks": looks,
+        "true_count": true_count,
+    }
 
 
-def _packed(grey: Array) -> str:
-    return b64encode(grey.tobytes()).decode("ascii")
+def _packed(ink: Tensor) -> str:
+    """Return ink as grey levels, which end at full ink, in base64."""
+    return b64encode(to_grey(ink).numpy().tobytes()).decode("ascii")
