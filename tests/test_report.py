@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import cache
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import command_line
@@ -24,12 +25,25 @@ import airkit
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data.reader import read_info
+from airkit.figures import Request
 from airkit.runs.folder import RunFolder
+from airkit.runs.origin import TrainingData
+from airkit.runs.trained import open_model
 from airkit.system.callbacks import SILENT
 from airkit.web import provenance
-from airkit.web.gather import Worst, calibration, calibration_error
+from airkit.web.gather import WORST, calibration, calibration_error, worst
 from airkit.web.html import number
 
+OWN = """
+from airkit.evaluation.measures import Measure
+
+class Canvases(Measure):
+    half = 0
+    def add(self, batch):
+        self.half += len(batch.images) / 2
+    def result(self):
+        return {"half": int(self.half)}
+"""
 USUAL = dict(settings.flatten(Config().model_dump()))
 
 
@@ -108,14 +122,15 @@ def test_calibration_by_hand() -> None:
     assert none_right.interval == pytest.approx((0.0, 0.2775), abs=1e-4)
 
 
-def test_the_worst_are_kept_in_order() -> None:
-    worst: Any = Worst(lambda canvas: (canvas,))  # type: ignore[arg-type,return-value]
-    for batch in ([3, 1, 9], [20, 5], list(range(10, 20))):
-        worst.add(batch)
-    assert worst.kept == [20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 5, 3, 1]
-    worst.add([2, 4])
-    assert worst.kept[-4:] == [5, 4, 3, 2]
-    assert len(worst.kept) == 16
+def test_the_worst_are_the_counts_farthest_off_then_the_greatest_errors() -> None:
+    def scene(count: int, error: float) -> Any:
+        return SimpleNamespace(count=count, true_count=2, squared_error=error)
+
+    found = worst([scene(1, 0.1), scene(5, 0.2), scene(3, 0.3), scene(1, 0.3), scene(0, 0.1)])
+    assert [(each.count, each.squared_error) for each in found] == [
+        (5, 0.2), (0, 0.1), (3, 0.3), (1, 0.3), (1, 0.1)
+    ]  # fmt: skip
+    assert len(worst([scene(1, 0.1)] * 20)) == WORST
 
 
 def test_settings_beside_the_nearest_preset() -> None:
@@ -207,12 +222,6 @@ def test_an_lstm_guide_and_canvases_without_digits(tmp_path: Path) -> None:
     assert [row[0] for row in reader.table("true count")[1:]] == ["0"]
 
 
-def test_a_run_without_metrics_is_measured(tmp_path: Path) -> None:
-    run = tiny_runs.trained(tmp_path / "run")
-    (run / "metrics.jsonl").unlink()
-    assert "The run folder holds no metrics of its training." in page(tmp_path, run).text
-
-
 def test_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tmp_path / "it's data.h5"
     monkeypatch.chdir(tmp_path)
@@ -232,7 +241,7 @@ def test_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
-    """The call says how to measure and draw; its other settings are no news of the run."""
+    """The call says how to measure and draw; its other settings do not change the run."""
     data, moved = tmp_path / "data.h5", tmp_path / "moved.h5"
     shutil.copy(tiny_runs.data_file(source="auto"), data)
     run = tmp_path / "run"
@@ -252,10 +261,9 @@ def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
     notes = [re.findall("under the prior [0-9.]+ %", each.text) for each in (reader, plain())]
     assert notes[0] == notes[1] != []
     trained = spoken({**tiny_runs.TRAIN, "train.backward": "fast"})
-    made = spoken(tiny_runs.DATA)
     given = f"--run {run} --data {data} --checkpoint best {spoken(measuring, but={})}"
     expected = [
-        f"airkit make-data --out {data} {made}",
+        f"airkit make-data {spoken(tiny_runs.DATA)} --out {data}",
         f"airkit train --data {data} --run {run} {trained}",
         f"airkit eval {given}",
         f"airkit report {given}",
@@ -265,13 +273,14 @@ def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
 
 
 def spoken(values: Mapping[str, Any], but: Mapping[str, Any] = USUAL) -> str:
-    """Settings as on a command line, those left out that are so anyway."""
+    """Settings as on a command line, without those that are so by default."""
     told = {key: value for key, value in values.items() if key not in but or but[key] != value}
     return " ".join(f"--set {key}={settings.spelled(value)}" for key, value in told.items())
 
 
-def test_a_data_file_that_was_replaced_is_made_anew(tmp_path: Path) -> None:
-    data = tmp_path / "data.h5"
+def test_other_canvases_than_those_trained_on_have_a_file_of_their_own(tmp_path: Path) -> None:
+    """The data file was replaced since: both are made anew, side by side."""
+    data, second = tmp_path / "data.h5", tmp_path / "data-2.h5"
     shutil.copy(tiny_runs.data_file(source="auto"), data)
     run = tmp_path / "run"
     tiny_runs.fit(run, data)
@@ -279,17 +288,35 @@ def test_a_data_file_that_was_replaced_is_made_anew(tmp_path: Path) -> None:
     reader = page(tmp_path, run, data=data)
     assert "This is another data file than that of the training." in reader.text
     assert "another data file" not in plain().text
-    told = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
-    doubt, first, train, second, measured, reported_on = told
-    assert doubt == (
-        "# data.source was auto, and no file is there to tell what that took: mnist or strokes"
-    )
-    assert first.startswith(f"airkit make-data --out {data} --set data.canvas_size=24 ")
+    first, train, other, *measured = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert first.startswith("airkit make-data --set data.source=strokes ")
+    assert first.endswith(f" --out {data}")
     assert train.startswith(f"airkit train --data {data} --run {run} ")
-    assert second.startswith(f"airkit make-data --out {data} --set data.source=strokes ")
-    assert second.endswith(" --set data.seed=5 --force")
-    assert measured == f"airkit eval --run {run} --data {data} --checkpoint best"
-    assert reported_on == f"airkit report --run {run} --data {data} --checkpoint best"
+    assert "--set data.seed=5" in other
+    assert other.endswith(f" --out {second}")
+    named = f"--run {run} --data {second} --checkpoint best"
+    assert measured == [f"airkit eval {named}", f"airkit report {named}"]
+
+
+def test_digits_that_nobody_recorded_are_told() -> None:
+    """As of runs of an older airkit, whose data file is not there any more."""
+    trained_on = replace(reference_data(), digest="0" * 64, config=Config(), source=None)
+    request = Request(RunFolder(tiny_runs.reference()), None, "best", [], SILENT)
+    data = airkit.describe(tiny_runs.data_file())
+    first = provenance.of_run(trained_on, data, request)[0]
+    assert "  # with --source mnist or strokes, as auto took then" in first
+
+
+def test_a_class_from_outside_is_named_in_the_commands() -> None:
+    given = settings.layers({"guide.kind": "package.module:Class", "eval.looks": 2})
+    request = Request(RunFolder(tiny_runs.reference()), None, "last", given, SILENT)
+    data = airkit.describe(tiny_runs.data_file())
+    told = provenance.of_run(reference_data(), data, request)[-1]
+    assert told.endswith("last --set guide.kind=package.module:Class --set eval.looks=2")
+
+
+def reference_data() -> TrainingData:
+    return open_model(tiny_runs.reference(), "best", (), SILENT).data
 
 
 def commands(text: str) -> Iterator[str]:
@@ -306,36 +333,47 @@ def timeless(text: str) -> str:
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("report.pdf", "A report is written as HTML alone\n  where     report.pdf\n  expected  a name that ends in .html\n  got       '.pdf'\n  try       --out report.html\n"),  # noqa: E501
+        ("report.pdf", "A report is written as HTML alone\n"),
         ("report", "got       a name without an ending"),
         (".", "A folder is in the way"),
     ],
-)  # fmt: skip
-def test_other_files_are_refused(
-    out: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+)
+def test_other_files_are_refused(out: str, message: str, home: Path) -> None:
     assert message in command_line.fails("report", "--run", tiny_runs.reference(), "--out", out)
 
 
-def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_is_missing_is_told(home: Path) -> None:
     assert "There is no trained run here" in command_line.fails("report", "--run", "none")
-    run = tiny_runs.trained(tmp_path / "run")
-    missing = command_line.fails("report", "--run", run, "--data", "none.h5")
-    assert "none.h5" in missing
+    run = tiny_runs.trained(home / "run")
+    assert "none.h5" in command_line.fails("report", "--run", run, "--data", "none.h5")
     assert not (run / "report.html").exists()
 
 
-def test_a_run_without_validations_has_no_chart_of_them(tmp_path: Path) -> None:
+def test_without_metrics_or_validations_there_is_no_chart_of_them(tmp_path: Path) -> None:
     run = tiny_runs.trained(tmp_path / "run")
     rows = [row for row in RunFolder(run).rows() if "val_elbo" not in row]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    reader = page(tmp_path, run)
-    assert "There are no validations, and no count accuracy of theirs." in reader.text
-    assert "ELBO, nats per canvas" in reader.text
-    assert "validation canvases counted right" not in reader.text
+    text = page(tmp_path, run).text
+    assert "There are no validations, and no count accuracy of theirs." in text
+    assert "ELBO, nats per canvas" in text
+    assert "validation canvases counted right" not in text
     assert "There are no validations" not in plain().text
+    (run / "metrics.jsonl").unlink()
+    assert "The run folder holds no metrics of its training." in page(tmp_path, run).text
+
+
+def test_measures_that_were_not_taken_are_left_out_and_own_ones_are_in(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(home)
+    given = {"eval.measures": ["boxes", "own:Canvases"]}
+    reader = page(home, tiny_runs.reference(), settings=given)
+    rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
+    assert rows["own:Canvases"] == "half 10"
+    assert "Mean IoU" in reader.text
+    for absent in ("Count accuracy", "Confusion", "Accuracy by count", "ELBO 1"):
+        assert absent not in reader.text
 
 
 def test_what_is_not_defined_is_a_dash() -> None:

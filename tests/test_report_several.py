@@ -150,21 +150,17 @@ def test_commands_name_what_was_trained_on_and_settings_of_the_call(tmp_path: Pa
     second = tmp_path / "second"
     tiny_runs.fit(second, copy, render__columns=3)
     runs = [tiny_runs.reference(), second]
-    for asked in ([failing()], runs):
+    for asked, made in (([failing()], ["sweep"]), (runs, ["train", "train"])):
         out = tmp_path / "page.html"
         airkit.report(asked, data=copy, settings=given, out=out)
         found = commands(out.read_text(encoding="utf-8"))
+        assert [line.split()[1] for line in found] == ["make-data", *made, "report"]
+        assert found[0].endswith(f" --out {data}"), "the same canvases are made once"
+        assert all(f" --data {data} " in line for line in found[1:])
         named = " ".join(f"--run {run}" for run in asked)
         expected = f"airkit report {named} --data {data} --checkpoint best --set eval.split=val"
         assert found[-1] == expected
-        words = [" ".join(line.split()[1:4]) for line in found[:-1]]
-        made = f"make-data --out {data}"
-        if asked == runs:
-            other = [f"make-data --out {copy}", f"train --data {copy}"]
-            assert words == [made, f"train --data {data}", *other]
-            assert found[-2].endswith(" --set render.columns=3")
-        else:
-            assert words == [made, f"sweep --data {data}"]
+    assert found[-2].endswith(" --set render.columns=3")
 
 
 def commands(text: str) -> list[str]:
@@ -203,6 +199,12 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="There is no trained run here"):
         airkit.report([tiny_runs.reference(), tmp_path / "none"], out=tmp_path / "it.html")
     assert not (tmp_path / "it.html").exists()
+
+
+def test_runs_are_not_compared_without_their_counts() -> None:
+    given = {"eval.measures": ["boxes"]}
+    with pytest.raises(AirkitError, match="Counts are compared here"):
+        airkit.report([tiny_runs.reference(), failing() / "seed-000"], settings=given)
 
 
 def test_a_run_that_is_named_twice_is_told(home: Path) -> None:

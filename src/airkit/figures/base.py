@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -51,14 +50,6 @@ class Request:
             AirkitError: no such run or checkpoint, or the settings are not valid.
         """
         return open_model(self.run.path, self.checkpoint, self.given, self.listener)
-
-    def asked(self, key: str) -> Layer | None:
-        """Return the last layer that sets the field ``key`` of ``render``, cut down to it."""
-        for layer in reversed(self.given):
-            values = layer.values.get("render")
-            if isinstance(values, Mapping) and key in values:
-                return replace(layer, values={"render": {key: values[key]}})
-        return None
 
 
 class Drawing(ABC):

@@ -7,16 +7,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 from html import escape
 from io import StringIO
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator
 
 from airkit.errors import sanitize
 from airkit.figures.page import DPI, FAINT, INK, blank_figure, default_style, hexadecimal
 
+Array = np.ndarray[Any, Any]
 Interval = tuple[float, float]
 
 LINES = (
@@ -26,16 +27,19 @@ LINES = (
 """Colours of lines, repeated where there are more."""
 FAILED = "#b3261e"
 FONT = 12
-_GRID = "#d5d8df"
+_INK, _FAINT, _GRID = hexadecimal(INK), hexadecimal(FAINT), "#d5d8df"
 THEME = {
-    hexadecimal(INK): "ink",
-    hexadecimal(FAINT): "faint",
+    _INK: "ink",
+    _FAINT: "faint",
     _GRID: "line",
     FAILED: "bad",
     **{colour: f"line-{index}" for index, colour in enumerate(LINES)},
 }
 """CSS variable of the page by the colour that it replaces in an SVG."""
-_PERCENT = (0, 25, 50, 75, 100)
+_TICKS = (0, 25, 50, 75, 100)
+_POINTS: dict[str, Any] = {
+    "fmt": "o", "color": LINES[0], "ecolor": _INK, "markersize": 8, "clip_on": False
+}  # fmt: skip
 
 
 def bars(shares: Mapping[str, float], intervals: Mapping[str, Interval]) -> Figure:
@@ -45,15 +49,16 @@ def bars(shares: Mapping[str, float], intervals: Mapping[str, Interval]) -> Figu
         shares: shares in 0..1 by true count.
         intervals: their 95 % intervals by true count.
     """
-    figure, axes = chart(56 + 64 * max(3, len(shares)), 250)
+    width = max(3, len(shares))
+    figure, axes = chart(56 + 64 * width, 250)
+    right = np.array([*shares.values()])
+    error = _error(right, [intervals[count] for count in shares])
     places = range(len(shares))
-    axes.bar(places, [100 * share for share in shares.values()], 0.625, color=LINES[0])
-    for place, count in enumerate(shares):
-        _whisker(axes, place, intervals[count], cap=6)
-    tidy(axes, "right, %", "true count")
+    look: dict[str, Any] = {"capsize": 6, "elinewidth": 1.5, "capthick": 1.5, "clip_on": False}
+    axes.bar(places, 100 * right, 0.625, color=LINES[0], yerr=error, ecolor=_INK, error_kw=look)
+    _percent(axes, "true count")
     axes.set_xticks(places, list(shares))
-    axes.set_xlim(-0.7, max(3, len(shares)) - 0.3)
-    _percent(axes)
+    axes.set_xlim(-0.7, width - 0.3)
     return figure
 
 
@@ -61,17 +66,16 @@ def reliability(points: Sequence[tuple[float, float, Interval]]) -> Figure:
     """Return the share counted right against the mean confidence, beside the diagonal.
 
     Args:
-        points: confidence, share and its interval, all in 0..1.
+        points: confidence, share and its 95 % interval, all in 0..1.
     """
     figure, axes = chart(248, 250)
-    axes.plot((0, 100), (0, 100), color=hexadecimal(FAINT), linewidth=1, linestyle=(0, (4, 4)))
-    for confidence, share, interval in points:
-        _whisker(axes, 100 * confidence, interval)
-        axes.plot(100 * confidence, 100 * share, "o", color=LINES[0], markersize=9, clip_on=False)
-    tidy(axes, "right, %", "greatest q(n), %")
+    confidence, right = np.array([each[:2] for each in points]).reshape(-1, 2).T
+    error = _error(right, [interval for _, _, interval in points])
+    axes.plot((0, 100), (0, 100), color=_FAINT, linewidth=1, linestyle=(0, (4, 4)))
+    axes.errorbar(100 * confidence, 100 * right, yerr=error, **_POINTS)
+    _percent(axes, "greatest q(n), %")
     axes.set_xlim(0, 100)
     axes.set_xticks((0, 50, 100))
-    _percent(axes)
     return figure
 
 
@@ -79,24 +83,29 @@ def forest(runs: Sequence[tuple[str, tuple[float, Interval] | None]]) -> Figure:
     """Return a row for each run: its count accuracy and interval, or a cross if it failed.
 
     Args:
-        runs: names, and accuracies in 0..1 with their intervals; None for a run that failed.
+        runs: names, and accuracies in 0..1 with their 95 % intervals; None where one failed.
     """
     figure, axes = chart(436, 58 + 24 * len(runs), left=130, top=6)
-    for row, (_, found) in enumerate(runs):
-        if found is None:
-            axes.plot(0, row, "x", color=FAILED, markersize=8, markeredgewidth=2, clip_on=False)
-        else:
-            accuracy, (low, high) = found
-            axes.hlines(row, 100 * low, 100 * high, color=hexadecimal(INK))
-            axes.plot(100 * accuracy, row, "o", color=LINES[0], markersize=8, clip_on=False)
+    found = [(row, *result) for row, (_, result) in enumerate(runs) if result is not None]
+    right = np.array([accuracy for _, accuracy, _ in found])
+    error = _error(right, [interval for _, _, interval in found])
+    axes.errorbar(100 * right, [row for row, _, _ in found], xerr=error, **_POINTS)
+    failed = [row for row, (_, result) in enumerate(runs) if result is None]
+    axes.plot([0] * len(failed), failed, "x", color=FAILED, markersize=8, mew=2, clip_on=False)
     tidy(axes, "", "right, %", grid="x")
     axes.set_xlim(0, 100)
-    axes.set_xticks(_PERCENT)
+    axes.set_xticks(_TICKS)
     axes.set_ylim(len(runs) - 0.5, -0.5)
     axes.set_yticks(range(len(runs)), [_shorten(name) for name, _ in runs])
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     return figure
+
+
+def _error(shares: Array, intervals: Sequence[Interval]) -> Array:
+    """Return the distances in per cent from shares [N] to the ends of their intervals, [2, N]."""
+    distances: Array = 100 * np.abs(shares - np.array(intervals).reshape(-1, 2).T)
+    return distances
 
 
 def chart(width: int, height: int, left: int = 44, top: int = 26) -> tuple[Figure, Axes]:
@@ -118,34 +127,19 @@ def tidy(axes: Axes, title: str, below: str, grid: Literal["x", "y"] = "y") -> N
         below: what the horizontal axis is.
         grid: the axis at whose ticks there are lines.
     """
-    faint = hexadecimal(FAINT)
-    axes.set_title(title, loc="left", pad=10, fontsize=FONT, color=faint)
-    axes.set_xlabel(below, fontsize=FONT, color=faint)
+    axes.set_title(title, loc="left", pad=10, fontsize=FONT, color=_FAINT)
+    axes.set_xlabel(below, fontsize=FONT, color=_FAINT)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, pad=7, labelsize=FONT, labelcolor=faint)
+    axes.tick_params(length=0, pad=7, labelsize=FONT, labelcolor=_FAINT)
     axes.grid(color=_GRID, linewidth=1, axis=grid)
     axes.set_axisbelow(True)
 
 
-def _whisker(axes: Axes, x: float, interval: Interval, cap: float = 0) -> None:
-    low, high = (100 * bound for bound in interval)
-    axes.errorbar(
-        x,
-        (low + high) / 2,
-        (high - low) / 2,
-        fmt="none",
-        ecolor=hexadecimal(INK),
-        elinewidth=1.5,
-        capsize=cap,
-        capthick=1.5,
-        clip_on=False,
-    )
-
-
-def _percent(axes: Axes) -> None:
-    """Let the vertical axis go from 0 to 100 %."""
+def _percent(axes: Axes, below: str) -> None:
+    """Tidy a chart whose vertical axis is the share counted right, from 0 to 100 %."""
+    tidy(axes, "right, %", below)
     axes.set_ylim(0, 100)
-    axes.yaxis.set_major_locator(FixedLocator(_PERCENT))
+    axes.set_yticks(_TICKS)
 
 
 def _shorten(name: str) -> str:

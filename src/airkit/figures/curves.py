@@ -36,7 +36,6 @@ class Line(NamedTuple):
     steps: list[int]
     values: list[float]
     """Finite values, one for each of ``steps``."""
-    thin: bool = False
 
 
 class Curves(Drawing):
@@ -64,8 +63,7 @@ def line(name: str, colour: str, rows: Rows, metric: str) -> Line:
     """Return the curve of a metric, from the rows that have a finite value of it."""
     found = [(int(row["step"]), float(row[metric])) for row in rows if metric in row]
     finite = [(step, value) for step, value in found if math.isfinite(value)]
-    steps, values = [step for step, _ in finite], [value for _, value in finite]
-    return Line(name, colour, steps, values, thin=not metric.startswith("val_"))
+    return Line(name, colour, [step for step, _ in finite], [value for _, value in finite])
 
 
 def curves(rows: Rows, title: str) -> Figure:
@@ -78,13 +76,8 @@ def curves(rows: Rows, title: str) -> Figure:
     upper, lower = figure.subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.2}
     )
-    plot_elbo(
-        upper,
-        [
-            line("training", _TRAIN, rows, "elbo"),
-            line("validation", _VALIDATION, rows, "val_elbo"),
-        ],
-    )
+    training = line("training", _TRAIN, rows, "elbo")
+    plot_elbo(upper, [training, line("validation", _VALIDATION, rows, "val_elbo")])
     upper.legend(frameon=False, loc="lower right", fontsize=FONT)
     plot_accuracy(lower, [line("validation", _VALIDATION, rows, "val_count_accuracy")])
     lower.set_xlim(0, max(row["step"] for row in rows) * 1.01 + 1)
@@ -148,18 +141,11 @@ def elbo_limits(values: Sequence[float]) -> tuple[float, float] | tuple[None, No
 
 
 def _plot(axes: Axes, lines: Sequence[Line], title: str) -> None:
-    """Plot curves; points show where a curve has few of them."""
-    for index, each in enumerate(lines):
-        axes.plot(
-            each.steps,
-            each.values,
-            color=each.colour,
-            label=each.name,
-            gid=f"curve-{index}",
-            linewidth=1.25 if each.thin else 2,
-            marker="o" if len(each.steps) <= 40 else "",
-            markersize=4,
-        )
+    """Plot curves; those of few points show them."""
+    for index, (name, colour, steps, values) in enumerate(lines):
+        look = ("o", 2) if len(steps) <= 40 else ("", 1.25)
+        (curve,) = axes.plot(steps, values, look[0], linestyle="-", linewidth=look[1], markersize=4)
+        curve.set(color=colour, label=name, gid=f"curve-{index}")
     tidy(axes, title, "steps")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlim(left=0)

@@ -174,21 +174,21 @@ class Tile:
     side: int
     scale: float
 
-    def box(self, box: Iterable[float], colour: Colour) -> None:
-        """Draw a box (x, y, width, height), in pixels of the canvas, just outside its ink."""
-        x, y, width, height = box
-        self.page.frame(
-            self.left + round(x * self.scale),
-            self.top + round(y * self.scale),
-            self.left + round((x + width) * self.scale),
-            self.top + round((y + height) * self.scale),
-            colour=colour,
-        )
-
     def boxes(self, boxes: Array, colours: Iterable[Colour]) -> None:
-        """Draw boxes [N, 4], the first on top, in N or more colours."""
-        for box, colour in reversed(list(zip(boxes, colours, strict=False))):
-            self.box(box, colour)
+        """Draw frames just outside the ink, the first on top.
+
+        Args:
+            boxes: (x, y, width, height) in pixels of the canvas, [N, 4].
+            colours: N or more.
+        """
+        for (x, y, width, height), colour in reversed([*zip(boxes, colours, strict=False)]):
+            self.page.frame(
+                self.left + round(x * self.scale),
+                self.top + round(y * self.scale),
+                self.left + round((x + width) * self.scale),
+                self.top + round((y + height) * self.scale),
+                colour=colour,
+            )
 
     def slots(self, boxes: Array) -> None:
         """Draw the boxes [N, 4] of slots 1 to N, each in its colour."""
@@ -233,6 +233,11 @@ class Sheet(Page):
         row, column = divmod(index, self.columns)
         width, height = self.cell
         return MARGIN + column * (width + GAP), self.top + row * (height + GAP)
+
+    def cell_tile(self, index: int, ink: Array, side: int, down: int = LINE, **look: Any) -> Tile:
+        """Draw a canvas in the middle of cell ``index``, ``down`` pixels from its top."""
+        left, top = self.corner(index)
+        return self.tile(ink, left + (self.cell[0] - side) // 2, top + down, side, **look)
 
     def parts(self, together: int = 1) -> list[Page]:
         """Cut the sheet into pages of ``together`` neighbouring cells, without title and notes."""

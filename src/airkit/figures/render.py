@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -102,9 +102,11 @@ def _kind(request: Request) -> str:
     Raises:
         ConfigError: there is no such kind.
     """
-    asked = request.asked("kind")
-    if asked is not None:
-        return settings.resolve(asked).render.kind
+    for layer in reversed(request.given):
+        for key, value in settings.flatten(layer.values):
+            if key == "render.kind":
+                alone = replace(layer, values={"render": {"kind": value}})
+                return settings.resolve(alone).render.kind
     return request.run.find(request.checkpoint, request.listener)[1].config.render.kind
 
 

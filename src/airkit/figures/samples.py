@@ -62,9 +62,7 @@ def prior(counts: Array, canvases: Array, render: RenderConfig, how: str) -> She
     sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, (width, LINE + side))
     sheet.canvases = len(counts)
     for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
-        left, top = sheet.corner(index)
-        tile = sheet.tile(canvas, left + (width - side) // 2, top + LINE, side)
-        tile.caption(str(count), colour=FAINT)
+        sheet.cell_tile(index, canvas, side).caption(str(count), colour=FAINT)
     return sheet
 
 

@@ -19,7 +19,7 @@ from airkit.data import reader
 from airkit.data.dataset import to_ink
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import Explained, explained, miscounted, varied
-from airkit.figures.page import FAINT, GAP, INK, LINE, TRUTH, Page, Sheet, Tile
+from airkit.figures.page import FAINT, GAP, INK, LINE, TRUTH, Sheet, Tile
 from airkit.runs.trained import empty_split_error, override
 
 Array = np.ndarray[Any, Any]
@@ -154,14 +154,13 @@ def _pairs(
     sheet = Sheet(title, notes, len(shown), render.columns, cell)
     sheet.canvases = len(shown)
     for index, canvas in enumerate(shown):
-        left, top = sheet.corner(index)
-        left, top = left + (width - side) // 2, top + LINE
-        above = sheet.tile(canvas.image, left, top, side)
+        above = sheet.cell_tile(index, canvas.image, side)
         if truth:
             above.boxes(canvas.true_boxes, [TRUTH] * canvas.true_count)
         else:
             above.slots(canvas.boxes)
-        sheet.tile(canvas.reconstruction, left, top + side + 4, side).slots(canvas.boxes)
+        below = sheet.cell_tile(index, canvas.reconstruction, side, LINE + side + 4)
+        below.slots(canvas.boxes)
         _caption_counts(above, canvas)
     return sheet
 
@@ -191,38 +190,30 @@ def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     sheet = Sheet("Slot by slot", notes, len(shown) * (slots + 1), slots + 1, cell)
     sheet.canvases = len(shown)
     for row, canvas in enumerate(shown):
-        corners = [sheet.corner(row * (slots + 1) + column) for column in range(slots + 1)]
-        tops = [(left + (width - side) // 2, top + LINE) for left, top in corners]
-        tile = sheet.tile(canvas.image, *tops[0], side)
+        first = row * (slots + 1)
+        tile = sheet.cell_tile(first, canvas.image, side)
         tile.caption(f"{canvas.true_count} → {canvas.count}", bold=True)
-        for slot, corner in enumerate(tops[1:]):
-            _draw_step(sheet, canvas, slot, corner, (side, window))
+        for slot in range(slots):
+            _draw_step(sheet, first + 1 + slot, canvas, slot, (side, window))
     return sheet
 
 
 def _draw_step(
-    page: Page, canvas: Explained, slot: int, corner: tuple[int, int], sides: tuple[int, int]
+    sheet: Sheet, index: int, canvas: Explained, slot: int, sides: tuple[int, int]
 ) -> None:
-    """Draw the reconstruction after ``slot``, with the slot's window below it, and captions.
+    """Draw the reconstruction after ``slot`` in cell ``index``, its window below, and captions.
 
-    Args:
-        page: where to draw.
-        canvas: what was inferred.
-        slot: 0..T - 1.
-        corner: left and top of the reconstruction.
-        sides: of the reconstruction and of the window.
+    ``sides`` are those of the reconstruction and of the window, in pixels of the picture.
     """
-    (left, top), (side, window) = corner, sides
+    side, window = sides
     on = slot < canvas.count
-    fade = 0.0 if on else 0.75
-    tile = page.tile(canvas.canvases[slot + 1], left, top, side, fade=fade)
+    fade, colour = (0.0, INK) if on else (0.75, FAINT)
+    tile = sheet.cell_tile(index, canvas.canvases[slot + 1], side, fade=fade)
     tile.slots(canvas.boxes[: slot + 1])
-    below = top + side + 6
-    small = page.tile(canvas.windows[slot], left + (side - window) // 2, below, window, fade=fade)
-    colour = INK if on else FAINT
-    small.caption(f"p = {canvas.presence[slot]:.2f}", line=1, colour=colour)
     last = slot + 1 == canvas.count
     tile.caption(f"slot {slot + 1}" + ": last" * last, bold=last, colour=colour)
+    small = sheet.cell_tile(index, canvas.windows[slot], window, LINE + side + 6, fade=fade)
+    small.caption(f"p = {canvas.presence[slot]:.2f}", line=1, colour=colour)
 
 
 def data(images: Array, boxes: Array, labels: Array, render: RenderConfig, split: str) -> Sheet:
@@ -241,8 +232,7 @@ def data(images: Array, boxes: Array, labels: Array, render: RenderConfig, split
     sheet = Sheet("Canvases", notes, len(images), render.columns, (width, LINE + side))
     sheet.canvases = len(images)
     for index, image in enumerate(images):
-        left, top = sheet.corner(index)
-        tile = sheet.tile(image, left + (width - side) // 2, top + LINE, side)
+        tile = sheet.cell_tile(index, image, side)
         there = labels[index] >= 0
         tile.boxes(boxes[index][there], [TRUTH] * int(there.sum()))
         tile.caption(_digits(labels[index][there], width), colour=FAINT)

@@ -11,6 +11,7 @@ from airkit.config import settings
 from airkit.config.settings import Layer
 from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures, measure
+from airkit.evaluation.measures import check_counts
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
@@ -128,7 +129,9 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _measure(request: Request, name: str) -> Attempt:
+    """Measure a run that finished."""
     model, path = request.open_model(), str(request.run.path)
+    check_counts(model.config)
     measures = measure(request.open_run(), path, request.listener)
     _, last = request.run.find("last", request.listener)
     row = Row(model.state.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict())

@@ -16,6 +16,7 @@ from airkit.config.registry import is_outside
 from airkit.config.schema import Config
 from airkit.figures import Request
 from airkit.runs.describe import Description
+from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData, assigned, make_data_command
 from airkit.runs.sweep_folder import Plan
 from airkit.web.comparison import Attempts
@@ -74,23 +75,19 @@ def of_run(trained_on: TrainingData, data: Description, request: Request) -> lis
         request: the call of ``report``.
     """
     script = _Script(data, request)
-    script.train(str(request.run.path), trained_on)
-    script.measure("eval", [str(request.run.path)])
-    script.measure("report", [str(request.run.path)])
+    script.train(request.run, trained_on)
+    script.measure("eval", request.run)
+    script.measure("report", request.run)
     return script.lines
 
 
 def of_sweep(found: Attempts, data: Description, request: Request) -> list[str]:
     """Return the commands that repeat a sweep and its report; see ``of_run``."""
     plan, script = Plan.read(request.run.path), _Script(data, request)
-    options = {
-        "--data": script.data(plan.training_data),
-        "--out": str(request.run.path),
-        "--seeds": str(found.sweep.seeds),
-        "--threshold": str(found.sweep.threshold),
-    }
-    script.add("sweep", options, _training(plan.config))
-    script.measure("report", [str(request.run.path)])
+    words = ["sweep", "--data", script.data(plan.training_data), "--out", str(request.run.path)]
+    words += ["--seeds", str(found.sweep.seeds), "--threshold", str(found.sweep.threshold)]
+    script.add(words, _training(plan.config))
+    script.measure("report", request.run)
     return script.lines
 
 
@@ -99,8 +96,8 @@ def of_runs(found: Attempts, data: Description, request: Request) -> list[str]:
     script = _Script(data, request)
     for each in found.each:
         assert each.trained_on is not None, "of several runs, all were measured"
-        script.train(str(each.run.path), each.trained_on)
-    script.measure("report", [str(each.run.path) for each in found.each])
+        script.train(each.run, each.trained_on)
+    script.measure("report", *(each.run for each in found.each))
     return script.lines
 
 
@@ -115,23 +112,20 @@ class _Script:
             "run", measured.path, facts["content_digest"], measured.config, facts["source"]
         )
 
-    def train(self, run: str, trained_on: TrainingData) -> None:
+    def train(self, run: RunFolder, trained_on: TrainingData) -> None:
         """Add the training of a run."""
-        options = {"--data": self.data(trained_on), "--run": run}
-        self.add("train", options, _training(trained_on.config))
+        words = ["train", "--data", self.data(trained_on), "--run", str(run.path)]
+        self.add(words, _training(trained_on.config))
 
-    def measure(self, command: str, runs: list[str]) -> None:
+    def measure(self, command: str, *runs: RunFolder) -> None:
         """Add ``eval`` or ``report`` with the settings of the call."""
-        given = dict(
-            pair for layer in self._request.given for pair in settings.flatten(layer.values)
-        )
-        kept = {
-            key: value
-            for key, value in given.items()
-            if key.startswith(_OF_CALL) or is_outside(value)
-        }
-        data = {"--data": self.data(self._measured), "--checkpoint": self._request.checkpoint}
-        self.add(command, data, kept, [word for run in runs for word in ("--run", run)])
+        words = [word for run in runs for word in ("--run", str(run.path))]
+        words += ["--data", self.data(self._measured), "--checkpoint", self._request.checkpoint]
+        given: dict[str, Any] = {}
+        for layer in self._request.given:
+            given |= settings.flatten(layer.values)
+        kept = {key: it for key, it in given.items() if key.startswith(_OF_CALL) or is_outside(it)}
+        self.add([command, *words], kept)
 
     def data(self, file: TrainingData) -> str:
         """Add the making of a data file, if it is not made yet, and return its path."""
@@ -139,27 +133,17 @@ class _Script:
             path = Path(file.path)
             while str(path) in self._paths.values():  # of other canvases, since replaced
                 path = path.with_stem(f"{path.stem}-2")
-            source = file.source or (
-                self._measured.source if file.digest == self._measured.digest else None
-            )
+            same = file.digest == self._measured.digest
+            source = self._measured.source if same else file.source
             self._paths[file.digest] = str(path)
             self.lines.append(make_data_command(file.config, source, str(path)))
             if source is None and file.config.data.source == "auto":
                 self.lines[-1] += "  # with --source mnist or strokes, as auto took then"
         return self._paths[file.digest]
 
-    def add(
-        self,
-        command: str,
-        options: Mapping[str, str],
-        changed: Mapping[str, Any],
-        first: list[str] | None = None,
-    ) -> None:
-        """Add a command, quoted for a shell."""
-        words = [word for option in options.items() for word in option]
-        self.lines.append(
-            shlex.join(["airkit", command, *(first or []), *words, *assigned(changed)])
-        )
+    def add(self, words: list[str], changed: Mapping[str, Any]) -> None:
+        """Add a command of ``words``, and settings by dotted key."""
+        self.lines.append(shlex.join(["airkit", *words, *assigned(changed)]))
 
 
 def _training(config: Config) -> dict[str, Any]:

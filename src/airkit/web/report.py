@@ -162,7 +162,7 @@ def _several(runs: Sequence[Path], request: Request) -> Written:
 
 
 def _accuracy(measures: Measures | None) -> tuple[float, tuple[float, float]] | None:
-    return measures and (measures.count_accuracy, measures.count_accuracy_interval)
+    return None if measures is None else (measures.count_accuracy, measures.count_accuracy_interval)
 
 
 def _lines(found: Sequence[Attempt], metric: str) -> list[Line]:

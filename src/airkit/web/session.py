@@ -30,7 +30,7 @@ Seen = dict[str, Any]
 
 ``image`` and ``reconstruction``, [H, H]; ``windows``, what each slot paints before it is placed, T
 of [W, W]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in pixels;
-``posterior``, q(n) for n = 0..T; ``presence``, the probability that slots 1..t are on, for t = 1..T;
+``posterior``, q(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
 ``looks``, the explanations compared; ``true_count``, None where it is not known.
 """
 
