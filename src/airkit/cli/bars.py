@@ -1,12 +1,12 @@
-"""Live progress on a terminal, with rich: a bar a task, and curves of the newest metrics."""
+"""Live progress on a terminal: a bar per task, and curves of the newest metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Self
+from collections import deque
+from collections.abc import Mapping, Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,84 +15,83 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column
+from rich.text import Text
 
-from airkit.cli.curves import Curve
-from airkit.cli.lines import Pace
 from airkit.cli.output import percent
-from airkit.system.callbacks import Listener
+from airkit.cli.progress import Paced
 
-ROOMY = 60
-"""Columns from which on there is room for the pace."""
-
-
-def _cropped() -> Column:
-    """A column that is cut where a terminal is narrow: an ellipsis is not in every encoding."""
-    return Column(no_wrap=True, overflow="crop")
+BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.:-=+*#"
+WIDE = 60
+"""Columns from which on the speed is shown, and most values of a curve, one per column."""
 
 
-class _View(Progress):
-    """Bars, and below them curves."""
-
-    curves: tuple[Curve, ...] = ()
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """What is drawn, from top to bottom."""
-        yield from super().get_renderables()
-        yield from self.curves
-
-
-class Bars(Listener):
-    """All of it vanishes at the end, when the result is printed."""
+class Bars(Paced):
+    """Bars and curves that vanish at the end, when the result is printed."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._progress = _View(
-            TextColumn("{task.description}", table_column=_cropped()),
+        super().__init__()
+        self._console = console or Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(table_column=_cropped()),
-            TextColumn("{task.fields[pace]}", table_column=_cropped()),
-            TimeRemainingColumn(compact=True, table_column=_cropped()),
-            console=console or Console(stderr=True),
-            refresh_per_second=4,
-            redirect_stdout=False,
-            transient=True,
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}"),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
             expand=True,
         )
-        self._elbo = Curve("ELBO ", "{:.1f}".format)
-        self._count = Curve("count", percent)
-        self._progress.curves = (self._elbo, self._count)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._drawn,
+            redirect_stdout=False,
+            transient=True,
+        )
         self._tasks: dict[str, TaskID] = {}
-        self._pace = Pace()
+        self._elbo: deque[float] = deque(maxlen=WIDE)
+        self._accuracy: deque[float] = deque(maxlen=WIDE)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+    def stop(self) -> None:
+        """Remove the bars and show the cursor again."""
+        self._live.stop()
 
     def note(self, text: str) -> None:
         """Write the note above the bars, as it is: no markup, no wrapping."""
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, task: str, done: int, total: int) -> None:
         """Move the bar of ``task``."""
-        self._pace.update(done, total)
+        super().progress(task, done, total)
         if task not in self._tasks:
-            self._progress.start()  # not before there is a bar: it hides the cursor
-            self._tasks[task] = self._progress.add_task(task, total=total, completed=done, pace="")
-        self._progress.update(self._tasks[task], completed=done, total=total)
+            self._tasks[task] = self._bars.add_task(task, total=total, pace="")
+            self._live.start()  # not before there is a bar: it hides the cursor
+        self._bars.update(self._tasks[task], completed=done, total=total)
 
     def row(self, values: Mapping[str, float]) -> None:
-        """Let the curves grow by the newest metrics."""
+        """Extend the curves by the newest metrics."""
         if "elbo" in values:
-            self._elbo.add(values["elbo"])
+            self._elbo.append(values["elbo"])
         if "val_count_accuracy" in values:
-            self._count.add(values["val_count_accuracy"])
-        if self._pace.rate is not None and self._progress.console.width >= ROOMY:
+            self._accuracy.append(values["val_count_accuracy"])
+        if self.speed is not None and self._console.width >= WIDE:
             for task in self._tasks.values():
-                self._progress.update(task, pace=f"{self._pace.rate:.1f} steps/s")
+                self._bars.update(task, pace=f"{self.speed:.1f} steps/s")
+
+    def _drawn(self) -> Group:
+        elbo, accuracy = tuple(self._elbo), tuple(self._accuracy)
+        lines = [self._curve("ELBO ", elbo, f"{elbo[-1]:.1f}")] if elbo else []
+        if accuracy:
+            lines.append(self._curve("count", accuracy, percent(accuracy[-1])))
+        return Group(self._bars.get_renderable(), *lines)
+
+    def _curve(self, label: str, values: Sequence[float], last: str) -> Text:
+        room = max(1, self._console.width - len(f"{label}  {last}"))
+        levels = ASCII if self._console.options.ascii_only else BLOCKS
+        line = f"{label} {sparkline(values[-room:], levels)} {last}"
+        return Text(line, no_wrap=True, overflow="crop")
+
+
+def sparkline(values: Sequence[float], levels: str) -> str:
+    """Return a character of ``levels`` per value, the first for the least, the last for the most."""
+    low, high = min(values), max(values)
+    scale = (len(levels) - 1) / ((high - low) or 1)
+    return "".join(levels[round(scale * (value - low))] for value in values)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import Command, Given, SettingsCommand, configured
-from airkit.cli.output import tell
+from airkit.cli.options import Command, with_options
+from airkit.cli.output import tell_rows
+
+if TYPE_CHECKING:
+    from airkit.config.settings import Layer
 
 app = typer.Typer(
     rich_markup_mode=None,
-    epilog="Order, the last one wins: defaults, --preset, --config, then flags and --set "
-    "as they come.",
+    epilog="Later settings override earlier ones: defaults, --preset, --config, then flags and "
+    "--set in the order given.",
 )
 
 
@@ -26,16 +29,15 @@ def main(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-@configured("config show")
-def show(given: Given) -> None:
+def show(settings: list[Layer]) -> None:
     """Print all settings as TOML.
 
-    To start a file from: airkit config show > airkit.toml
+    To start a config file: airkit config show > airkit.toml
     """
-    typer.echo(airkit.settings.to_toml(airkit.settings.resolve(*given.layers())), nl=False)
+    typer.echo(airkit.settings.to_toml(airkit.settings.resolve(*settings)), nl=False)
 
 
-app.command("show", cls=SettingsCommand)(show)
+app.command("show", cls=Command)(with_options("config show", show, quiet=False))
 
 
 @app.command("schema", cls=Command)
@@ -47,13 +49,13 @@ def schema() -> None:
 @app.command("presets", cls=Command)
 def presets() -> None:
     """List the presets."""
-    tell(airkit.settings.presets().items())
+    tell_rows(airkit.settings.presets().items())
 
 
 @app.command("check", cls=Command)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file of settings.")],
 ) -> None:
-    """Check a config file, and tell every problem in it."""
+    """Check a config file and report every problem in it."""
     airkit.settings.resolve(airkit.settings.from_file(file))
     typer.echo(f"{file} is right")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import Checkpoint, Run
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Run
 from airkit.cli.progress import listening
 
 
 def demo(
-    run: Run = Path("runs/air"),
+    run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     port: Annotated[
         int,
         typer.Option(
-            "--port", metavar="N", min=0, max=65535, help="Where to listen; 0: any free port."
+            "--port", metavar="N", min=0, max=65535, help="The port to listen on; 0 means any free one."
         ),
     ] = 8000,
 ) -> None:
-    """Serve a page to draw digits on, that shows what the model sees.
+    """Serve a page to draw digits on, which shows what the model sees.
 
     Only this machine can reach it. Ctrl-C ends it.
     """

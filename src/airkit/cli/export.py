@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
 from airkit.cli.options import AsJson
-from airkit.cli.output import tell, tell_report
+from airkit.cli.output import show, tell_rows
 from airkit.cli.progress import listening
+
+if TYPE_CHECKING:
+    from airkit.runs.export import ExportReport
 
 
 def export(
@@ -33,7 +36,7 @@ def export(
         typer.Option(
             "--checkpoint",
             metavar="best|last|FILE",
-            help="Which state of a run folder. [default: best]",
+            help="Which checkpoint of a run folder. [default: best]",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
@@ -48,8 +51,9 @@ def export(
         done = airkit.export(
             path, out, split=split, checkpoint=checkpoint, force=force, listener=listener
         )
-    if as_json:
-        tell_report(done)
-    else:
-        counts = [(name, f"{number:,}") for name, number in done.counts.items()]
-        tell([("folder", done.path), ("format", done.format), *counts])
+    show(done, as_json, _tell)
+
+
+def _tell(done: ExportReport) -> None:
+    counts = [(name, f"{number:,}") for name, number in done.counts.items()]
+    tell_rows([("folder", done.path), ("format", done.format), *counts])

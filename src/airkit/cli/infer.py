@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import Checkpoint, Given, Run, configured
-from airkit.cli.output import tell_json_line
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Run
+from airkit.cli.output import tell_json
 from airkit.cli.progress import listening
+
+if TYPE_CHECKING:
+    from airkit.config.settings import Layer
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGES...", help="PNG files, or .npy images or stacks.")
 ]
 
 
-@configured("infer", preset=False)
 def infer(
-    given: Given,
+    settings: list[Layer],
     images: Images,
-    run: Run = Path("runs/air"),
+    run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     overlay: Annotated[
         Path | None,
@@ -29,12 +31,12 @@ def infer(
     ] = None,
     *,
     invert: Annotated[
-        bool, typer.Option("--invert", help="Ink is dark on bright: flip the grey levels.")
+        bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")
     ] = False,
 ) -> None:
     """Count and locate the digits of your own images: one JSON line each.
 
-    Ink is bright on dark. Settings are laid over those of the run.
+    Ink is bright on dark. Settings override those of the run.
     """
     with listening() as listener:
         found = airkit.infer(
@@ -43,8 +45,8 @@ def infer(
             checkpoint=checkpoint,
             overlay=overlay,
             invert=invert,
-            settings=given.layers(),
+            settings=settings,
             listener=listener,
         )
     for each in found:
-        tell_json_line(each.to_dict())
+        tell_json(each.to_dict(), one_line=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
 from airkit.cli.options import AsJson
-from airkit.cli.output import size, tell, tell_json
+from airkit.cli.output import show, size, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.text import duration
+
+if TYPE_CHECKING:
+    from airkit.runs.describe import Description
 
 
 def info(
@@ -20,24 +23,25 @@ def info(
         Path, typer.Argument(metavar="PATH", help="A data file, checkpoint, run or sweep folder.")
     ],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read a data file through and check its digest.")
+        bool, typer.Option("--verify", help="Read the whole data file and check its digest.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Tell what a file or a folder of airkit is.
 
-    Data files, checkpoints, run folders and sweeps say whence they are, and from which settings.
+    Data files, checkpoints, run folders and sweeps: what they hold, and their settings.
     """
     with listening() as listener:
         description = airkit.describe(path, verify=verify, listener=listener)
-    if as_json:
-        tell_json(description.to_dict())
-        return
+    show(description, as_json, _tell)
+
+
+def _tell(description: Description) -> None:
     facts = [(name.replace("_", " "), _text(name, it)) for name, it in description.facts.items()]
-    tell([(description.kind, description.path), *facts])
+    tell_rows([(description.kind, description.path), *facts])
     typer.echo("settings other than the defaults:")
     changed = [(f"  {key}", airkit.settings.spelled(it)) for key, it in description.changed.items()]
-    tell(changed or [("  none", "")])
+    tell_rows(changed or [("  none", "")])
 
 
 def _text(name: str, value: object) -> object:

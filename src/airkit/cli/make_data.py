@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Given, configured
-from airkit.cli.output import size, tell, tell_report
+from airkit.cli.options import AsJson
+from airkit.cli.output import show, size, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
+    from airkit.config.settings import Layer
     from airkit.data.make import MakeReport
 
 
-@configured("make-data")
 def make_data(
-    given: Given,
+    settings: list[Layer],
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="The HDF5 file to write.")
     ] = Path("multi-mnist.h5"),
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     workers: Annotated[
         int,
         typer.Option(metavar="N", min=1, help="Processes that make canvases, one a CPU core."),
@@ -37,16 +37,13 @@ def make_data(
     """
     with listening() as listener:
         report = airkit.make_data(
-            out, settings=given.layers(), force=force, workers=workers, listener=listener
+            out, settings=settings, force=force, workers=workers, listener=listener
         )
-    if as_json:
-        tell_report(report)
-    else:
-        _tell(report)
+    show(report, as_json, _tell)
 
 
 def _tell(report: MakeReport) -> None:
-    tell(
+    tell_rows(
         [
             ("file", f"{report.path} ({size(report.bytes)})"),
             ("canvases", ", ".join(f"{many:,} {split}" for split, many in report.splits.items())),

@@ -1,16 +1,16 @@
-"""Options that are settings: each flag is another name of one field of the schema.
+"""Options that several commands share, and options that are settings.
 
-Flags and ``--set`` are laid over the presets and config files in the order in which they
-stand on the command line. What a value must be is for the schema to say, so flags take text.
+A flag such as ``--steps`` is another name of one setting. What its value must be is for the schema
+to say, so that flags take text. Flags and ``--set`` override presets and config files, in the
+order in which they stand on the command line.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand
 
 import airkit
-from airkit.cli.muting import hushed
+from airkit.cli.process import silence
 from airkit.errors import AirkitError
 
 if TYPE_CHECKING:
@@ -26,57 +26,37 @@ if TYPE_CHECKING:
 
 
 class Flag(NamedTuple):
-    """The field that a flag sets, and how its value is called in the help."""
+    """The setting that a flag sets, and the name of its value in the help."""
 
     key: str
     metavar: str
 
 
+def _flags(*words: str) -> dict[str, Flag]:
+    """Flags by name, from ``section.key METAVAR``; a flag has the name of its key."""
+    found = [Flag(*each.split()) for each in words]
+    return {"--" + flag.key.partition(".")[2].replace("_", "-"): flag for flag in found}
+
+
+_SPLIT, _LOOKS, _DEVICE = "eval.split train|val|test", "eval.looks N", "train.device NAME"
 FLAGS: Mapping[str, Mapping[str, Flag]] = {
-    "make-data": {
-        "--max-digits": Flag("data.max_digits", "N"),
-        "--min-digits": Flag("data.min_digits", "N"),
-        "--canvas-size": Flag("data.canvas_size", "PIXELS"),
-        "--digit-size": Flag("data.digit_size", "PIXELS"),
-        "--source": Flag("data.source", "NAME|DIR"),
-        "--train": Flag("data.train", "N"),
-        "--val": Flag("data.val", "N"),
-        "--test": Flag("data.test", "N"),
-        "--seed": Flag("data.seed", "N"),
-    },
-    "train": {
-        "--steps": Flag("train.steps", "N"),
-        "--seed": Flag("train.seed", "N"),
-        "--device": Flag("train.device", "NAME"),
-    },
-    "sweep": {
-        "--steps": Flag("train.steps", "N"),
-        "--looks": Flag("eval.looks", "N"),
-        "--device": Flag("train.device", "NAME"),
-    },
-    "eval": {
-        "--split": Flag("eval.split", "train|val|test"),
-        "--looks": Flag("eval.looks", "N"),
-        "--counts": Flag("eval.counts", "mode|sampled"),
-        "--device": Flag("train.device", "NAME"),
-    },
-    "infer": {
-        "--slots": Flag("model.slots", "N"),
-        "--looks": Flag("eval.looks", "N"),
-        "--device": Flag("train.device", "NAME"),
-    },
-    "render": {
-        "--kind": Flag("render.kind", "KIND"),
-        "--device": Flag("train.device", "NAME"),
-    },
-    "report": {
-        "--split": Flag("eval.split", "train|val|test"),
-        "--looks": Flag("eval.looks", "N"),
-        "--device": Flag("train.device", "NAME"),
-    },
+    "make-data": _flags(
+        *("data.max_digits N", "data.min_digits N", "data.canvas_size PIXELS"),
+        *("data.digit_size PIXELS", "data.source NAME|DIR", "data.train N", "data.val N"),
+        *("data.test N", "data.seed N"),
+    ),
+    "train": _flags("train.steps N", "train.seed N", _DEVICE),
+    "sweep": _flags("train.steps N", _LOOKS, _DEVICE),
+    "eval": _flags(_SPLIT, _LOOKS, "eval.counts mode|sampled", _DEVICE),
+    "infer": _flags("model.slots N", _LOOKS, _DEVICE),
+    "render": _flags("render.kind KIND", _DEVICE),
+    "report": _flags(_SPLIT, _LOOKS, _DEVICE),
     "config show": {},
 }
-"""The flags of each command that are settings. All other settings are for --set."""
+"""The commands with settings, and which of them have flags. All others are for --set."""
+
+FROM_PRESET = ("make-data", "train", "sweep", "config show")
+"""Commands that take --preset: those whose settings do not start from a trained run."""
 
 Preset = Annotated[
     list[str],
@@ -84,17 +64,16 @@ Preset = Annotated[
 ]
 ConfigFile = Annotated[
     list[Path],
-    typer.Option("--config", metavar="FILE", help="Settings in a TOML file, over the preset's."),
+    typer.Option("--config", metavar="FILE", help="Settings in a TOML file; override presets."),
 ]
 Assignment = Annotated[
     list[str],
     typer.Option(
         "--set",
         metavar="SECTION.KEY=VALUE",
-        help="Any setting, over the files'; may be repeated, and the last one wins.",
+        help="Any setting; overrides files. May be repeated; the last one wins.",
     ),
 ]
-
 Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="The run folder.")]
 Data = Annotated[
     Path | None,
@@ -102,166 +81,130 @@ Data = Annotated[
 ]
 Checkpoint = Annotated[
     str,
-    typer.Option("--checkpoint", metavar="best|last|FILE", help="Which state of the run."),
+    typer.Option("--checkpoint", metavar="best|last|FILE", help="Which checkpoint of the run."),
 ]
-
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and JSON if asked for.")
 ]
+DEFAULT_RUN = Path("runs/air")
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-@dataclass(frozen=True)
-class Given:
-    """The settings on a command line, as text."""
+def with_options(
+    name: str, body: Callable[..., None], *, quiet: bool = True
+) -> Callable[..., None]:
+    """Return a command that has the options of its settings and ``--quiet``.
 
-    presets: Sequence[str]
-    files: Sequence[Path]
-    ordered: Sequence[tuple[str, str]]
-    """Flags (or ``--set``) and their text, in the order of the command line."""
-    flags: Mapping[str, Flag]
-
-    def layers(self) -> list[Layer]:
-        """Layers for the library: presets, then files, then flags and ``--set`` as they came.
-
-        Raises:
-            AirkitError: no such preset, a file that cannot be read, a --set that is none.
-        """
-        return [
-            *map(airkit.settings.from_preset, self.presets),
-            *map(airkit.settings.from_file, self.files),
-            *(self._layer(flag, text) for flag, text in self.ordered),
-        ]
-
-    def _layer(self, flag: str, text: str) -> Layer:
-        if flag == "--set":
-            return airkit.settings.from_assignment(text)
-        return airkit.settings.from_flag(flag, self.flags[flag].key, text)
-
-
-def configured(
-    command: str, *, preset: bool = True
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command body its flags, ``--preset``, ``--config`` and ``--set`` as one ``given``.
-
-    The body's first parameter is ``given: Given``; its other parameters are options as usual.
+    Args:
+        name: the command's words.
+        body: what it does; where ``FLAGS`` has ``name``, its parameter ``settings`` gets them as
+            layers. Its other parameters are options, as typer takes them.
+        quiet: whether it has ``--quiet``.
     """
-    flags = FLAGS[command]
+    parameters = inspect.signature(body, eval_str=True).parameters.values()
+    own = [each for each in parameters if each.name != "settings"]
 
-    def decorate(body: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    def command(ctx: typer.Context, **values: Any) -> None:
+        given = {each.name: values[each.name] for each in own}
+        if name in FLAGS:
+            files = values.get("preset", []), values["config"]
+            given["settings"] = _layers(*files, ctx.meta["settings"], FLAGS[name])
+        with silence() if values.get("quiet") else nullcontext():
+            body(**given)
 
-        def wrapped(ctx: typer.Context, **values: Any) -> None:
-            given = Given(values.get("preset", ()), values["config"], ctx.meta["ordered"], flags)
-            body(given, **{parameter.name: values[parameter.name] for parameter in own})
-
-        context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        added = [context, *own, *_settings_parameters(flags, preset)]
-        kinds = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in added]
-        wrapped.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
-        wrapped.__name__, wrapped.__doc__ = body.__name__, body.__doc__
-        return wrapped
-
-    return decorate
-
-
-def quietly(body: Callable[..., None]) -> Callable[..., None]:
-    """Give any command ``--quiet``: with it, neither progress nor result is printed."""
-
-    def wrapped(*, quiet: bool, **values: Any) -> None:
-        with hushed() if quiet else nullcontext():
-            body(**values)
-
-    own = inspect.signature(body, eval_str=True).parameters.values()
-    added = inspect.Parameter(
-        "quiet", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Quiet
-    )
-    kinds = [it.replace(kind=inspect.Parameter.KEYWORD_ONLY) for it in (*own, added)]
-    wrapped.__signature__ = inspect.Signature(kinds)  # type: ignore[attr-defined]
-    wrapped.__name__, wrapped.__doc__ = body.__name__, body.__doc__
-    return wrapped
+    context = inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)
+    shown = [context, *own, *_added(name, quiet)]
+    signature = inspect.Signature([each.replace(kind=_KEYWORD) for each in shown])
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__name__, command.__doc__ = body.__name__, body.__doc__
+    return command
 
 
-def _settings_parameters(flags: Mapping[str, Flag], preset: bool) -> Iterator[inspect.Parameter]:
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    for flag, (_, metavar) in flags.items():
-        option = typer.Option(flag, metavar=metavar, show_default=False)
-        kind = Annotated[str | None, option]
-        yield inspect.Parameter(_name(flag), keyword, default=None, annotation=kind)
-    if preset:
-        yield inspect.Parameter("preset", keyword, default=[], annotation=Preset)
-    yield inspect.Parameter("config", keyword, default=[], annotation=ConfigFile)
-    yield inspect.Parameter("set", keyword, default=[], annotation=Assignment)
+def _added(name: str, quiet: bool) -> Iterator[inspect.Parameter]:
+    """The options that a command gets beside its own."""
+
+    def option(name: str, kind: Any, default: Any) -> inspect.Parameter:
+        return inspect.Parameter(name, _KEYWORD, annotation=kind, default=default)
+
+    for flag, (_, metavar) in FLAGS.get(name, {}).items():
+        kind = Annotated[str | None, typer.Option(flag, metavar=metavar, show_default=False)]
+        yield option("flag_" + flag[2:].replace("-", "_"), kind, None)
+    if name in FROM_PRESET:
+        yield option("preset", Preset, [])
+    if name in FLAGS:
+        yield option("config", ConfigFile, [])
+        yield option("set", Assignment, [])
+    if quiet:
+        yield option("quiet", Quiet, False)
 
 
-def _name(flag: str) -> str:
-    """The parameter that typer makes of a flag."""
-    return "flag_" + flag.removeprefix("--").replace("-", "_")
+def _layers(
+    presets: list[str],
+    files: list[Path],
+    given: list[tuple[str, str]],
+    flags: Mapping[str, Flag],
+) -> list[Layer]:
+    """Layers for the library: presets, then files, then flags and ``--set`` as they came."""
+    settings = airkit.settings
+    return [
+        *map(settings.from_preset, presets),
+        *map(settings.from_file, files),
+        *(
+            settings.from_assignment(text)
+            if option == "--set"
+            else settings.from_flag(option, flags[option].key, text)
+            for option, text in given
+        ),
+    ]
 
 
 class Command(TyperCommand):
-    """A command that takes no empty text for a path: it would be the current folder."""
+    """A command that keeps the order of its settings and refuses empty paths."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever, and keep the order of the parameters as ``ctx.meta["order"]``.
+        """Parse, and keep settings in their order as ``ctx.meta["settings"]``.
 
-        Raises AirkitError where a path is empty, as of an unset variable.
+        Raises:
+            AirkitError: a path is empty, as of an unset variable; it would be the current folder.
         """
-        given, _, order = self.make_parser(ctx).parse_args(args=list(args))  # text, not yet a Path
-        for parameter in () if ctx.resilient_parsing else self.params:
-            value = given.get(parameter.name or "")
-            texts: list[Any] = [*value] if isinstance(value, list | tuple) else [value]
-            if takes_path(parameter) and "" in texts:
-                raise _empty(parameter)
-        ctx.meta["order"] = order
+        texts, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        if not ctx.resilient_parsing:
+            _refuse_empty_paths(self.params, texts)
+        assignments = iter(texts.get("set", ()))
+        ctx.meta["settings"] = [
+            (each.opts[0], next(assignments) if each.name == "set" else texts[each.name])
+            for each in order
+            if each.name == "set" or each.name.startswith("flag_")
+        ]
         return super().parse_args(ctx, args)
 
-
-def takes_path(parameter: Any) -> bool:
-    """Whether an option or argument is, or may be, the name of a file or a folder."""
-    return bool(re.search("FILE|DIR|PATH|IMAGES|RUN", parameter.metavar or ""))
-
-
-def _empty(parameter: Any) -> AirkitError:
-    named = parameter.opts[0] if parameter.opts[0].startswith("--") else parameter.metavar
-    return AirkitError(
-        "An empty text names no file or folder",
-        where=named,
-        expected="a path",
-        got=repr(""),
-        hint='name one; a variable, as in --run "$RUN", may be empty or not set',
-    )
-
-
-class SettingsCommand(Command):
-    """A command with settings: remembers their order, and takes their help from the schema."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse as ever, and keep flags and ``--set`` in their order as ``ctx.meta["ordered"]``."""
-        rest = super().parse_args(ctx, args)
-        order = ctx.meta["order"]
-        assignments = iter(ctx.params["set"])
-        ordered = []
-        for place, parameter in enumerate(order):
-            name = parameter.name or ""
-            if name == "set":
-                ordered.append(("--set", next(assignments)))
-            elif name.startswith("flag_") and parameter not in order[place + 1 :]:
-                ordered.append((parameter.opts[0], ctx.params[name]))
-        ctx.meta["ordered"] = ordered
-        return rest
-
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the options, flags with the prose of their fields."""
+        """Write the options, flags with the description of their setting."""
+        flags = FLAGS.get(ctx.command_path.partition(" ")[2], {})
         for parameter in self.params:
-            if (parameter.name or "").startswith("flag_"):
-                flag = FLAGS[ctx.command_path.partition(" ")[2]][parameter.opts[0]]
-                parameter.help = _help(flag.key)  # type: ignore[attr-defined]
+            if parameter.opts[0] in flags:
+                key = flags[parameter.opts[0]].key
+                field = airkit.settings.fields()[key]
+                text = " ".join((field.description or "").split())
+                parameter.help = f"{text} [{key}, default {field.default}]"  # type: ignore[attr-defined]
         super().format_options(ctx, formatter)
 
 
-def _help(key: str) -> str:
-    """A flag's help: the prose of its field, its dotted key and its default."""
-    field = airkit.settings.fields()[key]
-    return f"{' '.join((field.description or '').split())} [{key}, default {field.default}]"
+def takes_path(parameter: Any) -> bool:
+    """Whether an option or argument takes the name of a file or folder."""
+    return bool(re.search("FILE|DIR|PATH|IMAGES|RUN", parameter.metavar or ""))
+
+
+def _refuse_empty_paths(parameters: list[Any], texts: Mapping[str, Any]) -> None:
+    for parameter in filter(takes_path, parameters):
+        text = texts.get(parameter.name)
+        if text == "" or (isinstance(text, list | tuple) and "" in text):
+            option = parameter.opts[0]
+            raise AirkitError(
+                "An empty text names no file or folder",
+                where=option if option.startswith("--") else parameter.metavar,
+                expected="a path",
+                got=repr(""),
+                hint='name one; a variable, as in --run "$RUN", may be empty or not set',
+            )

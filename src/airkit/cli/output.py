@@ -1,25 +1,30 @@
-"""What goes to stdout: aligned lines for people, one JSON object for programs."""
+"""Results on stdout: aligned lines for people, one JSON object for programs."""
 
 from __future__ import annotations
 
 import dataclasses
-import errno
-import io
 import json
 import math
-import os
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, TypeVar
 
 import typer
 
-from airkit.cli.muting import heard
-from airkit.errors import OutputError
+from airkit.cli.process import result_stream
+
+T = TypeVar("T")
 
 
-def tell(rows: Iterable[tuple[str, object]]) -> None:
+def show(result: T, as_json: bool, tell: Callable[[T], object]) -> None:
+    """Print a result of the library as one JSON object, or with ``tell`` for people."""
+    if as_json:
+        tell_json(result.to_dict() if hasattr(result, "to_dict") else dataclasses.asdict(result))  # type: ignore[call-overload]
+    else:
+        tell(result)
+
+
+def tell_rows(rows: Iterable[tuple[str, object]]) -> None:
     """Print labels and values, aligned."""
     rows = list(rows)
     width = max(len(label) for label, _ in rows)
@@ -27,23 +32,17 @@ def tell(rows: Iterable[tuple[str, object]]) -> None:
         typer.echo(f"{label:<{width}}  {value}".rstrip())
 
 
-def tell_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object, a line for each key.
+def tell_json(values: Mapping[str, Any], *, one_line: bool = False) -> None:
+    """Print one JSON object, a line for each key unless ``one_line``.
 
-    JSON has no infinities and no NaN: they become null.
+    JSON has neither infinities nor NaN: they become null.
     """
-    lines = [f"  {json.dumps(name)}: {json.dumps(_plain(it))}" for name, it in values.items()]
-    typer.echo("{\n" + ",\n".join(lines) + "\n}", file=heard())
-
-
-def tell_report(report: Any) -> None:
-    """Print what a verb returned, a dataclass, as one JSON object."""
-    tell_json(dataclasses.asdict(report))
-
-
-def tell_json_line(values: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line; infinities and NaN become null."""
-    typer.echo(json.dumps(_plain(values)), file=heard())
+    if one_line:
+        text = json.dumps(_plain(values))
+    else:
+        lines = [f"  {json.dumps(name)}: {json.dumps(_plain(it))}" for name, it in values.items()]
+        text = "{\n" + ",\n".join(lines) + "\n}"
+    typer.echo(text, file=result_stream())
 
 
 def _plain(value: Any) -> Any:
@@ -56,41 +55,17 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write_whole() -> None:
-    """Give stdout the buffer back that PYTHONUNBUFFERED takes, and names of any bytes.
-
-    Without a buffer, a disk that fills up cuts a result short and no error says so. Names of
-    files that are not UTF-8 are written as they are, as ``ls`` does in a pipe.
-    """
-    bare = getattr(sys.stdout, "buffer", None)
-    if isinstance(bare, io.RawIOBase):
-        buffer = io.BufferedWriter(bare)
-        sys.stdout = io.TextIOWrapper(buffer, sys.stdout.encoding, sys.stdout.errors)
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="surrogateescape")
-
-
-def tell_unwritten(error: OSError) -> NoReturn:
-    """Exit with code 1 and a message, where stdout goes to a full disk; raise any other error."""
-    full = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
-    if error.filename is not None or error.errno not in full:
-        raise error
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what Python holds back goes nowhere at the end
-    told = OutputError(
-        "Cannot write the result",
-        where="standard output",
-        got=error.strerror,
-        hint="check the free space, or let it go elsewhere",
-    )
-    typer.echo(f"airkit: {told}", err=True)
-    sys.exit(1)
-
-
 def percent(share: float) -> str:
-    """A share as per cent."""
+    """Return a share as per cent."""
     return f"{100 * share:.1f} %"
 
 
+def percent_range(interval: Iterable[float]) -> str:
+    """Return an interval of shares as per cent."""
+    low, high = (100 * bound for bound in interval)
+    return f"{low:.1f} to {high:.1f}"
+
+
 def size(number: int) -> str:
-    """Bytes for people."""
+    """Return a number of bytes for people."""
     return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number:,} bytes"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Checkpoint, Data, Given, Run, configured
-from airkit.cli.output import tell_report
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Run
+from airkit.cli.output import show
 from airkit.cli.progress import listening
 
+if TYPE_CHECKING:
+    from airkit.config.settings import Layer
 
-@configured("render", preset=False)
+
 def render(
-    given: Given,
-    run: Run = Path("runs/air"),
+    settings: list[Layer],
+    run: Run = DEFAULT_RUN,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -30,7 +32,7 @@ def render(
 ) -> None:
     """Draw what the model saw, as a PNG.
 
-    Settings are laid over those of the run.
+    Settings override those of the run.
     """
     with listening() as listener:
         picture = airkit.render(
@@ -38,10 +40,7 @@ def render(
             out=out,
             data=data,
             checkpoint=checkpoint,
-            settings=given.layers(),
+            settings=settings,
             listener=listener,
         )
-    if as_json:
-        tell_report(picture)
-    else:
-        typer.echo(picture.path)
+    show(picture, as_json, lambda picture: typer.echo(picture.path))

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Checkpoint, Data, Given, configured
-from airkit.cli.output import tell_report
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data
+from airkit.cli.output import show
 from airkit.cli.progress import listening
 
+if TYPE_CHECKING:
+    from airkit.config.settings import Layer
 
-@configured("report", preset=False)
+
 def report(
-    given: Given,
+    settings: list[Layer],
     run: Annotated[
         list[Path],
         typer.Option(
             "--run", metavar="DIR", help="The run folder, or a sweep's; several are compared."
         ),
-    ] = [Path("runs/air")],  # noqa: B006 - typer copies it
+    ] = [DEFAULT_RUN],  # noqa: B006 - typer copies it
     out: Annotated[
         Path | None,
         typer.Option(
@@ -38,7 +40,7 @@ def report(
     """Measure and draw a run, as one HTML file that needs no other.
 
     Several runs, or the folder of a sweep, are compared on the same canvases.
-    Settings are laid over those of the run.
+    Settings override those of the run.
     """
     with listening() as listener:
         written = airkit.report(
@@ -46,10 +48,7 @@ def report(
             out=out,
             data=data,
             checkpoint=checkpoint,
-            settings=given.layers(),
+            settings=settings,
             listener=listener,
         )
-    if as_json:
-        tell_report(written)
-    else:
-        typer.echo(written.path)
+    show(written, as_json, lambda written: typer.echo(written.path))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Given, configured
-from airkit.cli.output import tell, tell_json
+from airkit.cli.options import AsJson
+from airkit.cli.output import percent_range, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
 from airkit.system.signals import EXIT_CODE
@@ -24,9 +24,8 @@ DEFAULT_FOLDER = Path("runs/sweep")
 ENGINES = ("processes", "submitit")
 
 
-@configured("sweep")
 def sweep(  # noqa: PLR0913 - options
-    given: Given,
+    settings: list[Layer],
     *,
     data: Annotated[
         Path | None,
@@ -85,12 +84,12 @@ def sweep(  # noqa: PLR0913 - options
             out,
             seeds=seeds,
             threshold=threshold,
-            settings=given.layers(),
+            settings=settings,
             engine=_engine(engine, workers, threads, job),
             fresh=fresh,
             listener=listener,
         )
-    _tell(report, as_json)
+    show(report, as_json, _tell)
     _exit(report)
 
 

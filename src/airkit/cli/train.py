@@ -8,22 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Given, configured
-from airkit.cli.output import percent, tell, tell_report
+from airkit.cli.options import DEFAULT_RUN, AsJson, Run
+from airkit.cli.output import percent, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.processes import launched
 from airkit.system.signals import EXIT_CODE
 from airkit.system.text import duration, quoted
 
 if TYPE_CHECKING:
+    from airkit.config.settings import Layer
     from airkit.training.loop import TrainReport
 
-DEFAULT_RUN = Path("runs/air")
 
-
-@configured("train")
 def train(
-    given: Given,
+    settings: list[Layer],
     data: Annotated[
         Path | None,
         typer.Option(
@@ -32,25 +30,22 @@ def train(
             help="The data file. [default: the run's own, or multi-mnist.h5]",
         ),
     ] = None,
-    run: Annotated[
-        Path, typer.Option("--run", metavar="DIR", help="The run folder.")
-    ] = DEFAULT_RUN,
+    run: Run = DEFAULT_RUN,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew, removing the training that is there.")
+        bool, typer.Option("--fresh", help="Start anew and remove the earlier training.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train AIR, or go on where it stopped.
 
-    Ctrl-C stops and saves; the same command goes on from there. Settings are laid over
-    those in the data file, or in the run that goes on.
+    Ctrl-C stops and saves; the same command goes on from there. Settings override those of
+    the data file, or of the run that goes on.
     """
     with listening() as listener:
-        report = airkit.train(data, run, settings=given.layers(), fresh=fresh, listener=listener)
-    if as_json:
-        tell_report(report)
-        raise typer.Exit(EXIT_CODE if report.stopped else 0)
-    _tell(report)
+        report = airkit.train(data, run, settings=settings, fresh=fresh, listener=listener)
+    show(report, as_json, _tell)
+    if report.stopped:
+        raise typer.Exit(EXIT_CODE)
 
 
 def _tell(report: TrainReport) -> None:
@@ -59,7 +54,7 @@ def _tell(report: TrainReport) -> None:
         again += f" --run {quoted(report.run)}"
     if report.stopped:
         typer.echo(f"stopped at step {report.steps}; {again} goes on from there", err=True)
-        raise typer.Exit(EXIT_CODE)
+        return
     if report.resumed_from == report.steps:
         typer.echo(f"{report.run} is trained already, for {report.steps} steps")
         typer.echo(f"{again} --steps N goes on to N steps; --fresh starts anew")
@@ -73,4 +68,4 @@ def _tell(report: TrainReport) -> None:
         accuracy = percent(report.best.count_accuracy)
         best = f"ELBO {report.best.elbo:.1f}, count accuracy {accuracy}, at step {report.best.step}"
         rows.append(("best validation", best))
-    tell(rows)
+    tell_rows(rows)
