@@ -169,7 +169,7 @@ def test_a_result_that_grows_too_large(
             "airkit: Cannot write the result",
             "  where     standard output",
             "  got       File too large",
-            "  try       check the free space, or let it go elsewhere",
+            "  try       check the free space, or redirect it elsewhere",
         ],
     )
 

@@ -217,5 +217,5 @@ def test_a_full_disk_behind_stdout() -> None:
             "airkit: Cannot write the result\n"
             "  where     standard output\n"
             "  got       No space left on device\n"
-            "  try       check the free space, or let it go elsewhere\n",
+            "  try       check the free space, or redirect it elsewhere\n",
         )

@@ -109,7 +109,7 @@ def test_the_command_with_a_failure(done: Path) -> None:
     assert "worst                  0.00 %, of seed 1" in result.stdout
     assert "airkit: 1 of 2 seeds failed\n" in result.stderr
     assert f"  where     {done}/seed-001\n" in result.stderr
-    assert "tries those again; remove the folder of a seed to train it anew" in result.stderr
+    assert "tries them again; remove the folder of a seed to train it from" in result.stderr
 
 
 def test_interrupted_and_gone_on(tmp_path: Path) -> None:
@@ -137,8 +137,7 @@ def test_interrupted_and_gone_on(tmp_path: Path) -> None:
     [
         (["--seeds", "0"], "A sweep needs seeds"),
         (["--threshold", "99"], "The threshold is a share of canvases"),
-        (["--engine", "cloud"], "No such engine"),
-        (["--job", "a=1"], "--job is told to submitit only"),
+        (["--job", "a=1"], "--job is for submitit only"),
         (["--engine", "submitit", "--job", "a"], "Cannot read a job parameter"),
     ],
 )
@@ -191,10 +190,10 @@ def test_a_seed_that_diverged_is_not_told_to_be_tried_again(tmp_path: Path) -> N
     again, anew = "without --fresh, tries {} again", "a new sweep, with another --out and"
     for failures, told, not_told in (
         ([diverged], anew, "again;"),
-        ([killed], again.format("those"), anew),
-        ([killed, diverged], again.format("the others"), "those"),
-        ([killed, diverged], anew, "those"),
-        (["A weight is no longer finite"], again.format("those"), anew),
+        ([killed], again.format("them"), anew),
+        ([killed, diverged], again.format("the others"), "them"),
+        ([killed, diverged], anew, "them"),
+        (["A weight is no longer finite"], again.format("them"), anew),
     ):
         rows = [Row(n, f"s/seed-{n:03d}", why, None, None) for n, why in enumerate(failures)]
         with pytest.raises(TrainingError) as caught:

@@ -25,7 +25,7 @@ import airkit.cli.app
 import airkit.data.make
 import airkit.evaluation
 import airkit.training.loop
-from airkit.cli import interrupts
+from airkit.cli import process as cli_process
 from airkit.system import files
 from airkit.system.signals import STOPPING
 
@@ -177,6 +177,6 @@ def _run_in_fork(arguments: list[str], folder: Path, out: Path, err: Path, syncs
 
     files.sync = told
     sys.argv = ["airkit", *arguments]
-    interrupts.handle(interrupts.leave)  # as ``run`` does: signals came to no one until here
+    cli_process.handle(cli_process.leave)  # as ``run`` does: signals came to no one until here
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     airkit.cli.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -16,33 +17,32 @@ from airkit.cli import (
     export,
     infer,
     info,
-    interrupts,
     make_data,
-    muting,
+    process,
     render,
     report,
     sweep,
     train,
 )
-from airkit.cli.options import Command, SettingsCommand, quietly
+from airkit.cli.options import Command, with_options
 from airkit.errors import AirkitError
 from airkit.system.signals import EXIT_CODE, caught
 
 
 class Program(TyperGroup):
-    """The group of all commands; tells errors that a user can mend, and only those."""
+    """The group of all commands, which turns errors into messages and exit codes."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an AirkitError becomes its text and exit code 1, a signal 130."""
+        """Run the command; exit with 1 after an AirkitError, with 130 after a signal."""
         try:
-            with caught(interrupts.interrupt):
+            with caught(process.interrupt):
                 return super().invoke(ctx)
         except AirkitError as error:
-            muting.tell_once(error)
+            process.unmute_for(error)
             typer.echo(f"airkit: {error}", err=True)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            typer.echo(interrupts.TOLD, err=True)
+            typer.echo(process.INTERRUPTED, err=True)
             raise typer.Exit(EXIT_CODE) from error
 
 
@@ -55,10 +55,10 @@ Attend-Infer-Repeat on multi-MNIST, in four steps; none needs an option:
   airkit render --kind steps        draw what the model saw: runs/air/figures
 
 All commands and options: airkit --help"""
-"""What the program says when nothing is asked of it."""
+"""What ``airkit`` prints without arguments."""
 
 
-# Plain help: the same text in a terminal, a pipe and the docs, and no rich to load for it.
+# Plain help: the same text in a terminal, a pipe and the docs, without loading rich.
 app = typer.Typer(
     cls=Program,
     add_completion=False,
@@ -84,7 +84,7 @@ def main(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_tell_version, is_eager=True, help="Tell the version and exit."
+            "--version", callback=_tell_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -94,16 +94,20 @@ def main(
         typer.echo(START)
 
 
-app.command("make-data", cls=SettingsCommand)(quietly(make_data.make_data))
-app.command("train", cls=SettingsCommand)(quietly(train.train))
-app.command("eval", cls=SettingsCommand)(quietly(evaluate.evaluate))
-app.command("infer", cls=SettingsCommand)(quietly(infer.infer))
-app.command("render", cls=SettingsCommand)(quietly(render.render))
-app.command("report", cls=SettingsCommand)(quietly(report.report))
-app.command("sweep", cls=SettingsCommand)(quietly(sweep.sweep))
-app.command("demo", cls=Command)(demo.demo)
-app.command("info", cls=Command)(quietly(info.info))
-app.command("export", cls=Command)(quietly(export.export))
-app.command("completion", cls=Command)(completion.completion)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "make-data": make_data.make_data,
+    "train": train.train,
+    "eval": evaluate.evaluate,
+    "infer": infer.infer,
+    "render": render.render,
+    "report": report.report,
+    "sweep": sweep.sweep,
+    "demo": demo.demo,
+    "info": info.info,
+    "export": export.export,
+    "completion": completion.completion,
+}
+for _name, _body in COMMANDS.items():
+    app.command(_name, cls=Command)(with_options(_name, _body))
 app.add_typer(config.app, name="config")
 completion.answer()

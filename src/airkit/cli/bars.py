@@ -30,6 +30,9 @@ class Bars(Paced):
 
     def __init__(self, console: Console | None = None) -> None:
         super().__init__()
+        self._tasks: dict[str, TaskID] = {}
+        self._elbo: deque[float] = deque(maxlen=WIDE)
+        self._accuracy: deque[float] = deque(maxlen=WIDE)
         self._console = console or Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -46,9 +49,6 @@ class Bars(Paced):
             redirect_stdout=False,
             transient=True,
         )
-        self._tasks: dict[str, TaskID] = {}
-        self._elbo: deque[float] = deque(maxlen=WIDE)
-        self._accuracy: deque[float] = deque(maxlen=WIDE)
 
     def stop(self) -> None:
         """Remove the bars and show the cursor again."""
@@ -91,7 +91,7 @@ class Bars(Paced):
 
 
 def sparkline(values: Sequence[float], levels: str) -> str:
-    """Return a character of ``levels`` per value, the first for the least, the last for the most."""
+    """Return one of ``levels`` per value: the first for the least, the last for the greatest."""
     low, high = min(values), max(values)
     scale = (len(levels) - 1) / ((high - low) or 1)
     return "".join(levels[round(scale * (value - low))] for value in values)

@@ -8,11 +8,11 @@ import typer
 from typer import completion as shells
 
 VARIABLE = "_AIRKIT_COMPLETE"
-"""Where a script asks the program for completions."""
+"""The environment variable in which a shell's script asks for completions."""
 
 
 def answer() -> None:
-    """Have the program answer the scripts; typer does so itself only beside options of its own."""
+    """Have the program answer such scripts, as typer does for its own completion options."""
     shells.get_completion_inspect_parameters()
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import Command, with_options
+from airkit.cli.options import Command, Layers, with_options
 from airkit.cli.output import tell_rows
-
-if TYPE_CHECKING:
-    from airkit.config.settings import Layer
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -29,7 +26,7 @@ def main(ctx: typer.Context) -> None:
         typer.echo(ctx.get_help())
 
 
-def show(settings: list[Layer]) -> None:
+def show(settings: Layers) -> None:
     """Print all settings as TOML.
 
     To start a config file: airkit config show > airkit.toml
@@ -37,7 +34,7 @@ def show(settings: list[Layer]) -> None:
     typer.echo(airkit.settings.to_toml(airkit.settings.resolve(*settings)), nl=False)
 
 
-app.command("show", cls=Command)(with_options("config show", show, quiet=False))
+app.command("show", cls=Command)(with_options("config show", show))
 
 
 @app.command("schema", cls=Command)

@@ -17,7 +17,10 @@ def demo(
     port: Annotated[
         int,
         typer.Option(
-            "--port", metavar="N", min=0, max=65535, help="The port to listen on; 0 means any free one."
+            metavar="N",
+            min=0,
+            max=65535,
+            help="Port to listen on; 0: any free one.",
         ),
     ] = 8000,
 ) -> None:

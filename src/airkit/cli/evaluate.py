@@ -6,38 +6,27 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Checkpoint, Data, Given, Run, configured
-from airkit.cli.output import percent, tell, tell_json
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run
+from airkit.cli.output import percent, percent_range, tell_json, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.config.settings import Layer
     from airkit.evaluation.compare import Comparison
     from airkit.evaluation.evaluate import Measures
 
-
-_LEAST = 1e-300
-"""The least p value that is told as a number."""
-
-
-class Named(TypedDict):
-    """What both ways to measure are told by name."""
-
-    data: Path | None
-    checkpoint: str
-    settings: list[Layer]
+LEAST_P = 1e-300
+"""Least p value that is printed as a number."""
 
 
-@configured("eval", preset=False)
 def evaluate(
-    given: Given,
-    run: Run = Path("runs/air"),
+    settings: Layers,
+    run: Run = DEFAULT_RUN,
     data: Data = None,
     checkpoint: Checkpoint = "best",
     *,
@@ -51,57 +40,24 @@ def evaluate(
 ) -> None:
     """Measure counting, boxes and likelihood on held-out canvases.
 
-    Settings are laid over those of the run.
+    Settings override those of the run.
     """
-    named: Named = {"data": data, "checkpoint": checkpoint, "settings": given.layers()}
+    given: dict[str, Any] = {"data": data, "checkpoint": checkpoint, "settings": settings}
     with listening() as listener:
         if against is None:
-            measures, comparison = airkit.evaluate(run, **named, listener=listener), None
+            measures, comparison = airkit.evaluate(run, **given, listener=listener), None
         else:
-            measures, comparison = airkit.compare(run, against, **named, listener=listener)
+            measures, comparison = airkit.compare(run, against, **given, listener=listener)
     if as_json:
-        tell_json(_as_json(measures, comparison))
+        tell_json(measures.to_dict() | ({"comparison": comparison} if comparison else {}))
     else:
         tell_measures(measures)
         _tell_comparison(comparison)
 
 
-def _as_json(measures: Measures, comparison: Comparison | None) -> dict[str, Any]:
-    values = measures.to_dict()
-    return values if comparison is None else {**values, "comparison": comparison.to_dict()}
-
-
-def _tell_comparison(comparison: Comparison | None) -> None:
-    """The other run's accuracy, and whether the difference is more than chance."""
-    if comparison is None:
-        return
-    other = comparison.against
-    low, high = (100 * bound for bound in comparison.difference_interval)
-    typer.echo()
-    tell(
-        [
-            ("against", f"{other.run} ({other.checkpoint})"),
-            *_accuracies(other),
-            ("right in the run alone", f"{comparison.only_run:,} canvases"),
-            ("right in the other alone", f"{comparison.only_against:,} canvases"),
-            (
-                "difference",
-                f"{100 * comparison.difference:+.2f} points "
-                f"(95 % interval {low:+.2f} to {high:+.2f})",
-            ),
-            ("p, McNemar's exact test", _chance(comparison.p_value)),
-        ]
-    )
-
-
-def _chance(p: float) -> str:
-    """A p value; none is 0, but a number may be too small for a float."""
-    return f"{p:.2g}" if p >= _LEAST else f"less than {_LEAST:.0e}"
-
-
 def tell_measures(measures: Measures) -> None:
     """Print the measures of one run."""
-    tell(
+    tell_rows(
         [
             ("run", f"{measures.run} ({measures.checkpoint})"),
             ("canvases", f"{measures.canvases:,} of {measures.split} in {measures.data}"),
@@ -113,6 +69,21 @@ def tell_measures(measures: Measures) -> None:
     )
     if measures.confusion:
         _tell_confusion(measures.confusion)
+
+
+def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
+    """The count accuracy of the best of several looks, if there are several, and of one."""
+    if measures.looks > 1:
+        share = _share(measures.count_accuracy, measures.count_accuracy_interval)
+        yield f"count accuracy, {measures.looks} looks", share
+    share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval)
+    yield "count accuracy, one look", share
+
+
+def _by_count(measures: Measures) -> Iterator[tuple[str, str]]:
+    for count, share in measures.per_count_accuracy.items():
+        interval = measures.per_count_accuracy_interval[count]
+        yield f"by true count, {count}", _share(share, interval)
 
 
 def _values(measures: Measures) -> Iterator[tuple[str, str]]:
@@ -132,33 +103,34 @@ def _number(value: float, form: str, unit: str = "") -> str:
     return "-" if math.isnan(value) else f"{value:{form}}{unit}"
 
 
-def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
-    """The count accuracy of the best of several looks, where there are several, and of one."""
-    if measures.looks > 1:
-        share = _share(measures.count_accuracy, measures.count_accuracy_interval)
-        yield f"count accuracy, {measures.looks} looks", share
-    share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval)
-    yield "count accuracy, one look", share
-
-
-def _by_count(measures: Measures) -> Iterator[tuple[str, str]]:
-    """The count accuracy of each true count, a line for each."""
-    for count, share in measures.per_count_accuracy.items():
-        interval = measures.per_count_accuracy_interval[count]
-        yield f"by true count, {count}", _share(share, interval)
-
-
 def _share(share: float, interval: Sequence[float]) -> str:
     if math.isnan(share):
         return "-"
-    low, high = (100 * bound for bound in interval)
-    return f"{percent(share)} (95 % interval {low:.1f} to {high:.1f})"
+    return f"{percent(share)} (95 % interval {percent_range(interval)})"
 
 
 def _tell_confusion(confusion: Sequence[Sequence[int]]) -> None:
     typer.echo("confusion: a row for each true count, a column for each inferred one")
     width = max(len(str(number)) for row in confusion for number in row) + 2
-    columns = range(max(len(row) for row in confusion))
-    typer.echo(" " * 4 + "".join(f"{column:>{width}}" for column in columns))
-    for count, row in enumerate(confusion):
+    for count, row in [("", range(max(map(len, confusion)))), *enumerate(confusion)]:
         typer.echo(f"{count:>4}" + "".join(f"{number:>{width}}" for number in row))
+
+
+def _tell_comparison(comparison: Comparison | None) -> None:
+    """Print the other run's accuracy, and whether the difference is more than chance."""
+    if comparison is None:
+        return
+    other, p = comparison.against, comparison.p_value
+    low, high = (100 * bound for bound in comparison.difference_interval)
+    interval = f"(95 % interval {low:+.2f} to {high:+.2f})"
+    typer.echo()
+    tell_rows(
+        [
+            ("against", f"{other.run} ({other.checkpoint})"),
+            *_accuracies(other),
+            ("right in the run alone", f"{comparison.only_run:,} canvases"),
+            ("right in the other alone", f"{comparison.only_against:,} canvases"),
+            ("difference", f"{100 * comparison.difference:+.2f} points {interval}"),
+            ("p, McNemar's exact test", f"{p:.2g}" if p >= LEAST_P else f"below {LEAST_P:.0e}"),
+        ]
+    )

@@ -13,20 +13,17 @@ from airkit.cli.output import show, tell_rows
 from airkit.cli.progress import listening
 
 if TYPE_CHECKING:
-    from airkit.runs.export import ExportReport
+    from airkit.runs.export import Exported
 
 
 def export(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A data file, a checkpoint or a run folder.")
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="The folder to write, new or empty.")
-    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write, new or empty.")],
     split: Annotated[
         str | None,
         typer.Option(
-            "--split",
             metavar="train|val|test|all",
             help="Canvases of a data file. [default: test]",
         ),
@@ -34,7 +31,6 @@ def export(
     checkpoint: Annotated[
         str | None,
         typer.Option(
-            "--checkpoint",
             metavar="best|last|FILE",
             help="Which checkpoint of a run folder. [default: best]",
         ),
@@ -54,6 +50,6 @@ def export(
     show(done, as_json, _tell)
 
 
-def _tell(done: ExportReport) -> None:
+def _tell(done: Exported) -> None:
     counts = [(name, f"{number:,}") for name, number in done.counts.items()]
     tell_rows([("folder", done.path), ("format", done.format), *counts])

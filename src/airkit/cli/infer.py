@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, Checkpoint, Run
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run
 from airkit.cli.output import tell_json
 from airkit.cli.progress import listening
-
-if TYPE_CHECKING:
-    from airkit.config.settings import Layer
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGES...", help="PNG files, or .npy images or stacks.")
@@ -21,13 +18,13 @@ Images = Annotated[
 
 
 def infer(
-    settings: list[Layer],
+    settings: Layers,
     images: Images,
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     overlay: Annotated[
         Path | None,
-        typer.Option("--overlay", metavar="DIR", help="A folder for a picture of each image."),
+        typer.Option(metavar="DIR", help="A folder for a picture of each image."),
     ] = None,
     *,
     invert: Annotated[
@@ -49,4 +46,4 @@ def infer(
             listener=listener,
         )
     for each in found:
-        tell_json(each.to_dict(), one_line=True)
+        tell_json(each, one_line=True)

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import AsJson
+from airkit.cli.options import AsJson, Layers
 from airkit.cli.output import show, size, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.config.settings import Layer
     from airkit.data.make import MakeReport
 
 
 def make_data(
-    settings: list[Layer],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The HDF5 file to write.")
-    ] = Path("multi-mnist.h5"),
+    settings: Layers,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The HDF5 file to write.")] = Path(
+        "multi-mnist.h5"
+    ),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     workers: Annotated[
         int,

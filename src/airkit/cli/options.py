@@ -24,6 +24,10 @@ from airkit.errors import AirkitError
 if TYPE_CHECKING:
     from airkit.config.settings import Layer
 
+    Layers = list[Layer]
+else:
+    Layers = list  # typer reads annotations, and the schema is not for --help
+
 
 class Flag(NamedTuple):
     """The setting that a flag sets, and the name of its value in the help."""
@@ -58,30 +62,32 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
 FROM_PRESET = ("make-data", "train", "sweep", "config show")
 """Commands that take --preset: those whose settings do not start from a trained run."""
 
+WITHOUT_QUIET = ("demo", "completion", "config show")
+"""Commands without --quiet: all that they do is to print."""
+
 Preset = Annotated[
     list[str],
-    typer.Option("--preset", metavar="NAME", help="Start from a preset (airkit config presets)."),
+    typer.Option(metavar="NAME", help="Start from a preset (airkit config presets)."),
 ]
 ConfigFile = Annotated[
     list[Path],
-    typer.Option("--config", metavar="FILE", help="Settings in a TOML file; override presets."),
+    typer.Option(metavar="FILE", help="Settings in a TOML file; override presets."),
 ]
 Assignment = Annotated[
     list[str],
     typer.Option(
-        "--set",
         metavar="SECTION.KEY=VALUE",
         help="Any setting; overrides files. May be repeated; the last one wins.",
     ),
 ]
-Run = Annotated[Path, typer.Option("--run", metavar="DIR", help="The run folder.")]
+Run = Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="FILE", help="The data file. [default: the run's own]"),
+    typer.Option(metavar="FILE", help="The data file. [default: the run's own]"),
 ]
 Checkpoint = Annotated[
     str,
-    typer.Option("--checkpoint", metavar="best|last|FILE", help="Which checkpoint of the run."),
+    typer.Option(metavar="best|last|FILE", help="Which checkpoint of the run."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[
@@ -91,16 +97,13 @@ DEFAULT_RUN = Path("runs/air")
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
-def with_options(
-    name: str, body: Callable[..., None], *, quiet: bool = True
-) -> Callable[..., None]:
-    """Return a command that has the options of its settings and ``--quiet``.
+def with_options(name: str, body: Callable[..., None]) -> Callable[..., None]:
+    """Return ``body`` as a command with the options of its settings and ``--quiet``.
 
     Args:
         name: the command's words.
         body: what it does; where ``FLAGS`` has ``name``, its parameter ``settings`` gets them as
             layers. Its other parameters are options, as typer takes them.
-        quiet: whether it has ``--quiet``.
     """
     parameters = inspect.signature(body, eval_str=True).parameters.values()
     own = [each for each in parameters if each.name != "settings"]
@@ -114,14 +117,14 @@ def with_options(
             body(**given)
 
     context = inspect.Parameter("ctx", _KEYWORD, annotation=typer.Context)
-    shown = [context, *own, *_added(name, quiet)]
+    shown = [context, *own, *_added(name)]
     signature = inspect.Signature([each.replace(kind=_KEYWORD) for each in shown])
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__name__, command.__doc__ = body.__name__, body.__doc__
     return command
 
 
-def _added(name: str, quiet: bool) -> Iterator[inspect.Parameter]:
+def _added(name: str) -> Iterator[inspect.Parameter]:
     """The options that a command gets beside its own."""
 
     def option(name: str, kind: Any, default: Any) -> inspect.Parameter:
@@ -135,7 +138,7 @@ def _added(name: str, quiet: bool) -> Iterator[inspect.Parameter]:
     if name in FLAGS:
         yield option("config", ConfigFile, [])
         yield option("set", Assignment, [])
-    if quiet:
+    if name not in WITHOUT_QUIET:
         yield option("quiet", Quiet, False)
 
 
@@ -144,7 +147,7 @@ def _layers(
     files: list[Path],
     given: list[tuple[str, str]],
     flags: Mapping[str, Flag],
-) -> list[Layer]:
+) -> Layers:
     """Layers for the library: presets, then files, then flags and ``--set`` as they came."""
     settings = airkit.settings
     return [

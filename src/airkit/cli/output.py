@@ -19,7 +19,7 @@ T = TypeVar("T")
 def show(result: T, as_json: bool, tell: Callable[[T], object]) -> None:
     """Print a result of the library as one JSON object, or with ``tell`` for people."""
     if as_json:
-        tell_json(result.to_dict() if hasattr(result, "to_dict") else dataclasses.asdict(result))  # type: ignore[call-overload]
+        tell_json(result)
     else:
         tell(result)
 
@@ -32,20 +32,22 @@ def tell_rows(rows: Iterable[tuple[str, object]]) -> None:
         typer.echo(f"{label:<{width}}  {value}".rstrip())
 
 
-def tell_json(values: Mapping[str, Any], *, one_line: bool = False) -> None:
-    """Print one JSON object, a line for each key unless ``one_line``.
-
-    JSON has neither infinities nor NaN: they become null.
-    """
-    if one_line:
-        text = json.dumps(_plain(values))
-    else:
-        lines = [f"  {json.dumps(name)}: {json.dumps(_plain(it))}" for name, it in values.items()]
+def tell_json(result: object, *, one_line: bool = False) -> None:
+    """Print a result or a mapping as one JSON object, a line for each key unless ``one_line``."""
+    values = _plain(result)
+    text = json.dumps(values)
+    if not one_line:
+        lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
         text = "{\n" + ",\n".join(lines) + "\n}"
     typer.echo(text, file=result_stream())
 
 
 def _plain(value: Any) -> Any:
+    """A value as JSON has it: infinities and NaN become null, results become objects."""
+    if hasattr(value, "to_dict"):
+        return _plain(value.to_dict())
+    if dataclasses.is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -88,19 +88,21 @@ def prepare() -> None:
     """Set up signals and standard streams of a process before anything else is loaded."""
     handle(leave)
     sys.unraisablehook = _leave_if_interrupted
-    if sys.stderr is None:  # closed: the next file to be opened would get its number
-        os.open(os.devnull, os.O_WRONLY)
-    else:
-        lenient, old = _Lenient(2, "w", closefd=False), sys.stderr
-        sys.stderr = io.TextIOWrapper(lenient, old.encoding, old.errors, line_buffering=True)
-        sys.__stderr__ = sys.stderr  # type: ignore[misc]
+    old = sys.stderr or _nowhere()  # a closed one: the next file to be opened would get its number
+    lenient = _Lenient(old.fileno(), "w", closefd=False)
+    sys.stderr = io.TextIOWrapper(lenient, old.encoding, old.errors, line_buffering=True)
+    sys.__stderr__ = sys.stderr  # type: ignore[misc]
     if sys.stdout is not None:
         # Buffered also with PYTHONUNBUFFERED: else a disk that fills up truncates a result, and
         # no error says so. Names of files that are not UTF-8 are written as they are.
         encoding = sys.stdout.encoding
         sys.stdout = os.fdopen(1, "w", encoding=encoding, errors="surrogateescape", closefd=False)
     if muted():
-        sys.stdout = sys.stderr = _Discarding(sys.stdout)
+        sys.stdout = sys.stderr = _nowhere()
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 @contextmanager

@@ -42,6 +42,7 @@ class Paced(Listener):
 
     def progress(self, task: str, done: int, total: int) -> None:
         """Measure the speed."""
+        del task
         self.done, self.total = done, total
         self._first = self._first or (done, time.monotonic())
 

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Run
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run
 from airkit.cli.output import show
 from airkit.cli.progress import listening
 
-if TYPE_CHECKING:
-    from airkit.config.settings import Layer
-
 
 def render(
-    settings: list[Layer],
+    settings: Layers,
     run: Run = DEFAULT_RUN,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FILE", help="The PNG to write. [default: figures/ in the run folder]"
+            metavar="FILE", help="The PNG to write. [default: figures/ in the run folder]"
         ),
     ] = None,
     data: Data = None,

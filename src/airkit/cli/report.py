@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers
 from airkit.cli.output import show
 from airkit.cli.progress import listening
 
-if TYPE_CHECKING:
-    from airkit.config.settings import Layer
-
 
 def report(
-    settings: list[Layer],
+    settings: Layers,
     run: Annotated[
         list[Path],
-        typer.Option(
-            "--run", metavar="DIR", help="The run folder, or a sweep's; several are compared."
-        ),
+        typer.Option(metavar="DIR", help="The run folder, or a sweep's; several are compared."),
     ] = [DEFAULT_RUN],  # noqa: B006 - typer copies it
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out",
             metavar="FILE",
             help="The HTML file to write. [default: report.html in the run folder]",
         ),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import airkit
-from airkit.cli.options import AsJson
+from airkit.cli.options import AsJson, Layers
 from airkit.cli.output import percent_range, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from airkit.sweeps.engines import Engine
 
 DEFAULT_FOLDER = Path("runs/sweep")
-ENGINES = ("processes", "submitit")
 
 
 def sweep(  # noqa: PLR0913 - options
-    settings: list[Layer],
+    settings: Layers,
     *,
     data: Annotated[
         Path | None,
@@ -55,28 +54,26 @@ def sweep(  # noqa: PLR0913 - options
         ),
     ] = None,
     engine: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="processes, on this machine; or submitit: Slurm jobs where there is Slurm.",
-        ),
+        Literal["processes", "submitit"],
+        typer.Option(metavar="NAME", help="processes (on this machine) or submitit (on Slurm)."),
     ] = "processes",
     job: Annotated[
         list[str],
         typer.Option(
-            metavar="KEY=VALUE", help="Told to submitit, such as slurm_partition=gpu; repeatable."
+            metavar="KEY=VALUE",
+            help="A parameter for submitit, such as slurm_partition=gpu; repeatable.",
         ),
     ] = [],  # noqa: B006 - typer copies it
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew, removing the runs of the sweep there.")
+        bool, typer.Option("--fresh", help="Start anew and remove the sweep's earlier runs.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train and measure with many seeds: how often does it work?
 
     Each seed is trained as by airkit train and measured as by airkit eval, in a folder of its
-    own; seeds run side by side. Ctrl-C stops and saves; the same command goes on from there.
-    A seed that fails is a failure among the others. Exits with 1 if any did.
+    own; several run in parallel. Ctrl-C stops and saves; the same command goes on from there.
+    A seed that fails is reported with the others; the exit code is 1 if any did.
     """
     with listening() as listener:
         report = airkit.sweep(
@@ -96,18 +93,11 @@ def sweep(  # noqa: PLR0913 - options
 def _engine(name: str, workers: int | None, threads: int | None, job: list[str]) -> Engine:
     from airkit.sweeps.engines import Processes, Submitit  # noqa: PLC0415 - not for --help
 
-    if name not in ENGINES:
-        raise AirkitError(
-            "No such engine",
-            expected="one of " + ", ".join(ENGINES),
-            got=name,
-            hint="leave out --engine for processes on this machine",
-        )
     if name == "submitit":
         return Submitit(workers, threads or 1, dict(map(_parameter, job)))
     if job:
         raise AirkitError(
-            "--job is told to submitit only", got=" ".join(job), hint="add --engine submitit"
+            "--job is for submitit only", got=" ".join(job), hint="add --engine submitit"
         )
     return Processes(workers, threads)
 
@@ -124,52 +114,46 @@ def _parameter(text: str) -> tuple[str, Any]:
     return key, airkit.settings.parse_value(key, value)
 
 
-def _tell(report: SweepReport, as_json: bool) -> None:
-    if as_json:
-        tell_json(report.to_dict())
-    elif report.rows:
-        _tell_seeds(report.rows)
-        _tell_summary(report)
-
-
-def _tell_summary(report: SweepReport) -> None:
-    typer.echo()
-    low, high = (100 * bound for bound in report.success_interval)
-    worst = f"{100 * report.worst.count_accuracy:.2f} %, of seed {report.worst.seed}"
-    rows: list[tuple[str, object]] = [
-        ("sweep", report.folder),
-        ("data", report.data),
-        (
-            f"seeds at {100 * report.threshold:g} % or more",
-            f"{report.successes} of {len(report.rows)} "
-            f"(95 % interval of the rate {low:.1f} to {high:.1f} %)",
-        ),
-        ("failed", len(report.failed)),
-        ("median", f"{100 * report.median:.2f} %"),
-        ("worst", worst),
-        ("time", duration(report.seconds)),
-    ]
-    tell(rows)
-
-
-def _tell_seeds(rows: Iterable[Row]) -> None:
-    """A line for each seed."""
+def _tell(report: SweepReport) -> None:
+    if not report.rows:
+        return
     typer.echo("seed  count accuracy  95 % interval   one look    ELBO  training")
-    for row in rows:
-        if row.measures is None:
-            typer.echo(f"{row.seed:>4}  failed: {row.failure}")
-            continue
-        low, high = (100 * bound for bound in row.measures["count_accuracy_interval"])
-        one, elbo = (row.measures[name] for name in ("count_accuracy_one_look", "elbo"))
-        bound = "-" if elbo is None else f"{elbo:.1f}"  # infinite, or no number
-        typer.echo(
-            f"{row.seed:>4}  {100 * row.count_accuracy:>12.2f} %  {low:5.2f} to {high:5.2f}  "
-            f"{100 * one:>7.2f} %  {bound:>6}  {duration(row.train_seconds or 0):>8}"
-        )
+    for row in report.rows:
+        typer.echo(_line(row))
+    typer.echo()
+    share = f"{report.successes} of {len(report.rows)}"
+    worst = f"{100 * report.worst.count_accuracy:.2f} %, of seed {report.worst.seed}"
+    tell_rows(
+        [
+            ("sweep", report.folder),
+            ("data", report.data),
+            (
+                f"seeds at {100 * report.threshold:g} % or more",
+                f"{share} (95 % interval of the rate {percent_range(report.success_interval)} %)",
+            ),
+            ("failed", len(report.failed)),
+            ("median", f"{100 * report.median:.2f} %"),
+            ("worst", worst),
+            ("time", duration(report.seconds)),
+        ]
+    )
+
+
+def _line(row: Row) -> str:
+    """One seed of the table."""
+    if row.measures is None:
+        return f"{row.seed:>4}  failed: {row.failure}"
+    low, high = (100 * bound for bound in row.measures["count_accuracy_interval"])
+    one, elbo = (row.measures[name] for name in ("count_accuracy_one_look", "elbo"))
+    bound = "-" if elbo is None else f"{elbo:.1f}"  # None where it is not finite
+    return (
+        f"{row.seed:>4}  {100 * row.count_accuracy:>12.2f} %  {low:5.2f} to {high:5.2f}  "
+        f"{100 * one:>7.2f} %  {bound:>6}  {duration(row.train_seconds or 0):>8}"
+    )
 
 
 def _exit(report: SweepReport) -> None:
-    """Tell what is left to do, if anything, in the exit code as well."""
+    """Print what is left to do, if anything, and exit accordingly."""
     if report.stopped:
         done = f"{len(report.rows)} of {report.seeds} seeds done"
         typer.echo(f"stopped, {done}; the same command, without --fresh, goes on", err=True)
@@ -184,16 +168,16 @@ def _exit(report: SweepReport) -> None:
 
 
 def _advice(failed: Iterable[Row]) -> Iterator[str]:
-    """What to try for the seeds that failed: the same numbers diverge again."""
+    """What to try for the seeds that failed; one that diverged would diverge again."""
     diverged = {row.diverged for row in failed}
     if False in diverged:
-        others = "the others" if True in diverged else "those"
+        others = "the others" if True in diverged else "them"
         yield (
             f"the same command, without --fresh, tries {others} again; remove the folder of a "
-            "seed to train it anew"
+            "seed to train it from scratch"
         )
     if True in diverged:
         yield (
-            "a seed that is no longer finite fails so again: a new sweep, with another --out and "
-            "--set train.clip_norm=100 or a lower train.learning_rate, may do better"
+            "a seed whose loss is not finite fails again: try a new sweep, with another --out and "
+            "--set train.clip_norm=100 or a lower train.learning_rate"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Run
+from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run
 from airkit.cli.output import percent, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.processes import launched
@@ -16,16 +16,14 @@ from airkit.system.signals import EXIT_CODE
 from airkit.system.text import duration, quoted
 
 if TYPE_CHECKING:
-    from airkit.config.settings import Layer
     from airkit.training.loop import TrainReport
 
 
 def train(
-    settings: list[Layer],
+    settings: Layers,
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data",
             metavar="FILE",
             help="The data file. [default: the run's own, or multi-mnist.h5]",
         ),

@@ -9,8 +9,8 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from airkit.cli import interrupts, muting
-from airkit.cli.lines import Lines
+from airkit.cli import process
+from airkit.cli.progress import Lines
 from airkit.config.settings import from_assignment
 from airkit.errors import AirkitError
 from airkit.runs.sweep_folder import Plan
@@ -20,7 +20,7 @@ from airkit.system.signals import EXIT_CODE
 
 
 def main(folder: str, seed: str, *named: str) -> int:
-    """Run one trial; returns 0 when finished, 130 when stopped, 1 with an error's text.
+    """Run one trial; return 0 when it finished, 130 when it was stopped, 1 after an error.
 
     Args:
         folder: the sweep's folder.
@@ -28,8 +28,7 @@ def main(folder: str, seed: str, *named: str) -> int:
         named: the settings, as ``section.key=value``, with classes from outside that the person
             named for the sweep.
     """
-    muting.bear()
-    interrupts.handle(interrupts.leave)  # but for what is being trained or written
+    process.prepare()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
         plan = Plan.read(Path(folder))
@@ -42,8 +41,8 @@ def main(folder: str, seed: str, *named: str) -> int:
 
 
 def _stop_with_parent() -> None:
-    """Stop kindly when the sweep is gone, however it went: stdin's other end is closed then."""
-    os.read(sys.stdin.fileno(), 1)  # unbuffered: a reader waiting in Python breaks its exit
+    """Send SIGTERM to this process when the sweep has ended: it held the other end of stdin."""
+    os.read(sys.stdin.fileno(), 1)  # a thread in a buffered read would block Python's exit
     os.kill(os.getpid(), signal.SIGTERM)
 
 

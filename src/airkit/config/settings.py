@@ -7,7 +7,6 @@ between fields see the whole and every problem is reported together.
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -182,20 +181,18 @@ def from_file(path: Path) -> Layer:
     Raises:
         AirkitError: the file cannot be read, is too large, or is not TOML.
     """
+    hint = f"correct it, or name another; airkit config check {quoted(path)} checks it"
     try:
         return Layer(str(path), tomllib.loads(_read(path)))
+    except FileNotFoundError as error:
+        got = str(error.strerror)
+        hint = f"airkit config show > {quoted(path)} writes one to start from"
     except RecursionError:
         got = "tables or lists nested too deeply"
     except (OSError, ValueError) as error:
         got = getattr(error, "strerror", None) or str(error)
     raise AirkitError(
-        "Cannot read the config file",
-        where=path,
-        expected="TOML",
-        got=got,
-        hint=f"airkit config show > {quoted(path)} writes one to start from"
-        if not os.path.exists(path)
-        else f"correct it, or name another; airkit config check {quoted(path)} checks it",
+        "Cannot read the config file", where=path, expected="TOML", got=got, hint=hint
     )
 
 
