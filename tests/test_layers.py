@@ -29,7 +29,7 @@ HOMES = {
     "matplotlib": ("figures",),
     "numpy": TORCH,
     "pooch": ("data",),
-    "pydantic": ("config", "runs/sweep_folder", "system/text"),
+    "pydantic": ("config", "runs", "system/text"),
     "pyro": ("model/pyro_programs", "model/objectives/nvil"),
     "rich": ("cli",),
     "safetensors": ("runs",),
@@ -40,7 +40,7 @@ HOMES = {
     "typer": ("cli",),
 }
 """The only places that import a library."""
-LONG_FILES = {"model/fast.py": 500, "runs/sweep_folder.py": 365}
+LONG_FILES = {"model/fast.py": 500, "runs/sweep_folder.py": 370}
 
 
 def libraries(tree: ast.AST) -> Iterator[str]:
