@@ -1,4 +1,4 @@
-"""Canvases that every airkit made of these settings: what reads the same must stay the same."""
+"""Canvases and strokes that every airkit makes from these settings: they must never change."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from test_compose import POOL
 
 from airkit.config.schema import DataConfig
 from airkit.data.compose import compose
+from airkit.data.strokes import draw
 
 PINNED: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "sum": ({}, "6fe0a8c3a611fe92"),
@@ -32,3 +33,9 @@ def test_canvases_never_change(name: str) -> None:
     canvases = compose(DataConfig(**given), "test", POOL, 1000, 1200)
     content = b"".join(array.tobytes() for array in vars(canvases).values())
     assert hashlib.sha256(content).hexdigest()[:16] == wanted
+
+
+def test_strokes_never_change() -> None:
+    images, labels = draw(300, 0, "val")
+    content = images.tobytes() + labels.tobytes()
+    assert hashlib.sha256(content).hexdigest()[:16] == "7f9316fec602c3fe"

@@ -1,6 +1,6 @@
-"""Canvases as a COCO data set of detection: grey PNGs and one ``annotations.json``.
+"""Export canvases as a COCO detection data set: grey PNGs and one ``annotations.json``.
 
-All is written canvas by canvas, so that memory stays flat whatever their number.
+Canvases are written one by one, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from airkit.system.signals import StopRequest
 
 Entry = dict[str, Any]
 
-
 ANNOTATIONS = "annotations.json"
 """The file that lists the images and their boxes."""
 
@@ -33,7 +32,7 @@ ANNOTATIONS = "annotations.json"
 class Coco:
     """Writes splits of a data file to a folder.
 
-    Image ids, annotation ids and category ids begin at 1: some readers take 0 for nothing.
+    Ids of images, annotations and categories start at 1: some readers take 0 for none.
     """
 
     info: DataInfo
@@ -57,7 +56,7 @@ class Coco:
         path = self.folder / ANNOTATIONS
         with path.open("w", encoding="utf-8") as file:
             file.write(f'{{\n"info": {json.dumps(self._about())}')
-            file.flush()  # by its start a killed export is known
+            file.flush()  # its start identifies the folder of a killed export
             (self.folder / "images").mkdir()
             _write_list(file, "licenses", [self._licence()])
             _write_list(file, "images", self._images())
@@ -68,7 +67,7 @@ class Coco:
 
     def _about(self) -> Entry:
         return {
-            "airkit_version": __version__,  # first: what tells an export
+            "airkit_version": __version__,  # first, where it identifies an export
             "description": f"canvases of digits: {', '.join(self.splits)}",
             "version": "1",
             "contributor": self.info.attribution,
@@ -80,7 +79,7 @@ class Coco:
         return {"id": 1, "name": self.info.licence, "attribution": self.info.attribution, "url": ""}
 
     def _categories(self) -> Iterator[Entry]:
-        """The digits 0 to 9, and other labels that were met; an id is the label + 1."""
+        """The digits 0 to 9 and all other labels found; an id is the label + 1."""
         for label in sorted(self._labels):
             yield {"id": label + 1, "name": str(label), "supercategory": "digit"}
 
@@ -91,7 +90,7 @@ class Coco:
             yield {"id": number, "file_name": name, "width": side, "height": side, "license": 1}
 
     def _annotations(self) -> Iterator[Entry]:
-        """Write the PNGs, and yield what is on each."""
+        """Write the PNGs, and yield the annotations of each."""
         for split in self.splits:
             done, total = 0, self.info.splits[split]
             for part in reader.read_parts(self.info.path, split):
@@ -133,7 +132,7 @@ def _name(split: str, number: int) -> str:
 
 
 def _write_list(file: IO[str], name: str, entries: Iterable[Entry]) -> None:
-    """Write a key of the object, an entry a line."""
+    """Write a list of the JSON object, one entry a line."""
     file.write(f',\n"{name}": [')
     for number, entry in enumerate(entries):
         file.write(("," if number else "") + "\n" + json.dumps(entry))

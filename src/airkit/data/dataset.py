@@ -15,14 +15,18 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     """One split of a data file, held in memory.
 
     Item i is a dict: ``image`` float32 [H, H] with ink in 0..1, ``count`` int64 [], ``label``
-    int64 [M] (-1 pads), ``box`` float32 [M, 4] (x, y, width, height in pixels; -1 pads).
+    int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in pixels, padded
+    with -1).
+
+    Args:
+        path: the data file.
+        split: train, val or test.
 
     Raises:
         DataFileError: the file or its split is missing, damaged, foreign or newer.
     """
 
     def __init__(self, path: str | Path = "multi-mnist.h5", split: str = "train") -> None:
-        """Read ``split`` (train, val or test) of the data file at ``path``."""
         canvases = reader.read_split(Path(path), split)
         self.images = torch.from_numpy(canvases.image)
         self.counts = torch.from_numpy(canvases.count).long()
@@ -42,10 +46,10 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
 
 
 def to_ink(images: Tensor) -> Tensor:
-    """Grey levels 0..255 (uint8, any shape) as ink in 0..1 (float32)."""
+    """Convert grey levels 0..255, uint8 of any shape, to ink in 0..1, float32."""
     return images.float() / 255
 
 
 def to_grey(ink: Tensor) -> Tensor:
-    """Ink (any shape) as the nearest grey levels 0..255 (uint8), what is over full ink cut off."""
+    """Convert ink of any shape to the nearest grey levels 0..255, uint8; clamps it to 0..1."""
     return (255 * ink.clamp(0, 1)).round().to(torch.uint8)
