@@ -55,6 +55,15 @@ def absent(handler: Handler, content: bytes) -> None:
     handler.send_error(404)
 
 
+def unzipping(handler: Handler, content: bytes) -> None:
+    """Let clients that take gzip unzip the file as they receive it."""
+    handler.send_response(200)
+    if "gzip" in handler.headers.get("Accept-Encoding", ""):
+        handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
 def cut(handler: Handler, content: bytes) -> None:
     serve(handler, content[:-10], len(content))
 

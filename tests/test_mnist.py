@@ -23,6 +23,7 @@ from mirrors import (
     silent,
     stalling,
     trickling,
+    unzipping,
 )
 
 from airkit.data import mnist
@@ -92,6 +93,12 @@ def test_the_first_mirror_serves_all(
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
     assert pooch.get_logger().level == logging.NOTSET
+
+
+def test_files_stay_zipped_on_the_way(mirror: Mirror, cache: Path) -> None:
+    mirror.acts = {"one": unzipping, "two": unzipping}
+    mnist.fetch()
+    assert cached(cache) == FILES
 
 
 def test_cached_files_cost_no_request(mirror: Mirror, cache: Path) -> None:

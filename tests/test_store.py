@@ -127,6 +127,18 @@ def test_a_failure_leaves_the_old_file(copy: Path) -> None:
     assert [file.name for file in copy.parent.iterdir()] == ["data.h5"]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_gives_back_what_it_could_not_take() -> None:
+    """HDF5 reads what it wrote, and crashes where it finds something else."""
+    disk = writer._Disk(Path("/dev/full"))
+    disk.seek(3)
+    assert disk.write(memoryview(b"abc")) == 3
+    disk.seek(0)
+    assert disk.read(8) == b"\0\0\0abc\0\0"
+    with disk, pytest.raises(OSError, match="No space left"):
+        disk.check()
+
+
 def test_too_few_canvases_are_a_bug(tmp_path: Path) -> None:
     with pytest.raises(AssertionError), writer.create(tmp_path / "data.h5", config(), DIGITS):
         pass
