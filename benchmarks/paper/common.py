@@ -110,8 +110,7 @@ def counted(run: Path, data: Path) -> dict[str, Any]:
         opened = open_run(run, data, "best", {"eval.likelihood_samples": 1}, SILENT)
     except DataFileError as error:
         return {"refused": error.what}
-    counts = Evaluation(opened).all(SILENT).counts
-    truth, one, best = counts.true, counts.right_one_look, counts.right
+    truth, best, one = Evaluation(opened).all(SILENT).counts.table
     return {
         "slots": opened.air.slots,
         "looks": opened.looks,
@@ -119,8 +118,8 @@ def counted(run: Path, data: Path) -> dict[str, Any]:
             {
                 "digits": int(n),
                 "canvases": int((truth == n).sum()),
-                "right_one_look": int(one[truth == n].sum()),
-                "right": int(best[truth == n].sum()),
+                "right_one_look": int((one[truth == n] == n).sum()),
+                "right": int((best[truth == n] == n).sum()),
             }
             for n in np.unique(truth)
         ],

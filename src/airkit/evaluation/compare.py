@@ -1,4 +1,4 @@
-"""Two trained models on the same canvases: which counts better, and whether that is chance."""
+"""Two trained models on the same canvases: which one counts better, and with what certainty."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import numpy as np
 from airkit.config.settings import Settings, layers
 from airkit.evaluation.evaluate import Evaluation, Measures
 from airkit.evaluation.measures import check_counts
-from airkit.runs.trained import open_run
+from airkit.runs.trained import TrainedRun, open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.statistics import mcnemar, paired_interval
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``airkit eval --against`` prints of two runs on the same canvases."""
+    """Two runs compared on the same canvases, as ``airkit eval --against`` prints it."""
 
     against: Measures
     """The measures of the other run."""
@@ -29,12 +31,12 @@ class Comparison:
     difference: float
     """Count accuracy of the run less that of the other."""
     difference_interval: tuple[float, float]
-    """Its 95 % interval, of paired shares (Agresti and Min 2005)."""
+    """Its 95 % interval, for paired proportions (Agresti and Min 2005)."""
     p_value: float
-    """Chance of counts at least as uneven were the two equally good (McNemar's exact test)."""
+    """p value of McNemar's exact test (1947) that both count equally well."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The comparison as plain values, for JSON."""
+        """Return the comparison as plain values, for JSON."""
         return {**asdict(self), "against": self.against.to_dict()}
 
 
@@ -47,7 +49,7 @@ def compare(
     settings: Settings = (),
     listener: Listener = SILENT,
 ) -> tuple[Measures, Comparison]:
-    """Measure a run as ``evaluate`` does, and another on the same canvases beside it.
+    """Measure a run as ``evaluate`` does, and compare it with another on the same canvases.
 
     Args:
         run: the run folder.
@@ -55,23 +57,26 @@ def compare(
         data: the data file; by default the one that ``run`` was trained on.
         checkpoint: ``best``, ``last`` or a checkpoint file of ``run``; the other is measured at
             its best, or last.
-        settings: dotted keys and values, or layers, laid over those of each run.
+        settings: dotted keys and values, or layers, which override those of each run.
         listener: hears notes and progress.
 
+    Returns:
+        The measures of ``run``, and the comparison.
+
     Raises:
-        CheckpointError, DataFileError, DeviceError: as ``evaluate`` does, of either run.
+        CheckpointError, DataFileError, DeviceError, ExtensionError: as ``evaluate`` does, of
+            either run.
+        AirkitError: ``eval.measures`` of either run leaves out the counts.
     """
     given = layers(settings)
-    opened = open_run(run, data, checkpoint, given, listener)
-    theirs = checkpoint if checkpoint == "last" else "best"
-    split = layers({"eval.split": opened.config.eval.split})
-    other = open_run(against, opened.data, theirs, [*given, *split], listener)
-    for trained in (opened, other):
+    one = open_run(run, data, checkpoint, given, listener)
+    best = checkpoint if checkpoint == "last" else "best"
+    split = layers({"eval.split": one.config.eval.split})
+    other = open_run(against, one.data, best, [*given, *split], listener)
+    for trained in (one, other):
         check_counts(trained.config)
-    ours = Evaluation(opened).all(listener)
-    measures, right = ours.measures(str(run)), ours.counts.right
-    evaluated = Evaluation(other).all(listener)
-    against_measures, against_right = evaluated.measures(str(against)), evaluated.counts.right
+    measures, right = _measured(one, run, listener)
+    against_measures, against_right = _measured(other, against, listener)
     only_run, only_against = (
         int((right & ~against_right).sum()),
         int((~right & against_right).sum()),
@@ -84,3 +89,10 @@ def compare(
         difference_interval=paired_interval(only_run, only_against, len(right)),
         p_value=mcnemar(only_run, only_against),
     )
+
+
+def _measured(trained: TrainedRun, run: str | Path, listener: Listener) -> tuple[Measures, Array]:
+    """Return the measures of a run, and whether its counts are right, bool [N]."""
+    evaluation = Evaluation(trained).all(listener)
+    true, found, _ = evaluation.counts.table
+    return evaluation.measures(run), found == true

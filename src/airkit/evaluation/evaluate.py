@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -78,7 +79,7 @@ class Measures:
     """Results of your own measures, by name; in JSON each has a key of its own."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The measures as plain values, for JSON."""
+        """Return the measures as plain values, for JSON."""
         names = [each.name for each in fields(self) if each.name != "outside"]
         values = {name: _plain(getattr(self, name)) for name in names}
         empty: tuple[Any, ...] = ([], {}, [None, None])
@@ -98,9 +99,9 @@ def evaluate(
 
     Args:
         run: the run folder.
-        data: the data file; by default the one the run was trained on, and no other in its
-            place. Its canvases may be larger and hold more digits than those: the model then
-            gets more slots.
+        data: the data file; by default the one that the run was trained on. Its canvases may be
+            larger and hold more digits than those of the training: the model then gets more
+            slots.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         settings: dotted keys and values, or layers; those of ``eval`` matter here.
         listener: hears notes and progress.
@@ -109,14 +110,11 @@ def evaluate(
         CheckpointError: no such run or checkpoint, or a damaged one.
         DataFileError: no such data file, a damaged one, an empty split, or the run's own file
             where it was replaced.
-        ConfigError: settings that make no configuration.
+        ConfigError: the settings are not valid.
         DeviceError: there is no such device.
+        ExtensionError: a class from outside that was not named in this call, or cannot be used.
     """
-    return measure(open_run(run, data, checkpoint, settings, listener), str(run), listener)
-
-
-def measure(trained: TrainedRun, run: str, listener: Listener) -> Measures:
-    """Return the measures of an opened run; ``run`` is its folder's name in the result."""
+    trained = open_run(run, data, checkpoint, settings, listener)
     return Evaluation(trained).all(listener).measures(run)
 
 
@@ -131,11 +129,11 @@ class Evaluation:
                 used.
         """
         self.trained, self.began = trained, time.perf_counter()
-        every = {"counts": trained.canvases.counts, "boxes": trained.canvases.boxes}
-        self.truth = {name: values for name, values in every.items() if values is not None}
+        self.truth = {"counts": trained.canvases.counts, "boxes": trained.canvases.boxes}
+        known = {name for name, values in self.truth.items() if values is not None}
         self.taken: dict[str, Measure] = {}
         for name, kind in MEASURES.several(trained.config.eval.measures).items():
-            if kind.needs <= self.truth.keys():
+            if kind.needs <= known:
                 self.taken[name] = _call(name, kind, trained)
 
     @property
@@ -168,16 +166,15 @@ class Evaluation:
                     images=images,
                     scene=one if trained.looks == 1 else best,
                     one_look=one,
-                    counts=self._true("counts", indices),
-                    boxes=self._true("boxes", indices),
+                    **{name: self._rows(values, indices) for name, values in self.truth.items()},
                 )
                 for name, taken in self.taken.items():
                     _call(name, taken.add, batch)
             yield batch
             listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
 
-    def measures(self, run: str) -> Measures:
-        """Return the measures of all batches; ``run`` is the run folder's name.
+    def measures(self, run: str | Path) -> Measures:
+        """Return the measures of all batches, which name the run folder as ``run``.
 
         Raises:
             ExtensionError: a class from outside fails, or returns what JSON does not have.
@@ -191,7 +188,7 @@ class Evaluation:
             looks=trained.looks,
             likelihood_samples=config.likelihood_samples,
             seconds=round(time.perf_counter() - self.began, 2),
-            run=run,
+            run=str(run),
             data=str(trained.data),
             data_digest=trained.digest,
             split=config.split,
@@ -203,9 +200,7 @@ class Evaluation:
             },
         )
 
-    def _true(self, name: str, indices: Tensor) -> Tensor | None:
-        """True counts or boxes of a batch, on the device of its images."""
-        values = self.truth.get(name)
+    def _rows(self, values: Tensor | None, indices: Tensor) -> Tensor | None:
         return None if values is None else values[indices].to(self.trained.device)
 
 
@@ -216,26 +211,23 @@ def _call(name: str, function: Callable[..., T], *arguments: Any) -> T:
     except Exception as error:
         if not is_outside(name) or isinstance(error, AirkitError):
             raise
-        frames = traceback.extract_tb(error.__traceback__)
-        outside = [frame for frame in frames if frame.filename != __file__]
+        frames = traceback.extract_tb(error.__traceback__)[1:2]  # the first one is this function's
+        where = [f"{frame.filename}, line {frame.lineno}" for frame in frames if function != _plain]
         raise ExtensionError(
             f"The measure {name} failed",
-            where=f"{outside[0].filename}, line {outside[0].lineno}" if outside else None,
+            where=where[0] if where else None,
             got=f"{type(error).__name__}: {error}",
             hint="correct it, or leave it out of eval.measures",
         ) from error
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it: arrays and tensors as lists, numbers that are not finite as None."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if hasattr(value, "tolist"):  # NumPy's and torch's numbers and arrays
-        return _plain(value.tolist())
+    """Return a value as JSON has it, numbers that are not finite as None."""
+    return json.loads(json.dumps(value, default=_as_list), parse_constant=lambda _: None)
+
+
+def _as_list(value: Any) -> Any:
+    """Return an array, a tensor or a number of NumPy's as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
     raise TypeError(f"a result of type {type(value).__name__}, which JSON does not have")

@@ -104,52 +104,35 @@ class Counts(Measure):
 
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
-        self._counts: list[Array] = []
+        self._parts: list[Array] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
         assert batch.counts is not None
         rows = batch.counts, batch.scene.count, batch.one_look.count
-        self._counts.append(torch.stack([row.cpu() for row in rows]).numpy())
+        self._parts.append(torch.stack([row.cpu() for row in rows]).numpy())
 
     @property
-    def true(self) -> Array:
-        """True counts, int64 [N]."""
-        return self._all()[0]
-
-    @property
-    def right(self) -> Array:
-        """Whether the count of the best explanation is right, bool [N]."""
-        true, found, _ = self._all()
-        return np.equal(found, true)
-
-    @property
-    def right_one_look(self) -> Array:
-        """Whether the count of one look is right, bool [N]."""
-        true, _, found = self._all()
-        return np.equal(found, true)
+    def table(self) -> Array:
+        """Counts that are true, of the best explanation, and of one look, int64 [3, N]."""
+        return np.concatenate(self._parts, axis=1)
 
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are about counts."""
-        true, found, _ = self._all()
-        right, one_look = self.right, self.right_one_look
+        true, found, one_look = self.table
+        right = found == true
         by_count = {str(n): right[true == n] for n in np.unique(true)}
         confusion = np.zeros((int(true.max()) + 1, self.trained.air.slots + 1), int)
         np.add.at(confusion, (true, found), 1)
         return {
             "count_accuracy": float(right.mean()),
             "count_accuracy_interval": _interval(right),
-            "count_accuracy_one_look": float(one_look.mean()),
-            "count_accuracy_one_look_interval": _interval(one_look),
+            "count_accuracy_one_look": float((one_look == true).mean()),
+            "count_accuracy_one_look_interval": _interval(one_look == true),
             "per_count_accuracy": {n: float(part.mean()) for n, part in by_count.items()},
             "per_count_accuracy_interval": {n: _interval(part) for n, part in by_count.items()},
             "confusion": confusion.tolist(),
         }
-
-    def _all(self) -> tuple[Array, Array, Array]:
-        """Counts that are true, of the best explanation, and of one look, each int64 [N]."""
-        true, found, one_look = np.concatenate(self._counts, axis=1)
-        return true, found, one_look
 
 
 class Boxes(Measure):

@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -54,10 +53,10 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
 ) -> SweepReport:
     """Train and measure with each of several seeds, side by side.
 
-    Each seed has a run folder of its own in ``folder``. Seeds that are finished are kept; the
-    others go on where they stopped, so that calling again goes on with a sweep that was
-    stopped, mends one that was killed, and adds seeds to one that was done. A seed that fails
-    does not end the others, and counts as a failure.
+    Each seed has a run folder of its own in ``folder``. The same call again continues a sweep
+    that was stopped or killed, and one with more ``seeds`` adds to it: finished seeds are kept,
+    the others go on where they stopped. A seed that fails does not end the others, and counts
+    as a failure.
 
     Args:
         data: the data file; by default that of the sweep that goes on, else multi-mnist.h5.
@@ -72,15 +71,24 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
     Raises:
         DataFileError: the data file cannot be used, or contradicts the settings.
         CheckpointError: the folder's sweep has other settings or data, or cannot be read.
-        ConfigError: settings that make no configuration.
-        AirkitError: a number of seeds, a threshold or an engine that cannot be.
+        ConfigError: the settings are not valid.
+        ExtensionError: a class from outside that was not named in this call, or cannot be used.
+        AirkitError: the number of seeds, the threshold or the engine cannot be used, or
+            ``eval.measures`` leaves out the counts.
         OutputError: the folder cannot be written, or another sweep is at work in it.
     """
     began = time.perf_counter()
     seeds, threshold = _whole(seeds), _share(threshold)
     engine = engine or Processes()
     engine.check()
-    with stop_on_signals() as request, _locked(Path(folder), listener):
+    lock = exclusive(
+        Path(folder) / "sweep.lock",
+        Path(folder),
+        work="sweep is at work in this folder",
+        hint="wait for its end, or name another --out",
+        listener=listener,
+    )
+    with stop_on_signals() as request, lock:
         plan = _plan(data, Path(folder), settings, fresh, listener)
         first = plan.config.train.seed
         trials = [plan.trial(seed) for seed in range(first, first + seeds)]
@@ -95,17 +103,6 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
     )
     files.write_text(plan.folder / REPORT, json.dumps(report.to_dict(), indent=1) + "\n")
     return report
-
-
-def _locked(folder: Path, listener: Listener) -> AbstractContextManager[None]:
-    """Keep other sweeps out of the folder."""
-    return exclusive(
-        folder / "sweep.lock",
-        folder,
-        work="sweep is at work in this folder",
-        hint="wait for its end, or name another --out",
-        listener=listener,
-    )
 
 
 def _whole(seeds: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from airkit.config import settings
 from airkit.config.settings import Layer
 from airkit.errors import AirkitError
-from airkit.evaluation.evaluate import Measures, measure
+from airkit.evaluation.evaluate import Evaluation, Measures
 from airkit.evaluation.measures import check_counts
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
@@ -132,7 +132,7 @@ def _measure(request: Request, name: str) -> Attempt:
     """Measure a run that finished."""
     model, path = request.open_model(), str(request.run.path)
     check_counts(model.config)
-    measures = measure(request.open_run(), path, request.listener)
+    measures = Evaluation(request.open_run()).all(request.listener).measures(path)
     _, last = request.run.find("last", request.listener)
     row = Row(model.state.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict())
     return Attempt(name, request.run, row, measures, model.data)
