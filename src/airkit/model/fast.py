@@ -36,9 +36,9 @@ from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype
+from airkit.model.spatial_transformer import crop
 
 Parts = tuple[Tensor, ...]
-Pair = tuple[Tensor, Tensor]
 
 
 def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
@@ -219,7 +219,9 @@ class _ViewedResidual(Residual):
         self.parts, self._channels, self.cache = parts, parts[0], cache
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """See ``Residual.crop``."""
+        """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
+        if _deterministic(self.parts[0]):
+            return crop(_joined(self.parts), size, centre, side)
         (windows,) = self.cache(lambda: (_read(self.parts, size, centre, side),))
         cropped: Tensor = _Crop.apply(size, centre, windows, *self.parts)  # type: ignore[no-untyped-call]
         return cropped
@@ -307,10 +309,9 @@ class _MLP(torch.autograd.Function):
 
 def _read(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
     """Windows [N, C, W, W] off images in parts [B, C, H, H]."""
-    pairs = zip(parts, size.chunk(len(parts)), centre.chunk(len(parts)), strict=True)
-    if _deterministic(parts[0]):
-        return _joined([_TentCrop.read(*each, side) for each in pairs])
-    return _joined([_GridCrop.read(*each, side) for each in pairs])
+    grids = _grid(size, centre, side).chunk(len(parts))
+    sample, pairs = torch.grid_sampler_2d, zip(parts, grids, strict=True)
+    return _joined([sample(part, grid, *_BILINEAR) for part, grid in pairs])
 
 
 class _Crop(torch.autograd.Function):
@@ -325,68 +326,26 @@ class _Crop(torch.autograd.Function):
     @_first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         size, centre, *parts = ctx.saved_tensors
-        how = _TentCrop if _deterministic(parts[0]) else _GridCrop
-        poses = (each.chunk(len(parts)) for each in (size, centre))
-        grads = map(how.gradient, grad.chunk(len(parts)), parts, *poses)
-        by_x, by_y = map(_joined, zip(*grads, strict=True))
-        by_size = (by_x + by_y) @ _centres(grad.shape[-1], size.dtype, size.device)
+        side, mask = grad.shape[-1], [False, True]
+        grids = _grid(size, centre, side).chunk(len(parts))
+        pieces = zip(grad.contiguous().chunk(len(parts)), parts, grids, strict=True)
+        backward = torch.ops.aten.grid_sampler_2d_backward
+        by_grid = _joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
+        by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
+        by_size = (by_x + by_y) @ _centres(side, size.dtype, size.device)
         by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
         return by_size, by_centre, None, *[None] * len(parts)
 
 
-class _GridCrop:
-    """Cropping by ``grid_sample``."""
-
-    OPTIONS = 0, 0, False
-    """Bilinear, zeros outside, ``align_corners=False``, as ``torch.grid_sampler_2d`` has them."""
-
-    @staticmethod
-    def read(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        return torch.grid_sampler_2d(images, _GridCrop.grid(size, centre, side), *_GridCrop.OPTIONS)
-
-    @staticmethod
-    def gradient(grad: Tensor, images: Tensor, size: Tensor, centre: Tensor) -> Pair:
-        """Gradients of the columns' and rows' positions, x and y on [-1, 1], [B, W] each."""
-        grid = _GridCrop.grid(size, centre, grad.shape[-1])
-        _, by_grid = torch.ops.aten.grid_sampler_2d_backward(
-            grad.contiguous(), images, grid, *_GridCrop.OPTIONS, [False, True]
-        )
-        return by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
-
-    @staticmethod
-    def grid(size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Where windows are read, (x, y) on [-1, 1], [B, W, W, 2]."""
-        pixels = _centres(side, size.dtype, size.device)
-        x, y = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels).unbind()
-        return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
+def _grid(size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Where windows are read, (x, y) on [-1, 1], [N, W, W, 2]."""
+    pixels = _centres(side, size.dtype, size.device)
+    x, y = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels).unbind()
+    return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
 
 
-class _TentCrop:
-    """Cropping by two products: slower, and deterministic on every device."""
-
-    @staticmethod
-    def read(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        positions = _TentCrop.positions(images, size, centre, side)
-        x, y = _tents(positions, images.shape[-1])[:, :, None]
-        windows: Tensor = y @ images @ x.transpose(2, 3)
-        return windows
-
-    @staticmethod
-    def gradient(grad: Tensor, images: Tensor, size: Tensor, centre: Tensor) -> Pair:
-        """See ``_GridCrop.gradient``."""
-        side = images.shape[-1]
-        x, y = positions = _TentCrop.positions(images, size, centre, grad.shape[-1])
-        columns, rows = _tents(positions, side)[:, :, None]
-        by_x = (grad.transpose(2, 3) @ rows @ images).sum(1)
-        by_y = (grad @ columns @ images.transpose(2, 3)).sum(1)
-        return _slopes(by_x, x) * (side / 2), _slopes(by_y, y) * (side / 2)
-
-    @staticmethod
-    def positions(images: Tensor, size: Tensor, centre: Tensor, window: int) -> Tensor:
-        """Where windows are read, in pixels, x and y, as [2, B, W]."""
-        pixels = _centres(window, size.dtype, size.device)
-        places = size[:, None] * pixels + centre.t()[:, :, None]
-        return (places + 1) * (images.shape[-1] / 2) - 0.5
+_BILINEAR = 0, 0, False
+"""Bilinear, zeros outside, ``align_corners=False``, as ``torch.grid_sampler_2d`` has them."""
 
 
 # Paint and squared errors
