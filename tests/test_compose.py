@@ -214,8 +214,7 @@ def test_digits_places_and_sizes_spread_over_their_range() -> None:
 
 def test_a_hundred_digits() -> None:
     config = DataConfig(
-        canvas_size=256, min_digits=100, max_digits=100, digit_size=12.0, overlap="none",
-        digit_size_sd=1.0,
+        canvas_size=256, max_digits=100, min_digits=100, digit_size=12.0, overlap="none",
     )  # fmt: skip
     canvases = compose(config, "train", POOL, 0, 3)
     assert (canvases.label >= 0).all()

@@ -60,11 +60,8 @@ def test_ink() -> None:
     assert to_ink(grey).dtype == torch.float32
 
 
-def test_an_empty_split() -> None:
+def test_other_splits(tmp_path: Path) -> None:
     assert len(CanvasDataset(data_file(val=0), "val")) == 0
-
-
-def test_no_such_file_or_split(tmp_path: Path) -> None:
     with pytest.raises(DataFileError):
         CanvasDataset(tmp_path / "none.h5")
     with pytest.raises(DataFileError, match="No such split"):

@@ -50,7 +50,7 @@ def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_folder(tmp_path: Path, zipped: bool) -> None:
     """The last tenth of the train files makes the val pool."""
-    arrays = mnist_like(train=30, test=8)
+    arrays = mnist_like(train=30, test=8, side=20)
     folder = write_folder(tmp_path, arrays, zipped)
     digits = sources.load(str(folder))
     parts = {
@@ -74,14 +74,6 @@ def test_a_folder_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     write_folder(tmp_path / "digits", mnist_like())
     digits = sources.load("~/digits")
     assert (digits.name, digits.attribution) == ("~/digits", "digits of the folder ~/digits")
-
-
-@pytest.mark.parametrize("side", [1, 32])
-def test_digits_of_another_side(tmp_path: Path, side: int) -> None:
-    arrays = mnist_like(train=2, test=1, side=side)
-    arrays[TRAIN_IMAGES][:, 0, 0], arrays[TEST_IMAGES][:, 0, 0] = [0, 1], 2
-    pools = sources.load(str(write_folder(tmp_path, arrays))).pools
-    assert [pools[split].images.shape for split in SPLITS] == [(1, side, side)] * 3
 
 
 @pytest.mark.parametrize(
@@ -155,19 +147,15 @@ def test_a_folder_that_makes_no_pools(
 
 
 def test_the_digest_is_of_the_digits_alone(tmp_path: Path) -> None:
-    plain = write_folder(tmp_path / "plain", mnist_like(), zipped=False)
-    zipped = write_folder(tmp_path / "zipped", mnist_like())
-    digest = sources.load(str(plain)).digest
-    assert len(bytes.fromhex(digest)) == 32
-    assert sources.load(str(zipped)).digest == digest
-
-
-@pytest.mark.parametrize("name", [TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS])
-def test_the_digest_changes_with_any_byte(tmp_path: Path, name: str) -> None:
     arrays = mnist_like()
-    before = sources.load(str(write_folder(tmp_path, arrays))).digest
-    arrays[name].flat[-1] ^= 1
-    assert sources.load(str(write_folder(tmp_path, arrays))).digest != before
+    plain = write_folder(tmp_path / "plain", arrays, zipped=False)
+    zipped = write_folder(tmp_path / "zipped", arrays)
+    digests = {sources.load(str(folder)).digest for folder in (plain, zipped)}
+    assert len(digests) == 1
+    for array in arrays.values():
+        array.flat[-1] ^= 1
+        digests.add(sources.load(str(write_folder(tmp_path, arrays))).digest)
+    assert len(digests) == 5
 
 
 def test_shared_images_stay_in_the_held_out_pool(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from command_line import fails, run
 from airkit.config.settings import Layer, from_file, to_toml
 from airkit.data.make import make_data
 from airkit.data.reader import read_info, read_split, verify
-from airkit.data.sources import SOURCES
 from airkit.errors import DigitsError, ExtensionError
 
 MODULE = """
@@ -35,38 +34,9 @@ class Bars(DigitSource):
         return {"train": bars(9, 0), "val": bars(3, 8), "test": bars(2, 20)}
 
 class Wrong(Bars):
-    change = {}
     def pools(self, listener):
-        return {**super().pools(listener), **self.change}
-
-class Floats(Wrong):
-    change = {"val": Digits(np.zeros((3, 8, 8)), np.zeros(3, int))}
-
-class Oblong(Wrong):
-    change = {"test": Digits(np.zeros((3, 8, 9), np.uint8), np.zeros(3, int))}
-
-class Larger(Wrong):
-    change = {"test": Digits(np.zeros((3, 9, 9), np.uint8), np.zeros(3, int))}
-
-class FewLabels(Wrong):
-    change = {"train": Digits(np.zeros((3, 8, 8), np.uint8), np.zeros(2, int))}
-
-class FloatLabels(Wrong):
-    change = {"train": Digits(np.zeros((3, 8, 8), np.uint8), np.zeros(3))}
-
-class Labels(Wrong):
-    change = {"train": Digits(np.zeros((3, 8, 8), np.uint8), np.array([0, 1, -1]))}
-
-class Lists(Wrong):
-    change = {"train": [1, 2]}
-
-class NoTest(Bars):
-    def pools(self, listener):
-        return {"train": bars(3, 0), "val": bars(3, 10)}
-
-class Nothing(Bars):
-    def pools(self, listener):
-        pass
+        train, val, test = super().pools(listener).values()
+        return EXPRESSION
 
 class Raising(Bars):
     def pools(self, listener):
@@ -172,25 +142,32 @@ def test_classes_that_cannot_be_used(name: str, got: str) -> None:
     assert got in str(caught.value)
 
 
+def pool(shape: tuple[int, ...], kind: str = "np.uint8", labels: str = "[0, 0, 0]") -> str:
+    return f"Digits(np.zeros({shape}, {kind}), np.array({labels}))"
+
+
 @pytest.mark.parametrize(
-    ("name", "where", "got"),
+    ("split", "value", "got"),
     [
-        ("Floats", ", val digits", "float64 [3, 8, 8]"),
-        ("Oblong", ", test digits", "uint8 [3, 8, 9]"),
-        ("Larger", "", "sides of [8, 9] px"),
-        ("FewLabels", ", train digits", "int64 [2]"),
-        ("FloatLabels", ", train digits", "float64 [3]"),
-        ("Labels", ", train digits", "-1"),
-        ("Lists", ", train digits", "list"),
-        ("NoTest", "", "['train', 'val']"),
-        ("Nothing", "", "NoneType"),
+        ("val", pool((3, 8, 8), "float"), "float64 [3, 8, 8]"),
+        ("test", pool((3, 8, 9)), "uint8 [3, 8, 9]"),
+        ("train", pool((3, 8, 8), labels="[0, 0]"), "int64 [2]"),
+        ("train", pool((3, 8, 8), labels="[0.0] * 3"), "float64 [3]"),
+        ("train", pool((3, 8, 8), labels="[0, 1, -1]"), "-1"),
+        ("train", "[1, 2]", "list"),
+        ("", pool((3, 9, 9)), "sides of [8, 9] px"),
+        ("", None, "['train', 'val']"),
     ],
 )
-def test_digits_that_cannot_be_used(name: str, where: str, got: str) -> None:
+def test_digits_that_cannot_be_used(home: Path, split: str, value: str | None, got: str) -> None:
+    pools = {name: name for name in ("train", "val", "test")} | {split or "test": value}
+    entries = ", ".join(f"{name!r}: {it}" for name, it in pools.items() if it)
+    (home / "mine.py").write_text(MODULE.replace("EXPRESSION", f"{{{entries}}}"))
     with pytest.raises(DigitsError) as caught:
-        make("one.h5", {**SMALL, "data.source": f"mine:{name}"})
+        make("one.h5", {**SMALL, "data.source": "mine:Wrong"})
     assert caught.value.what == "The digits cannot be used"
-    assert f"  where     mine:{name}{where}\n" in str(caught.value)
+    where = f"mine:Wrong, {split} digits" if split else "mine:Wrong"
+    assert f"  where     {where}\n" in str(caught.value)
     assert f"  got       {got}\n" in str(caught.value)
     assert not Path("one.h5").exists()
 
@@ -208,7 +185,3 @@ def test_classes_that_fail(home: Path, name: str, got: str) -> None:
     assert f"got       {got}" in told
     line = 1 + MODULE.splitlines().index("        1 / 0")
     assert (f"where     {home / 'mine.py'}, line {line}\n" in told) == (name == "Raising")
-
-
-def test_airkits_own() -> None:
-    assert [SOURCES[name].__name__ for name in SOURCES] == ["Mnist", "Strokes"]

@@ -37,13 +37,10 @@ def refusal(call: Callable[..., object], *arguments: Any) -> DataFileError:
     return error.value
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
+def test_no_file_to_read(tmp_path: Path) -> None:
     error = refusal(read_info, tmp_path / "none.h5")
     assert error.what == "There is no such data file"
     assert error.hint == f"airkit make-data --out {tmp_path / 'none.h5'}"
-
-
-def test_a_folder(tmp_path: Path) -> None:
     assert refusal(read_info, tmp_path).what == "This is a folder, not a data file"
 
 
@@ -109,7 +106,7 @@ def _set(name: str, value: object) -> Callable[[Any], None]:
 
 def _put(name: str, make: Callable[[Any], Any]) -> Callable[[Any], None]:
     def edit(file: Any) -> None:
-        old = file[name][:]
+        old = file[name][:] if "/" in name else None
         del file[name]
         file[name] = make(old)
 
@@ -164,22 +161,9 @@ def _unknown_filter(file: Any) -> None:
     file["val"].create_dataset("count", (7,), "u1", chunks=(7,), scaleoffset=0, data=[1] * 7)
 
 
-def _wrong_count(file: Any) -> None:
-    file["val/count"][3] = 200
-
-
-def _nan_box(file: Any) -> None:
-    file["val/box"][3, 0, 0] = np.nan
-
-
 def _group_for_array(file: Any) -> None:
     del file["val/count"]
     file.create_group("val/count")
-
-
-def _array_for_group(file: Any) -> None:
-    del file["val"]
-    file["val"] = [1]
 
 
 LINK = "nothing or a link to elsewhere"
@@ -214,14 +198,14 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "virtual": (_virtual, "an array val/count in the file itself", "something else"),
     "external": (_external, "an array val/count in the file itself", "something else"),
     "group for array": (_group_for_array, "an array val/count in the file itself", "something"),
-    "array for group": (_array_for_group, "val/image in the file itself", LINK),
+    "array for group": (_put("val", lambda old: [1]), "val/image in the file itself", LINK),
     "filter": (_unknown_filter, "val/count plain or compressed by gzip or lzf", "other filters"),
     "unwritten": (_unwritten, "172,800 bytes of train/image", "0 bytes in the file"),
     "huge": (_huge, "104,857,600,000,000 bytes of train/image", "0 bytes in the file"),
     "compressed": (_compressed, "314,572,800 bytes of train/image", "270,000 bytes in the file"),
     "huge chunks": (_huge_chunks, "314,572,800 bytes of train/image", "300,000 bytes in the file"),
-    "count": (_wrong_count, "counts of val up to 2", "a count of 200"),
-    "box": (_nan_box, "finite boxes in val", "nan or inf"),
+    "count": (_put("val/count", lambda old: old + 200), "counts of val up to 2", "a count of 20"),
+    "box": (_put("val/box", np.float32("nan").__mul__), "finite boxes in val", "nan or inf"),
 }  # fmt: skip
 
 
