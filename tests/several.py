@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from outside import NAMED
 from tiny_runs import data_file, fit, go_on, interrupt, options
 from torch import Tensor
 
@@ -26,6 +27,7 @@ NUMBER = int(os.environ.get("RANK", "0"))
 VARIANTS: dict[str, dict[str, Any]] = {
     "exact": {},
     "nvil": options("saliency", "nvil"),
+    "outside": NAMED,
 }
 """Settings of the trainings that are stopped and go on."""
 
@@ -86,7 +88,7 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
     keys: dict[str, Any] = {**VARIANTS[name], "train__batch_size": BATCH}
     fit(folder / name, data, **keys)
     first = fit(folder / f"{name} again", data, **keys)
-    second = go_on(folder / f"{name} again")
+    second = go_on(folder / f"{name} again", **(VARIANTS[name] if name == "outside" else {}))
     for patch in patches:
         patch.undo()
     weights = [weight_sum(trainer) for trainer in (trainers[0], trainers[2])]
@@ -96,8 +98,7 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
 
 def weight_sum(trainer: Trainer) -> float:
     """A number that two different sets of weights hardly share."""
-    state = trainer.estimator.state_dict()
-    return sum(float(each.double().abs().sum()) for each in state.values())
+    return sum(float(each.detach().double().norm()) for each in trainer.estimator.parameters())
 
 
 def told(work: Callable[[], object]) -> list[object]:

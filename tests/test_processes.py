@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,11 @@ from airkit.errors import AirkitError, ConfigError, Problem
 from airkit.model.guides import Noise
 from airkit.model.objectives import Share
 
+Together = tuple[Path, list[dict[str, Any]]]
 
-@cache
-def together() -> tuple[Path, list[dict[str, Any]]]:
+
+@pytest.fixture(name="together", scope="module")
+def _together() -> Together:
     """Trainings on three processes, and what each process found out."""
     place = folder() / "together"
     place.mkdir()
@@ -46,9 +47,9 @@ def together() -> tuple[Path, list[dict[str, Any]]]:
 # Weights and measures
 
 
-def test_the_run_is_that_of_one_process(tmp_path: Path) -> None:
+def test_the_run_is_that_of_one_process(together: Together, tmp_path: Path) -> None:
     """With the same batches and random numbers, up to rounding."""
-    place, _ = together()
+    place, _ = together
     fit(tmp_path, train__batch_size=BATCH)
     ours, theirs = state(place / "exact"), state(tmp_path)
     assert (ours.processes, theirs.processes) == (COUNT, 1)
@@ -60,9 +61,9 @@ def test_the_run_is_that_of_one_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_stopped_and_gone_on(name: str) -> None:
+def test_stopped_and_gone_on(together: Together, name: str) -> None:
     """The second process was asked to stop: all did, at the same step, and saved once."""
-    place, every = together()
+    place, every = together
     for found in every:
         assert found[name]["steps"] == [10, True, 10, STEPS, False]
         assert found[name]["weights"] == [every[0][name]["weights"][0]] * 2
@@ -72,8 +73,10 @@ def test_stopped_and_gone_on(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "told"), [("exact", "the last bits of its weights"), ("nvil", "other random numbers")]
 )
-def test_another_number_of_processes_is_noted(tmp_path: Path, name: str, told: str) -> None:
-    place, _ = together()
+def test_another_number_of_processes_is_noted(
+    together: Together, tmp_path: Path, name: str, told: str
+) -> None:
+    place, _ = together
     run, listener = tmp_path / "run", Recorder()
     (run / "checkpoints").mkdir(parents=True)
     newest = f"checkpoints/step-{STEPS:09d}.pt"
@@ -118,9 +121,9 @@ def expected_faults(place: Path) -> dict[str, tuple[str, list[str]]]:
     }
 
 
-def test_all_processes_raise_the_error_of_one() -> None:
+def test_all_processes_raise_the_error_of_one(together: Together) -> None:
     """And the first one tells it."""
-    place, every = together()
+    place, every = together
     for name, (kind, facts) in expected_faults(place).items():
         for number, found in enumerate(every):
             raised, text, shared = found["faults"][name]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from airkit.config import settings
 from airkit.config.schema import Config, Section
@@ -211,17 +212,33 @@ def build(
     config = _naming(state.config, call or state.config)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
         air = AIR(config, canvas=canvas, slots=slots)
+    load_weights(air, state.model, "guide.kind", config.guide.kind)
+    return air.to(device).eval()
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str) -> None:
+    """Load a checkpoint's weights into a module.
+
+    Args:
+        module: the model, or the objective's baselines.
+        weights: its state dict in the checkpoint.
+        setting: the setting that names the class of the module.
+        kind: that class.
+
+    Raises:
+        CheckpointError: a class from outside airkit whose weights have other names or shapes;
+            reading a checkpoint compares them for airkit's own classes alone.
+    """
     try:
-        air.load_state_dict(state.model)
-    except RuntimeError as error:  # of a class from outside, which reading cannot compare with
+        module.load_state_dict(weights)
+    except RuntimeError as error:
         raise CheckpointError(
             "The checkpoint's weights do not fit the class named",
-            where=f"guide.kind = {config.guide.kind}",
+            where=f"{setting} = {kind}",
             expected="the class that the run was trained with",
             got=str(error).splitlines()[-1].strip(),
-            hint="--set guide.kind=package.module:Class names another",
+            hint=f"--set {setting}=package.module:Class names another",
         ) from error
-    return air.to(device).eval()
 
 
 def _naming(recorded: Config, call: Config) -> Config:

@@ -16,6 +16,7 @@ from airkit.data.dataset import CanvasDataset
 from airkit.errors import TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
+from airkit.runs.trained import load_weights
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic, own_device
 from airkit.system.signals import StopRequest, stop_on_signals
@@ -167,9 +168,11 @@ class Loop:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
         self.loss_sum.fill_(checkpoint.loss_sum)
         self.loss_count = checkpoint.loss_count
-        self.trainer.air.load_state_dict(checkpoint.model)
-        self.trainer.estimator.baselines.load_state_dict(checkpoint.baselines)
-        self.trainer.optimiser.load_state_dict(checkpoint.optimiser)
+        trainer, config = self.trainer, self.config
+        load_weights(trainer.air, checkpoint.model, "guide.kind", config.guide.kind)
+        baselines = trainer.estimator.baselines
+        load_weights(baselines, checkpoint.baselines, "train.estimator", config.train.estimator)
+        trainer.optimiser.load_state_dict(checkpoint.optimiser)
 
     def _open_folder(self) -> None:
         if self.start.checkpoint is None:

@@ -16,6 +16,9 @@ from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.reader import DataInfo
 from airkit.errors import CheckpointError, DataFileError
+from airkit.model.distributions import COUNT_PRIORS
+from airkit.model.guides import GUIDES
+from airkit.model.objectives import OBJECTIVES
 from airkit.model.precision import best_precision
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
@@ -106,7 +109,7 @@ def prepare(
         listener: hears of settings without effect and of damaged checkpoints.
 
     Raises:
-        DataFileError, CheckpointError, ConfigError: as ``train`` does.
+        DataFileError, CheckpointError, ConfigError, ExtensionError: as ``train`` does.
     """
     layers = settings.layers(given)
     checkpoint = None if fresh else _latest(run, listener)
@@ -122,7 +125,7 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     """What a data file holds, and the settings of a new run on it.
 
     Raises:
-        DataFileError, ConfigError: as ``train`` does.
+        DataFileError, ConfigError, ExtensionError: as ``train`` does.
     """
     info = reader.read_info(data)
     if info.splits["train"] == 0:
@@ -133,7 +136,9 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
             hint="name one that has with --data, or make one: airkit make-data --out NAME",
         )
     made = Layer(f"data file {info.path}", info.config.model_dump(), recorded=True)
-    config = _with_data(info.config, info.path, settings.resolve(made, *layers), listener)
+    config = settings.resolve(made, *layers)
+    _check_classes(config)
+    config = _with_data(info.config, info.path, config, listener)
     _note_idle(layers, config, listener)
     train = config.train
     best = "float32" if train.deterministic else best_precision(train.device)
@@ -187,7 +192,7 @@ class Earlier:
         """What the data file holds, and the settings to go on with.
 
         Raises:
-            DataFileError, CheckpointError, ConfigError: as ``train`` does.
+            DataFileError, CheckpointError, ConfigError, ExtensionError: as ``train`` does.
         """
         earlier = self.trained_on.config
         info = self._named(Path(data)) if data else self.trained_on.read(instead=False)
@@ -196,6 +201,7 @@ class Earlier:
         config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(config)
+        _check_classes(config)
         return info, config
 
     def _named(self, data: Path) -> DataInfo:
@@ -226,6 +232,13 @@ class Earlier:
                 hint=f"leave those out to go on, name another {OPTION[self.trained_on.what]}, or "
                 "remove this one with --fresh",
             )
+
+
+def _check_classes(config: Config) -> None:
+    """Import the classes that the settings name; raises ExtensionError."""
+    GUIDES[config.guide.kind]
+    COUNT_PRIORS[config.prior.kind]
+    OBJECTIVES[config.train.estimator]
 
 
 def check_same_data(start: Start) -> None:

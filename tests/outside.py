@@ -1,0 +1,73 @@
+"""A guide, a count prior and an objective that are not airkit's own, with all that a run must keep.
+
+They draw from PyTorch's global generator, have state that is no parameter, and a baseline.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from airkit.config.schema import Config
+from airkit.model.air import AIR
+from airkit.model.distributions import GeometricPrior, Normal
+from airkit.model.guides import Residual
+from airkit.model.guides.saliency import SaliencyGuide
+from airkit.model.objectives import WHOLE, Share
+from airkit.model.objectives.elbo import ExactELBO
+from airkit.model.poses import Pose
+
+NAMED: dict[str, Any] = {
+    "guide__kind": "outside:Guide",
+    "prior__kind": "outside:Prior",
+    "train__estimator": "outside:Objective",
+}
+
+
+class Guide(SaliencyGuide):
+    """With batch normalisation, and noise on the logits while it trains."""
+
+    def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
+        super().__init__(config, pose, canvas)
+        self.norm = nn.BatchNorm1d(1)
+
+    def propose(
+        self, state: Tensor, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, Tensor]:
+        logit, where, state = super().propose(state, residual, look)
+        logit = self.norm(logit[:, None])[:, 0]
+        return logit + 0.1 * self.training * torch.randn_like(logit), where, state
+
+
+class Prior(GeometricPrior):
+    """A prior that is steeper than its parameter says."""
+
+    def log_prob(self, ratio: float, slots: int) -> Tensor:
+        return super().log_prob(ratio**2, slots)
+
+
+class Objective(ExactELBO):
+    """With a network of its own that learns beside the model."""
+
+    capturable = False
+
+    def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
+        super().__init__(air, config, share)
+        self.baselines = nn.Linear(2, 1)
+
+    def forward(self, images: Tensor, random: Any, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+        loss, surrogate = super().forward(images, random, log_prior)
+        return loss, surrogate + self.baselines(torch.rand(4, 2)).square().mean()
+
+
+class Raising(Guide):
+    """Fails in the eleventh training step of a process."""
+
+    starts = 0
+
+    def start(self, images: Tensor) -> Tensor:
+        Raising.starts += self.training
+        assert 1 // (Raising.starts != 11)
+        return super().start(images)
