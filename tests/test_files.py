@@ -58,14 +58,9 @@ def test_a_failure_inside_leaves_the_old_file(tmp_path: Path, error: BaseExcepti
 
 def test_an_error_of_the_disk_is_told(tmp_path: Path) -> None:
     target = tmp_path / "file"
-    with pytest.raises(OutputError) as caught, replacing(target):
+    with pytest.raises(OutputError, match="No space left on device") as caught, replacing(target):
         raise OSError(28, "No space left on device")
-    assert str(caught.value) == (
-        "Cannot write a file\n"
-        f"  where     {target}\n"
-        "  got       No space left on device\n"
-        "  try       check the folder's permissions and the free space, or name another path"
-    )
+    assert f"  where     {target}\n" in str(caught.value)
     assert names(tmp_path) == []
 
 
@@ -84,13 +79,9 @@ def test_nothing_written_is_an_error(tmp_path: Path) -> None:
 def test_a_path_under_a_file(tmp_path: Path) -> None:
     write_text(tmp_path / "file", "kept")
     for target in (tmp_path / "file" / "below", tmp_path / "file" / "below" / "further"):
-        with pytest.raises(OutputError) as caught:
+        with pytest.raises(OutputError, match="A file is in the way") as caught:
             write_text(target, "lost")
-        assert str(caught.value) == (
-            "A file is in the way\n"
-            f"  where     {tmp_path / 'file'}\n"
-            "  try       move it away, or name another path"
-        )
+        assert f"  where     {tmp_path / 'file'}\n" in str(caught.value)
     assert (tmp_path / "file").read_text() == "kept"
     assert names(tmp_path) == ["file"]
 

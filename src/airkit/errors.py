@@ -1,6 +1,6 @@
-"""Errors that a user can mend: one root, one message form.
+"""Errors that a user can fix: one base class, one form of message.
 
-Anything else that escapes airkit is a bug and shows its traceback.
+Any other exception is a bug, and shows its traceback.
 """
 
 from __future__ import annotations
@@ -8,19 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-_MOST_LISTED = 50  # problems; no one mends more at a time
+_MOST_LISTED = 50  # problems
 
 
 class AirkitError(Exception):
-    """A problem that the user can mend, told as what, where, expected, got and a next step.
+    """A problem that the user can fix: what, where, expected, got, and a next step.
 
-    The first line says what is wrong; the labelled lines below it appear only where they
-    are known, and the last one always: a command, an option or a setting that helps, where there
-    is one. The command line prints ``str(error)`` and exits with code 1.
+    The first line of the message says what is wrong; labelled lines below say where, what was
+    expected and what was found, as far as known; the last line is the next step, such as a
+    command, an option or a setting. The command line prints ``str(error)`` and exits with code 1.
     """
 
     shared = False
-    """Whether every process of a training raises it, so that the first one tells it for all."""
+    """Whether every process of a training raises it, so that rank 0 alone prints it."""
 
     def __init__(
         self,
@@ -31,19 +31,19 @@ class AirkitError(Exception):
         got: object = None,
         hint: str,
     ) -> None:
-        told = {"where": where, "expected": expected, "got": got}
+        facts = {"where": where, "expected": expected, "got": got}
         # As text: errors travel between processes, and what they are about may not.
-        self._told = {label: str(value) for label, value in told.items() if value is not None}
-        lines = [f"  {label:<9} {value}" for label, value in {**self._told, "try": hint}.items()]
+        self._facts = {label: str(value) for label, value in facts.items() if value is not None}
+        lines = [f"  {label:<9} {value}" for label, value in {**self._facts, "try": hint}.items()]
         super().__init__("\n".join([what, *map(sanitize, lines)]))
         self.what, self.hint = what, hint
 
     def advising(self, hint: str) -> Self:
-        """The same problem with another next step, from who knows more of what was to be done."""
-        return type(self)(self.what, **self._told, hint=hint)
+        """Return the same problem with another next step."""
+        return type(self)(self.what, **self._facts, hint=hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel between processes whole, whatever the arguments of ``__init__``."""
+        """Pickle all attributes, whatever the arguments of ``__init__``."""
         return _again, (type(self), self.args, vars(self))
 
 
@@ -64,7 +64,7 @@ def sanitize(text: str, most: int = 20_000) -> str:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong in a configuration: its dotted key, where it was set, and what is amiss."""
+    """One problem in a configuration: a dotted key, where it was set, and what is wrong."""
 
     key: str
     origin: str
@@ -75,7 +75,7 @@ class Problem:
 
 
 class ConfigError(AirkitError):
-    """Settings that do not make a configuration; carries every problem, not only the first."""
+    """Settings that are not valid; ``problems`` holds every problem, not only the first."""
 
     def __init__(self, problems: list[Problem]) -> None:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -88,19 +88,19 @@ class ConfigError(AirkitError):
 
 
 class ExtensionError(AirkitError):
-    """A class from outside that was not named in this call, or that cannot be used."""
+    """A class from outside airkit that was not named in this call, or that cannot be used."""
 
 
 class DigitsError(AirkitError):
-    """A source of digits that cannot be read, fetched or trusted."""
+    """A source of digits that cannot be read or fetched, or that is damaged."""
 
 
 class CanvasError(AirkitError):
-    """Canvases that cannot be composed as asked."""
+    """Canvases that cannot be composed with these settings."""
 
 
 class DataFileError(AirkitError):
-    """A data file that is missing, damaged, foreign or newer than this airkit."""
+    """A data file that is missing, damaged, of another program, or of a newer airkit."""
 
 
 class ImageError(AirkitError):
@@ -112,7 +112,7 @@ class CheckpointError(AirkitError):
 
 
 class TrainingError(AirkitError):
-    """A training that cannot go on, such as one whose loss or gradient is not finite."""
+    """A training that cannot continue, such as one whose loss or gradient is not finite."""
 
 
 class DeviceError(AirkitError):
@@ -120,7 +120,7 @@ class DeviceError(AirkitError):
 
 
 class LaunchError(AirkitError):
-    """Several processes that cannot train together."""
+    """Processes that cannot train together."""
 
 
 class OutputError(AirkitError):
@@ -128,4 +128,4 @@ class OutputError(AirkitError):
 
 
 class ServeError(AirkitError):
-    """An address that cannot be served on."""
+    """An address that the demo cannot be served on."""

@@ -26,7 +26,7 @@ from airkit.cli import (
 )
 from airkit.cli.options import Command, with_options
 from airkit.errors import AirkitError
-from airkit.system.signals import EXIT_CODE, caught
+from airkit.system.signals import EXIT_CODE, handle_signals
 
 
 class Program(TyperGroup):
@@ -35,7 +35,7 @@ class Program(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with 1 after an AirkitError, with 130 after a signal."""
         try:
-            with caught(process.interrupt):
+            with handle_signals(process.interrupt):
                 return super().invoke(ctx)
         except AirkitError as error:
             process.unmute_for(error)

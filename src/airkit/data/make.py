@@ -20,7 +20,7 @@ from airkit.errors import CanvasError, OutputError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
 from airkit.system.locks import exclusive
-from airkit.system.signals import held
+from airkit.system.signals import defer_signals
 
 _STEP_BYTES = 2**24  # of images composed between two reports
 
@@ -74,7 +74,7 @@ def make_data(
     _check_free(path, force)
     digits = sources.load(config.data.source, listener)
     _check_not_empty(config.data, digits)
-    with held(), _locked(path, listener):
+    with defer_signals(), _locked(path, listener):
         _check_free(path, force)  # again: another process may have made it meanwhile
         with writer.create(path, config, digits) as file:
             parts = list(split_up(config.data))

@@ -26,7 +26,7 @@ from airkit.data.format import (
 )
 from airkit.data.sources import LoadedDigits
 from airkit.system.files import replacing
-from airkit.system.signals import StopRequest, held
+from airkit.system.signals import StopRequest, defer_signals
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
         OutputError: the file cannot be written.
         KeyboardInterrupt: Ctrl-C or SIGTERM came; it is raised between two writes.
     """
-    with replacing(path) as partial, held() as stop, _Disk(partial) as disk:
+    with replacing(path) as partial, defer_signals() as stop, _Disk(partial) as disk:
         file = h5py.File(disk, "w", libver=LIBVER)
         try:
             writer = Writer(file, disk, config, stop)

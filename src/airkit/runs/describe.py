@@ -1,4 +1,4 @@
-"""What a data file, a checkpoint or a run folder is, whence, and from which settings."""
+"""Descriptions of data files, checkpoints, run folders and sweeps: ``airkit info``."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """What something airkit wrote says about itself."""
+    """What a file or folder of airkit's says about itself."""
 
     path: Path
-    """What was asked about."""
+    """The file or folder."""
     kind: str
     """data file, checkpoint, run folder or sweep."""
     facts: Mapping[str, Any]
-    """Facts by name, in the order to tell them."""
+    """Facts by name, in the order to print them."""
     config: Config
     """The settings it was made with."""
 
     @property
     def changed(self) -> dict[str, Any]:
-        """Dotted keys and values of the settings that are not the defaults."""
+        """Settings other than the defaults, by dotted key."""
         return {key: new for key, (_, new) in differences(Config(), self.config).items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, ready for JSON."""
+        """Return everything as plain values, for JSON."""
         return {
             "path": str(self.path),
             "kind": self.kind,
@@ -50,17 +50,17 @@ class Description:
 
 
 def describe(path: str | Path, *, verify: bool = False, listener: Listener = SILENT) -> Description:
-    """Find out what ``path`` is, from its content and not from its name.
+    """Describe a file or folder of airkit's; its content decides what it is, not its name.
 
     Args:
         path: a data file, a checkpoint, a run folder or that of a sweep.
-        verify: read a data file through, to compare its content with its digest.
-        listener: hears of a damaged checkpoint that was passed over.
+        verify: whether to read a data file through and compare its content with its digest.
+        listener: hears of damaged checkpoints that were passed over.
 
     Raises:
-        AirkitError: there is nothing, or nothing of airkit's.
-        DataFileError: a data file that is damaged, unfinished, foreign or newer.
-        CheckpointError: a checkpoint or run folder of which the same holds.
+        AirkitError: there is nothing, or no file of airkit's.
+        DataFileError: a data file that is damaged, of another program, or of a newer airkit.
+        CheckpointError: a checkpoint or run folder that is damaged, or of a newer airkit.
     """
     path = Path(path)
     if is_sweep(path):
@@ -72,37 +72,28 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
 
 
 def kind(path: Path) -> str:
-    """What ``path`` looks like from its first bytes: data file, checkpoint or run folder.
+    """Return what ``path`` is by its first bytes: data file, checkpoint or run folder.
 
     Raises:
-        AirkitError: there is nothing, or nothing of airkit's.
+        AirkitError: there is nothing, or no file of airkit's.
     """
     if os.path.isdir(path):
         return "run folder"
-    start = _start(path)
-    if start in KINDS:
-        return KINDS[start]
+    try:
+        start = files.start_of(path, 4)
+    except OSError as error:
+        what, got = "Cannot read this", error.strerror or str(error)
+    else:
+        if start in KINDS:
+            return KINDS[start]
+        what, got = "This is none of airkit's files", f"a file that begins with {start!r}"
     raise AirkitError(
-        "This is none of airkit's files",
+        what,
         where=path,
         expected="a data file, a checkpoint or a run folder",
-        got=f"a file that begins with {start!r}",
+        got=got,
         hint="name what airkit make-data or airkit train wrote",
     )
-
-
-def _start(path: Path) -> bytes:
-    """The first bytes of a file, by which its format shows."""
-    try:
-        return files.start_of(path, 4)
-    except OSError as error:
-        raise AirkitError(
-            "Cannot read this",
-            where=path,
-            expected="a data file, a checkpoint or a run folder",
-            got=error.strerror or error,
-            hint="name what airkit make-data or airkit train wrote",
-        ) from error
 
 
 def _data_file(path: Path, verify: bool) -> Description:
@@ -160,7 +151,7 @@ def _sweep(path: Path) -> Description:
 
 
 def _state(state: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint knows of its training."""
+    """Return the facts of a checkpoint."""
     return {
         "step": state.step,
         "steps": state.config.train.steps,

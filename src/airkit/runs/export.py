@@ -28,7 +28,7 @@ from airkit.runs import describe
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
-from airkit.system.signals import StopRequest, held
+from airkit.system.signals import StopRequest, defer_signals
 from airkit.system.text import quoted
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _replacing(out: Path, *, force: bool, listener: Listener) -> Iterator[tuple[
     part, old = (target.parent / f".{target.name}.airkit-{name}" for name in ("part", "old"))
     lock = target.parent / f"{target.name}.lock"
     work, hint = "export is writing this folder", "wait for its end, or name another --out"
-    with held() as stop, exclusive(lock, out, work=work, hint=hint, listener=listener):
+    with defer_signals() as stop, exclusive(lock, out, work=work, hint=hint, listener=listener):
         try:
             with files.writing(out):
                 _clear(target, part, old)

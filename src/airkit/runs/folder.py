@@ -1,10 +1,10 @@
-"""A run folder: the configuration, the metrics, the checkpoints and the figures of one training.
+"""A run folder: the files of one training.
 
 config.toml             the resolved configuration
-metrics.jsonl           one row a log interval and one a validation
-checkpoints/step-*.pt   the newest few and the best
+metrics.jsonl           a row every ``train.log_every`` steps, and one for each validation
+checkpoints/step-*.pt   the newest few checkpoints, and the best
 best.json               step and measures of the best validation
-figures/                what ``airkit render`` draws
+figures/                pictures of ``airkit render``
 tensorboard/            event files, where ``train.tensorboard`` is on
 train.lock              while a process trains here
 """
@@ -32,8 +32,9 @@ from airkit.system.locks import exclusive
 from airkit.system.text import quoted
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
-_MOST = 3.4028234663852886e38  # of a float32, in which all of it was computed
+_MOST = 3.4028234663852886e38  # the greatest float32; metrics are computed in it
 _MOST_STEPS = 10**9
+_NAMES = ("config.toml", "metrics.jsonl", "best.json")
 _ANOTHER = "name another; airkit train makes one"
 
 
@@ -59,20 +60,20 @@ class RunFolder:
         return self.path / "tensorboard"
 
     def events(self) -> list[Path]:
-        """The event files, oldest first."""
+        """Return the event files, oldest first."""
         return sorted(files.matching(self.tensorboard, "events.out.tfevents.*"))
 
     def saved(self) -> list[Path]:
-        """Checkpoint files, oldest first; files of other names are not ours."""
+        """Return the checkpoint files, oldest first; files of other names are ignored."""
         found = files.matching(self.path / "checkpoints", "step-*.pt")
         return sorted((path for path in found if _STEP.fullmatch(path.name)), key=_step)
 
     def file(self, step: int) -> Path:
-        """The checkpoint file of a step."""
+        """Return the checkpoint file of a step."""
         return self.path / "checkpoints" / f"step-{step:09d}.pt"
 
     def locked(self, listener: Listener) -> AbstractContextManager[None]:
-        """Keep other trainings out while inside; readers need no lock.
+        """Lock the folder against other trainings while inside; readers need no lock.
 
         Raises:
             OutputError: another process trains here, or the folder cannot be written.
@@ -88,8 +89,8 @@ class RunFolder:
     def start(self, state: Checkpoint) -> None:
         """Write the first checkpoint, then remove what an earlier training left.
 
-        Where it cannot be written, the earlier training is still whole; figures and whatever
-        else is in the folder stay in any case.
+        If the checkpoint cannot be written, the earlier training is still complete. Figures and
+        files of other names stay.
         """
         self.save(state)
         for old in self.saved():
@@ -97,17 +98,17 @@ class RunFolder:
                 _remove(old)
         for old in (self.metrics, *self.events()):
             _remove(old)
-        self._sweep()
+        self._remove_partial()
 
     def save(self, state: Checkpoint) -> None:
-        """Write a checkpoint, then what points to it, then prune all but the newest and best."""
+        """Write a checkpoint, ``config.toml`` and ``best.json``, then remove old checkpoints."""
         if os.path.exists(self.metrics):
             files.sync(self.metrics)  # a checkpoint never outlasts the rows before it
         checkpoints.write(self.file(state.step), state)
-        self._follow(state)
+        self._update(state)
 
-    def _follow(self, state: Checkpoint) -> None:
-        """Make what points to the newest checkpoint agree with it, and prune."""
+    def _update(self, state: Checkpoint) -> None:
+        """Make ``config.toml`` and ``best.json`` agree with a checkpoint, and remove old ones."""
         files.write_text(self.path / "config.toml", settings.to_toml(state.config))
         if state.best is None:
             _remove(self.path / "best.json")
@@ -117,21 +118,20 @@ class RunFolder:
         self._prune(state)
 
     def _prune(self, state: Checkpoint) -> None:
-        """Keep the newest and best up to this one; later ones, which were passed over, stay."""
+        """Remove checkpoints before this one but the newest few and the best."""
         past = [path for path in self.saved() if _step(path) <= state.step]
         for old in past[: -state.config.train.keep]:
             if state.best is None or old != self.file(state.best.step):
                 _remove(old)
 
     def foreign(self) -> list[str]:
-        """Names of files that a training would replace, in a folder without any checkpoint."""
-        names = ("config.toml", "metrics.jsonl", "best.json")
-        return [name for name in names if not self.saved() and os.path.exists(self.path / name)]
+        """Return names of files that a training would replace, where there is no checkpoint."""
+        return [name for name in _NAMES if not self.saved() and os.path.exists(self.path / name)]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
-        """The newest checkpoint that can be read, or None where there is none at all.
+        """Return the newest checkpoint that can be read; None where there is none at all.
 
-        One that cannot be read is passed over in favour of the one before, with a note.
+        Damaged ones are passed over, with a note.
 
         Raises:
             CheckpointError: there are checkpoints, but none can be read.
@@ -145,16 +145,16 @@ class RunFolder:
                 if self.saved() != saved:  # a training has pruned it meanwhile
                     return self.latest(listener)
                 passed.append((path, error))
-                continue
-            for newer, why in passed:
-                listener.note(f"{why.what}: {newer}; going back to step {state.step}")
-            return state
+            else:
+                for newer, why in passed:
+                    listener.note(f"{why.what}: {newer}; going back to step {state.step}")
+                return state
         if passed:
             raise passed[0][1]
         return None
 
     def find(self, name: str, listener: Listener) -> tuple[Path, Checkpoint]:
-        """The checkpoint called ``best`` or ``last``, or the one in the file ``name``.
+        """Return the file and the content of a checkpoint: ``best``, ``last`` or a file.
 
         Raises:
             CheckpointError: no run, no checkpoint, or one that cannot be read.
@@ -187,17 +187,17 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of metrics, up to the first line that is none, such as one cut short.
+        """Return the rows of metrics up to the first line that is none, such as one cut short.
 
-        What is no number that a training can come to is left out of its row.
+        Values that are no finite float32 are left out.
         """
         return [
             {name: value for name, value in row.items() if _is_number(value)}
-            for row in self._written()
+            for row in self._all_rows()
         ]
 
-    def _written(self) -> list[dict[str, Any]]:
-        """The rows with all that they hold, be it from another hand."""
+    def _all_rows(self) -> list[dict[str, Any]]:
+        """Return the rows with all that they hold, also what airkit did not write."""
         if not os.path.isfile(self.metrics):
             return []
         rows = []
@@ -212,26 +212,23 @@ class RunFolder:
         return rows
 
     def rewind(self, state: Checkpoint) -> None:
-        """Ready the folder to go on from ``state``: drop rows past it, end what was cut short."""
-        kept = [row for row in self._written() if row["step"] <= state.step]
+        """Bring the folder in line with a checkpoint to resume from: drop later rows of metrics."""
+        kept = [row for row in self._all_rows() if row["step"] <= state.step]
         files.write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
-        self._follow(state)
-        self._sweep()
+        self._update(state)
+        self._remove_partial()
 
-    def _sweep(self) -> None:
+    def _remove_partial(self) -> None:
         """Remove files that a killed process left half written."""
-        named = ("config.toml.part", "best.json.part", "metrics.jsonl.part")
-        for partial in files.matching(self.path / "checkpoints", "step-*.pt.part"):
+        named = (self.path / f"{name}.part" for name in _NAMES)
+        for partial in (*files.matching(self.path / "checkpoints", "step-*.pt.part"), *named):
             _remove(partial)
-        for name in named:
-            _remove(self.path / name)
 
 
 def _is_row(row: object) -> bool:
-    """Whether a line of metrics is of a step."""
-    return (
-        isinstance(row, dict) and type(row.get("step")) is int and 0 <= row["step"] <= _MOST_STEPS
-    )
+    """Return whether a line of metrics belongs to a step."""
+    step = row.get("step") if isinstance(row, dict) else None
+    return type(step) is int and 0 <= step <= _MOST_STEPS
 
 
 def _is_number(value: Any) -> bool:
@@ -239,7 +236,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _step(path: Path) -> int:
-    """The step in the name of a checkpoint file."""
+    """Return the step in the name of a checkpoint file."""
     return int(path.stem.removeprefix("step-"))
 
 

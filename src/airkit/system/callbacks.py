@@ -1,4 +1,4 @@
-"""How long work is told to whoever asked for it; the library itself never prints."""
+"""Callbacks by which long work reports its progress; the library itself never prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class Listener:
-    """Hears what long work has to say; this one keeps silent, the command line's prints."""
+    """Receives notes, progress and metrics; this one ignores them, the command line's prints."""
 
     def note(self, text: str) -> None:
         """One line that the user should see, such as a fallback that was taken."""

@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Devices, their random generators, and deterministic algorithms."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from airkit.system import seeds
 from airkit.system.processes import Launch
 
 SAME_BITS = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_CBWR": "AUTO,STRICT"}
-"""What cuBLAS and MKL read from the environment: MKL once, when it is first used."""
+"""Environment variables of cuBLAS and MKL; MKL reads its own once, when it is first used."""
 
 
 def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator on a named random stream of a seed."""
+    """Return a new generator on a named random stream of a seed."""
     return torch.Generator(device).manual_seed(seeds.integer(seed, stream))
 
 
@@ -38,7 +38,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that ``train.device`` names; auto is a CUDA GPU where there is one.
+    """Return the device that ``train.device`` names; auto is a CUDA GPU where there is one.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -60,7 +60,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def own_device(name: str, launch: Launch) -> torch.device:
-    """The device of one of several processes: on GPUs, each has one to itself.
+    """Return the device of one of several processes; on GPUs, each process has its own.
 
     Raises:
         DeviceError: this machine has no such device, or too few of them.
@@ -91,10 +91,10 @@ def own_device(name: str, launch: Launch) -> torch.device:
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Only algorithms that give the same bits each time while inside, if ``wanted``.
+    """Use deterministic algorithms alone while inside, if ``wanted``.
 
-    The caller's choices are put back. There are none to make for cuDNN, which is never called:
-    AIR's networks are plain products.
+    PyTorch's global settings are restored at the end. cuDNN needs none: AIR's networks are plain
+    matrix products.
     """
     if not wanted:
         yield
@@ -115,7 +115,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
-    """Variables as in ``wanted`` while inside; those that were not there before go again."""
+    """Set environment variables while inside, except those that are set already."""
     new = [name for name in wanted if name not in os.environ]
     os.environ.update({name: wanted[name] for name in new})
     try:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes and digests. Standard library only."""
+"""Atomic writes, kinds and digests of files. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from airkit.errors import OutputError
-from airkit.system.signals import held
+from airkit.system.signals import defer_signals
 from airkit.system.text import quoted
 
 KINDS = {b"\x89HDF": "data file", b"PK\x03\x04": "checkpoint"}
-"""What airkit's files are by their first bytes: HDF5, and a zip."""
+"""Kinds of airkit's files by their first bytes: HDF5, and zip."""
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield ``target`` + ``.part`` to write to; on success it becomes ``target`` in one move.
+    """Yield ``target`` + ``.part`` to write to, and rename it to ``target`` on success.
 
-    The new file is flushed to the disk before the move and the folder after it. Whatever
-    goes wrong in between, an older ``target`` stays as it was. Ctrl-C and SIGTERM wait until
-    the end. The name is fixed, so that what a killed process left behind is overwritten by
-    the next.
+    The new file is flushed to the disk before the renaming and the folder after it. Whatever
+    fails, an older ``target`` stays as it was. Ctrl-C and SIGTERM wait until the end. The name
+    is fixed, so that the next process overwrites what a killed one left.
 
     Raises:
         OutputError: the folder cannot be made or written, or the disk is full.
     """
     partial = target.with_name(target.name + ".part")
-    with held():
+    with defer_signals():
         try:
             with writing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ def writing(target: Path) -> Iterator[None]:
 
 
 def _refused(target: Path, error: OSError) -> OutputError:
-    """What to tell of a file that cannot be written, or of what is there in place of a folder."""
+    """Return the error of a file that cannot be written, as where a file is in a folder's place."""
     there = [place for place in (target, *target.parents) if os.path.lexists(place)]
     files = [place for place in there if not os.path.isdir(place)]
     if files and isinstance(error, FileExistsError | NotADirectoryError):
@@ -68,12 +67,12 @@ def _refused(target: Path, error: OSError) -> OutputError:
 
 
 def check_target(target: Path, what: str, *endings: str) -> None:
-    """Refuse a file that cannot be written by its name; before the work, not after it.
+    """Refuse, before the work, a file that cannot be written because of its name.
 
     Args:
         target: the file.
-        what: the message where its name ends otherwise.
-        endings: those that it may have; the first one is suggested.
+        what: the message where its name has another ending.
+        endings: the endings that it may have; the first one is suggested.
 
     Raises:
         OutputError: a folder is there, or the name has another ending.
@@ -103,7 +102,7 @@ def write_text(target: Path, content: str) -> None:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Files in a folder by a pattern; none where there is no folder of that name."""
+    """Return the files in a folder that match a pattern; none where there is no folder."""
     return list(folder.glob(pattern)) if os.path.isdir(folder) else []
 
 
@@ -117,14 +116,14 @@ def sync(path: Path) -> None:
 
 
 def start_of(path: Path, size: int) -> bytes:
-    """The first bytes of a regular file, by which its format shows; raises OSError."""
+    """Return the first bytes of a regular file; raises OSError."""
     check_regular(path)
     with path.open("rb") as file:
         return file.read(size)
 
 
 def check_regular(path: Path) -> None:
-    """Refuse a device or a pipe, which may have no end or nobody at the other one.
+    """Refuse a device or a pipe, which may never end or never begin.
 
     Raises:
         OSError: it is one of these, or is not there.
@@ -135,13 +134,13 @@ def check_regular(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_kind(path: Path) -> str | None:
-    """What a file looks like from its first bytes; None where it is none of airkit's."""
+    """Return the kind of a file by its first bytes; None where it is none of airkit's."""
     with suppress(OSError):
         return KINDS.get(start_of(path, 4))
     return None

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as ``torchrun`` tells it. Standard library only."""
+"""This process's place among several, as ``torchrun`` gives it. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from airkit.errors import LaunchError
 
 NAMES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""The variables that ``torchrun`` sets, and all that is needed to meet the other processes."""
+"""Environment variables that ``torchrun`` sets, by which processes find each other."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """This process among those that train together; by default there is no other."""
+    """This process among those that train together; by default it is alone."""
 
     rank: int = 0
-    """Its number among all; the first one writes and speaks."""
+    """Its number among all, from 0; rank 0 writes files and prints."""
     local_rank: int = 0
-    """Its number among those on this machine."""
+    """Its number among those on this machine, from 0."""
     count: int = 1
-    """How many processes there are."""
+    """Number of processes."""
     local_count: int = 1
-    """How many of them are on this machine."""
+    """Number of processes on this machine."""
 
     @property
     def alone(self) -> bool:
@@ -32,7 +32,7 @@ class Launch:
 
     @property
     def program(self) -> str:
-        """How such processes are started, for commands that a user is told to try."""
+        """The program in commands that a user is told to try."""
         if self.alone:
             return "airkit"
         here = f"--nproc-per-node {self.local_count}"
@@ -40,12 +40,12 @@ class Launch:
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Launch:
-    """Read the process's place from the environment.
+    """Return the process's place, read from the environment.
 
-    Without ``WORLD_SIZE``, or where it is 1, nothing else is looked at.
+    Without ``WORLD_SIZE``, or where it is 1, no other variable is read.
 
     Raises:
-        LaunchError: there should be other processes, and the way to meet them is not told.
+        LaunchError: there are several processes, but variables are missing or contradict.
     """
     if not several(environment):
         return Launch()
@@ -57,7 +57,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
         fits = False
     if not fits or local_rank < 0:
         raise LaunchError(
-            "The environment tells of several processes, and not how they meet",
+            "The environment names several processes, but not how they find each other",
             where=", ".join(NAMES),
             expected="what torchrun sets, with 0 <= RANK < WORLD_SIZE",
             got=", ".join(f"{name}={environment[name]}" for name in NAMES if name in environment),
@@ -67,12 +67,12 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
 
 
 def several(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the environment tells of several processes."""
+    """Return whether the environment names several processes."""
     return environment.get("WORLD_SIZE", "1") not in ("", "1")
 
 
 def muted() -> bool:
-    """Whether another process speaks for this one; never raises."""
+    """Return whether another process prints in place of this one; never raises."""
     try:
         return launched().rank > 0
     except LaunchError:

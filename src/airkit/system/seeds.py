@@ -1,7 +1,7 @@
-"""One seed, many independent random streams, each with a name.
+"""Named, independent random streams of one seed.
 
-A stream depends on (seed, name, indices) alone, so that drawing more from one never moves
-another, and nothing needs to be saved to go on where a run stopped.
+A stream depends on (seed, name, indices) alone, so that drawing more from one never changes
+another, and no random state has to be saved to resume a run.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 
 
 def sequence(seed: int, name: str, *indices: int) -> np.random.SeedSequence:
-    """The seed sequence of stream ``name`` under ``seed``; ``indices`` number its parts.
+    """Return the seed sequence of a stream.
 
     Args:
         seed: the user's seed, a non-negative integer.
         name: the stream's name, such as ``"batches"``.
-        indices: non-negative integers, such as the epoch or the step.
+        indices: non-negative integers that number the parts of the stream, such as the step.
     """
     return np.random.SeedSequence(seed, spawn_key=(zlib.crc32(name.encode()), *indices))
 
 
 def generator(seed: int, name: str, *indices: int) -> np.random.Generator:
-    """A NumPy generator on stream ``name`` of ``seed`` (PCG64)."""
+    """Return a NumPy generator (PCG64) on stream ``name`` of ``seed``."""
     return np.random.Generator(np.random.PCG64(sequence(seed, name, *indices)))
 
 
 def integer(seed: int, name: str, *indices: int) -> int:
-    """A 63-bit integer from stream ``name`` of ``seed``, to seed another library's generator."""
+    """Return a 63-bit integer from stream ``name``, to seed another library's generator."""
     return int(sequence(seed, name, *indices).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM at moments of our choosing. Standard library only.
+"""Ctrl-C and SIGTERM, deferred or turned into a request to stop. Standard library only.
 
-Only the main thread of a process can catch signals; in any other these contexts do nothing. A
-signal that is ignored, as SIGINT is in a shell script's background, stays so.
+Only the main thread of a process can handle signals; in any other these contexts do nothing. A
+signal that is ignored, as SIGINT is in the background of a shell script, stays ignored.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask to stop."""
 
 EXIT_CODE = 130
-"""What a process exits with that one of them stopped."""
+"""Exit code of a process that one of them stopped."""
 
 Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
-    """Whether a stop was asked for, and by which signal."""
+    """A signal handler that records whether a stop was requested, and by which signal.
+
+    Unless it is patient, a second SIGINT raises KeyboardInterrupt.
+    """
 
     def __init__(self, *, patient: bool = False) -> None:
         self.number: int | None = None
@@ -30,25 +33,25 @@ class StopRequest:
 
     @property
     def asked(self) -> bool:
-        """Whether a stop was asked for."""
+        """Whether a stop was requested."""
         return self.number is not None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal; unless patient, a second SIGINT interrupts at once."""
+        """Handle a signal."""
         del frame
         if self.asked and number == signal.SIGINT and not self._patient:
             raise KeyboardInterrupt
         self.number = number
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if a stop was asked for."""
+        """Raise KeyboardInterrupt if a stop was requested."""
         if self.asked:
             raise KeyboardInterrupt
 
 
 @contextmanager
-def caught(handler: Handler) -> Iterator[None]:
-    """Have ``handler`` called for the signals that ask to stop, while inside."""
+def handle_signals(handler: Handler) -> Iterator[None]:
+    """Have ``handler`` handle the signals of ``STOPPING`` while inside."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -65,20 +68,24 @@ def caught(handler: Handler) -> Iterator[None]:
 
 @contextmanager
 def stop_on_signals(*, patient: bool = False) -> Iterator[StopRequest]:
-    """Yield what a loop asks after each step; a second SIGINT does not wait unless patient."""
+    """Yield a request that a loop checks after each step.
+
+    Args:
+        patient: whether a second SIGINT waits too, in place of raising KeyboardInterrupt.
+    """
     request = StopRequest(patient=patient)
-    with caught(request):
+    with handle_signals(request):
         yield request
 
 
 @contextmanager
-def held() -> Iterator[StopRequest]:
-    """Put signals off while inside, so that nothing is left half done; they act at the end.
+def defer_signals() -> Iterator[StopRequest]:
+    """Defer signals to the end of the block, so that nothing is left half done.
 
-    Long work in here calls ``check`` where it can end well.
+    Long work inside calls ``check`` on the request that is yielded, where it can stop cleanly.
     """
     request = StopRequest(patient=True)
-    with caught(request):
+    with handle_signals(request):
         yield request
     if request.number is not None:
         signal.raise_signal(request.number)

@@ -1,4 +1,4 @@
-"""Intervals and tests of shares, for the measures that airkit prints. Standard library only."""
+"""Confidence intervals and tests of shares. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Z95 = 1.959964
 
 
 def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson's interval for a share of ``right`` out of ``total`` (1927); 95 % by default."""
+    """Return Wilson's interval (1927) for a share of ``right`` in ``total``; 95 % by default."""
     share, weight = right / total, z**2 / total
     centre = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)
@@ -17,11 +17,11 @@ def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
 
 
 def mcnemar(one: int, other: int) -> float:
-    """McNemar's exact two-sided test (1947) of two paired shares.
+    """Return the p-value of McNemar's exact two-sided test (1947) of two paired shares.
 
     Args:
-        one: pairs of which the first alone is right.
-        other: pairs of which the second alone is right.
+        one: number of pairs of which the first alone is right.
+        other: number of pairs of which the second alone is right.
     """
     total = one + other
     terms = (
@@ -32,7 +32,7 @@ def mcnemar(one: int, other: int) -> float:
 
 
 def paired_interval(one: int, other: int, total: int, z: float = Z95) -> tuple[float, float]:
-    """Interval of the difference of two paired shares (Agresti and Min 2005); 95 % by default.
+    """Return the interval of the difference of two paired shares (Agresti and Min 2005).
 
     Half a pair is added to each of the four cells, so that no interval is empty.
     """

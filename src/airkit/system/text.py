@@ -7,19 +7,15 @@ from collections.abc import Iterable
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: 4.2 s, or 0:01:30 from a minute on."""
+    """Return a duration in words: 4.2 s, or 0:01:30 from a minute on."""
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
 def quoted(path: str | Path) -> str:
-    """A path as a shell takes it in a command that a user is told to try."""
+    """Return a path, quoted for a shell where it has to be."""
     return shlex.quote(str(path))
 
 
