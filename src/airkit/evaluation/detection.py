@@ -1,6 +1,6 @@
-"""Inferred boxes against true boxes: intersection over union, matching, average precision.
+"""Inferred boxes compared with true boxes: intersection over union, mean IoU, average precision.
 
-Boxes are (x, y, width, height) in pixels; -1 pads. NumPy only, vectorised over canvases.
+Boxes are (x, y, width, height) in pixels; -1 pads.
 
 Legend: N canvases, M most true boxes on one, T slots.
 """
@@ -17,14 +17,15 @@ Flags = NDArray[np.bool_]
 
 
 def pairwise_iou(truth: Floats, inferred: Floats) -> Floats:
-    """Intersection over union of each true box with each inferred box of its canvas.
+    """Return the IoU of each true box with each inferred box of the same canvas.
 
     Args:
-        truth: [N, M, 4].
-        inferred: [N, T, 4].
+        truth: true boxes, [N, M, 4].
+        inferred: inferred boxes, [N, T, 4].
 
     Returns:
-        [N, M, T]; 0 where an inferred box meets padding, -1 where the inferred one is padding.
+        Area of the intersection over area of the union, [N, M, T]; 0 where the true box is
+        padding, -1 where the inferred box is.
     """
     a, b = truth[:, :, None], inferred[:, None]
     low = np.maximum(a[..., :2], b[..., :2])
@@ -37,13 +38,17 @@ def pairwise_iou(truth: Floats, inferred: Floats) -> Floats:
 
 
 def mean_iou(iou: Floats, boxes: int) -> float:
-    """Mean IoU over ``boxes`` true boxes, greedily matched; a box nobody found counts as zero.
+    """Return the mean IoU of true boxes with the inferred boxes matched to them.
 
-    The pair of greatest IoU on a canvas is matched first, then the next among what is left.
+    On each canvas the pair of greatest IoU is matched first, then the greatest among the boxes
+    that are left. A true box without a match counts as 0.
 
     Args:
-        iou: [N, M, T], as from ``pairwise_iou``.
-        boxes: how many true boxes there are in all; NaN is returned where there are none.
+        iou: IoU of all pairs, as from ``pairwise_iou``, [N, M, T].
+        boxes: number of true boxes on all canvases.
+
+    Returns:
+        The mean over all true boxes, 0..1; NaN where there are none.
     """
     if boxes == 0:
         return float("nan")
@@ -59,20 +64,25 @@ def mean_iou(iou: Floats, boxes: int) -> float:
 
 
 def average_precision(iou: Floats, confidence: Floats, boxes: int, threshold: float) -> float:
-    """Area under the precision-recall curve, precision made monotone (PASCAL VOC from 2010 on).
+    """Return the average precision of the inferred boxes at an IoU threshold.
 
-    On each canvas inferred boxes claim, slot by slot, the free true box of greatest IoU;
-    confidence never grows from slot to slot, so that this is the usual greedy order.
+    It is the area under the precision-recall curve, precision made monotone, as in PASCAL VOC
+    from 2010 on (Everingham et al., IJCV 111, 2015). On each canvas an inferred box
+    takes the true box of greatest IoU that is left. Slots do so in order, which is the order of
+    confidence: it never grows from slot to slot.
 
     Args:
-        iou: [N, M, T], as from ``pairwise_iou``.
-        confidence: [N, T], probability that a slot's object is there.
-        boxes: how many true boxes there are in all; NaN is returned where there are none.
+        iou: IoU of all pairs, as from ``pairwise_iou``, [N, M, T].
+        confidence: probability that a slot is on, [N, T].
+        boxes: number of true boxes on all canvases.
         threshold: least IoU of a match, such as 0.5.
+
+    Returns:
+        The area, 0..1; NaN where there are no true boxes.
     """
     if boxes == 0:
         return float("nan")
-    hit, detected = _claims(iou, threshold)
+    hit, detected = _matches(iou, threshold)
     order = np.argsort(-confidence[detected], kind="stable")
     hits = np.cumsum(hit[detected][order])
     precision = hits / np.arange(1, len(hits) + 1)
@@ -80,13 +90,13 @@ def average_precision(iou: Floats, confidence: Floats, boxes: int, threshold: fl
     return float(np.sum(np.diff(hits, prepend=0) * monotone) / boxes)
 
 
-def _claims(iou: Floats, threshold: float) -> tuple[Flags, Flags]:
-    """Which slots hit a true box of their own, and which inferred a box at all, as [N, T]."""
+def _matches(iou: Floats, threshold: float) -> tuple[Flags, Flags]:
+    """Return which slots match a true box of their own, and which have a box at all, [N, T]."""
     canvases = np.arange(len(iou))
     free = iou.copy()
     hit = np.zeros((iou.shape[0], iou.shape[2]), bool)
     for slot in range(iou.shape[2]):
-        claimed = free[:, :, slot].argmax(1)
-        hit[:, slot] = free[canvases, claimed, slot] >= threshold
-        free[canvases[hit[:, slot]], claimed[hit[:, slot]]] = -1
+        best = free[:, :, slot].argmax(1)
+        hit[:, slot] = free[canvases, best, slot] >= threshold
+        free[canvases[hit[:, slot]], best[hit[:, slot]]] = -1
     return hit, hit | (iou > -1).any(1)

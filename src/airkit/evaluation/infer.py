@@ -68,7 +68,7 @@ class Inferred:
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON; ``index`` only for an image of a stack."""
+        """Return plain values for JSON, ``index`` only for an image of a stack."""
         values = asdict(self)
         if self.index is None:
             del values["index"]
