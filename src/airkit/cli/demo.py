@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, Checkpoint, Run
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run
 from airkit.cli.progress import listening
 
 
 def demo(
+    settings: Layers,
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     port: Annotated[
@@ -26,10 +27,12 @@ def demo(
 ) -> None:
     """Serve a page to draw digits on, which shows what the model sees.
 
-    Only this machine can reach it. Ctrl-C ends it.
+    Only this machine can reach it. Ctrl-C ends it. Settings override those of the run.
     """
     with listening() as listener:
-        serving = airkit.demo(run, checkpoint=checkpoint, port=port, listener=listener)
+        serving = airkit.demo(
+            run, checkpoint=checkpoint, port=port, settings=settings, listener=listener
+        )
     with serving:
         typer.echo(serving.address)
         serving.wait()

@@ -55,6 +55,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
     "infer": _flags("model.slots N", _LOOKS, _DEVICE),
     "render": _flags("render.kind KIND", _DEVICE),
     "report": _flags(_SPLIT, _LOOKS, _DEVICE),
+    "demo": {},
     "config show": {},
 }
 """The commands with settings, and which of them have flags. All others are for --set."""
