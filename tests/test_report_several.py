@@ -21,7 +21,7 @@ from sweeps import InTurn
 
 import airkit
 from airkit.errors import AirkitError, CheckpointError
-from airkit.runs.sweep_folder import SweepReport
+from airkit.runs.sweep_report import SweepReport
 from airkit.sweeps.sweep import sweep
 from airkit.system.statistics import wilson
 from airkit.web.comparison import THRESHOLD

@@ -16,7 +16,8 @@ from tiny_runs import TRAIN, Recorder, assert_as_if_never_stopped, data_file, fi
 import airkit
 from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputError
 from airkit.evaluation.evaluate import evaluate
-from airkit.runs.sweep_folder import Plan, SweepReport, Trial
+from airkit.runs.sweep_folder import Plan, Trial
+from airkit.runs.sweep_report import SweepReport
 from airkit.sweeps.engines import Ended
 from airkit.sweeps.sweep import sweep
 from airkit.sweeps.trial import run_trial

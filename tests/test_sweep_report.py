@@ -20,7 +20,7 @@ from tiny_runs import TRAIN, data_file, fit, same, state
 from airkit.cli.sweep import _exit
 from airkit.config.settings import spelled
 from airkit.errors import TrainingError
-from airkit.runs.sweep_folder import Row, SweepReport
+from airkit.runs.sweep_report import Row, SweepReport
 from airkit.system.statistics import wilson
 
 

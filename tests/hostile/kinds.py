@@ -23,7 +23,8 @@ from tiny_runs import TRAIN, data_file
 import airkit
 from airkit import errors, settings
 from airkit.runs.folder import RunFolder
-from airkit.runs.sweep_folder import Plan, SweepReport
+from airkit.runs.sweep_folder import Plan
+from airkit.runs.sweep_report import SweepReport
 from airkit.runs.trained import build
 from airkit.system.callbacks import SILENT
 from hostile import attacks, formats

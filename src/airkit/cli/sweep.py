@@ -17,7 +17,7 @@ from airkit.system.signals import EXIT_CODE
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.runs.sweep_folder import Row, SweepReport
+    from airkit.runs.sweep_report import Row, SweepReport
     from airkit.sweeps.engines import Engine
 
 DEFAULT_FOLDER = Path("runs/sweep")

@@ -12,7 +12,8 @@ from airkit.config.schema import Config
 from airkit.config.settings import differences
 from airkit.data import reader
 from airkit.errors import AirkitError
-from airkit.runs.sweep_folder import REPORT, RUN, Plan, SweepReport, is_sweep
+from airkit.runs.sweep_folder import RUN, Plan, is_sweep
+from airkit.runs.sweep_report import REPORT, SweepReport
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import KINDS

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
 from airkit.errors import ConfigError
+from airkit.system import files
 
 T = TypeVar("T")
 
@@ -38,6 +41,16 @@ class Record(BaseModel):
     """Part of a file: values of exactly these types, none of them NaN or infinite."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Return the content of a JSON file; raises OSError or ValueError."""
+        files.check_regular(path)
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        return checked(cls.model_validate, values)
 
 
 def checked(validate: Callable[[Any], T], values: object) -> T:

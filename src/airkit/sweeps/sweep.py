@@ -17,16 +17,8 @@ from airkit.evaluation.measures import MEASURES, check_counts
 from airkit.model.distributions import COUNT_PRIORS
 from airkit.model.guides import GUIDES
 from airkit.model.objectives import OBJECTIVES
-from airkit.runs.sweep_folder import (
-    REPORT,
-    RUN,
-    WITHOUT_EFFECT,
-    Plan,
-    Row,
-    SweepReport,
-    Trial,
-    is_sweep,
-)
+from airkit.runs.sweep_folder import RUN, WITHOUT_EFFECT, Plan, Trial, is_sweep
+from airkit.runs.sweep_report import REPORT, Row, SweepReport
 from airkit.runs.trained import empty_split_error
 from airkit.sweeps.engines import Engine, Processes
 from airkit.system import files

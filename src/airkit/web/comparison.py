@@ -15,7 +15,8 @@ from airkit.evaluation.measures import check_counts
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
-from airkit.runs.sweep_folder import Plan, Row, SweepReport
+from airkit.runs.sweep_folder import Plan
+from airkit.runs.sweep_report import Row, SweepReport
 from airkit.system.text import quoted
 
 THRESHOLD = 0.99
