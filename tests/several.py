@@ -22,7 +22,8 @@ from airkit.errors import AirkitError
 from airkit.training.step import Trainer
 
 COUNT = 3
-BATCH = 12
+STEPS = 12
+GIVEN: dict[str, Any] = {"train__steps": STEPS, "train__batch_size": 12}
 NUMBER = int(os.environ.get("RANK", "0"))
 VARIANTS: dict[str, dict[str, Any]] = {
     "exact": {},
@@ -40,7 +41,8 @@ def torchrun(count: int, *arguments: object) -> list[str]:
 
 def environment() -> dict[str, str]:
     """Warnings of PyTorch's launcher are its own; those in airkit are errors."""
-    return {**os.environ, "PYTHONWARNINGS": "error:::airkit"}
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONWARNINGS": "error:::airkit", "PYTHONPATH": path}
 
 
 def all_of(folder: Path) -> list[dict[str, Any]]:
@@ -85,7 +87,7 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
         patched(Trainer, "step", step, NUMBER),
         patched(Trainer, "__init__", build, NUMBER),
     ]
-    keys: dict[str, Any] = {**VARIANTS[name], "train__batch_size": BATCH}
+    keys = {**VARIANTS[name], **GIVEN}
     fit(folder / name, data, **keys)
     first = fit(folder / f"{name} again", data, **keys)
     second = go_on(folder / f"{name} again", **(VARIANTS[name] if name == "outside" else {}))
@@ -123,12 +125,12 @@ def faults(folder: Path, data: Path, other: Path) -> dict[str, list[object]]:
             images[1, 0, 0] = math.nan
         return images, random, log_prior
 
-    def begin(name: str, path: Path = data, batch: int = BATCH) -> list[object]:
-        return told(lambda: fit(folder / name, path, train__batch_size=batch))
+    def begin(name: str, path: Path = data, **keys: Any) -> list[object]:
+        return told(lambda: fit(folder / name, path, **{**GIVEN, **keys}))
 
     (folder / "file").touch()
     found = {
-        "uneven": begin("uneven", batch=8),
+        "uneven": begin("uneven", train__batch_size=8),
         "missing": begin("missing", data.with_name("missing.h5")),
         "file": begin("file"),
     }

@@ -57,13 +57,6 @@ def test_it_is_drawn(guide: str, kind: str, tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS[1:])
-def test_stopped_and_gone_on(guide: str, estimator: str, tmp_path: Path) -> None:
-    fit(tmp_path, listener=Recorder(step7=interrupt), **options(guide, estimator))
-    assert go_on(tmp_path).resumed_from == 7
-    assert_as_if_never_stopped(tmp_path, uninterrupted(guide, estimator))
-
-
 @pytest.mark.parametrize("baseline", ["mlp", "none"])
 def test_other_baselines_go_on_as_well(baseline: str, tmp_path: Path) -> None:
     given = {**options("lstm", "nvil"), "train__baseline": baseline}

@@ -6,7 +6,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from airkit.figures.render import render
 from airkit.runs import checkpoint
 from airkit.runs.describe import describe
 from airkit.runs.folder import RunFolder
-from airkit.system.device import SAME_BITS, deterministic
+from airkit.system.device import SAME_BITS
 
 
 def generators() -> tuple[Any, ...]:
@@ -47,41 +48,37 @@ def generators() -> tuple[Any, ...]:
 
 
 class Drawing(Recorder):
-    """A progress bar that rolls dice after each step, with every global generator."""
+    """Draws from every global generator after each step, and checks that no step did."""
+
+    def __init__(self, **at: Any) -> None:
+        super().__init__(**at)
+        self.states = generators()
 
     def progress(self, task: str, done: int, total: int) -> None:
+        assert generators() == self.states
+        draws = random.random(), np.random.rand(), torch.rand(())
+        assert draws
+        self.states = generators()
         super().progress(task, done, total)
-        random.random()
-        np.random.rand()
-        torch.rand(())
 
 
 # What else happens in the process
 
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-def test_global_generators_do_not_matter(guide: str, estimator: str, tmp_path: Path) -> None:
-    random.seed(1)
-    np.random.seed(2)
-    torch.manual_seed(3)
-    fit(tmp_path, listener=Drawing(), **options(guide, estimator))
+@pytest.mark.parametrize("end", [interrupt, crash])
+def test_global_generators(
+    guide: str, estimator: str, end: Callable[[], None], tmp_path: Path
+) -> None:
+    """They are left alone, however the training ends, and do not matter to it."""
+    for generator in (random.seed, np.random.seed, torch.manual_seed):
+        generator(3)
+    listener = Drawing(step15=end)
+    with suppress(CrashError):
+        fit(tmp_path, listener=listener, **options(guide, estimator))
+    assert generators() == listener.states
+    go_on(tmp_path, Drawing())
     assert_as_if_never_stopped(tmp_path, uninterrupted(guide, estimator))
-
-
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-def test_global_generators_are_left_alone(guide: str, estimator: str, tmp_path: Path) -> None:
-    """After every step, and however the training ends."""
-    before, seen = generators(), []
-
-    class Watching(Recorder):
-        def progress(self, task: str, done: int, total: int) -> None:
-            seen.append(generators())
-            super().progress(task, done, total)
-
-    with pytest.raises(CrashError):
-        fit(tmp_path, listener=Watching(step6=crash), **options(guide, estimator))
-    assert seen == [before] * 6
-    assert generators() == before
 
 
 @pytest.mark.parametrize("estimator", ["exact", "nvil"])
@@ -114,51 +111,33 @@ def chosen() -> tuple[Any, ...]:
     )
 
 
-@pytest.fixture(name="callers", params=[(False, False), (True, True), (True, False)])
-def _callers(request: pytest.FixtureRequest) -> Iterator[tuple[Any, ...]]:
-    """A choice that the caller made before."""
-    algorithms, warns = request.param
-    torch.use_deterministic_algorithms(algorithms, warn_only=warns)
-    yield chosen()
-    torch.use_deterministic_algorithms(False)
-
-
-def test_on_while_training_and_put_back(callers: tuple[Any, ...], tmp_path: Path) -> None:
-    seen: list[tuple[Any, ...]] = []
-
-    def note() -> None:
-        seen.append(chosen())
-
-    for wanted, end in ((True, interrupt), (True, crash), (False, interrupt)):
-        listener = Recorder(step2=note, step3=end)
-        try:
-            fit(tmp_path, fresh=True, listener=listener, train__deterministic=wanted)
-        except CrashError:
-            assert end is crash
-        assert chosen() == callers
-    on = (True, False, False, ":4096:8", "AUTO,STRICT")
-    assert seen == [on, on, callers]
-
-
-def test_variables_of_the_users_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
-    with deterministic(True):
-        assert os.environ["MKL_CBWR"] == "COMPATIBLE"
-        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert os.environ["MKL_CBWR"] == "COMPATIBLE"
-    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
-
-
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-def test_the_switch_may_change_when_a_run_goes_on(
-    guide: str, estimator: str, tmp_path: Path
+@pytest.mark.parametrize("callers", [(False, False), (True, True), (True, False)])
+def test_on_while_training_and_put_back(
+    callers: tuple[bool, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = options(guide, estimator)
-    fit(tmp_path, listener=Recorder(step10=interrupt), train__deterministic=True, **keys)
+    """The caller's choices, and variables that are set, stay."""
+    seen: list[tuple[Any, ...]] = []
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    torch.use_deterministic_algorithms(callers[0], warn_only=callers[1])
+    before = chosen()
+    try:
+        for wanted, end in ((True, interrupt), (True, crash), (False, interrupt)):
+            listener = Recorder(step2=lambda: seen.append(chosen()), step3=end)
+            with suppress(CrashError):
+                fit(tmp_path, fresh=True, listener=listener, train__deterministic=wanted)
+            assert chosen() == before
+    finally:
+        torch.use_deterministic_algorithms(False)
+    on = (True, False, False, ":4096:8", "COMPATIBLE")
+    assert seen == [on, on, before]
+
+
+def test_the_switch_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
+    fit(tmp_path, listener=Recorder(step10=interrupt), train__deterministic=True)
     listener = Recorder()
     go_on(tmp_path, listener, train__deterministic=False)
     assert listener.notes == [f"going on from step 10 of {tmp_path}"]
-    assert same(state(tmp_path).model, state(uninterrupted(guide, estimator)).model)
+    assert same(state(tmp_path).model, state(reference()).model)
 
 
 # Threads

@@ -203,10 +203,10 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def assert_as_if_never_stopped(run: Path, expected: Path | None = None) -> None:
+def assert_as_if_never_stopped(run: Path, expected: Path | None = None, step: int = STEPS) -> None:
     """Weights, optimiser and metrics are those of the uninterrupted run, with no debris."""
     expected = expected or reference()
-    ours, theirs = vars(state(run)), vars(state(expected))
+    ours, theirs = vars(state(run, step)), vars(state(expected, step))
     for name in ours:
         assert name == "seconds" or same(ours[name], theirs[name]), name
     assert metrics(run) == metrics(expected)
