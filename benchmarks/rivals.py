@@ -10,13 +10,14 @@ from plain_air import PlainAIR, plain_svi
 from steps import Step, timed, train_images, trainer
 from worker import serve
 
-from airkit.config import settings
-from airkit.data.dataset import to_ink
+from airkit import settings
 
 PLAIN = "plain reading"
+REFERENCE = "reference path"
 VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {"train.precision": "float32"},
     "bfloat16": {"train.precision": "bfloat16"},
+    REFERENCE: {"train.precision": "float32", "train.backward": "reference"},
     "tf32": {"train.precision": "tf32"},
     "no CUDA graph": {"train.precision": "float32", "train.cuda_graph": False},
     "on the CPU": {"train.precision": "float32"},
@@ -30,7 +31,7 @@ def block(rival: str, data: str, device: str, first: int, steps: int) -> list[fl
     ``rival`` is ``PLAIN`` or one of ``VARIANTS``.
     """
     device = "cpu" if rival == "on the CPU" else device
-    if rival not in (PLAIN, "float32") and "train.precision" not in settings.fields():
+    if not VARIANTS.get(rival, {}).keys() <= settings.fields().keys():
         return None
     return timed(stepper(rival, data, device), first, steps, warm_up=3, device=device)
 
@@ -48,7 +49,7 @@ def stepper(rival: str, data: str, device: str) -> Step:
 def plain(images: torch.Tensor, device: str) -> Step:
     """A step of the plain reading, with Pyro's defaults, on consecutive batches."""
     svi, batches = plain_svi(PlainAIR().to(device)), torch.split(images, 64)
-    return lambda number: svi.step(to_ink(batches[number % (len(batches) - 1)]))
+    return lambda number: svi.step(batches[number % (len(batches) - 1)] / 255)
 
 
 if __name__ == "__main__":

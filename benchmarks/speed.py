@@ -25,7 +25,7 @@ from typing import Any
 
 import provenance
 import training_time
-from rivals import PLAIN
+from rivals import PLAIN, REFERENCE
 from worker import OURS, Worker
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
@@ -152,6 +152,7 @@ def rivals(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
     times = in_turns(args, data)
     pairs = [(each, (PLAIN, OURS)) for each in times]
     pairs += [((name, OURS), (name, args.base)) for name in PRECISIONS]
+    pairs += [(("float32", OURS), (REFERENCE, OURS))]
     rows = [
         {"rival": called(own), "beside": called(other), **compared(times[own], times[other])}
         for own, other in pairs
@@ -170,7 +171,8 @@ def rivals(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
 def in_turns(args: argparse.Namespace, data: Path) -> dict[Rival, list[list[float]]]:
     """Milliseconds of the steps of every block of every rival."""
     steps, rounds = (3, 1) if args.quick else (20, 12)
-    given = [(PLAIN, OURS), *((name, OURS) for name in PRECISIONS + ON_GPU * on_gpu(args))]
+    ours = *PRECISIONS, REFERENCE, *(ON_GPU if on_gpu(args) else ())
+    given = [(PLAIN, OURS), *((name, OURS) for name in ours)]
     if args.base:
         given += [(name, args.base) for name in PRECISIONS]
     times: dict[Rival, list[list[float]]] = {each: [] for each in given}

@@ -10,7 +10,7 @@ import h5py
 import torch
 from torch import Tensor
 
-from airkit.config import settings
+from airkit import settings
 from airkit.training.step import Trainer
 
 Step = Callable[[int], Any]
