@@ -63,6 +63,8 @@ def test_an_svg_is_the_same_each_time_and_needs_no_other_file() -> None:
     )
     assert one == two
     assert "http" not in one
+    many = svg(accuracy_chart([line("it", LINES[3], rows * 9, "val_count_accuracy")]), "accuracy")
+    assert (one.count("<use "), many.count("<use ")) == (5, 0), "few points are shown"
     assert one.startswith('<svg viewBox="0 0 440 250" width="440" height="250" role="img" ')
     Reader(one)
 
@@ -81,7 +83,7 @@ def test_colours_are_those_of_the_page_in_both_themes() -> None:
     [
         *([], [7.0], [0.0, 0.0, 0.0], [1.0, 2.0, 2.0, 2.0], [1e17, 1e17 + 16, 1e17 + 32]),
         *([1e20], [-1e20, -1e20], [-3e38, 3e38, 1.0], [0.0, 5e-324, 1e-323]),
-        [1.0, float("nan"), float("inf"), 2.0],
+        *([1.0, float("nan"), float("inf"), 2.0], [float(value) for value in range(40)]),
     ],
 )
 def test_any_values_can_be_drawn(values: list[float]) -> None:

@@ -114,11 +114,13 @@ def test_what_cannot_be_drawn_is_told(kind: str, got: str, home: Path) -> None:
     assert not (home / "a.png").exists()
 
 
-def test_what_a_figure_raises_is_not_hidden_and_leaves_the_old_picture(home: Path) -> None:
+def test_what_a_figure_raises_is_told_and_leaves_the_old_picture(home: Path) -> None:
     target = render(home, kind="others:Large", out=home / "out" / "a.png").path
     before = target.read_bytes()
-    with pytest.raises(ZeroDivisionError, match="in the middle"):
-        render(home, kind="others:Raising", out=target)
+    told = fails("render", "--kind", "others:Raising", "--out", target)
+    assert told.startswith("airkit: others:Raising failed\n")
+    assert "others.py, line 16\n" in told
+    assert "ZeroDivisionError: in the middle" in told
     assert list(target.parent.iterdir()) == [target]
     assert target.read_bytes() == before
     assert "No place for it" in fails("render", "--kind", "others:Mending", "--out", target)

@@ -19,6 +19,7 @@ FIGURES: Registry[Drawing] = Registry(
         "prior": "airkit.figures.samples:Prior",
     },
     base="airkit.figures.base:Drawing",
+    recorded="This run draws by default",
 )
 
 __all__ = ["FIGURES", "Drawing", "Request"]

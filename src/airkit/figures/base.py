@@ -95,8 +95,8 @@ class Drawing(ABC):
             request: the run folder, the data file and the settings of the call.
 
         Raises:
-            AirkitError: something that the user can mend; it is reported in one message. Any
-                other exception shows its traceback.
+            AirkitError: something that the user can correct, as the one message says. Any other
+                exception becomes a message that names the class and the line.
         """
 
 

@@ -142,10 +142,11 @@ def elbo_limits(values: Sequence[float]) -> tuple[float, float] | tuple[None, No
 
 def _plot(axes: Axes, lines: Sequence[Line], title: str) -> None:
     """Plot curves; those of few points show them."""
-    for index, (name, colour, steps, values) in enumerate(lines):
-        look = ("o", 2) if len(steps) <= 40 else ("", 1.25)
-        (curve,) = axes.plot(steps, values, look[0], linestyle="-", linewidth=look[1], markersize=4)
-        curve.set(color=colour, label=name, gid=f"curve-{index}")
+    for index, each in enumerate(lines):
+        few = len(each.steps) <= 40
+        look: dict[str, Any] = {"marker": "o" if few else "", "linewidth": 2 if few else 1.25}
+        look |= {"color": each.colour, "label": each.name, "gid": f"curve-{index}"}
+        axes.plot(each.steps, each.values, markersize=4, **look)
     tidy(axes, title, "steps")
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlim(left=0)

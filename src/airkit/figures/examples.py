@@ -89,18 +89,9 @@ def unbatched(
     counts, boxes = run.canvases.counts[indices], run.canvases.boxes[indices]
     found = (scene.count, scene.box, scene.presence, scene.windows, scene.canvases)
     arrays = [part.cpu().numpy() for part in (images, counts, boxes, *found)]
-    for row in zip(*arrays, strict=True):
-        image, true_count, true_boxes, count, inferred, presence, windows, canvases = row
-        yield Explained(
-            image=image,
-            true_count=int(true_count),
-            true_boxes=true_boxes[: int(true_count)],
-            count=int(count),
-            boxes=inferred[: int(count)],
-            presence=presence,
-            windows=windows,
-            canvases=canvases,
-        )
+    for image, true_count, true_boxes, count, inferred, *rest in zip(*arrays, strict=True):
+        truth = int(true_count), true_boxes[:true_count]
+        yield Explained(image, *truth, int(count), inferred[:count], *rest)
 
 
 def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained], int]:

@@ -67,7 +67,7 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
             where it was replaced.
         DeviceError: there is no such device.
         ExtensionError: a class from outside that this call does not name, that cannot be
-            imported, or that draws no matplotlib figure.
+            imported, that fails, or that draws no matplotlib figure.
         OutputError: the picture cannot be written, is no PNG, or would be too large.
     """
     request = Request(
@@ -78,12 +78,14 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
         listener,
     )
     chosen = _kind(request)
-    drawing = FIGURES[chosen]()
+    with FIGURES.running(chosen):
+        drawing = FIGURES[chosen]()
     name = chosen.rpartition(":")[2]
     target = request.run.figures / f"{name}.png" if out is None else Path(out)
     check_target(target, "Pictures are written as PNG alone", ".png")
     with default_style():
-        figure = drawing.draw(request)
+        with FIGURES.running(chosen):
+            figure = drawing.draw(request)
         _check_figure(figure, chosen)
         width, height = (int(side) for side in figure.canvas.get_width_height())
         with replacing(target) as unfinished:

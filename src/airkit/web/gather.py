@@ -5,7 +5,6 @@ Legend: N canvases, T slots.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import nlargest
@@ -64,17 +63,6 @@ class Bin:
     """Share counted right."""
     interval: tuple[float, float]
     """Its 95 % interval (Wilson)."""
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """A sheet as HTML needs it: its cells as pictures, so that they wrap, and its notes as text."""
-
-    alt: str
-    """What each picture shows."""
-    notes: list[str]
-    addresses: list[str]
-    """The pictures, as data URIs of PNG; there may be none."""
 
 
 def gather(run: TrainedRun, name: str, listener: Listener) -> Gathered:
@@ -146,39 +134,19 @@ def calibration_error(bins: list[Bin]) -> float:
     return sum(each.canvases * abs(each.confidence - each.share) for each in bins) / total
 
 
-def pictures(gathered: Gathered, run: TrainedRun, request: Request) -> dict[str, Pictures]:
-    """Return every picture of the report by its name in the template.
+def pictures(gathered: Gathered, run: TrainedRun, request: Request) -> dict[str, Sheet | None]:
+    """Return every sheet of the report by its name in the template; None where it would be empty.
 
     Raises:
         OutputError: one would be too large to draw.
     """
     config, total = run.config, len(run.canvases)
-    first, miscounted = gathered.first, gathered.worst_counts
-    where = policy.sheet(gathered.centres, gathered.counts, run.air.canvas, config)
-    errors = sheets.worst_reconstructions(gathered.worst_errors, config, total)
-    pair = "canvas with true boxes, above what was inferred"
-    found = {
-        "reconstructions": _embed(
-            "canvases above their reconstructions", sheets.reconstructions(first, config, total)
-        ),
-        "steps": _embed(
-            "a canvas, painted slot by slot",
-            sheets.steps(first, config, total),
-            together=run.air.slots + 1,
-        ),
-        "policy": _embed("map of where a slot looks", where),
-        "prior": _embed("canvas drawn from the model", Prior().sheet(request)),
-        "worst_counts": Pictures("", ["Every canvas was counted right."], []),
-        "worst_errors": _embed(pair, errors),
+    miscounted = gathered.worst_counts
+    return {
+        "reconstructions": sheets.reconstructions(gathered.first, config, total),
+        "steps": sheets.steps(gathered.first, config, total),
+        "policy": policy.sheet(gathered.centres, gathered.counts, run.air.canvas, config),
+        "prior": Prior().sheet(request),
+        "worst_counts": sheets.worst_counts(miscounted, config, total) if miscounted else None,
+        "worst_errors": sheets.worst_reconstructions(gathered.worst_errors, config, total),
     }
-    if miscounted:
-        sheet = sheets.worst_counts(miscounted, config, total)
-        found["worst_counts"] = _embed(f"miscounted {pair}", sheet)
-    return found
-
-
-def _embed(alt: str, sheet: Sheet, *, together: int = 1) -> Pictures:
-    """Return a sheet as pictures of ``together`` cells each."""
-    prefix = "data:image/png;base64,"
-    parts = [base64.b64encode(part.png()).decode() for part in sheet.parts(together)]
-    return Pictures(alt, sheet.notes, [prefix + part for part in parts])

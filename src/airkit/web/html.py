@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from importlib import resources
@@ -10,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from airkit.figures import charts, curves
-from airkit.figures.page import default_style
+from airkit.figures.page import Sheet, default_style
 from airkit.system.text import duration
 
 
@@ -24,7 +25,8 @@ def html(template: str, **parts: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent, "number": number, "duration": duration, "fact": fact, "svg": charts.svg
+        "percent": percent, "number": number, "duration": duration, "fact": fact,
+        "svg": charts.svg, "cells": cells
     }  # fmt: skip
     environment.globals |= {"charts": charts, "curves": curves}
     with default_style():
@@ -34,6 +36,12 @@ def html(template: str, **parts: Any) -> str:
 
 def _source(name: str) -> str:
     return resources.files("airkit.web").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def cells(sheet: Sheet, together: int = 1) -> list[str]:
+    """Return a sheet as data URIs of PNG, of ``together`` cells each, so that they wrap."""
+    parts = (base64.b64encode(part.png()).decode() for part in sheet.parts(together))
+    return [f"data:image/png;base64,{part}" for part in parts]
 
 
 def percent(share: float) -> str:
