@@ -30,7 +30,7 @@ DESKTOP = (1280, 900)
 
 @dataclass
 class Watched:
-    """A page, and what came about while it was open."""
+    """A page, and what happened while it was open."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
@@ -51,6 +51,12 @@ class Watched:
                 return !box.width || !box.height || (it.tagName === 'IMG' && !it.naturalWidth) })
             .map(it => it.outerHTML.slice(0, 200))"""
         return list(self.page.evaluate(script))
+
+    def assert_fine(self) -> None:
+        """Nothing failed, nothing is hollow, and nobody has to scroll sideways."""
+        assert self.troubles == []
+        assert self.hollow_pictures() == []
+        assert self.overflow == 0
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def told(serving: Serving, path: str, body: bytes = b"") -> Any:
     return json.loads(content)
 
 
-def session(run: Path | None = None, **given: Any) -> Session:
+def session(run: Path | None = None, given: Any = ()) -> Session:
     return open_session(run or tiny_runs.reference(), "best", given, SILENT)
 
 
@@ -115,7 +115,7 @@ def test_a_guide_that_does_not_look_has_one_explanation(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_call_override_the_runs() -> None:
-    assert session(**{"eval.looks": 7}).facts()["looks"] == 7
+    assert session(given={"eval.looks": 7}).facts()["looks"] == 7
 
 
 def test_many_may_ask_at_once(serving: Serving) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from html import unescape
@@ -27,7 +27,6 @@ from airkit.config.schema import Config
 from airkit.data.reader import read_info
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import TrainingData
 from airkit.runs.trained import open_model
 from airkit.system.callbacks import SILENT
 from airkit.web import provenance
@@ -50,9 +49,8 @@ USUAL = dict(settings.flatten(Config().model_dump()))
 @cache
 def reported() -> tuple[airkit.Measures, str]:
     """The measures and the text of the report of the reference run."""
-    target = tiny_runs.folder() / "reported" / "report.html"
-    written = airkit.report(tiny_runs.reference(), out=target)
-    return written.measures[0], target.read_text(encoding="utf-8")
+    written = airkit.report(tiny_runs.reference(), out=tiny_runs.folder() / "reported" / "it.html")
+    return written.measures[0], written.path.read_text(encoding="utf-8")
 
 
 def plain() -> Reader:
@@ -60,14 +58,31 @@ def plain() -> Reader:
     return Reader(reported()[1])
 
 
+def text_of(path: Path, run: Path, **keys: Any) -> str:
+    return airkit.report(run, out=path / "page.html", **keys).path.read_text(encoding="utf-8")
+
+
 def page(path: Path, run: Path, **keys: Any) -> Reader:
-    airkit.report(run, out=path / "page.html", **keys)
-    return Reader((path / "page.html").read_text(encoding="utf-8"))
+    return Reader(text_of(path, run, **keys))
 
 
-def unhurried(text: str) -> str:
-    """A report without the time that measuring took."""
-    return re.sub(r'(?<=<td id="seconds">).*?(?=</td>)', "", text)
+def facts(reader: Reader) -> dict[str, str]:
+    """All rows of two cells, by the first."""
+    return {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
+
+
+def commands(text: str) -> list[str]:
+    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    assert found is not None
+    return unescape(found[1]).splitlines()
+
+
+def timeless(text: str) -> str:
+    """A report without what time training and measuring took."""
+    return re.sub(r"(?<=<td)(?: id=\"seconds\")?>[\d.:]+(?: m?s)?(?=</td>)", "", text)
+
+
+# --- the numbers
 
 
 def test_the_numbers_are_those_of_eval() -> None:
@@ -91,10 +106,11 @@ def test_the_numbers_are_those_of_eval() -> None:
 def test_the_numbers_are_those_of_eval_on_another_file_and_split(tmp_path: Path) -> None:
     given = {"eval.split": "val", "eval.looks": 2, "eval.counts": "sampled"}
     data = tiny_runs.data_file(seed=5, max_digits=3)
-    out = tmp_path / "report.html"
-    ours = airkit.report(tiny_runs.reference(), data=data, settings=given, out=out).measures[0]
+    written = airkit.report(
+        tiny_runs.reference(), data=data, settings=given, out=tmp_path / "it.html"
+    )
     theirs = airkit.evaluate(tiny_runs.reference(), data, settings=given)
-    assert replace(ours, seconds=0.0) == replace(theirs, seconds=0.0)
+    assert replace(written.measures[0], seconds=0.0) == replace(theirs, seconds=0.0)
 
 
 def test_tables_hold_every_canvas() -> None:
@@ -127,37 +143,50 @@ def test_the_worst_are_the_counts_farthest_off_then_the_greatest_errors() -> Non
         return SimpleNamespace(count=count, true_count=2, squared_error=error)
 
     found = worst([scene(1, 0.1), scene(5, 0.2), scene(3, 0.3), scene(1, 0.3), scene(0, 0.1)])
-    assert [(each.count, each.squared_error) for each in found] == [
-        (5, 0.2), (0, 0.1), (3, 0.3), (1, 0.3), (1, 0.1)
-    ]  # fmt: skip
+    ranked = [(each.count, each.squared_error) for each in found]
+    assert ranked == [(5, 0.2), (0, 0.1), (3, 0.3), (1, 0.3), (1, 0.1)]
     assert len(worst([scene(1, 0.1)] * 20)) == WORST
 
 
-def test_settings_beside_the_nearest_preset() -> None:
-    tiny = settings.resolve(
-        settings.from_preset("tiny"), *settings.layers({"train.seed": 7, "guide.kind": "lstm"})
-    )
-    assert provenance.from_preset(tiny) == (
-        "tiny", {"guide.kind": ("saliency", "lstm"), "train.seed": ("0", "7")}
-    )  # fmt: skip
-    assert provenance.from_preset(Config()) == ("default", {})
-    rows = {row[0]: row[1:] for row in plain().table("setting")[1:]}
-    state = RunFolder(tiny_runs.reference()).latest(SILENT)
-    assert state is not None
-    nearest, differing = provenance.from_preset(state.config)
-    assert rows == {key: list(values) for key, values in differing.items()}
-    assert plain().table("setting")[0] == ["setting", nearest, "this run"]
-    assert rows["data.canvas_size"][1] == "24"
+def test_what_is_not_defined_is_a_dash(tmp_path: Path) -> None:
+    assert number(float("nan"), 3) == "–"  # noqa: RUF001
+    assert number(-0.12345, 3) == "-0.123"
+    empty = tiny_runs.data_file(count_weights=(1.0, 0.0, 0.0))
+    run = tmp_path / "lstm"
+    tiny_runs.fit(run, empty, guide__kind="lstm", guide__rnn_size=8)
+    reader = page(tmp_path, run)
+    assert "Attend-Infer-Repeat with the lstm guide" in reader.text
+    assert "Mean IoU – AP50 –" in reader.text.replace("a missed box counts as 0 ", "")  # noqa: RUF001
+    assert [row[0] for row in reader.table("true count")[1:]] == ["0"]
 
 
-def test_provenance_names_digests_seeds_and_versions() -> None:
-    reader = plain()
-    rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
-    info = read_info(tiny_runs.data_file())
-    assert rows["data digest"] == rows["content digest"] == info.content_digest
-    assert rows["source digest"] == info.source_digest
-    assert rows["airkit"] == airkit.__version__
-    assert [rows[f"{name}.seed"] for name in ("data", "train", "eval")] == ["0", "0", "0"]
+def test_measures_that_were_not_taken_are_left_out_and_own_ones_are_in(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(home)
+    given = {"eval.measures": ["boxes", "own:Canvases"]}
+    reader = page(home, tiny_runs.reference(), settings=given)
+    assert facts(reader)["own:Canvases"] == "half 10"
+    assert "Mean IoU" in reader.text
+    for absent in ("Count accuracy", "Confusion", "Accuracy by count", "ELBO 1"):
+        assert absent not in reader.text
+
+
+def test_without_metrics_or_validations_there_is_no_chart_of_them(tmp_path: Path) -> None:
+    run = tiny_runs.trained(tmp_path / "run")
+    rows = [row for row in RunFolder(run).rows() if "val_elbo" not in row]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = page(tmp_path, run).text
+    assert "There are no validations, and no count accuracy of theirs." in text
+    assert "ELBO, nats per canvas" in text
+    assert "validation canvases counted right" not in text
+    assert "There are no validations" not in plain().text
+    (run / "metrics.jsonl").unlink()
+    assert "The run folder holds no metrics of its training." in page(tmp_path, run).text
+
+
+# --- the file
 
 
 def test_the_file_needs_no_other_and_is_small() -> None:
@@ -171,20 +200,16 @@ def test_the_file_needs_no_other_and_is_small() -> None:
 
 
 def test_odd_names_are_escaped(tmp_path: Path) -> None:
-    run = tiny_runs.trained(tmp_path / "<b>&\"'")
-    reader = page(tmp_path, run)
+    text = text_of(tmp_path, tiny_runs.trained(tmp_path / "<b>&\"'"))
+    reader = Reader(text)
     assert "<b>&\"'" in reader.text
-    assert "b" not in reader.open
     assert "airkit report --run" in reader.text
-    text = (tmp_path / "page.html").read_text()
     assert "<h1>&lt;b&gt;&amp;&#34;&#39;</h1>" in text
     assert text.count("<b>") == 2  # those of the template
 
 
 def test_the_same_call_writes_the_same_file(tmp_path: Path) -> None:
-    page(tmp_path, tiny_runs.reference())
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert unhurried(text) == unhurried(reported()[1])
+    assert timeless(text_of(tmp_path, tiny_runs.reference())) == timeless(reported()[1])
 
 
 def test_a_failure_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,51 +237,82 @@ def test_by_default_it_is_in_the_run_folder(tmp_path: Path) -> None:
     assert not re.search(r"Count accuracy, \d", text)
 
 
-def test_an_lstm_guide_and_canvases_without_digits(tmp_path: Path) -> None:
-    empty = tiny_runs.data_file(count_weights=(1.0, 0.0, 0.0))
-    run = tmp_path / "lstm"
-    tiny_runs.fit(run, empty, guide__kind="lstm", guide__rnn_size=8)
-    reader = page(tmp_path, run)
-    assert "Attend-Infer-Repeat with the lstm guide" in reader.text
-    assert "Mean IoU – AP50 –" in reader.text.replace("a missed box counts as 0 ", "")  # noqa: RUF001
-    assert [row[0] for row in reader.table("true count")[1:]] == ["0"]
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--out", "report.pdf"], "A report is written as HTML alone\n"),
+        (["--out", "report"], "got       a name without an ending"),
+        (["--out", "."], "A folder is in the way"),
+        (["--data", "none.h5"], "none.h5"),
+        (["--run", "none"], "There is no trained run here"),
+    ],
+)
+def test_what_cannot_be_reported_is_told(options: list[str], message: str, home: Path) -> None:
+    run = [] if "--run" in options else ["--run", tiny_runs.trained(home / "run")]
+    assert message in command_line.fails("report", *run, *options)
+    assert not list(home.rglob("*.html"))
 
 
-def test_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tmp_path / "it's data.h5"
-    monkeypatch.chdir(tmp_path)
+# --- where it comes from
+
+
+def test_settings_beside_the_nearest_preset() -> None:
+    tiny = settings.resolve(
+        settings.from_preset("tiny"), *settings.layers({"train.seed": 7, "guide.kind": "lstm"})
+    )
+    changed = {"guide.kind": ("saliency", "lstm"), "train.seed": ("0", "7")}
+    assert provenance.from_preset(tiny) == ("tiny", changed)
+    assert provenance.from_preset(Config()) == ("default", {})
+    rows = {row[0]: row[1:] for row in plain().table("setting")[1:]}
+    config = open_model(tiny_runs.reference(), "last", (), SILENT).state.config
+    nearest, differing = provenance.from_preset(config)
+    assert rows == {key: list(values) for key, values in differing.items()}
+    assert plain().table("setting")[0] == ["setting", nearest, "this run"]
+    assert rows["data.canvas_size"][1] == "24"
+
+
+def test_provenance_names_digests_seeds_and_versions() -> None:
+    rows, info = facts(plain()), read_info(tiny_runs.data_file())
+    assert rows["data digest"] == rows["content digest"] == info.content_digest
+    assert rows["source digest"] == info.source_digest
+    assert rows["airkit"] == airkit.__version__
+    assert [rows[f"{name}.seed"] for name in ("data", "train", "eval")] == ["0", "0", "0"]
+
+
+def test_commands_make_it_anew(home: Path) -> None:
+    data = home / "it's data.h5"
     given = [f"--set={key}={settings.spelled(value)}" for key, value in tiny_runs.TRAIN.items()]
     made = [f"--set={key}={settings.spelled(value)}" for key, value in tiny_runs.DATA.items()]
     assert command_line.run("make-data", "--out", data, *made).exit_code == 0
     assert command_line.run("train", "--data", data, "--run", "run", *given).exit_code == 0
     assert command_line.run("report", "--run", "run", "--looks", 2).exit_code == 0
-    first = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    (tmp_path / "run").rename("first")
+    report = home / "run" / "report.html"
+    first = report.read_text(encoding="utf-8")
+    (home / "run").rename("first")
     data.unlink()
     for command in commands(first):
         result = command_line.run(*shlex.split(command)[1:])
         assert result.exit_code == 0, result.output
-    again = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert timeless(again) == timeless(first)
+    assert timeless(report.read_text(encoding="utf-8")) == timeless(first)
 
 
 def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
     """The call says how to measure and draw; its other settings do not change the run."""
-    data, moved = tmp_path / "data.h5", tmp_path / "moved.h5"
+    data, moved, run = (tmp_path / name for name in ("data.h5", "moved.h5", "run"))
     shutil.copy(tiny_runs.data_file(source="auto"), data)
-    run = tmp_path / "run"
     tiny_runs.fit(run, data)
     data.rename(moved)
     measuring = {"eval.looks": 2, "eval.seed": 4, "train.device": "auto", "render.columns": 3}
     run_as = {"guide.kind": "lstm", "train.steps": 9, "train.seed": 9}
     made_as = {"data.seed": 9, "data.canvas_size": 99, "data.max_digits": 3, "data.digit_size": 20}
-    reader = page(tmp_path, run, data=moved, settings={**measuring, **run_as, **made_as})
+    text = text_of(tmp_path, run, data=moved, settings={**measuring, **run_as, **made_as})
+    reader = Reader(text)
     assert (
         "Attend-Infer-Repeat with the saliency guide, trained by the exact estimator for 23 of "
         f"23 steps on 60 canvases of {data} : 24 × 24 px, 0 to 2 digits each. Measured on the 20 "  # noqa: RUF001
         f"canvases of the test split of {moved} (digits: strokes), with 3 slots." in reader.text
     )
-    rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
+    rows = facts(reader)
     assert [rows[f"{name}.seed"] for name in ("data", "train", "eval")] == ["0", "0", "4"]
     notes = [re.findall("under the prior [0-9.]+ %", each.text) for each in (reader, plain())]
     assert notes[0] == notes[1] != []
@@ -268,8 +324,9 @@ def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
         f"airkit eval {given}",
         f"airkit report {given}",
     ]
-    ours = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
-    assert [sorted(line.split()) for line in ours] == [sorted(line.split()) for line in expected]
+    assert [sorted(line.split()) for line in commands(text)] == [
+        sorted(line.split()) for line in expected
+    ]
 
 
 def spoken(values: Mapping[str, Any], but: Mapping[str, Any] = USUAL) -> str:
@@ -280,15 +337,14 @@ def spoken(values: Mapping[str, Any], but: Mapping[str, Any] = USUAL) -> str:
 
 def test_other_canvases_than_those_trained_on_have_a_file_of_their_own(tmp_path: Path) -> None:
     """The data file was replaced since: both are made anew, side by side."""
-    data, second = tmp_path / "data.h5", tmp_path / "data-2.h5"
+    data, second, run = (tmp_path / name for name in ("data.h5", "data-2.h5", "run"))
     shutil.copy(tiny_runs.data_file(source="auto"), data)
-    run = tmp_path / "run"
     tiny_runs.fit(run, data)
     shutil.copy(tiny_runs.data_file(seed=5), data)
-    reader = page(tmp_path, run, data=data)
-    assert "This is another data file than that of the training." in reader.text
+    text = text_of(tmp_path, run, data=data)
+    assert "This is another data file than that of the training." in Reader(text).text
     assert "another data file" not in plain().text
-    first, train, other, *measured = commands((tmp_path / "page.html").read_text(encoding="utf-8"))
+    first, train, other, *measured = commands(text)
     assert first.startswith("airkit make-data --set data.source=strokes ")
     assert first.endswith(f" --out {data}")
     assert train.startswith(f"airkit train --data {data} --run {run} ")
@@ -298,84 +354,19 @@ def test_other_canvases_than_those_trained_on_have_a_file_of_their_own(tmp_path:
     assert measured == [f"airkit eval {named}", f"airkit report {named}"]
 
 
-def test_digits_that_nobody_recorded_are_told() -> None:
-    """As of runs of an older airkit, whose data file is not there any more."""
-    trained_on = replace(reference_data(), digest="0" * 64, config=Config(), source=None)
-    request = Request(RunFolder(tiny_runs.reference()), None, "best", [], SILENT)
-    data = airkit.describe(tiny_runs.data_file())
-    first = provenance.of_run(trained_on, data, request)[0]
-    assert "  # with --source mnist or strokes, as auto took then" in first
+def told(given: Mapping[str, Any], **changed: Any) -> list[str]:
+    """Commands of a report on the reference run, whose training differs as ``changed`` says."""
+    run = RunFolder(tiny_runs.reference())
+    trained_on = replace(open_model(run.path, "best", (), SILENT).data, **changed)
+    request = Request(run, None, "best", settings.layers(given), SILENT)
+    return provenance.of_run(trained_on, airkit.describe(tiny_runs.data_file()), request)
+
+
+def test_digits_that_an_older_run_did_not_record_are_told() -> None:
+    first = told({}, digest="0" * 64, config=Config(), source=None)[0]
+    assert first.endswith("  # with --source mnist or strokes, as auto took then")
 
 
 def test_a_class_from_outside_is_named_in_the_commands() -> None:
-    given = settings.layers({"guide.kind": "package.module:Class", "eval.looks": 2})
-    request = Request(RunFolder(tiny_runs.reference()), None, "last", given, SILENT)
-    data = airkit.describe(tiny_runs.data_file())
-    told = provenance.of_run(reference_data(), data, request)[-1]
-    assert told.endswith("last --set guide.kind=package.module:Class --set eval.looks=2")
-
-
-def reference_data() -> TrainingData:
-    return open_model(tiny_runs.reference(), "best", (), SILENT).data
-
-
-def commands(text: str) -> Iterator[str]:
-    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
-    assert found is not None
-    return filter(None, unescape(found[1]).splitlines())
-
-
-def timeless(text: str) -> str:
-    """A report without what time training and measuring took."""
-    return re.sub(r"(?<=<td)(?: id=\"seconds\")?>[\d.:]+(?: m?s)?(?=</td>)", "", text)
-
-
-@pytest.mark.parametrize(
-    ("out", "message"),
-    [
-        ("report.pdf", "A report is written as HTML alone\n"),
-        ("report", "got       a name without an ending"),
-        (".", "A folder is in the way"),
-    ],
-)
-def test_other_files_are_refused(out: str, message: str, home: Path) -> None:
-    assert message in command_line.fails("report", "--run", tiny_runs.reference(), "--out", out)
-
-
-def test_what_is_missing_is_told(home: Path) -> None:
-    assert "There is no trained run here" in command_line.fails("report", "--run", "none")
-    run = tiny_runs.trained(home / "run")
-    assert "none.h5" in command_line.fails("report", "--run", run, "--data", "none.h5")
-    assert not (run / "report.html").exists()
-
-
-def test_without_metrics_or_validations_there_is_no_chart_of_them(tmp_path: Path) -> None:
-    run = tiny_runs.trained(tmp_path / "run")
-    rows = [row for row in RunFolder(run).rows() if "val_elbo" not in row]
-    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = page(tmp_path, run).text
-    assert "There are no validations, and no count accuracy of theirs." in text
-    assert "ELBO, nats per canvas" in text
-    assert "validation canvases counted right" not in text
-    assert "There are no validations" not in plain().text
-    (run / "metrics.jsonl").unlink()
-    assert "The run folder holds no metrics of its training." in page(tmp_path, run).text
-
-
-def test_measures_that_were_not_taken_are_left_out_and_own_ones_are_in(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (home / "own.py").write_text(OWN)
-    monkeypatch.syspath_prepend(home)
-    given = {"eval.measures": ["boxes", "own:Canvases"]}
-    reader = page(home, tiny_runs.reference(), settings=given)
-    rows = {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
-    assert rows["own:Canvases"] == "half 10"
-    assert "Mean IoU" in reader.text
-    for absent in ("Count accuracy", "Confusion", "Accuracy by count", "ELBO 1"):
-        assert absent not in reader.text
-
-
-def test_what_is_not_defined_is_a_dash() -> None:
-    assert number(float("nan"), 3) == "–"  # noqa: RUF001
-    assert number(-0.12345, 3) == "-0.123"
+    named = "--set guide.kind=package.module:Class --set eval.looks=2"
+    assert told({"guide.kind": "package.module:Class", "eval.looks": 2})[-1].endswith(named)
