@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,13 @@ from tiny_runs import (
     interrupt,
     metrics,
     reference,
+    same,
     state,
     trained,
     tree,
 )
 
+from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
 
 # In one process, at every kind of step
@@ -246,3 +249,15 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert sorted([*before, "metrics.jsonl"]) == tree(run)
     go_on(run)
     assert metrics(run) == metrics(reference())
+
+
+def test_a_run_from_before_a_setting_existed_goes_on(tmp_path: Path) -> None:
+    """What it chooses by itself is what auto stood for."""
+    fit(tmp_path, listener=Recorder(step8=interrupt))
+    for file in RunFolder(tmp_path).saved():
+        old = checkpoint.read(file)
+        train = old.config.train.model_copy(update={"backward": "auto"})
+        config = old.config.model_copy(update={"train": train})
+        checkpoint.write(file, replace(old, config=config))
+    assert go_on(tmp_path).steps == STEPS
+    assert same(state(tmp_path).model, state(reference()).model)

@@ -172,16 +172,11 @@ class Trial:
             result = _ResultRecord.read(self.run / "measures.json")
         except (OSError, ValueError):
             return None
-        known = {**_with_effect(Config()), **result.settings}  # a newer setting had its default
-        same = {"data_digest": result.data_digest, "settings": known} == self._identity()
+        same = {"data_digest": result.data_digest, "settings": result.settings} == self._identity()
         return result if same else None
 
     def _identity(self) -> dict[str, Any]:
         """The data and the settings that the measures depend on."""
-        return {"data_digest": self.plan.digest, "settings": _with_effect(self.config)}
-
-
-def _with_effect(config: Config) -> dict[str, Any]:
-    """The settings that measures depend on, by dotted key."""
-    values = settings.flatten(config.model_dump(mode="json"))
-    return {key: value for key, value in values if not key.startswith(WITHOUT_EFFECT)}
+        values = settings.flatten(self.config.model_dump(mode="json"))
+        kept = {key: value for key, value in values if not key.startswith(WITHOUT_EFFECT)}
+        return {"data_digest": self.plan.digest, "settings": kept}

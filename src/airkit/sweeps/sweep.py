@@ -10,13 +10,9 @@ from numbers import Integral, Real
 from pathlib import Path
 
 from airkit.config import settings
-from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.errors import AirkitError, CheckpointError
 from airkit.evaluation.measures import MEASURES, check_counts
-from airkit.model.distributions import COUNT_PRIORS
-from airkit.model.guides import GUIDES
-from airkit.model.objectives import OBJECTIVES
 from airkit.runs.sweep_folder import RUN, WITHOUT_EFFECT, Plan, Trial, is_sweep
 from airkit.runs.sweep_report import REPORT, Row, SweepReport
 from airkit.runs.trained import empty_split_error
@@ -134,7 +130,7 @@ def _plan(
     else:
         info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
     tensorboard.check_installed(config)
-    _check_classes(config)
+    MEASURES.several(config.eval.measures)
     check_counts(config)
     if info.splits[config.eval.split] == 0:
         raise empty_split_error(info.path, config.eval.split)
@@ -143,18 +139,6 @@ def _plan(
     plan = Plan(folder, info.path.absolute(), info.content_digest, config, info.source)
     plan.write()
     return plan
-
-
-def _check_classes(config: Config) -> None:
-    """Refuse classes from outside that cannot be used, once rather than once a seed.
-
-    Raises:
-        ExtensionError: one that was not named in this call, or cannot be used.
-    """
-    GUIDES[config.guide.kind]
-    COUNT_PRIORS[config.prior.kind]
-    OBJECTIVES[config.train.estimator]
-    MEASURES.several(config.eval.measures)
 
 
 def _earlier(folder: Path) -> Plan:

@@ -195,12 +195,13 @@ class Earlier:
             DataFileError, CheckpointError, ConfigError, ExtensionError: as ``train`` does.
         """
         earlier = self.trained_on.config
+        earlier = _without_auto(earlier, earlier.train.precision, earlier.backward)
         info = self._named(Path(data)) if data else self.trained_on.read(instead=False)
         before = Layer(f"{self.trained_on.what} {self.where}", earlier.model_dump(), recorded=True)
         config = settings.resolve(before, *layers)
         config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
-        self._check_unchanged(config)
+        self._check_unchanged(earlier, config)
         _check_classes(config)
         return info, config
 
@@ -217,10 +218,10 @@ class Earlier:
             )
         return info
 
-    def _check_unchanged(self, config: Config) -> None:
+    def _check_unchanged(self, earlier: Config, config: Config) -> None:
         changed = {
             key: values
-            for key, values in settings.differences(self.trained_on.config, config).items()
+            for key, values in settings.differences(earlier, config).items()
             if not key.startswith(self.free)
         }
         if changed:
