@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run, option
 from airkit.cli.progress import listening
 
 
@@ -16,13 +16,7 @@ def demo(
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     port: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            max=65535,
-            help="Port to listen on; 0: any free one.",
-        ),
+        int, option("N", "Port to listen on; 0: any free one.", min=0, max=65535)
     ] = 8000,
 ) -> None:
     """Serve a page to draw digits on, which shows what the model sees.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run, option
 from airkit.cli.output import percent, percent_range, tell_json, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.text import duration
@@ -31,10 +31,7 @@ def evaluate(
     checkpoint: Checkpoint = "best",
     *,
     against: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Another run folder, to compare with on the same canvases."
-        ),
+        Path | None, option("RUN", "Another run folder, to compare with on the same canvases.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

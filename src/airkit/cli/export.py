@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import AsJson
+from airkit.cli.options import AsJson, option
 from airkit.cli.output import show, tell_rows
 from airkit.cli.progress import listening
 
@@ -20,20 +20,12 @@ def export(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A data file, a checkpoint or a run folder.")
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write, new or empty.")],
+    out: Annotated[Path, option("DIR", "The folder to write, new or empty.")],
     split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="train|val|test|all",
-            help="Canvases of a data file. [default: test]",
-        ),
+        str | None, option("train|val|test|all", "Canvases of a data file. [default: test]")
     ] = None,
     checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            metavar="best|last|FILE",
-            help="Which checkpoint of a run folder. [default: best]",
-        ),
+        str | None, option("best|last|FILE", "Which checkpoint of a run folder. [default: best]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     *,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run, option
 from airkit.cli.output import tell_json
 from airkit.cli.progress import listening
 
@@ -22,10 +22,7 @@ def infer(
     images: Images,
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
-    overlay: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="A folder for a picture of each image."),
-    ] = None,
+    overlay: Annotated[Path | None, option("DIR", "A folder for a picture of each image.")] = None,
     *,
     invert: Annotated[
         bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")

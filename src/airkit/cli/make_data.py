@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Layers
+from airkit.cli.options import AsJson, Layers, option
 from airkit.cli.output import show, size, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.text import duration
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 
 def make_data(
     settings: Layers,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The HDF5 file to write.")] = Path(
-        "multi-mnist.h5"
-    ),
+    out: Annotated[Path, option("FILE", "The HDF5 file to write.")] = Path("multi-mnist.h5"),
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     workers: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="Processes that make canvases, one a CPU core."),
+        int, option("N", "Processes that make canvases, one a CPU core.", min=1)
     ] = 1,
     *,
     as_json: AsJson = False,

@@ -66,30 +66,23 @@ FROM_PRESET = ("make-data", "train", "sweep", "config show")
 WITHOUT_QUIET = ("demo", "completion", "config show")
 """Commands without --quiet: all that they do is to print."""
 
-Preset = Annotated[
-    list[str],
-    typer.Option(metavar="NAME", help="Start from a preset (airkit config presets)."),
-]
-ConfigFile = Annotated[
-    list[Path],
-    typer.Option(metavar="FILE", help="Settings in a TOML file; override presets."),
-]
+
+def option(metavar: str, text: str, **limits: Any) -> Any:
+    """Return a typer option with the name of its value, its help and its ``min`` and ``max``."""
+    return typer.Option(metavar=metavar, help=text, **limits)
+
+
+Preset = Annotated[list[str], option("NAME", "Start from a preset (airkit config presets).")]
+ConfigFile = Annotated[list[Path], option("FILE", "Settings in a TOML file; override presets.")]
 Assignment = Annotated[
     list[str],
-    typer.Option(
-        metavar="SECTION.KEY=VALUE",
-        help="Any setting; overrides files. May be repeated; the last one wins.",
+    option(
+        "SECTION.KEY=VALUE", "Any setting; overrides files. May be repeated; the last one wins."
     ),
 ]
-Run = Annotated[Path, typer.Option(metavar="DIR", help="The run folder.")]
-Data = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The data file. [default: the run's own]"),
-]
-Checkpoint = Annotated[
-    str,
-    typer.Option(metavar="best|last|FILE", help="Which checkpoint of the run."),
-]
+Run = Annotated[Path, option("DIR", "The run folder.")]
+Data = Annotated[Path | None, option("FILE", "The data file. [default: the run's own]")]
+Checkpoint = Annotated[str, option("best|last|FILE", "Which checkpoint of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and JSON if asked for.")
@@ -128,19 +121,19 @@ def with_options(name: str, body: Callable[..., None]) -> Callable[..., None]:
 def _added(name: str) -> Iterator[inspect.Parameter]:
     """The options that a command gets beside its own."""
 
-    def option(name: str, kind: Any, default: Any) -> inspect.Parameter:
+    def parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
         return inspect.Parameter(name, _KEYWORD, annotation=kind, default=default)
 
     for flag, (_, metavar) in FLAGS.get(name, {}).items():
         kind = Annotated[str | None, typer.Option(flag, metavar=metavar, show_default=False)]
-        yield option("flag_" + flag[2:].replace("-", "_"), kind, None)
+        yield parameter("flag_" + flag[2:].replace("-", "_"), kind, None)
     if name in FROM_PRESET:
-        yield option("preset", Preset, [])
+        yield parameter("preset", Preset, [])
     if name in FLAGS:
-        yield option("config", ConfigFile, [])
-        yield option("set", Assignment, [])
+        yield parameter("config", ConfigFile, [])
+        yield parameter("set", Assignment, [])
     if name not in WITHOUT_QUIET:
-        yield option("quiet", Quiet, False)
+        yield parameter("quiet", Quiet, False)
 
 
 def _layers(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run, option
 from airkit.cli.output import show
 from airkit.cli.progress import listening
 
@@ -17,10 +17,7 @@ def render(
     settings: Layers,
     run: Run = DEFAULT_RUN,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="The PNG to write. [default: figures/ in the run folder]"
-        ),
+        Path | None, option("FILE", "The PNG to write. [default: figures/ in the run folder]")
     ] = None,
     data: Data = None,
     checkpoint: Checkpoint = "best",

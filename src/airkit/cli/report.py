@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, option
 from airkit.cli.output import show
 from airkit.cli.progress import listening
 
@@ -16,15 +16,11 @@ from airkit.cli.progress import listening
 def report(
     settings: Layers,
     run: Annotated[
-        list[Path],
-        typer.Option(metavar="DIR", help="The run folder, or a sweep's; several are compared."),
+        list[Path], option("DIR", "The run folder, or a sweep's; several are compared.")
     ] = [DEFAULT_RUN],  # noqa: B006 - typer copies it
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The HTML file to write. [default: report.html in the run folder]",
-        ),
+        option("FILE", "The HTML file to write. [default: report.html in the run folder]"),
     ] = None,
     data: Data = None,
     checkpoint: Checkpoint = "best",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Layers
+from airkit.cli.options import AsJson, Layers, option
 from airkit.cli.output import percent_range, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
@@ -27,42 +27,32 @@ def sweep(  # noqa: PLR0913 - options
     settings: Layers,
     *,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="The data file. [default: the sweep's own, or multi-mnist.h5]"
-        ),
+        Path | None, option("FILE", "The data file. [default: the sweep's own, or multi-mnist.h5]")
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The sweep's folder.")] = DEFAULT_FOLDER,
-    seeds: Annotated[
-        int, typer.Option(metavar="N", help="How many seeds, counted up from train.seed.")
-    ] = 10,
+    out: Annotated[Path, option("DIR", "The sweep's folder.")] = DEFAULT_FOLDER,
+    seeds: Annotated[int, option("N", "How many seeds, counted up from train.seed.")] = 10,
     threshold: Annotated[
-        float, typer.Option(metavar="SHARE", help="Least count accuracy of a success, 0 to 1.")
+        float, option("SHARE", "Least count accuracy of a success, 0 to 1.")
     ] = 0.99,
     workers: Annotated[
         int | None,
-        typer.Option(
-            metavar="N",
+        option(
+            "N",
+            "Trainings at a time. [default: one a GPU, or one a CPU core; on Slurm, all]",
             min=1,
-            help="Trainings at a time. [default: one a GPU, or one a CPU core; on Slurm, all]",
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", min=1, help="Threads of each. [default: the cores shared out; on Slurm, 1]"
-        ),
+        option("N", "Threads of each. [default: the cores shared out; on Slurm, 1]", min=1),
     ] = None,
     engine: Annotated[
         Literal["processes", "submitit"],
-        typer.Option(metavar="NAME", help="processes (on this machine) or submitit (on Slurm)."),
+        option("NAME", "processes (on this machine) or submitit (on Slurm)."),
     ] = "processes",
     job: Annotated[
         list[str],
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="A parameter for submitit, such as slurm_partition=gpu; repeatable.",
-        ),
+        option("KEY=VALUE", "A parameter for submitit, such as slurm_partition=gpu; repeatable."),
     ] = [],  # noqa: B006 - typer copies it
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew and remove the sweep's earlier runs.")

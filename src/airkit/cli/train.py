@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run
+from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, option
 from airkit.cli.output import percent, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.processes import launched
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 def train(
     settings: Layers,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The data file. [default: the run's own, or multi-mnist.h5]",
-        ),
+        Path | None, option("FILE", "The data file. [default: the run's own, or multi-mnist.h5]")
     ] = None,
     run: Run = DEFAULT_RUN,
     fresh: Annotated[
