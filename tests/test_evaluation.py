@@ -8,9 +8,8 @@ import random
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import command_line
@@ -26,12 +25,12 @@ from airkit.data.reader import read_info
 from airkit.errors import CheckpointError, ConfigError, DataFileError
 from airkit.evaluation.compare import compare
 from airkit.evaluation.evaluate import Evaluation, Measures, evaluate
-from airkit.evaluation.measures import Batch, Boxes, Counts, Measure, Reconstruction
+from airkit.evaluation.measures import Boxes, Counts, Measure, Reconstruction
 from airkit.figures.render import render
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
-from airkit.model.scene import Scene, explain
+from airkit.model.scene import explain
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
@@ -141,83 +140,55 @@ def test_the_bound_is_tighter_with_more_samples(run: Path) -> None:
 # Of given scenes
 
 
-def given(kind: type[Measure], scene: Scene, one_look: Scene | None = None) -> dict[str, Any]:
-    """What a measure makes of the test split if the model finds these scenes there."""
-    test = canvases()
-    trained: Any = SimpleNamespace(air=SimpleNamespace(slots=3))
-    measure, indices = kind(trained), torch.arange(20)
-    for rows in (slice(0, 13), slice(13, 20)):
-        best, one = (part(each, rows) for each in (scene, one_look or scene))
-        images, counts, boxes = to_ink(test.images[rows]), test.counts[rows], test.boxes[rows]
-        measure.add(Batch(indices[rows], images, best, one, counts, boxes))
+def given(run: Path, kind: type[Measure], **scene: Tensor) -> dict[str, Any]:
+    """What a measure makes of the test split if ``scene`` is found there, once by one look."""
+    trained = open_run(run, None, "last", {"eval.batch_size": 20}, SILENT)
+    (batch,) = Evaluation(trained).batches(SILENT)
+    measure = kind(trained)
+    measure.add(replace(batch, scene=replace(batch.scene, **scene)))
     found: dict[str, Any] = measure.result()
     return found
 
 
-def part(scene: Scene, rows: slice) -> Scene:
-    return Scene(**{field.name: getattr(scene, field.name)[rows] for field in fields(Scene)})
-
-
-def scene(counts: Tensor, boxes: Tensor, images: Tensor | None = None) -> Scene:
-    """Objects in boxes [B, 3, 4], on canvases that are ``images`` for any count, or blank."""
-    present = torch.arange(3) < counts[:, None]
-    canvas = torch.zeros(len(counts), 24, 24) if images is None else images
-    unused = torch.zeros(len(counts), 3, 4)
-    return Scene(
-        count=counts,
-        count_probability=torch.nn.functional.one_hot(counts, 4).float(),
-        presence=present * 0.9,
-        box=torch.where(present[:, :, None], boxes, -1.0),
-        centre=unused,
-        where=unused,
-        what=unused,
-        windows=unused,
-        canvases=canvas[:, None].expand(-1, 4, -1, -1),
-        score=unused,
-    )
-
-
-def test_perfect_scenes() -> None:
+def test_perfect_scenes(run: Path) -> None:
     test = canvases()
-    boxes = torch.nn.functional.pad(test.boxes, (0, 0, 0, 1), value=-1.0)
-    right = scene(test.counts, boxes, to_ink(test.images))
-    found = given(Counts, right)
-    assert (found["count_accuracy"], found["count_accuracy_one_look"]) == (1, 1)
+    found = given(run, Counts, count=test.counts)
+    assert found["count_accuracy"] == 1
     assert set(found["per_count_accuracy"].values()) == {1.0}
     assert np.trace(np.array(found["confusion"])) == 20
-    assert given(Boxes, right) == pytest.approx({"mean_iou": 1, "ap50": 1})
-    assert given(Reconstruction, right) == {"mse": 0}
+    boxes = torch.nn.functional.pad(test.boxes, (0, 0, 0, 1), value=-1.0)
+    presence = (boxes[:, :, 2] > 0) * 0.9
+    assert given(run, Boxes, box=boxes, presence=presence) == pytest.approx(
+        {"mean_iou": 1, "ap50": 1}
+    )
+    images = to_ink(test.images)[:, None].expand(-1, 4, -1, -1)
+    assert given(run, Reconstruction, canvases=images) == {"mse": 0}
 
 
-def test_scenes_of_nothing() -> None:
-    test = canvases()
-    nothing = scene(torch.zeros(20, dtype=torch.int64), torch.zeros(20, 3, 4))
-    full = scene(torch.full((20,), 3), torch.zeros(20, 3, 4))
+def test_scenes_of_nothing(run: Path) -> None:
+    test, none = canvases(), torch.zeros(20, dtype=torch.int64)
     totals = test.counts.bincount().tolist()
-    found = given(Counts, nothing, one_look=full)
+    found = given(run, Counts, count=none)
     assert found["count_accuracy"] == totals[0] / 20
-    assert found["count_accuracy_one_look"] == 0
     assert found["confusion"] == [[total, 0, 0, 0] for total in totals]
-    assert given(Boxes, nothing) == {"mean_iou": 0, "ap50": 0}
+    assert given(run, Boxes, box=torch.full((20, 3, 4), -1.0)) == {"mean_iou": 0, "ap50": 0}
     mean_square = float(to_ink(test.images).square().mean())
-    assert given(Reconstruction, nothing)["mse"] == pytest.approx(mean_square)
+    assert given(run, Reconstruction, count=none)["mse"] == pytest.approx(mean_square)
 
 
 # Properties
 
 
 def test_a_function_of_the_seed(run: Path) -> None:
+    """And of the batch size, as far as it is drawn."""
+    one, other = (measure(run, eval__looks=1, eval__batch_size=size) for size in (3, 20))
+    assert same_but(one, other, "mse", "elbo", "log_likelihood_bound")
+    assert one.mse == pytest.approx(other.mse, rel=1e-5)
     one, other = measure(run), measure(run, eval__seed=1)
     assert same_but(one, measure(run))
     assert one.elbo != other.elbo
     assert one.log_likelihood_bound != other.log_likelihood_bound
     assert one.count_accuracy_one_look == other.count_accuracy_one_look
-
-
-def test_the_batch_size_moves_nothing_that_is_not_drawn(run: Path) -> None:
-    one, other = (measure(run, eval__looks=1, eval__batch_size=size) for size in (3, 20))
-    assert same_but(one, other, "mse", "elbo", "log_likelihood_bound")
-    assert one.mse == pytest.approx(other.mse, rel=1e-5)
 
 
 def test_settings_do_not_move_each_other(run: Path) -> None:

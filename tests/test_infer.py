@@ -130,10 +130,8 @@ def test_the_order_given_is_kept_over_sizes(home: Path) -> None:
     assert found[1] == lines(small)[0]
 
 
-def test_settings_are_laid_over_those_of_the_run(stack: Path) -> None:
-    assert {len(each["count_probability"]) for each in lines(stack)} == {4}
+def test_slots_may_be_more_than_in_training(stack: Path) -> None:
     assert {len(each["count_probability"]) for each in lines(stack, "--slots", 5)} == {6}
-    assert "eval.looks (--looks)" in fails("infer", stack, "--run", skilled(), "--looks", "0")
 
 
 def test_boxes_are_where_the_digits_are(stack: Path) -> None:
@@ -189,12 +187,6 @@ def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(infer, "BATCH_PIXELS", 24 * 24 * 2)
     parts = lines(stack, "--looks", 1)
     assert [each["count"] for each in parts] == [each["count"] for each in whole]
-
-
-def test_the_run_is_not_changed(stack: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in skilled().rglob("*")}
-    lines(stack)
-    assert {path: path.stat().st_mtime_ns for path in skilled().rglob("*")} == before
 
 
 # Notes and messages
@@ -308,11 +300,9 @@ def test_two_images_never_share_a_picture(stack: Path) -> None:
 def test_a_picture_never_replaces_an_image(home: Path) -> None:
     one = write("one/a.png", canvases()[1])
     before = one.read_bytes()
-    told = fails("infer", one, "--run", skilled(), "--overlay", home / "one")
-    assert told.startswith("airkit: The picture would replace an image\n")
+    for seen, told in ((home / "one", "The picture would replace an"), (one, "A file is in the")):
+        assert told in fails("infer", one, "--run", skilled(), "--overlay", seen)
     assert one.read_bytes() == before
-    told = fails("infer", one, "--run", skilled(), "--overlay", one)
-    assert told.startswith("airkit: A file is in the way\n  where     one/a.png\n")
 
 
 @pytest.mark.parametrize("content", [b"", b"mine", "a PNG", "a link", "a folder"])

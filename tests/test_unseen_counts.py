@@ -18,25 +18,21 @@ from airkit.data.dataset import CanvasDataset
 from airkit.evaluation.evaluate import evaluate
 
 
-def test_canvases_to_train_on_lack_a_count(tmp_path: Path) -> None:
+def test_canvases_to_train_on_lack_a_count_and_those_to_count_on_none(tmp_path: Path) -> None:
     model = common.Model("gap", "tiny", counts=(0, 1, 3), canvas=40)
-    few = ("--source", "strokes", "--train", "80", "--val", "8")
-    done = run("make-data", "--out", tmp_path / "gap.h5", *model.options(), *few, "--test", "40")
-    assert done.exit_code == 0, done.output
+    test = common.Canvases(side=80, most=4, number=60)
+    few = ("--train", "80", "--val", "8", "--test", "40")
+    for name, options in (("gap", (*model.options(), *few)), ("test", test.options())):
+        out = tmp_path / f"{name}.h5"
+        done = run("make-data", "--out", out, "--source", "strokes", *options)
+        assert done.exit_code == 0, done.output
     train = CanvasDataset(tmp_path / "gap.h5", "train")
     assert set(train.counts.tolist()) == {0, 1, 3}
     assert train.images.shape == (80, 40, 40)
-
-
-def test_canvases_to_count_on_have_every_count(tmp_path: Path) -> None:
-    test = common.Canvases(side=80, most=4, number=60)
-    out = tmp_path / "test.h5"
-    done = run("make-data", "--out", out, "--source", "strokes", *test.options())
-    assert done.exit_code == 0, done.output
-    canvases = CanvasDataset(out, "test")
+    canvases = CanvasDataset(tmp_path / "test.h5", "test")
     assert set(canvases.counts.tolist()) == {0, 1, 2, 3, 4}
     assert canvases.images.shape == (60, 80, 80)
-    assert len(CanvasDataset(out, "train")) == len(CanvasDataset(out, "val")) == 0
+    assert len(CanvasDataset(tmp_path / "test.h5", "train")) == 0
 
 
 def test_what_is_counted_is_what_eval_counts() -> None:
@@ -122,8 +118,6 @@ def test_the_table_has_no_best_of_looks_where_there_are_none() -> None:
 
 def test_the_table_tells_what_was_refused() -> None:
     refused = {**row(0), "refused": "no"}
-    heads, rows = measured.unseen([refused, {**refused, "seed": 1}])
-    assert rows == [
-        ("default", "0, 1 and 2 digits, 50 px", "80 px", "any", "", "", "refused", "refused", "")
-    ]
-    assert {len(heads)} == set(map(len, rows))
+    heads, (only,) = measured.unseen([refused, {**refused, "seed": 1}])
+    assert only[2:] == ("80 px", "any", "", "", "refused", "refused", "")
+    assert len(heads) == len(only)
