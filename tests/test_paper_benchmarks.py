@@ -14,7 +14,7 @@ import probe
 import pytest
 import runs
 import torch
-from classifier import Convolutional, Examples, Perceptron
+from classifier import Examples, Perceptron
 from command_line import TINY, run
 from torch import Tensor
 
@@ -78,11 +78,6 @@ def test_slots_keep_their_order_and_are_blank_beyond_the_count() -> None:
     assert torch.equal(codes.flat(found())[0], rows[0].flatten())
 
 
-def test_commonest_class_of_training_is_sought_in_the_test() -> None:
-    train, test = (Examples(torch.zeros(len(c)), torch.tensor(c)) for c in ([1, 1, 0], [0, 1, 0]))
-    assert codes.commonest(train, test) == pytest.approx(1 / 3)
-
-
 def test_matching_is_one_to_one_and_best_first() -> None:
     truth = torch.tensor([[[0, 0, 10, 10], [20, 0, 10, 10]], [[0, 0, 10, 10], [-1, -1, -1, -1]]])
     slots = torch.tensor(
@@ -105,54 +100,12 @@ def test_windows_frame_their_box() -> None:
     torch.testing.assert_close(window, wanted)
 
 
-def test_components_are_those_of_greatest_variance() -> None:
-    noise = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
-    mean, axes = probe.components(noise * torch.tensor([1.0, 5.0, 0.1, 3.0]) + 7, 2)
-    assert mean == pytest.approx(torch.full((4,), 7.0), abs=0.5)
-    assert axes.abs().argmax(0).tolist() == [3, 1]
-
-
 def test_probe_tells_classes_apart_and_its_penalty_shrinks_it() -> None:
     train = clusters(100)
     weights, small = (probe.probe(train.inputs, train.classes, decay) for decay in (1e-4, 1.0))
     digits = probe.Digits(train.classes, {"codes": train.inputs}, 120)
     assert probe.hits(weights, digits, "codes").all()
     assert small[:-1].norm() < weights[:-1].norm() / 5
-
-
-def test_share_of_all_digits_counts_those_not_found() -> None:
-    every = {
-        split: probe.Digits(clusters(80).classes, {"codes": clusters(80).inputs}, 100)
-        for split in probe.SPLITS
-    }
-    row = probe.probed(every, "codes")
-    assert (row["digits"], row["coverage"], row["accuracy"]) == (80, 0.8, 1.0)
-    assert row["right_of_all"] == 0.8
-    assert row["commonest"] == 0.5
-
-
-@pytest.mark.parametrize("side", [24, 32, 49, 50])
-def test_convolutional_net_takes_any_side(side: int) -> None:
-    images = torch.zeros(2, side, side, dtype=torch.uint8)
-    assert Convolutional(side, 19)(images).shape == (2, 19)
-
-
-def test_fit_stops_when_nothing_gets_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classifier, "EVERY", 10)
-    torch.manual_seed(0)
-    train, net = clusters(64), Perceptron(3, 2, width=8)
-    went = classifier.fit(net, train, train, rate=1e-2, seed=0, limit=1000)
-    assert went.accuracy == 1
-    assert went.stopped_early
-    assert went.steps < 1000
-    assert classifier.right(net, train).all()
-
-
-def test_fit_says_when_the_limit_ends_it() -> None:
-    went = classifier.fit(
-        Perceptron(3, 2, width=8), clusters(64), clusters(64), rate=1e-3, seed=0, limit=3
-    )
-    assert (went.steps, went.stopped_early) == (3, False)
 
 
 def test_fit_leaves_the_best_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,15 +124,6 @@ def test_fit_leaves_the_best_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (went.accuracy, went.steps) == (0.9, 2)
     assert torch.equal(net.state_dict()["8.bias"], seen[1])
     assert not torch.equal(seen[1], seen[2])
-
-
-def test_batches_are_full_and_each_epoch_is_in_another_order() -> None:
-    parts = classifier.batches(70, 0)
-    one, other = ([next(parts), next(parts)] for _ in range(2))
-    assert [len(part) for part in (*one, *other)] == [32] * 4
-    assert len(set(torch.cat(one).tolist())) == 64
-    assert not torch.equal(one[0], other[0])
-    assert len(next(classifier.batches(5, 0))) == 5
 
 
 @pytest.fixture(scope="module", name="folder")

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch import distributions as dist
 
 from airkit.model.air import AIR
-from airkit.model.distributions import log_count_posterior, log_count_prior, presence_logits
+from airkit.model.distributions import log_count_posterior
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
 from airkit.model.objectives import iwae
@@ -140,20 +140,6 @@ def test_the_mean_of_pyros_losses_is_the_exact_elbo(kind: str, elbo: Any) -> Non
     error = (ours.var() / len(ours) + found.var() / len(found)).sqrt()
     assert abs(float(found.mean() + ours.mean())) < 4 * float(error)
     assert float(error) < 0.01 * abs(float(ours.mean()))
-
-
-def test_presence_logits_rebuild_the_prior() -> None:
-    for kind, ratio in (
-        ("geometric", 0.01),
-        ("geometric", 0.9),
-        ("success", 0.3),
-        ("success", 1e-7),
-    ):
-        prior = log_count_prior(kind, ratio, 4)
-        again = log_count_posterior(presence_logits(prior.double())[None])[0][0]
-        torch.testing.assert_close(again.float(), prior, rtol=1e-5, atol=1e-6)
-    constant = presence_logits(log_count_prior("success", 0.3, 4).double()).sigmoid()
-    torch.testing.assert_close(constant, torch.full((4,), 0.3).double(), rtol=1e-5, atol=0)
 
 
 def test_sites_plate_and_shapes() -> None:
