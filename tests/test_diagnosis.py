@@ -269,7 +269,7 @@ def test_clipping_may_change_and_is_noted(tmp_path: Path) -> None:
         go_on(run, listener, train__steps=8, train__clip_norm=limit)
         changed = ["train.clip_norm: none up to step 4, 0.5 from there on"]
         on = f"going on from step 4 of {run}"
-        assert listener.notes == [*(changed if limit == 0.5 else []), on]
+        assert listener.notes == [on, *(changed if limit == 0.5 else [])]
         assert state(run, 8).config.train.clip_norm == limit
     assert not same(*(state(run, 8).model for run in runs.values()))
 

@@ -85,5 +85,5 @@ def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[st
         limit = USUAL_NORM if train.clip_norm == "none" else train.clip_norm / 10
         yield f"{on} {command} --set train.clip_norm={limit:g}"
     lower = f"--set train.{fault.rate}={getattr(train, fault.rate) / 10:g}"
-    config = f"--data {quoted(start.data)} --config {quoted(run / 'config.toml')}"
+    config = f"--data {quoted(start.data.path)} --config {quoted(run / 'config.toml')}"
     yield f"to start anew: {command} --fresh {config} {lower}"

@@ -22,9 +22,9 @@ from airkit.system.device import deterministic, own_device
 from airkit.system.signals import StopRequest, stop_on_signals
 from airkit.training.diagnosis import Fault, error, find_fault
 from airkit.training.parallel import ALONE, ProcessGroup, check_batch, joined
-from airkit.training.resume import Start, check_same_data, note_threads_and_processes, prepare
+from airkit.training.resume import Start, check_same_data, note_resumption, prepare
 from airkit.training.step import Trainer
-from airkit.training.tensorboard import Board, check_installed
+from airkit.training.tensorboard import TensorBoard, check_installed
 from airkit.training.validation import validate
 
 
@@ -120,9 +120,9 @@ class Loop:
         self.loss_sum, self.loss_count = torch.zeros((), device=device), 0
         if start.checkpoint is not None:
             self._restore(start.checkpoint)
-            note_threads_and_processes(start, device.type, processes.launch.count, listener)
+            note_resumption(start, device.type, processes.launch.count, listener)
         self.resumed_from = self.saved = self.step
-        self.board = Board(start.run, start.config, start.checkpoint)
+        self.board = TensorBoard(start.run, start.config, start.checkpoint)
         self.began = time.perf_counter()
 
     def run(self, request: StopRequest) -> TrainReport:
@@ -147,7 +147,7 @@ class Loop:
             self._save()
         return TrainReport(
             run=self.start.run.path,
-            data=self.start.data,
+            data=self.start.data.path,
             steps=self.step,
             resumed_from=self.resumed_from,
             seconds=self._seconds(),
@@ -157,7 +157,7 @@ class Loop:
 
     def _read(self) -> tuple[torch.device, Tensor, CanvasDataset]:
         """The device, the images to train on and the split to validate on."""
-        data, launch = self.start.data, self.processes.launch
+        data, launch = self.start.data.path, self.processes.launch
         if not launch.alone:
             check_same_data(self.start)
         images = CanvasDataset(data, "train").images
@@ -249,13 +249,13 @@ class Loop:
             model=self.trainer.air.state_dict(),
             baselines=self.trainer.estimator.baselines.state_dict(),
             optimiser=self.trainer.optimiser.state_dict(),
-            data=str(self.start.data),
-            data_digest=self.start.digest,
+            data=str(self.start.data.path),
+            data_digest=self.start.data.content_digest,
             seconds=self._seconds(),
             loss_sum=self.loss_sum.item(),
             loss_count=self.loss_count,
             best=self.best,
             threads=torch.get_num_threads(),
             processes=self.processes.launch.count,
-            data_source=self.start.source,
+            data_source=self.start.data.source,
         )

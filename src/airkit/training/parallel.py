@@ -150,13 +150,6 @@ def check_batch(size: int, launch: Launch) -> None:
 
 
 def _join() -> None:
-    if not distributed.is_available():
-        raise LaunchError(
-            "This PyTorch cannot train on several processes",
-            expected="one that was built with torch.distributed",
-            got=f"torch {torch.__version__}",
-            hint="install another build of PyTorch, or train with one process: airkit train",
-        )
     if distributed.is_initialized():
         return
     nccl = torch.cuda.is_available() and distributed.is_nccl_available()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +82,11 @@ class Start:
     """What a training needs to begin or to go on."""
 
     run: RunFolder
-    data: Path
-    digest: str
+    data: DataInfo
+    """The data file, its path absolute."""
     config: Config
     checkpoint: Checkpoint | None
     """Where to go on; None for a new run."""
-    source: str | None = None
-    """The digits of the data file."""
 
 
 def prepare(
@@ -114,11 +112,13 @@ def prepare(
     layers = settings.layers(given)
     checkpoint = None if fresh else _latest(run, listener)
     if checkpoint is not None:
-        return _resume(data, run, layers, checkpoint, listener)
-    if not fresh:
-        _check_unused(run)
-    info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
-    return Start(run, info.path.absolute(), info.content_digest, config, None, info.source)
+        earlier = Earlier(run.path, training_data(checkpoint), FREE)
+        info, config = earlier.go_on(data, layers, listener)
+    else:
+        if not fresh:
+            _check_unused(run)
+        info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
+    return Start(run, replace(info, path=info.path.absolute()), config, checkpoint)
 
 
 def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[DataInfo, Config]:
@@ -154,25 +154,6 @@ def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
         raise error.advising(
             "name another --run; the same command with --fresh removes the training of this one"
         ) from error
-
-
-def _resume(
-    data: str | Path | None,
-    run: RunFolder,
-    layers: list[Layer],
-    checkpoint: Checkpoint,
-    listener: Listener,
-) -> Start:
-    trained_on = training_data(checkpoint)
-    info, config = Earlier(run.path, trained_on, FREE).go_on(data, layers, listener)
-    if checkpoint.step < config.train.steps:
-        before, now = checkpoint.config.train.clip_norm, config.train.clip_norm
-        if before != now:
-            listener.note(
-                f"train.clip_norm: {before} up to step {checkpoint.step}, {now} from there on"
-            )
-        listener.note(f"going on from step {checkpoint.step} of {run.path}")
-    return Start(run, info.path.absolute(), info.content_digest, config, checkpoint, info.source)
 
 
 @dataclass(frozen=True)
@@ -248,41 +229,46 @@ def check_same_data(start: Start) -> None:
     Raises:
         DataFileError: another file has this name on this machine, or none.
     """
-    found = reader.read_info(start.data)
-    if found.content_digest != start.digest:
+    found, expected = reader.read_info(start.data.path), start.data.content_digest
+    if found.content_digest != expected:
         raise DataFileError(
             "Not all processes have the same data file",
-            where=f"{start.data} on {platform.node()}",
-            expected=f"canvases with digest {start.digest[:16]}, as the first process has",
+            where=f"{found.path} on {platform.node()}",
+            expected=f"canvases with digest {expected[:16]}, as the first process has",
             got=f"digest {found.content_digest[:16]}",
             hint="copy the file to every machine, or name one that all of them share with --data",
         )
 
 
-def note_threads_and_processes(start: Start, device: str, count: int, listener: Listener) -> None:
-    """Note where the weights will not be those of a run that never stopped.
+def note_resumption(start: Start, device: str, processes: int, listener: Listener) -> None:
+    """Note that a run goes on, and where its weights will not be those of one that never stopped.
 
     Args:
-        start: where the run goes on.
+        start: where it goes on.
         device: what kind of device computes.
-        count: how many processes train together.
+        processes: how many processes train together.
         listener: hears of it.
     """
-    earlier, train = start.checkpoint, start.config.train
+    earlier, train, threads = start.checkpoint, start.config.train, torch.get_num_threads()
     if earlier is None or earlier.step >= train.steps:
         return
-    threads = torch.get_num_threads()
+    listener.note(f"going on from step {earlier.step} of {start.run.path}")
+    clipped = earlier.config.train.clip_norm
+    if clipped != train.clip_norm:
+        listener.note(
+            f"train.clip_norm: {clipped} up to step {earlier.step}, {train.clip_norm} from there on"
+        )
     differ = "the last bits of its weights may differ from those of an uninterrupted run"
     if device == "cpu" and not train.deterministic and earlier.threads not in (None, threads):
         listener.note(
             f"{threads} CPU threads where the run had {earlier.threads}: {differ}; "
             f"OMP_NUM_THREADS={earlier.threads} keeps them"
         )
-    if earlier.processes not in (None, count):
+    if earlier.processes not in (None, processes):
         if train.estimator == "nvil":
             differ = "it draws other random numbers than an uninterrupted run"
         listener.note(
-            f"{count} processes where the run had {earlier.processes}: {differ}; "
+            f"{processes} processes where the run had {earlier.processes}: {differ}; "
             f"torchrun --nproc-per-node {earlier.processes} keeps them"
         )
 

@@ -33,10 +33,17 @@ def check_installed(config: Config) -> None:
         AirkitError: it is not.
     """
     if config.train.tensorboard:
-        _writer_class()
+        try:
+            import torch.utils.tensorboard  # noqa: F401, PLC0415 - an extra
+        except ImportError as error:
+            raise AirkitError(
+                "TensorBoard is not installed",
+                where="train.tensorboard = true",
+                hint='pip install "airkit[tensorboard]", or --set train.tensorboard=false',
+            ) from error
 
 
-class Board:
+class TensorBoard:
     """Writes event files into the run folder if ``train.tensorboard`` is on.
 
     Every row is on the disk before the checkpoint after it. When a run goes on, TensorBoard drops
@@ -84,7 +91,9 @@ class Board:
     def _open(self) -> None:
         if self._writer is not None:
             return
-        self._writer = _writer_class()(self._run.tensorboard, purge_step=self._since)
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+
+        self._writer = SummaryWriter(self._run.tensorboard, purge_step=self._since)
         for row in self._run.rows():
             if self._since <= row["step"] <= self._step:
                 self._write(row)
@@ -112,15 +121,3 @@ def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
 def _tag(name: str) -> str:
     """``val/elbo`` for the metric ``val_elbo``, ``train/elbo`` for ``elbo``."""
     return f"val/{name.removeprefix('val_')}" if name.startswith("val_") else f"train/{name}"
-
-
-def _writer_class() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise AirkitError(
-            "TensorBoard is not installed",
-            where="train.tensorboard = true",
-            hint='pip install "airkit[tensorboard]", or --set train.tensorboard=false',
-        ) from error
-    return SummaryWriter
