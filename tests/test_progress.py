@@ -5,32 +5,14 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 
 import pytest
 from rich.console import Console
 
 from airkit.cli.bars import ASCII, BLOCKS, Bars, sparkline
 from airkit.cli.output import size, tell_json
-from airkit.cli.progress import Lines, listening
+from airkit.cli.progress import Lines
 from airkit.system.text import duration
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_bars_are_for_terminals_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    with listening() as listener:
-        assert isinstance(listener, Lines)
-    monkeypatch.setattr(sys, "stderr", _Terminal())
-    with listening() as listener:
-        assert isinstance(listener, Bars)
-    monkeypatch.setenv("TERM", "dumb")
-    with listening() as listener:
-        assert isinstance(listener, Lines)
 
 
 def _trained(width: int, encoding: str = "utf-8") -> list[str]:
