@@ -46,8 +46,6 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """
     del number
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            leave()
         frame = frame.f_back
     raise KeyboardInterrupt
 

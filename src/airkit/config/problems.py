@@ -30,10 +30,8 @@ def problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[Pro
         error: what pydantic found.
         origins: where each dotted key was set.
     """
-    first: dict[str, Any] = {}
-    for item in error.errors(include_url=False):
-        first.setdefault(".".join(map(str, item["loc"][:2])), item)
-    for key, item in first.items():
+    found = {".".join(map(str, it["loc"][:2])): it for it in error.errors(include_url=False)}
+    for key, item in found.items():
         inside = [origin for other, origin in origins.items() if other.startswith(key)]
         origin = origins.get(key) or ", ".join(dict.fromkeys(inside))
         yield Problem(key or "settings", origin, _message(key, item))
