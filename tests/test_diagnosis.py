@@ -35,6 +35,7 @@ from airkit.training.optimiser import Optimiser
 from airkit.training.step import Trainer
 
 Spoil = Callable[[Trainer, Tensor], None]
+BIAS = "air.decoder.layers.2.bias"
 
 
 def spoil_at(monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil) -> None:
@@ -81,71 +82,79 @@ def stopped(run: Path, **keys: Any) -> str:
 
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-def test_a_loss_that_is_not_finite(
-    guide: str, estimator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spoil_at(monkeypatch, 9, bad_canvas)
-    told = stopped(tmp_path, **options(guide, estimator)).splitlines()
-    assert told[:4] == [
-        "The loss is no longer finite",
-        f"  where     step 10 of {tmp_path}",
-        "  expected  finite numbers, as in the last checkpoint, step-000000008.pt",
-        "  got       nan",
-    ]
-
-
-@pytest.mark.parametrize(("number", "saved"), [(0, 0), (1, 0), (8, 8), (10, 10), (22, 20)])
-def test_the_step_and_its_last_checkpoint(
-    number: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On and off the intervals of logging (3), validation (5) and saving (4)."""
-    spoil_at(monkeypatch, number, bad_canvas)
-    assert f"step {number + 1} of {tmp_path}\n" in stopped(tmp_path)
-    assert RunFolder(tmp_path).saved()[-1] == RunFolder(tmp_path).file(saved)
-    assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= number]
-
-
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-@pytest.mark.parametrize("factor", [-math.inf, 1e25])  # Adam would square the latter
-def test_a_gradient_that_is_not_finite(
-    guide: str, estimator: str, factor: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spoil_at(monkeypatch, 6, bad_gradient(factor, "air.decoder.layers.2.bias"))
-    told = stopped(tmp_path, **options(guide, estimator))
-    assert told.startswith("The gradient is no longer finite\n")
-    assert "got       that of decoder.layers.2.bias; the loss is " in told
-
-
 @pytest.mark.parametrize(
-    ("names", "keys", "told", "advice"),
+    ("spoil", "what", "got"),
     [
-        (
-            ["air.decoder.layers.2.bias"],
-            {"train__clip_norm": 0.5},
-            "that of decoder.layers.2.bias",
-            ["train.clip_norm=0.05", "train.learning_rate=0.0002"],
-        ),
-        (
-            ["air.decoder.layers.2.bias", "baselines.head.0.bias"],
-            options("saliency", "nvil"),
-            "that of the baseline's head.0.bias",
-            ["train.baseline_learning_rate=0.001"],
-        ),
+        (bad_canvas, "The loss", "nan"),
+        (bad_gradient(math.inf, BIAS), "The gradient", "that of decoder.layers.2.bias; the loss"),
+        # Adam would square it.
+        (bad_gradient(1e25, BIAS), "The gradient", "that of decoder.layers.2.bias; the loss"),
     ],
 )
-def test_what_it_advises(
-    names: list[str],
-    keys: dict[str, Any],
-    told: str,
-    advice: list[str],
+def test_the_message(
+    guide: str,
+    estimator: str,
+    spoil: Spoil,
+    what: str,
+    got: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    spoil_at(monkeypatch, 9, spoil)
+    assert stopped(tmp_path, **options(guide, estimator)).startswith(
+        f"{what} is no longer finite\n"
+        f"  where     step 10 of {tmp_path}\n"
+        "  expected  finite numbers, as in the last checkpoint, step-000000008.pt\n"
+        f"  got       {got}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "saved", "late"),
+    [(0, 0, 3), (1, 0, 3), (6, 5, 8), (8, 8, 9), (9, 8, 10), (21, 20, STEPS)],
+)
+def test_the_step_and_its_last_checkpoint(
+    number: int, saved: int, late: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On and off the intervals of logging (3), validation (5) and saving (4).
+
+    Where steps do not wait for each other, it is found when a row or a checkpoint is due.
+    """
+    init = Optimiser.__init__
+
+    def asynchronous(self: Optimiser, *given: Any) -> None:
+        init(self, *given)
+        self.asynchronous = True
+
+    class Counting(Recorder):
+        steps = 0
+
+        def progress(self, task: str, done: int, total: int) -> None:
+            self.steps = done
+
+    spoil_at(monkeypatch, number, bad_canvas)
+    told, run, listener = stopped(tmp_path), RunFolder(tmp_path), Counting()
+    assert f"step {number + 1} of {tmp_path}\n" in told
+    assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= number]
+    assert run.saved()[-1] == run.file(saved)
+    monkeypatch.setattr(Optimiser, "__init__", asynchronous)
+    assert stopped(tmp_path, fresh=True, listener=listener) == told
+    assert listener.steps == late
+    assert run.saved()[-1] == run.file(saved)
+
+
+def test_its_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Clipping at a tenth of the limit, a tenth of the learning rate; baselines have their own."""
-    spoil_at(monkeypatch, 6, bad_gradient(math.nan, *names))
-    message = stopped(tmp_path, **keys)
-    assert told in message
-    assert [line.split("--set ")[1] for line in message.splitlines() if "--set" in line] == advice
+    with monkeypatch.context() as patch:
+        spoil_at(patch, 6, bad_gradient(math.nan, BIAS, "baselines.head.0.bias"))
+        told = stopped(tmp_path / "nvil", **options("saliency", "nvil"))
+    assert "that of the baseline's head.0.bias" in told
+    assert told.endswith("--set train.baseline_learning_rate=0.001")
+    assert "clip_norm" not in told
+    spoil_at(monkeypatch, 6, bad_gradient(math.nan, BIAS))
+    told = stopped(tmp_path / "exact", train__clip_norm=0.5)
+    assert " --set train.clip_norm=0.05\n" in told
+    assert told.endswith("--set train.learning_rate=0.0002")
 
 
 def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,38 +224,13 @@ def test_a_bad_step_is_not_taken(
     for number in range(4):
         good.step(number)
     spoil_at(monkeypatch, 6, bad_canvas)
-    spoil_at(monkeypatch, 4, bad_gradient(math.nan, "air.decoder.layers.2.bias"))
+    spoil_at(monkeypatch, 4, bad_gradient(math.nan, BIAS))
     model.optimiser.asynchronous = asynchronous
     for number in range(8):
         assert model.optimiser.first_bad() == (4 if number > 4 else None)
         model.step(number)
     assert same(model.estimator.state_dict(), good.estimator.state_dict())
     assert same(model.optimiser.state_dict()["state"], good.optimiser.state_dict()["state"])
-
-
-@pytest.mark.parametrize(
-    ("number", "found", "saved"), [(6, 8, 5), (8, 9, 8), (9, 10, 8), (21, STEPS, 20)]
-)
-def test_found_late_it_is_told_the_same(
-    number: int, found: int, saved: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where steps do not wait for each other, it is found when a row or checkpoint is due."""
-    original, done = Optimiser.__init__, list[int]()
-
-    class Counting(Recorder):
-        def progress(self, task: str, step: int, total: int) -> None:
-            done.append(step)
-
-    def asynchronous(self: Optimiser, *given: Any) -> None:
-        original(self, *given)
-        self.asynchronous = True
-
-    spoil_at(monkeypatch, number, bad_canvas)
-    prompt = stopped(tmp_path / "run")
-    monkeypatch.setattr(Optimiser, "__init__", asynchronous)
-    assert stopped(tmp_path / "run", fresh=True, listener=Counting()) == prompt
-    assert done[-1] == found
-    assert RunFolder(tmp_path / "run").saved()[-1] == RunFolder(tmp_path / "run").file(saved)
 
 
 def test_going_on_stops_at_the_same_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
