@@ -20,6 +20,7 @@ from tiny_runs import STEPS, reference, same, state, trained
 import airkit
 from airkit.config import settings
 from airkit.errors import CheckpointError, ExtensionError, OutputError
+from airkit.model.air import AIR
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
@@ -238,6 +239,22 @@ def test_a_class_from_outside_is_not_needed_to_read_its_checkpoint(tmp_path: Pat
     assert same(checkpoint.read(path).model, found["model"])
     with pytest.raises(ExtensionError, match=r"name it with --set guide\.kind=nowhere:Nothing"):
         build(checkpoint.read(path), CPU)
+
+
+def test_weights_larger_than_their_file_are_refused(tmp_path: Path) -> None:
+    """As many layers can be one tensor of the file."""
+    path, found = tmp_path / "dense.pt", content()
+    config = json.loads(found["config"])
+    config["model"]["encoder_net"] = [512] * 40
+    found["config"] = json.dumps(config)
+    first = torch.ones(512, 512)
+    weights = AIR(settings.from_json(found["config"], "test")).state_dict()
+    for name, weight in weights.items():
+        if weight.shape == first.shape:
+            weights[name] = first
+    torch.save({**found, "model": weights, "optimiser": {"state": {}}}, path)
+    assert path.stat().st_size < 2 * first.nbytes
+    assert "tensors larger than the file" in refused(path)
 
 
 def test_a_disk_that_refuses(tmp_path: Path) -> None:
