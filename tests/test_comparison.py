@@ -73,4 +73,4 @@ def test_on_the_command_line(other: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert values["comparison"]["against"]["run"] == str(other)
     assert values["comparison"]["only_run"] >= 0
     monkeypatch.setattr("airkit.evaluation.compare.mcnemar", lambda *_: 0.0)
-    assert "\np, McNemar's exact test   less than 1e-300\n" in run(*command).stdout
+    assert " 1e-300\n" in run(*command).stdout, "no p value is 0"
