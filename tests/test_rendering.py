@@ -34,6 +34,7 @@ from airkit.evaluation.evaluate import evaluate
 from airkit.figures import sheets
 from airkit.figures.curves import curves, elbo_limits, newest
 from airkit.figures.examples import Explained, explained, miscounted, varied
+from airkit.figures.overlay import overlay
 from airkit.figures.page import EDGE, SLOTS, TRUTH, Page, Sheet, slot_colour
 from airkit.figures.render import render
 from airkit.runs.trained import open_run
@@ -190,6 +191,17 @@ def test_what_is_written_is_the_page_pixel_by_pixel(trained: Path, tmp_path: Pat
     assert inked.mean() > 0.7
     truth = reader.read_split(trained / "data.h5", "test")
     assert (shown[:, :, 0] == 255 - truth.image[0])[inked].all()
+
+
+def test_an_overlay_has_the_image_above_its_reconstruction(tmp_path: Path) -> None:
+    image, reconstruction = np.ones((10, 10)), np.zeros((10, 10))
+    overlay(tmp_path / "a.png", image, reconstruction, np.array([[2, 3, 4, 5]]), 2.0)
+    pixels = decoded(tmp_path / "a.png")
+    above, below = where(pixels, EDGE)
+    assert (pixels[above[1] + 1, above[0] + 1] == 0).all()
+    assert (pixels[below[1] + 1, below[0] + 1] == 255).all()
+    frames = [(left + 3, top + 5, left + 15, top + 19) for left, top, _, _ in (above, below)]
+    assert where(pixels, SLOTS[0]) == frames
 
 
 def test_sheets_fill_row_by_row_and_are_cut_into_their_cells() -> None:

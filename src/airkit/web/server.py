@@ -36,7 +36,6 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.web.session import Session, open_session
 
 HOST = "127.0.0.1"
-_DRAINED = 1 << 20  # most bytes of a refused body that are read, so that the client gets the answer
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _PLAIN = "text/plain; charset=utf-8"
@@ -200,7 +199,6 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, *answers[self.path]())
         except _RefusedError as refused:
             self.send_error(refused.status, refused.reason)
-            self._drain(refused.status)
 
     def _check_sender(self) -> None:
         """Refuse pages of other sites, by whatever name they reach this address."""
@@ -239,13 +237,6 @@ class Handler(BaseHTTPRequestHandler):
         if len(body) != size:
             raise _RefusedError(400, f"a body of {size} bytes is expected, not {len(body)}")
         return body
-
-    def _drain(self, status: int) -> None:
-        """Read the body of a refused request: a client that cannot send it misses the answer."""
-        self.wfile.flush()
-        length = self.headers.get("Content-Length", "")
-        if status != 400 and re.fullmatch("[0-9]{1,18}", length):
-            self.rfile.read(min(int(length), _DRAINED))
 
     def _send(self, status: int, content: bytes, kind: str) -> None:
         self.send_response(status)
