@@ -1,4 +1,4 @@
-"""What the crash harness runs, and how the files must be after a stop and after going on."""
+"""The commands that ``crash.py`` stops, and what must be true of their files afterwards."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import json
 import re
 import shutil
 import struct
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from crash_processes import Ended, Fork, run
 
 from airkit.config import settings
 from airkit.data import reader
@@ -23,6 +21,7 @@ from airkit.runs.folder import RunFolder
 SETTINGS = """
 data = {canvas_size = 24, digit_size = 10.0, digit_size_sd = 0.5, max_digits = 2}
 model = {window_size = 8, code_size = 4, hidden_size = 16}
+eval = {looks = 4, likelihood_samples = 4, batch_size = 40}
 
 [train]
 steps = 30
@@ -31,117 +30,111 @@ device = "cpu"
 log_every = 3
 val_every = 5
 checkpoint_every = 4
-
-[eval]
-looks = 4
-likelihood_samples = 4
-batch_size = 40
 """
-DONE, INTERRUPTED = 0, 130
-_PARTIAL = re.compile(r".*\.(part|lock)")
+SIZES = {
+    "data.h5": ("--train", "20000", "--val", "1000", "--test", "1000", "--force"),
+    "canvases.h5": ("--train", "200", "--val", "20", "--test", "200"),
+}
 
 
-class Command(ABC):
-    """One command: its arguments, the folder it works in, and what it must leave there."""
+class Ended(NamedTuple):
+    """How a process ended."""
+
+    code: int
+    """Its exit code; a negative one is the signal that killed it."""
+    out: str
+    err: str
+    seconds: float
+    flushes: int
+    """Starts and ends of a fork's flushes of files to the disk."""
+
+
+class Command:
+    """One command, the folder it works in, and what it must leave there."""
 
     name: str
-    arguments: Sequence[str]
-    later: tuple[str, ...] = ()
-    """Added to the arguments where there is older work to replace."""
+    words: list[str]
+    """The command line."""
+    over: tuple[str, ...] = ()
+    """Added to it where there is older work to replace."""
+    can_replace = True
     interrupted = r"airkit: interrupted"
+    """Pattern of the last line after a signal."""
+    usual: Ended
+    """How it ends where nothing disturbs it."""
 
-    def given(self, *, old: bool) -> list[str]:
-        """The whole command line."""
-        return [self.name, *self.arguments, *(self.later if old else ())]
+    def prepare(self, folder: Path, old: bool) -> None:
+        """Fill a new folder, with older work to replace or without."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def prepare(self, folder: Path, *, old: bool) -> None:
-        """Ready a new folder, with older work to replace or without."""
-
-    @abstractmethod
-    def check_stopped(self, folder: Path, ended: Ended, *, old: bool) -> None:
+    def check_stopped(self, folder: Path, ended: Ended, old: bool) -> None:
         """Check that all files are the old ones or the new ones, and whole."""
+        raise NotImplementedError
 
-    @abstractmethod
     def check_done(self, folder: Path, ended: Ended) -> None:
         """Check that all is as if nothing had ever stopped it."""
-
-    def check_exit(self, ended: Ended) -> None:
-        """Check the exit code and the last line of a command that a signal ended kindly."""
-        assert ended.code in (DONE, INTERRUPTED), f"exit code {ended.code}"
-        if ended.code == INTERRUPTED:
-            last = ended.err.splitlines()[-1:]
-            assert last, "nothing on stderr"
-            assert re.fullmatch(self.interrupted, last[0]), f"the last line is {last[0]!r}"
+        raise NotImplementedError
 
 
 class MakeData(Command):
     """``airkit make-data``, into a new file or over an old one."""
 
     name = "make-data"
-    later = ("--force",)
 
-    def __init__(self, world: Path) -> None:
-        sizes = ["--train", "20000", "--val", "1000", "--test", "1000"]
-        base = ["--config", str(world / "tiny.toml"), "--source", str(world / "digits"), *sizes]
-        self.arguments = [*base, "--seed", "1", "--out", "data.h5"]
-        self._old = world / "old.h5"
-        succeed(["make-data", *base, "--out", self._old.name], world)
-        self._digests = {True: reader.verify(self._old)}
-        succeed(self.given(old=False), world)
-        self._digests[False] = reader.verify(world / "data.h5")
+    def __init__(self, world: Path, run: Callable[..., Ended]) -> None:
+        base = make_data(world, "data.h5")
+        run(base, world)
+        self.old = (world / "data.h5").rename(world / "old.h5")
+        self.words = [*base, "--seed", "1"]
+        self.usual = run(self.words, world)
+        self.old_digest, self.new_digest = map(reader.verify, (self.old, world / "data.h5"))
 
-    def prepare(self, folder: Path, *, old: bool) -> None:
-        """An old file of another seed, where there is to be one."""
+    def prepare(self, folder: Path, old: bool) -> None:
+        """With a file of another seed, or none."""
         if old:
-            shutil.copy(self._old, folder / "data.h5")
+            shutil.copy(self.old, folder / "data.h5")
 
-    def check_stopped(self, folder: Path, ended: Ended, *, old: bool) -> None:
+    def check_stopped(self, folder: Path, ended: Ended, old: bool) -> None:
         """The old file or none, or the new one."""
         assert set(names(folder)) <= {"data.h5", "data.h5.part", "data.h5.lock"}, names(folder)
-        if not (folder / "data.h5").exists():
+        finished = ended.code == 0
+        if (folder / "data.h5").exists():
+            digest = reader.verify(folder / "data.h5")
+            is_old = old and not finished and digest == self.old_digest
+            assert is_old or digest == self.new_digest, "the file has other content"
+        else:
             assert not old, "the old file is lost"
-            assert ended.code != DONE, "the new file is lost"
-            return
-        wanted = {self._digests[False]} | ({self._digests[True]} if old else set())
-        if ended.code == DONE:
-            wanted = {self._digests[False]}
-        assert reader.verify(folder / "data.h5") in wanted, "the file is of other content"
+            assert not finished, "the new file is lost"
 
     def check_done(self, folder: Path, ended: Ended) -> None:
-        """The file alone."""
+        """The new file and nothing else."""
         assert names(folder) == ["data.h5"], names(folder)
-        assert reader.verify(folder / "data.h5") == self._digests[False], "another content digest"
-        assert self._digests[False] in ended.out, "another digest on stdout"
+        assert reader.verify(folder / "data.h5") == self.new_digest, "another content digest"
+        assert self.new_digest in ended.out, "another digest on stdout"
 
 
 class Train(Command):
     """``airkit train``, in a new folder or with ``--fresh`` in one that is trained."""
 
     name = "train"
-    later = ("--fresh",)
-    interrupted = (
-        r"stopped at step \d+; airkit train --run run goes on from there|airkit: interrupted"
-    )
+    over = ("--fresh",)
+    interrupted = r"stopped at step \d+; airkit train --run run .*|airkit: interrupted"
 
-    def __init__(self, world: Path) -> None:
-        config = ["--config", str(world / "tiny.toml")]
-        sizes = ["--train", "200", "--val", "20", "--test", "200"]
-        source = ["--source", str(world / "digits"), *sizes, "--out", "canvases.h5"]
-        succeed(["make-data", *config, *source], world)
-        base = [*config, "--data", str(world / "canvases.h5")]
-        self._old = world / "old-run"
-        succeed(["train", *base, "--seed", "1", "--run", self._old.name], world)
-        self.arguments = [*base, "--run", "run"]
-        succeed(self.given(old=False), world)
-        self._state = contents(world / "run")
+    def __init__(self, world: Path, run: Callable[..., Ended]) -> None:
+        run(make_data(world, "canvases.h5"), world)
+        data = ["--data", str(world / "canvases.h5"), "--config", str(world / "tiny.toml")]
+        self.words, self.old = ["train", *data, "--run", "run"], world / "old"
+        run([*self.words, "--seed", "1"], world)
+        (world / "run").rename(self.old)
+        self.usual = run(self.words, world)
+        self.state = contents(world / "run")
 
-    def prepare(self, folder: Path, *, old: bool) -> None:
-        """A run of another seed, where there is to be one."""
+    def prepare(self, folder: Path, old: bool) -> None:
+        """With a run of another seed, or none."""
         if old:
-            shutil.copytree(self._old, folder / "run")
+            shutil.copytree(self.old, folder / "run")
 
-    def check_stopped(self, folder: Path, ended: Ended, *, old: bool) -> None:
+    def check_stopped(self, folder: Path, ended: Ended, old: bool) -> None:
         """Every checkpoint can be read, and so can what points to them."""
         run = RunFolder(folder / "run")
         states = [checkpoint.read(path) for path in run.saved()]
@@ -152,93 +145,75 @@ class Train(Command):
         if (run.path / "best.json").exists():
             json.loads((run.path / "best.json").read_text())
         known = r"(best\.json|config\.toml|metrics\.jsonl|checkpoints/step-\d{9}\.pt)(\.part)?"
-        for name in names(run.path):
-            assert re.fullmatch(known, name) or name == "train.lock", name
-        if ended.code == DONE:
-            self._check_state(run.path)
+        unknown = [name for name in names(run.path) if not re.fullmatch(known, name)]
+        assert unknown in ([], ["train.lock"]), unknown
+        assert ended.code or same(contents(run.path), self.state), "another training"
 
-    def check_done(self, folder: Path, ended: Ended) -> None:
-        """Weights, optimiser and rows, bit for bit; and no file more than there should be."""
-        del ended
-        run = folder / "run"
-        self._check_state(run)
+    def check_done(self, folder: Path, ended: Ended) -> None:  # noqa: ARG002
+        """The same weights, optimiser and rows, bit for bit, and no file too many."""
+        run = RunFolder(folder / "run")
+        assert same(contents(run.path), self.state), "another training"
+        older = run.saved()[: -self.state["config"].train.keep]
+        assert older in ([], [run.file(self.state["best"].step)]), f"too old: {older}"
         assert debris(folder) == [], debris(folder)
-        best, keep = self._state["best"], self._state["config"].train.keep
-        older = [path.name for path in RunFolder(run).saved()[:-keep]]
-        assert older in ([], [RunFolder(run).file(best.step).name]), f"too old: {older}"
-
-    def _check_state(self, run: Path) -> None:
-        for name, value in contents(run).items():
-            assert same(value, self._state[name]), f"{name} is another one"
 
 
 class Evaluate(Command):
     """``airkit eval --json``, which writes nothing but its result."""
 
     name = "eval"
-    arguments = ("--run", "run", "--json")
+    can_replace = False
 
-    def __init__(self, world: Path) -> None:
-        self._run = world / "run"
-        self._before = snapshot(self._run)
-        self._result = measures(succeed(self.given(old=False), world).out)
+    def __init__(self, world: Path, run: Callable[..., Ended]) -> None:
+        self.run, self.before = world / "run", _snapshot(world / "run")
+        self.words = ["eval", "--run", "run", "--json"]
+        self.usual = run(self.words, world)
 
-    def prepare(self, folder: Path, *, old: bool) -> None:
-        """A trained run; nothing replaces it."""
-        del old
-        shutil.copytree(self._run, folder / "run")
+    def prepare(self, folder: Path, old: bool) -> None:  # noqa: ARG002
+        """With a trained run."""
+        shutil.copytree(self.run, folder / "run")
 
-    def check_stopped(self, folder: Path, ended: Ended, *, old: bool) -> None:
+    def check_stopped(self, folder: Path, ended: Ended, old: bool) -> None:  # noqa: ARG002
         """The run is as it was, and what was printed is whole."""
-        del old
-        assert names(folder) == [f"run/{name}" for name in self._before], names(folder)
-        assert snapshot(folder / "run") == self._before, "the run has changed"
-        if ended.out and ended.code >= 0:
-            assert measures(ended.out) == self._result, "other measures"
-        assert ended.out or ended.code != DONE, "no measures"
+        assert _snapshot(folder / "run") == self.before, "the run has changed"
+        if ended.code >= 0 and (ended.out or ended.code == 0):
+            assert _measures(ended.out) == _measures(self.usual.out), "other measures"
 
     def check_done(self, folder: Path, ended: Ended) -> None:
         """The same measures."""
         self.check_stopped(folder, ended, old=False)
 
 
-def make_world(world: Path) -> list[Command]:
-    """Digits, settings and undisturbed runs to compare with; returns the commands."""
+def make_commands(world: Path, run: Callable[..., Ended]) -> list[Command]:
+    """Write digits, settings and the results of undisturbed runs; returns the commands."""
     (world / "tiny.toml").write_text(SETTINGS)
-    _write_digits(world / "digits")
-    return [MakeData(world), Train(world), Evaluate(world)]
+    (world / "digits").mkdir()
+    rng = np.random.default_rng(0)
+    for part, many in {"train": 200, "t10k": 80}.items():  # random ink in MNIST's layout
+        for name, shape in {"images-idx3": (many, 28, 28), "labels-idx1": (many,)}.items():
+            header = struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
+            array = rng.integers(0, 256 if len(shape) == 3 else 10, shape, dtype=np.uint8)
+            (world / "digits" / f"{part}-{name}-ubyte").write_bytes(header + array.tobytes())
+    return [MakeData(world, run), Train(world, run), Evaluate(world, run)]
 
 
-def _write_digits(folder: Path) -> None:
-    """Digits in MNIST's layout, of random ink: quick to read, and as good as any here."""
-    generator = np.random.default_rng(0)
-    folder.mkdir()
-    for part, many in {"train": 200, "t10k": 80}.items():
-        images = generator.integers(0, 256, (many, 28, 28), dtype=np.uint8)
-        labels = generator.integers(0, 10, many, dtype=np.uint8)
-        for name, array in {"images-idx3": images, "labels-idx1": labels}.items():
-            header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-            (folder / f"{part}-{name}-ubyte").write_bytes(header + array.tobytes())
-
-
-def succeed(arguments: list[str], folder: Path) -> Ended:
-    """Run a command that nothing disturbs."""
-    ended = run(Fork, arguments, folder)
-    assert ended.code == DONE, f"exit code {ended.code}\n{ended.err}"
-    return ended
+def make_data(world: Path, name: str) -> list[str]:
+    """Return the command line that makes a data file."""
+    given = ["--config", str(world / "tiny.toml"), "--source", str(world / "digits")]
+    return ["make-data", *given, "--out", name, *SIZES[name]]
 
 
 def contents(run: Path) -> Mapping[str, Any]:
-    """What the last checkpoint, the rows and the files that point to it say, but for times."""
+    """Return what a run's last checkpoint, rows and texts hold, but for times."""
     folder = RunFolder(run)
     state = vars(checkpoint.read(folder.saved()[-1]))
-    rows = [{key: row[key] for key in row if key != "seconds"} for row in folder.rows()]
-    texts = {name: (run / name).read_text() for name in ("config.toml", "best.json")}
-    return {**{key: state[key] for key in state if key != "seconds"}, "rows": rows, **texts}
+    rows = [{**row, "seconds": 0} for row in folder.rows()]
+    texts = [(run / name).read_text() for name in ("config.toml", "best.json")]
+    return {**state, "seconds": 0, "rows": rows, "texts": texts}
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two nested states are equal, tensors bit for bit."""
+    """Return whether two nested states are equal, tensors bit for bit."""
     if isinstance(one, torch.Tensor):
         return one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, Mapping):
@@ -246,22 +221,21 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def measures(text: str) -> dict[str, Any]:
-    """What ``eval --json`` printed, but for the time it took."""
-    values: dict[str, Any] = json.loads(text)
-    return {name: value for name, value in values.items() if name != "seconds"}
-
-
 def names(folder: Path) -> list[str]:
-    """All files below a folder."""
+    """Return all files below a folder."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def debris(folder: Path) -> list[str]:
-    """Files that only a process at work may have."""
-    return [name for name in names(folder) if _PARTIAL.fullmatch(name)]
+    """Return the files that only a process at work may have."""
+    return [name for name in names(folder) if name.endswith((".part", ".lock"))]
 
 
-def snapshot(folder: Path) -> Mapping[str, bytes]:
+def _measures(text: str) -> dict[str, Any]:
+    """What ``eval --json`` printed, but for the time it took."""
+    return {**json.loads(text), "seconds": 0}
+
+
+def _snapshot(folder: Path) -> Mapping[str, bytes]:
     """All files below a folder and what is in them."""
     return {name: (folder / name).read_bytes() for name in names(folder)}
