@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,14 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-import tiny_runs
 import torch
-from command_line import fails, run
+from command_line import run
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tiny_runs import STEPS, data_file, interrupt, reference, same, state, trained
 
 from airkit.config import settings
 from airkit.data import reader
@@ -37,6 +38,9 @@ from airkit.runs.trained import build
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
+
+SOURCES = pytest.mark.parametrize("source", [data_file, reference])
+Source = Callable[[], Path]
 
 
 def coco(folder: Path) -> Any:
@@ -69,7 +73,7 @@ def names(home: Path) -> list[str]:
 def spoilt(home: Path, **first: float) -> Path:
     """A copy of the data file in which the first value of some arrays of test is another."""
     path = home / "spoilt.h5"
-    shutil.copy(tiny_runs.data_file(), path)
+    shutil.copy(data_file(), path)
     with h5py.File(path, "r+") as file:
         for name, value in first.items():
             values = file["test"][name][:]
@@ -82,27 +86,34 @@ def spoilt(home: Path, **first: float) -> Path:
 
 
 def test_every_pixel_box_and_label_is_there(home: Path) -> None:
-    export(tiny_runs.data_file(), "out")
-    truth, found = reader.read_split(tiny_runs.data_file(), "test"), coco(Path("out"))
-    assert 0 < (truth.count == 0).sum() < len(truth.count), "some canvases are empty, not all"
-    assert len(found.imgs) == len(truth.count)
-    for place, (number, image) in enumerate(found.imgs.items()):
+    done = export(data_file(), "out", split="all")
+    truth, found = (
+        {split: reader.read_split(data_file(), split) for split in SPLITS},
+        coco(Path("out")),
+    )
+    places = [(split, n) for split in SPLITS for n in range(len(truth[split].count))]
+    assert list(found.imgs) == list(range(1, len(places) + 1))
+    assert list(found.anns) == list(range(1, len(found.anns) + 1))
+    for (split, n), (number, image) in zip(places, found.imgs.items(), strict=True):
+        assert image["file_name"] == f"{split}-{n:06d}.png"
         with Image.open(Path("out/images") / image["file_name"]) as picture:
             assert (picture.format, picture.mode) == ("PNG", "L")
-            assert np.array_equal(np.asarray(picture), truth.image[place])
+            assert np.array_equal(np.asarray(picture), truth[split].image[n])
             assert picture.size == (image["width"], image["height"])
         boxes = found.loadAnns(found.getAnnIds(imgIds=[number]))
-        many = int(truth.count[place])
-        assert [box["bbox"] for box in boxes] == truth.box[place, :many].tolist()
+        many = int(truth[split].count[n])
+        assert [box["bbox"] for box in boxes] == truth[split].box[n, :many].tolist()
         labels = [found.cats[box["category_id"]]["name"] for box in boxes]
-        assert labels == [str(label) for label in truth.label[place, :many]]
+        assert labels == [str(label) for label in truth[split].label[n, :many]]
         assert all(box["area"] == box["bbox"][2] * box["bbox"][3] for box in boxes)
         assert not any(box["iscrowd"] for box in boxes)
+    counts = {"images": 92, "annotations": len(found.anns)}
+    assert (done.path, done.format, done.counts) == (Path("out"), "COCO", counts)
 
 
-def test_what_is_said_beside_the_boxes(home: Path) -> None:
-    export(tiny_runs.data_file(), "out")
-    found, about = coco(Path("out")).dataset, reader.read_info(tiny_runs.data_file())
+def test_the_file_identifies_the_data(home: Path) -> None:
+    export(data_file(), "out")
+    found, about = coco(Path("out")).dataset, reader.read_info(data_file())
     assert found["info"] == {
         "airkit_version": about.airkit_version,
         "description": "canvases of digits: test",
@@ -116,13 +127,10 @@ def test_what_is_said_beside_the_boxes(home: Path) -> None:
     assert found["categories"] == [
         {"id": label + 1, "name": str(label), "supercategory": "digit"} for label in range(10)
     ]
-    assert [it["id"] for it in found["images"]] == list(range(1, 21))
-    many = len(found["annotations"])
-    assert [it["id"] for it in found["annotations"]] == list(range(1, many + 1))
 
 
 def test_the_truth_as_detections_has_average_precision_one(home: Path) -> None:
-    export(tiny_runs.data_file(), "out")
+    export(data_file(), "out")
     truth = coco(Path("out"))
     keys = ("image_id", "category_id", "bbox")
     detections = [{**{key: box[key] for key in keys}, "score": 1.0} for box in truth.anns.values()]
@@ -134,26 +142,10 @@ def test_the_truth_as_detections_has_average_precision_one(home: Path) -> None:
     assert measured.stats[0] == pytest.approx(1, abs=1e-12)
 
 
-def test_all_splits_make_one_data_set(home: Path) -> None:
-    done = export(tiny_runs.data_file(), "out", split="all")
-    truth = {split: reader.read_split(tiny_runs.data_file(), split) for split in SPLITS}
-    found = coco(Path("out"))
-    assert [image["file_name"] for image in found.imgs.values()] == [
-        f"{split}-{place:06d}.png" for split in SPLITS for place in range(len(truth[split].count))
-    ]
-    counts = [len(found.getAnnIds(imgIds=[number])) for number in found.imgs]
-    assert counts == [int(count) for split in SPLITS for count in truth[split].count]
-    assert done.counts == {"images": 92, "annotations": sum(counts)}
-    assert (done.path, done.format) == (Path("out"), "COCO")
-    for split in SPLITS:
-        last = Path(f"out/images/{split}-{len(truth[split].count) - 1:06d}.png")
-        assert np.array_equal(np.asarray(Image.open(last)), truth[split].image[-1])
-
-
-def test_parts_number_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    export(tiny_runs.data_file(), "whole")
+def test_ids_continue_from_part_to_part(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(data_file(), "whole")
     monkeypatch.setattr(reader, "chunk_rows", lambda shape: 7)
-    export(tiny_runs.data_file(), "parts")
+    export(data_file(), "parts")
     assert contents(Path("parts")) == contents(Path("whole"))
 
 
@@ -168,94 +160,77 @@ def test_labels_above_nine_become_categories(home: Path) -> None:
 # Weights as safetensors
 
 
-@pytest.fixture(name="exported")
-def _exported(home: Path) -> Path:
-    """The uninterrupted run as safetensors."""
-    done = export(tiny_runs.reference(), "weights", checkpoint="last")
-    many = sum(value.numel() for value in tiny_runs.state(tiny_runs.reference()).model.values())
-    assert done.format == "safetensors"
-    assert done.counts == {"step": tiny_runs.STEPS, "parameters": many}
-    return home / "weights"
-
-
-def test_every_tensor_is_the_checkpoints_bit_for_bit(exported: Path) -> None:
-    tensors = load_file(exported / "model.safetensors")
-    model = tiny_runs.state(tiny_runs.reference()).model
-    assert set(tensors) == set(model)
-    for name, value in model.items():
-        assert tensors[name].dtype == value.dtype
-        assert tensors[name].shape == value.shape
-        assert tensors[name].numpy().tobytes() == value.numpy().tobytes()
-
-
-def test_the_metadata_identify_the_run(exported: Path) -> None:
-    state = tiny_runs.state(tiny_runs.reference())
-    with safe_open(exported / "model.safetensors", "pt") as file:
-        about = file.metadata()
-    config = settings.from_json(about.pop("config"), "metadata")
-    assert config == state.config
-    assert settings.resolve(settings.from_file(exported / "config.toml")) == config
-    assert about == {
-        "airkit_version": reader.read_info(tiny_runs.data_file()).airkit_version,
+def test_the_file_holds_the_checkpoint_bit_for_bit(home: Path) -> None:
+    """The same bytes from another process, where the library orders metadata otherwise."""
+    done, found = export(reference(), "out", checkpoint="last"), state(reference())
+    tensors = load_file("out/model.safetensors")
+    assert same(tensors, {name: found.model[name] for name in tensors})
+    assert len(tensors) == len(found.model)
+    many = sum(value.numel() for value in tensors.values())
+    assert (done.format, done.counts) == (
+        "safetensors",
+        {"step": STEPS, "parameters": many},
+    )
+    with safe_open("out/model.safetensors", "pt") as file:
+        metadata = file.metadata()
+    config = settings.from_json(metadata.pop("config"), "metadata")
+    assert config == found.config
+    assert config == settings.resolve(settings.from_file(Path("out/config.toml")))
+    assert metadata == {
+        "airkit_version": reader.read_info(data_file()).airkit_version,
         "format": "pt",
         "format_version": "1",
-        "step": str(tiny_runs.STEPS),
+        "step": str(STEPS),
         "seed": "0",
-        "data_digest": reader.read_info(tiny_runs.data_file()).content_digest,
+        "data_digest": reader.read_info(data_file()).content_digest,
     }
-
-
-def test_the_weights_explain_as_the_run_does(exported: Path) -> None:
-    state = tiny_runs.state(tiny_runs.reference())
-    with safe_open(exported / "model.safetensors", "pt") as file:
-        air = AIR(settings.from_json(file.metadata()["config"], "metadata"))
-    air.load_state_dict(load_file(exported / "model.safetensors"))
-    canvases = reader.read_split(tiny_runs.data_file(), "test").image
-    images = torch.from_numpy(canvases).float() / 255
-    with torch.no_grad():
-        ours = explain(air.eval(), images)
-        theirs = explain(build(state, torch.device("cpu")), images)
-    assert tiny_runs.same(vars(ours), vars(theirs))
-
-
-def test_the_same_checkpoint_gives_the_same_bytes(exported: Path) -> None:
-    """In another process too, where the library orders metadata otherwise."""
-    one = RunFolder(tiny_runs.reference()).file(tiny_runs.STEPS)
+    one = RunFolder(reference()).file(STEPS)
     command = [sys.executable, "-m", "airkit", "export", str(one), "--out", "again"]
     subprocess.run(command, check=True, capture_output=True)
-    assert contents(Path("again")) == contents(exported)
+    assert contents(Path("again")) == contents(Path("out"))
 
 
-def test_best_last_and_a_file_are_told_apart(home: Path) -> None:
-    folder = RunFolder(tiny_runs.trained(home / "run"))
-    steps = [int(file.stem.removeprefix("step-")) for file in folder.saved()]
-    best = folder.find("best", SILENT)[1].step
+def test_the_weights_explain_as_the_run_does(home: Path) -> None:
+    export(reference(), "out", checkpoint="last")
+    with safe_open("out/model.safetensors", "pt") as file:
+        air = AIR(settings.from_json(file.metadata()["config"], "metadata"))
+    air.load_state_dict(load_file("out/model.safetensors"))
+    images = torch.from_numpy(reader.read_split(data_file(), "test").image).float() / 255
+    with torch.no_grad():
+        ours = explain(air.eval(), images)
+        theirs = explain(build(state(reference()), torch.device("cpu")), images)
+    assert same(vars(ours), vars(theirs))
+
+
+def test_which_checkpoint_is_exported(home: Path) -> None:
+    folder = RunFolder(trained(home / "run"))
+    first, best = folder.saved()[0], folder.find("best", SILENT)[1].step
+    step = int(first.stem.removeprefix("step-"))
+    assert step < STEPS
     assert export("run", "best").counts["step"] == best
-    assert export("run", "last", checkpoint="last").counts["step"] == tiny_runs.STEPS
-    first = folder.file(steps[0])
-    assert export("run", "first", checkpoint=str(first)).counts["step"] == steps[0]
-    assert export(first, "file").counts["step"] == steps[0]
-    assert steps[0] < tiny_runs.STEPS
+    assert export("run", "last", checkpoint="last").counts["step"] == STEPS
+    assert export("run", "first", checkpoint=str(first)).counts["step"] == step
+    assert export(first, "file").counts["step"] == step
 
 
 def test_without_safetensors_a_hint_says_how_to_get_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "safetensors"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    told = fails("export", tiny_runs.reference(), "--out", "out")
-    assert told.endswith('pip install "airkit[export]"\n')
+    for name in {"safetensors", *sys.modules}:
+        if name.partition(".")[0] == "safetensors":
+            monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(AirkitError, match=r'pip install "airkit\[export\]"'):
+        export(reference(), "out")
     assert names(home) == []
-    assert export(tiny_runs.data_file(), "out").format == "COCO", "which needs no extra"
+    assert export(data_file(), "out").format == "COCO", "which needs no extra"
 
 
 # What is refused
 
 
-def test_the_command_tells_what_it_wrote(home: Path) -> None:
-    result = run("export", tiny_runs.data_file(), "--out", "deep/out", "--split", "val")
-    many = int(reader.read_split(tiny_runs.data_file(), "val").count.sum())
+def test_the_command_prints_what_it_wrote(home: Path) -> None:
+    result = run("export", data_file(), "--out", "deep/out", "--split", "val")
+    many = int(reader.read_split(data_file(), "val").count.sum())
     assert (result.exit_code, result.stdout) == (
         0,
         f"folder       deep/out\nformat       COCO\nimages       12\nannotations  {many}\n",
@@ -264,118 +239,97 @@ def test_the_command_tells_what_it_wrote(home: Path) -> None:
     assert names(home / "deep") == ["out"]
 
 
-SOURCES = pytest.mark.parametrize("source", [tiny_runs.data_file, tiny_runs.reference])
-
-
 @SOURCES
-def test_an_earlier_export_is_replaced_with_force_alone(
-    home: Path, source: Callable[[], Path]
-) -> None:
-    export(tiny_runs.reference(), "weights")
-    export(tiny_runs.data_file(), "canvases")
+def test_an_earlier_export_is_replaced_with_force_alone(home: Path, source: Source) -> None:
+    export(reference(), "weights")
+    export(data_file(), "canvases")
     export(source(), "expected")
     before = contents(home)
     for out in ("weights", "canvases"):
-        assert "airkit: There is an export already" in fails("export", source(), "--out", out)
-        assert contents(home) == before
+        with pytest.raises(OutputError, match="There is an export already"):
+            export(source(), out)
+    assert contents(home) == before
     for out in ("weights", "canvases"):
         export(source(), out, force=True)
         assert contents(home / out) == contents(home / "expected")
     assert names(home) == ["canvases", "expected", "weights"]
 
 
-def _user_config(home: Path) -> Path:
-    """A COCO export with a file that only exports of weights have."""
-    export(tiny_runs.data_file(), "out")
-    Path("out/config.toml").write_text("mine")
-    return Path("out/config.toml")
+def write(path: str, text: str = "mine") -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
 
 
-def _notes(home: Path) -> Path:
-    export(tiny_runs.data_file(), "out")
-    Path("out/images/notes.txt").write_text("mine")
-    return Path("out/images/notes.txt")
+def link(path: str) -> None:
+    Path(path).unlink()
+    Path(path).symlink_to("mine")
 
 
-def _run(home: Path) -> Path:
-    tiny_runs.trained(home / "out")
-    return Path("out/best.json")
+USERS: dict[str, tuple[bool, Callable[[str], object]]] = {
+    "config.toml": (True, write),  # which only an export of weights has
+    "images/notes.txt": (True, write),
+    "images/test-000000.png": (True, link),
+    "best.json": (False, lambda path: trained(Path("out").absolute())),
+    "annotations.json": (False, partial(write, text='{"info": {"description": "cats"}}')),
+}
+"""What else may be in a folder, whether in an export, and what puts it there."""
 
 
-def _other_coco(home: Path) -> Path:
-    """A data set of another program."""
-    Path("out/images").mkdir(parents=True)
-    Path("out/annotations.json").write_text('{"info": {"description": "cats"}}')
-    return Path("out/annotations.json")
-
-
-def _link(home: Path) -> Path:
-    export(tiny_runs.data_file(), "out")
-    Path("out/images/test-000000.png").unlink()
-    Path("out/images/test-000000.png").symlink_to("mine")
-    return Path("out/images/test-000000.png")
-
-
-@pytest.mark.parametrize("fill", [_user_config, _notes, _run, _other_coco, _link])
+@pytest.mark.parametrize("name", USERS)
 @pytest.mark.parametrize("force", [False, True])
-def test_what_no_export_made_is_never_replaced(
-    home: Path, fill: Callable[[Path], Path], force: bool
-) -> None:
-    first = fill(home)
+def test_what_no_export_made_is_never_replaced(home: Path, name: str, force: bool) -> None:
+    exported, put = USERS[name]
+    if exported:
+        export(data_file(), "out")
+    put(f"out/{name}")
     before = contents(home)
-    with pytest.raises(OutputError, match="This folder holds what no export made") as caught:
-        export(tiny_runs.data_file(), "out", force=force)
-    assert f"  got       {first.relative_to('out')}" in str(caught.value)
+    with pytest.raises(OutputError, match=f"This folder holds what no export made(.*\n)*.*{name}"):
+        export(data_file(), "out", force=force)
     assert contents(home) == before
 
 
 @SOURCES
-def test_an_empty_folder_and_a_link_to_one_are_filled(
-    home: Path, source: Callable[[], Path]
-) -> None:
+def test_an_empty_folder_and_a_link_to_one_are_filled(home: Path, source: Source) -> None:
     Path("folder").mkdir()
     Path("link").symlink_to("folder")
     export(source(), "expected")
-    export(source(), "link")
-    export(source(), "link", force=True)
-    assert contents(home / "folder") == contents(home / "expected")
+    for force in (False, True):
+        export(source(), "link", force=force)
+        assert contents(home / "folder") == contents(home / "expected")
     assert names(home) == ["expected", "folder", "link"]
     assert Path("link").is_symlink()
 
 
-@pytest.mark.parametrize("out", [".", ".."])
-def test_the_current_folder_is_not_replaced(
-    home: Path, monkeypatch: pytest.MonkeyPatch, out: str
+@pytest.mark.parametrize(
+    ("out", "told"),
+    [
+        (".", "The current folder cannot be replaced"),
+        ("..", "The current folder cannot be replaced"),
+        ("file", "A file is in the way"),
+        ("o" * 300, "Cannot write a file"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, out: str, told: str
 ) -> None:
-    Path("here").mkdir()
+    write("here/file")
     monkeypatch.chdir("here")
-    with pytest.raises(OutputError, match="The current folder cannot be replaced"):
-        export(tiny_runs.data_file(), out)
-    assert names(home) == ["here"]
+    with pytest.raises(OutputError, match=told):
+        export(data_file(), out, force=True)
+    assert contents(home) == {"here/file": b"mine"}
 
 
 def test_a_file_that_comes_while_a_folder_is_filled_stays(home: Path) -> None:
     Path("out").mkdir()
-    comes = At("exporting test", lambda: Path("out/notes.txt").write_text("mine"))
+    comes = At("exporting test", lambda: write("out/notes.txt"))
     with pytest.raises(OutputError, match="This folder holds what no export made"):
-        export(tiny_runs.data_file(), "out", listener=comes)
+        export(data_file(), "out", listener=comes)
     assert contents(home) == {"out/notes.txt": b"mine"}
 
 
-@pytest.mark.parametrize(
-    ("out", "told"),
-    [("file", "A file is in the way\n  where     file\n"), ("o" * 300, "Cannot write a file\n")],
-)
-def test_a_place_that_cannot_be_written_is_told(home: Path, out: str, told: str) -> None:
-    Path("file").write_text("mine")
-    with pytest.raises(OutputError, match=f"^{told}"):
-        export(tiny_runs.data_file(), out, force=True)
-    assert contents(home) == {"file": b"mine"}
-
-
 def test_a_path_that_is_no_file_of_airkit_is_told(home: Path) -> None:
-    Path("notes.txt").write_text("my notes")
     Path("run").mkdir()
+    write("notes.txt")
     Path("broken.pt").write_bytes(b"PK\x03\x04 and no more")
     for path, what in {
         "run": "There is no trained run here",
@@ -383,13 +337,13 @@ def test_a_path_that_is_no_file_of_airkit_is_told(home: Path) -> None:
         "nothing": "Cannot read this",
         "broken.pt": "This checkpoint cannot be read",
     }.items():
-        told = fails("export", path, "--out", "out")
-        assert told.startswith(f"airkit: {what}\n  where     {path}\n")
+        with pytest.raises(AirkitError, match=f"{what}\n  where     {path}\n"):
+            export(path, "out")
     assert names(home) == ["broken.pt", "notes.txt", "run"]
 
 
 def test_a_split_that_is_none_or_empty_is_told(home: Path) -> None:
-    path = tiny_runs.data_file(val=0)
+    path = data_file(val=0)
     with pytest.raises(DataFileError, match=r"No such split\n(.*\n)*  expected  train or val or"):
         export(path, "out", split="tests")
     with pytest.raises(DataFileError, match=r"(?m)^  got       60 train, 0 val, 20 test$"):
@@ -401,13 +355,12 @@ def test_a_split_that_is_none_or_empty_is_told(home: Path) -> None:
 @pytest.mark.parametrize("value", ["test", "best"])
 def test_an_option_for_another_kind_is_refused(home: Path, value: str) -> None:
     """The default value too: it was asked for, and would have no effect."""
-    run, data = tiny_runs.reference(), tiny_runs.data_file()
-    state = RunFolder(run).file(tiny_runs.STEPS)
+    state = RunFolder(reference()).file(STEPS)
     for path, kind, option, needs in (
-        (run, "run folder", "--split", "data file"),
+        (reference(), "run folder", "--split", "data file"),
         (state, "checkpoint", "--split", "data file"),
         (state, "checkpoint", "--checkpoint", "run folder"),
-        (data, "data file", "--checkpoint", "run folder"),
+        (data_file(), "data file", "--checkpoint", "run folder"),
     ):
         told = rf"{option} is for a {needs} alone\n(.*\n)*  got       a {kind}\n"
         with pytest.raises(AirkitError, match=told):
@@ -422,67 +375,55 @@ def test_an_option_for_another_kind_is_refused(home: Path, value: str) -> None:
 @pytest.mark.parametrize("old", [False, True])
 def test_a_stop_leaves_what_was_there(home: Path, number: int, old: bool) -> None:
     if old:
-        export(tiny_runs.reference(), "out")
+        export(reference(), "out")
     before = contents(home)
     listener = At("exporting train", lambda: signal.raise_signal(number))
     with pytest.raises(KeyboardInterrupt):
-        export(tiny_runs.data_file(), "out", split="all", force=True, listener=listener)
+        export(data_file(), "out", split="all", force=True, listener=listener)
     assert (contents(home), names(home)) == (before, ["out"] * old)
 
 
 def test_a_stop_at_the_end_comes_after_the_export(home: Path) -> None:
-    export(tiny_runs.data_file(), "expected")
+    export(data_file(), "expected")
     with pytest.raises(KeyboardInterrupt):
-        export(tiny_runs.data_file(), "out", listener=At("exporting test", tiny_runs.interrupt))
+        export(data_file(), "out", listener=At("exporting test", interrupt))
     assert contents(home / "out") == contents(home / "expected")
 
 
-def test_a_full_disk_leaves_what_was_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    save = Image.Image.save
+def full(*_: object) -> None:
+    raise OSError(28, os.strerror(28))
 
-    def full(image: Image.Image, path: Path) -> None:
-        if path.name == "test-000013.png":
-            raise OSError(28, os.strerror(28))
-        save(image, path)
 
-    export(tiny_runs.reference(), "old")
+@SOURCES
+@pytest.mark.parametrize("old", [False, True])
+def test_a_full_disk_leaves_what_was_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, source: Source, old: bool
+) -> None:
+    if old:
+        export(reference(), "out")
     before = contents(home)
     monkeypatch.setattr(Image.Image, "save", full)
-    for out in ("old", "new"):
-        told = fails("export", tiny_runs.data_file(), "--out", out, "--force")
-        assert f"  where     {out}\n  got       No space left on device\n" in told
-    assert contents(home) == before
-    assert names(home) == ["old"]
-
-
-def test_weights_that_cannot_be_written_leave_nothing(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path) -> None:
-        raise OSError(28, os.strerror(28))
-
     monkeypatch.setattr(files, "sync", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        export(tiny_runs.reference(), "out")
-    assert names(home) == []
+        export(source(), "out", force=True)
+    assert (contents(home), names(home)) == (before, ["out"] * old)
 
 
 def test_an_older_export_is_back_where_the_new_one_cannot_take_its_place(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export(tiny_runs.reference(), "out")
+    export(reference(), "out")
     before, rename = contents(home), Path.rename
 
     def refused(path: Path, target: Path) -> Path:
         if path.name == ".out.airkit-part":
-            raise OSError(5, os.strerror(5))
+            full()
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refused)
-    with pytest.raises(OutputError, match="Input/output error"):
-        export(tiny_runs.data_file(), "out", force=True)
-    assert contents(home) == before
-    assert names(home) == ["out"]
+    with pytest.raises(OutputError, match="No space left on device"):
+        export(data_file(), "out", force=True)
+    assert (contents(home), names(home)) == (before, ["out"])
 
 
 @pytest.mark.parametrize(
@@ -533,16 +474,16 @@ export(sys.argv[1], "out", force=True)
 )
 def test_what_a_killed_export_left_is_put_right(home: Path, moment: str, left: list[str]) -> None:
     """The next export finds the older one, or the new one, complete."""
-    export(tiny_runs.reference(), "out")
+    export(reference(), "out")
     old = contents(home)
-    command = [sys.executable, "-c", KILLED, str(tiny_runs.data_file()), moment]
+    command = [sys.executable, "-c", KILLED, str(data_file()), moment]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert names(home) == left
     with pytest.raises(OutputError, match="There is an export already"):
-        export(tiny_runs.reference(), "out")
+        export(reference(), "out")
     assert names(home) == ["out"]
     assert (contents(home) == old) == (moment != "removing")
-    export(tiny_runs.reference(), "out", force=True)
+    export(reference(), "out", force=True)
     assert (contents(home), names(home)) == (old, ["out"])
 
 
@@ -551,5 +492,5 @@ def test_two_exports_do_not_share_a_folder(home: Path) -> None:
         exclusive(home / "out.lock", home / "out", work="export", hint="wait", listener=SILENT),
         pytest.raises(OutputError, match="Another export is writing this folder"),
     ):
-        export(tiny_runs.data_file(), "out")
+        export(data_file(), "out")
     assert names(home) == []
