@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import struct
 import zlib
 from pathlib import Path
@@ -148,36 +147,33 @@ def test_images_keep_their_size(tmp_path: Path, shape: tuple[int, int]) -> None:
 def test_sizes_that_are_refused(tmp_path: Path, shape: tuple[int, int]) -> None:
     blank = np.zeros(shape, np.uint8)
     for path in (png(tmp_path / "a", Image.fromarray(blank)), npy(tmp_path / "b", blank)):
-        error = refusal(path)
-        assert error.what == "The image is too small or too large"
-        assert f"got       {shape[1]:,} x {shape[0]:,} px" in str(error)
+        assert f"got       {shape[1]:,} x {shape[0]:,} px" in str(refusal(path))
+
+
+class Trap:
+    """Something that fails whoever unpickles it."""
+
+    def __reduce__(self) -> Any:
+        return divmod, (1, 0)
 
 
 @pytest.mark.parametrize(
     ("values", "got"),
     [
-        (RAMP.astype(np.int64), "int64"),
-        (RAMP.astype(np.uint16), "uint16"),
-        (RAMP.astype(complex), "complex128"),
-        (np.full((10, 12), "ink"), "<U3"),
-        (RAMP[0], "shape [12]"),
-        (RAMP[None, None], "shape [1, 1, 10, 12]"),
+        (RAMP.astype(np.int64), "int64 [10, 12]"),
+        (np.full((10, 12), "ink"), "<U3 [10, 12]"),
+        (RAMP[0], "uint8 [12]"),
+        (RAMP[None, None], "uint8 [1, 1, 10, 12]"),
         (RAMP.astype(float), "values of 0 to 238"),
         (RAMP / 255 - 0.5, "values of -0.5 to 0.433333"),
         (np.where(RAMP == 8, np.nan, 0), "values of nan to nan"),
-        (np.where(RAMP == 8, np.inf, 0), "values of 0 to inf"),
-        (np.stack([RAMP / 255, RAMP / 9]), "values of 0 to 26.4444 in image 1"),
+        (np.stack([RAMP / 255, RAMP / 9]), "values of 0 to 26.4444"),
+        (np.zeros((0, 10, 12), np.uint8), "0 up to this file"),
+        (np.array([[Trap()]], object), "Array can't be memory-mapped"),
     ],
 )
 def test_arrays_that_are_no_grey_levels(tmp_path: Path, values: Array, got: str) -> None:
-    error = refusal(npy(tmp_path / "a.npy", values))
-    assert error.what == "The array holds no grey images"
-    assert f"got       {got}" in str(error)
-
-
-def test_an_empty_stack(tmp_path: Path) -> None:
-    stack = np.zeros((0, 10, 12), np.uint8)
-    assert refusal(npy(tmp_path / "a.npy", stack)).what == "The array holds no images"
+    assert f"got       {got}" in str(refusal(npy(tmp_path / "a.npy", values)))
 
 
 @pytest.mark.parametrize("side", [10_000, 60_000])
@@ -192,7 +188,7 @@ def test_more_images_than_memory_holds(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(images, "MOST_PIXELS", 250)
     paths = [npy(tmp_path / f"{name}.npy", RAMP) for name in "abc"]
     assert len(read_all(paths[:2])) == 2
-    with pytest.raises(ImageError, match=r"There are too many images\n  where     .*c\.npy"):
+    with pytest.raises(ImageError, match=r"c\.npy\n  expected  1 to 250 pixels"):
         read_all(paths)
 
 
@@ -202,29 +198,14 @@ def test_a_stack_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
         tmp_path / "a.npy", mode="w+", dtype=np.uint8, shape=(70_000, 64, 64)
     )
     del stack
-    assert refusal(tmp_path / "a.npy").what == "There are too many images"
-
-
-def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
-    error = refusal(npy(tmp_path / "a.npy", np.array([Trap()], object)))
-    assert error.what == "Cannot read the NumPy array"
-    assert "Python objects in dtype" in str(error)
-    with pytest.raises(ZeroDivisionError):  # it is a trap
-        pickle.loads(pickle.dumps(Trap()))
-
-
-class Trap:
-    """Something that harms whoever unpickles it."""
-
-    def __reduce__(self) -> Any:
-        return divmod, (1, 0)
+    assert "286,720,000 up to this file" in str(refusal(tmp_path / "a.npy"))
 
 
 def test_what_is_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    for content, got in ((b"", "an empty file"), (b"\xff\xd8\xff\xe0", "a file of another kind")):
+    for content in (b"", b"\xff\xd8\xff\xe0"):
         path.write_bytes(content)
-        assert f"got       {got}" in str(refusal(path))
+        assert "got       a file of another kind" in str(refusal(path))
     assert "No such file or directory" in str(refusal(tmp_path / "b"))
     assert refusal(tmp_path).hint == f"name its files: {tmp_path}/*.png"
     os.mkfifo(tmp_path / "c")
@@ -235,12 +216,10 @@ def test_truncated_files(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
     path = png(tmp_path / "a.png", Image.fromarray(noise))
     path.write_bytes(path.read_bytes()[:900])
-    error = refusal(path)
-    assert error.what == "Cannot read the PNG file"
-    assert "truncated" in str(error)
+    assert "truncated" in str(refusal(path))
     path = npy(tmp_path / "a.npy", RAMP)
     path.write_bytes(path.read_bytes()[:-1])
-    assert refusal(path).what == "Cannot read the NumPy array"
+    assert refusal(path).what == "Cannot read an image"
 
 
 def test_paper_is_told_by_its_border(tmp_path: Path) -> None:

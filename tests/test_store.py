@@ -1,8 +1,9 @@
-"""Data files: what is written is read back, by airkit and by any reader of HDF5."""
+"""Data files: what is written is read back; whatever is wrong, the reader says in one error."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from airkit.data import writer
 from airkit.data.compose import compose
 from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK, pack
-from airkit.data.reader import read_info, read_parts, read_split, verify
+from airkit.data.reader import DataInfo, read_info, read_parts, read_split, verify
 from airkit.data.sources import LoadedDigits
-from airkit.errors import CanvasError, OutputError
+from airkit.errors import CanvasError, DataFileError
 
 POOL = pool()
 DIGITS = LoadedDigits("ellipses", dict.fromkeys(SPLITS, POOL), "ab" * 32, "CC0-1.0", "by the tests")
@@ -69,11 +70,10 @@ def test_round_trip(tmp_path: Path, good: Path, compression: str) -> None:
 
 def test_what_the_file_says(good: Path) -> None:
     info = read_info(good)
-    assert (info.path, info.config) == (good, config())
-    assert info.splits == {"train": 300, "val": 7, "test": 0}
-    assert (info.source, info.source_digest) == ("ellipses", "ab" * 32)
-    assert (info.licence, info.attribution) == ("CC0-1.0", "by the tests")
-    assert (info.airkit_version, info.format_version) == (airkit.__version__, 1)
+    assert info == DataInfo(
+        good, config(), {"train": 300, "val": 7, "test": 0}, 1, airkit.__version__,
+        "ellipses", "ab" * 32, info.content_digest, "CC0-1.0", "by the tests",
+    )  # fmt: skip
 
 
 def test_the_file_without_airkit(good: Path) -> None:
@@ -139,13 +139,191 @@ def test_a_full_disk_gives_back_what_it_could_not_take() -> None:
         disk.check()
 
 
-def test_too_few_canvases_are_a_bug(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError), writer.create(tmp_path / "data.h5", config(), DIGITS):
-        pass
-    assert not list(tmp_path.iterdir())
+DAMAGED = "The data file cannot be read, is damaged, or is not one of airkit's"
 
 
-def test_a_folder_that_cannot_be_made(copy: Path) -> None:
-    path = copy / "below" / "data.h5"
-    with pytest.raises(OutputError), writer.create(path, config(), DIGITS):
-        pass
+def refusal(call: Callable[..., object], *arguments: Any) -> DataFileError:
+    with pytest.raises(DataFileError) as error:
+        call(*arguments)
+    return error.value
+
+
+def test_no_file_to_read(tmp_path: Path) -> None:
+    error = refusal(read_info, tmp_path / "none.h5")
+    assert error.what == "There is no such data file"
+    assert error.hint == f"airkit make-data --out {tmp_path / 'none.h5'}"
+    assert "got       Is a directory" in str(refusal(read_info, tmp_path))
+
+
+def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch, good: Path) -> None:
+    """The reason is the operating system's: h5py tells a long story."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "a long story")
+
+    monkeypatch.setattr(h5py, "File", refuse)
+    assert "got       Permission denied" in str(refusal(read_info, good))
+
+
+def test_other_files(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    for content in (b"canvases, honest", good.read_bytes()[:-100]):
+        path.write_bytes(content)
+        error = refusal(read_info, path)
+        assert error.what == DAMAGED
+        assert "expected  a whole HDF5 file" in str(error)
+    with h5py.File(path, "w") as file:
+        file["image"] = [1, 2, 3]
+    assert "expected  the attribute format = airkit-canvases" in str(refusal(read_info, path))
+
+
+def test_a_newer_format(copy: Path) -> None:
+    with h5py.File(copy, "r+") as file:
+        file.attrs["format_version"] = 2
+        file.attrs["airkit_version"] = np.bytes_("9.1")
+    error = refusal(read_split, copy, "train")
+    assert error.what == "This data file is of a newer format than this airkit reads"
+    assert "got       2, written by airkit 9.1" in str(error)
+
+
+def test_no_such_split(good: Path) -> None:
+    error = refusal(read_split, good, "trian")
+    assert error.what == "No such split"
+    assert "expected  train or val or test" in str(error)
+
+
+def _delete(name: str) -> Callable[[Any], None]:
+    return lambda file: file.__delitem__(name)
+
+
+def _forget(name: str) -> Callable[[Any], None]:
+    return lambda file: file.attrs.__delitem__(name)
+
+
+def _set(name: str, value: object) -> Callable[[Any], None]:
+    return lambda file: file.attrs.__setitem__(name, value)
+
+
+def _put(name: str, make: Callable[[Any], Any]) -> Callable[[Any], None]:
+    def edit(file: Any) -> None:
+        old = file[name][:] if "/" in name else None
+        del file[name]
+        file[name] = make(old)
+
+    return edit
+
+
+def _virtual(file: Any) -> None:
+    layout = h5py.VirtualLayout((7,), "u1")
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "count", (7,))
+    del file["val/count"]
+    file.create_virtual_dataset("val/count", layout)
+
+
+def _external(file: Any) -> None:
+    del file["val/count"]
+    file["val"].create_dataset("count", (7,), "u1", external=[("/etc/passwd", 0, 7)])
+
+
+def _unwritten(file: Any) -> None:
+    del file["train/image"]
+    file["train"].create_dataset("image", (300, 24, 24), "u1", chunks=(100, 24, 24))
+
+
+def _forged(many: int, rows: int, chunk: bytes) -> Callable[[Any], None]:
+    """An array of canvases of a megabyte each, the first chunks of which have this content."""
+
+    def edit(file: Any) -> None:
+        file.attrs["config"] = np.bytes_(to_json(config(canvas_size=1024, train=many)))
+        del file["train/image"]
+        shape, chunks = (many, 1024, 1024), (rows, 1024, 1024)
+        file["train"].create_dataset("image", shape, "u1", chunks=chunks, compression="gzip")
+        for row in range(0, 300 if chunk else 0, rows):
+            file["train/image"].id.write_direct_chunk((row, 0, 0), chunk)
+
+    return edit
+
+
+def _unknown_filter(file: Any) -> None:
+    """With parameters that no writer gives it, HDF5 itself would crash in one of these."""
+    del file["val/count"]
+    file["val"].create_dataset("count", (7,), "u1", chunks=(7,), scaleoffset=0, data=[1] * 7)
+
+
+def _group_for_array(file: Any) -> None:
+    del file["val/count"]
+    file.create_group("val/count")
+
+
+LINK = "nothing, a link or something else"
+FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
+    "unfinished": (_forget("complete"), "the attribute complete = True", "nothing"),
+    "version gone": (_forget("format_version"), "format_version = 1", "nothing"),
+    "version 0": (_set("format_version", 0), "format_version = 1", "0"),
+    "digest gone": (_forget("content_digest"), "text in the attribute content_digest", "nothing"),
+    "text of variable length": (_set("source", "any"), "text in the attribute source", "nothing"),
+    "source a number": (_set("source", 3), "text in the attribute source", "3"),
+    "no JSON": (_set("config", np.bytes_("{")), "a configuration", "not JSON"),
+    "group gone": (_delete("val"), "val/image", LINK),
+    "array gone": (_delete("val/box"), "val/box", LINK),
+    "type": (_put("val/count", lambda old: old.astype("i4")), "uint8 (7,)", "int32 (7,)"),
+    "dimensions": (
+        _put("val/image", lambda old: old.reshape(7, -1)), "uint8 (7, 24, 24)", "uint8 (7, 576)",
+    ),
+    "length": (_put("val/label", lambda old: old[:6]), "val/label of int8 (7, 2)", "int8 (6, 2)"),
+    "soft link": (_put("val/count", lambda old: h5py.SoftLink("/train/count")), "val/count", LINK),
+    "outer link": (
+        _put("val/count", lambda old: h5py.ExternalLink("other.h5", "count")), "val/count", LINK,
+    ),
+    "virtual": (_virtual, "val/count", LINK),
+    "external": (_external, "val/count", LINK),
+    "group for array": (_group_for_array, "val/count", LINK),
+    "array for group": (_put("val", lambda old: [1]), "val/image", LINK),
+    "filter": (_unknown_filter, "val/count", "other filters than gzip and lzf"),
+    "unwritten": (_unwritten, "train/image", "0 bytes"),
+    "a hundred terabytes": (_forged(10**8, 1, b""), "train/image", "0 bytes"),
+    "a bomb": (_forged(300, 1, bytes(900)), "train/image", "270,000 bytes"),
+    "huge chunks": (_forged(300, 300, bytes(300_000)), "train/image", "300,000 bytes"),
+    "count": (_put("val/count", lambda old: old + 200), "counts of val up to 2", "a count of 20"),
+    "box": (_put("val/box", np.float32("nan").__mul__), "finite boxes", "nan or inf"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults(copy: Path, fault: str) -> None:
+    edit, expected, got = FAULTS[fault]
+    with h5py.File(copy, "r+") as file:
+        edit(file)
+    error = refusal(read_split, copy, "val")
+    assert error.what == DAMAGED
+    _, where, after = str(error).split("\n", 2)
+    assert where == f"  where     {copy}"
+    assert expected in after.partition("\n  got")[0]
+    assert got in after.partition("\n  got")[2]
+    if fault not in ("count", "box"):  # which are seen as they are read
+        assert str(refusal(read_info, copy)) == str(error)
+
+
+def test_a_configuration_of_another_airkit(copy: Path) -> None:
+    with h5py.File(copy, "r+") as file:
+        file.attrs["config"] = np.bytes_('{"data": {"colour": 3, "train": -1}}')
+        file.attrs["airkit_version"] = np.bytes_("0.0.7")
+    found = str(refusal(read_info, copy))
+    assert "a configuration that this airkit reads" in found
+    assert f"data.colour ({copy}, by airkit 0.0.7): unknown key" in found
+    assert f"data.train ({copy}, by airkit 0.0.7): expected" in found
+
+
+def test_changed_content(copy: Path) -> None:
+    digest = read_info(copy).content_digest
+    with h5py.File(copy, "r+") as file:
+        file["val/image"][3, 0, 0] += 1
+    assert f"expected  content of digest {digest}" in str(refusal(verify, copy))
+
+
+def test_no_memory(monkeypatch: pytest.MonkeyPatch, good: Path) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError("Unable to allocate 1.00 TiB")
+
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", refuse)
+    assert refusal(read_split, good, "train").what == "The canvases do not fit into memory"

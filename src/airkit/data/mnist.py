@@ -1,8 +1,7 @@
 """MNIST: from the cache, else from the first mirror that serves its four files.
 
-Only this module uses the network, by pooch: it downloads to a temporary file beside the target,
-compares its SHA-256 and moves it. So a broken download never becomes a cache entry, and a damaged
-cache entry is fetched anew.
+Only this module uses the network. A file is downloaded to memory and enters the cache whole, if its
+SHA-256 is right; a damaged cache entry is fetched anew.
 
 Environment variables: ``AIRKIT_CACHE`` names the cache folder, in place of the operating system's.
 ``AIRKIT_OFFLINE``, set to anything but the empty string or 0, forbids every request.
@@ -10,18 +9,15 @@ Environment variables: ``AIRKIT_CACHE`` names the cache folder, in place of the 
 
 from __future__ import annotations
 
+import hashlib
 import io
-import logging
-import math
 import os
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
 import pooch
 
@@ -43,22 +39,18 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 """SHA-256 of each file as it is served: gzipped, with ``.gz`` behind its name."""
-MAX_BYTES = 2**25
-"""Where a download is cut off; the largest file has 10 MB."""
-_POLL = 0.1  # seconds between two looks at a download
 _SELF_HELP = (
     "--source strokes (built in), --source FOLDER with the four files, "
     "or AIRKIT_CACHE=FOLDER with them in FOLDER/mnist"
 )
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(NamedTuple):
     """How long to wait for mirrors, in seconds."""
 
     silence: float
     """For the next bytes of a file, name lookup and connection apart."""
-    total: float = math.inf
+    total: float = threading.TIMEOUT_MAX / 2
     """For all files from all mirrors."""
 
 
@@ -97,7 +89,7 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
     Files that are cached and undamaged cost no request.
 
     Args:
-        listener: hears the progress of each download, in bytes.
+        listener: hears how many of the missing files were fetched.
         patience: how long to wait for mirrors.
 
     Raises:
@@ -106,8 +98,13 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
     """
     folder = cache_folder()
     paths = {name: folder / f"{name}.gz" for name in SHA256}
+    mirrors, deadline = list(MIRRORS), time.monotonic() + patience.total
     try:
-        missing = [path for name, path in paths.items() if not _is_whole(path, SHA256[name])]
+        missing = [
+            path
+            for name, path in paths.items()
+            if not (path.exists() and files.sha256(path) == SHA256[name])
+        ]
         if missing and os.environ.get("AIRKIT_OFFLINE", "0") not in {"", "0"}:
             raise DigitsError(
                 "MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it",
@@ -115,7 +112,9 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
                 expected=", ".join(path.name for path in missing),
                 hint=f"{_SELF_HELP}; or unset AIRKIT_OFFLINE",
             )
-        _fetch_missing(missing, listener, patience)
+        for done, path in enumerate(missing, 1):
+            _store(path, _from_any_mirror(path, mirrors, patience.silence, deadline))
+            listener.progress("files of MNIST", done, len(missing))
     except OSError as error:
         raise DigitsError(
             "Cannot use the cache of digits",
@@ -126,37 +125,27 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
     return paths
 
 
-def _is_whole(path: Path, digest: str) -> bool:
-    return path.exists() and files.sha256(path) == digest
+def _store(path: Path, content: bytes) -> None:
+    """Write a file of the cache at once, whatever other processes do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent) as folder:
+        Path(folder, path.name).write_bytes(content)
+        Path(folder, path.name).replace(path)
 
 
-def _fetch_missing(missing: list[Path], listener: Listener, patience: Patience) -> None:
-    download = _Downloader(listener, patience)
-    mirrors = deque(MIRRORS)
-    with _quiet_pooch():
-        for path in missing:
-            _fetch_file(path, mirrors, download)
-
-
-def _fetch_file(path: Path, mirrors: deque[str], download: _Downloader) -> None:
-    """Fetch one file from the first mirror that serves it; those that fail are put last."""
+def _from_any_mirror(path: Path, mirrors: list[str], silence: float, deadline: float) -> bytes:
+    """One file's content, from the first mirror that serves it; those that fail are put last."""
     failures = []
     for mirror in tuple(mirrors):
         try:
-            pooch.retrieve(
-                f"{mirror}{path.name}",
-                known_hash=f"sha256:{SHA256[path.stem]}",
-                fname=path.name,
-                path=path.parent,
-                downloader=download,
-            )
-        except ValueError:  # what pooch raises at another hash
-            failures.append(f"{mirror}: other bytes than MNIST's (their SHA-256 differs)")
-        except _MirrorFailureError as failure:
-            failures.append(f"{mirror}: {failure}")
+            content = _download(f"{mirror}{path.name}", silence, deadline)
+        except Exception as error:  # requests raises all sorts
+            failures.append(f"{mirror}: {_cause(error)}")
         else:
-            return
-        mirrors.rotate(-1)
+            if hashlib.sha256(content).hexdigest() == SHA256[path.stem]:
+                return content
+            failures.append(f"{mirror}: other bytes than MNIST's (their SHA-256 differs)")
+        mirrors.append(mirrors.pop(0))
     raise DigitsError(
         f"No mirror served MNIST's {path.name}",
         where=path.parent,
@@ -165,59 +154,18 @@ def _fetch_file(path: Path, mirrors: deque[str], download: _Downloader) -> None:
     )
 
 
-class _MirrorFailureError(Exception):
-    """Why a mirror did not serve a file."""
+def _download(url: str, silence: float, deadline: float) -> bytes:
+    """Download ``url`` in a thread: neither timeouts nor Ctrl-C end a name lookup."""
+    content = io.BytesIO()
+    responses: list[Any] = []
+    errors: list[Exception] = []
+    download = pooch.HTTPDownloader(
+        timeout=silence,
+        headers={"Accept-Encoding": "identity"},  # the gzipped bytes, not what is in them
+        hooks={"response": lambda response, **_: responses.append(response)},
+    )
 
-
-class _Downloader:
-    """Downloads files for pooch, until a deadline.
-
-    A thread does the work, since neither timeouts nor Ctrl-C end a name lookup.
-    """
-
-    def __init__(self, listener: Listener, patience: Patience) -> None:
-        self._listener, self._patience = listener, patience
-        self._deadline = time.monotonic() + patience.total
-
-    def __call__(self, url: str, target: str, _: object) -> None:
-        """Download ``url`` to the file ``target``."""
-        content = io.BytesIO()
-        responses: list[Any] = []
-        errors: list[Exception] = []
-        arguments = (url, content, responses, errors)
-        thread = threading.Thread(
-            target=self._run, args=arguments, name=f"fetch {url}", daemon=True
-        )
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(_POLL)
-                self._check(content.tell())
-                if done := content.tell():
-                    total = int(responses[-1].headers.get("content-length", done))
-                    task = f"mnist {url.rpartition('/')[2]}"
-                    self._listener.progress(task, done, max(total, done))
-            if errors:
-                raise _MirrorFailureError(_cause(errors[0])) from errors[0]
-            Path(target).write_bytes(content.getvalue())
-        finally:
-            content.close()  # ends a thread that goes on
-
-    def _check(self, size: int) -> None:
-        if time.monotonic() > self._deadline:
-            raise _MirrorFailureError(f"not done when {self._patience.total:g} s were over")
-        if size > MAX_BYTES:
-            raise _MirrorFailureError(f"more than {MAX_BYTES:,} bytes")
-
-    def _run(
-        self, url: str, content: io.BytesIO, responses: list[Any], errors: list[Exception]
-    ) -> None:
-        download = pooch.HTTPDownloader(
-            chunk_size=2**14,
-            timeout=self._patience.silence,
-            headers={"Accept-Encoding": "identity"},  # the gzipped bytes, not what is in them
-            hooks={"response": lambda response, **_: responses.append(response)},
-        )
+    def run() -> None:
         try:
             download(url, content, None)
         except Exception as error:  # belongs to the thread that waits
@@ -225,6 +173,16 @@ class _Downloader:
         finally:
             for response in responses:  # pooch leaves failed ones open
                 response.close()
+
+    thread = threading.Thread(target=run, name=f"fetch {url}", daemon=True)
+    thread.start()
+    thread.join(max(0.0, deadline - time.monotonic()))
+    with content:  # its end ends a thread that goes on
+        if thread.is_alive():
+            raise TimeoutError("not done in time")
+        if errors:
+            raise errors[0]
+        return content.getvalue()
 
 
 def _cause(error: Exception) -> str:
@@ -234,15 +192,3 @@ def _cause(error: Exception) -> str:
         return _cause(inner)
     text = str(error).partition(" for url: ")[0].rpartition("): ")[2]
     return text or type(error).__name__
-
-
-@contextmanager
-def _quiet_pooch() -> Iterator[None]:
-    """Keep pooch from logging to stderr, where a progress bar may be."""
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -40,6 +40,9 @@ ANOTHER = "name another, or write one beside it: airkit make-data --out NAME"
 _KNOWN_FILTERS = {1, 2, 32000}  # HDF5's numbers for gzip, shuffle and lzf
 _MAX_CHUNK = 2**26  # numbers in a chunk; the writer stays far below
 _MAX_RATIO = 1100  # deflate cannot compress further than this
+_TEXTS = (
+    "airkit_version", "source", "source_digest", "content_digest", "licence", "attribution",
+)  # fmt: skip
 _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 
@@ -49,14 +52,14 @@ class DataInfo:
 
     path: Path
     config: Config
+    splits: Mapping[str, int]
+    format_version: int
+    airkit_version: str
     source: str
     source_digest: str
     content_digest: str
     licence: str
     attribution: str
-    airkit_version: str
-    format_version: int
-    splits: Mapping[str, int]
 
 
 def read_info(path: Path) -> DataInfo:
@@ -75,10 +78,16 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
     Raises:
         DataFileError: there is no such split or no memory for it, or as for ``read_info``.
     """
+    if split not in SPLITS:
+        raise DataFileError(
+            "No such split",
+            where=path,
+            expected=" or ".join(SPLITS),
+            got=repr(split),
+            hint=f"airkit info {quoted(path)}, which says what each split holds",
+        )
     with _reading(path) as file:
-        info = _info_with(file, path, split)
-        stop = info.splits[split] if limit is None else min(limit, info.splits[split])
-        return _rows(file, info, split, slice(stop))
+        return _rows(file, _info(file, path), split, slice(limit))
 
 
 def read_parts(path: Path, split: str) -> Iterator[Canvases]:
@@ -88,10 +97,7 @@ def read_parts(path: Path, split: str) -> Iterator[Canvases]:
         DataFileError: as for ``read_split``, at the first part or a later one.
     """
     with _reading(path) as file:
-        info = _info_with(file, path, split)
-        step = chunk_rows(file[split]["image"].shape)
-        for start in range(0, info.splits[split], step):
-            yield _rows(file, info, split, slice(start, start + step))
+        yield from _parts(file, _info(file, path), split)
 
 
 def verify(path: Path) -> str:
@@ -103,38 +109,28 @@ def verify(path: Path) -> str:
     with _reading(path) as file:
         info = _info(file, path)
         content = ContentDigest(info.config.data)
-        for split, many in info.splits.items():
-            for name in DTYPES:
-                dataset = file[split][name]
-                step = chunk_rows(dataset.shape)
-                for start in range(0, many, step):
-                    content.update(split, name, dataset[start : start + step])
+        for split in SPLITS:
+            for part in _parts(file, info, split):
+                for name in DTYPES:
+                    content.update(split, name, getattr(part, name))
     if content.digest() != info.content_digest:
         raise _damaged(path, f"content of digest {info.content_digest}", content.digest())
     return info.content_digest
 
 
-def _info_with(file: Any, path: Path, split: str) -> DataInfo:
-    if split not in SPLITS:
-        raise DataFileError(
-            "No such split",
-            where=path,
-            expected=" or ".join(SPLITS),
-            got=repr(split),
-            hint=f"airkit info {quoted(path)}, which says what each split holds",
-        )
-    return _info(file, path)
+def _parts(file: Any, info: DataInfo, split: str) -> Iterator[Canvases]:
+    step = chunk_rows(file[split]["image"].shape)
+    for start in range(0, info.splits[split], step):
+        yield _rows(file, info, split, slice(start, start + step))
 
 
 def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
     """Read some canvases of a split, and check their counts and boxes."""
     canvases = Canvases(**{name: file[split][name][rows] for name in DTYPES})
-    path = info.path
     most, found = info.config.data.max_digits, canvases.count.max(initial=0)
-    if found > most:
-        raise _damaged(path, f"counts of {split} up to {most}", f"a count of {found}")
-    if not np.isfinite(canvases.box).all():
-        raise _damaged(path, f"finite boxes in {split}", "nan or inf")
+    if found > most or not np.isfinite(canvases.box).all():
+        expected = f"counts of {split} up to {most}, and finite boxes"
+        raise _damaged(info.path, expected, f"a count of {found}" if found > most else "nan or inf")
     return canvases
 
 
@@ -150,71 +146,35 @@ def _reading(path: Path) -> Iterator[Any]:
             "There is no such data file", where=path, hint=f"airkit make-data --out {quoted(path)}"
         ) from error
     except MemoryError as error:
-        raise DataFileError(
-            "The canvases do not fit into memory",
-            where=path,
-            got=error,
-            hint="make fewer: airkit make-data --train N --val N --test N",
+        hint = "make fewer: airkit make-data --train N --val N --test N"
+        what = "The canvases do not fit into memory"
+        raise DataFileError(what, where=path, got=error, hint=hint) from error
+    except _H5_ERRORS as error:  # whose texts are long where the operating system's are short
+        number = getattr(error, "errno", None)
+        raise _damaged(
+            path, "a whole HDF5 file", os.strerror(number) if number else error
         ) from error
-    except _H5_ERRORS as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DataFileError:
-    if os.path.isdir(path):
-        return DataFileError(
-            "This is a folder, not a data file",
-            where=path,
-            expected="an HDF5 file",
-            hint="name a file with --data; airkit make-data writes one",
-        )
-    if number := getattr(error, "errno", None):
-        return DataFileError(
-            "Cannot read the data file",
-            where=path,
-            got=os.strerror(number),
-            hint="check the file's permissions, or name another with --data",
-        )
-    return _damaged(path, "a whole HDF5 file", error)
 
 
 def _info(file: Any, path: Path) -> DataInfo:
     """Read the attributes; check format, completeness, configuration and the arrays' layout."""
     _check_format(file, path)
-    attributes = {
-        name: _text(file, path, name)
-        for name in ("source", "source_digest", "content_digest", "licence", "attribution")
-    }
-    version = _text(file, path, "airkit_version")
+    texts = {name: _text(file, path, name) for name in _TEXTS}
+    version = texts["airkit_version"]
     try:
         config = from_json(_text(file, path, "config"), f"{path}, by airkit {version}")
     except ConfigError as error:
         raise _damaged(path, "a configuration that this airkit reads", error) from error
     for split in SPLITS:
         for name, shape in shapes(config.data, split).items():
-            _check_array(file, path, f"{split}/{name}", shape)
-    return DataInfo(
-        path=path,
-        config=config,
-        airkit_version=version,
-        format_version=FORMAT_VERSION,
-        splits={split: getattr(config.data, split) for split in SPLITS},
-        **attributes,
-    )
+            _check_array(file, path, split, name, shape)
+    splits = {split: getattr(config.data, split) for split in SPLITS}
+    return DataInfo(path, config, splits, FORMAT_VERSION, **texts)
 
 
 def _check_format(file: Any, path: Path) -> None:
-    name = _attribute(file, "format")
-    if name != FORMAT:
-        raise DataFileError(
-            "This HDF5 file is not one of airkit's",
-            where=path,
-            expected=f"the attribute format = {FORMAT}",
-            got="no such attribute" if name is None else name,
-            hint="airkit make-data writes a data file",
-        )
-    version = _attribute(file, "format_version")
-    if isinstance(version, np.integer) and version > FORMAT_VERSION:
+    version, ours = _attribute(file, "format_version"), _attribute(file, "format") == FORMAT
+    if ours and isinstance(version, np.integer) and version > FORMAT_VERSION:
         raise DataFileError(
             "This data file is of a newer format than this airkit reads",
             where=path,
@@ -222,10 +182,10 @@ def _check_format(file: Any, path: Path) -> None:
             got=f"{version}, written by airkit {_attribute(file, 'airkit_version')}",
             hint="upgrade airkit: pip install --upgrade airkit",
         )
-    if version != FORMAT_VERSION:
-        raise _damaged(path, f"format version {FORMAT_VERSION}", version)
-    if not _attribute(file, "complete"):
-        raise _damaged(path, "a file written to its end", "no mark of completeness")
+    wanted = {"format": FORMAT, "format_version": FORMAT_VERSION, "complete": True}
+    for name, value in wanted.items():
+        if (found := _attribute(file, name)) != value:
+            raise _damaged(path, f"the attribute {name} = {value}", found)
 
 
 def _attribute(file: Any, name: str) -> object:
@@ -243,22 +203,22 @@ def _text(file: Any, path: Path, name: str) -> str:
     return value
 
 
-def _check_array(file: Any, path: Path, name: str, shape: tuple[int, ...]) -> None:
+def _check_array(file: Any, path: Path, split: str, name: str, shape: tuple[int, ...]) -> None:
     """Check that an array is in this file, of the right layout, and complete."""
-    for link in (name.partition("/")[0], name):
-        if not isinstance(file.get(link, getlink=True), h5py.HardLink):
-            raise _damaged(path, f"{link} in the file itself", "nothing or a link to elsewhere")
-    array = file[name]
+    dtype, place = np.dtype(DTYPES[name]), f"{split}/{name}"
+    links = (file.get(link, getlink=True) for link in (split, place))
+    array = file[place] if all(isinstance(link, h5py.HardLink) for link in links) else None
     if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
-        raise _damaged(path, f"an array {name} in the file itself", "something else")
-    dtype = np.dtype(DTYPES[name.rpartition("/")[2]])
-    if array.shape != shape or array.dtype != dtype:
-        raise _damaged(path, f"{name} of {dtype} {shape}", f"{array.dtype} {array.shape}")
-    if not _filters(array) <= _KNOWN_FILTERS:
-        raise _damaged(path, f"{name} plain or compressed by gzip or lzf", "other filters")
-    size, stored = prod(shape) * dtype.itemsize, array.id.get_storage_size()
-    if not _has_all_chunks(array) or size > stored * _MAX_RATIO:
-        raise _damaged(path, f"{size:,} bytes of {name}", f"{stored:,} bytes in the file")
+        got = "nothing, a link or something else"
+    elif (array.shape, array.dtype) != (shape, dtype):
+        got = f"{array.dtype} {array.shape}"
+    elif not _filters(array) <= _KNOWN_FILTERS:
+        got = "other filters than gzip and lzf"
+    elif not _is_complete(array):
+        got = f"{array.id.get_storage_size():,} bytes"
+    else:
+        return
+    raise _damaged(path, f"{place} of {dtype} {shape}, complete and in the file itself", got)
 
 
 def _filters(array: Any) -> set[int]:
@@ -267,8 +227,10 @@ def _filters(array: Any) -> set[int]:
     return {plist.get_filter(place)[0] for place in range(plist.get_nfilters())}
 
 
-def _has_all_chunks(array: Any) -> bool:
-    """Whether every chunk is in the file, and none too large to read."""
+def _is_complete(array: Any) -> bool:
+    """Whether all content is in the file, in chunks none of which is too large to read."""
+    if array.nbytes > array.id.get_storage_size() * _MAX_RATIO:
+        return False
     if array.chunks is None:
         return True
     wanted = prod(ceil(size / rows) for size, rows in zip(array.shape, array.chunks, strict=True))
@@ -277,7 +239,7 @@ def _has_all_chunks(array: Any) -> bool:
 
 def _damaged(path: Path, expected: object, got: object) -> DataFileError:
     return DataFileError(
-        "The data file is damaged or not one of airkit's",
+        "The data file cannot be read, is damaged, or is not one of airkit's",
         where=path,
         expected=expected,
         got="nothing" if got is None else got,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -28,6 +29,9 @@ from airkit.data.sources import LoadedDigits
 from airkit.system.files import replacing
 from airkit.system.signals import StopRequest, defer_signals
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
 
 @contextmanager
 def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]:
@@ -46,14 +50,11 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
         KeyboardInterrupt: Ctrl-C or SIGTERM came; it is raised between two writes.
     """
     with replacing(path) as partial, defer_signals() as stop, _Disk(partial) as disk:
-        file = h5py.File(disk, "w", libver=LIBVER)
-        try:
+        with h5py.File(disk, "w", libver=LIBVER) as file:
             writer = Writer(file, disk, config, stop)
             writer.describe(digits)
             yield writer
             writer.finish()
-        finally:
-            file.close()
         disk.check()
 
 
@@ -72,13 +73,15 @@ class Writer:
         """Write the attributes and create the arrays."""
         data = self._config.data
         self._file.attrs.update(format_version=FORMAT_VERSION, seed=data.seed)
-        self._set_text("format", FORMAT)
-        self._set_text("airkit_version", __version__)
-        self._set_text("config", to_json(self._config))
-        self._set_text("source", digits.name)
-        self._set_text("source_digest", digits.digest)
-        self._set_text("licence", digits.licence)
-        self._set_text("attribution", digits.attribution)
+        self._set_texts(
+            format=FORMAT,
+            airkit_version=__version__,
+            config=to_json(self._config),
+            source=digits.name,
+            source_digest=digits.digest,
+            licence=digits.licence,
+            attribution=digits.attribution,
+        )
         for split in SPLITS:
             create_arrays(self._file.create_group(split), data, split)
         self._disk.check()
@@ -104,23 +107,22 @@ class Writer:
 
     def finish(self) -> None:
         """Write the content digest, and mark the file as complete."""
-        wanted = {split: getattr(self._config.data, split) for split in SPLITS}
-        assert self._written == wanted, f"{self._written} canvases for {wanted}"
         self.digest = self._content.digest()
-        self._set_text("content_digest", self.digest)
+        self._set_texts(content_digest=self.digest)
         self._file.attrs["complete"] = True
 
-    def _set_text(self, name: str, text: str) -> None:
-        """Set an attribute to text of fixed length.
+    def _set_texts(self, **texts: str) -> None:
+        """Set attributes to texts of fixed length.
 
         Text of variable length, h5py's default, is stored where one flipped byte makes HDF5 hang.
         """
-        content = text.encode()
-        dtype = h5py.string_dtype("utf-8", max(1, len(content)))
-        self._file.attrs.create(name, content, dtype=dtype)
+        for name, text in texts.items():
+            content = text.encode()
+            dtype = h5py.string_dtype("utf-8", max(1, len(content)))
+            self._file.attrs.create(name, content, dtype=dtype)
 
 
-class _Disk:
+class _Disk(io.RawIOBase):
     """A file that accepts every write; ``check`` raises the first error.
 
     HDF5 can crash the process when a write fails under it, as on a full disk. So from the first
@@ -135,11 +137,10 @@ class _Disk:
         self._at = 0
         self._end = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
+        super().close()
 
     def check(self) -> None:
         """Raise the OSError of the first write that failed, if any."""
@@ -151,31 +152,22 @@ class _Disk:
         self._at = offset + (self._end if whence == 2 else 0)
         return self._at
 
-    def tell(self) -> int:
-        """Current position."""
-        return self._at
-
-    def write(self, content: memoryview) -> int:
+    def write(self, content: ReadableBuffer) -> int:
         """Write all of ``content`` at the current position, or keep it in memory."""
-        start, size = self._at, len(content)
-        if self._error is None:
-            try:
-                self._write_through(start, content)
-            except OSError as error:
-                self._error = error
+        view = rest = memoryview(content).cast("B")
+        try:
+            self._file.seek(self._at)
+            while rest and self._error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._error = error
         if self._error is not None:
-            self._unwritten.append((start, bytes(content)))
-        self._at += size
+            self._unwritten.append((self._at, bytes(view)))
+        self._at += len(view)
         self._end = max(self._end, self._at)
-        return size
+        return len(view)
 
-    def _write_through(self, start: int, content: memoryview) -> None:
-        self._file.seek(start)
-        rest = memoryview(content).cast("B")
-        while rest:
-            rest = rest[self._file.write(rest) :]
-
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill ``buffer`` from the current position, with zeros where nothing was written."""
         view = memoryview(buffer).cast("B")
         self._file.seek(self._at)
@@ -188,20 +180,11 @@ class _Disk:
         self._at += len(view)
         return len(view)
 
-    def read(self, size: int) -> bytes:
-        """The next ``size`` bytes; h5py checks that this exists and uses ``readinto``."""
-        content = bytearray(size)
-        self.readinto(memoryview(content))
-        return bytes(content)
-
-    def truncate(self, size: int) -> int:
+    def truncate(self, size: int | None = None) -> int:
         """Cut or extend the file to ``size`` bytes."""
+        self._end = self._end if size is None else size
         try:
-            self._file.truncate(size)
+            self._file.truncate(self._end)
         except OSError as error:
             self._error = self._error or error
-        self._end = size
-        return size
-
-    def flush(self) -> None:
-        """Nothing to do: the file is not buffered."""
+        return self._end
