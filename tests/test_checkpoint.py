@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import random
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,37 +112,23 @@ def test_any_byte_amiss_is_told_or_harmless(tmp_path: Path) -> None:
 def garbage_zip(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"nothing that unpickles")
-        archive.writestr("archive/version", b"3")
 
 
-def empty_zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w"):
-        pass
+NO_ZIP = [b"", b"\0" * 1000, b"a letter\n" * 100, b"\x80\x02.", b"\x80\x02}(K\x01K\x02u."]
+OTHERS: list[Any] = [{"weight": torch.ones(3)}, [1, 2], torch.ones(2), {}]
 
 
 @pytest.mark.parametrize(
-    "write",
+    ("write", "told"),
     [
-        garbage_zip,
-        empty_zip,
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(b"\0" * 1000),
-        lambda path: path.write_text("a letter\n" * 100),
-        lambda path: path.write_bytes(pickle.dumps({"format": "airkit-checkpoint"})),
-        lambda path: path.write_bytes(b"\x80\x02."),
-        lambda path: path.write_bytes(b"\x80\x02}(K\x01K\x02u."),
+        (garbage_zip, "This checkpoint cannot be read"),
+        *((partial(Path.write_bytes, data=it), "This checkpoint cannot be read") for it in NO_ZIP),
+        *((partial(torch.save, it), "This is no airkit checkpoint") for it in OTHERS),
     ],
 )
-def test_garbage(tmp_path: Path, write: Callable[[Path], object]) -> None:
+def test_files_of_another_kind(tmp_path: Path, write: Callable[[Path], object], told: str) -> None:
     write(tmp_path / "file.pt")
-    assert refused(tmp_path / "file.pt").startswith("This checkpoint cannot be read\n")
-
-
-@pytest.mark.parametrize("thing", [{"weight": torch.ones(3)}, [1, 2], torch.ones(2), {}])
-def test_a_torch_file_of_another_kind(tmp_path: Path, thing: Any) -> None:
-    path = tmp_path / "other.pt"
-    torch.save(thing, path)
-    assert refused(path).startswith("This is no airkit checkpoint\n")
+    assert refused(tmp_path / "file.pt").startswith(f"{told}\n")
 
 
 class Payload:
