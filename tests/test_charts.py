@@ -30,8 +30,9 @@ def test_reliability_has_a_point_for_each_bin_beside_the_diagonal() -> None:
 
 
 def test_a_forest_has_a_row_for_each_run_and_a_cross_for_a_failure() -> None:
-    found = [("one", (0.5, (0.4, 0.6))), ("two", None), ("long" * 9, (1.0, (0.9, 1.0)))]
-    axes: Any = forest(found).axes[0]
+    half = {"count_accuracy": 0.5, "count_accuracy_interval": (0.4, 0.6)}
+    whole = {"count_accuracy": 1.0, "count_accuracy_interval": [0.9, 1.0]}
+    axes: Any = forest([("one", half), ("two", None), ("long" * 9, whole)]).axes[0]
     points, crosses = (each.get_xydata().tolist() for each in axes.lines)
     assert (points, crosses) == ([[50, 0], [100, 2]], [[0, 1]])
     names = [label.get_text() for label in axes.get_yticklabels()]

@@ -362,7 +362,7 @@ def told(given: Mapping[str, Any], **changed: Any) -> list[str]:
     run = RunFolder(tiny_runs.reference())
     trained_on = replace(open_model(run.path, "best", (), SILENT).data, **changed)
     request = Request(run, None, "best", settings.layers(given), SILENT)
-    return provenance.of_run(trained_on, airkit.describe(tiny_runs.data_file()), request)
+    return provenance.of_runs([(run, trained_on)], airkit.describe(tiny_runs.data_file()), request)
 
 
 def test_digits_that_an_older_run_did_not_record_are_told() -> None:

@@ -79,18 +79,18 @@ def reliability(points: Sequence[tuple[float, float, Interval]]) -> Figure:
     return figure
 
 
-def forest(runs: Sequence[tuple[str, tuple[float, Interval] | None]]) -> Figure:
+def forest(runs: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Figure:
     """Return a row for each run: its count accuracy and interval, or a cross if it failed.
 
     Args:
-        runs: names, and accuracies in 0..1 with their 95 % intervals; None where one failed.
+        runs: names and measures, those of ``airkit eval``; None where a run failed.
     """
     figure, axes = chart(436, 58 + 24 * len(runs), left=130, top=6)
-    found = [(row, *result) for row, (_, result) in enumerate(runs) if result is not None]
-    right = np.array([accuracy for _, accuracy, _ in found])
-    error = _error(right, [interval for _, _, interval in found])
-    axes.errorbar(100 * right, [row for row, _, _ in found], xerr=error, **_POINTS)
-    failed = [row for row, (_, result) in enumerate(runs) if result is None]
+    found = {row: measures for row, (_, measures) in enumerate(runs) if measures is not None}
+    right = np.array([each["count_accuracy"] for each in found.values()])
+    error = _error(right, [each["count_accuracy_interval"] for each in found.values()])
+    axes.errorbar(100 * right, list(found), xerr=error, **_POINTS)
+    failed = [row for row in range(len(runs)) if row not in found]
     axes.plot([0] * len(failed), failed, "x", color=FAILED, markersize=8, mew=2, clip_on=False)
     tidy(axes, "", "right, %", grid="x")
     axes.set_xlim(0, 100)

@@ -11,7 +11,7 @@ import numpy as np
 
 from airkit.data.images import Grey
 from airkit.errors import OutputError
-from airkit.figures.page import GAP, MARGIN, Page
+from airkit.figures.page import GAP, MARGIN, Page, png
 from airkit.system.files import start_of, write_bytes, writing
 
 Array = np.ndarray[Any, Any]
@@ -66,7 +66,7 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     page = Page(side + 2 * MARGIN, 2 * side + GAP + 2 * MARGIN)
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + side + GAP)):
         page.tile(ink, MARGIN, top, side).slots(boxes)
-    write_bytes(target, page.png(Software=_DRAWN_BY))
+    write_bytes(target, png(page.rendered(), Software=_DRAWN_BY))
 
 
 def _target(folder: Path, grey: Grey) -> Path:

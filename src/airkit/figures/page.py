@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps, style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from matplotlib.transforms import IdentityTransform
 from numpy.typing import NDArray
 
@@ -156,12 +156,12 @@ class Page:
             )
         return figure
 
-    def png(self, **metadata: str) -> bytes:
-        """Return the page as PNG; ``metadata`` is written into its text chunks."""
+    def rendered(self) -> Array:
+        """Return the pixels with the text on them, uint8 [height, width, 4]."""
         buffer = BytesIO()
         with default_style():
-            self.figure().savefig(buffer, format="png", metadata=metadata)
-        return buffer.getvalue()
+            self.figure().savefig(buffer, format="rgba")
+        return np.frombuffer(buffer.getvalue(), np.uint8).reshape(self.height, self.width, 4)
 
 
 @dataclass(frozen=True)
@@ -239,27 +239,15 @@ class Sheet(Page):
         left, top = self.corner(index)
         return self.tile(ink, left + (self.cell[0] - side) // 2, top + down, side, **look)
 
-    def parts(self, together: int = 1) -> list[Page]:
-        """Cut the sheet into pages of ``together`` neighbouring cells, without title and notes."""
-        return [
-            self._cut(first, min(first + together, self.cells) - 1)
-            for first in range(0, self.cells, together)
-        ]
-
-    def _cut(self, first: int, last: int) -> Page:
-        """Return the page of the cells from ``first`` to ``last``, which are in one row."""
-        left, top = (place - _FRAME for place in self.corner(first))
-        right, bottom = (
-            place + side + _FRAME for place, side in zip(self.corner(last), self.cell, strict=True)
-        )
-        part = Page(right - left, bottom - top)
-        part.pixels[:] = self.pixels[top:bottom, left:right]
-        part.texts = [
-            replace(text, x=text.x - left, y=text.y - top)
-            for text in self.texts
-            if left <= text.x < right and top <= text.y < bottom
-        ]
-        return part
+    def parts(self, together: int = 1) -> list[bytes]:
+        """Return PNGs of ``together`` neighbouring cells each, without title and notes."""
+        found, pixels = [], self.rendered()
+        for first in range(0, self.cells, together):
+            left, top = self.corner(first)
+            right, bottom = self.corner(min(first + together, self.cells) - 1)
+            rows = slice(top - _FRAME, bottom + self.cell[1] + _FRAME)
+            found.append(png(pixels[rows, left - _FRAME : right + self.cell[0] + _FRAME]))
+        return found
 
 
 def _heading(title: str, notes: list[str], width: int) -> list[Text]:
@@ -274,6 +262,13 @@ def _heading(title: str, notes: list[str], width: int) -> list[Text]:
     return [replace(text, align="left") for text in heading]
 
 
+def png(pixels: Array, **metadata: str) -> bytes:
+    """Return pixels, uint8 [height, width, 4], as PNG; ``metadata`` is stored as text."""
+    buffer = BytesIO()
+    imsave(buffer, np.ascontiguousarray(pixels), format="png", metadata=metadata)
+    return buffer.getvalue()
+
+
 def default_style() -> AbstractContextManager[None]:
     """Return a context in which a user's matplotlibrc has no effect."""
     return style.context("default")
@@ -281,9 +276,7 @@ def default_style() -> AbstractContextManager[None]:
 
 def blank_figure(width: int, height: int) -> Figure:
     """Return a white figure of ``width`` by ``height`` pixels, a point being a pixel."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
 def hexadecimal(colour: Colour) -> str:

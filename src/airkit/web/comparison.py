@@ -36,16 +36,11 @@ class Attempt:
     """Its data file and configuration; None where it failed."""
 
 
-@dataclass(frozen=True)
-class Attempts:
-    """What a comparison shows."""
-
-    each: list[Attempt]
-    sweep: SweepReport
-    """The same rows, summed up."""
+Compared = tuple[list[Attempt], SweepReport]
+"""All attempts, and the same rows summed up."""
 
 
-def of_sweep(request: Request) -> Attempts:
+def of_sweep(request: Request) -> Compared:
     """Measure every seed of the sweep in ``request.run`` that finished.
 
     Raises:
@@ -72,10 +67,10 @@ def of_sweep(request: Request) -> Attempts:
         failed = row.failure is not None
         found.append(Attempt(name, run, row) if failed else _measure(replace(asked, run=run), name))
     rows = tuple(each.row for each in found)
-    return Attempts(found, replace(stored, data=data, rows=rows))
+    return found, replace(stored, data=data, rows=rows)
 
 
-def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD) -> Attempts:
+def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD) -> Compared:
     """Measure several runs, by default on the data and split of the first.
 
     Raises:
@@ -95,7 +90,7 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
     ]
     rows = tuple(each.row for each in found)
     seconds = sum(each.measures.seconds for each in found if each.measures)
-    return Attempts(found, SweepReport(runs[0], data, threshold, len(runs), rows, seconds))
+    return found, SweepReport(runs[0], data, threshold, len(runs), rows, seconds)
 
 
 def _check_checkpoint(request: Request) -> None:

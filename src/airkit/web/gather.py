@@ -1,7 +1,4 @@
-"""One pass over a split: the measures, and the canvases and looks that a report draws.
-
-Legend: N canvases, T slots.
-"""
+"""One pass over a split: the measures, the calibration of the count, and the sheets of a report."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from airkit.evaluation.evaluate import Evaluation, Measures
 from airkit.figures import Request, policy, sheets
@@ -20,7 +16,6 @@ from airkit.figures.examples import Explained, unbatched
 from airkit.figures.page import Sheet
 from airkit.figures.samples import Prior
 from airkit.runs.trained import TrainedRun
-from airkit.system.callbacks import Listener
 from airkit.system.statistics import wilson
 
 Array = np.ndarray[Any, Any]
@@ -30,24 +25,6 @@ FIRST = 100
 WORST = 16
 """Canvases kept for each sheet of the worst."""
 BINS = 10
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """What the report shows of a split."""
-
-    measures: Measures
-    first: list[Explained]
-    """The first canvases of the split."""
-    worst_counts: list[Explained]
-    """Miscounted canvases, the count farthest off first, then the greatest squared error."""
-    worst_errors: list[Explained]
-    """The canvases of the greatest squared error, that first."""
-    calibration: list[Bin]
-    centres: Tensor
-    """Window centres (x, y) in pixels from one look at each canvas, [N, T, 2]."""
-    counts: Tensor
-    """The most probable counts from one look at each canvas, [N]."""
 
 
 @dataclass(frozen=True)
@@ -65,38 +42,49 @@ class Bin:
     """Its 95 % interval (Wilson)."""
 
 
-def gather(run: TrainedRun, name: str, listener: Listener) -> Gathered:
+Sheets = dict[str, Sheet | None]
+"""The sheets of a report by their names in the template; None where there is nothing to show."""
+
+
+def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Sheets]:
     """Look at every canvas of the split once, as ``airkit eval`` does, with the same results.
 
     Args:
         run: the model and the canvases.
-        name: the run folder, as the measures report it.
-        listener: hears progress.
+        request: the call of ``report``.
+
+    Returns:
+        The measures, the calibration of the count from one look, and the sheets.
+
+    Raises:
+        OutputError: a sheet would be too large to draw.
     """
     evaluation = Evaluation(run)
+    config, total = run.config, len(run.canvases)
     first: list[Explained] = []
-    worst_counts: list[Explained] = []
-    worst_errors: list[Explained] = []
-    centres, counts, confidence = [], [], []
-    for batch in evaluation.batches(listener):
+    counts: list[Explained] = []
+    errors: list[Explained] = []
+    centres, modes, confidence = [], [], []
+    for batch in evaluation.batches(request.listener):
         canvases = list(unbatched(run, batch.indices, batch.images, batch.scene))
         first += canvases[: FIRST - len(first)]
-        worst_counts = worst(worst_counts + [each for each in canvases if not each.right])
-        worst_errors = nlargest(WORST, worst_errors + canvases, key=lambda it: it.squared_error)
+        counts = worst(counts + [each for each in canvases if not each.right])
+        errors = nlargest(WORST, errors + canvases, key=lambda it: it.squared_error)
         centres.append(batch.one_look.centre.cpu())
-        counts.append(batch.one_look.mode.cpu())
+        modes.append(batch.one_look.mode.cpu())
         confidence.append(batch.one_look.count_probability.amax(1).cpu())
-    modes = torch.cat(counts)
-    right = (modes == run.canvases.counts).numpy()
-    return Gathered(
-        measures=evaluation.measures(name),
-        first=first,
-        worst_counts=worst_counts,
-        worst_errors=worst_errors,
-        calibration=calibration(torch.cat(confidence).numpy(), right),
-        centres=torch.cat(centres),
-        counts=modes,
-    )
+    mode = torch.cat(modes)
+    right = (mode == run.canvases.counts).numpy()
+    found = {
+        "reconstructions": sheets.reconstructions(first, config, total),
+        "steps": sheets.steps(first, config, total),
+        "policy": policy.sheet(torch.cat(centres), mode, run.air.canvas, config),
+        "prior": Prior().sheet(request),
+        "worst_counts": sheets.worst_counts(counts, config, total) if counts else None,
+        "worst_errors": sheets.worst_reconstructions(errors, config, total),
+    }
+    bins = calibration(torch.cat(confidence).numpy(), right)
+    return evaluation.measures(str(request.run.path)), bins, found
 
 
 def worst(canvases: Iterable[Explained]) -> list[Explained]:
@@ -132,21 +120,3 @@ def calibration_error(bins: list[Bin]) -> float:
     """Return the expected calibration error: mean |confidence - share|, weighted by canvases."""
     total = sum(each.canvases for each in bins)
     return sum(each.canvases * abs(each.confidence - each.share) for each in bins) / total
-
-
-def pictures(gathered: Gathered, run: TrainedRun, request: Request) -> dict[str, Sheet | None]:
-    """Return every sheet of the report by its name in the template; None where it would be empty.
-
-    Raises:
-        OutputError: one would be too large to draw.
-    """
-    config, total = run.config, len(run.canvases)
-    miscounted = gathered.worst_counts
-    return {
-        "reconstructions": sheets.reconstructions(gathered.first, config, total),
-        "steps": sheets.steps(gathered.first, config, total),
-        "policy": policy.sheet(gathered.centres, gathered.counts, run.air.canvas, config),
-        "prior": Prior().sheet(request),
-        "worst_counts": sheets.worst_counts(miscounted, config, total) if miscounted else None,
-        "worst_errors": sheets.worst_reconstructions(gathered.worst_errors, config, total),
-    }

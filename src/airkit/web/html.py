@@ -40,8 +40,9 @@ def _source(name: str) -> str:
 
 def cells(sheet: Sheet, together: int = 1) -> list[str]:
     """Return a sheet as data URIs of PNG, of ``together`` cells each, so that they wrap."""
-    parts = (base64.b64encode(part.png()).decode() for part in sheet.parts(together))
-    return [f"data:image/png;base64,{part}" for part in parts]
+    return [
+        f"data:image/png;base64,{base64.b64encode(part).decode()}" for part in sheet.parts(together)
+    ]
 
 
 def percent(share: float) -> str:

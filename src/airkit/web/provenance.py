@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from airkit.runs.describe import Description
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData, assigned, make_data_command
 from airkit.runs.sweep_folder import Plan
-from airkit.web.comparison import Attempts
+from airkit.runs.sweep_report import SweepReport
 
 _OF_CALL = ("eval.", "render.", "train.device", "prior.")
 """Prefixes of the settings that a report takes from its call; ``prior`` is that of the samples.
@@ -66,38 +66,33 @@ def seeds(trained: Config, measured: Config) -> dict[str, int]:
     }
 
 
-def of_run(trained_on: TrainingData, data: Description, request: Request) -> list[str]:
-    """Return the commands that repeat a run, its measures and its report.
+def of_runs(
+    runs: Sequence[tuple[RunFolder, TrainingData]], data: Description, request: Request
+) -> list[str]:
+    """Return the commands that repeat one run or several, and the report.
 
     Args:
-        trained_on: the run's data file and configuration.
+        runs: the runs, each with its data file and configuration.
         data: the file that was measured on.
         request: the call of ``report``.
     """
     script = _Script(data, request)
-    script.train(request.run, trained_on)
-    script.measure("eval", request.run)
-    script.measure("report", request.run)
+    for run, trained_on in runs:
+        script.train(run, trained_on)
+    folders = [run for run, _ in runs]
+    if len(runs) == 1:
+        script.measure("eval", *folders)
+    script.measure("report", *folders)
     return script.lines
 
 
-def of_sweep(found: Attempts, data: Description, request: Request) -> list[str]:
-    """Return the commands that repeat a sweep and its report; see ``of_run``."""
+def of_sweep(sweep: SweepReport, data: Description, request: Request) -> list[str]:
+    """Return the commands that repeat a sweep and its report; see ``of_runs``."""
     plan, script = Plan.read(request.run.path), _Script(data, request)
     words = ["sweep", "--data", script.data(plan.training_data), "--out", str(request.run.path)]
-    words += ["--seeds", str(found.sweep.seeds), "--threshold", str(found.sweep.threshold)]
+    words += ["--seeds", str(sweep.seeds), "--threshold", str(sweep.threshold)]
     script.add(words, _training(plan.config))
     script.measure("report", request.run)
-    return script.lines
-
-
-def of_runs(found: Attempts, data: Description, request: Request) -> list[str]:
-    """Return the commands that repeat several runs and their report; see ``of_run``."""
-    script = _Script(data, request)
-    for each in found.each:
-        assert each.trained_on is not None, "of several runs, all were measured"
-        script.train(each.run, each.trained_on)
-    script.measure("report", *(each.run for each in found.each))
     return script.lines
 
 

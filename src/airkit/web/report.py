@@ -21,7 +21,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
 from airkit.web import provenance
 from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
-from airkit.web.gather import Gathered, calibration_error, gather, pictures
+from airkit.web.gather import calibration_error, gather
 from airkit.web.html import html
 
 
@@ -93,9 +93,24 @@ Written = tuple[str, tuple[Measures, ...]]
 def _one(request: Request) -> Written:
     """Report on one run."""
     run = request.open_run()
-    gathered = gather(run, str(request.run.path), request.listener)
-    text = html("report", **_facts(run, request), **_results(gathered, run, request))
-    return text, (gathered.measures,)
+    measures, bins, sheets = gather(run, request)
+    rows = request.run.rows()
+    elbo = [
+        line("training", LINES[7], rows, "elbo"),
+        line("validation", LINES[0], rows, "val_elbo"),
+    ]
+    text = html(
+        "report",
+        **_facts(run, request),
+        measures=measures,
+        calibration=bins,
+        calibration_error=calibration_error(bins),
+        reliability=[(each.confidence, each.share, each.interval) for each in bins],
+        elbo=[each for each in elbo if each.steps],
+        shares=line("validation", LINES[0], rows, "val_count_accuracy"),
+        sheets=sheets,
+    )
+    return text, (measures,)
 
 
 def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
@@ -114,55 +129,35 @@ def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
         "preset": preset,
         "changed": changed,
         "seeds": provenance.seeds(trained_on.config, run.config),
-        "commands": provenance.of_run(trained_on, data, request),
-    }
-
-
-def _results(gathered: Gathered, run: TrainedRun, request: Request) -> dict[str, Any]:
-    """Return what the template tells of the measuring and the training, by the names it uses."""
-    rows, bins = request.run.rows(), gathered.calibration
-    elbo = [
-        line("training", LINES[7], rows, "elbo"),
-        line("validation", LINES[0], rows, "val_elbo"),
-    ]
-    return {
-        "measures": gathered.measures,
-        "calibration": bins,
-        "calibration_error": calibration_error(bins),
-        "reliability": [(each.confidence, each.share, each.interval) for each in bins],
-        "elbo": [each for each in elbo if each.steps],
-        "shares": line("validation", LINES[0], rows, "val_count_accuracy"),
-        "pictures": pictures(gathered, run, request),
+        "commands": provenance.of_runs([(request.run, trained_on)], data, request),
     }
 
 
 def _several(runs: Sequence[Path], request: Request) -> Written:
     """Report on several runs, or on those of a sweep."""
     swept = len(runs) == 1
-    found = of_sweep(request) if swept else of_runs(runs, request)
-    sweep, each, data = found.sweep, found.each, describe(found.sweep.data)
-    commands = provenance.of_sweep if swept else provenance.of_runs
-    measures = tuple(it.measures for it in each if it.measures)
+    found, sweep = of_sweep(request) if swept else of_runs(runs, request)
+    data = describe(sweep.data)
+    trained = [(each.run, each.trained_on) for each in found if each.trained_on]
+    measures = tuple(each.measures for each in found if each.measures)
     text = html(
         "comparison",
-        name=request.run.path.resolve().name if swept else f"{len(each)} runs",
+        name=request.run.path.resolve().name if swept else f"{len(found)} runs",
         sweep=sweep,
-        attempts=each,
+        attempts=found,
         measured=measures[0] if measures else None,
-        worst=each[sweep.rows.index(sweep.worst)].name,
-        forest=[(it.name, _accuracy(it.measures)) for it in each],
-        elbo=_lines(each, "val_elbo"),
-        shares=_lines(each, "val_count_accuracy"),
-        differing=differing(each),
+        worst=found[sweep.rows.index(sweep.worst)].name,
+        forest=[(each.name, each.row.measures) for each in found],
+        elbo=_lines(found, "val_elbo"),
+        shares=_lines(found, "val_count_accuracy"),
+        differing=differing(found),
         data=data,
         versions=provenance.versions(),
-        commands=commands(found, data, request),
+        commands=provenance.of_sweep(sweep, data, request)
+        if swept
+        else provenance.of_runs(trained, data, request),
     )
     return text, measures
-
-
-def _accuracy(measures: Measures | None) -> tuple[float, tuple[float, float]] | None:
-    return None if measures is None else (measures.count_accuracy, measures.count_accuracy_interval)
 
 
 def _lines(found: Sequence[Attempt], metric: str) -> list[Line]:
