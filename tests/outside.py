@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.distributions import GeometricPrior, Normal
+from airkit.model.counts import GeometricPrior
+from airkit.model.distributions import Normal
 from airkit.model.guides import Residual
 from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.objectives import WHOLE, Share

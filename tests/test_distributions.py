@@ -16,16 +16,15 @@ from airkit.config.registry import Named
 from airkit.config.schema import PriorConfig
 from airkit.errors import ExtensionError
 from airkit.model import distributions
-from airkit.model.distributions import (
+from airkit.model.counts import (
     CountPrior,
-    Normal,
     annealed_ratio,
-    cumulative_sum,
     log_count_posterior,
     log_count_prior,
     presence_logits,
     sample_unbounded_counts,
 )
+from airkit.model.distributions import Normal, cumulative_sum
 from airkit.model.networks import positive
 
 KINDS = ["geometric", "success"]

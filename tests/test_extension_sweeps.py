@@ -21,7 +21,7 @@ from airkit.system.callbacks import SILENT
 
 MODULE = """
 from airkit.evaluation.measures import Measure
-from airkit.model.distributions import GeometricPrior
+from airkit.model.counts import GeometricPrior
 from airkit.model.guides.saliency import SaliencyGuide
 
 class Guide(SaliencyGuide):

@@ -17,7 +17,7 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.model import objectives
 from airkit.model.air import AIR
-from airkit.model.distributions import log_count_prior
+from airkit.model.counts import log_count_prior
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.objectives import Objective
 from airkit.model.objectives.nvil import NVIL

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch import distributions as dist
 
 from airkit.model.air import AIR
-from airkit.model.distributions import log_count_posterior
+from airkit.model.counts import log_count_posterior
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
 from airkit.model.objectives import iwae

@@ -10,7 +10,8 @@ from model_factory import SIDE, blobs, canvases_of, generator, tiny_air, tiny_co
 from torch import Tensor
 
 from airkit.model.air import AIR
-from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
+from airkit.model.boxes import INK, ink_boxes
+from airkit.model.scene import Scene, explain, explain_best, explain_both
 from airkit.model.spatial_transformer import paint
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_runs import CPU, config, options, same, trainer
 
-from airkit.model.distributions import log_count_prior
+from airkit.model.counts import log_count_prior
 from airkit.training.optimiser import decay
 from airkit.training.step import Batches, build_estimator, build_model
 

@@ -16,7 +16,7 @@ from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.page import FAINT, LINE, Sheet
 from airkit.figures.sheets import MIN_CELL, tile_side
-from airkit.model.distributions import log_count_prior, sample_unbounded_counts
+from airkit.model.counts import log_count_prior, sample_unbounded_counts
 from airkit.system.device import generator
 
 Array = np.ndarray[Any, Any]

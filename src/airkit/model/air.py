@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.model.distributions import Normal, count_prior
+from airkit.model.counts import count_prior
+from airkit.model.distributions import Normal
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose

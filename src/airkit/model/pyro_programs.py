@@ -22,7 +22,7 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
-from airkit.model.distributions import presence_logits
+from airkit.model.counts import presence_logits
 from airkit.model.guides import Residual, Slot
 from airkit.model.objectives.baselines import Baseline
 from airkit.model.spatial_transformer import paint

@@ -16,7 +16,7 @@ from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.reader import DataInfo
 from airkit.errors import CheckpointError, DataFileError
-from airkit.model.distributions import COUNT_PRIORS
+from airkit.model.counts import COUNT_PRIORS
 from airkit.model.guides import GUIDES
 from airkit.model.objectives import OBJECTIVES
 from airkit.model.precision import best_precision

@@ -15,7 +15,7 @@ from airkit.config.schema import Config
 from airkit.data.dataset import to_ink
 from airkit.model import objectives
 from airkit.model.air import AIR
-from airkit.model.distributions import annealed_ratio
+from airkit.model.counts import annealed_ratio
 from airkit.model.guides import Noise
 from airkit.model.objectives import WHOLE, Share
 from airkit.model.precision import best_precision, precision

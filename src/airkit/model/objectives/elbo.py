@@ -19,7 +19,7 @@ from torch import Tensor
 from airkit.config.schema import Config
 from airkit.model import fast
 from airkit.model.air import AIR, Unrolled
-from airkit.model.distributions import log_count_posterior
+from airkit.model.counts import log_count_posterior
 from airkit.model.guides import Noise
 from airkit.model.objectives.base import WHOLE, Objective, Share
 
