@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Layers = list[Layer]
 else:
-    Layers = list  # typer reads annotations, and the schema is not for --help
+    Layers = list  # typer evaluates annotations, and --help must not load the schema
 
 
 class Flag(NamedTuple):
@@ -58,7 +58,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
     "demo": {},
     "config show": {},
 }
-"""The commands with settings, and which of them have flags. All others are for --set."""
+"""The commands that take settings, with their flags. --set reaches all other settings."""
 
 FROM_PRESET = ("make-data", "train", "sweep", "config show")
 """Commands that take --preset: those whose settings do not start from a trained run."""

@@ -46,6 +46,8 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """
     del number
     while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            leave()
         frame = frame.f_back
     raise KeyboardInterrupt
 
@@ -86,9 +88,10 @@ def prepare() -> None:
     """Set up signals and standard streams of a process before anything else is loaded."""
     handle(leave)
     sys.unraisablehook = _leave_if_interrupted
-    old = sys.stderr or _nowhere()  # a closed one: the next file to be opened would get its number
-    lenient = _Lenient(old.fileno(), "w", closefd=False)
-    sys.stderr = io.TextIOWrapper(lenient, old.encoding, old.errors, line_buffering=True)
+    # One that was closed gets a file too, or the next file to be opened would get its number.
+    lenient = _Lenient(2 if sys.stderr else os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+    encoding = sys.stderr.encoding if sys.stderr else "utf-8"
+    sys.stderr = io.TextIOWrapper(lenient, encoding, "backslashreplace", line_buffering=True)
     sys.__stderr__ = sys.stderr  # type: ignore[misc]
     if sys.stdout is not None:
         # Buffered also with PYTHONUNBUFFERED: else a disk that fills up truncates a result, and
@@ -96,11 +99,7 @@ def prepare() -> None:
         encoding = sys.stdout.encoding
         sys.stdout = os.fdopen(1, "w", encoding=encoding, errors="surrogateescape", closefd=False)
     if muted():
-        sys.stdout = sys.stderr = _nowhere()
-
-
-def _nowhere() -> TextIO:
-    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        sys.stdout = sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 @contextmanager
@@ -147,6 +146,6 @@ def end_rank(code: object) -> None:
     Threads of the process group may still run, and Python's own shutdown would abort them.
     """
     if several():
-        for stream in (sys.stdout, sys.stderr):
+        for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(code if isinstance(code, int) else 0)
