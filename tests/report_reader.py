@@ -1,7 +1,9 @@
-"""Reading a report."""
+"""Reading reports."""
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from html.parser import HTMLParser
 
 
@@ -46,6 +48,23 @@ class Reader(HTMLParser):
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """All rows of two cells, by the first."""
+        return {row[0]: row[1] for table in self.tables for row in table if len(row) == 2}
+
     def table(self, corner: str) -> list[list[str]]:
         """The table whose upper left cell is ``corner``."""
         return next(table for table in self.tables if table[0][0] == corner)
+
+
+def commands(text: str) -> list[str]:
+    """The commands that a report ends with."""
+    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
+    assert found is not None
+    return unescape(found[1]).splitlines()
+
+
+def timeless(text: str) -> str:
+    """A report without what time training and measuring took."""
+    return re.sub(r"(?<=<td)(?: id=\"seconds\")?>[\d.:]+(?: m?s)?(?=</td>)", "", text)

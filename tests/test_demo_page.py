@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -66,7 +65,7 @@ class Drawn:
     def settled(self) -> dict[str, Any]:
         """What the page shows when every answer is there."""
         ends = time.monotonic() + 30
-        while not self.watched.page.evaluate(QUIET):
+        while not self.watched.page.evaluate(QUIET):  # its policy forbids wait_for_function
             assert time.monotonic() < ends, "the page is still waiting"
             time.sleep(0.01)
         return dict(self.watched.page.evaluate(READ))
@@ -100,14 +99,29 @@ class Drawn:
         self.watched.assert_fine()
 
 
-def _assert_all_changed(before: dict[str, Any], after: dict[str, Any]) -> None:
-    for part in ("count", "posterior", "boxes", "windows", "reconstruction", "drawing"):
-        assert before[part] != after[part], part
+@pytest.fixture(name="pages")
+def _pages() -> Any:
+    import pages  # noqa: PLC0415 - needs playwright
+
+    return pages
+
+
+@pytest.fixture(name="drawn")
+def _drawn(serving: Serving, pages: Any) -> Iterator[Drawn]:
+    """The page on a desktop, with an empty canvas."""
+    with pages.opened(serving.address) as watched:
+        drawn = Drawn(watched)
+        drawn.settled()
+        yield drawn
 
 
 @pytest.mark.parametrize("hand", ["mouse", "finger"])
-def test_what_is_drawn_is_counted_boxed_and_painted(serving: Serving, hand: str) -> None:
-    import pages  # noqa: PLC0415 - needs playwright
+def test_what_is_drawn_is_counted_boxed_and_painted(
+    serving: Serving, pages: Any, hand: str
+) -> None:
+    def assert_all_changed(before: dict[str, Any], after: dict[str, Any]) -> None:
+        for part in ("count", "posterior", "boxes", "windows", "reconstruction", "drawing"):
+            assert before[part] != after[part], part
 
     size = pages.PHONE if hand == "finger" else pages.DESKTOP
     with pages.opened(serving.address, size=size, touch=hand == "finger") as watched:
@@ -117,72 +131,56 @@ def test_what_is_drawn_is_counted_boxed_and_painted(serving: Serving, hand: str)
         assert (blank["count"], blank["boxes"], blank["hint"]) == ("0 digits", [], "visible")
         draw(ONE)
         one = page.settled()
-        _assert_all_changed(blank, one)
+        assert_all_changed(blank, one)
         assert (one["count"], one["most"], one["hint"]) == ("1 digit", 1, "hidden")
-        _assert_around(one["boxes"][0], ONE)
+        (x, y), (left, top, width, height) = np.mean(np.array(ONE) * 24, axis=0), one["boxes"][0]
+        assert left < x < left + width
+        assert top < y < top + height
         draw(SEVEN)
         two = page.settled()
-        _assert_all_changed(one, two)
+        assert_all_changed(one, two)
         assert two["posterior"][2] == max(two["posterior"], key=lambda text: float(text[:-2]))
         watched.page.click("#clear")
         assert page.settled() == blank
         page.assert_fine(serving)
 
 
-def _assert_around(box: list[float], stroke: Stroke) -> None:
-    """A box, in pixels of the canvas, has the middle of a stroke inside it."""
-    x, y = np.mean(np.array(stroke) * 24, axis=0)
-    left, top, width, height = box
-    assert left < x < left + width
-    assert top < y < top + height
+def test_one_look_is_shown_at_once_and_the_best_of_many_follows(
+    serving: Serving, drawn: Drawn
+) -> None:
+    drawn.watched.page.evaluate(
+        "notes = []; new MutationObserver(() => notes.push(at('note').textContent))"
+        ".observe(at('note'), {childList: true})"
+    )
+    drawn.mouse(ONE)
+    assert drawn.settled()["note"] == "best of 3 looks"
+    notes = drawn.watched.page.evaluate("notes")
+    assert notes[0] == "from one look"
+    assert notes[-2:] == ["from one look", "best of 3 looks"]
+    assert drawn.watched.requests[-1] == f"{serving.address}best"
 
 
-def test_one_look_is_shown_at_once_and_the_best_of_many_follows(serving: Serving) -> None:
-    import pages  # noqa: PLC0415 - needs playwright
-
-    with pages.opened(serving.address) as watched:
-        page = Drawn(watched)
-        page.settled()
-        watched.page.evaluate(
-            "notes = []; new MutationObserver(() => notes.push(at('note').textContent))"
-            ".observe(at('note'), {childList: true})"
-        )
-        page.mouse(ONE)
-        assert page.settled()["note"] == "best of 3 looks"
-        notes = watched.page.evaluate("notes")
-        assert notes[0] == "from one look"
-        assert notes[-2:] == ["from one look", "best of 3 looks"]
-        assert watched.requests[-1] == f"{serving.address}best"
-
-
-def test_buttons_bring_canvases_of_the_data_and_of_the_model(serving: Serving) -> None:
-    import pages  # noqa: PLC0415 - needs playwright
-
-    with pages.opened(serving.address) as watched:
-        page = Drawn(watched)
-        blank = page.settled()
-        watched.page.click("#random")
-        random = page.settled()
-        assert random["truth"] in {f"The data file has {n}." for n in range(3)}
-        assert (random["drawing"] != blank["drawing"]) == (random["truth"][-2] != "0")
-        watched.page.click("#sample")
-        sample = page.settled()
-        assert sample["drawing"] != random["drawing"]
-        assert sample["truth"] in {f"The model was asked for {n}." for n in (1, 2)}
-        page.mouse(ONE)
-        assert page.settled()["truth"] == "", "a canvas drawn on is another one"
-        page.assert_fine(serving)
+def test_buttons_bring_canvases_of_the_data_and_of_the_model(
+    serving: Serving, drawn: Drawn
+) -> None:
+    blank = drawn.settled()
+    drawn.watched.page.click("#random")
+    random = drawn.settled()
+    assert random["truth"] in {f"The data file has {n}." for n in range(3)}
+    assert (random["drawing"] != blank["drawing"]) == (random["truth"][-2] != "0")
+    drawn.watched.page.click("#sample")
+    sample = drawn.settled()
+    assert sample["drawing"] != random["drawing"]
+    assert sample["truth"] in {f"The model was asked for {n}." for n in (1, 2)}
+    drawn.mouse(ONE)
+    assert drawn.settled()["truth"] == "", "a canvas drawn on is another one"
+    drawn.assert_fine(serving)
 
 
-def test_the_pen_is_soft_and_as_wide_as_written_strokes(serving: Serving) -> None:
-    import pages  # noqa: PLC0415 - needs playwright
-
-    with pages.opened(serving.address) as watched:
-        page = Drawn(watched)
-        page.settled()
-        page.mouse(((0.5, 0.2), (0.5, 0.8)))
-        levels = np.array(watched.page.evaluate("Array.from(levels())")).reshape(24, 24) / 255
-    across = levels[12]
+def test_the_pen_is_soft_and_as_wide_as_written_strokes(drawn: Drawn) -> None:
+    drawn.mouse(((0.5, 0.2), (0.5, 0.8)))
+    levels = drawn.watched.page.evaluate("Array.from(levels())")
+    across = np.array(levels).reshape(24, 24)[12] / 255
     mnist = 10 / 28  # a pixel of MNIST, digits being 10 px
     assert 1.5 * mnist < across.sum() < 3.5 * mnist
     assert (np.diff(across[:12]) >= 0).all()
@@ -192,17 +190,13 @@ def test_the_pen_is_soft_and_as_wide_as_written_strokes(serving: Serving) -> Non
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("device", ["DESKTOP", "PHONE"])
-def test_looks_in_both_themes(
-    serving: Serving, tmp_path: Path, theme: Literal["light", "dark"], device: str
-) -> None:
-    import pages  # noqa: PLC0415 - needs playwright
-
+def test_looks_in_both_themes(serving: Serving, pages: Any, theme: str, device: str) -> None:
     with pages.opened(serving.address, theme=theme, size=getattr(pages, device)) as watched:
         page = Drawn(watched)
         page.settled()
         page.mouse(ONE)
         page.settled()
-        shot = watched.page.screenshot(path=tmp_path / f"{theme}-{device}.png", full_page=True)
+        shot = watched.page.screenshot(full_page=True)
         for name in ("#drawing", "#reconstruction", "#posterior", "#slots", "#clear", "#sample"):
             assert watched.page.locator(name).is_visible(), name
         page.assert_fine(serving)
@@ -211,16 +205,11 @@ def test_looks_in_both_themes(
     assert grey.std() > 10
 
 
-def test_a_server_that_is_gone_is_told() -> None:
-    import pages  # noqa: PLC0415 - needs playwright
-
-    with (
-        airkit.demo(tiny_runs.reference(), port=0) as ended,
-        pages.opened(ended.address) as watched,
-    ):
-        page = Drawn(watched)
-        page.settled()
+def test_a_server_that_is_gone_is_told(pages: Any) -> None:
+    with airkit.demo(tiny_runs.reference(), port=0) as ended, pages.opened(ended.address) as page:
+        drawn = Drawn(page)
+        drawn.settled()
         ended.close()
-        page.mouse(ONE)
-        shown = page.settled()
+        drawn.mouse(ONE)
+        shown = drawn.settled()
     assert (shown["count"], shown["note"]) == ("No answer", "Is airkit demo still running?")

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +18,7 @@ import command_line
 import numpy as np
 import pytest
 import tiny_runs
-from report_reader import Reader
+from report_reader import Reader, commands, timeless
 
 import airkit
 from airkit.config import settings
@@ -64,22 +63,6 @@ def text_of(path: Path, run: Path, **keys: Any) -> str:
 
 def page(path: Path, run: Path, **keys: Any) -> Reader:
     return Reader(text_of(path, run, **keys))
-
-
-def facts(reader: Reader) -> dict[str, str]:
-    """All rows of two cells, by the first."""
-    return {row[0]: row[1] for table in reader.tables for row in table if len(row) == 2}
-
-
-def commands(text: str) -> list[str]:
-    found = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)
-    assert found is not None
-    return unescape(found[1]).splitlines()
-
-
-def timeless(text: str) -> str:
-    """A report without what time training and measuring took."""
-    return re.sub(r"(?<=<td)(?: id=\"seconds\")?>[\d.:]+(?: m?s)?(?=</td>)", "", text)
 
 
 # --- the numbers
@@ -170,7 +153,7 @@ def test_measures_that_were_not_taken_are_left_out_and_own_ones_are_in(
     monkeypatch.syspath_prepend(home)
     given = {"eval.measures": ["boxes", "own:Canvases"]}
     reader = page(home, tiny_runs.reference(), settings=given)
-    assert facts(reader)["own:Canvases"] == "half 10"
+    assert reader.facts["own:Canvases"] == "half 10"
     assert "Mean IoU" in reader.text
     for absent in ("Count accuracy", "Confusion", "Accuracy by count", "ELBO 1"):
         assert absent not in reader.text
@@ -275,7 +258,7 @@ def test_settings_beside_the_nearest_preset() -> None:
 
 
 def test_provenance_names_digests_seeds_and_versions() -> None:
-    rows, info = facts(plain()), read_info(tiny_runs.data_file())
+    rows, info = plain().facts, read_info(tiny_runs.data_file())
     assert rows["data digest"] == rows["content digest"] == info.content_digest
     assert rows["source digest"] == info.source_digest
     assert rows["airkit"] == airkit.__version__
@@ -315,7 +298,7 @@ def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
         f"23 steps on 60 canvases of {data} : 24 × 24 px, 0 to 2 digits each. Measured on the 20 "  # noqa: RUF001
         f"canvases of the test split of {moved} (digits: strokes), with 3 slots." in reader.text
     )
-    rows = facts(reader)
+    rows = reader.facts
     assert [rows[f"{name}.seed"] for name in ("data", "train", "eval")] == ["0", "0", "4"]
     notes = [re.findall("under the prior [0-9.]+ %", each.text) for each in (reader, plain())]
     assert notes[0] == notes[1] != []
