@@ -15,14 +15,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 from command_line import fails
-from idx_files import mnist_like, write_folder
 from PIL import Image
 
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
-from airkit.data.make import make_data
 from airkit.errors import (
     AirkitError,
     CheckpointError,
@@ -40,56 +39,26 @@ from airkit.figures.page import EDGE, SLOTS, TRUTH, Page, Sheet, slot_colour
 from airkit.figures.render import render
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT
-from airkit.training.loop import train
 
 Array = np.ndarray[Any, Any]
 Extent = tuple[int, int, int, int]
 KINDS = ("reconstructions", "steps", "errors", "policy", "data", "curves", "prior")
 OF_CANVASES = tuple(kind for kind in KINDS if kind not in ("curves", "prior"))
-CANVASES = {
-    "data.canvas_size": 24,
-    "data.digit_size": 9.0,
-    "data.digit_size_sd": 0.5,
-    "data.train": 32,
-    "data.val": 4,
-    "data.test": 10,
-}
-TRAINING = {
-    "model.hidden_size": 16,
-    "train.steps": 4,
-    "train.log_every": 2,
-    "train.val_every": 2,
-    "train.batch_size": 8,
-    "train.learning_rate": 0.01,
-    "train.device": "cpu",
-    "eval.looks": 2,
-    "eval.batch_size": 4,
-    "render.rows": 2,
-    "render.columns": 3,
-}
-
-
-def make(path: Path, **given: int) -> Path:
-    """A data file at ``path``, of patches of random ink."""
-    source = write_folder(path.parent / "digits", mnist_like())
-    changes = {f"data.{name}": value for name, value in given.items()}
-    make_data(path, settings={**CANVASES, "data.source": str(source), **changes})
-    return path
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``data.h5`` and ``run``, a run of a few steps; for reading only."""
-    folder = tmp_path_factory.mktemp("rendering")
-    make(folder / "data.h5")
-    train(folder / "data.h5", folder / "run", settings=TRAINING)
-    return folder
+def trained() -> Path:
+    """A run of a few steps; for reading only."""
+    path = tiny_runs.folder() / "rendering"
+    sheet: Any = {"render__rows": 2, "render__columns": 3}
+    tiny_runs.fit(path, train__steps=4, train__checkpoint_every=2, train__val_every=2, **sheet)
+    return path
 
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of the run, to write to."""
-    return shutil.copytree(trained / "run", tmp_path / "run")
+    return shutil.copytree(trained, tmp_path / "run")
 
 
 def made(count: int, true_count: int, *, side: int = 20, slots: int = 3) -> Explained:
@@ -185,12 +154,12 @@ def test_the_first_object_is_drawn_on_top() -> None:
 
 
 def test_what_is_written_is_the_page_pixel_by_pixel(trained: Path, tmp_path: Path) -> None:
-    pixels = decoded(render(trained / "run", kind="data", out=tmp_path / "a.png").path)
+    pixels = decoded(render(trained, kind="data", out=tmp_path / "a.png").path)
     top, left = (int(side[0]) + 1 for side in np.nonzero((pixels == EDGE).all(2)))
     shown = pixels[top : top + 48, left : left + 48][::2, ::2]
     inked = (shown == shown[:, :, :1]).all(2)  # grey, where no frame covers it
     assert inked.mean() > 0.7
-    truth = reader.read_split(trained / "data.h5", "test")
+    truth = reader.read_split(tiny_runs.data_file(), "test")
     assert (shown[:, :, 0] == 255 - truth.image[0])[inked].all()
 
 
@@ -320,8 +289,8 @@ def test_pictures_agree_with_the_measures(trained: Path) -> None:
     """The same canvases are miscounted in ``errors`` as in ``airkit eval``."""
     for looks, how in ((1, "mode"), (1, "sampled"), (3, "mode")):
         given = {"eval.looks": looks, "eval.counts": how}
-        measures = evaluate(trained / "run", settings=given)
-        opened = open_run(trained / "run", None, "best", given, SILENT)
+        measures = evaluate(trained, settings=given)
+        opened = open_run(trained, None, "best", given, SILENT)
         canvases = list(explained(opened, SILENT))
         assert np.mean([canvas.right for canvas in canvases]) == measures.count_accuracy
         errors = [canvas.squared_error for canvas in canvases]
@@ -381,7 +350,7 @@ def test_every_kind_is_a_png_in_the_run(kind: str, run: Path) -> None:
     assert picture.kind == kind
     assert decoded(picture.path).shape == (picture.height, picture.width, 3)
     assert [path.name for path in (run / "figures").iterdir()] == [f"{kind}.png"]
-    most = {"steps": 2, "curves": 0, "policy": 10}.get(kind, 6)
+    most = {"steps": 2, "curves": 0, "policy": 20}.get(kind, 6)
     assert picture.canvases == most or (kind == "errors" and picture.canvases < most)
 
 
@@ -411,7 +380,8 @@ def test_the_kind_and_the_sheet_come_from_the_run_unless_given(run: Path) -> Non
     assert render(run, settings={"render.kind": "data"}).kind == "data"
     assert render(run, kind="prior", settings={"render.kind": "data"}).kind == "prior"
     assert render(run, settings={"render.rows": 1}).canvases == 3
-    assert render(run, settings={"eval.split": "val"}).canvases == 4
+    given = {"render.rows": 9, "eval.split": "val"}
+    assert render(run, settings=given).canvases == 12
 
 
 def test_out_may_be_elsewhere_and_replaces_what_is_there(run: Path, tmp_path: Path) -> None:
@@ -433,33 +403,30 @@ def test_a_checkpoint_can_be_chosen(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [*OF_CANVASES, "prior"])
-def test_canvases_may_be_larger_and_fuller_than_the_run_knows(
-    kind: str, run: Path, tmp_path: Path
-) -> None:
-    other = make(tmp_path / "other.h5", canvas_size=40, max_digits=4, min_digits=4)
+def test_canvases_may_be_larger_and_fuller_than_the_run_knows(kind: str, run: Path) -> None:
+    other = tiny_runs.data_file(canvas_size=40, max_digits=4, min_digits=4)
     picture = render(run, kind=kind, data=other)
     edges = [right - left for left, _, right, _ in where(decoded(picture.path)[:, :100], EDGE)]
     assert edges[0] == 82
 
 
 def test_data_needs_no_run_and_has_a_default_file(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture = render(tmp_path / "none", kind="data", data=trained / "data.h5")
+    picture = render(tmp_path / "none", kind="data", data=tiny_runs.data_file())
     assert picture.path == tmp_path / "none" / "figures" / "data.png"
-    assert picture.canvases == 10
+    assert picture.canvases == 20
     monkeypatch.chdir(tmp_path)
-    shutil.copy(trained / "data.h5", "multi-mnist.h5")
+    shutil.copy(tiny_runs.data_file(), "multi-mnist.h5")
     assert render(kind="data").path == Path("runs/air/figures/data.png")
 
 
-def test_prior_needs_no_data_file(run: Path, trained: Path, tmp_path: Path) -> None:
-    hidden = tmp_path / "hidden.h5"
-    (trained / "data.h5").rename(hidden)
-    try:
-        assert render(run, kind="prior").canvases == 6
-    finally:
-        hidden.rename(trained / "data.h5")
+def test_prior_needs_no_data_file(tmp_path: Path) -> None:
+    data, run = tmp_path / "data.h5", tmp_path / "run"
+    shutil.copy(tiny_runs.data_file(), data)
+    tiny_runs.fit(run, data, train__steps=1)
+    data.unlink()
+    assert render(run, kind="prior").canvases == 32
 
 
 # --- what goes wrong
@@ -482,7 +449,7 @@ def test_no_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", OF_CANVASES)
 def test_no_data_file_or_an_empty_split(kind: str, run: Path, tmp_path: Path) -> None:
-    missing, empty = tmp_path / "missing.h5", make(tmp_path / "empty.h5", test=0)
+    missing, empty = tmp_path / "missing.h5", tiny_runs.data_file(test=0)
     told = failing(DataFileError, run, kind=kind, data=missing)
     assert told.startswith("There is no such data file\n")
     assert f"airkit make-data --out {missing}" in told
