@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from airkit.config.schema import DataConfig
 from airkit.data.compose import Canvases, compose
 from airkit.data.digits import Digits
-from airkit.data.draws import draw_counts, side_edges
+from airkit.data.placement import draw_counts, side_edges
 from airkit.data.raster import INK, extents, resize
 from airkit.errors import CanvasError
 

@@ -41,11 +41,6 @@ class Wrong(Bars):
 class Raising(Bars):
     def pools(self, listener):
         1 / 0
-
-class Incomplete(DigitSource):
-    pass
-
-not_a_class = 3
 """
 SMALL = {
     "data.source": "mine:Bars",
@@ -62,7 +57,6 @@ SMALL = {
 def _mine(home: Path) -> Iterator[None]:
     """A module ``mine`` in the current folder."""
     (home / "mine.py").write_text(MODULE)
-    (home / "broken.py").write_text("import nothing_of_that_name")
     yield
     forget()
     while str(home) in sys.path:
@@ -125,23 +119,6 @@ def test_a_recorded_name_makes_no_code_run(home: Path) -> None:
     assert make_data("two.h5", settings=[from_file(home / "config.toml")]).source == "mine:Bars"
 
 
-@pytest.mark.parametrize(
-    ("name", "got"),
-    [
-        ("mine:Absent", "AttributeError"),
-        ("nothing.of:ThatName", "ModuleNotFoundError"),
-        ("broken:Bars", "No module named 'nothing_of_that_name'"),
-        ("mine:not_a_class", "got       3"),
-        ("pathlib:Path", "got       <class 'pathlib.Path'>"),
-    ],
-)
-def test_classes_that_cannot_be_used(name: str, got: str) -> None:
-    with pytest.raises(ExtensionError) as caught:
-        make("one.h5", {**SMALL, "data.source": name})
-    assert caught.value.what == f"{name} cannot be used as data.source"
-    assert got in str(caught.value)
-
-
 def pool(shape: tuple[int, ...], kind: str = "np.uint8", labels: str = "[0, 0, 0]") -> str:
     return f"Digits(np.zeros({shape}, {kind}), np.array({labels}))"
 
@@ -149,11 +126,12 @@ def pool(shape: tuple[int, ...], kind: str = "np.uint8", labels: str = "[0, 0, 0
 @pytest.mark.parametrize(
     ("split", "value", "got"),
     [
-        ("val", pool((3, 8, 8), "float"), "float64 [3, 8, 8]"),
-        ("test", pool((3, 8, 9)), "uint8 [3, 8, 9]"),
-        ("train", pool((3, 8, 8), labels="[0, 0]"), "int64 [2]"),
-        ("train", pool((3, 8, 8), labels="[0.0] * 3"), "float64 [3]"),
+        ("val", pool((3, 8, 8), "float"), "float64 [3, 8, 8], int64 [3], int32 [3]"),
+        ("test", pool((3, 8, 9)), "uint8 [3, 8, 9], int64 [3], int32 [3]"),
+        ("train", pool((3, 8, 8), labels="[0, 0]"), "uint8 [3, 8, 8], int64 [2], int32 [2]"),
+        ("train", pool((3, 8, 8), labels="[0.0] * 3"), "uint8 [3, 8, 8], float64 [3], int32 [3]"),
         ("train", pool((3, 8, 8), labels="[0, 1, -1]"), "-1"),
+        ("train", pool((3, 8, 8), labels="[0, 127, 128]"), "128"),
         ("train", "[1, 2]", "list"),
         ("", pool((3, 9, 9)), "sides of [8, 9] px"),
         ("", None, "['train', 'val']"),
@@ -172,16 +150,9 @@ def test_digits_that_cannot_be_used(home: Path, split: str, value: str | None, g
     assert not Path("one.h5").exists()
 
 
-@pytest.mark.parametrize(
-    ("name", "got"),
-    [
-        ("Raising", "ZeroDivisionError: division by zero"),
-        ("Incomplete", "TypeError: Can't instantiate abstract class"),
-    ],
-)
-def test_classes_that_fail(home: Path, name: str, got: str) -> None:
-    told = fails("make-data", "--source", f"mine:{name}")
-    assert told.startswith(f"airkit: mine:{name} failed\n")
-    assert f"got       {got}" in told
+def test_a_class_that_fails(home: Path) -> None:
+    told = fails("make-data", "--source", "mine:Raising")
+    assert told.startswith("airkit: mine:Raising failed\n")
     line = 1 + MODULE.splitlines().index("        1 / 0")
-    assert (f"where     {home / 'mine.py'}, line {line}\n" in told) == (name == "Raising")
+    assert f"where     {home / 'mine.py'}, line {line}\n" in told
+    assert "got       ZeroDivisionError: division by zero" in told

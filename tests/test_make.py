@@ -1,15 +1,22 @@
-"""make_data: from settings to a file, or to one clear error with nothing left behind."""
+"""make_data: from settings to a file, or to one clear error with no file or process left behind."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from idx_files import mnist_like, write_folder
 from test_compose import pool, same
+from tiny_runs import tree
 
 from airkit.config.schema import DataConfig
 from airkit.data import make, sources
@@ -21,7 +28,7 @@ from airkit.data.sources import LoadedDigits
 from airkit.errors import CanvasError, ConfigError, OutputError
 from airkit.system.callbacks import Listener
 
-SMALL: Mapping[str, Any] = {
+SMALL: dict[str, Any] = {
     "data.train": 300,
     "data.val": 20,
     "data.test": 10,
@@ -33,11 +40,16 @@ POOLS = {split: pool(seed=seed) for seed, split in enumerate(SPLITS)}
 
 
 class Ear(Listener):
-    def __init__(self) -> None:
+    """Remembers progress, and calls ``at_first`` at the first report."""
+
+    def __init__(self, at_first: Callable[[], None] = lambda: None) -> None:
+        self.at_first = at_first
         self.heard: list[tuple[str, int, int]] = []
 
     def progress(self, task: str, done: int, total: int) -> None:
         self.heard.append((task, done, total))
+        if len(self.heard) == 1:
+            self.at_first()
 
 
 @pytest.fixture(autouse=True)
@@ -66,24 +78,6 @@ def test_make_data(tmp_path: Path) -> None:
         assert same(read_split(path, split), compose(data, split, POOLS[split], 0, many))
 
 
-def test_the_file_does_not_depend_on_the_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = make_data(tmp_path / "whole.h5", settings=SMALL)
-    monkeypatch.setattr(make, "_STEP_BYTES", 1)
-    ear = Ear()
-    parts = make_data(str(tmp_path / "parts.h5"), settings=SMALL, listener=ear)
-    assert parts.content_digest == whole.content_digest
-    assert ear.heard[:2] == [("train canvases", 256, 300), ("train canvases", 300, 300)]
-
-
-def test_the_first_canvases_do_not_depend_on_their_number(tmp_path: Path) -> None:
-    make_data(tmp_path / "few.h5", settings=SMALL)
-    make_data(tmp_path / "more.h5", settings={**SMALL, "data.train": 400})
-    few = read_split(tmp_path / "few.h5", "train")
-    assert same(few, read_split(tmp_path / "more.h5", "train", limit=300))
-
-
 @pytest.mark.parametrize(
     ("content", "what", "hint"),
     [
@@ -103,7 +97,7 @@ def test_an_existing_file_stays(tmp_path: Path, content: bytes, what: str, hint:
 
 
 def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="A folder is in the way"):
+    with pytest.raises(OutputError, match="There is a folder already"):
         make_data(tmp_path, settings=SMALL, force=True)
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="A file is in the way"):
@@ -133,7 +127,7 @@ def test_errors_leave_nothing(
 def test_an_empty_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = LoadedDigits("my-digits", {**POOLS, "val": pool(0)}, "", "", "")
     monkeypatch.setattr(sources, "load", lambda source, listener: found)
-    with pytest.raises(CanvasError, match=r"no digits for the val canvases(.|\n)* data.val = 0"):
+    with pytest.raises(CanvasError, match="no digits for the val canvases"):
         make_data(tmp_path / "data.h5", settings=SMALL)
     assert not list(tmp_path.iterdir())
     assert make_data(tmp_path / "data.h5", settings={**SMALL, "data.val": 0}).splits["val"] == 0
@@ -167,3 +161,116 @@ def test_a_full_disk(tmp_path: Path, limit: int, compression: str) -> None:
     assert done.stderr == ""
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["data.h5"]
+
+
+MANY = SMALL | {"data.train": 1100, "data.val": 300}
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture(name="small_parts")
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts so small that there are several of a split."""
+    monkeypatch.setattr(make, "_STEP_BYTES", 1)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_file_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
+    files = []
+    for workers in (1, 2, 9):
+        ear, path = Ear(), tmp_path / f"{workers}.h5"
+        make_data(path, settings=MANY, workers=workers, listener=ear)
+        assert [(task, done) for task, done, _ in ear.heard] == [
+            *(("train canvases", done) for done in (256, 512, 768, 1024, 1100)),
+            *(("val canvases", done) for done in (256, 300)),
+            ("test canvases", 10),
+        ]
+        files.append(path.read_bytes())
+    assert files == [files[0]] * 3
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_an_error_in_a_worker_is_the_same_error(tmp_path: Path) -> None:
+    crowd: dict[str, Any] = {"data.canvas_size": 32, "data.overlap": "none"}
+    crowd |= {"data.min_digits": 20, "data.max_digits": 20}
+    told = []
+    for workers in (1, 2):
+        with pytest.raises(CanvasError, match="Cannot lay out 20 digits") as error:
+            make_data(tmp_path / "data.h5", settings={**MANY, **crowd}, workers=workers)
+        told.append(str(error.value))
+    assert told[0] == told[1]
+    assert tree(tmp_path) == []
+    assert multiprocessing.active_children() == []
+
+
+@POSIX
+@pytest.mark.usefixtures("small_parts")
+def test_a_worker_that_is_killed(tmp_path: Path) -> None:
+    def kill() -> None:
+        multiprocessing.active_children()[0].kill()
+
+    path = tmp_path / "data.h5"
+    path.write_text("old")
+    many = {**MANY, "data.train": 100_000}
+    with pytest.raises(CanvasError, match="A worker process failed"):
+        make_data(path, settings=many, workers=2, force=True, listener=Ear(kill))
+    assert path.read_text() == "old"
+    assert tree(tmp_path) == ["data.h5"]
+    assert multiprocessing.active_children() == []
+
+
+SCRIPT = """
+import sys
+import airkit
+
+report = airkit.make_data(sys.argv[1], settings={"data.source": sys.argv[2]}, workers=2)
+print(report.splits["train"])
+"""
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    """Workers do not run the script that starts them."""
+    folder = write_folder(tmp_path / "digits", mnist_like())
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, *map(str, (tmp_path / "script.py", tmp_path / "out.h5", folder))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "60000\n", "")
+
+
+def group_is_gone(group: int) -> bool:
+    """Whether all processes of a group end within some seconds."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)
+    return False
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("number", "delay"),
+    [(signal.SIGINT, 0.1), (signal.SIGINT, 0.8), (signal.SIGTERM, 0.3), (signal.SIGKILL, 0.3)],
+)
+def test_stopped_at_any_moment(tmp_path: Path, number: int, delay: float) -> None:
+    """Ctrl-C reaches the workers as well; a kill only the process that started them."""
+    folder, out = write_folder(tmp_path / "digits", mnist_like()), tmp_path / "out"
+    command = [sys.executable, "-m", "airkit", "make-data", "--out", str(out / "data.h5")]
+    command += ["--source", str(folder), "--workers", "2", "--train", "2000000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (out / "data.h5.part").exists():
+        time.sleep(0.01)
+    time.sleep(delay)
+    if number == signal.SIGKILL:
+        process.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert group_is_gone(process.pid)
+    assert "Traceback" not in told
+    if number != signal.SIGKILL:
+        assert (process.returncode, told.splitlines()[-1]) == (130, "airkit: interrupted")
+        assert tree(out) == []

@@ -42,7 +42,7 @@ def test_resizing_is_exact(side: int) -> None:
 def test_patches_go_to_their_corners() -> None:
     canvases = np.zeros((3, 5, 5), np.uint8)
     patches = np.arange(1, 9, dtype=np.uint8).reshape(2, 2, 2)
-    raster.fill(canvases, np.array([2, 0]), np.array([[3, 0], [1, 2]]), patches)
+    raster.add(canvases, np.array([2, 0]), np.array([[3, 0], [1, 2]]), patches)
     wanted = np.zeros((3, 5, 5), np.uint8)
     wanted[2, 0:2, 3:5] = patches[0]
     wanted[0, 2:4, 1:3] = patches[1]

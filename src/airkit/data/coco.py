@@ -45,6 +45,7 @@ class Coco:
     annotations: int = field(default=0, init=False)
     """Annotations written so far."""
     _labels: set[int] = field(default_factory=lambda: set(range(10)), init=False)
+    """The digits 0 to 9 and all other labels found; the id of a category is its label + 1."""
 
     def write(self) -> None:
         """Write all files.
@@ -53,35 +54,26 @@ class Coco:
             DataFileError: the data file cannot be read, or a digit has no label.
             OSError: a file cannot be written.
         """
-        path = self.folder / ANNOTATIONS
-        with path.open("w", encoding="utf-8") as file:
-            file.write(f'{{\n"info": {json.dumps(self._about())}')
-            file.flush()  # its start identifies the folder of a killed export
-            (self.folder / "images").mkdir()
-            _write_list(file, "licenses", [self._licence()])
-            _write_list(file, "images", self._images())
-            _write_list(file, "annotations", self._annotations())
-            _write_list(file, "categories", self._categories())
-            file.write("\n}\n")
-        files.sync(path)
-
-    def _about(self) -> Entry:
-        return {
+        path, info = self.folder / ANNOTATIONS, self.info
+        about = {
             "airkit_version": __version__,  # first, where it identifies an export
             "description": f"canvases of digits: {', '.join(self.splits)}",
             "version": "1",
-            "contributor": self.info.attribution,
-            "content_digest": self.info.content_digest,
-            "seed": self.info.config.data.seed,
+            "contributor": info.attribution,
+            "content_digest": info.content_digest,
+            "seed": info.config.data.seed,
         }
-
-    def _licence(self) -> Entry:
-        return {"id": 1, "name": self.info.licence, "attribution": self.info.attribution, "url": ""}
-
-    def _categories(self) -> Iterator[Entry]:
-        """The digits 0 to 9 and all other labels found; an id is the label + 1."""
-        for label in sorted(self._labels):
-            yield {"id": label + 1, "name": str(label), "supercategory": "digit"}
+        licence = {"id": 1, "name": info.licence, "attribution": info.attribution, "url": ""}
+        with path.open("w", encoding="utf-8") as file:
+            file.write(f'{{\n"info": {json.dumps(about)}')
+            file.flush()  # its start identifies the folder of a killed export
+            (self.folder / "images").mkdir()
+            _write_list(file, "licenses", [licence])
+            _write_list(file, "images", self._images())
+            _write_list(file, "annotations", self._annotations())
+            _write_list(file, "categories", map(_category, sorted(self._labels)))
+            file.write("\n}\n")
+        files.sync(path)
 
     def _images(self) -> Iterator[Entry]:
         side = self.info.config.data.canvas_size
@@ -108,13 +100,8 @@ class Coco:
         for digit in range(part.count[place]):
             label, box = int(part.label[place, digit]), part.box[place, digit].tolist()
             if label < 0:
-                raise DataFileError(
-                    "A digit has no label",
-                    where=self.info.path,
-                    expected="0 or more",
-                    got=label,
-                    hint=reader.ANOTHER,
-                )
+                what, path = "A digit has no label", self.info.path
+                raise DataFileError(what, where=path, got=label, hint=reader.ANOTHER)
             self._labels.add(label)
             self.annotations += 1
             yield {
@@ -125,6 +112,10 @@ class Coco:
                 "area": box[2] * box[3],
                 "iscrowd": 0,
             }
+
+
+def _category(label: int) -> Entry:
+    return {"id": label + 1, "name": str(label), "supercategory": "digit"}
 
 
 def _name(split: str, number: int) -> str:

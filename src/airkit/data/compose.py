@@ -27,11 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
-from airkit.data import raster
 from airkit.data.digits import Digits
-from airkit.data.draws import draw_counts
-from airkit.data.placement import Block, Layouts, draw_layouts, place_digits
-from airkit.data.raster import Bytes, Ints, Mask
+from airkit.data.placement import Block, Layouts, draw_counts, draw_layouts, place_digits
+from airkit.data.raster import Bytes, Ints, Mask, extents
 from airkit.errors import CanvasError
 
 SUM_TRIES = 1000
@@ -74,71 +72,60 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
         CanvasError: the digits cannot be laid out as ``config.overlap`` asks; the count is
             never lowered instead.
     """
-    counts = draw_counts(config, split, start, stop)
-    canvases = _blank(config, counts)
-    step = _block_size(config)
+    canvases = _blank(config, draw_counts(config, split, start, stop))
+    widest = math.floor(config.digit_size_range[1] + 0.5)
+    patches = 2**25 // (max(config.max_digits, 1) * widest**2)
+    step = max(1, min(2**24 // config.canvas_size**2, patches))  # a few tens of MB
     for low in range(start, stop, step):
-        high = min(low + step, stop) - start
-        block = Block(config, split, digits, low)
-        _fill(block, counts[low - start : high], _slice(canvases, low - start, high))
+        part = slice(low - start, min(low + step, stop) - start)
+        block = Canvases(**{name: array[part] for name, array in vars(canvases).items()})
+        _fill(Block(config, split, digits, low), block)
     return canvases
 
 
-def _fill(block: Block, counts: Ints, out: Canvases) -> None:
-    """Compose the canvases of a block, with ``counts`` [N] digits, into the blank ``out``."""
-    lay_out = _paint_sums if block.config.overlap == "sum" else _place_and_paint
+def _fill(block: Block, out: Canvases) -> None:
+    """Compose the canvases of a block into ``out``, which is blank but for the counts."""
+    counts = out.count.astype(np.int64)
     pending = np.arange(len(counts))
-    acceptance = _Acceptance(block)
-    for attempt in range(_tries(block.config)):
+    tries = SUM_TRIES if block.config.overlap == "sum" else BOX_TRIES
+    tried, accepted = np.zeros((2, block.places + 1), np.int64)  # by count
+    for attempt in range(tries):
         layouts = draw_layouts(block, pending, counts[pending], attempt)
-        good = lay_out(block, layouts, attempt, out.image)
-        acceptance.record(layouts.count, good)
+        good = _lay_out(block, layouts, attempt, out.image)
         _write_truth(block, layouts, good, out)
+        tried += np.bincount(layouts.count, minlength=len(tried))
+        accepted += np.bincount(layouts.count[good], minlength=len(tried))
         pending = pending[~good]
         if not len(pending):
             return
         out.image[pending] = 0
-        if acceptance.hopeless():
+        # Where so many attempts at some count or more were all rejected, some canvas would almost
+        # surely use up all of its own, only much later: the outcome is the same for any blocks.
+        if ((tried[::-1].cumsum() >= 5 * tries) & (accepted[::-1].cumsum() == 0)).any():
             break
-    raise _cannot_lay_out(block, int(pending[0]), int(counts[pending[0]]))
+    raise _cannot_lay_out(block, int(pending[0]), int(counts[pending[0]]), tries)
 
 
-def _paint_sums(block: Block, layouts: Layouts, _: int, image: Bytes) -> Mask:
-    """Paint layouts where they are; returns which canvases never exceed full ink, [n]."""
-    good = np.ones(len(layouts.row), np.bool_)
-    painted = []
+def _lay_out(block: Block, layouts: Layouts, attempt: int, image: Bytes) -> Mask:
+    """Paint digits where they obey ``data.overlap``; returns which canvases got all theirs, [n].
+
+    Under "sum" they are painted where they are, and no pixel may exceed full ink; else they are
+    moved first.
+    """
+    good, sums = np.ones(len(layouts.row), np.bool_), block.config.overlap == "sum"
+    drawn = []
     for place in range(block.places):
         for canvases, patches in layouts.patches(block.digits, place, good):
-            good[canvases] = _paint(layouts, place, canvases, patches, image)
-            painted.append((place, canvases, patches))
-    for place, canvases, patches in painted:
-        layouts.set_ink(place, canvases, patches, good[canvases])
-    return good
-
-
-def _place_and_paint(block: Block, layouts: Layouts, attempt: int, image: Bytes) -> Mask:
-    """Place the digits one by one and paint them; returns which canvases got all of theirs, [n]."""
-    every = np.ones(len(layouts.row), np.bool_)
-    drawn = [
-        (place, canvases, patches)
-        for place in range(block.places)
-        for canvases, patches in layouts.patches(block.digits, place, every)
-    ]
+            layouts.ink[canvases, place] = extents(patches)
+            if sums:
+                good[canvases] = layouts.paint(place, canvases, patches, image)
+            else:
+                drawn.append((place, canvases, patches))
+    if not sums:
+        good = place_digits(block, layouts, attempt)
     for place, canvases, patches in drawn:
-        layouts.set_ink(place, canvases, patches, every[canvases])
-    good = place_digits(block, layouts, attempt)
-    for place, canvases, patches in drawn:
-        _paint(layouts, place, canvases, patches, image)
+        layouts.paint(place, canvases, patches, image)
     return good
-
-
-def _paint(layouts: Layouts, place: int, canvases: Ints, patches: Bytes, image: Bytes) -> Mask:
-    """Add the patches at ``place`` to their canvases; returns which were not clipped."""
-    row, corner = layouts.row[canvases], layouts.corner[canvases, place]
-    if place:
-        return raster.add(image, row, corner, patches)
-    raster.fill(image, row, corner, patches)
-    return np.ones(len(canvases), np.bool_)
 
 
 def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Canvases) -> None:
@@ -153,35 +140,7 @@ def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Canvases) -> N
     out.box[row, place, 2:] = ink[:, 2:]
 
 
-def _tries(config: DataConfig) -> int:
-    """Attempts at one canvas before giving up."""
-    return SUM_TRIES if config.overlap == "sum" else BOX_TRIES
-
-
-class _Acceptance:
-    """Attempts and accepted layouts by count, to give up early where nearly none is accepted."""
-
-    def __init__(self, block: Block) -> None:
-        self._enough = 5 * _tries(block.config)
-        self._tried = np.zeros(block.places + 1, np.int64)
-        self._accepted = np.zeros(block.places + 1, np.int64)
-
-    def record(self, counts: Ints, good: Mask) -> None:
-        """Add attempts at canvases with ``counts`` [n] digits, and which were accepted, [n]."""
-        self._tried += np.bincount(counts, minlength=len(self._tried))
-        self._accepted += np.bincount(counts[good], minlength=len(self._accepted))
-
-    def hopeless(self) -> bool:
-        """Whether many attempts at some count or more were all rejected.
-
-        At such odds some canvas would almost surely use up all its attempts, only much later,
-        so that the outcome does not depend on how canvases are grouped into blocks.
-        """
-        tried, accepted = self._tried[::-1].cumsum(), self._accepted[::-1].cumsum()
-        return bool(((tried >= self._enough) & (accepted == 0)).any())
-
-
-def _cannot_lay_out(block: Block, row: int, count: int) -> CanvasError:
+def _cannot_lay_out(block: Block, row: int, count: int, tries: int) -> CanvasError:
     config = block.config
     rules = {"sum": "no pixel above full ink", "none": "boxes of ink disjoint"}
     rule = rules.get(str(config.overlap), f"no two boxes of ink above an IoU of {config.overlap}")
@@ -189,17 +148,10 @@ def _cannot_lay_out(block: Block, row: int, count: int) -> CanvasError:
     return CanvasError(
         f"Cannot lay out {count} digits of about {config.digit_size:g} px on a canvas of "
         f"{config.canvas_size}x{config.canvas_size} px",
-        where=f"{block.split} canvas {block.start + row}, drawn up to {_tries(config)} times",
+        where=f"{block.split} canvas {block.start + row}, drawn up to {tries} times",
         expected=f"{rule} (data.overlap = {config.overlap})",
         hint=f"lower data.max_digits or data.digit_size, raise data.canvas_size{looser}",
     )
-
-
-def _block_size(config: DataConfig) -> int:
-    """How many canvases keep a block's arrays to a few tens of MB."""
-    widest = math.floor(config.digit_size_range[1] + 0.5)
-    patches = 2**25 // (max(config.max_digits, 1) * widest**2)
-    return max(1, min(2**24 // config.canvas_size**2, patches))
 
 
 def _blank(config: DataConfig, counts: Ints) -> Canvases:
@@ -212,8 +164,3 @@ def _blank(config: DataConfig, counts: Ints) -> Canvases:
         box=np.full((many, places, 4), -1, np.float32),
         source_index=np.full((many, places), -1, np.int32),
     )
-
-
-def _slice(canvases: Canvases, low: int, high: int) -> Canvases:
-    """A view of canvases ``low`` to ``high`` (excluded)."""
-    return Canvases(**{name: array[low:high] for name, array in vars(canvases).items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from airkit.data import sources, writer
 from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK
 from airkit.data.sources import LoadedDigits
-from airkit.data.workers import Job, Part, make_parts
+from airkit.data.workers import Part, make_parts
 from airkit.errors import CanvasError, OutputError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
@@ -69,17 +69,22 @@ def make_data(
     """
     began = time.perf_counter()
     path = Path(path)
-    _check_workers(workers)
     config = resolve(*layers(settings))
     _check_free(path, force)
     digits = sources.load(config.data.source, listener)
     _check_not_empty(config.data, digits)
-    with defer_signals(), _locked(path, listener):
+    lock = exclusive(
+        path.with_name(path.name + ".lock"),
+        path,
+        work="make-data is writing this file",
+        hint="wait for its end, or name another --out",
+        listener=listener,
+    )
+    with defer_signals(), lock:
         _check_free(path, force)  # again: another process may have made it meanwhile
         with writer.create(path, config, digits) as file:
             parts = list(split_up(config.data))
-            job = Job(config.data, digits.pools)
-            with closing(make_parts(job, parts, workers)) as made:
+            with closing(make_parts(config.data, digits.pools, parts, workers)) as made:
                 for part, packed in zip(parts, made, strict=True):
                     file.append(packed)
                     total = getattr(config.data, part.split)
@@ -103,49 +108,18 @@ def split_up(data: DataConfig) -> Iterator[Part]:
             yield Part(split, start, min(start + step, total))
 
 
-def _locked(path: Path, listener: Listener) -> AbstractContextManager[None]:
-    """Keep other writers of the same file out."""
-    return exclusive(
-        path.with_name(path.name + ".lock"),
-        path,
-        work="make-data is writing this file",
-        hint="wait for its end, or name another --out",
-        listener=listener,
-    )
-
-
-def _check_workers(workers: int) -> None:
-    if type(workers) is not int or workers < 1:
-        raise CanvasError(
-            "The number of workers is wrong",
-            where="workers",
-            expected="a whole number of at least 1",
-            got=repr(workers),
-            hint="--workers 1",
-        )
-
-
 def _check_free(path: Path, force: bool) -> None:
     """Refuse a path that is taken, before the work and not after it."""
-    if os.path.isdir(path):
-        raise OutputError("A folder is in the way", where=path, hint="another --out")
-    if os.path.exists(path) and not force:
-        ours = file_kind(path) == "data file"
-        raise OutputError(
-            f"There is a {'data file' if ours else 'file of another kind'} already",
-            where=path,
-            hint="--force to replace it, or another --out" if ours else "another --out",
-        )
+    kind = "folder" if os.path.isdir(path) else file_kind(path) or "file of another kind"
+    if os.path.exists(path) and (kind == "folder" or not force):
+        hint = "--force to replace it, or another --out" if kind == "data file" else "another --out"
+        raise OutputError(f"There is a {kind} already", where=path, hint=hint)
 
 
 def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:
     """Refuse an empty pool before any split is composed."""
     for split in SPLITS:
         if data.max_digits and getattr(data, split) and not len(digits.pools[split].images):
-            raise CanvasError(
-                f"There are no digits for the {split} canvases",
-                where=digits.name,
-                expected=f"digits in the {split} pool, or data.{split} = 0",
-                got="an empty pool",
-                hint="name another --source",
-            )
+            what = f"There are no digits for the {split} canvases"
+            hint = f"name another --source, or set data.{split} to 0"
+            raise CanvasError(what, where=digits.name, hint=hint)

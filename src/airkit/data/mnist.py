@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -116,12 +117,8 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
             _store(path, _from_any_mirror(path, mirrors, patience.silence, deadline))
             listener.progress("files of MNIST", done, len(missing))
     except OSError as error:
-        raise DigitsError(
-            "Cannot use the cache of digits",
-            where=folder,
-            got=error.strerror or error,
-            hint="AIRKIT_CACHE=FOLDER, a folder that you can write to",
-        ) from error
+        what, hint = "Cannot use the cache of digits", "AIRKIT_CACHE=FOLDER that you can write to"
+        raise DigitsError(what, where=folder, got=error.strerror or error, hint=hint) from error
     return paths
 
 
@@ -146,19 +143,15 @@ def _from_any_mirror(path: Path, mirrors: list[str], silence: float, deadline: f
                 return content
             failures.append(f"{mirror}: other bytes than MNIST's (their SHA-256 differs)")
         mirrors.append(mirrors.pop(0))
-    raise DigitsError(
-        f"No mirror served MNIST's {path.name}",
-        where=path.parent,
-        got=("\n" + " " * 12).join(failures),
-        hint=_SELF_HELP,
-    )
+    what, got = f"No mirror served MNIST's {path.name}", ("\n" + " " * 12).join(failures)
+    raise DigitsError(what, where=path.parent, got=got, hint=_SELF_HELP)
 
 
 def _download(url: str, silence: float, deadline: float) -> bytes:
     """Download ``url`` in a thread: neither timeouts nor Ctrl-C end a name lookup."""
     content = io.BytesIO()
     responses: list[Any] = []
-    errors: list[Exception] = []
+    done: Future[bytes] = Future()
     download = pooch.HTTPDownloader(
         timeout=silence,
         headers={"Accept-Encoding": "identity"},  # the gzipped bytes, not what is in them
@@ -168,21 +161,16 @@ def _download(url: str, silence: float, deadline: float) -> bytes:
     def run() -> None:
         try:
             download(url, content, None)
+            done.set_result(content.getvalue())
         except Exception as error:  # belongs to the thread that waits
-            errors.append(error)
+            done.set_exception(error)
         finally:
             for response in responses:  # pooch leaves failed ones open
                 response.close()
 
-    thread = threading.Thread(target=run, name=f"fetch {url}", daemon=True)
-    thread.start()
-    thread.join(max(0.0, deadline - time.monotonic()))
+    threading.Thread(target=run, name=f"fetch {url}", daemon=True).start()
     with content:  # its end ends a thread that goes on
-        if thread.is_alive():
-            raise TimeoutError("not done in time")
-        if errors:
-            raise errors[0]
-        return content.getvalue()
+        return done.result(max(0.0, deadline - time.monotonic()))
 
 
 def _cause(error: Exception) -> str:

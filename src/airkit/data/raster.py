@@ -24,7 +24,6 @@ SCALE = 2**12
 """Sum of the integer weights of one resized pixel."""
 
 
-@lru_cache(maxsize=256)
 def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
     """Integer weights that resize a line of ``old`` pixels to ``new``: f64 [new, old].
 
@@ -38,7 +37,6 @@ def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
     weights = np.maximum(1.0 - distance, 0.0)
     whole: NDArray[np.float64] = np.rint(weights / weights.sum(1, keepdims=True) * SCALE)
     whole[np.arange(new), whole.argmax(1)] += SCALE - whole.sum(1)
-    whole.setflags(write=False)
     return whole
 
 
@@ -63,42 +61,31 @@ def resize(images: Bytes, side: int) -> Bytes:
     return resized
 
 
-def fill(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes) -> None:
-    """Copy patches to blank canvases, in place.
+def add(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes) -> Mask:
+    """Add patches to canvases in place, clipped at 255.
 
     Args:
         canvases: u8 [N, H, H].
         row: canvas of each patch, [K], no two the same.
         corner: x and y of each patch's upper left pixel, [K, 2].
         patches: u8 [K, s, s].
-    """
-    _windows(canvases, patches.shape[1])[row, corner[:, 1], corner[:, 0]] = patches
-
-
-def add(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes) -> Mask:
-    """Add patches to canvases in place, clipped at 255; arguments as for ``fill``.
 
     Returns:
         Which patches were added without clipping, [K].
     """
-    windows = _windows(canvases, patches.shape[1])
+    (many, size, _), side = canvases.shape, patches.shape[1]
+    across, along = canvases.strides[:2]
+    # all squares as a view; sliding_window_view would take longer than painting some hundred
+    windows: Bytes = np.ndarray(
+        (many, size - side + 1, size - side + 1, side, side), np.uint8, canvases, 0,
+        (across, along, 1, along, 1),
+    )  # fmt: skip
     x, y = corner.T
     before = windows[row, y, x]
     room = ~before  # 255 - before
     windows[row, y, x] = before + np.minimum(patches, room)
     unclipped: Mask = ~(patches > room).reshape(len(row), -1).any(1)
     return unclipped
-
-
-def _windows(canvases: Bytes, side: int) -> Bytes:
-    """All squares of ``side`` as a writeable view: [N, H - side + 1, H - side + 1, side, side]."""
-    many, size, _ = canvases.shape
-    across, along = canvases.strides[:2]
-    room = size - side + 1
-    # sliding_window_view would take longer than painting some hundred patches
-    return np.ndarray(
-        (many, room, room, side, side), np.uint8, canvases, 0, (across, along, 1, along, 1)
-    )
 
 
 def extents(patches: Bytes) -> Ints:

@@ -79,13 +79,8 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
         DataFileError: there is no such split or no memory for it, or as for ``read_info``.
     """
     if split not in SPLITS:
-        raise DataFileError(
-            "No such split",
-            where=path,
-            expected=" or ".join(SPLITS),
-            got=repr(split),
-            hint=f"airkit info {quoted(path)}, which says what each split holds",
-        )
+        expected, hint = " or ".join(SPLITS), f"airkit info {quoted(path)}"
+        raise DataFileError("No such split", where=path, expected=expected, got=split, hint=hint)
     with _reading(path) as file:
         return _rows(file, _info(file, path), split, slice(limit))
 
@@ -142,9 +137,8 @@ def _reading(path: Path) -> Iterator[Any]:
         with h5py.File(path, "r") as file:
             yield file
     except FileNotFoundError as error:
-        raise DataFileError(
-            "There is no such data file", where=path, hint=f"airkit make-data --out {quoted(path)}"
-        ) from error
+        hint = f"airkit make-data --out {quoted(path)}"
+        raise DataFileError("There is no such data file", where=path, hint=hint) from error
     except MemoryError as error:
         hint = "make fewer: airkit make-data --train N --val N --test N"
         what = "The canvases do not fit into memory"

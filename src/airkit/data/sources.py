@@ -31,7 +31,6 @@ SOURCES: Registry[DigitSource] = Registry(
     recorded="These canvases were made with",
 )
 """airkit's own sources by name; a folder and ``auto`` are not among them."""
-_MEND = f"mend the digits, or {OTHERS}"
 _MAX_LABEL = 127  # data files hold labels as int8, with -1 for none
 
 
@@ -92,45 +91,38 @@ def _load_either(listener: Listener) -> LoadedDigits:
 
 
 def _loaded(name: str, source: DigitSource, listener: Listener) -> LoadedDigits:
-    pools = _disjoint(name, _checked(name, source.pools(listener)), listener)
-    return LoadedDigits(name, pools, _digest(pools), source.licence, source.attribution)
-
-
-def _checked(name: str, pools: object) -> dict[str, Digits]:
-    """The pools by split, after checking types, shapes and labels."""
-    splits = list(pools) if isinstance(pools, Mapping) else type(pools).__name__
-    if not (isinstance(pools, Mapping) and set(splits) == set(SPLITS)):
-        raise _unusable(name, "a mapping with the pools train, val and test", splits)
-    checked = {split: _checked_pool(f"{name}, {split} digits", pools[split]) for split in SPLITS}
+    pools: object = source.pools(listener)
+    if not isinstance(pools, Mapping) or set(pools) != set(SPLITS):
+        got = list(pools) if isinstance(pools, Mapping) else type(pools).__name__
+        raise _unusable(name, "a mapping with the pools train, val and test", got)
+    checked = {split: _checked(f"{name}, {split} digits", pools[split]) for split in SPLITS}
     sides = {digits.images.shape[1] for digits in checked.values()}
     if len(sides) > 1:
         raise _unusable(name, "images of one side in all pools", f"sides of {sorted(sides)} px")
-    return checked
+    disjoint = _disjoint(name, checked, listener)
+    return LoadedDigits(name, disjoint, _digest(disjoint), source.licence, source.attribution)
 
 
-def _checked_pool(where: str, digits: object) -> Digits:
+def _checked(where: str, digits: object) -> Digits:
+    """A pool, after checking types, shapes and labels."""
     if not isinstance(digits, Digits):
         raise _unusable(where, "airkit.data.digits.Digits", type(digits).__name__)
     images, labels, index = map(np.asarray, (digits.images, digits.labels, digits.index))
-    if images.dtype != np.uint8 or images.ndim != 3 or not 0 < images.shape[1] == images.shape[2]:
-        raise _unusable(where, "square images, uint8 [N, S, S]", _described(images))
-    for what, array in {"labels": labels, "rows": index}.items():
-        if array.shape != images.shape[:1] or array.dtype.kind not in "iu":
-            raise _unusable(where, f"{len(images)} {what}, whole numbers", _described(array))
-    wrong = (labels < 0) | (labels > _MAX_LABEL)
-    if wrong.any():
-        raise _unusable(where, f"labels of 0 to {_MAX_LABEL}", labels[wrong][0])
+    square = images.ndim == 3 and 0 < images.shape[1] == images.shape[2]
+    whole = labels.dtype.kind in "iu" and index.dtype.kind in "iu"
+    same = labels.shape == index.shape == images.shape[:1]
+    if not (images.dtype == np.uint8 and square and whole and same):
+        got = ", ".join(f"{array.dtype} {list(array.shape)}" for array in (images, labels, index))
+        raise _unusable(where, "images uint8 [N, S, S], labels and rows, whole numbers [N]", got)
+    wrong = labels[(labels < 0) | (labels > _MAX_LABEL)]
+    if len(wrong):
+        raise _unusable(where, f"labels of 0 to {_MAX_LABEL}", wrong[0])
     return Digits(images, labels.astype(np.uint8), index.astype(np.int32))
 
 
-def _described(array: np.ndarray) -> str:
-    return f"{array.dtype} {list(array.shape)}"
-
-
 def _unusable(where: str, expected: str, got: object) -> DigitsError:
-    return DigitsError(
-        "The digits cannot be used", where=where, expected=expected, got=got, hint=_MEND
-    )
+    what, hint = "The digits cannot be used", f"mend the digits, or {OTHERS}"
+    return DigitsError(what, where=where, expected=expected, got=got, hint=hint)
 
 
 def _disjoint(name: str, pools: Mapping[str, Digits], listener: Listener) -> dict[str, Digits]:
@@ -144,17 +136,7 @@ def _disjoint(name: str, pools: Mapping[str, Digits], listener: Listener) -> dic
         keys = [hashlib.sha256(image.tobytes()).digest() for image in pools[split].images]
         kept[split] = pools[split].take(np.array([key not in seen for key in keys], np.bool_))
         seen.update(keys)
-    for split in SPLITS:
-        dropped = len(pools[split].labels) - len(kept[split].labels)
-        if dropped and not len(kept[split].labels):
-            raise DigitsError(
-                f"All {split} digits are in a held-out split too",
-                where=name,
-                expected=f"{split} images that no held-out split has",
-                got=f"{dropped} shared images",
-                hint=_MEND,
-            )
-        if dropped:
+        if dropped := len(keys) - len(kept[split].labels):
             listener.note(
                 f"{name}: left out {dropped} {split} digits that a held-out split has too"
             )

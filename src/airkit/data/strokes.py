@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +69,10 @@ def draw(count: int, seed: int, split: str) -> tuple[Bytes, Bytes]:
     Returns:
         Images, u8 [count, 28, 28], ink up to 255, and labels, u8 [count], 0 to 9.
     """
-    images = np.zeros((count, FIELD, FIELD), np.uint8)
-    labels = np.zeros(count, np.uint8)
-    for start in range(0, count, CHUNK):
-        part = slice(start, min(start + CHUNK, count))
-        rng = seeds.generator(seed, "strokes", SPLITS.index(split), start // CHUNK)
-        drawn, kinds = _chunk(rng)
-        images[part] = drawn[: part.stop - start]
-        labels[part] = kinds[: part.stop - start]
-    return images, labels
+    chunks = range(max(1, -(-count // CHUNK)))
+    streams = (seeds.generator(seed, "strokes", SPLITS.index(split), chunk) for chunk in chunks)
+    images, labels = zip(*map(_chunk, streams), strict=True)
+    return np.concatenate(images)[:count], np.concatenate(labels)[:count].astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -139,14 +134,9 @@ def _pieces(path: str) -> list[list[tuple[int, int]]]:
     """Split a skeleton's path into smooth pieces, at corners and where the pen lifts."""
     pieces: list[list[tuple[int, int]]] = []
     for stroke in path.split("|"):
-        piece: list[tuple[int, int]] = []
-        for word in stroke.split():
-            x, y = (int(number) for number in word.split(","))
-            if piece and piece[-1] == (x, y):
-                pieces.append(piece)
-                piece = []
-            piece.append((x, y))
-        pieces.append(piece)
+        points = [(int(x), int(y)) for x, y in (word.split(",") for word in stroke.split())]
+        corners = [row for row in range(1, len(points)) if points[row] == points[row - 1]]
+        pieces += [points[low:high] for low, high in pairwise([0, *corners, len(points)])]
     return pieces
 
 
@@ -162,7 +152,9 @@ def _trace(path: str) -> tuple[Floats, Floats, Ints, Floats, Floats]:
     jitter = np.ones(len(points))
     for piece in pieces:
         jitter[[rows[piece[0]], rows[piece[-1]]]] = 1.6
-    spans = np.array([span for piece in pieces for span in _spans([rows[it] for it in piece])])
+    # the control points before, at the two ends of, and after each span; ends are repeated
+    padded = [[rows[it] for it in (piece[0], *piece, piece[-1])] for piece in pieces]
+    spans = np.array([it[i : i + 4] for it in padded for i in range(len(it) - 3)])
     step = points[spans[:, 2]] - points[spans[:, 1]]
     length = np.sqrt(step[:, 0] ** 2 + step[:, 1] ** 2)
     ends = np.cumsum(length)
@@ -175,15 +167,6 @@ def _trace(path: str) -> tuple[Floats, Floats, Ints, Floats, Floats]:
     )
     straight = np.stack([0 * along, 1 - along, along, 0 * along], axis=1)
     return points, jitter, taps, smooth, straight
-
-
-def _spans(rows: list[int]) -> list[list[int]]:
-    """Rows of the control points before, at the two ends of, and after each span of a piece.
-
-    The first and the last span repeat the end that has no neighbour.
-    """
-    padded = [rows[0], *rows, rows[-1]]
-    return [padded[i : i + 4] for i in range(len(rows) - 1)]
 
 
 def _curve_weights(at: float, taps: Ints) -> list[float]:

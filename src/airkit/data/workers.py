@@ -11,9 +11,9 @@ import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import ModuleType
+from typing import NamedTuple
 
 from airkit.config.schema import DataConfig
 from airkit.data.compose import compose
@@ -23,8 +23,7 @@ from airkit.errors import CanvasError
 from airkit.system.signals import STOPPING
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Canvases ``start`` to ``stop`` (excluded) of a split."""
 
     split: str
@@ -32,47 +31,39 @@ class Part:
     stop: int
 
 
-@dataclass(frozen=True)
-class Job:
-    """What canvases are made from."""
-
-    data: DataConfig
-    pools: Mapping[str, Digits]
-
-    def make(self, part: Part) -> Packed:
-        """Compose and compress a part."""
-        pool = self.pools[part.split]
-        canvases = compose(self.data, part.split, pool, part.start, part.stop)
-        return pack(self.data, part.split, canvases)
+def _make(data: DataConfig, pools: Mapping[str, Digits], part: Part) -> Packed:
+    """Compose and compress a part."""
+    return pack(
+        data, part.split, compose(data, part.split, pools[part.split], part.start, part.stop)
+    )
 
 
-def make_parts(job: Job, parts: Sequence[Part], workers: int) -> Generator[Packed]:
+def make_parts(
+    data: DataConfig, pools: Mapping[str, Digits], parts: Sequence[Part], workers: int
+) -> Generator[Packed]:
     """Yield the packed parts in order, made here or, for more than one worker, in processes.
 
     Raises:
         CanvasError: the canvases cannot be composed as asked, or a worker process failed.
     """
-    if workers == 1:
-        yield from map(job.make, parts)
+    if workers <= 1:
+        yield from (_make(data, pools, part) for part in parts)
         return
     count = min(workers, len(parts))
     try:
         with ExitStack() as stack:
             lines = [stack.enter_context(_worker()) for _ in range(count)]
             for number, line in enumerate(lines):
-                line.send((job, parts[number::count]))
+                line.send((data, pools, parts[number::count]))
             for place in range(len(parts)):
                 result = lines[place % count].recv()
                 if isinstance(result, Exception):
                     raise result
                 yield result
     except (EOFError, OSError) as error:
-        raise CanvasError(
-            "A worker process failed",
-            expected="canvases",
-            got=str(error) or "it was ended from outside",
-            hint="fewer --workers, if memory or processes ran out",
-        ) from error
+        got = str(error) or "it was ended from outside"
+        hint = "fewer --workers, if memory or processes ran out"
+        raise CanvasError("A worker process failed", got=got, hint=hint) from error
 
 
 @contextmanager
@@ -118,10 +109,10 @@ def _work(line: Connection) -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # for Windows, where they are not blocked
     with suppress(EOFError, OSError):
-        job, parts = line.recv()
+        data, pools, parts = line.recv()
         for part in parts:
             try:
-                result: Packed | Exception = job.make(part)
+                result: Packed | Exception = _make(data, pools, part)
             except Exception as error:
                 result = error
             line.send(result)

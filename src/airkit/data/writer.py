@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -29,9 +29,6 @@ from airkit.data.sources import LoadedDigits
 from airkit.system.files import replacing
 from airkit.system.signals import StopRequest, defer_signals
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
-
 
 @contextmanager
 def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]:
@@ -51,8 +48,7 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
     """
     with replacing(path) as partial, defer_signals() as stop, _Disk(partial) as disk:
         with h5py.File(disk, "w", libver=LIBVER) as file:
-            writer = Writer(file, disk, config, stop)
-            writer.describe(digits)
+            writer = Writer(file, disk, config, digits, stop)
             yield writer
             writer.finish()
         disk.check()
@@ -61,30 +57,28 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
 class Writer:
     """Appends canvases to the splits of an open data file."""
 
-    def __init__(self, file: Any, disk: _Disk, config: Config, stop: StopRequest) -> None:
+    def __init__(
+        self, file: Any, disk: _Disk, config: Config, digits: LoadedDigits, stop: StopRequest
+    ) -> None:
+        """Write the attributes and create the arrays."""
         self.digest = ""
         """Content digest, once the file is finished."""
         self._file, self._disk, self._stop = file, disk, stop
-        self._config = config
         self._written = dict.fromkeys(SPLITS, 0)
         self._content = ContentDigest(config.data)
-
-    def describe(self, digits: LoadedDigits) -> None:
-        """Write the attributes and create the arrays."""
-        data = self._config.data
-        self._file.attrs.update(format_version=FORMAT_VERSION, seed=data.seed)
+        file.attrs.update(format_version=FORMAT_VERSION, seed=config.data.seed)
         self._set_texts(
             format=FORMAT,
             airkit_version=__version__,
-            config=to_json(self._config),
+            config=to_json(config),
             source=digits.name,
             source_digest=digits.digest,
             licence=digits.licence,
             attribution=digits.attribution,
         )
         for split in SPLITS:
-            create_arrays(self._file.create_group(split), data, split)
-        self._disk.check()
+            create_arrays(file.create_group(split), config.data, split)
+        disk.check()
 
     def append(self, part: Packed) -> None:
         """Write the next canvases of a split.
@@ -152,7 +146,7 @@ class _Disk(io.RawIOBase):
         self._at = offset + (self._end if whence == 2 else 0)
         return self._at
 
-    def write(self, content: ReadableBuffer) -> int:
+    def write(self, content: Any) -> int:
         """Write all of ``content`` at the current position, or keep it in memory."""
         view = rest = memoryview(content).cast("B")
         try:
@@ -167,7 +161,7 @@ class _Disk(io.RawIOBase):
         self._end = max(self._end, self._at)
         return len(view)
 
-    def readinto(self, buffer: WriteableBuffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         """Fill ``buffer`` from the current position, with zeros where nothing was written."""
         view = memoryview(buffer).cast("B")
         self._file.seek(self._at)
