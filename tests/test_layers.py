@@ -54,7 +54,7 @@ def libraries(tree: ast.AST) -> Iterator[str]:
             continue
         top = {name if name == "airkit" else name.partition(".")[0] for name in names}
         inner = {"airkit"} if "airkit" not in names else set()
-        yield from top - inner - sys.stdlib_module_names
+        yield from top - inner - sys.stdlib_module_names - {"_typeshed"}
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
