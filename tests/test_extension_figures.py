@@ -84,12 +84,6 @@ def test_the_class_may_be_named_by_flag_setting_or_file(how: str, home: Path) ->
         assert image.size == (1000, 400), "the figure's own size and resolution"
 
 
-def test_the_page_of_the_command_has_the_same_example(home: Path) -> None:
-    page = Path(__file__).parent.parent / "docs" / "commands" / "render.md"
-    example = (home / "counts.py").read_text().strip().replace("'''", '"""')
-    assert f"# counts.py\n{example}\n" in page.read_text(encoding="utf-8")
-
-
 def test_by_default_the_file_has_the_name_of_the_class(home: Path) -> None:
     picture = render(home / "run", kind="others:Large")
     assert picture.path == home / "run" / "figures" / "Large.png"
