@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import inspect
 import json
 import re
@@ -9,6 +10,7 @@ import runpy
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +192,13 @@ def test_every_result_names_a_benchmark_that_is_there() -> None:
         Path(script).stem for script in scripts
     }
     assert [script for script in scripts if not (ROOT / script).exists()] == []
+
+
+@pytest.mark.parametrize("module", ["counts", "distributions", "poses", "spatial_transformer"])
+def test_examples_in_docstrings_run(module: str) -> None:
+    found = doctest.testmod(import_module(f"airkit.model.{module}"))
+    assert found.attempted
+    assert not found.failed
 
 
 def test_library_snippets_run(home: Path) -> None:

@@ -31,7 +31,11 @@ class CountPrior(ABC):
 
 
 class GeometricPrior(CountPrior):
-    """p(n) proportional to ratio^n on 0..T."""
+    """p(n) proportional to ratio^n on 0..T.
+
+    >>> GeometricPrior().log_prob(0.5, 2).exp() * 7
+    tensor([4.0000, 2.0000, 1.0000], dtype=torch.float64)
+    """
 
     def log_prob(self, ratio: float, slots: int) -> Tensor:
         """See ``CountPrior.log_prob``."""
@@ -102,6 +106,13 @@ def log_count_posterior(logits: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         log q(n) for n = 0..T, [B, T + 1], and p_1 ... p_t, the probability that slot t is on,
         [B, T].
+
+    Example:
+        Two slots, each on with probability 1/2 given that the one before is:
+
+        >>> log_q, on = log_count_posterior(torch.zeros(1, 2))
+        >>> log_q.exp().tolist(), on.tolist()
+        ([[0.5, 0.25, 0.25]], [[0.5, 0.25]])
     """
     log_on = pad(cumulative_sum(logsigmoid(logits)), (1, 0))
     return log_on + pad(logsigmoid(-logits), (0, 1)), log_on[:, 1:].exp()

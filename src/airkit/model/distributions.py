@@ -28,7 +28,11 @@ class Normal(NamedTuple):
         return (-0.5 * score**2 - torch.log(self.sd) - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def kl(self, mean: Tensor | float = 0.0, sd: Tensor | float = 1.0) -> Tensor:
-        """KL(self || N(mean, sd^2)) in nats, as [B]."""
+        """KL(self || N(mean, sd^2)) in nats, as [B].
+
+        >>> Normal(torch.tensor([[1.0, 0.0]]), torch.ones(1, 2)).kl()
+        tensor([0.5000])
+        """
         ratio, score = self.sd / sd, (self.mean - mean) / sd
         return (0.5 * (ratio**2 + score**2 - 1) - torch.log(ratio)).sum(-1)
 

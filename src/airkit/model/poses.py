@@ -46,6 +46,10 @@ class UniformPose(Pose):
 
     size = s0 exp(tau z0), and centre = erf(z / sqrt 2): the standard normal's distribution
     function, stretched to [-1, 1].
+
+    >>> size, centre = UniformPose(0.4, 0.3).decode(torch.zeros(1, 3))
+    >>> size.tolist(), centre.tolist()
+    ([0.4000000059604645], [[0.0, 0.0]])
     """
 
     def __init__(self, typical_size: float, size_sd: float) -> None:

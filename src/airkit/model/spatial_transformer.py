@@ -64,6 +64,11 @@ def bilinear_weights(positions: Tensor, side: int) -> Tensor:
 
     Returns:
         Weights [..., side]; a row has at most two that are not zero.
+
+    >>> bilinear_weights(torch.tensor([0.0, 1.25, 2.5]), 3)
+    tensor([[1.0000, 0.0000, 0.0000],
+            [0.0000, 0.7500, 0.2500],
+            [0.0000, 0.0000, 0.5000]])
     """
     pixels = torch.arange(side, dtype=positions.dtype, device=positions.device)
     return torch.relu(1 - (positions[..., None] - pixels).abs())
