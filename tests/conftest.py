@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,13 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(name="modules")
+def _modules(home: Path) -> Iterator[Path]:
+    """A folder to work in, for modules that airkit imports; they are forgotten at the end."""
+    path = [*sys.path]
+    yield home
+    sys.path[:] = path
+    for file in home.glob("*.py"):
+        sys.modules.pop(file.stem, None)

@@ -45,17 +45,17 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONWARNINGS": "error:::airkit", "PYTHONPATH": path}
 
 
+def finished(command: list[str], variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=variables, timeout=120
+    )
+
+
 def all_of(folder: Path) -> list[dict[str, Any]]:
     """What each of the processes found out."""
     given = [folder, data_file(), data_file(seed=3)]
-    done = subprocess.run(
-        torchrun(COUNT, Path(__file__), *given),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment(),
-        timeout=120,
-    )
+    done = finished(torchrun(COUNT, Path(__file__), *given), environment())
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("", "")
     return [json.loads((folder / f"{number}.json").read_text()) for number in range(COUNT)]
@@ -83,10 +83,8 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
         original(trainer, *given)
         trainers.append(trainer)
 
-    patches = [
-        patched(Trainer, "step", step, NUMBER),
-        patched(Trainer, "__init__", build, NUMBER),
-    ]
+    given: dict[str, Callable[..., Any]] = {"step": step, "__init__": build}
+    patches = [patched(Trainer, name, replace, NUMBER) for name, replace in given.items()]
     keys = {**VARIANTS[name], **GIVEN}
     fit(folder / name, data, **keys)
     first = fit(folder / f"{name} again", data, **keys)

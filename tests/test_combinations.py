@@ -10,10 +10,7 @@ import pytest
 from tiny_runs import (
     COMBINATIONS,
     TRAIN,
-    CrashError,
     Recorder,
-    assert_as_if_never_stopped,
-    crash,
     data_file,
     fit,
     go_on,
@@ -42,7 +39,6 @@ def test_it_learns_and_is_measured(guide: str, estimator: str) -> None:
     elbos = [row["elbo"] for row in metrics(run) if "elbo" in row]
     assert elbos[-1] > elbos[0] + 1
     measures = evaluate(run)
-    assert measures.canvases == 20
     assert measures.log_likelihood_bound >= measures.elbo
     assert measures.looks == (3 if guide == "saliency" else 1)
     if guide == "lstm":
@@ -57,15 +53,6 @@ def test_it_is_drawn(guide: str, kind: str, tmp_path: Path) -> None:
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("baseline", ["mlp", "none"])
-def test_other_baselines_go_on_as_well(baseline: str, tmp_path: Path) -> None:
-    given = {**options("lstm", "nvil"), "train__baseline": baseline}
-    with pytest.raises(CrashError):
-        fit(tmp_path, listener=Recorder(step15=crash), **given)
-    assert go_on(tmp_path).resumed_from == 12
-    assert_as_if_never_stopped(tmp_path, uninterrupted("lstm", "nvil", train__baseline=baseline))
-
-
 def test_baselines_learn_and_are_saved() -> None:
     run = uninterrupted("lstm", "nvil")
     first = RunFolder(run).saved()[0]
@@ -77,22 +64,17 @@ def test_baselines_learn_and_are_saved() -> None:
 
 def test_baselines_are_fixed(tmp_path: Path) -> None:
     fit(tmp_path, listener=Recorder(step1=interrupt), **options("lstm", "nvil"))
-    other: dict[str, Any] = {
-        "train__baseline": "mlp",
-        "train__masking": False,
-        "train__baseline_scale": 2.0,
-    }
-    with pytest.raises(CheckpointError) as caught:
-        go_on(tmp_path, **other)
-    assert all(key.replace("__", ".") in str(caught.value) for key in other)
+    other: dict[str, Any] = {"baseline": "mlp", "masking": False, "baseline_scale": 2.0}
+    for key, value in other.items():
+        with pytest.raises(CheckpointError, match=rf"train\.{key} ="):
+            go_on(tmp_path, None, **{f"train__{key}": value})
 
 
 @pytest.mark.parametrize("look", [evaluate, render])
 def test_the_lstm_guide_refuses_canvases_of_another_size(look: Callable[..., Any]) -> None:
     with pytest.raises(DataFileError, match="reads canvases of one size only") as caught:
         look(uninterrupted("lstm", "exact"), data=data_file(canvas_size=30))
-    assert "expected  24x24 px" in str(caught.value)
-    assert "got       30x30 px" in str(caught.value)
+    assert all(size in str(caught.value) for size in ("24x24 px", "30x30 px"))
 
 
 def test_the_lstm_guide_takes_more_slots() -> None:
@@ -102,35 +84,16 @@ def test_the_lstm_guide_takes_more_slots() -> None:
 
 # Settings without effect
 
-IDLE: dict[str, Any] = {
-    "train__masking": False,
-    "guide__predict_net": (3,),
-    "guide__refinements": 2,
-}
-
 
 @pytest.mark.parametrize(
-    ("keys", "notes"),
-    [
-        (
-            IDLE,
-            [
-                "guide.predict_net: no effect with guide.kind = saliency",
-                "train.masking: no effect with train.estimator = exact",
-            ],
-        ),
-        (
-            options("lstm", "nvil") | IDLE,
-            ["guide.refinements: no effect with guide.kind = lstm"],
-        ),
-    ],
+    ("keys", "idle"),
+    [({}, "guide.predict_net train.masking"), (options("lstm", "nvil"), "guide.refinements")],
 )
-def test_settings_without_effect_are_noted(
-    keys: dict[str, Any], notes: list[str], tmp_path: Path
-) -> None:
+def test_settings_without_effect_are_noted(keys: dict[str, Any], idle: str, tmp_path: Path) -> None:
     listener = Recorder(step1=interrupt)
-    fit(tmp_path, listener=listener, **keys)
-    assert listener.notes == notes
+    idle_keys = {"train__masking": False, "guide__predict_net": (3,), "guide__refinements": 2}
+    fit(tmp_path, listener=listener, **(keys | idle_keys))
+    assert [note.partition(": no effect")[0] for note in listener.notes] == idle.split()
 
 
 def test_defaults_and_presets_are_not_noted(tmp_path: Path) -> None:

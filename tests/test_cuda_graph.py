@@ -93,21 +93,6 @@ def test_a_bad_step_is_noted_by_its_own_number() -> None:
     assert all(map(torch.equal, before, model.air.parameters()))
 
 
-@pytest.mark.parametrize(
-    ("estimator", "device", "on", "captured"),
-    [
-        ("exact", "cuda", True, True),
-        ("exact", "cuda", False, False),
-        ("exact", "cpu", True, False),
-        ("nvil", "cuda", True, False),
-    ],
-)
-def test_what_is_captured(estimator: str, device: str, on: bool, captured: bool) -> None:
-    model = trainer(**options("saliency", estimator), train__cuda_graph=on)
-    model.device = torch.device(device)
-    assert model._can_capture() == captured
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
 def test_captured_steps_are_the_steps_on_a_gpu(precision: str) -> None:

@@ -148,9 +148,9 @@ from pathlib import Path
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.training.loop import train
-data, folder, same_bits = sys.argv[1:]
+data, folder = sys.argv[1:]
 settings = {"train.steps": 2, "train.batch_size": 60, "train.device": "cpu",
-            "train.precision": "float32", "train.deterministic": same_bits == "True",
+            "train.precision": "float32", "train.deterministic": True,
             "model.hidden_size": 64}
 states = []
 for threads in (1, 2):
@@ -168,7 +168,7 @@ MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 @pytest.mark.skipif(not MKL, reason="PyTorch without MKL cannot promise it")
 def test_any_number_of_threads(tmp_path: Path) -> None:
     """In a fresh process, as MKL reads its environment once."""
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(data_file()), str(tmp_path), "True"]
+    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(data_file()), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("True\n", "")
 
@@ -186,9 +186,8 @@ def _two_threads() -> Iterator[None]:
 def test_another_number_of_threads_is_noted(tmp_path: Path) -> None:
     run, listener = trained(tmp_path / "run"), Recorder()
     go_on(run, listener, train__steps=STEPS + 1)
-    assert listener.notes[0] == f"going on from step {STEPS} of {run}"
-    assert listener.notes[1].startswith("2 CPU threads where the run had 1: ")
-    assert listener.notes[1].endswith("OMP_NUM_THREADS=1 keeps them")
+    assert "2 CPU threads where the run had 1" in listener.notes[1]
+    assert "OMP_NUM_THREADS=1" in listener.notes[1]
     assert state(run, STEPS + 1).threads == 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,30 +84,26 @@ def stopped(run: Path, **keys: Any) -> str:
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
 @pytest.mark.parametrize(
-    ("spoil", "what", "got"),
+    ("spoil", "facts"),
     [
-        (bad_canvas, "The loss", "nan"),
-        (bad_gradient(math.inf, BIAS), "The gradient", "that of decoder.layers.2.bias; the loss"),
+        (bad_canvas, ("The loss", "nan")),
+        (bad_gradient(math.inf, BIAS), ("The gradient", "that of decoder.layers.2.bias")),
         # Adam would square it.
-        (bad_gradient(1e25, BIAS), "The gradient", "that of decoder.layers.2.bias; the loss"),
+        (bad_gradient(1e25, BIAS), ("The gradient", "that of decoder.layers.2.bias")),
     ],
 )
 def test_the_message(
     guide: str,
     estimator: str,
     spoil: Spoil,
-    what: str,
-    got: str,
+    facts: tuple[str, ...],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spoil_at(monkeypatch, 9, spoil)
-    assert stopped(tmp_path, **options(guide, estimator)).startswith(
-        f"{what} is no longer finite\n"
-        f"  where     step 10 of {tmp_path}\n"
-        "  expected  finite numbers, as in the last checkpoint, step-000000008.pt\n"
-        f"  got       {got}"
-    )
+    told = stopped(tmp_path, **options(guide, estimator))
+    for fact in (*facts, f"step 10 of {tmp_path}", "step-000000008.pt"):
+        assert fact in told
 
 
 @pytest.mark.parametrize(
@@ -126,20 +123,16 @@ def test_the_step_and_its_last_checkpoint(
         init(self, *given)
         self.asynchronous = True
 
-    class Counting(Recorder):
-        steps = 0
-
-        def progress(self, task: str, done: int, total: int) -> None:
-            self.steps = done
-
     spoil_at(monkeypatch, number, bad_canvas)
-    told, run, listener = stopped(tmp_path), RunFolder(tmp_path), Counting()
+    told, run = stopped(tmp_path), RunFolder(tmp_path)
+    steps: list[int] = []
+    listener = Recorder(**{f"step{n}": partial(steps.append, n) for n in range(1, STEPS + 1)})
     assert f"step {number + 1} of {tmp_path}\n" in told
     assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= number]
     assert run.saved()[-1] == run.file(saved)
     monkeypatch.setattr(Optimiser, "__init__", asynchronous)
     assert stopped(tmp_path, fresh=True, listener=listener) == told
-    assert listener.steps == late
+    assert steps[-1] == late
     assert run.saved()[-1] == run.file(saved)
 
 
@@ -177,15 +170,21 @@ def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             fit(tmp_path / "a run", fresh=True)
 
 
+def test_a_validation_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "to_ink", lambda images: to_ink(images) * math.nan)
+    told = stopped(tmp_path)
+    for fact in ("The validation ELBO", f"step 5 of {tmp_path}", "step-000000004.pt"):
+        assert fact in told
+
+
 def test_a_step_that_is_finite_the_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times: list[int] = []
+    spoils = [bad_canvas]
 
-    def once(trainer: Trainer, images: Tensor) -> None:
-        times.append(1)
-        if len(times) == 1:
-            bad_canvas(trainer, images)
+    def once(*given: Any) -> None:
+        if spoils:
+            spoils.pop()(*given)
 
     spoil_at(monkeypatch, 6, once)
     told = stopped(tmp_path)
@@ -193,15 +192,6 @@ def test_a_step_that_is_finite_the_second_time(
     assert told.endswith(f"to go on from step 5: airkit train --run {tmp_path}")
     go_on(tmp_path)
     assert_as_if_never_stopped(tmp_path)
-
-
-def test_a_validation_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "to_ink", lambda images: to_ink(images) * math.nan)
-    assert stopped(tmp_path).startswith(
-        "The validation ELBO is no longer finite\n"
-        f"  where     step 5 of {tmp_path}\n"
-        "  expected  finite numbers, as in the last checkpoint, step-000000004.pt\n"
-    )
 
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
@@ -237,10 +227,9 @@ def test_going_on_stops_at_the_same_step(tmp_path: Path, monkeypatch: pytest.Mon
     with monkeypatch.context() as patch:
         spoil_at(patch, 13, bad_canvas)
         told = stopped(tmp_path)
-        for _ in range(2):
-            with pytest.raises(TrainingError) as caught:
-                go_on(tmp_path)
-            assert str(caught.value) == told
+        with pytest.raises(TrainingError) as caught:
+            go_on(tmp_path)
+    assert str(caught.value) == told
     assert go_on(tmp_path).resumed_from == 12
     assert_as_if_never_stopped(tmp_path)
 

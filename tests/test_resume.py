@@ -29,6 +29,7 @@ from tiny_runs import (
     go_on,
     interrupt,
     metrics,
+    options,
     reference,
     same,
     state,
@@ -42,22 +43,14 @@ from airkit.runs.folder import RunFolder
 # In one process, at every kind of step
 
 
-@pytest.mark.parametrize("step", [1, 8, STEPS])
-def test_stopped_and_gone_on(tmp_path: Path, step: int) -> None:
-    """Steps on and off the intervals of logging (3), validation (5) and saving (4)."""
-    report = fit(tmp_path, listener=Recorder(**{f"step{step}": interrupt}))
-    assert (report.steps, report.stopped) == (step, step < STEPS)
-    assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= step]
-    report = go_on(tmp_path)
-    assert (report.resumed_from, report.steps, report.stopped) == (step, STEPS, False)
-    assert_as_if_never_stopped(tmp_path)
-
-
 def test_stopped_at_every_step(tmp_path: Path) -> None:
-    listener = Recorder(**{f"step{step}": interrupt for step in range(STEPS)})
-    fit(tmp_path, listener=listener)
-    for step in range(1, STEPS):
-        assert go_on(tmp_path, listener).resumed_from == step
+    """On and off the intervals of logging (3), validation (5) and saving (4)."""
+    listener = Recorder(**{f"step{step}": interrupt for step in range(STEPS + 1)})
+    for step in range(1, STEPS + 1):
+        report = go_on(tmp_path, listener) if step > 1 else fit(tmp_path, listener=listener)
+        assert (report.resumed_from, report.steps) == (step - 1, step)
+        assert report.stopped == (step < STEPS)
+        assert metrics(tmp_path) == [row for row in metrics(reference()) if row["step"] <= step]
     assert_as_if_never_stopped(tmp_path)
 
 
@@ -106,6 +99,8 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path, field: str | None) 
         {"guide__looks": "argmax", "train__clip_norm": 1.0},
         {"prior__schedule": "exponential", "prior__anneal_duration": 15},
         {"train__schedule": "constant", "train__batch_size": 60, "train__keep": 1},
+        options("lstm", "nvil") | {"train__baseline": "mlp"},
+        options("lstm", "nvil") | {"train__baseline": "none"},
     ],
 )
 def test_other_settings_go_on_as_well(tmp_path: Path, keys: dict[str, Any]) -> None:
@@ -135,7 +130,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
 # In fresh processes
 
 SCRIPT = """
-import json, os, resource, signal, sys, time
+import json, resource, sys, time
 sys.path.insert(0, {tests!r})
 from tiny_runs import Recorder, go_on, kill
 from airkit.system import files

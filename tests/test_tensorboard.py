@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from tiny_runs import (
     same,
     state,
     trained,
+    tree,
 )
 
 from airkit.data.dataset import CanvasDataset
@@ -84,12 +87,6 @@ def _counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
-@pytest.fixture(name="without")
-def _without(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TensorBoard is not installed."""
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-
-
 def test_every_row_is_shown_and_no_weight_changes(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     fit(tmp_path, **ON)
@@ -99,29 +96,22 @@ def test_every_row_is_shown_and_no_weight_changes(tmp_path: Path) -> None:
     assert not (reference() / "tensorboard").exists()
 
 
-def test_a_stopped_run_goes_on_in_the_same_curves(tmp_path: Path) -> None:
-    fit(tmp_path, listener=Recorder(step15=interrupt), **ON)
-    go_on(tmp_path)
-    assert len(RunFolder(tmp_path).events()) == 2
-    assert_shows_every_row_once(tmp_path)
-    assert_same_training(tmp_path)
+@pytest.mark.parametrize(
+    ("first", "end", "pictures"),
+    [(True, interrupt, None), (True, crash, None), (False, interrupt, [10, 15, 20, STEPS])],
+)
+def test_a_run_that_goes_on_shows_every_row_once(
+    first: bool, end: Callable[[], None], pictures: list[int] | None, tmp_path: Path
+) -> None:
+    """Also the row of step 6, which is trained again after a crash, and rows from before it was on.
 
-
-def test_steps_trained_again_are_shown_once(tmp_path: Path) -> None:
-    """After a crash at step 7 training goes on from step 5, and step 6 has a row again."""
-    with pytest.raises(CrashError):
-        fit(tmp_path, listener=Recorder(step7=crash), **ON)
-    assert [event.step for event in events(tmp_path).Scalars("train/elbo")] == [3, 6]
-    assert go_on(tmp_path).resumed_from == 5
-    assert_shows_every_row_once(tmp_path)
-    assert_same_training(tmp_path)
-
-
-def test_a_run_that_gets_it_late_shows_its_earlier_rows(tmp_path: Path) -> None:
-    fit(tmp_path, listener=Recorder(step7=interrupt))
-    assert not RunFolder(tmp_path).events()
+    Pictures are of validations while it is on.
+    """
+    with suppress(CrashError):
+        fit(tmp_path, listener=Recorder(step7=end), train__tensorboard=first)
+    assert len(RunFolder(tmp_path).events()) == first
     go_on(tmp_path, **ON)
-    assert_shows_every_row_once(tmp_path, pictures=[10, 15, 20, STEPS])
+    assert_shows_every_row_once(tmp_path, pictures)
     assert_same_training(tmp_path)
 
 
@@ -176,17 +166,19 @@ def test_without_val_canvases_there_are_curves_alone(tmp_path: Path) -> None:
     assert len(events(tmp_path).Scalars("train/elbo")) == 7
 
 
-def test_where_it_is_missing_nothing_is_begun(tmp_path: Path, without: None) -> None:
+def test_where_it_is_missing_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     engine, keys = InTurn(), {**TRAIN, "train.tensorboard": True}
-    with pytest.raises(AirkitError, match="TensorBoard is not installed") as caught:
-        fit(tmp_path / "run", **ON)
-    with pytest.raises(AirkitError, match="TensorBoard is not installed"):
-        sweep(data_file(), tmp_path / "sweep", seeds=2, settings=keys, engine=engine)
-    assert "--set train.tensorboard=false" in caught.value.hint
-    assert not (tmp_path / "run" / "checkpoints").exists()
-    assert not (tmp_path / "sweep" / "sweep.json").exists()
+    for begin in (
+        lambda: fit(tmp_path / "run", **ON),
+        lambda: sweep(data_file(), tmp_path / "sweep", settings=keys, engine=engine),
+    ):
+        with pytest.raises(AirkitError, match="TensorBoard is not installed"):
+            begin()
+    assert tree(tmp_path) == []
     assert engine.ran == []
-    assert fit(tmp_path / "run").steps == STEPS
 
 
 def test_a_sweep_shows_its_seeds_and_may_get_it_late(tmp_path: Path) -> None:
