@@ -17,6 +17,7 @@ import torch
 from tiny_runs import (
     COMBINATIONS,
     STEPS,
+    TRAIN,
     CrashError,
     Recorder,
     assert_as_if_never_stopped,
@@ -142,35 +143,22 @@ def test_the_switch_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
 
 # Threads
 
-SCRIPT = """
-import sys, torch
-from pathlib import Path
-from airkit.runs import checkpoint
-from airkit.runs.folder import RunFolder
-from airkit.training.loop import train
-data, folder = sys.argv[1:]
-settings = {"train.steps": 2, "train.batch_size": 60, "train.device": "cpu",
-            "train.precision": "float32", "train.deterministic": True,
-            "model.hidden_size": 64}
-states = []
-for threads in (1, 2):
-    torch.set_num_threads(threads)
-    run = Path(folder, str(threads))
-    train(data, run, settings=settings)
-    states.append(checkpoint.read(RunFolder(run).file(2)))
-    assert states[-1].threads == threads
-one, two = (state.model for state in states)
-print(all(torch.equal(one[name], two[name]) for name in one))
-"""
 MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.skipif(not MKL, reason="PyTorch without MKL cannot promise it")
 def test_any_number_of_threads(tmp_path: Path) -> None:
-    """In a fresh process, as MKL reads its environment once."""
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, str(data_file()), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("True\n", "")
+    """In fresh processes, as MKL reads its environment once."""
+    sizes = {"train.steps": 2, "train.batch_size": 60, "model.hidden_size": 64}
+    given = {**TRAIN, **sizes, "train.deterministic": "true"}
+    command = [sys.executable, "-W", "error", "-m", "airkit", "train", "--data", str(data_file())]
+    command += [f"--set={key}={value}" for key, value in given.items()]
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads}
+        subprocess.run([*command, f"--run={tmp_path / threads}"], check=True, env=environment)
+    one, two = (state(tmp_path / threads, 2) for threads in ("1", "2"))
+    assert (one.threads, two.threads) == (1, 2)
+    assert same(one.model, two.model)
 
 
 @pytest.fixture(name="two_threads")

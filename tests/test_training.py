@@ -330,10 +330,6 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         fit(tmp_path)
     assert "got       config.toml\n" in str(caught.value)
     assert tree(tmp_path) == ["checkpoints/other.ckpt", "config.toml", "figures/one.png"]
-    (tmp_path / "config.toml").unlink()
-    fit(tmp_path, train__steps=1)
-    assert (tmp_path / "figures/one.png").read_text() == "mine"
-    assert (tmp_path / "checkpoints/other.ckpt").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path: Path) -> None:
