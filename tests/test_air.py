@@ -151,11 +151,6 @@ def _flat(unrolled: Unrolled) -> list[Tensor]:
     return [each.detach() for each in found]
 
 
-def test_the_priors_buffer_is_the_configs_prior() -> None:
-    prior = tiny_air(tiny_config(2, prior={"ratio": 0.5})).log_prior
-    assert prior.exp().tolist() == pytest.approx([4 / 7, 2 / 7, 1 / 7])
-
-
 @pytest.mark.parametrize(
     ("pixels", "ratio"), [(9.5, math.exp(-1)), (19.0, math.exp(-8)), (40, 1e-9)]
 )

@@ -24,7 +24,7 @@ from airkit.model.counts import (
     presence_logits,
     sample_unbounded_counts,
 )
-from airkit.model.distributions import Normal, cumulative_sum
+from airkit.model.distributions import Normal
 from airkit.model.networks import positive
 
 KINDS = ["geometric", "success"]
@@ -235,12 +235,3 @@ def test_cumulative_sums_by_doubling(count: int, more: tuple[int, ...]) -> None:
     values = torch.randn(4, count, *more, dtype=torch.float64, generator=generator(0))
     found = distributions._cumulative_sum_by_doubling(values)
     torch.testing.assert_close(found, values.cumsum(1), rtol=1e-12, atol=1e-12)
-
-
-def test_cumulative_sums_on_the_cpu_are_cumsum() -> None:
-    values = torch.randn(5, 700, generator=generator(0))
-    torch.use_deterministic_algorithms(True)
-    try:
-        assert torch.equal(cumulative_sum(values), values.cumsum(1))
-    finally:
-        torch.use_deterministic_algorithms(False)

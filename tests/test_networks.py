@@ -8,16 +8,9 @@ from model_factory import generator, tiny_config
 from torch import nn
 
 from airkit.config.schema import Config
-from airkit.model.networks import Decoder, Encoder, ImageLSTM, mlp
+from airkit.model.networks import Decoder, Encoder, ImageLSTM
 
 DTYPES = [torch.float32, torch.float64]
-
-
-def test_mlp_ends_linear_with_relu_between() -> None:
-    kinds = [type(layer) for layer in mlp(3, 5, 7, 2)]
-    assert kinds == [nn.Linear, nn.ReLU, nn.Linear, nn.ReLU, nn.Linear]
-    assert mlp(3, 5, 7, 2)(torch.zeros(4, 3)).shape == (4, 2)
-    assert [type(layer) for layer in mlp(3, 5, 2, nonlinearity="elu")][1] is nn.ELU
 
 
 def _config(**model: Any) -> Config:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -15,10 +14,8 @@ from sweeps import InTurn
 from tiny_runs import (
     STEPS,
     TRAIN,
-    CrashError,
     Recorder,
     assert_as_if_never_stopped,
-    crash,
     data_file,
     fit,
     go_on,
@@ -32,7 +29,6 @@ from airkit.evaluation.evaluate import evaluate
 from airkit.model import fast
 from airkit.model.air import AIR
 from airkit.model.precision import PRECISIONS, best_precision, precision, product_dtype
-from airkit.runs.describe import describe
 from airkit.sweeps.sweep import sweep
 
 Capabilities = Callable[[dict[str, object]], None]
@@ -252,11 +248,3 @@ def test_only_training_steps_are_rounded(
     passes.clear()
     evaluate(tmp_path)
     assert set(passes) == {(False, torch.float32)}
-
-
-@pytest.mark.parametrize("end", [interrupt, crash])
-def test_nothing_is_left_on(end: Callable[[], None], tmp_path: Path) -> None:
-    with suppress(CrashError):
-        fit(tmp_path, listener=Recorder(step3=end), train__precision="bfloat16")
-    assert _factor() == torch.float32
-    assert describe(tmp_path)

@@ -123,13 +123,6 @@ def test_crop_undoes_paint(size: float, x: float, y: float) -> None:
     torch.testing.assert_close(crop(canvas[:, None], *pose, 12)[:, 0], window, rtol=0, atol=0.02)
 
 
-def test_a_window_that_fills_the_canvas_is_the_canvas() -> None:
-    images = _random(2, 9, 9)
-    whole = _pose([(1.0, 0.0, 0.0)] * 2)
-    torch.testing.assert_close(crop(images[:, None], *whole, 9)[:, 0], images)
-    torch.testing.assert_close(paint(images, *whole, 9), images)
-
-
 @pytest.mark.parametrize("side", [8, 9])
 def test_x_is_along_columns_and_y_along_rows(side: int) -> None:
     painted = paint(torch.ones(1, 4, 4), torch.tensor([0.4]), torch.tensor([[0.5, -0.5]]), side)[0]
