@@ -70,14 +70,6 @@ def test_values_windows_and_poses_belong_together() -> None:
     torch.testing.assert_close(windows.view(3, 2, 6, 6), unrolled.windows)
 
 
-def test_a_pass_is_a_function_of_its_noise() -> None:
-    air, images = tiny_air(), blobs(3)
-    one, other = (air(images, double_noise(air, 3, seed=5)) for _ in range(2))
-    assert torch.equal(one.log_likelihood, other.log_likelihood)
-    changed = air(images, double_noise(air, 3, seed=6))
-    assert not torch.equal(one.log_likelihood, changed.log_likelihood)
-
-
 def test_noise_without_drawn_looks_is_the_start_of_noise_with_them() -> None:
     with_looks, without = (Noise.draw(generator(0), 3, 2, 4, looks=on) for on in (True, False))
     assert without.look is None

