@@ -99,7 +99,7 @@ def candidates(tree: ast.Module, text: str) -> Iterator[tuple[Any, str]]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
             yield node, str(not node.value)
         elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            yield node, repr(node.value + 1)
+            yield node, f"({segment} + 1)"
         elif isinstance(node, (ast.Raise, ast.AugAssign)) or (
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
         ):
@@ -132,7 +132,8 @@ def replaced(text: str, node: Any, new: str) -> str:
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     before = b"".join(lines[: node.lineno - 1]) + lines[node.lineno - 1][: node.col_offset]
     after = lines[node.end_lineno - 1][node.end_col_offset :] + b"".join(lines[node.end_lineno :])
-    return (before + new.encode() + after).decode()
+    changed: bytes = before + new.encode() + after
+    return changed.decode()
 
 
 def trial(fault: dict[str, Any]) -> dict[str, Any]:
