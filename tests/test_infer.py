@@ -223,7 +223,7 @@ def test_a_failing_file_is_one_message_and_no_line(stack: Path) -> None:
     """All files are read before the first is looked at, wherever the failing one stands."""
     Path("torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     told = refused(stack, "torn.png", stack)
-    assert told.startswith("airkit: Cannot read the PNG file\n  where     torn.png\n")
+    assert told.startswith("airkit: Cannot read an image\n  where     torn.png\n")
     assert refused(stack, "none.png").startswith("airkit: Cannot read an image\n")
     assert not Path("seen").exists()
 

@@ -64,7 +64,7 @@ def make_data(
         ConfigError: the settings are wrong.
         ExtensionError: ``data.source`` is a class that cannot be used.
         OutputError: the file is there already, or cannot be written, or is being written.
-        DigitsError: the source of digits cannot be had.
+        DigitsError: the digits cannot be loaded.
         CanvasError: the canvases cannot be composed as asked, or a worker process failed.
     """
     began = time.perf_counter()

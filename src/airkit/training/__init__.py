@@ -1,1 +1,1 @@
-"""Training: the order of batches, the step, the loop around it, and stopping kindly."""
+"""Training: the step, the loop around it, checkpoints, validation, and resuming."""
