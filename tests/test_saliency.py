@@ -271,3 +271,17 @@ def test_a_refinement_carries_no_gradient() -> None:
     )
     elbo.elbo(air, images, noise)
     assert calls == [False, False, False, True]
+
+
+def test_the_guide_starts_with_slots_on_and_centres_known_well() -> None:
+    guide = AIR(tiny_config()).guide
+    assert isinstance(guide, SaliencyGuide)
+    for weights in guide.proposer[-1].parameters():
+        torch.nn.init.zeros_(weights)
+    images = blobs(2).float()
+    residual = Residual(images, torch.zeros_like(images))
+    logit, where, _ = guide.propose(guide.start(images), residual, None)
+    assert logit.tolist() == [module.PRESENCE_BIAS] * 2
+    wanted = [math.log1p(math.exp(bias)) for bias in module.SD_BIAS]
+    assert where.sd[0].tolist() == pytest.approx(wanted, rel=1e-4)
+    assert where.mean[0, 0].item() == pytest.approx(0, abs=1e-6)
