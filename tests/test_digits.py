@@ -1,14 +1,20 @@
-"""Sources of digits: three pools that share no image, whatever they come from."""
+"""Sources of digits: three pools that share no image; IDX files as they are, or one refusal."""
 
 from __future__ import annotations
 
+import gzip
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from idx_files import mnist_like, write_folder
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from idx_files import Bytes, idx_bytes, mnist_like, write_folder
 
-from airkit.data import mnist, sources, strokes
+from airkit.data import idx, mnist, sources, strokes
 from airkit.data.digits import SPLITS, Digits
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
@@ -127,11 +133,9 @@ def test_shared_images_stay_in_the_held_out_pool(tmp_path: Path) -> None:
 def test_strokes() -> None:
     digits = sources.load("strokes")
     assert (digits.name, digits.licence) == ("strokes", "Apache-2.0")
-    assert [len(digits.pools[split].labels) for split in SPLITS] == [30, 5, 7]
-    for pool in digits.pools.values():
-        assert pool.images.shape == (len(pool.labels), 28, 28)
-        assert types_of(pool) == ["|u1", "|u1", "<i4"]
-        assert pool.index.tolist() == list(range(len(pool.labels)))
+    assert [digits.pools[split].images.shape for split in SPLITS] == [
+        (30, 28, 28), (5, 28, 28), (7, 28, 28),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "patience"), [("mnist", mnist.LONG), ("auto", mnist.SHORT)])
@@ -168,3 +172,101 @@ def test_auto_falls_back_on_strokes_with_one_note(
         ": using strokes, the built-in digits, instead (--source mnist tells more and waits longer)"
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+IMAGES = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+ZIPPED = gzip.compress(idx_bytes(IMAGES), mtime=0)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "images"
+
+
+def unreadable(path: Path, content: bytes, ndim: int = 3) -> DigitsError:
+    path.write_bytes(content)
+    with pytest.raises(DigitsError) as caught:
+        idx.read(path, ndim)
+    assert str(caught.value).startswith(f"Cannot read an IDX file\n  where     {path}\n")
+    return caught.value
+
+
+arrays = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, min_side=1, max_side=7))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(array=arrays, zipped=st.booleans())
+def test_what_is_written_is_read(path: Path, array: Bytes, zipped: bool) -> None:
+    """Gzip is recognised by content, not by name."""
+    content = idx_bytes(array)
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    read = idx.read(path, array.ndim)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, array)
+
+
+HEADER = struct.Struct(">HBB3I")
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"\x00\x00\x0d\x03" + idx_bytes(IMAGES)[4:], "begins with 00 00 0d 03"),  # floats
+        (idx_bytes(IMAGES[0]), "begins with 00 00 08 02"),
+        (b"<html>", "begins with 3c 68 74 6d"),
+        (idx_bytes(IMAGES)[:15], "begins with 00 00 08 03"),
+        (b"", "begins with nothing"),
+        (idx_bytes(IMAGES)[:-1], "2 x 3 x 3, and 17 bytes"),
+        (idx_bytes(IMAGES) + b"1", "2 x 3 x 3, and more bytes"),
+        (HEADER.pack(0, 8, 3, 5, 0, 28), "5 x 0 x 28, not 1 to"),
+        (HEADER.pack(0, 8, 3, *[2**32 - 1] * 3), "4294967295 x 4294967295 x 4294967295, not 1 to"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_damaged_files(path: Path, content: bytes, got: str, zipped: bool) -> None:
+    error = unreadable(path, gzip.compress(content) if zipped else content)
+    assert "expected  unsigned bytes in 3 dimensions" in str(error)
+    assert got in str(error)
+
+
+FORGED = HEADER.pack(0, 8, 3, 2**16, 2**5, 2**5) + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (FORGED, "and 100 bytes"),
+        (gzip.compress(FORGED), "and 100 bytes"),
+        (gzip.compress(idx_bytes(IMAGES) + bytes(2**26), compresslevel=1), "and more"),
+    ],
+    ids=["plain", "zipped", "unzips to much"],
+)
+def test_a_forged_file_costs_no_memory(path: Path, content: bytes, got: str) -> None:
+    tracemalloc.start()
+    try:
+        assert got in str(unreadable(path, content))
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ZIPPED[:-9],
+        ZIPPED[:10] + bytes([ZIPPED[10] | 7]) + ZIPPED[11:],
+        ZIPPED[:-8] + bytes(4) + ZIPPED[-4:],
+        ZIPPED[:2] + b"\x07" + ZIPPED[3:],
+        ZIPPED + b"rest",
+        ZIPPED + ZIPPED,
+    ],
+    ids=["truncated", "flipped", "checksum", "method", "trailing", "two streams"],
+)
+def test_a_damaged_gzip_stream(path: Path, content: bytes) -> None:
+    unreadable(path, content)
+
+
+def test_no_file_to_read(tmp_path: Path, path: Path) -> None:
+    for place, got in ((path, "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(DigitsError, match=got):
+            idx.read(place, 3)

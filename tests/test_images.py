@@ -129,18 +129,15 @@ def test_names_and_places(tmp_path: Path) -> None:
     found = read(npy(tmp_path / "a.npy", stack))
     assert [(grey.index, grey.name) for grey in found] == [(0, "a-0"), (1, "a-1"), (2, "a-2")]
     assert np.array_equal([grey.ink for grey in found], stack.astype(np.float32) / 255)
-    (grey,) = read(npy(tmp_path / "b.npy", RAMP))
-    assert (grey.path, grey.index, grey.name) == (tmp_path / "b.npy", None, "b")
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 20), (20, 8), (8, 1024)])
 def test_images_keep_their_size(tmp_path: Path, shape: tuple[int, int]) -> None:
-    (grey,) = read(npy(tmp_path / "a.npy", np.full(shape, 255, np.uint8)))
-    assert grey.ink.shape == shape
-    assert grey.side == max(shape)
+    (grey,) = read(npy(tmp_path / "b.npy", np.full(shape, 255, np.uint8)))
+    assert (grey.path, grey.index, grey.name) == (tmp_path / "b.npy", None, "b")
+    assert (grey.ink.shape, grey.side) == (shape, max(shape))
     assert grey.square().shape == (grey.side, grey.side)
-    assert grey.square()[: shape[0], : shape[1]].all()
-    assert grey.square().sum() == shape[0] * shape[1]
+    assert grey.square()[: shape[0], : shape[1]].sum() == grey.square().sum() == np.prod(shape)
 
 
 @pytest.mark.parametrize("shape", [(7, 20), (20, 7), (1025, 8), (8, 1025)])
@@ -176,14 +173,6 @@ def test_arrays_that_are_no_grey_levels(tmp_path: Path, values: Array, got: str)
     assert f"got       {got}" in str(refusal(npy(tmp_path / "a.npy", values)))
 
 
-@pytest.mark.parametrize("side", [10_000, 60_000])
-def test_a_bomb_is_refused_by_its_size(tmp_path: Path, side: int) -> None:
-    """A PNG of a few bytes that says it has many pixels."""
-    path = tmp_path / "a.png"
-    path.write_bytes(png_bytes(struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0), bytes(9)))
-    assert "exceeds limit" in str(refusal(path)) or "10,000 x 10,000 px" in str(refusal(path))
-
-
 def test_more_images_than_memory_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "MOST_PIXELS", 250)
     paths = [npy(tmp_path / f"{name}.npy", RAMP) for name in "abc"]
@@ -203,9 +192,10 @@ def test_a_stack_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 def test_what_is_no_image(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    for content in (b"", b"\xff\xd8\xff\xe0"):
+    bomb = png_bytes(struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0), bytes(9))
+    for content in (b"", b"\xff\xd8\xff\xe0", bomb):
         path.write_bytes(content)
-        assert "got       a file of another kind" in str(refusal(path))
+        assert ("10,000 x" if content == bomb else "a file of another kind") in str(refusal(path))
     assert "No such file or directory" in str(refusal(tmp_path / "b"))
     assert refusal(tmp_path).hint == f"name its files: {tmp_path}/*.png"
     os.mkfifo(tmp_path / "c")

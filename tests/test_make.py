@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from airkit.data.digits import SPLITS
 from airkit.data.make import make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.sources import LoadedDigits
-from airkit.errors import CanvasError, ConfigError, OutputError
+from airkit.errors import CanvasError, OutputError
 from airkit.system.callbacks import Listener
 
 SMALL: dict[str, Any] = {
@@ -102,26 +102,6 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="A file is in the way"):
         make_data(tmp_path / "file" / "below" / "data.h5", settings=SMALL)
-
-
-@pytest.mark.parametrize(
-    ("kind", "given", "what"),
-    [
-        (ConfigError, {"data.max_digit": 3}, "data.max_digit "),
-        (ConfigError, {"data.canvas_size": 20}, "do not fit a canvas of 20 px"),
-        (
-            CanvasError,
-            {**SMALL, "data.overlap": "none", "data.max_digits": 30, "data.min_digits": 30},
-            "Cannot lay out 30 digits of about 12 px",
-        ),
-    ],
-)
-def test_errors_leave_nothing(
-    tmp_path: Path, kind: type[Exception], given: Mapping[str, Any], what: str
-) -> None:
-    with pytest.raises(kind, match=what):
-        make_data(tmp_path / "data.h5", settings=given)
-    assert not list(tmp_path.iterdir())
 
 
 def test_an_empty_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,18 +10,22 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 from test_compose import pool, rows, same
+from tiny_runs import data_file
+from torch.utils.data import DataLoader
 
 import airkit
 from airkit.config.schema import Config, DataConfig
 from airkit.config.settings import to_json
 from airkit.data import writer
 from airkit.data.compose import compose
+from airkit.data.dataset import CanvasDataset
 from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK, pack
 from airkit.data.reader import DataInfo, read_info, read_parts, read_split, verify
 from airkit.data.sources import LoadedDigits
-from airkit.errors import CanvasError, DataFileError
+from airkit.errors import DataFileError
 
 POOL = pool()
 DIGITS = LoadedDigits("ellipses", dict.fromkeys(SPLITS, POOL), "ab" * 32, "CC0-1.0", "by the tests")
@@ -118,25 +122,43 @@ def test_chunks_of_large_canvases(tmp_path: Path, size: int, train: int, chunk: 
     assert verify(path) == digest
 
 
-def test_a_failure_leaves_the_old_file(copy: Path) -> None:
-    before, data = copy.read_bytes(), config().data
-    with pytest.raises(CanvasError), writer.create(copy, config(), DIGITS) as file:  # noqa: PT012
-        file.append(pack(data, "train", compose(data, "train", POOL, 0, 256)))
-        raise CanvasError("stop here", hint="go on")
-    assert copy.read_bytes() == before
-    assert [file.name for file in copy.parent.iterdir()] == ["data.h5"]
+def test_it_holds_what_is_in_the_file() -> None:
+    dataset, canvases = CanvasDataset(data_file(), "test"), read_split(data_file(), "test")
+    assert len(dataset) == 20
+    for index in (0, 5, 19, -1):
+        item = dataset[index]
+        assert torch.equal(item["image"] * 255, torch.from_numpy(canvases.image[index]).float())
+        assert item["count"] == canvases.count[index]
+        assert item["label"].tolist() == canvases.label[index].tolist()
+        assert item["box"].tolist() == canvases.box[index].tolist()
+    with pytest.raises(IndexError):
+        dataset[20]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_full_disk_gives_back_what_it_could_not_take() -> None:
-    """HDF5 reads what it wrote, and crashes where it finds something else."""
-    disk = writer._Disk(Path("/dev/full"))
-    disk.seek(3)
-    assert disk.write(memoryview(b"abc")) == 3
-    disk.seek(0)
-    assert disk.read(8) == b"\0\0\0abc\0\0"
-    with disk, pytest.raises(OSError, match="No space left"):
-        disk.check()
+def test_types_and_shapes() -> None:
+    item = CanvasDataset(str(data_file()))[0]
+    assert {name: (value.dtype, tuple(value.shape)) for name, value in item.items()} == {
+        "image": (torch.float32, (24, 24)),
+        "count": (torch.int64, ()),
+        "label": (torch.int64, (2,)),
+        "box": (torch.float32, (2, 4)),
+    }
+
+
+def test_a_loader_batches_it() -> None:
+    dataset = CanvasDataset(data_file(), "val")
+    batches = list(DataLoader(dataset, batch_size=5))
+    assert [len(batch["count"]) for batch in batches] == [5, 5, 2]
+    assert torch.equal(torch.cat([batch["count"] for batch in batches]), dataset.counts)
+    assert batches[0]["image"].shape == (5, 24, 24)
+
+
+def test_other_splits(tmp_path: Path) -> None:
+    assert len(CanvasDataset(data_file(val=0), "val")) == 0
+    with pytest.raises(DataFileError):
+        CanvasDataset(tmp_path / "none.h5")
+    with pytest.raises(DataFileError, match="No such split"):
+        CanvasDataset(data_file(), "training")
 
 
 DAMAGED = "The data file cannot be read, is damaged, or is not one of airkit's"
@@ -184,12 +206,6 @@ def test_a_newer_format(copy: Path) -> None:
     error = refusal(read_split, copy, "train")
     assert error.what == "This data file is of a newer format than this airkit reads"
     assert "got       2, written by airkit 9.1" in str(error)
-
-
-def test_no_such_split(good: Path) -> None:
-    error = refusal(read_split, good, "trian")
-    assert error.what == "No such split"
-    assert "expected  train or val or test" in str(error)
 
 
 def _delete(name: str) -> Callable[[Any], None]:
@@ -296,10 +312,10 @@ def test_faults(copy: Path, fault: str) -> None:
         edit(file)
     error = refusal(read_split, copy, "val")
     assert error.what == DAMAGED
-    _, where, after = str(error).split("\n", 2)
-    assert where == f"  where     {copy}"
-    assert expected in after.partition("\n  got")[0]
-    assert got in after.partition("\n  got")[2]
+    before, _, after = str(error).partition("\n  got")
+    assert f"\n  where     {copy}\n" in before
+    assert expected in before
+    assert got in after
     if fault not in ("count", "box"):  # which are seen as they are read
         assert str(refusal(read_info, copy)) == str(error)
 

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from airkit.data.digits import SPLITS
 from airkit.data.raster import Bytes
 from airkit.data.strokes import BOX, FIELD, draw
 
@@ -16,61 +14,30 @@ def digits() -> tuple[Bytes, Bytes]:
     return draw(COUNT, 3, "train")
 
 
-def _distinct(images: Bytes) -> set[bytes]:
-    return {image.tobytes() for image in images}
-
-
-def test_shapes_and_types(digits: tuple[Bytes, Bytes]) -> None:
-    images, labels = digits
-    assert images.shape == (COUNT, 28, 28)
-    assert labels.shape == (COUNT,)
-    assert images.dtype == labels.dtype == np.uint8
-
-
-@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 700])
+@pytest.mark.parametrize("count", [0, 1, 256, 257])
 def test_a_short_draw_is_the_start_of_a_long_one(count: int, digits: tuple[Bytes, Bytes]) -> None:
     images, labels = draw(count, 3, "train")
+    assert images.shape == (count, 28, 28)
     assert np.array_equal(images, digits[0][:count])
     assert np.array_equal(labels, digits[1][:count])
 
 
 def test_no_image_is_drawn_twice(digits: tuple[Bytes, Bytes]) -> None:
-    others = [draw(600, 3, split) for split in SPLITS if split != "train"]
-    others.append(draw(600, 4, "train"))
-    known = _distinct(digits[0])
-    assert len(known) == COUNT
-    for images, labels in others:
-        fresh = _distinct(images)
-        assert not known & fresh
-        assert not np.array_equal(labels, digits[1][:600])
-        known |= fresh
-
-
-def test_labels_are_nearly_uniform(digits: tuple[Bytes, Bytes]) -> None:
-    seen = np.bincount(digits[1], minlength=10)
-    assert len(seen) == 10
-    spread = np.sqrt(COUNT * 0.1 * 0.9)
-    assert np.abs(seen - COUNT / 10).max() < 4 * spread
-
-
-def test_ink_fits_the_box_inside_a_clear_border(digits: tuple[Bytes, Bytes]) -> None:
-    inked = np.asarray(digits[0] > 0)
-    assert not inked[:, [0, -1]].any()
-    assert not inked[:, :, [0, -1]].any()
-    sides = np.stack([_extent(inked, 2), _extent(inked, 1)])
-    longest = sides.max(axis=0)
-    assert longest.max() == BOX
-    assert np.quantile(longest, 0.02) >= BOX - 2
-    assert sides.min() >= 2
-
-
-def _extent(inked: NDArray[np.bool_], across: int) -> NDArray[np.int64]:
-    occupied = np.asarray(inked.any(axis=across))
-    last = FIELD - occupied[:, ::-1].argmax(axis=1)
-    return np.asarray(last - occupied.argmax(axis=1), np.int64)
+    """By any split or seed."""
+    others = [draw(600, seed, split) for seed, split in ((3, "val"), (3, "test"), (4, "train"))]
+    images = np.concatenate([digits[0], *(images for images, _ in others)])
+    assert len({image.tobytes() for image in images}) == COUNT + 1800
+    assert not any(np.array_equal(labels, digits[1][:600]) for _, labels in others)
 
 
 def test_mass_is_centred(digits: tuple[Bytes, Bytes]) -> None:
+    """In a box of 20 pixels within a clear border."""
+    occupied = digits[0] > 0
+    assert not occupied[:, [0, -1]].any()
+    assert not occupied[:, :, [0, -1]].any()
+    sides = np.stack([occupied.any(axis=axis).sum(axis=1) for axis in (1, 2)])
+    assert sides.max() == BOX
+    assert np.quantile(sides.max(axis=0), 0.02) >= BOX - 2
     mass = digits[0].astype(float)
     at = np.arange(FIELD)
     total = mass.sum(axis=(1, 2))
@@ -84,14 +51,8 @@ def test_mass_is_centred(digits: tuple[Bytes, Bytes]) -> None:
         assert np.abs(centre - 14).max() < 2
 
 
-def test_ink_is_full_inside_and_grey_at_the_rim(digits: tuple[Bytes, Bytes]) -> None:
-    images = digits[0]
-    assert (images.max(axis=(1, 2)) > 200).all()
-    grey = ((images > 0) & (images < 255)).sum() / (images > 0).sum()
-    assert 0.3 < grey < 0.8
-
-
 def test_ink_and_pen_are_as_in_mnist(digits: tuple[Bytes, Bytes]) -> None:
+    assert (digits[0].max(axis=(1, 2)) > 200).all()
     ink = digits[0] / 255
     total = ink.sum(axis=(1, 2))
     down, right = np.diff(ink, axis=1)[:, :, :-1], np.diff(ink, axis=2)[:, :-1]
