@@ -35,8 +35,6 @@ def write_folder(folder: Path, arrays: Mapping[str, Bytes], zipped: bool = True)
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in arrays.items():
         content = idx_bytes(array)
-        if zipped:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
-        else:
-            (folder / name).write_bytes(content)
+        path = folder / (f"{name}.gz" if zipped else name)
+        path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     return folder

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from idx_files import Bytes, idx_bytes, mnist_like, write_folder
 
 from airkit.data import idx, mnist, sources, strokes
-from airkit.data.digits import SPLITS, Digits
+from airkit.data.digits import SPLITS
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
 
@@ -37,21 +37,17 @@ def refusal(source: object) -> DigitsError:
     return caught.value
 
 
-def types_of(pool: Digits) -> list[str]:
-    return [array.dtype.str for array in (pool.images, pool.labels, pool.index)]
-
-
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def few_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strokes, "POOL_SIZES", {"train": 30, "val": 5, "test": 7})
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_a_folder(tmp_path: Path, zipped: bool) -> None:
+def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool) -> None:
     """The last tenth of the train files makes the val pool."""
     arrays = mnist_like(train=30, test=8, side=20)
-    folder = write_folder(tmp_path, arrays, zipped)
-    digits = sources.load(str(folder))
+    monkeypatch.setenv("HOME", str(write_folder(tmp_path, arrays, zipped)))
+    digits = sources.load("~")
     parts = {
         "train": (TRAIN_IMAGES, TRAIN_LABELS, slice(27)),
         "val": (TRAIN_IMAGES, TRAIN_LABELS, slice(27, 30)),
@@ -63,16 +59,10 @@ def test_a_folder(tmp_path: Path, zipped: bool) -> None:
         np.testing.assert_array_equal(pool.images, arrays[images][rows])
         np.testing.assert_array_equal(pool.labels, arrays[labels][rows])
         np.testing.assert_array_equal(pool.index, np.arange(30)[rows])
-        assert types_of(pool) == ["|u1", "|u1", "<i4"]
-    assert (digits.name, digits.licence) == (str(folder), "not stated")
-    assert digits.attribution == f"digits of the folder {folder}"
-
-
-def test_a_folder_below_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    write_folder(tmp_path / "digits", mnist_like())
-    digits = sources.load("~/digits")
-    assert (digits.name, digits.attribution) == ("~/digits", "digits of the folder ~/digits")
+        dtypes = (pool.images.dtype, pool.labels.dtype, pool.index.dtype)
+        assert dtypes == (np.uint8, np.uint8, np.int32)
+    assert (digits.name, digits.licence) == ("~", "not stated")
+    assert digits.attribution == "digits of the folder ~"
 
 
 @pytest.mark.parametrize(
@@ -129,13 +119,10 @@ def test_shared_images_stay_in_the_held_out_pool(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.usefixtures("few_strokes")
 def test_strokes() -> None:
     digits = sources.load("strokes")
     assert (digits.name, digits.licence) == ("strokes", "Apache-2.0")
-    assert [digits.pools[split].images.shape for split in SPLITS] == [
-        (30, 28, 28), (5, 28, 28), (7, 28, 28),
-    ]  # fmt: skip
+    assert [len(digits.pools[split].images) for split in SPLITS] == [30, 5, 7]
 
 
 @pytest.mark.parametrize(("source", "patience"), [("mnist", mnist.LONG), ("auto", mnist.SHORT)])
@@ -157,7 +144,6 @@ def test_mnist(
     assert "Yann LeCun" in digits.attribution
 
 
-@pytest.mark.usefixtures("few_strokes")
 @pytest.mark.parametrize("offline", ["0", "1"])
 def test_auto_falls_back_on_strokes_with_one_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: str
@@ -206,25 +192,30 @@ def test_what_is_written_is_read(path: Path, array: Bytes, zipped: bool) -> None
 
 
 HEADER = struct.Struct(">HBB3I")
+WHOLE = idx_bytes(IMAGES)
+DAMAGED = {
+    b"\x00\x00\x0d\x03" + WHOLE[4:]: "begins with 00 00 0d 03",  # floats
+    idx_bytes(IMAGES[0]): "begins with 00 00 08 02",
+    b"<html>": "begins with 3c 68 74 6d",
+    WHOLE[:15]: "begins with 00 00 08 03",
+    b"": "begins with nothing",
+    WHOLE[:-1]: "2 x 3 x 3, and 17 bytes",
+    WHOLE + b"1": "2 x 3 x 3, and more bytes",
+    HEADER.pack(0, 8, 3, 5, 0, 28): "5 x 0 x 28, not 1 to",
+    HEADER.pack(0, 8, 3, *[2**32 - 1] * 3): "4294967295 x 4294967295 x 4294967295, not 1 to",
+}
+DAMAGED |= {gzip.compress(content): got for content, got in DAMAGED.items()} | {
+    ZIPPED[:-9]: "",
+    ZIPPED[:10] + bytes([ZIPPED[10] | 7]) + ZIPPED[11:]: "invalid",
+    ZIPPED[:-8] + bytes(4) + ZIPPED[-4:]: "incorrect data check",
+    ZIPPED + b"rest": "gzip stream that is cut or goes on",
+    ZIPPED + ZIPPED: "gzip stream that is cut or goes on",
+}
 
 
-@pytest.mark.parametrize(
-    ("content", "got"),
-    [
-        (b"\x00\x00\x0d\x03" + idx_bytes(IMAGES)[4:], "begins with 00 00 0d 03"),  # floats
-        (idx_bytes(IMAGES[0]), "begins with 00 00 08 02"),
-        (b"<html>", "begins with 3c 68 74 6d"),
-        (idx_bytes(IMAGES)[:15], "begins with 00 00 08 03"),
-        (b"", "begins with nothing"),
-        (idx_bytes(IMAGES)[:-1], "2 x 3 x 3, and 17 bytes"),
-        (idx_bytes(IMAGES) + b"1", "2 x 3 x 3, and more bytes"),
-        (HEADER.pack(0, 8, 3, 5, 0, 28), "5 x 0 x 28, not 1 to"),
-        (HEADER.pack(0, 8, 3, *[2**32 - 1] * 3), "4294967295 x 4294967295 x 4294967295, not 1 to"),
-    ],
-)
-@pytest.mark.parametrize("zipped", [False, True])
-def test_damaged_files(path: Path, content: bytes, got: str, zipped: bool) -> None:
-    error = unreadable(path, gzip.compress(content) if zipped else content)
+@pytest.mark.parametrize(("content", "got"), DAMAGED.items(), ids=map(str, range(len(DAMAGED))))
+def test_damaged_files(path: Path, content: bytes, got: str) -> None:
+    error = unreadable(path, content)
     assert "expected  unsigned bytes in 3 dimensions" in str(error)
     assert got in str(error)
 
@@ -232,38 +223,17 @@ def test_damaged_files(path: Path, content: bytes, got: str, zipped: bool) -> No
 FORGED = HEADER.pack(0, 8, 3, 2**16, 2**5, 2**5) + bytes(100)
 
 
-@pytest.mark.parametrize(
-    ("content", "got"),
-    [
-        (FORGED, "and 100 bytes"),
-        (gzip.compress(FORGED), "and 100 bytes"),
-        (gzip.compress(idx_bytes(IMAGES) + bytes(2**26), compresslevel=1), "and more"),
-    ],
-    ids=["plain", "zipped", "unzips to much"],
-)
-def test_a_forged_file_costs_no_memory(path: Path, content: bytes, got: str) -> None:
+BOMB = gzip.compress(WHOLE + bytes(2**26), compresslevel=1)
+
+
+@pytest.mark.parametrize("content", [FORGED, gzip.compress(FORGED), BOMB])
+def test_a_forged_file_costs_no_memory(path: Path, content: bytes) -> None:
     tracemalloc.start()
     try:
-        assert got in str(unreadable(path, content))
+        assert f"and {'more' if content == BOMB else 100} bytes" in str(unreadable(path, content))
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        ZIPPED[:-9],
-        ZIPPED[:10] + bytes([ZIPPED[10] | 7]) + ZIPPED[11:],
-        ZIPPED[:-8] + bytes(4) + ZIPPED[-4:],
-        ZIPPED[:2] + b"\x07" + ZIPPED[3:],
-        ZIPPED + b"rest",
-        ZIPPED + ZIPPED,
-    ],
-    ids=["truncated", "flipped", "checksum", "method", "trailing", "two streams"],
-)
-def test_a_damaged_gzip_stream(path: Path, content: bytes) -> None:
-    unreadable(path, content)
 
 
 def test_no_file_to_read(tmp_path: Path, path: Path) -> None:

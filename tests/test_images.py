@@ -22,8 +22,8 @@ RAMP = np.arange(120, dtype=np.uint8).reshape(10, 12) * 2
 """An 8-bit picture of 12 x 10 pixels, black in its upper left."""
 
 
-def png(path: Path, image: Image.Image, **options: Any) -> Path:
-    image.save(path, format="PNG", **options)
+def png(path: Path, image: Image.Image) -> Path:
+    image.save(path, format="PNG")
     return path
 
 
@@ -183,10 +183,7 @@ def test_more_images_than_memory_holds(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_stack_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     """It takes no memory, and no room on the disk: the file has a hole."""
-    stack = np.lib.format.open_memmap(
-        tmp_path / "a.npy", mode="w+", dtype=np.uint8, shape=(70_000, 64, 64)
-    )
-    del stack
+    np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, shape=(70_000, 64, 64))
     assert "286,720,000 up to this file" in str(refusal(tmp_path / "a.npy"))
 
 

@@ -150,17 +150,6 @@ def test_the_first_mirror_serves_all(mirror: Mirror, cache: Path) -> None:
     assert hearer.told == [("files of MNIST", done, 4) for done in (1, 2, 3, 4)]
 
 
-def test_cached_files_cost_no_request(mirror: Mirror, cache: Path) -> None:
-    paths = mnist.fetch()
-    mirror.requests.clear()
-    assert mnist.fetch() == paths
-    assert mirror.requests == []
-    (cache / FIRST).write_bytes(FILES[FIRST][:100])
-    mnist.fetch()
-    assert mirror.requests == [f"one/{FIRST}"], "a damaged file is fetched again"
-    assert cached(cache) == FILES
-
-
 @pytest.mark.parametrize(
     ("act", "why"),
     [
@@ -225,7 +214,9 @@ def test_a_name_lookup_that_hangs(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "http://a.invalid/: TimeoutError\n" in message
 
 
-def test_offline(mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_files_cost_no_request(
+    mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRKIT_OFFLINE", "1")
     message = refusal()
     assert message.startswith("MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it")
@@ -235,6 +226,12 @@ def test_offline(mirror: Mirror, cache: Path, monkeypatch: pytest.MonkeyPatch) -
     paths = mnist.fetch()
     monkeypatch.setenv("AIRKIT_OFFLINE", "1")
     assert mnist.fetch() == paths
+    (cache / FIRST).write_bytes(FILES[FIRST][:100])
+    assert f"expected  {FIRST}\n" in refusal(), "a damaged file is not believed"
+    monkeypatch.delenv("AIRKIT_OFFLINE")
+    mirror.requests.clear()
+    mnist.fetch()
+    assert (mirror.requests, cached(cache)) == ([f"one/{FIRST}"], FILES)
 
 
 def test_a_cache_that_is_a_file(mirror: Mirror, cache: Path) -> None:
