@@ -195,7 +195,7 @@ def test_digits_places_and_sizes_spread_over_their_range() -> None:
 
 
 def test_a_hundred_digits() -> None:
-    many = {"canvas_size": 256, "max_digits": 100, "min_digits": 100, "digit_size": 12.0}
+    many: Any = {"canvas_size": 256, "max_digits": 100, "min_digits": 100, "digit_size": 12.0}
     canvases = compose(DataConfig(**many, overlap="none"), "train", POOL, 0, 3)
     assert (canvases.label >= 0).all()
     assert canvases.count.tolist() == [100] * 3

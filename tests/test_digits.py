@@ -59,8 +59,8 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool)
         np.testing.assert_array_equal(pool.images, arrays[images][rows])
         np.testing.assert_array_equal(pool.labels, arrays[labels][rows])
         np.testing.assert_array_equal(pool.index, np.arange(30)[rows])
-        dtypes = (pool.images.dtype, pool.labels.dtype, pool.index.dtype)
-        assert dtypes == (np.uint8, np.uint8, np.int32)
+        kinds = [array.dtype.str for array in (pool.images, pool.labels, pool.index)]
+        assert kinds == ["|u1", "|u1", "<i4"]
     assert (digits.name, digits.licence) == ("~", "not stated")
     assert digits.attribution == "digits of the folder ~"
 
@@ -75,8 +75,7 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool)
     ],
 )
 def test_no_such_source(source: str, hint: str) -> None:
-    error = refusal(source)
-    assert (error.what, error.hint) == ("No such source of digits", hint)
+    assert refusal(source).hint == hint
 
 
 def test_a_folder_that_lacks_files(tmp_path: Path) -> None:
@@ -84,7 +83,6 @@ def test_a_folder_that_lacks_files(tmp_path: Path) -> None:
     assert "none of MNIST's four files" in str(refusal(tmp_path))
     del arrays[TRAIN_LABELS], arrays[TEST_IMAGES]
     error = refusal(write_folder(tmp_path, arrays))
-    assert error.what == "A folder of digits lacks files"
     assert f"expected  {TRAIN_LABELS}[.gz] and {TEST_IMAGES}[.gz]\n" in str(error)
     assert f"got       {TRAIN_IMAGES}.gz, {TEST_LABELS}.gz\n" in str(error)
 
@@ -215,9 +213,7 @@ DAMAGED |= {gzip.compress(content): got for content, got in DAMAGED.items()} | {
 
 @pytest.mark.parametrize(("content", "got"), DAMAGED.items(), ids=map(str, range(len(DAMAGED))))
 def test_damaged_files(path: Path, content: bytes, got: str) -> None:
-    error = unreadable(path, content)
-    assert "expected  unsigned bytes in 3 dimensions" in str(error)
-    assert got in str(error)
+    assert got in str(unreadable(path, content))
 
 
 FORGED = HEADER.pack(0, 8, 3, 2**16, 2**5, 2**5) + bytes(100)

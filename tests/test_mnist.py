@@ -39,7 +39,6 @@ class Handler(BaseHTTPRequestHandler):
 
 class Mirror(ThreadingHTTPServer):
     daemon_threads = False  # server_close joins the handlers, so that no socket outlives a test
-    block_on_close = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
