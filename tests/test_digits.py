@@ -6,6 +6,7 @@ import gzip
 import struct
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from idx_files import Bytes, idx_bytes, mnist_like, write_folder
 
 from airkit.data import idx, mnist, sources, strokes
-from airkit.data.digits import SPLITS
+from airkit.data.digits import SPLITS, Digits
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
 
@@ -85,6 +86,35 @@ def test_a_folder_that_lacks_files(tmp_path: Path) -> None:
     error = refusal(write_folder(tmp_path, arrays))
     assert f"expected  {TRAIN_LABELS}[.gz] and {TEST_IMAGES}[.gz]\n" in str(error)
     assert f"got       {TRAIN_IMAGES}.gz, {TEST_LABELS}.gz\n" in str(error)
+
+
+def three(shape: tuple[int, ...] = (3, 8, 8), kind: Any = np.uint8, labels: Any = (0, 1, 2)) -> Any:
+    return Digits(np.arange(np.prod(shape)).reshape(shape).astype(kind), np.array(labels))
+
+
+@pytest.mark.parametrize(
+    ("pools", "got"),
+    [
+        ({"val": three(kind=float)}, "float64 [3, 8, 8], int64 [3], int32 [3]"),
+        ({"test": three((3, 8, 9))}, "uint8 [3, 8, 9], int64 [3], int32 [3]"),
+        ({"train": three(labels=(0, 0))}, "uint8 [3, 8, 8], int64 [2], int32 [2]"),
+        ({"train": three(labels=(0.0, 0.0, 0.0))}, "uint8 [3, 8, 8], float64 [3], int32 [3]"),
+        ({"train": three(labels=(0, 1, -1))}, "-1"),
+        ({"train": three(labels=(0, 127, 128))}, "128"),
+        ({"train": [1, 2]}, "list"),
+        ({"test": three((3, 9, 9))}, "sides of [8, 9] px"),
+        ({"more": three()}, "['train', 'val', 'test', 'more']"),
+    ],
+)
+def test_digits_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, pools: dict[str, Any], got: str
+) -> None:
+    """Whatever source they are from."""
+    pools = dict.fromkeys(SPLITS, three()) | pools
+    monkeypatch.setattr(strokes.Strokes, "pools", lambda self, listener: pools)
+    error = refusal("strokes")
+    assert error.what == "The digits cannot be used"
+    assert f"  got       {got}\n" in str(error)
 
 
 def test_the_digest_is_of_the_digits_alone(tmp_path: Path) -> None:
