@@ -129,7 +129,7 @@ class Residual:
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [B], or None for the peak itself.
         """
-        ink = self._channels[:, 1].clamp(min=0) * mask
+        ink = self._channels[:, 1].clamp(min=0).mul_(mask)
         saliency = (blur @ (ink @ blur.t())).flatten(1)
         height, cell = saliency.max(1)
         if look is not None:
@@ -144,7 +144,7 @@ def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor
     A blank image has no peak; every cell is then as likely as another.
     """
     scale = sharpness / peak.clamp(min=1e-6)[:, None]
-    mass = cumulative_sum(torch.exp((saliency - peak[:, None]) * scale))
+    mass = cumulative_sum((saliency - peak[:, None]).mul_(scale).exp_())
     cells = torch.searchsorted(mass, look[:, None] * mass[:, -1:]).squeeze(1)
     return cells.clamp(max=saliency.shape[1] - 1)
 
