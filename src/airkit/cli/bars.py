@@ -17,8 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from airkit.cli.lines import Paced
 from airkit.cli.output import percent
-from airkit.cli.progress import Paced
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 WIDE = 60
