@@ -37,6 +37,7 @@ def test_every_kind_is_on_the_page() -> None:
     assert all(any(f"({base})" in body for body in FILES.values()) for base in bases)
 
 
+@pytest.mark.slow
 def test_the_examples_train_and_count(done: tuple[Path, str]) -> None:
     _, printed = done
     one_look = [float(each) for each in re.findall(r"accuracy, one look +([\d.]+) %", printed)]
@@ -44,6 +45,7 @@ def test_the_examples_train_and_count(done: tuple[Path, str]) -> None:
     assert min(one_look) > 60  # every canvas called blank would be 37 %
 
 
+@pytest.mark.slow
 def test_the_other_examples_leave_what_they_say(done: tuple[Path, str]) -> None:
     folder, printed = done
     assert "missing:MissingInk" in printed
