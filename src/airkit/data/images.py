@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ def read(path: Path, *, invert: bool = False) -> list[Grey]:
 
 def _png(path: Path, *, blank: int) -> Array:
     """Ink of a PNG of any mode, float32 [H, W]; transparent pixels are ``blank``, 0 or 255."""
-    with Image.open(path, formats=["PNG"]) as image:
+    content = path.read_bytes()  # in memory, a chunk of forged length reads no more than there is
+    with Image.open(BytesIO(content), formats=["PNG"]) as image:
         _check_size(path, *image.size)
-        bits = start_of(path, _DEPTH + 1)[_DEPTH]
+        bits = content[_DEPTH]
         clear = image.info.get("transparency")
         if image.mode.startswith("I"):
             levels = np.asarray(image)

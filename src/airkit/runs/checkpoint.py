@@ -201,7 +201,7 @@ def _check_archive(path: Path) -> None:
         parts = archive.infolist()
         _require(parts[0].header_offset == 0, "something before its first part")
         _require(all(part.compress_type == zipfile.ZIP_STORED for part in parts), "compression")
-        size = sum(part.file_size for part in parts)
+        size = sum(max(part.file_size, part.compress_size) for part in parts)
         _require(size <= path.stat().st_size, "parts that are larger than the file")
         _require(archive.testzip() is None, "a wrong checksum")  # torch.load compares none
         (pickle,) = (part for part in parts if part.filename.endswith("data.pkl"))
