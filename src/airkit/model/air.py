@@ -26,6 +26,7 @@ from airkit.config.schema import Config
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
+from airkit.model.guides.base import check_proposal
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import paint
@@ -109,6 +110,7 @@ class AIR(nn.Module):
         for t in range(self.slots):
             drawn, residual = noise.slot(t), Residual(images, canvas)
             logit, q_where, state = self.guide.propose(state, residual, drawn.look)
+            check_proposal(logit, q_where, len(images))
             z_where = q_where.sample(drawn.where)
             size, centre = self.pose.decode(z_where)
             q_what = self.guide.encode(residual, size, centre)

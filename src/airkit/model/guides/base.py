@@ -220,3 +220,14 @@ class Guide(nn.Module, ABC):
     @abstractmethod
     def advance(self, state: Any, slot: Slot) -> Any:
         """The state after a slot whose latents are now known."""
+
+
+def check_proposal(logit: Tensor, where: Normal, batch: int) -> None:
+    """Raise ValueError where a guide's proposal has shapes that would broadcast in silence."""
+    found = [tuple(each.shape) for each in (logit, *where)]
+    if found != [(batch,), (batch, 3), (batch, 3)]:
+        told = ", ".join(str(list(shape)) for shape in found)
+        raise ValueError(
+            f"propose returned log odds, mean and sd of z_where of shapes {told}; expected "
+            f"[{batch}], [{batch}, 3], [{batch}, 3]"
+        )
