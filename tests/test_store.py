@@ -142,6 +142,16 @@ def test_types_and_shapes() -> None:
     }
 
 
+def test_items_are_the_callers_own() -> None:
+    """What is done to one in place leaves the data set as it is."""
+    dataset = CanvasDataset(data_file(), "val")
+    before = {name: value.clone() for name, value in dataset[3].items()}
+    for index in (3, 3 - len(dataset)):
+        for value in dataset[index].values():
+            value.add_(1)
+        assert all(torch.equal(dataset[3][name], value) for name, value in before.items())
+
+
 def test_a_loader_batches_it() -> None:
     dataset = CanvasDataset(data_file(), "val")
     batches = list(DataLoader(dataset, batch_size=5))

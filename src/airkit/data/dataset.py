@@ -16,7 +16,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
 
     Item i is a dict: ``image`` float32 [H, H] with ink in 0..1, ``count`` int64 [], ``label``
     int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in pixels, padded
-    with -1).
+    with -1). The tensors are the caller's own: changing them leaves the data set as it is.
 
     Args:
         path: the data file.
@@ -39,9 +39,9 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return {
             "image": to_ink(self.images[index]),
-            "count": self.counts[index],
-            "label": self.labels[index],
-            "box": self.boxes[index],
+            "count": self.counts[index].clone(),
+            "label": self.labels[index].clone(),
+            "box": self.boxes[index].clone(),
         }
 
 
