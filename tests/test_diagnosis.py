@@ -12,6 +12,7 @@ from typing import Any
 import command_line
 import pytest
 import torch
+from outside import NAMED
 from tiny_runs import (
     COMBINATIONS,
     STEPS,
@@ -150,7 +151,10 @@ def test_its_advice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told.endswith("--set train.learning_rate=0.0002")
 
 
-def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("outside", [{}, NAMED], ids=["own", "outside"])
+def test_its_commands_work(
+    outside: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A gradient that only a training with the first settings has: the commands, word for word."""
 
     def spoil(trainer: Trainer, images: Tensor) -> None:
@@ -159,7 +163,7 @@ def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             bad_canvas(trainer, images)
 
     spoil_at(monkeypatch, 6, spoil)
-    told = stopped(tmp_path / "a run")
+    told = stopped(tmp_path / "a run", **outside)
     commands = [line.partition(": ")[2] for line in told.splitlines() if "airkit train" in line]
     assert len(commands) == 2
     for command, first in zip(commands, ("going on from step 5", ""), strict=True):
@@ -167,7 +171,7 @@ def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert (result.exit_code, first in result.stderr) == (0, True)
         assert state(tmp_path / "a run").step == STEPS
         with pytest.raises(TrainingError):
-            fit(tmp_path / "a run", fresh=True)
+            fit(tmp_path / "a run", fresh=True, **outside)
 
 
 def test_a_validation_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

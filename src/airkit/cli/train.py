@@ -11,9 +11,8 @@ import airkit
 from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, option
 from airkit.cli.output import percent, show, tell_rows
 from airkit.cli.progress import listening
-from airkit.system.processes import launched
 from airkit.system.signals import EXIT_CODE
-from airkit.system.text import duration, quoted
+from airkit.system.text import duration
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport
@@ -43,15 +42,13 @@ def train(
 
 
 def _tell(report: TrainReport) -> None:
-    again = f"{launched().program} train"
-    if report.run != DEFAULT_RUN:
-        again += f" --run {quoted(report.run)}"
     if report.stopped:
-        typer.echo(f"stopped at step {report.steps}; {again} goes on from there", err=True)
+        again = "the same command, without --fresh, goes on from there"
+        typer.echo(f"stopped at step {report.steps} of {report.run}; {again}", err=True)
         return
     if report.resumed_from == report.steps:
         typer.echo(f"{report.run} is trained already, for {report.steps} steps")
-        typer.echo(f"{again} --steps N goes on to N steps; --fresh starts anew")
+        typer.echo("the same command with --steps N goes on to N steps; --fresh starts anew")
         return
     rows = [
         ("run", report.run),

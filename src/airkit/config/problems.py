@@ -11,7 +11,6 @@ from pydantic.fields import FieldInfo
 
 from airkit.config.schema import Config
 from airkit.errors import Problem, sanitize
-from airkit.system.text import did_you_mean
 
 
 def fields() -> dict[str, FieldInfo]:
@@ -70,17 +69,28 @@ def _unknown(key: str) -> str:
     """What to say of a key that the schema does not have."""
     section, _, name = key.partition(".")
     if section not in Config.model_fields:
-        homes = [known for known in fields() if known.endswith(f".{key}")]
-        if homes:
+        if homes := _called(key):
             return f"belongs in a section: {' or '.join(homes)}"
         sections = list(Config.model_fields)
-        near = did_you_mean(section, sections) or f"; there are {', '.join(sections)}"
-        return f"unknown section{near}"
-    homes = [known for known in fields() if known.endswith(f".{name}")]
-    close = homes or get_close_matches(key, fields(), n=1, cutoff=0.8)
+        if near := get_close_matches(section, sections, n=1) or _nearly(key):
+            return f"unknown section; did you mean {' or '.join(near)}?"
+        return f"unknown section; there are {', '.join(sections)}"
+    close = _called(name) or get_close_matches(key, fields(), n=1, cutoff=0.8) or _nearly(name)
     if close:
         return f"unknown key; did you mean {' or '.join(close)}?"
     return f"unknown key; {section} has {', '.join(_section(section).model_fields)}"
+
+
+def _called(name: str) -> list[str]:
+    """The dotted keys of the settings called ``name``, in whichever section."""
+    return [known for known in fields() if known.endswith(f".{name}")]
+
+
+def _nearly(name: str) -> list[str]:
+    """The same for the name most like ``name``."""
+    names = [known.partition(".")[2] for known in fields()]
+    close = get_close_matches(name, names, n=1, cutoff=0.7)
+    return _called(close[0]) if close else []
 
 
 _KINDS = {"boolean": "true or false", "integer": "a whole number", "number": "a number"}

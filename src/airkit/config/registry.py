@@ -26,6 +26,9 @@ from airkit.system.text import did_you_mean, quoted
 OUTSIDE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """Pattern of ``package.module:Class``."""
 
+_NOT_OUTSIDE = str(Path(__file__).parents[1]), str(Path(json.__file__).parent)
+"""Folders of airkit, and of json, which writes what a class returned."""
+
 T = TypeVar("T")
 
 
@@ -97,6 +100,8 @@ class Registry(Generic[T]):
             raise self.unusable(name, f"{type(error).__name__}: {error}") from error
         if not (isinstance(found, type) and issubclass(found, base)):
             raise self.unusable(name, repr(found))
+        if missing := sorted(getattr(found, "__abstractmethods__", ())):
+            raise self.unusable(name, f"one that lacks {', '.join(missing)}")
         return cast(type[T], found)
 
     def unusable(self, name: str, got: str) -> ExtensionError:
@@ -122,9 +127,8 @@ class Registry(Generic[T]):
         except Exception as error:
             if name in self.own or isinstance(error, AirkitError):
                 raise
-            airkit = str(Path(__file__).parents[1])
             frames = traceback.extract_tb(error.__traceback__)
-            outside = [frame for frame in frames if not frame.filename.startswith(airkit)]
+            outside = [frame for frame in frames if not frame.filename.startswith(_NOT_OUTSIDE)]
             raise ExtensionError(
                 f"{name} failed",
                 where=f"{outside[0].filename}, line {outside[0].lineno}" if outside else None,

@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import math
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
-from airkit.errors import AirkitError, ExtensionError
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.model.scene import explain_both
 from airkit.runs.trained import TrainedRun, count_generator, open_run
 from airkit.system.callbacks import SILENT, Listener
 
-T = TypeVar("T")
 NAN = math.nan
 
 
@@ -134,7 +131,8 @@ class Evaluation:
         self.taken: dict[str, Measure] = {}
         for name, kind in MEASURES.several(trained.config.eval.measures).items():
             if kind.needs <= known:
-                self.taken[name] = _call(name, kind, trained)
+                with MEASURES.running(name):
+                    self.taken[name] = kind(trained)
 
     @property
     def counts(self) -> Counts:
@@ -169,7 +167,8 @@ class Evaluation:
                     **{name: self._rows(values, indices) for name, values in self.truth.items()},
                 )
                 for name, taken in self.taken.items():
-                    _call(name, taken.add, batch)
+                    with MEASURES.running(name):
+                        taken.add(batch)
             yield batch
             listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
 
@@ -180,7 +179,11 @@ class Evaluation:
             ExtensionError: a class from outside fails, or returns what JSON does not have.
         """
         trained, config = self.trained, self.trained.config.eval
-        results = {name: _call(name, taken.result) for name, taken in self.taken.items()}
+        results: dict[str, Any] = {}
+        for name, taken in self.taken.items():
+            with MEASURES.running(name):
+                result = taken.result()
+                results[name] = _plain(result) if is_outside(name) else result
         own = [result for name, result in results.items() if name in MEASURES.own]
         return Measures(
             canvases=len(trained.canvases),
@@ -193,32 +196,11 @@ class Evaluation:
             data_digest=trained.digest,
             split=config.split,
             checkpoint=str(trained.checkpoint),
-            outside={
-                name: _call(name, _plain, results.get(name))
-                for name in config.measures
-                if is_outside(name)
-            },
+            outside={name: results.get(name) for name in config.measures if is_outside(name)},
         )
 
     def _rows(self, values: Tensor | None, indices: Tensor) -> Tensor | None:
         return None if values is None else values[indices].to(self.trained.device)
-
-
-def _call(name: str, function: Callable[..., T], *arguments: Any) -> T:
-    """Call ``function`` of a measure; an error of one from outside names the measure."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        if not is_outside(name) or isinstance(error, AirkitError):
-            raise
-        frames = traceback.extract_tb(error.__traceback__)[1:2]  # the first one is this function's
-        where = [f"{frame.filename}, line {frame.lineno}" for frame in frames if function != _plain]
-        raise ExtensionError(
-            f"The measure {name} failed",
-            where=where[0] if where else None,
-            got=f"{type(error).__name__}: {error}",
-            hint="correct it, or leave it out of eval.measures",
-        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config import settings
+from airkit.config.registry import Named, is_outside
 from airkit.config.schema import Config, Section
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.errors import CheckpointError, DataFileError
+from airkit.errors import CheckpointError, DataFileError, ExtensionError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
 from airkit.model.scene import possible_looks
@@ -242,12 +243,24 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str,
 
 
 def _naming(recorded: Config, call: Config) -> Config:
-    """Return ``recorded``, with classes from outside marked as named where ``call`` names them."""
+    """Return ``recorded``, with classes from outside marked as named where ``call`` names them.
+
+    Raises:
+        ExtensionError: ``call`` names another class from outside.
+    """
     update: dict[str, Section] = {}
-    if recorded.guide.kind == call.guide.kind:
-        update["guide"] = recorded.guide.model_copy(update={"kind": call.guide.kind})
-    if recorded.prior.kind == call.prior.kind:
-        update["prior"] = recorded.prior.model_copy(update={"kind": call.prior.kind})
+    for section in ("guide", "prior"):
+        ours, kind = getattr(recorded, section), getattr(call, section).kind
+        if ours.kind == kind:
+            update[section] = ours.model_copy(update={"kind": kind})
+        elif is_outside(ours.kind) and isinstance(kind, Named):
+            raise ExtensionError(
+                f"You named {kind}, but this run was trained with {ours.kind}",
+                where=f"{section}.kind",
+                expected=ours.kind,
+                got=kind,
+                hint=f"--set {section}.kind={ours.kind}",
+            )
     return recorded.model_copy(update=update)
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from torch import nn
 
+from airkit.config.settings import named_classes
 from airkit.errors import TrainingError
+from airkit.runs.origin import assigned
 from airkit.system.text import quoted
 from airkit.training.resume import Start
 from airkit.training.step import Trainer
@@ -77,7 +79,8 @@ def _bad_gradient(module: nn.Module) -> str | None:
 def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[str]:
     """Commands to run as they stand."""
     train, run = start.config.train, start.run.path
-    command, on = f"{program} train --run {quoted(run)}", f"to go on from step {saved}:"
+    named = "".join(f" {quoted(word)}" for word in assigned(named_classes(start.config)))
+    command, on = f"{program} train --run {quoted(run)}{named}", f"to go on from step {saved}:"
     if fault.rate is None:
         yield f"{on} {command}"
         return

@@ -17,7 +17,6 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import Row, SweepReport
-from airkit.system.text import quoted
 
 THRESHOLD = 0.99
 """Least count accuracy of a success, of runs that are not of a sweep."""
@@ -113,7 +112,7 @@ def _check_distinct(runs: Sequence[Path]) -> None:
                 where=run,
                 expected="a folder of its own for each --run",
                 got=f"the same folder as {places[place]}",
-                hint=f"airkit report --run {quoted(run)}, which reports on it alone",
+                hint="name each --run once",
             )
         places[place] = run
 

@@ -15,8 +15,6 @@ Legend: B batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pyro
@@ -30,6 +28,7 @@ from airkit.model.objectives.base import WHOLE, Objective, Share
 from airkit.model.objectives.baselines import BASELINES
 from airkit.model.pyro_programs import PyroAIR
 from airkit.system import seeds
+from airkit.system.device import seeded
 
 
 class NVIL(Objective):
@@ -60,7 +59,7 @@ class NVIL(Objective):
     def forward(self, images: Tensor, random: int, log_prior: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Objective.forward``; the baseline learns by its squared error."""
         self.programs.log_prior = log_prior
-        with _seeded(random, images.device), pyro.validation_enabled(False):
+        with seeded(random, images.device), pyro.validation_enabled(False):
             elbo, surrogate = self._surrogate(images)
         return -elbo.detach().mean(), -surrogate.mean()
 
@@ -103,15 +102,3 @@ def _scored(presence: Any, cost: Tensor) -> Tensor:
     if baseline is None:
         return score * (weight + 1)
     return score * (weight - baseline.detach() + 1) - (weight - baseline) ** 2
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators, from which Pyro draws, and restore them at the end."""
-    gpus = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(gpus):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed visits every backend
-        for gpu in gpus:
-            with torch.cuda.device(gpu):
-                torch.cuda.manual_seed(seed)
-        yield
