@@ -72,7 +72,7 @@ def test_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool)
         ("mnits", "--source mnist"),
         ("~nobody-of-this-name/digits", "--source strokes"),
         ("x" * 5000, "--source strokes"),
-        (__file__, "--source strokes"),
+        ("MNITS", "--source mnist"),
     ],
 )
 def test_no_such_source(source: str, hint: str) -> None:
@@ -222,8 +222,9 @@ def test_what_is_written_is_read(path: Path, array: Bytes, zipped: bool) -> None
 HEADER = struct.Struct(">HBB3I")
 WHOLE = idx_bytes(IMAGES)
 DAMAGED = {
-    b"\x00\x00\x0d\x03" + WHOLE[4:]: "begins with 00 00 0d 03",  # floats
-    idx_bytes(IMAGES[0]): "begins with 00 00 08 02",
+    b"\x00\x00\x0d\x03" + WHOLE[4:]: "32-bit floats in 3 dimensions",
+    idx_bytes(IMAGES[0]): "unsigned bytes in 2 dimensions",
+    b"\x00\x00\x0a\x03" + WHOLE[4:]: "begins with 00 00 0a 03",  # no type
     b"<html>": "begins with 3c 68 74 6d",
     WHOLE[:15]: "begins with 00 00 08 03",
     b"": "begins with nothing",

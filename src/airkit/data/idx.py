@@ -20,6 +20,7 @@ from airkit.data.digits import OTHERS, Digits, DigitSource
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
+from airkit.system.text import quoted
 
 NAMES = (
     "train-images-idx3-ubyte",
@@ -31,6 +32,17 @@ NAMES = (
 MAX_BYTES = 2**30
 """The largest array that is read; EMNIST, MNIST's largest relative, has 6e8 bytes."""
 _GZIP_MAGIC = b"\x1f\x8b"
+_TYPES = {
+    8: "unsigned bytes",
+    9: "signed bytes",
+    11: "16-bit integers",
+    12: "32-bit integers",
+    13: "32-bit floats",
+    14: "64-bit floats",
+}
+"""What an IDX file can hold, by type code."""
+HOW_TO = 'the documentation\'s page "Use other digits" shows how'
+"""Where conversions are."""
 
 
 class Folder(DigitSource):
@@ -48,21 +60,47 @@ class Folder(DigitSource):
 
 def _find(folder: Path) -> dict[str, Path]:
     """The four files of a folder by their names in MNIST."""
-    found = {
-        name: path
-        for name in NAMES
-        for path in (folder / f"{name}.gz", folder / name)
-        if os.path.exists(path)
-    }
+    found = _present(folder)
     if missing := [f"{name}[.gz]" for name in NAMES if name not in found]:
         raise DigitsError(
             "A folder of digits lacks files",
             where=folder,
             expected=" and ".join(missing),
             got=", ".join(path.name for path in found.values()) or "none of MNIST's four files",
-            hint=f"give the files MNIST's names, or {OTHERS}",
+            hint=_where_else(folder),
         )
     return found
+
+
+def _present(folder: Path) -> dict[str, Path]:
+    """Those of the four files that a folder has, by their names in MNIST.
+
+    Kaggle's copy has a point in the place of the first hyphen but one, or each file in a folder
+    of its own name.
+    """
+    found = {}
+    for name in NAMES:
+        spelled = (name, f"{name}.gz", name.replace("-idx", ".idx"))
+        inner = (folder / outer / each for outer in spelled for each in spelled)
+        paths = filter(_is_file, (*(folder / each for each in spelled), *inner))
+        if path := next(paths, None):
+            found[name] = path
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.exists(path) and not os.path.isdir(path)
+
+
+def _where_else(folder: Path) -> str:
+    """The next step where a folder lacks files, such as the folder below it that has all."""
+    images = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{NAMES[0]}*")]
+    whole = [each for each in {path.parent for path in images} if len(_present(each)) == len(NAMES)]
+    if whole:
+        return " or ".join(f"--source {quoted(each)}" for each in sorted(whole))
+    if [*folder.glob("[eq]mnist-*")]:
+        return f"EMNIST and QMNIST have to be converted: {HOW_TO}"
+    return f"give the files MNIST's names, or {OTHERS}"
 
 
 def read_pools(paths: Mapping[str, Path]) -> dict[str, Digits]:
@@ -96,13 +134,23 @@ def read(path: Path, ndim: int) -> NDArray[np.uint8]:
         check_regular(path)
         return _parse(path.read_bytes(), ndim)
     except (OSError, ValueError, zlib.error) as error:
+        again = f"fetch or copy the file again, or {OTHERS}"
+        convert = f"convert it ({HOW_TO}), or {OTHERS}"
         raise DigitsError(
             "Cannot read an IDX file",
             where=path,
-            expected=f"unsigned bytes in {ndim} dimension{'s' * (ndim > 1)}",
+            expected=_content(8, ndim),
             got=getattr(error, "strerror", None) or error,
-            hint=f"fetch or copy the file again, or {OTHERS}",
+            hint=convert if isinstance(error, _OtherContentError) else again,
         ) from error
+
+
+class _OtherContentError(ValueError):
+    """The file is an IDX file, of another type or other dimensions."""
+
+
+def _content(code: int, ndim: int) -> str:
+    return f"{_TYPES[code]} in {ndim} dimension{'s' * (ndim > 1)}"
 
 
 def _parse(content: bytes, ndim: int) -> NDArray[np.uint8]:
@@ -114,7 +162,10 @@ def _parse(content: bytes, ndim: int) -> NDArray[np.uint8]:
     length = 4 + 4 * ndim
     stream = zlib.decompressobj(zlib.MAX_WBITS | 16) if content[:2] == _GZIP_MAGIC else None
     header = stream.decompress(content, length) if stream else content[:length]
-    if len(header) < length or header[:4] != bytes([0, 0, 8, ndim]):
+    usual = bytes([0, 0, 8, ndim])
+    if len(header) > 3 and header[:2] == usual[:2] and header[2] in _TYPES and header[:4] != usual:
+        raise _OtherContentError(_content(header[2], header[3]))
+    if len(header) < length or header[:4] != usual:
         raise ValueError(f"a file that begins with {header[:4].hex(' ') or 'nothing'}")
     shape = np.frombuffer(header, ">u4", offset=4).tolist()
     wanted, claim = math.prod(shape), f"a header that says {' x '.join(map(str, shape))}"

@@ -27,6 +27,7 @@ from airkit.data.idx import read_pools
 from airkit.errors import DigitsError
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.text import quoted
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -107,12 +108,7 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
             if not (path.exists() and files.sha256(path) == SHA256[name])
         ]
         if missing and os.environ.get("AIRKIT_OFFLINE", "0") not in {"", "0"}:
-            raise DigitsError(
-                "MNIST is not in the cache, and AIRKIT_OFFLINE forbids fetching it",
-                where=folder,
-                expected=", ".join(path.name for path in missing),
-                hint=f"{_SELF_HELP}; or unset AIRKIT_OFFLINE",
-            )
+            raise _not_cached(folder, missing)
         for done, path in enumerate(missing, 1):
             _store(path, _from_any_mirror(path, mirrors, patience.silence, deadline))
             listener.progress("files of MNIST", done, len(missing))
@@ -120,6 +116,22 @@ def fetch(listener: Listener = SILENT, patience: Patience = LONG) -> dict[str, P
         what, hint = "Cannot use the cache of digits", "AIRKIT_CACHE=FOLDER that you can write to"
         raise DigitsError(what, where=folder, got=error.strerror or error, hint=hint) from error
     return paths
+
+
+def _not_cached(folder: Path, missing: list[Path]) -> DigitsError:
+    """The error where files are missing, or have other bytes, and must not be fetched."""
+    other = [path.name for path in missing if path.exists()]
+    cached = "MNIST is not in the cache"
+    if len(other) == len(missing):
+        cached = "The cache holds other bytes than MNIST's"
+    take = f"--source {quoted(folder)}, which takes the files as they are; " if other else ""
+    return DigitsError(
+        f"{cached}, and AIRKIT_OFFLINE forbids fetching it",
+        where=folder,
+        expected=", ".join(path.name for path in missing),
+        got=f"another SHA-256 of {', '.join(other)}" if other else None,
+        hint=f"{take}{_SELF_HELP}; or unset AIRKIT_OFFLINE",
+    )
 
 
 def _store(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from airkit.config.registry import Registry, is_outside
 from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
-from airkit.data.idx import Folder
+from airkit.data.idx import HOW_TO, Folder
 from airkit.data.mnist import SHORT, Mnist
 from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError
@@ -68,14 +69,23 @@ def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
             return _loaded(source, SOURCES[source](), listener)
     if os.path.isdir(os.path.expanduser(source)):
         return _loaded(source, Folder(source), listener)
-    near = difflib.get_close_matches(source, [*SOURCES, "auto"], n=1)
     raise DigitsError(
         "No such source of digits",
         expected="mnist, strokes, auto, a folder of IDX files in MNIST's layout, or "
         "package.module:Class",
         got=source,
-        hint=f"--source {near[0] if near else 'strokes'}",
+        hint=_instead(source),
     )
+
+
+def _instead(source: str) -> str:
+    """The next step for a source that there is not: a relative of MNIST, a file, a slip."""
+    if re.fullmatch("[a-z_-]+mnist", source.lower()):
+        return f"fetch its files and name their folder, --source FOLDER: {HOW_TO}"
+    if os.path.isfile(os.path.expanduser(source)):
+        return f"--source FOLDER that holds MNIST's four files, not one of them: {HOW_TO}"
+    near = difflib.get_close_matches(source.lower(), [*SOURCES, "auto"], n=1)
+    return f"--source {near[0] if near else 'strokes'}"
 
 
 def _load_either(listener: Listener) -> LoadedDigits:
