@@ -69,5 +69,7 @@ def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> 
 def canvases_of(air: AIR, unrolled: Unrolled) -> Tensor:
     """Canvases of the first n objects of a pass, n = 0..T, [B, T + 1, H, H]."""
     flat = unrolled.windows.flatten(0, 1), unrolled.size.flatten(), unrolled.centre.flatten(0, 1)
-    painted = paint(*flat, air.canvas).view(*unrolled.size.shape, air.canvas, air.canvas)
+    painted = paint(*flat, air.canvas_size).view(
+        *unrolled.size.shape, air.canvas_size, air.canvas_size
+    )
     return torch.cat([torch.zeros_like(painted[:, :1]), painted.cumsum(1)], 1)

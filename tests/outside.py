@@ -30,8 +30,8 @@ NAMED: dict[str, Any] = {
 class Guide(SaliencyGuide):
     """With batch normalisation, and noise on the logits while it trains."""
 
-    def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
-        super().__init__(config, pose, canvas)
+    def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
+        super().__init__(config, pose, canvas_size)
         self.norm = nn.BatchNorm1d(1)
 
     def propose(

@@ -157,7 +157,7 @@ def test_no_weight_depends_on_canvas_or_slots() -> None:
     config = tiny_config()
     shapes = [
         {name: part.shape for name, part in air.state_dict().items()}
-        for air in (AIR(config), AIR(config, canvas=31, slots=7))
+        for air in (AIR(config), AIR(config, canvas_size=31, slots=7))
     ]
     assert shapes[0] == shapes[1]
 

@@ -25,7 +25,8 @@ from airkit.cli.app import app
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data.make import make_data
-from airkit.model.guides import saliency
+from airkit.model.air import Unrolled
+from airkit.model.guides import Noise, Peak, Slot, saliency
 from airkit.model.pyro_programs import OFF
 from airkit.runs.export import export
 from airkit.web.gather import FIRST, WORST
@@ -199,6 +200,12 @@ def test_examples_in_docstrings_run(module: str) -> None:
     found = doctest.testmod(import_module(f"airkit.model.{module}"))
     assert found.attempted
     assert not found.failed
+
+
+@pytest.mark.parametrize("kind", [Noise, Peak, Slot, Unrolled, saliency.Glimpse])
+def test_help_tells_every_field(kind: Any) -> None:
+    for name in kind._fields:
+        assert f"\n    {name}: " in (inspect.getdoc(kind) or "")
 
 
 def test_library_snippets_run(home: Path) -> None:

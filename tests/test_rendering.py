@@ -31,7 +31,7 @@ from airkit.errors import (
     OutputError,
 )
 from airkit.evaluation.evaluate import evaluate
-from airkit.figures import sheets
+from airkit.figures import reconstructions
 from airkit.figures.curves import curves, elbo_limits, newest
 from airkit.figures.examples import Explained, explained, miscounted, varied
 from airkit.figures.overlay import overlay
@@ -119,13 +119,13 @@ def test_a_tile_is_enlarged_without_blur_and_has_an_edge() -> None:
 
 @pytest.mark.parametrize(("scale", "side"), [(2.0, 40), (2.5, 50), (0.5, 10), (0.01, 1)])
 def test_the_scale_is_screen_pixels_per_canvas_pixel(scale: float, side: int) -> None:
-    edges = where(sheets.reconstructions([made(0, 0)], sized(scale=scale), 1).pixels, EDGE)
+    edges = where(reconstructions.reconstructions([made(0, 0)], sized(scale=scale), 1).pixels, EDGE)
     assert [right - left for left, _, right, _ in edges] == [side + 2] * 2
     assert [bottom - top for _, top, _, bottom in edges] == [side + 2] * 2
 
 
 def test_boxes_are_red_green_and_blue_by_slot_around_their_pixels() -> None:
-    sheet = sheets.reconstructions([made(3, 3)], sized(), 1)
+    sheet = reconstructions.reconstructions([made(3, 3)], sized(), 1)
     tiles = [(left + 1, top + 1) for left, top, _, _ in where(sheet.pixels, EDGE)]
     for slot, colour in enumerate(SLOTS[:3]):
         corners = [(left + 2 * (5 * slot + 1), top + 2 * (2 * slot + 3)) for left, top in tiles]
@@ -198,9 +198,9 @@ def test_long_notes_are_broken_to_the_width_of_the_page() -> None:
 def test_words_stay_on_the_page_and_apart() -> None:
     busy = dataclasses.replace(made(2, 2, slots=12), true_count=10)
     for sheet in (
-        sheets.reconstructions([busy] * 3, sized(columns=3, scale=0.5), 10_000),
-        sheets.steps([busy] * 2, sized(rows=2, scale=0.5), 10_000),
-        sheets.errors([made(3, 2)] * 2, sized(columns=2), 10_000),
+        reconstructions.reconstructions([busy] * 3, sized(columns=3, scale=0.5), 10_000),
+        reconstructions.steps([busy] * 2, sized(rows=2, scale=0.5), 10_000),
+        reconstructions.errors([made(3, 2)] * 2, sized(columns=2), 10_000),
     ):
         extents = [text.get_window_extent() for text in sheet.figure().texts]
         for index, one in enumerate(extents):
@@ -224,7 +224,7 @@ def test_only_miscounted_canvases_are_errors_and_the_search_ends_with_a_full_she
 
 
 def test_errors_have_true_boxes_above_and_found_ones_below() -> None:
-    sheet = sheets.errors([made(1, 1), made(2, 1)], sized(), 2)
+    sheet = reconstructions.errors([made(1, 1), made(2, 1)], sized(), 2)
     above, below = where(sheet.pixels, EDGE)
     for colour, tile in ((TRUTH, above), (SLOTS[0], below), (SLOTS[1], below)):
         (extent,) = where(sheet.pixels, colour)
@@ -245,13 +245,13 @@ def test_errors_have_true_boxes_above_and_found_ones_below() -> None:
 def test_errors_say_how_far_they_looked(
     found: list[tuple[int, int]], total: int, note: str
 ) -> None:
-    sheet = sheets.errors([made(*counts) for counts in found], sized(), total)
+    sheet = reconstructions.errors([made(*counts) for counts in found], sized(), total)
     assert words(sheet)[1] == note
     assert sheet.canvases == ("among" in note)
 
 
 def test_reconstructions_say_the_counts_and_mark_the_wrong_ones() -> None:
-    sheet = sheets.reconstructions([made(1, 1), made(2, 1)], sized(columns=2), 9)
+    sheet = reconstructions.reconstructions([made(1, 1), made(2, 1)], sized(columns=2), 9)
     captions = [(text.words, text.bold) for text in sheet.texts[-2:]]
     assert captions == [("1 → 1", False), ("1 → 2", True)]
     assert "the first 2 of 9 canvases, 1 counted right" in " ".join(words(sheet))
@@ -260,7 +260,7 @@ def test_reconstructions_say_the_counts_and_mark_the_wrong_ones() -> None:
 
 def test_steps_mark_the_last_object_and_are_faint_after_it() -> None:
     scene = dataclasses.replace(made(2, 2), canvases=np.ones((4, 20, 20), np.float32))
-    sheet = sheets.steps([scene], sized(), 1)
+    sheet = reconstructions.steps([scene], sized(), 1)
     bold = [text.words for text in sheet.texts if text.bold]
     assert bold == ["Slot by slot", "2 → 2", "slot 2: last"]
     assert words(sheet).count("p = 1.00") == 3
@@ -281,7 +281,7 @@ def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
     labels = np.full((3, 12), -1)
     labels[1, :2], labels[2] = (7, 3), 1
     boxes, images = np.full((3, 12, 4), 2.0), np.zeros((3, 20, 20), np.float32)
-    sheet = sheets.data(images, boxes, labels, RenderConfig(), "val")
+    sheet = reconstructions.data(images, boxes, labels, RenderConfig(), "val")
     assert words(sheet)[-3:] == ["none", "7 3", "12 digits"]
 
 

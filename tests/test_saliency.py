@@ -210,7 +210,7 @@ def test_too_much_paint_draws_no_look() -> None:
 
 
 def _pixels(air: AIR, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-    return size * air.canvas, (centre + 1) * air.canvas / 2
+    return size * air.canvas_size, (centre + 1) * air.canvas_size / 2
 
 
 @pytest.mark.parametrize(("shift", "objects", "tolerance"), [(16, 2, 1e-5), (15, 1, 2.5)])
@@ -221,7 +221,7 @@ def test_a_larger_blank_canvas_around_an_image_moves_little(
     # which may also swap two objects of like saliency; so there is one then.
     config = tiny_config(side=50, object_size=20.0, window_size=12)
     air = tiny_air(config, spread=0.02)
-    larger = AIR(config, canvas=80, slots=8).double()
+    larger = AIR(config, canvas_size=80, slots=8).double()
     larger.load_state_dict(air.state_dict())
     images = torch.zeros(5, 50, 50, dtype=torch.float64)
     images[:, 9:41, 9:41] = blobs(5, 32, objects=objects)

@@ -148,14 +148,14 @@ def test_canvases_are_above_their_reconstructions(tmp_path: Path) -> None:
     val = CanvasDataset(data_file(), "val")
     with torch.no_grad():
         picture, scenes = reconstructions(air, val), explain(air, val.images / 255).canvas
-    side = air.canvas + MARGIN
+    side = air.canvas_size + MARGIN
     assert picture.shape == (2 * side - MARGIN, CANVASES * side - MARGIN)
     for place in range(CANVASES):
-        left = slice(place * side, place * side + air.canvas)
-        assert np.array_equal(picture[: air.canvas, left], val.images[place].numpy())
+        left = slice(place * side, place * side + air.canvas_size)
+        assert np.array_equal(picture[: air.canvas_size, left], val.images[place].numpy())
         below = torch.from_numpy(picture[side:, left].copy())
         assert (below - 255 * scenes[place]).abs().max() <= 0.501
-    assert (picture[air.canvas : side] == 128).all()
+    assert (picture[air.canvas_size : side] == 128).all()
     newest = events(tmp_path).Images(PICTURES)[-1].encoded_image_string
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(newest)).convert("L")), picture)
 

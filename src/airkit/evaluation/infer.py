@@ -122,7 +122,7 @@ def _in_order(
 def _scenes(greys: Sequence[Grey], model: TrainedModel) -> Iterator[Scene]:
     """Yield the scene found on each of several images of one size, a batch of one on the CPU."""
     config, device, side = model.config, model.device, greys[0].side
-    air = model.build(canvas=side, slots=config.slots)
+    air = model.build(canvas_size=side, slots=config.slots)
     looks = possible_looks(air, config.eval.looks)
     draws = generator(config.eval.seed, "looks", device), count_generator(config, device)
     batch = max(1, min(config.eval.batch_size, BATCH_PIXELS // side**2))

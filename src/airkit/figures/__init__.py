@@ -10,11 +10,11 @@ from airkit.figures.base import Drawing, Request
 FIGURES: Registry[Drawing] = Registry(
     "render.kind",
     {
-        "reconstructions": "airkit.figures.sheets:Reconstructions",
-        "steps": "airkit.figures.sheets:Steps",
-        "errors": "airkit.figures.sheets:Errors",
+        "reconstructions": "airkit.figures.reconstructions:Reconstructions",
+        "steps": "airkit.figures.reconstructions:Steps",
+        "errors": "airkit.figures.reconstructions:Errors",
         "policy": "airkit.figures.policy:Policy",
-        "data": "airkit.figures.sheets:Data",
+        "data": "airkit.figures.reconstructions:Data",
         "curves": "airkit.figures.curves:Curves",
         "prior": "airkit.figures.samples:Prior",
     },

@@ -33,7 +33,7 @@ class Policy(SheetDrawing):
         """Return the sheet."""
         run = request.open_run()
         centres, counts = looks(run, request.listener)
-        return sheet(centres, counts, run.air.canvas, run.config)
+        return sheet(centres, counts, run.air.canvas_size, run.config)
 
 
 def looks(run: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:

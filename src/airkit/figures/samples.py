@@ -15,7 +15,7 @@ from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.page import FAINT, LINE, Sheet
-from airkit.figures.sheets import MIN_CELL, tile_side
+from airkit.figures.reconstructions import MIN_CELL, tile_side
 from airkit.model.counts import log_count_prior, sample_unbounded_counts
 from airkit.system.device import generator
 
@@ -40,7 +40,7 @@ class Prior(SheetDrawing):
             model.check_canvas_size(scene.canvas_size, request.data)
         slots = max(trained.slots, scene.max_digits + 1)
         counts, how = choose_counts(config, max(1, scene.max_digits), slots)
-        air = model.build(canvas=scene.canvas_size, slots=slots)
+        air = model.build(canvas_size=scene.canvas_size, slots=slots)
         draws = generator(config.eval.seed, "prior samples", model.device)
         with torch.inference_mode():
             canvases = air.sample_canvases(torch.from_numpy(counts).to(model.device), draws)

@@ -40,22 +40,25 @@ class Draw(NamedTuple):
 
 
 class Unrolled(NamedTuple):
-    """One pass of the guide over all slots, each slot present."""
+    """One pass of the guide over all slots, each slot present.
+
+    Attributes:
+        logits: log odds of z_pres_t = 1 given that all slots before are on, [B, T].
+        where: z_where, [B, T, 3].
+        what: z_what, [B, T, Z].
+        size: window sides as fractions of the canvas, [B, T].
+        centre: window centres (x, y) on [-1, 1], [B, T, 2].
+        windows: decoded windows, [B, T, W, W].
+        log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1].
+    """
 
     logits: Tensor
-    """Log odds of z_pres_t = 1 given that all slots before are on, [B, T]."""
     where: Draw
-    """z_where, [B, T, 3]."""
     what: Draw
-    """z_what, [B, T, Z]."""
     size: Tensor
-    """Window sides as fractions of the canvas, [B, T]."""
     centre: Tensor
-    """Window centres (x, y) on [-1, 1], [B, T, 2]."""
     windows: Tensor
-    """Decoded windows, [B, T, W, W]."""
     log_likelihood: Tensor
-    """Log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1]."""
 
     @staticmethod
     def stack(slots: Sequence[tuple[Tensor, ...]], log_likelihood: Tensor) -> Unrolled:
@@ -84,15 +87,15 @@ class AIR(nn.Module):
     log_prior: Tensor
     """Log p(n) for n = 0..T, [T + 1]."""
 
-    def __init__(self, config: Config, *, canvas: int | None = None, slots: int | None = None):
-        """Build for ``config``, or for another ``canvas`` (H, pixels) or other ``slots`` (T)."""
+    def __init__(self, config: Config, *, canvas_size: int | None = None, slots: int | None = None):
+        """Build for ``config``, or for another ``canvas_size`` (H, pixels) or ``slots`` (T)."""
         super().__init__()
-        self.canvas = config.data.canvas_size if canvas is None else canvas
+        self.canvas_size = config.data.canvas_size if canvas_size is None else canvas_size
         self.slots = config.slots if slots is None else slots
         self.code, self.pixel_sd = config.model.code_size, config.model.pixel_sd
-        typical_size = config.object_size / self.canvas
+        typical_size = config.object_size / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd)
-        self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas)
+        self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
         self.decoder = Decoder(config)
         self.count_prior, self.prior_ratio = count_prior(config.prior.kind), config.prior_ratio
         log_prior = self.count_prior.log_prob(self.prior_ratio, self.slots).float()
@@ -116,7 +119,7 @@ class AIR(nn.Module):
             q_what = self.guide.encode(residual, size, centre)
             z_what = q_what.sample(drawn.what)
             window = self.decoder(z_what)
-            canvas = canvas + paint(window, size, centre, self.canvas)
+            canvas = canvas + paint(window, size, centre, self.canvas_size)
             errors.append((images - canvas).square().sum((1, 2)))
             state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
             slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
@@ -129,7 +132,7 @@ class AIR(nn.Module):
             squared_error: of an image from its canvas, summed over the pixels, any shape.
         """
         log_normaliser = math.log(self.pixel_sd) + 0.5 * math.log(2 * math.pi)
-        return -squared_error / (2 * self.pixel_sd**2) - self.canvas**2 * log_normaliser
+        return -squared_error / (2 * self.pixel_sd**2) - self.canvas_size**2 * log_normaliser
 
     def kl(self, unrolled: Unrolled) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T]."""
@@ -153,10 +156,10 @@ class AIR(nn.Module):
             shape, like = (len(counts), length), self.pose.mean
             return torch.randn(shape, generator=generator, device=counts.device, dtype=like.dtype)
 
-        canvas = self.pose.mean.new_zeros(len(counts), self.canvas, self.canvas)
+        canvas = self.pose.mean.new_zeros(len(counts), self.canvas_size, self.canvas_size)
         for slot in range(max([self.slots, *counts.tolist()])):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
             window = self.decoder(randn(self.code))
-            painted = paint(window, *self.pose.decode(z_where), self.canvas)
+            painted = paint(window, *self.pose.decode(z_where), self.canvas_size)
             canvas = canvas + painted * (counts > slot)[:, None, None]
         return canvas

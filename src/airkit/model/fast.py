@@ -71,7 +71,7 @@ def _once(air: AIR, guide: LSTMGuide, images: Tensor, noise: Noise, cache: _Cach
     *_, code, size, centre = rows
     windows = air.decoder(code)
     with torch.no_grad():
-        spread = _spread(windows, size, centre, air.canvas)
+        spread = _spread(windows, size, centre, air.canvas_size)
         painted = _paint(windows, size, centre, spread).view(air.slots, *images.shape)
         residuals = torch.stack(list(accumulate(painted, torch.sub, initial=images)))
     return _unrolled(air, rows, windows, residuals, spread)
@@ -106,7 +106,7 @@ def _walk(
             logit, q_where = guide.read(glimpses[-1])
             *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
             window = air.decoder(what)
-        spreads.append(_spread(window, size, centre, air.canvas))
+        spreads.append(_spread(window, size, centre, air.canvas_size))
         painted = _paint(window, size, centre, spreads[-1])
         torch.sub(residuals[t], painted, out=residuals[t + 1])
         if t + 1 < air.slots:

@@ -75,7 +75,7 @@ class PyroAIR:
         air, pose = self.air, self.air.pose
         self._register("air.decoder", air.decoder)
         size = batch if images is None else len(images)
-        canvas = pose.mean.new_zeros(size, air.canvas, air.canvas)
+        canvas = pose.mean.new_zeros(size, air.canvas_size, air.canvas_size)
         present = pose.mean.new_ones(size)
         code = pose.mean.new_zeros(air.code)
         odds = presence_logits(air.log_prior if self.log_prior is None else self.log_prior)
@@ -85,7 +85,7 @@ class PyroAIR:
                 with self._costs(present):
                     where = _sample(f"z_where_{slot}", pose.mean, pose.sd)
                     what = _sample(f"z_what_{slot}", code, code + 1)
-                painted = paint(air.decoder(what), *pose.decode(where), air.canvas)
+                painted = paint(air.decoder(what), *pose.decode(where), air.canvas_size)
                 canvas = canvas + present[:, None, None] * painted
             pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(2), obs=images)
         return canvas
@@ -114,7 +114,7 @@ class PyroAIR:
                 found = Slot(on if self.masking else present, pose, code, size, centre)
                 state = finder.advance(state, found)
                 if finder.sees_canvas:
-                    painted = paint(air.decoder(code), size, centre, air.canvas)
+                    painted = paint(air.decoder(code), size, centre, air.canvas_size)
                     canvas = canvas + found.present[:, None, None] * painted
                 if self.baseline is not None:
                     guess = self.baseline.advance(guess, slot, found.latents())

@@ -178,7 +178,9 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
     """The scene of an explanation; painting again is cheaper than keeping every look's canvases."""
     log_q, presence = log_count_posterior(found.logits)
     flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
-    painted = paint(*flat, air.canvas).view(*found.size.shape, air.canvas, air.canvas)
+    painted = paint(*flat, air.canvas_size).view(
+        *found.size.shape, air.canvas_size, air.canvas_size
+    )
     box = ink_boxes(painted, found.size, found.centre)
     present = torch.arange(air.slots, device=box.device) < found.objects[:, None]
     return Scene(
@@ -186,7 +188,7 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
         count_probability=log_q.exp(),
         presence=presence,
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
-        centre=(found.centre + 1) * air.canvas / 2,
+        centre=(found.centre + 1) * air.canvas_size / 2,
         where=found.where,
         what=found.what,
         windows=found.windows,

@@ -316,7 +316,7 @@ def _modules(config: Config) -> tuple[nn.Module, nn.Module] | None:
     none = train.estimator == "exact" or train.baseline == "none"
     with _Weightless():
         air = AIR(config)
-        return air, nn.Module() if none else BASELINES[train.baseline](config, air.canvas)
+        return air, nn.Module() if none else BASELINES[train.baseline](config, air.canvas_size)
 
 
 def _require(fine: bool, otherwise: str) -> None:

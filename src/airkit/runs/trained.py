@@ -49,14 +49,14 @@ class TrainedModel:
     def build(
         self,
         *,
-        canvas: int | None = None,
+        canvas_size: int | None = None,
         slots: int | None = None,
         device: torch.device | None = None,
     ) -> AIR:
         """Return the model with its trained weights, in evaluation mode.
 
         Args:
-            canvas: side of the canvases in pixels; by default that of the training.
+            canvas_size: side of the canvases in pixels; by default that of the training.
             slots: most objects it can explain; by default as many as in training.
             device: where it computes; by default the device that ``train.device`` names.
 
@@ -65,7 +65,9 @@ class TrainedModel:
                 settings of this call do not name.
             DeviceError: there is no such device.
         """
-        air = build(self.state, device or self.device, self.config, canvas=canvas, slots=slots)
+        air = build(
+            self.state, device or self.device, self.config, canvas_size=canvas_size, slots=slots
+        )
         air.guide.sharpness = self.config.eval.look_sharpness
         return air
 
@@ -179,7 +181,7 @@ def open_run(
     slots = max(model.state.config.slots, info.config.data.max_digits + 1)
     return TrainedRun(
         config=model.config,
-        air=model.build(canvas=side, slots=slots),
+        air=model.build(canvas_size=side, slots=slots),
         device=model.device,
         data=info.path,
         digest=info.content_digest,
@@ -193,7 +195,7 @@ def build(
     device: torch.device,
     call: Config | None = None,
     *,
-    canvas: int | None = None,
+    canvas_size: int | None = None,
     slots: int | None = None,
 ) -> AIR:
     """Return the model of a checkpoint with its weights, in evaluation mode.
@@ -203,7 +205,7 @@ def build(
         device: where it computes.
         call: the settings of the call. A class from outside airkit that the checkpoint records
             is used only where they name it.
-        canvas: side of the canvases in pixels; by default that of the training.
+        canvas_size: side of the canvases in pixels; by default that of the training.
         slots: most objects it can explain; by default as many as in training.
 
     Raises:
@@ -212,7 +214,7 @@ def build(
     """
     config = _naming(state.config, call or state.config)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
-        air = AIR(config, canvas=canvas, slots=slots)
+        air = AIR(config, canvas_size=canvas_size, slots=slots)
     load_weights(air, state.model, "guide.kind", config.guide.kind)
     return air.to(device).eval()
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from airkit.evaluation.evaluate import Evaluation, Measures
-from airkit.figures import Request, policy, sheets
+from airkit.figures import Request, policy, reconstructions
 from airkit.figures.examples import Explained, unbatched
 from airkit.figures.page import Sheet
 from airkit.figures.samples import Prior
@@ -76,12 +76,12 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
     mode = torch.cat(modes)
     right = (mode == run.canvases.counts).numpy()
     found = {
-        "reconstructions": sheets.reconstructions(first, config, total),
-        "steps": sheets.steps(first, config, total),
-        "policy": policy.sheet(torch.cat(centres), mode, run.air.canvas, config),
+        "reconstructions": reconstructions.reconstructions(first, config, total),
+        "steps": reconstructions.steps(first, config, total),
+        "policy": policy.sheet(torch.cat(centres), mode, run.air.canvas_size, config),
         "prior": Prior().sheet(request),
-        "worst_counts": sheets.worst_counts(counts, config, total) if counts else None,
-        "worst_errors": sheets.worst_reconstructions(errors, config, total),
+        "worst_counts": reconstructions.worst_counts(counts, config, total) if counts else None,
+        "worst_errors": reconstructions.worst_reconstructions(errors, config, total),
     }
     bins = calibration(torch.cat(confidence).numpy(), right)
     return evaluation.measures(str(request.run.path)), bins, found

@@ -211,7 +211,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _canvas(self) -> Tensor:
         """Return the ink of the canvas in the body, [H, H]."""
-        side = self.server.session.air.canvas
+        side = self.server.session.air.canvas_size
         grey = torch.frombuffer(bytearray(self._body(side * side)), dtype=torch.uint8)
         return to_ink(grey.view(side, side))
 

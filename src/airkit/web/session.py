@@ -51,7 +51,7 @@ class Session:
     def facts(self) -> dict[str, Any]:
         """Return what the page needs before the first drawing: sizes, and what it may ask for."""
         return {
-            "canvas": self.air.canvas,
+            "canvas": self.air.canvas_size,
             "slots": self.air.slots,
             "digit": self.config.data.digit_size,
             "looks": self.looks,

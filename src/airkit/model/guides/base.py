@@ -22,14 +22,16 @@ class Noise(NamedTuple):
     """Random inputs of one pass over the slots, drawn before it.
 
     With the noise given, a pass is a function of images and weights alone.
+
+    Attributes:
+        where: standard normal, [B, T, 3]; None takes the mean of z_where.
+        what: standard normal, [B, T, Z]; None takes the mean of z_what.
+        look: uniform on 0..1, [B, T], to sample looks with; None looks at the peak.
     """
 
     where: Tensor | None
-    """Standard normal, [B, T, 3]; None takes the mean of z_where."""
     what: Tensor | None
-    """Standard normal, [B, T, Z]; None takes the mean of z_what."""
     look: Tensor | None
-    """Uniform on 0..1, [B, T], to sample looks with; None looks at the peak."""
 
     @staticmethod
     def draw(
@@ -59,18 +61,21 @@ MEANS = Noise(None, None, None)
 
 
 class Slot(NamedTuple):
-    """The latents of one slot and the window they stand for."""
+    """The latents of one slot and the window they stand for.
+
+    Attributes:
+        present: z_pres: 1 where the slot is on, 0 where it is off, [B].
+        where: z_where, [B, 3].
+        what: z_what, [B, Z].
+        size: window side as a fraction of the canvas, [B].
+        centre: window centre (x, y) on [-1, 1], [B, 2].
+    """
 
     present: Tensor
-    """z_pres: 1 where the slot is on, 0 where it is off, [B]."""
     where: Tensor
-    """z_where, [B, 3]."""
     what: Tensor
-    """z_what, [B, Z]."""
     size: Tensor
-    """Window side as a fraction of the canvas, [B]."""
     centre: Tensor
-    """Window centre (x, y) on [-1, 1], [B, 2]."""
 
     def latents(self) -> Tensor:
         """Inputs of a recurrent net: [z_where, z_what, z_pres], [B, 3 + Z + 1]."""
@@ -83,12 +88,15 @@ class Slot(NamedTuple):
 
 
 class Peak(NamedTuple):
-    """Where a look is placed."""
+    """Where a look is placed.
+
+    Attributes:
+        centre: (x, y) on [-1, 1], [B, 2].
+        height: the greatest saliency of the image, [B]; 0 on an image that is explained.
+    """
 
     centre: Tensor
-    """(x, y) on [-1, 1], [B, 2]."""
     height: Tensor
-    """The greatest saliency of the image, [B]; 0 on an image that is explained."""
 
 
 class Residual:
@@ -172,16 +180,16 @@ class Guide(nn.Module, ABC):
     encoder: Encoder
     """What ``encode`` applies to windows [B, 2, W, W] of image and residual."""
 
-    def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
+    def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
         """Build for a configuration.
 
         Args:
             config: the resolved configuration.
             pose: what z_where stands for.
-            canvas: H, pixels along the canvas's side.
+            canvas_size: H, pixels along the canvas's side.
         """
         super().__init__()
-        self.pose, self.canvas, self.window = pose, canvas, config.window_size
+        self.pose, self.canvas_size, self.window = pose, canvas_size, config.window_size
 
     @abstractmethod
     def start(self, images: Tensor) -> Any:

@@ -22,16 +22,19 @@ from airkit.model.poses import Pose
 
 
 class State(NamedTuple):
-    """What the guide carries from slot to slot."""
+    """What the guide carries from slot to slot.
+
+    Attributes:
+        product: the image's part of the LSTM's input product, [B, 4 R].
+        hidden: the LSTM's output, [B, R].
+        cell: the LSTM's memory, [B, R].
+        latents: z_where, z_what and z_pres of the slot before, [B, 3 + Z + 1].
+    """
 
     product: Tensor
-    """The image's part of the LSTM's input product, [B, 4 R]."""
     hidden: Tensor
-    """The LSTM's output, [B, R]."""
     cell: Tensor
-    """The LSTM's memory, [B, R]."""
     latents: Tensor
-    """z_where, z_what and z_pres of the slot before, [B, 3 + Z + 1]."""
 
 
 class LSTMGuide(Guide):
@@ -39,12 +42,12 @@ class LSTMGuide(Guide):
 
     sees_canvas = False
 
-    def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
-        """Build the networks for canvases of ``canvas`` pixels."""
-        super().__init__(config, pose, canvas)
+    def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
+        """Build the networks for canvases of ``canvas_size`` pixels."""
+        super().__init__(config, pose, canvas_size)
         guide, nonlinearity = config.guide, config.model.nonlinearity
         latents = Slot.length(config.model.code_size)
-        widths = canvas**2, *guide.embed_net
+        widths = canvas_size**2, *guide.embed_net
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()
         if guide.embed_net:

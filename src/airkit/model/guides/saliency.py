@@ -38,13 +38,16 @@ SD_BIAS = (0.0, -2.0, -2.0)
 
 
 class Glimpse(NamedTuple):
-    """What presence and pose are proposed from."""
+    """What presence and pose are proposed from.
+
+    Attributes:
+        pixels: image and residual around the look, and the peak's height, [B, 2 G^2 + 1]. The
+            height tells what the pixels cannot: how much unexplained ink is left elsewhere.
+        centre: centre of the look, (x, y) on [-1, 1], [B, 2].
+    """
 
     pixels: Tensor
-    """Image and residual around the look, and the peak's height, [B, 2 G^2 + 1]. The height
-    tells what the pixels cannot: how much unexplained ink is left elsewhere."""
     centre: Tensor
-    """Centre of the look, (x, y) on [-1, 1], [B, 2]."""
 
 
 class SaliencyGuide(Guide):
@@ -58,18 +61,18 @@ class SaliencyGuide(Guide):
     grid: Tensor
     sd_bias: Tensor
 
-    def __init__(self, config: Config, pose: Pose, canvas: int) -> None:
-        """Build the networks, and the blur for a canvas of ``canvas`` pixels."""
-        super().__init__(config, pose, canvas)
+    def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
+        """Build the networks, and the blur for a canvas of ``canvas_size`` pixels."""
+        super().__init__(config, pose, canvas_size)
         self.sharpness = config.guide.look_sharpness
         self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
-        self.typical = config.object_size / canvas
+        self.typical = config.object_size / canvas_size
         self.reach = min(1.0, ZOOM * self.typical)
         """Side of the glimpse as a fraction of the canvas."""
         self.proposer = _proposer(config)
         self.encoder = Encoder(config, channels=2)
-        self.register_buffer("grid", pixel_centres(canvas), persistent=False)
-        self.register_buffer("blur", _blur_matrix(canvas, BLUR * config.object_size), False)
+        self.register_buffer("grid", pixel_centres(canvas_size), persistent=False)
+        self.register_buffer("blur", _blur_matrix(canvas_size, BLUR * config.object_size), False)
         self.register_buffer("sd_bias", torch.tensor(SD_BIAS), persistent=False)
 
     def start(self, images: Tensor) -> Tensor:
@@ -105,7 +108,7 @@ class SaliencyGuide(Guide):
     def advance(self, state: Tensor, slot: Slot) -> Tensor:
         """Inhibition of return: mask the window just used from the slots after."""
         inside = slot.size[:, None, None] - (self.grid - slot.centre[:, :, None]).abs()
-        x, y = torch.sigmoid(inside * (self.canvas / 2 * EDGE_SHARPNESS)).unbind(1)
+        x, y = torch.sigmoid(inside * (self.canvas_size / 2 * EDGE_SHARPNESS)).unbind(1)
         used = (slot.present[:, None] * y)[:, :, None] * x[:, None, :]
         return torch.addcmul(state, state, used, value=-1)
 

@@ -38,25 +38,28 @@ class Baseline(nn.Module, ABC):
 
 
 class LSTMState(NamedTuple):
-    """State of the LSTM baseline."""
+    """State of the LSTM baseline.
+
+    Attributes:
+        product: the image's part of the input product, [B, 4 R].
+        hidden: [B, R].
+        cell: [B, R].
+        latents: latents of the slot before, [B, L].
+    """
 
     product: Tensor
-    """The image's part of the input product, [B, 4 R]."""
     hidden: Tensor
-    """[B, R]."""
     cell: Tensor
-    """[B, R]."""
     latents: Tensor
-    """Latents of the slot before, [B, L]."""
 
 
 class LSTMBaseline(Baseline):
     """A recurrent net of its own on image and last latents, as in Pyro's tutorial."""
 
-    def __init__(self, config: Config, canvas: int) -> None:
+    def __init__(self, config: Config, canvas_size: int) -> None:
         super().__init__()
         self.size = Slot.length(config.model.code_size)
-        self.rnn = ImageLSTM(canvas**2, self.size, config.guide.rnn_size)
+        self.rnn = ImageLSTM(canvas_size**2, self.size, config.guide.rnn_size)
         sizes = config.guide.rnn_size, *config.train.baseline_net, 1
         self.head = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 
@@ -78,23 +81,26 @@ class LSTMBaseline(Baseline):
 
 
 class MLPState(NamedTuple):
-    """State of the MLP baseline."""
+    """State of the MLP baseline.
+
+    Attributes:
+        product: the image's part of the first layer's product, [B, width].
+        latents: latents of all slots side by side, zero from the next slot on, [B, T L].
+    """
 
     product: Tensor
-    """The image's part of the first layer's product, [B, width]."""
     latents: Tensor
-    """Latents of all slots side by side, zero from the next slot on, [B, T L]."""
 
 
 class MLPBaseline(Baseline):
     """A plain net on the image and all latents so far, as in the public TensorFlow port."""
 
-    def __init__(self, config: Config, canvas: int) -> None:
+    def __init__(self, config: Config, canvas_size: int) -> None:
         super().__init__()
         self.size = Slot.length(config.model.code_size)
         first, *rest = *config.train.baseline_net, 1
         activation = NONLINEARITIES[config.model.nonlinearity]()
-        self.image = nn.Linear(canvas**2, first)
+        self.image = nn.Linear(canvas_size**2, first)
         self.latents = nn.Linear(config.slots * self.size, first, bias=False)
         last = mlp(first, *rest, nonlinearity=config.model.nonlinearity)
         self.head = nn.Sequential(activation, *last) if rest else nn.Sequential()

@@ -1,4 +1,4 @@
-"""Sheets of canvases: reconstructions, steps, errors, data.
+"""Pictures of canvases beside their reconstructions, slot by slot too, and of data alone.
 
 Legend: N canvases, H canvas side, T slots, M boxes.
 """
