@@ -7,7 +7,7 @@ torch nor h5py.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airkit.config.schema import Config
     from airkit.config.settings import Settings
     from airkit.data.dataset import CanvasDataset
+    from airkit.data.images import ImageLike
     from airkit.data.make import make_data
     from airkit.errors import AirkitError
     from airkit.evaluation.compare import compare
@@ -74,7 +75,7 @@ _HOMES = {
 
 
 def infer(  # noqa: PLR0913 - an argument for each option of the command
-    images: str | Path | Sequence[str | Path],
+    images: ImageLike | Iterable[ImageLike],
     run: str | Path = "runs/air",
     *,
     checkpoint: str = "best",
@@ -90,7 +91,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     streams as in evaluation: on the canvases of a split the counts are the same.
 
     Args:
-        images: PNG files, and .npy files of one image [H, W] or of a stack [N, H, W].
+        images: one or several of: a PNG file; a .npy file, an array or a tensor, of an image
+            [H, W] or a stack [N, H, W], colours as [..., 3] or [N, 3, H, W]; a PIL image.
         run: the run folder.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         overlay: a folder for a picture of each image; none by default.
@@ -99,8 +101,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         listener: hears notes and progress.
 
     Raises:
-        ImageError: an image that cannot be read, is too small or too large, or is not grey; or
-            there are too many.
+        ImageError: an image that cannot be read, is too small or too large, or holds no grey
+            levels or colours; or there are too many.
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: settings that make no configuration.
         DataFileError: the guide serves only the size it was trained on.

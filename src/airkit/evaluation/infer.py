@@ -5,7 +5,7 @@ Legend: H side of an image, N objects found, T slots, Z length of z_what.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from airkit.config.settings import Settings
-from airkit.data.images import Grey, read_all
+from airkit.data.images import Grey, ImageLike, read_all
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.trained import TrainedModel, count_generator, open_model
 from airkit.system.callbacks import Listener
@@ -51,7 +51,7 @@ class Inferred:
     """What was found on one image."""
 
     image: str
-    """The file."""
+    """The file; of images in memory, image-I for place I of those given, from 0."""
     index: int | None
     """The image's place in its stack, from 0; None where the file is one image."""
     width: int
@@ -76,7 +76,7 @@ class Inferred:
 
 
 def infer(  # noqa: PLR0913 - an argument for each option of the command
-    images: str | Path | Sequence[str | Path],
+    images: ImageLike | Iterable[ImageLike],
     run: str | Path,
     *,
     checkpoint: str,
@@ -90,9 +90,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     ``drawing``, where there is one, draws each image with what was found on it: evaluation knows
     nothing of figures. All other arguments and errors are those of ``airkit.infer``.
     """
-    paths = [Path(images)] if isinstance(images, str | Path) else list(map(Path, images))
     model = open_model(run, checkpoint, settings, listener)
-    greys = read_all(paths, invert=invert)
+    greys = read_all(images, invert=invert)
     for grey in greys:
         model.check_canvas_size(grey.side, grey.path)
     draw = None if drawing is None else drawing(greys, model.config.render.scale)
