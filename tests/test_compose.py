@@ -49,7 +49,7 @@ def same(one: Canvases, two: Canvases) -> bool:
 
 
 def rows(canvases: Canvases, low: int, high: int) -> Canvases:
-    return Canvases(**{name: array[low:high] for name, array in vars(canvases).items()})
+    return Canvases(**{name: array[low:high] for name, array in canvases.known.items()})
 
 
 @st.composite

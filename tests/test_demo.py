@@ -22,6 +22,7 @@ import pytest
 import tiny_runs
 import torch
 from command_line import fails
+from some_truth import whole
 
 import airkit
 from airkit.data import reader
@@ -141,7 +142,7 @@ def test_the_model_has_a_thread_of_its_own_until_the_session_is_closed() -> None
 
 
 def test_random_canvases_are_of_the_test_split(serving: Serving) -> None:
-    canvases = reader.read_split(tiny_runs.data_file(), "test")
+    canvases = whole("test")
     known = {
         image.tobytes(): int(n) for image, n in zip(canvases.image, canvases.count, strict=True)
     }

@@ -82,7 +82,7 @@ def test_one_look_recomputed_canvas_by_canvas(run: Path, air: AIR) -> None:
             scene = explain(air, image[None])
         counts.append(int(scene.count_probability[0].argmax()))
         errors.append(float(((image - scene.canvases[0, counts[-1]]) ** 2).sum()) / 24**2)
-    truth = test.counts.tolist()
+    truth = test.truth("counts").tolist()
     right = [one == other for one, other in zip(counts, truth, strict=True)]
     assert found.canvases == 20
     assert found.count_accuracy == found.count_accuracy_one_look == sum(right) / 20
@@ -152,11 +152,11 @@ def given(run: Path, kind: type[Measure], **scene: Tensor) -> dict[str, Any]:
 
 def test_perfect_scenes(run: Path) -> None:
     test = canvases()
-    found = given(run, Counts, count=test.counts)
+    found = given(run, Counts, count=test.truth("counts"))
     assert found["count_accuracy"] == 1
     assert set(found["per_count_accuracy"].values()) == {1.0}
     assert np.trace(np.array(found["confusion"])) == 20
-    boxes = torch.nn.functional.pad(test.boxes, (0, 0, 0, 1), value=-1.0)
+    boxes = torch.nn.functional.pad(test.truth("boxes"), (0, 0, 0, 1), value=-1.0)
     presence = (boxes[:, :, 2] > 0) * 0.9
     assert given(run, Boxes, box=boxes, presence=presence) == pytest.approx(
         {"mean_iou": 1, "ap50": 1}
@@ -167,7 +167,7 @@ def test_perfect_scenes(run: Path) -> None:
 
 def test_scenes_of_nothing(run: Path) -> None:
     test, none = canvases(), torch.zeros(20, dtype=torch.int64)
-    totals = test.counts.bincount().tolist()
+    totals = test.truth("counts").bincount().tolist()
     found = given(run, Counts, count=none)
     assert found["count_accuracy"] == totals[0] / 20
     assert found["confusion"] == [[total, 0, 0, 0] for total in totals]
@@ -243,7 +243,7 @@ def test_larger_canvases_with_more_digits(run: Path) -> None:
     other = data_file(canvas_size=40, max_digits=5)
     found = measure(run, other)
     assert found.data == str(other)
-    totals = CanvasDataset(other, "test").counts.bincount().tolist()
+    totals = CanvasDataset(other, "test").truth("counts").bincount().tolist()
     assert [sum(row) for row in found.confusion] == totals
     assert {len(row) for row in found.confusion} == {7}, "counts from 0 to 6 slots"
     assert math.isfinite(found.elbo)

@@ -24,6 +24,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors import safe_open
 from safetensors.torch import load_file
+from some_truth import whole
 from tiny_runs import STEPS, data_file, interrupt, reference, same, state, trained
 
 from airkit.config import settings
@@ -88,7 +89,7 @@ def spoilt(home: Path, **first: float) -> Path:
 def test_every_pixel_box_and_label_is_there(home: Path) -> None:
     done = export(data_file(), "out", split="all")
     truth, found = (
-        {split: reader.read_split(data_file(), split) for split in SPLITS},
+        {split: whole(split) for split in SPLITS},
         coco(Path("out")),
     )
     places = [(split, n) for split in SPLITS for n in range(len(truth[split].count))]
@@ -230,7 +231,7 @@ def test_without_safetensors_a_hint_says_how_to_get_it(
 
 def test_the_command_prints_what_it_wrote(home: Path) -> None:
     result = run("export", data_file(), "--out", "deep/out", "--split", "val")
-    many = int(reader.read_split(data_file(), "val").count.sum())
+    many = int(whole("val").count.sum())
     assert (result.exit_code, result.stdout) == (
         0,
         f"folder       deep/out\nformat       COCO\nimages       12\nannotations  {many}\n",

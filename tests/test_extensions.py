@@ -20,6 +20,7 @@ import torch
 from command_line import run
 from outside import NAMED
 from PIL import Image
+from some_truth import whole
 from sweeps import InTurn
 from tiny_runs import (
     TRAIN,
@@ -40,7 +41,7 @@ from tiny_runs import (
 from airkit.config import settings
 from airkit.config.settings import Layer, from_file, to_toml
 from airkit.data.make import make_data
-from airkit.data.reader import read_info, read_split, verify
+from airkit.data.reader import read_info, verify
 from airkit.errors import AirkitError, CheckpointError, DigitsError, ExtensionError, OutputError
 from airkit.evaluation.compare import compare
 from airkit.evaluation.evaluate import Evaluation, evaluate
@@ -432,7 +433,7 @@ def test_canvases_of_a_source() -> None:
     info = read_info(report.path)
     assert (report.source, info.source, info.config.data.source) == ("mine:Bars",) * 3
     assert (info.licence, info.attribution) == ("CC0-1.0", "drawn by the tests")
-    canvases = read_split(report.path, "train")
+    canvases = whole("train", report.path)
     assert set(np.unique(canvases.source_index)) <= {-1, *range(8)}, "one digit is in val, too"
     assert set(np.unique(canvases.label)) == {-1, 0, 1}
     forget()

@@ -16,6 +16,7 @@ from command_line import fails, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from some_truth import whole
 from tiny_runs import Recorder, data_file, fit, folder
 
 import airkit
@@ -136,7 +137,7 @@ def test_slots_may_be_more_than_in_training(stack: Path) -> None:
 
 def test_boxes_are_where_the_digits_are(stack: Path) -> None:
     """Within 3 pixels of the centres of most true boxes."""
-    truth = reader.read_split(data_file(), "test")
+    truth = whole("test")
     near = []
     every = lines(stack, "--looks", 16)
     for found, count, boxes in zip(every, truth.count, truth.box, strict=True):

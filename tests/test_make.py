@@ -55,7 +55,7 @@ class Ear(Listener):
 @pytest.fixture(autouse=True)
 def source(monkeypatch: pytest.MonkeyPatch) -> None:
     """Digits of the tests' own, and parts so small that there are several of a split."""
-    found = LoadedDigits("ellipses", POOLS, "ab" * 32, "CC0-1.0", "by the tests")
+    found = LoadedDigits("ellipses", "ab" * 32, "CC0-1.0", "by the tests", POOLS)
     monkeypatch.setattr(sources, "load", lambda source, listener: found)
     monkeypatch.setattr(make, "_STEP_BYTES", 1)
 
@@ -101,7 +101,7 @@ def test_a_folder_stays(tmp_path: Path) -> None:
 
 
 def test_an_empty_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = LoadedDigits("my-digits", {**POOLS, "val": pool(0)}, "", "", "")
+    found = LoadedDigits("my-digits", "", "", "", {**POOLS, "val": pool(0)})
     monkeypatch.setattr(sources, "load", lambda source, listener: found)
     with pytest.raises(CanvasError, match="no digits for the val canvases"):
         make_data(tmp_path / "data.h5", settings=SMALL)

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from some_truth import whole
 from test_compose import pool, rows, same
 from tiny_runs import data_file
 from torch.utils.data import DataLoader
@@ -23,12 +24,13 @@ from airkit.data.compose import compose
 from airkit.data.dataset import CanvasDataset
 from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK, pack
+from airkit.data.format import DIGITS as ARRAYS
 from airkit.data.reader import DataInfo, read_info, read_parts, read_split, verify
 from airkit.data.sources import LoadedDigits
 from airkit.errors import DataFileError
 
 POOL = pool()
-DIGITS = LoadedDigits("ellipses", dict.fromkeys(SPLITS, POOL), "ab" * 32, "CC0-1.0", "by the tests")
+DIGITS = LoadedDigits("ellipses", "ab" * 32, "CC0-1.0", "by the tests", dict.fromkeys(SPLITS, POOL))
 DATA = {"canvas_size": 24, "digit_size": 9.0, "digit_size_sd": 0.5, "seed": 5}
 DATA |= {"train": 300, "val": 7, "test": 0}
 
@@ -69,7 +71,7 @@ def test_round_trip(tmp_path: Path, good: Path, compression: str) -> None:
         whole = compose(wanted.data, split, POOL, 0, getattr(wanted.data, split))
         assert same(read_split(path, split), whole)
         assert same(read_split(path, split, limit=5), rows(whole, 0, 5))
-    assert [len(part.count) for part in read_parts(path, "train")] == [256, 44]
+    assert [len(part.image) for part in read_parts(path, "train")] == [256, 44]
     assert [file.name for file in tmp_path.iterdir()] == ["data.h5"]
 
 
@@ -78,7 +80,7 @@ def test_the_file_without_airkit(good: Path) -> None:
     splits = {"train": 300, "val": 7, "test": 0}
     digest = read_info(good).content_digest
     texts = (airkit.__version__, "ellipses", "ab" * 32, digest, "CC0-1.0", "by the tests")
-    assert read_info(good) == DataInfo(good, config(), splits, 1, *texts)
+    assert read_info(good) == DataInfo(good, config(), splits, ARRAYS, 1, *texts)
     with h5py.File(good) as file:
         assert dict(file.attrs) == {
             "format": b"airkit-canvases",
@@ -120,7 +122,7 @@ def test_chunks_of_large_canvases(tmp_path: Path, size: int, train: int, chunk: 
 
 
 def test_it_holds_what_is_in_the_file() -> None:
-    dataset, canvases = CanvasDataset(data_file(), "test"), read_split(data_file(), "test")
+    dataset, canvases = CanvasDataset(data_file(), "test"), whole("test")
     assert len(dataset) == 20
     for index in (0, 5, 19, -1):
         item = dataset[index]
@@ -156,7 +158,7 @@ def test_a_loader_batches_it() -> None:
     dataset = CanvasDataset(data_file(), "val")
     batches = list(DataLoader(dataset, batch_size=5))
     assert [len(batch["count"]) for batch in batches] == [5, 5, 2]
-    assert torch.equal(torch.cat([batch["count"] for batch in batches]), dataset.counts)
+    assert torch.equal(torch.cat([batch["count"] for batch in batches]), dataset.truth("counts"))
     assert batches[0]["image"].shape == (5, 24, 24)
 
 
@@ -210,11 +212,11 @@ def test_other_files(good: Path, tmp_path: Path) -> None:
 
 def test_a_newer_format(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
-        file.attrs["format_version"] = 2
+        file.attrs["format_version"] = 3
         file.attrs["airkit_version"] = np.bytes_("9.1")
     error = refusal(read_split, copy, "train")
     assert error.what == "This data file is of a newer format than this airkit reads"
-    assert "got       2, written by airkit 9.1" in str(error)
+    assert "got       3, written by airkit 9.1" in str(error)
 
 
 def _delete(name: str) -> Callable[[Any], None]:
@@ -281,7 +283,7 @@ def _unknown_filter(file: Any) -> None:
 LINK = "nothing, a link or something else"
 FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "unfinished": (_forget("complete"), "the attribute complete = True", "nothing"),
-    "version gone": (_forget("format_version"), "format_version = 1", "nothing"),
+    "version gone": (_forget("format_version"), "format_version = 1 or 2", "nothing"),
     "digest gone": (_forget("content_digest"), "text in the attribute content_digest", "nothing"),
     "text of variable length": (_set("source", "any"), "text in the attribute source", "nothing"),
     "no JSON": (_set("config", np.bytes_("{")), "a configuration", "not JSON"),

@@ -90,7 +90,7 @@ def test_validation_measures_every_canvas() -> None:
     for row in logits.sigmoid().tolist():
         on = [math.prod(row[:n]) * (1 - row[n]) for n in range(3)] + [math.prod(row)]
         counts.append(max(range(4), key=on.__getitem__))
-    accuracy = np.mean(np.array(counts) == val.counts.numpy())
+    accuracy = np.mean(np.array(counts) == val.truth("counts").numpy())
     for _ in range(2):
         assert validate(model, val) == pytest.approx((float(elbo), accuracy), rel=1e-6)
 

@@ -54,7 +54,7 @@ def main() -> None:
 
 def sums(canvases: CanvasDataset) -> Tensor:
     """The sum of a canvas's two digits, 0 to 18, int64 [N]."""
-    return canvases.labels.sum(1)
+    return canvases.truth("labels").sum(1)
 
 
 def order(canvases: CanvasDataset) -> Tensor:
@@ -63,8 +63,10 @@ def order(canvases: CanvasDataset) -> Tensor:
     Left is the box of ink whose centre is further left. Where the digits are equal, or neither
     box is further left, there is no order, and -1 stands there.
     """
-    middle = canvases.boxes[:, :, 0] + canvases.boxes[:, :, 2] / 2
-    step = (middle[:, 1] - middle[:, 0]).sign() * (canvases.labels[:, 1] - canvases.labels[:, 0])
+    middle = canvases.truth("boxes")[:, :, 0] + canvases.truth("boxes")[:, :, 2] / 2
+    step = (middle[:, 1] - middle[:, 0]).sign() * (
+        canvases.truth("labels")[:, 1] - canvases.truth("labels")[:, 0]
+    )
     return torch.where(step == 0, NONE, (step > 0).long())
 
 

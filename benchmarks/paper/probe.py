@@ -68,17 +68,19 @@ def measured(seen: dict[str, Found]) -> dict[str, dict[str, Any]]:
 def gathered(seen: Found) -> Digits:
     """The matched digits of a split, with all that is read of them but principal components."""
     canvases = seen.canvases
-    slots = matched(canvases.boxes, seen.box, LEAST)
+    slots = matched(canvases.truth("boxes"), seen.box, LEAST)
     canvas, digit = (slots >= 0).nonzero(as_tuple=True)
     slot = slots[canvas, digit]
-    images, box = canvases.images[canvas], canvases.boxes[canvas, digit]
+    images, box = canvases.images[canvas], canvases.truth("boxes")[canvas, digit]
     pose, true = (seen.size[canvas, slot], seen.centre[canvas, slot]), framed(box, images.shape[-1])
     inputs = {
         "z_what": seen.what[canvas, slot],
         "window": windows(images, *pose, seen.window),
         "true box": windows(images, *true, seen.window),
     }
-    return Digits(canvases.labels[canvas, digit], inputs, int(canvases.counts.sum()))
+    return Digits(
+        canvases.truth("labels")[canvas, digit], inputs, int(canvases.truth("counts").sum())
+    )
 
 
 def framed(box: Tensor, side: int) -> tuple[Tensor, Tensor]:

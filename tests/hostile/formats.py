@@ -136,8 +136,8 @@ def _checksum() -> Any:
 
 def _taken(file: Any, rng: random.Random) -> tuple[str, Any, Any]:
     """Remove an array; returns its name, shape and type."""
-    names = ("image", "count", "label", "box", "source_index")
-    name = f"{rng.choice(('train', 'val', 'test'))}/{rng.choice(names)}"
+    split = rng.choice(("train", "val", "test"))
+    name = f"{split}/{rng.choice(sorted(file[split]))}"
     array = file[name]
     del file[name]
     return name, array.shape, array.dtype

@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from airkit.config.pictures import PicturesConfig
 from airkit.config.registry import is_outside
 from airkit.config.sections import (
     Auto,
@@ -26,6 +27,7 @@ __all__ = [
     "EvalConfig",
     "GuideConfig",
     "ModelConfig",
+    "PicturesConfig",
     "PriorConfig",
     "RenderConfig",
     "Section",
@@ -38,6 +40,8 @@ class Config(Section):
 
     data: DataConfig = DataConfig()
     """Canvases: how many, how large, with which digits."""
+    pictures: PicturesConfig = PicturesConfig()
+    """What a look at imported pictures found; the defaults hold for canvases of digits."""
     model: ModelConfig = ModelConfig()
     """The generative model: how many objects, their prior on position and size, the decoder."""
     guide: GuideConfig = GuideConfig()

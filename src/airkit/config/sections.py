@@ -64,19 +64,20 @@ class DataConfig(Section):
 
     source: Annotated[str, Field(min_length=1), WrapValidator(_as_given)] = "auto"
     """Where digits come from: mnist, strokes (built in), auto (mnist if cached or quick to fetch,
-    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class."""
+    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class; pictures in a
+    file that airkit import wrote."""
     canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
-    """Side of the square canvas, in pixels."""
+    """Side of the square canvas, in pixels; imported pictures are padded to it."""
     min_digits: Annotated[int, Field(ge=0, le=100)] = 0
     """Fewest digits on a canvas."""
     max_digits: Annotated[int, Field(ge=0, le=100)] = 2
-    """Most digits on a canvas."""
+    """Most digits on a canvas; on imported pictures, most objects to expect."""
     count_weights: Annotated[
         tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple)
     ] = ()
     """Relative frequency of each count from min_digits to max_digits; empty means uniform."""
     digit_size: Annotated[float, Field(ge=4, le=1024)] = 21.0
-    """Mean side of a digit's patch, in pixels."""
+    """Mean side of a digit's patch, in pixels; in imported pictures, typical side of an object."""
     digit_size_sd: Annotated[float, Field(ge=0, le=256)] = 1.7
     """Standard deviation of that side, in pixels; draws are truncated at three of them."""
     overlap: Literal["sum", "none"] | Annotated[float, Field(ge=0, le=1)] = "sum"

@@ -86,17 +86,20 @@ class Coco:
         for split in self.splits:
             done, total = 0, self.info.splits[split]
             for part in reader.read_parts(self.info.path, split):
-                for place in range(len(part.count)):
+                for place in range(len(part.image)):
                     self.stop.check()
                     image = Image.fromarray(part.image[place])
                     image.save(self.folder / "images" / _name(split, done + place))
                     self.images += 1
                     yield from self._boxes(part, place)
-                done += len(part.count)
+                done += len(part.image)
                 self.listener.progress(f"exporting {split}", done, total)
 
     def _boxes(self, part: Canvases, place: int) -> Iterator[Entry]:
         """The annotations of one canvas of a part."""
+        assert part.count is not None
+        assert part.label is not None
+        assert part.box is not None
         for digit in range(part.count[place]):
             label, box = int(part.label[place, digit]), part.box[place, digit].tolist()
             if label < 0:

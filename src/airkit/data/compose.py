@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,25 +41,42 @@ BOX_TRIES = 50
 
 @dataclass(frozen=True)
 class Canvases:
-    """Canvases and their truth; places without a digit hold -1.
+    """Canvases and their truth; places without an object hold -1, and what is unknown is None.
 
     Attributes:
         image: u8 [N, H, H], ink from 0 to 255.
-        count: u8 [N], digits on each canvas.
-        label: i8 [N, M], class of each digit.
-        box: f32 [N, M, 4], x, y, width, height of each digit's ink, in pixels; x and y are the
+        count: u8 [N], objects on each canvas.
+        label: i8 [N, M], class of each object.
+        box: f32 [N, M, 4], x, y, width, height of each object's ink, in pixels; x and y are the
             left and top edge.
         source_index: i32 [N, M], row of each digit in its source.
+        mask: u8 [N, H, H], 0 for the background, k for pixels of the object in place k - 1.
     """
 
     image: Bytes
+    count: Bytes | None = None
+    label: NDArray[np.int8] | None = None
+    box: NDArray[np.float32] | None = None
+    source_index: NDArray[np.int32] | None = None
+    mask: Bytes | None = None
+
+    @property
+    def known(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name, without those that are None."""
+        return {name: array for name, array in vars(self).items() if array is not None}
+
+
+@dataclass(frozen=True)
+class Composed(Canvases):
+    """Canvases made of digits, of which all but masks is known."""
+
     count: Bytes
     label: NDArray[np.int8]
     box: NDArray[np.float32]
     source_index: NDArray[np.int32]
 
 
-def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: int) -> Canvases:
+def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: int) -> Composed:
     """Compose canvases ``start`` to ``stop`` (excluded) of ``split``.
 
     Args:
@@ -78,12 +96,12 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
     step = max(1, min(2**24 // config.canvas_size**2, patches))  # a few tens of MB
     for low in range(start, stop, step):
         part = slice(low - start, min(low + step, stop) - start)
-        block = Canvases(**{name: array[part] for name, array in vars(canvases).items()})
+        block = Composed(**{name: array[part] for name, array in canvases.known.items()})
         _fill(Block(config, split, digits, low), block)
     return canvases
 
 
-def _fill(block: Block, out: Canvases) -> None:
+def _fill(block: Block, out: Composed) -> None:
     """Compose the canvases of a block into ``out``, which is blank but for the counts."""
     counts = out.count.astype(np.int64)
     pending = np.arange(len(counts))
@@ -128,7 +146,7 @@ def _lay_out(block: Block, layouts: Layouts, attempt: int, image: Bytes) -> Mask
     return good
 
 
-def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Canvases) -> None:
+def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Composed) -> None:
     """Write labels, boxes and source rows of the good canvases to ``out``."""
     used = (np.arange(block.places) < layouts.count[:, None]) & good[:, None]
     canvas, place = np.nonzero(used)
@@ -154,10 +172,10 @@ def _cannot_lay_out(block: Block, row: int, count: int, tries: int) -> CanvasErr
     )
 
 
-def _blank(config: DataConfig, counts: Ints) -> Canvases:
+def _blank(config: DataConfig, counts: Ints) -> Composed:
     """Blank canvases with ``counts`` [N], without truth so far."""
     many, places, size = len(counts), max(config.max_digits, 1), config.canvas_size
-    return Canvases(
+    return Composed(
         image=np.zeros((many, size, size), np.uint8),
         count=counts.astype(np.uint8),
         label=np.full((many, places), -1, np.int8),

@@ -16,7 +16,16 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
 
     Item i is a dict: ``image`` float32 [H, H] with ink in 0..1, ``count`` int64 [], ``label``
     int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in pixels, padded
-    with -1). The tensors are the caller's own: changing them leaves the data set as it is.
+    with -1), ``mask`` uint8 [H, H] (0 for the background, k for the object in place k - 1). What
+    the file does not have of these is not in the dict. The tensors are the caller's own: changing
+    them leaves the data set as it is.
+
+    Attributes:
+        images: grey levels, uint8 [N, H, H].
+        counts: int64 [N]; None where the file has none, as with the following.
+        labels: int64 [N, M].
+        boxes: float32 [N, M, 4].
+        masks: uint8 [N, H, H].
 
     Args:
         path: the data file.
@@ -27,22 +36,34 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(self, path: str | Path = "multi-mnist.h5", split: str = "train") -> None:
+        self._where = Path(path), split
         canvases = reader.read_split(Path(path), split)
         self.images = torch.from_numpy(canvases.image)
-        self.counts = torch.from_numpy(canvases.count).long()
-        self.labels = torch.from_numpy(canvases.label).long()
-        self.boxes = torch.from_numpy(canvases.box)
+        known = {name: torch.from_numpy(array) for name, array in canvases.known.items()}
+        count, label = known.get("count"), known.get("label")
+        self.counts = None if count is None else count.long()
+        self.labels = None if label is None else label.long()
+        self.boxes, self.masks = known.get("box"), known.get("mask")
+
+    def truth(self, name: str) -> Tensor:
+        """Return ``counts``, ``labels``, ``boxes`` or ``masks``, which the file must have.
+
+        Raises:
+            DataFileError: it has none.
+        """
+        rows: Tensor | None = getattr(self, name)
+        if rows is None:
+            path, split = self._where
+            raise reader.lacking(path, split, name)
+        return rows
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {
-            "image": to_ink(self.images[index]),
-            "count": self.counts[index].clone(),
-            "label": self.labels[index].clone(),
-            "box": self.boxes[index].clone(),
-        }
+        truth = {"count": self.counts, "label": self.labels, "box": self.boxes, "mask": self.masks}
+        known = {name: rows[index].clone() for name, rows in truth.items() if rows is not None}
+        return {"image": to_ink(self.images[index]), **known}
 
 
 def to_ink(images: Tensor) -> Tensor:

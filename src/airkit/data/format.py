@@ -1,7 +1,7 @@
 """Layout of a data file: its arrays, their chunks, and the digest of its content.
 
-Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names;
-the root's attributes hold the rest.
+Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names,
+those that are known; the root's attributes hold the rest.
 
 Shapes: N canvases of a split, M digits at most on one, H side of a canvas.
 """
@@ -24,12 +24,26 @@ from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
 
 FORMAT = "airkit-canvases"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Newest version; a file with the arrays of digits, no more and no fewer, stays version 1."""
 LIBVER = ("v110", "v110")
 """Version of HDF5's own file format."""
 
-DTYPES = {"image": "|u1", "count": "|u1", "label": "|i1", "box": "<f4", "source_index": "<i4"}
+DTYPES = {
+    "image": "|u1",
+    "count": "|u1",
+    "label": "|i1",
+    "box": "<f4",
+    "source_index": "<i4",
+    "mask": "|u1",
+}
 """Type of each array of ``compose.Canvases``, in the order of the file."""
+
+Arrays = Mapping[str, Sequence[str]]
+"""Names of the arrays of each split, in the order of ``DTYPES``; ``image`` is among them."""
+
+DIGITS: Arrays = dict.fromkeys(SPLITS, ("image", "count", "label", "box", "source_index"))
+"""The arrays of canvases that are made of digits."""
 
 CHUNK = 256
 """Canvases in a chunk, unless they are so large that fewer fill ``_CHUNK_BYTES``."""
@@ -41,21 +55,43 @@ _FILTERS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def shapes(data: DataConfig, split: str) -> dict[str, tuple[int, ...]]:
-    """Shapes of a split's arrays, in the order of the file."""
-    many, places = getattr(data, split), max(data.max_digits, 1)
-    return {
-        "image": (many, data.canvas_size, data.canvas_size),
+def to_words(arrays: Arrays) -> str:
+    """Paths of all arrays, in the order of the file, as the attribute ``arrays`` holds them."""
+    return " ".join(f"{split}/{name}" for split in SPLITS for name in arrays[split])
+
+
+def from_words(words: str) -> Arrays | None:
+    """The arrays that ``to_words`` names; None where it would not write these words."""
+    named = set(words.split())
+    arrays = {
+        split: tuple(name for name in DTYPES if f"{split}/{name}" in named) for split in SPLITS
+    }
+    whole = all("image" in names for names in arrays.values())
+    return arrays if whole and to_words(arrays) == words else None
+
+
+def version_of(arrays: Arrays) -> int:
+    """Format version of a file with these arrays."""
+    return 1 if to_words(arrays) == to_words(DIGITS) else FORMAT_VERSION
+
+
+def shapes(data: DataConfig, split: str, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes of a split's arrays of these names, in the order of the file."""
+    many, places, side = getattr(data, split), max(data.max_digits, 1), data.canvas_size
+    every = {
+        "image": (many, side, side),
         "count": (many,),
         "label": (many, places),
         "box": (many, places, 4),
         "source_index": (many, places),
+        "mask": (many, side, side),
     }
+    return {name: shape for name, shape in every.items() if name in names}
 
 
-def create_arrays(group: Any, data: DataConfig, split: str) -> None:
+def create_arrays(group: Any, data: DataConfig, split: str, names: Sequence[str]) -> None:
     """Create a split's arrays, without content, in a group of an HDF5 file."""
-    for name, shape in shapes(data, split).items():
+    for name, shape in shapes(data, split, names).items():
         layout: dict[str, Any] = {}
         if shape[0]:  # an empty array can have neither chunks nor filters
             layout = {"chunks": (chunk_rows(shape), *shape[1:]), **_FILTERS[data.compression]}
@@ -95,13 +131,13 @@ def pack(data: DataConfig, split: str, canvases: Canvases) -> Packed:
 
     Worker processes can so compress what the main process writes.
     """
-    many = len(canvases.count)
+    many = len(canvases.image)
     chunks = {}
     with h5py.File(io.BytesIO(), "w", libver=LIBVER) as file:
-        create_arrays(file, data, split)
-        for name in DTYPES:
+        create_arrays(file, data, split, [*canvases.known])
+        for name, array in canvases.known.items():
             dataset = file[name]
-            dataset[:many] = getattr(canvases, name)
+            dataset[:many] = array
             dataset.flush()  # before this HDF5 knows no size of a single chunk
             chunks[name] = [
                 dataset.id.read_direct_chunk(chunk_offset(row, dataset))
@@ -116,11 +152,11 @@ class ContentDigest:
     It depends on the arrays alone, not on chunks, compression or the order of writing splits.
     """
 
-    def __init__(self, data: DataConfig) -> None:
+    def __init__(self, data: DataConfig, arrays: Arrays) -> None:
         self._heads = {
             (split, name): f"{split}/{name} {DTYPES[name]} {shape}"
             for split in SPLITS
-            for name, shape in shapes(data, split).items()
+            for name, shape in shapes(data, split, arrays[split]).items()
         }
         self._hashes = {key: hashlib.sha256() for key in self._heads}
 

@@ -24,12 +24,16 @@ from airkit.config.settings import from_json
 from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
 from airkit.data.format import (
+    DIGITS,
     DTYPES,
     FORMAT,
     FORMAT_VERSION,
+    Arrays,
     ContentDigest,
     chunk_rows,
+    from_words,
     shapes,
+    version_of,
 )
 from airkit.errors import ConfigError, DataFileError
 from airkit.system.files import check_regular
@@ -48,11 +52,16 @@ _H5_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Attributes of a data file; ``splits`` has the number of canvases of each split."""
+    """Attributes of a data file.
+
+    ``splits`` has the number of canvases of each split, ``arrays`` the names of its arrays: of
+    the truth, what is known.
+    """
 
     path: Path
     config: Config
     splits: Mapping[str, int]
+    arrays: Arrays
     format_version: int
     airkit_version: str
     source: str
@@ -103,14 +112,24 @@ def verify(path: Path) -> str:
     """
     with _reading(path) as file:
         info = _info(file, path)
-        content = ContentDigest(info.config.data)
+        content = ContentDigest(info.config.data, info.arrays)
         for split in SPLITS:
             for part in _parts(file, info, split):
-                for name in DTYPES:
-                    content.update(split, name, getattr(part, name))
+                for name, array in part.known.items():
+                    content.update(split, name, array)
     if content.digest() != info.content_digest:
         raise _damaged(path, f"content of digest {info.content_digest}", content.digest())
     return info.content_digest
+
+
+def lacking(path: Path, split: str, truth: str) -> DataFileError:
+    """Return the error of work that needs truth which a split of a data file does not have."""
+    return DataFileError(
+        f"The {split} canvases have no {truth}",
+        where=path,
+        expected=f"a data file with {truth}",
+        hint=f"airkit import can take {truth} along, and make-data writes them",
+    )
 
 
 def _parts(file: Any, info: DataInfo, split: str) -> Iterator[Canvases]:
@@ -120,12 +139,15 @@ def _parts(file: Any, info: DataInfo, split: str) -> Iterator[Canvases]:
 
 
 def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
-    """Read some canvases of a split, and check their counts and boxes."""
-    canvases = Canvases(**{name: file[split][name][rows] for name in DTYPES})
-    most, found = info.config.data.max_digits, canvases.count.max(initial=0)
-    if found > most or not np.isfinite(canvases.box).all():
-        expected = f"counts of {split} up to {most}, and finite boxes"
-        raise _damaged(info.path, expected, f"a count of {found}" if found > most else "nan or inf")
+    """Read some canvases of a split, and check their counts, boxes and masks."""
+    canvases = Canvases(**{name: file[split][name][rows] for name in info.arrays[split]})
+    most = info.config.data.max_digits
+    for name in ("count", "mask"):
+        found = canvases.known.get(name, np.zeros(0, int)).max(initial=0)
+        if found > most:
+            raise _damaged(info.path, f"{name}s of {split} up to {most}", f"a {name} of {found}")
+    if canvases.box is not None and not np.isfinite(canvases.box).all():
+        raise _damaged(info.path, f"finite boxes of {split}", "nan or inf")
     return canvases
 
 
@@ -159,11 +181,24 @@ def _info(file: Any, path: Path) -> DataInfo:
         config = from_json(_text(file, path, "config"), f"{path}, by airkit {version}")
     except ConfigError as error:
         raise _damaged(path, "a configuration that this airkit reads", error) from error
+    arrays = _arrays(file, path)
     for split in SPLITS:
-        for name, shape in shapes(config.data, split).items():
+        for name, shape in shapes(config.data, split, arrays[split]).items():
             _check_array(file, path, split, name, shape)
     splits = {split: getattr(config.data, split) for split in SPLITS}
-    return DataInfo(path, config, splits, FORMAT_VERSION, **texts)
+    return DataInfo(path, config, splits, arrays, version_of(arrays), **texts)
+
+
+def _arrays(file: Any, path: Path) -> Arrays:
+    """The arrays of each split: those of digits, or from version 2 on those that it names."""
+    if _attribute(file, "format_version") == 1:
+        return DIGITS
+    words = _text(file, path, "arrays")
+    arrays = from_words(words)
+    if arrays is None:
+        expected = f"paths of arrays, such as train/image, of {', '.join(DTYPES)}, in this order"
+        raise _damaged(path, f"{expected}, in the attribute arrays", words)
+    return arrays
 
 
 def _check_format(file: Any, path: Path) -> None:
@@ -176,10 +211,12 @@ def _check_format(file: Any, path: Path) -> None:
             got=f"{version}, written by airkit {_attribute(file, 'airkit_version')}",
             hint="upgrade airkit: pip install --upgrade airkit",
         )
-    wanted = {"format": FORMAT, "format_version": FORMAT_VERSION, "complete": True}
-    for name, value in wanted.items():
-        if (found := _attribute(file, name)) != value:
-            raise _damaged(path, f"the attribute {name} = {value}", found)
+    versions = range(1, FORMAT_VERSION + 1)
+    wanted = {"format": (FORMAT,), "format_version": versions, "complete": (True,)}
+    for name, values in wanted.items():
+        if (found := _attribute(file, name)) not in values:
+            expected = " or ".join(map(str, values))
+            raise _damaged(path, f"the attribute {name} = {expected}", found)
 
 
 def _attribute(file: Any, name: str) -> object:

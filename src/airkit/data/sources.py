@@ -32,21 +32,29 @@ SOURCES: Registry[DigitSource] = Registry(
     recorded="These canvases were made with",
 )
 """airkit's own sources by name; a folder and ``auto`` are not among them."""
+PICTURES = "pictures"
+"""What ``data.source`` is in a file of imported pictures, which nothing can make again."""
 _MAX_LABEL = 127  # data files hold labels as int8, with -1 for none
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedDigits:
-    """The digits of a source, checked."""
+class Origin:
+    """Where the content of a data file is from, as the file records it."""
 
     name: str
     """The source as ``data.source`` names it; for ``auto``, the one that was taken."""
-    pools: Mapping[str, Digits]
-    """By split; no image is in two of them."""
     digest: str
-    """SHA-256, in hexadecimal, over the images and labels of all pools."""
+    """SHA-256, in hexadecimal, over the source's content."""
     licence: str
     attribution: str
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedDigits(Origin):
+    """The digits of a source, checked; the digest is over the images and labels of all pools."""
+
+    pools: Mapping[str, Digits]
+    """By split; no image is in two of them."""
 
 
 def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
@@ -64,6 +72,13 @@ def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
     """
     if source == "auto":
         return _load_either(listener)
+    if source == PICTURES and not os.path.isdir(source):
+        raise DigitsError(
+            "Imported pictures are no source of digits",
+            where=f"data.source = {PICTURES}",
+            expected="mnist, strokes, auto, a folder of IDX files or package.module:Class",
+            hint="airkit import FOLDER --out FILE writes pictures to a data file",
+        )
     if source in SOURCES or is_outside(source):
         with SOURCES.running(source):
             return _loaded(source, SOURCES[source](), listener)
@@ -110,7 +125,7 @@ def _loaded(name: str, source: DigitSource, listener: Listener) -> LoadedDigits:
     if len(sides) > 1:
         raise _unusable(name, "images of one side in all pools", f"sides of {sorted(sides)} px")
     disjoint = _disjoint(name, checked, listener)
-    return LoadedDigits(name, disjoint, _digest(disjoint), source.licence, source.attribution)
+    return LoadedDigits(name, _digest(disjoint), source.licence, source.attribution, disjoint)
 
 
 def _checked(where: str, digits: object) -> Digits:

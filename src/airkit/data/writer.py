@@ -16,22 +16,25 @@ from airkit.config.schema import Config
 from airkit.config.settings import to_json
 from airkit.data.digits import SPLITS
 from airkit.data.format import (
+    DIGITS,
     DTYPES,
     FORMAT,
-    FORMAT_VERSION,
     LIBVER,
+    Arrays,
     ContentDigest,
     Packed,
     chunk_offset,
     create_arrays,
+    to_words,
+    version_of,
 )
-from airkit.data.sources import LoadedDigits
+from airkit.data.sources import Origin
 from airkit.system.files import replacing
 from airkit.system.signals import StopRequest, defer_signals
 
 
 @contextmanager
-def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]:
+def create(path: Path, config: Config, origin: Origin, arrays: Arrays = DIGITS) -> Iterator[Writer]:
     """Create the data file ``path``, to be written with the yielded ``Writer``.
 
     The file gets its name when the body has ended well. Before that it is ``path`` + ``.part``,
@@ -40,7 +43,8 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
     Args:
         path: the file.
         config: the resolved configuration, which the file records.
-        digits: the source of the canvases' digits, which the file names.
+        origin: where the digits or pictures are from, which the file names.
+        arrays: the arrays of each split; truth that is unknown is not among them.
 
     Raises:
         OutputError: the file cannot be written.
@@ -48,7 +52,8 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
     """
     with replacing(path) as partial, defer_signals() as stop, _Disk(partial) as disk:
         with h5py.File(disk, "w", libver=LIBVER) as file:
-            writer = Writer(file, disk, config, digits, stop)
+            writer = Writer(file, disk, stop)
+            writer.begin(config, origin, arrays)
             yield writer
             writer.finish()
         disk.check()
@@ -57,28 +62,32 @@ def create(path: Path, config: Config, digits: LoadedDigits) -> Iterator[Writer]
 class Writer:
     """Appends canvases to the splits of an open data file."""
 
-    def __init__(
-        self, file: Any, disk: _Disk, config: Config, digits: LoadedDigits, stop: StopRequest
-    ) -> None:
-        """Write the attributes and create the arrays."""
+    def __init__(self, file: Any, disk: _Disk, stop: StopRequest) -> None:
+        """Write through ``disk`` until ``stop`` is asked for."""
         self.digest = ""
         """Content digest, once the file is finished."""
         self._file, self._disk, self._stop = file, disk, stop
         self._written = dict.fromkeys(SPLITS, 0)
-        self._content = ContentDigest(config.data)
-        file.attrs.update(format_version=FORMAT_VERSION, seed=config.data.seed)
+
+    def begin(self, config: Config, origin: Origin, arrays: Arrays) -> None:
+        """Write the attributes and create the arrays."""
+        self._content = ContentDigest(config.data, arrays)
+        version = version_of(arrays)
+        self._file.attrs.update(format_version=version, seed=config.data.seed)
         self._set_texts(
             format=FORMAT,
             airkit_version=__version__,
             config=to_json(config),
-            source=digits.name,
-            source_digest=digits.digest,
-            licence=digits.licence,
-            attribution=digits.attribution,
+            source=origin.name,
+            source_digest=origin.digest,
+            licence=origin.licence,
+            attribution=origin.attribution,
         )
+        if version > 1:
+            self._set_texts(arrays=to_words(arrays))
         for split in SPLITS:
-            create_arrays(file.create_group(split), config.data, split)
-        disk.check()
+            create_arrays(self._file.create_group(split), config.data, split, arrays[split])
+        self._disk.check()
 
     def append(self, part: Packed) -> None:
         """Write the next canvases of a split.
@@ -89,15 +98,15 @@ class Writer:
         """
         self._stop.check()  # the only place where signals act: never inside HDF5
         start = self._written[part.split]
-        for name, dtype in DTYPES.items():
+        for name, array in part.canvases.known.items():
             dataset = self._file[part.split][name]
-            for place, (mask, content) in enumerate(part.chunks[name]):
+            for place, (mask, chunk) in enumerate(part.chunks[name]):
                 offset = chunk_offset(start + place * dataset.chunks[0], dataset)
-                dataset.id.write_direct_chunk(offset, content, mask)
-            array = np.ascontiguousarray(getattr(part.canvases, name), dtype)
-            self._content.update(part.split, name, array)
+                dataset.id.write_direct_chunk(offset, chunk, mask)
+            content = np.ascontiguousarray(array, DTYPES[name])
+            self._content.update(part.split, name, content)
         self._disk.check()
-        self._written[part.split] += len(part.canvases.count)
+        self._written[part.split] += len(part.canvases.image)
 
     def finish(self) -> None:
         """Write the content digest, and mark the file as complete."""

@@ -86,7 +86,7 @@ def unbatched(
         images: their ink, [B, H, H].
         scene: what was inferred for them.
     """
-    counts, boxes = run.canvases.counts[indices], run.canvases.boxes[indices]
+    counts, boxes = (run.canvases.truth(name)[indices] for name in ("counts", "boxes"))
     found = (scene.count, scene.box, scene.presence, scene.windows, scene.canvases)
     arrays = [part.cpu().numpy() for part in (images, counts, boxes, *found)]
     for image, true_count, true_boxes, count, inferred, *rest in zip(*arrays, strict=True):

@@ -67,10 +67,13 @@ class Data(SheetDrawing):
         path, config = _data_file(request)
         split = config.eval.split
         canvases = reader.read_split(path, split, config.render.rows * config.render.columns)
-        if not len(canvases.count):
+        if not len(canvases.image):
             raise empty_split_error(path, split)
         images = to_ink(torch.from_numpy(canvases.image)).numpy()
-        return data(images, canvases.box, canvases.label, config.render, split)
+        boxes, labels = canvases.box, canvases.label
+        if boxes is None or labels is None:
+            raise reader.lacking(path, split, "boxes and labels")
+        return data(images, boxes, labels, config.render, split)
 
 
 def _explained(request: Request) -> tuple[Iterator[Explained], Config, int]:

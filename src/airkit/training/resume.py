@@ -35,8 +35,11 @@ SCENE = (
     "data.digit_size",
     "data.digit_size_sd",
     "data.overlap",
+    "pictures.",
 )
-"""Settings that describe the canvases; the others of ``data`` say how they were made."""
+"""Prefixes of settings that describe the canvases; others of ``data`` say how they were made."""
+
+_FROM_DATA = ("data.", "pictures.")
 
 FREE = (
     "train.steps",
@@ -287,13 +290,13 @@ def _check_unused(run: RunFolder) -> None:
 
 
 def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> Config:
-    """The settings with the ``data`` section that the file at ``path`` was made with.
+    """The settings with the sections ``data`` and ``pictures`` of the file at ``path``.
 
     Settings that contradict the file's canvases are refused; a note lists those without effect.
     """
     differing = settings.differences(made, config)
-    data = {key: values for key, values in differing.items() if key.startswith("data.")}
-    wrong = {key: values for key, values in data.items() if key in SCENE}
+    data = {key: values for key, values in differing.items() if key.startswith(_FROM_DATA)}
+    wrong = {key: values for key, values in data.items() if key.startswith(SCENE)}
     if wrong:
         raise DataFileError(
             "The settings contradict the data file",
@@ -305,7 +308,7 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     if data:
         names = ", ".join(data)
         listener.note(f"{names}: taken from the data file, where the settings say otherwise")
-    return config.model_copy(update={"data": made.data})
+    return config.model_copy(update={"data": made.data, "pictures": made.pictures})
 
 
 def _without_auto(config: Config, precision: str, backward: str) -> Config:

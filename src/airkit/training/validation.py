@@ -36,7 +36,7 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float]:
             if len(rows):
                 ink = to_ink(val.images[rows].to(trainer.device))
                 elbos = elbo.elbo(air, ink, share.noise(noise, len(batch)))
-                right = explain(air, ink).count.cpu() == val.counts[rows]
+                right = explain(air, ink).count.cpu() == val.truth("counts")[rows]
                 sums += torch.stack([elbos.double().sum().cpu(), right.sum()])
     total, right = trainer.processes.sum(sums).tolist()
     return total / len(val), right / len(val)

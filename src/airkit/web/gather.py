@@ -74,7 +74,7 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         modes.append(batch.one_look.mode.cpu())
         confidence.append(batch.one_look.count_probability.amax(1).cpu())
     mode = torch.cat(modes)
-    right = (mode == run.canvases.counts).numpy()
+    right = (mode == run.canvases.truth("counts")).numpy()
     found = {
         "reconstructions": reconstructions.reconstructions(first, config, total),
         "steps": reconstructions.steps(first, config, total),

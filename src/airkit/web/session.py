@@ -84,7 +84,8 @@ class Session:
 
         def act() -> Seen:
             index = int(torch.randint(len(canvases), (), generator=self._generator))
-            return self._see(to_ink(canvases.images[index]), int(canvases.counts[index]))
+            count = None if canvases.counts is None else int(canvases.counts[index])
+            return self._see(to_ink(canvases.images[index]), count)
 
         return self._on_worker(act)
 

@@ -1,0 +1,48 @@
+"""What a look at pictures of a user's own found, without labels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from airkit.config.sections import Section
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=0)]
+
+
+class PicturesConfig(Section):
+    """What a look at imported pictures found; the defaults hold for canvases of digits.
+
+    `airkit import` records it in the data file, and what is `auto` in a model follows it.
+    """
+
+    background: Literal["none", "constant", "plane", "smooth"] = "none"
+    """What objects stand on: none (blank black), constant (one grey level a picture), plane (a
+    linear gradient) or smooth (soft lumps)."""
+    polarity: Literal["bright", "dark", "both"] = "bright"
+    """Whether objects are brighter than the background, darker, or some of each."""
+    overlap: Literal["add", "over"] = "add"
+    """What overlapping objects do: add (light adds up, as in digits and fluorescence) or over (one
+    hides the other)."""
+    noise: Share = 0.0
+    """Standard deviation of the pixel noise, black being 0 and white 1."""
+    contrast: Share = 1.0
+    """Typical contrast of an object with the background, black being 0 and white 1."""
+    height: Side = 0
+    """Height of the pictures as they came, in pixels; 0 where sizes are mixed, and for digits."""
+    width: Side = 0
+    """Width of the pictures as they came, in pixels; 0 likewise."""
+    channels: Annotated[int, Field(ge=0, le=4)] = 0
+    """Channels of the pictures as they came; 0 likewise."""
+    low: float = 0.0
+    """Grey level of the pictures, in their own unit, that became black (0)."""
+    high: float = 255.0
+    """Grey level of the pictures, in their own unit, that became white (255)."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) is not below high ({self.high:g})")
+        return self
