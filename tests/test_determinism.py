@@ -148,14 +148,17 @@ MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 @pytest.mark.skipif(not MKL, reason="PyTorch without MKL cannot promise it")
 def test_any_number_of_threads(tmp_path: Path) -> None:
-    """In fresh processes, as MKL reads its environment once."""
+    """In a fresh process, as MKL reads its environment once."""
     sizes = {"train.steps": 2, "train.batch_size": 60, "model.hidden_size": 64}
-    given = {**TRAIN, **sizes, "train.deterministic": "true"}
-    command = [sys.executable, "-W", "error", "-m", "airkit", "train", "--data", str(data_file())]
-    command += [f"--set={key}={value}" for key, value in given.items()]
-    for threads in ("1", "2"):
-        environment = {**os.environ, "OMP_NUM_THREADS": threads}
-        subprocess.run([*command, f"--run={tmp_path / threads}"], check=True, env=environment)
+    given = {**TRAIN, **sizes, "train.deterministic": True}
+    script = f"""
+import airkit, torch
+for threads in (1, 2):
+    torch.set_num_threads(threads)
+    run = {str(tmp_path)!r} + f"/{{threads}}"
+    airkit.train({str(data_file())!r}, run, settings={given!r})
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
     one, two = (state(tmp_path / threads, 2) for threads in ("1", "2"))
     assert (one.threads, two.threads) == (1, 2)
     assert same(one.model, two.model)

@@ -118,12 +118,12 @@ def test_all_processes_raise_the_error_of_one(together: Together) -> None:
 # The command line
 
 
-def command(run: Path, steps: int, data: Path | None = None) -> list[str]:
+def command(run: Path, steps: int) -> list[str]:
     """Two processes, one of which speaks."""
     given = {**TRAIN, "train.steps": steps, "train.val_every": 1000, "train.checkpoint_every": 30}
     given["guide.kind"] = "outside:Guide"
     settings = [f"--set={key}={value}" for key, value in given.items()]
-    options = ["--data", str(data or data_file()), "--run", str(run), *settings]
+    options = ["--data", str(data_file()), "--run", str(run), *settings]
     return torchrun(2, "-m", "--", "airkit", "train", *options)
 
 
@@ -174,12 +174,32 @@ def saved_steps(run: Path) -> list[int]:
     return [int(name[-12:-3]) for name in tree(run) if name.endswith(".pt")]
 
 
-def test_an_error_is_told_once(tmp_path: Path) -> None:
-    missing = tmp_path / "missing.h5"
-    done = finished(command(tmp_path / "run", 3, missing), environment())
+FAILING = """
+import sys
+import airkit.cli
+from airkit.errors import DataFileError
+
+def train(*given, **keys):
+    error = DataFileError("It is missing", hint="another")
+    error.shared = "shared" in sys.argv[0]
+    raise error
+
+airkit.train = train
+sys.argv[:] = [sys.argv[1], "train"]
+airkit.cli.run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "heard"), [(0, "own", True), (2, "own", True), (2, "shared", False)]
+)
+def test_an_error_of_all_is_told_once(rank: int, error: str, heard: bool) -> None:
+    """By the first process; an error of the first one on another machine is told there."""
+    place = {"WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    place |= {"RANK": str(rank), "LOCAL_RANK": "0"}
+    done = finished([sys.executable, "-c", FAILING, error], {**os.environ, **place})
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("airkit: ") == done.stderr.count("There is no such data file") == 1
-    assert list(tmp_path.iterdir()) == []
+    assert done.stderr.count("airkit: It is missing") == heard
 
 
 @pytest.mark.parametrize(

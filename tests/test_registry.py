@@ -14,6 +14,7 @@ from airkit.config.registry import Named, Registry
 from airkit.config.schema import Config
 from airkit.config.settings import Layer
 from airkit.errors import ExtensionError
+from airkit.system.text import did_you_mean
 
 SHAPES: Registry[Any] = Registry("guide.kind", {"round": "string:Formatter"}, "string:Formatter")
 """A base class that every Python has, so that no class of airkit is needed here."""
@@ -66,6 +67,10 @@ def test_a_class_that_cannot_be_used(name: str, told: str) -> None:
         _ = SHAPES[name]
     assert told in str(caught.value)
     assert "guide.kind" in caught.value.hint
+
+
+def test_the_nearest_name_alone_is_suggested() -> None:
+    assert did_you_mean("roundd", ["rounds", "round"]) == "; did you mean round?"
 
 
 def test_a_name_from_a_file_is_never_imported(shapes: Path) -> None:

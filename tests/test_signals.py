@@ -176,9 +176,14 @@ def cli(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-@BOTH
 @pytest.mark.parametrize(
-    "module", ["typer", "airkit.config.settings", "torch", "torch.nn.functional"]
+    ("module", "number"),
+    [
+        *(("typer", number) for number in STOPPING),
+        ("airkit.config.settings", signal.SIGINT),
+        ("torch", signal.SIGTERM),
+        ("torch.nn.functional", signal.SIGINT),
+    ],
 )
 def test_interrupted_while_it_loads(module: str, number: int, tmp_path: Path) -> None:
     command = ["train", "--data", data_file(), "--run", tmp_path / "run"]

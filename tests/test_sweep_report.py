@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 from command_line import fails, run
 from sweeps import report, swept
-from tiny_runs import TRAIN, data_file, fit, same, state
+from tiny_runs import TRAIN, data_file, fit, state
 
 from airkit.cli.sweep import _exit
 from airkit.config.settings import spelled
 from airkit.errors import TrainingError
+from airkit.runs.folder import RunFolder
+from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import Row, SweepReport
 from airkit.system.statistics import wilson
 
@@ -116,7 +118,8 @@ def test_interrupted_and_gone_on(tmp_path: Path) -> None:
     """As in a shell: Ctrl-C in the midst of a training, then the same command again."""
     out, steps = tmp_path / "sweep", 250
     where = ("--data", str(data_file()), "--out", str(out), "--seeds", "1")
-    command = [sys.executable, "-m", "airkit", "sweep", *where, *options(), "--steps", str(steps)]
+    words = ["sweep", *where, *options(), "--steps", str(steps)]
+    command = [sys.executable, "-m", "airkit", *words]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (out / "seed-000/metrics.jsonl").exists():
@@ -127,9 +130,11 @@ def test_interrupted_and_gone_on(tmp_path: Path) -> None:
     assert said == "stopped, 0 of 1 seeds done; the same command, without --fresh, goes on\n"
     assert first.returncode == 130
     assert not (out / "seed-000/measures.json").exists()
-    subprocess.run(command, capture_output=True, check=True)
-    fit(tmp_path / "whole", train__steps=steps)
-    assert same(state(out / "seed-000", steps).model, state(tmp_path / "whole", steps).model)
+    newest = RunFolder(out / "seed-000").saved()[-1]
+    assert newest.name < f"step-{steps:09d}.pt"
+    assert run(*words).exit_code == 0
+    assert re.search(r"going on from step \d+ of", Plan.read(out).trial(0).log.read_text())
+    assert (state(out / "seed-000", steps).step, report(out)["successes"]) == (steps, 0)
 
 
 @pytest.mark.parametrize(
