@@ -20,11 +20,12 @@ def idx_bytes(array: Bytes) -> bytes:
 
 
 def mnist_like(train: int = 30, test: int = 8, side: int = 28, seed: int = 0) -> dict[str, Bytes]:
-    """Four small arrays by their names in MNIST, with random ink and labels."""
+    """Four small arrays by their names in MNIST, with random ink on blank, and random labels."""
     rng = np.random.default_rng(seed)
     arrays = {}
     for part, count in {"train": train, "t10k": test}.items():
-        images = rng.integers(0, 256, (count, side, side), dtype=np.uint8)
+        images = np.zeros((count, side, side), np.uint8)
+        images[:, 2:-2, 2:-2] = rng.integers(0, 256, (count, side - 4, side - 4), np.uint8)
         arrays[f"{part}-images-idx3-ubyte"] = images
         arrays[f"{part}-labels-idx1-ubyte"] = rng.integers(0, 10, count, dtype=np.uint8)
     return arrays

@@ -208,10 +208,3 @@ def test_truncated_files(tmp_path: Path) -> None:
     path = npy(tmp_path / "a.npy", RAMP)
     path.write_bytes(path.read_bytes()[:-1])
     assert refusal(path).what == "Cannot read an image"
-
-
-def test_paper_is_told_by_its_border(tmp_path: Path) -> None:
-    paper = np.full((10, 12), 255, np.uint8)
-    paper[2:8, 2:10] = 0
-    path = npy(tmp_path / "a.npy", paper)
-    assert [read(path)[0].bright_border, read(path, invert=True)[0].bright_border] == [True, False]

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from airkit.config.pictures import PicturesConfig
 from airkit.data import reader
+from airkit.data.ink import look_at_canvases
+from airkit.data.reader import DataInfo
+from airkit.system.callbacks import Listener
 
 
 class CanvasDataset(Dataset[dict[str, Tensor]]):
@@ -64,6 +68,18 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         truth = {"count": self.counts, "label": self.labels, "box": self.boxes, "mask": self.masks}
         known = {name: rows[index].clone() for name, rows in truth.items() if rows is not None}
         return {"image": to_ink(self.images[index]), **known}
+
+
+def note_ink(canvases: CanvasDataset, data: DataInfo, listener: Listener) -> None:
+    """Say what is off with the ink of a split of a data file, if anything is.
+
+    Of pictures, whose background may be what it likes, a look of their own has told.
+    """
+    if data.config.pictures != PicturesConfig():
+        return
+    boxes = None if canvases.boxes is None else canvases.boxes.numpy()
+    if fault := look_at_canvases(canvases.images.numpy(), boxes, data.config.data.digit_size):
+        listener.note(f"{data.path}: {fault.text}")
 
 
 def to_ink(images: Tensor) -> Tensor:

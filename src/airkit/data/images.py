@@ -12,7 +12,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from airkit.data.ink import Kind, is_binary
 from airkit.errors import ImageError
 from airkit.system.files import start_of
 from airkit.system.text import quoted
@@ -61,6 +62,8 @@ class Grey:
     """Its place in a stack, from 0; None if the file is one image."""
     ink: Array
     """Ink in 0..1, bright on dark, float32 [height, width]."""
+    kind: Kind = "grey"
+    """How it was stored."""
 
     @property
     def name(self) -> str:
@@ -71,13 +74,6 @@ class Grey:
     def side(self) -> int:
         """Side of the smallest square that holds the image, in pixels."""
         return int(max(self.ink.shape))
-
-    @property
-    def bright_border(self) -> bool:
-        """Whether most of the outermost pixels are bright, as on paper."""
-        ink = self.ink
-        border = np.concatenate([ink[0], ink[-1], ink[1:-1, 0], ink[1:-1, -1]])
-        return bool(np.median(border) > 0.5)
 
     def square(self) -> Array:
         """The image with blank to its right or below, [side, side]."""
@@ -127,7 +123,7 @@ def read(given: ImageLike, place: int = 0, *, invert: bool = False) -> list[Grey
             hint = f"name its files: {quoted(path)}/*.png"
         what = "Cannot read an image"
         raise ImageError(what, where=path, got=got or type(error).__name__, hint=hint) from error
-    return [Grey(it.path, it.index, 1 - it.ink) for it in images] if invert else images
+    return [replace(it, ink=1 - it.ink) for it in images] if invert else images
 
 
 def _read(path: Path, given: ImageLike, *, blank: int) -> list[Grey]:
@@ -136,12 +132,12 @@ def _read(path: Path, given: ImageLike, *, blank: int) -> list[Grey]:
         _check_size(path, *given.size)
         if given.mode == "F":
             return _from_array(path, np.asarray(given), blank=blank)
-        return [Grey(path, None, _png(path, _png_bytes(given), blank=blank))]
+        return [Grey(path, None, *_png(path, _png_bytes(given), blank=blank))]
     if not isinstance(given, str | Path):
         return _from_array(path, _as_array(given), blank=blank)
     first = start_of(path, len(_PNG))
     if first == _PNG:  # in memory, a chunk of forged length reads no more than there is
-        return [Grey(path, None, _png(path, path.read_bytes(), blank=blank))]
+        return [Grey(path, None, *_png(path, path.read_bytes(), blank=blank))]
     if first.startswith(_NPY):  # memory-mapped, so that a forged shape costs no memory
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
         return _from_array(path, stack, blank=blank)
@@ -165,23 +161,37 @@ def _as_array(given: Any) -> Array:
     return np.asarray(given)
 
 
-def _png(path: Path, content: bytes, *, blank: int) -> Array:
-    """Ink of a PNG of any mode, float32 [H, W]; transparent pixels are ``blank``, 0 or 255."""
+def _png(path: Path, content: bytes, *, blank: int) -> tuple[Array, Kind]:
+    """Ink of a PNG of any mode, float32 [H, W], and how it was stored.
+
+    Transparent pixels are ``blank``, 0 or 255.
+    """
     with Image.open(BytesIO(content), formats=["PNG"]) as image:
         _check_size(path, *image.size)
         bits = content[_DEPTH]
         clear = image.info.get("transparency")
         if image.mode.startswith("I"):
             levels = np.asarray(image)
-            return np.where(levels == clear, blank / 255, levels / 65535).astype(np.float32)
+            ink = np.where(levels == clear, blank / 255, levels / 65535).astype(np.float32)
+            return ink, "16 bits"
         if isinstance(clear, tuple) and bits == 16:  # Pillow reads the upper 8 bits of pixels
             image.info["transparency"] = tuple(level >> 8 for level in clear)
         elif isinstance(clear, int) and image.mode in ("1", "L"):  # Pillow scales pixels alone
             most = 2**bits - 1
             image.info["transparency"] = min(clear, most) * 255 // most
         behind = Image.new("RGBA", image.size, (blank, blank, blank, 255))
-        flat = Image.alpha_composite(behind, image.convert("RGBA"))
-        return np.asarray(flat.convert("L"), np.float32) / 255
+        colours = image.convert("RGBA")
+        flat = Image.alpha_composite(behind, colours)
+        kind = _kind(np.asarray(colours, np.float32) / 255)
+        return np.asarray(flat.convert("L"), np.float32) / 255, kind
+
+
+def _kind(values: Array) -> Kind:
+    """How an image was stored, by its values in 0..1, [H, W, C]."""
+    channels = values.shape[2]
+    if channels in (2, 4) and values[..., -1].min() < 1:
+        return "transparent"
+    return "colours" if channels > 2 and np.ptp(values[..., :3], axis=-1).max() > 0.1 else "grey"
 
 
 def _from_array(path: Path, array: Array, *, blank: int) -> list[Grey]:
@@ -195,8 +205,13 @@ def _from_array(path: Path, array: Array, *, blank: int) -> list[Grey]:
         raise _unusable(path, _ARRAY, f"{got}, which looks like an image a row", hint)
     _check_size(path, stack.shape[2], stack.shape[1])
     _check_pixels(path, stack.size)
-    inks = (_luminance(_scaled(path, image), blank / 255) for image in stack)
-    return [Grey(path, None if single else index, ink) for index, ink in enumerate(inks)]
+    binary = len(stack) > 1 and stack.dtype == np.uint8 and is_binary([stack])
+    images = []
+    for index, image in enumerate(stack):
+        values = _scaled(path, image) * (255 if binary else 1)
+        kind: Kind = "0 and 1" if binary else _kind(values)
+        images.append(Grey(path, None if single else index, _luminance(values, blank / 255), kind))
+    return images
 
 
 def _as_stack(array: Array) -> tuple[Array, bool]:

@@ -13,13 +13,14 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from airkit.config.registry import Registry, is_outside
 from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
 from airkit.data.idx import HOW_TO, Folder
+from airkit.data.ink import is_binary, look, thinned
 from airkit.data.mnist import SHORT, Mnist
 from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError
@@ -124,7 +125,7 @@ def _loaded(name: str, source: DigitSource, listener: Listener) -> LoadedDigits:
     sides = {digits.images.shape[1] for digits in checked.values()}
     if len(sides) > 1:
         raise _unusable(name, "images of one side in all pools", f"sides of {sorted(sides)} px")
-    disjoint = _disjoint(name, checked, listener)
+    disjoint = _disjoint(name, _inked(name, checked, listener), listener)
     return LoadedDigits(name, _digest(disjoint), source.licence, source.attribution, disjoint)
 
 
@@ -148,6 +149,17 @@ def _checked(where: str, digits: object) -> Digits:
 def _unusable(where: str, expected: str, got: object) -> DigitsError:
     what, hint = "The digits cannot be used", f"mend the digits, or {OTHERS}"
     return DigitsError(what, where=where, expected=expected, got=got, hint=hint)
+
+
+def _inked(name: str, pools: Mapping[str, Digits], listener: Listener) -> Mapping[str, Digits]:
+    """The pools, scaled where they hold 0 and 1 alone; says what is off with their ink."""
+    binary = is_binary(digits.images for digits in pools.values())
+    if binary:
+        pools = {split: replace(it, images=it.images * 255) for split, it in pools.items()}
+    some = np.concatenate([thinned(digits.images) for digits in pools.values()])
+    if fault := look(some, "0 and 1" if binary else "grey"):
+        listener.note(f"{name}: {fault.text}")
+    return pools
 
 
 def _disjoint(name: str, pools: Mapping[str, Digits], listener: Listener) -> dict[str, Digits]:

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airkit.config.pictures import PicturesConfig
 from airkit.config.settings import Settings
 from airkit.data.images import Grey, ImageLike, read_all
+from airkit.data.ink import TOUCHING, Fault, look, look_at_size, thinned
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.trained import TrainedModel, count_generator, open_model
 from airkit.system.callbacks import Listener
@@ -95,9 +97,15 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     for grey in greys:
         model.check_canvas_size(grey.side, grey.path)
     draw = None if drawing is None else drawing(greys, model.config.render.scale)
-    _note_bright(greys, invert, listener)
+    trained = model.state.config
+    side = trained.data.digit_size if trained.pictures == PicturesConfig() else None
+    faults = [None] * len(greys) if side is None else _faults(greys, invert, side)
+    _note(zip(greys, faults, strict=True), listener)
     found = _in_order(greys, model, draw, listener)
-    _note_full(found, model.config.slots, listener)
+    full = [each.count == model.config.slots for each in found]
+    fine = [fault is None or fault.cause == "0 and 1" for fault in faults]
+    doubtful = [grey for grey, *both in zip(greys, full, fine, strict=True) if all(both)]
+    _note(_full(doubtful, model.config.slots, side), listener)
     return found
 
 
@@ -168,25 +176,36 @@ def _numbers(values: Tensor) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def _note_bright(greys: Sequence[Grey], invert: bool, listener: Listener) -> None:
-    """Say which images look like dark ink on paper."""
-    bright = [grey for grey in greys if grey.bright_border]
-    if bright:
-        told = (
-            "bright at the border once inverted; if ink is bright on dark, leave --invert out"
-            if invert
-            else "bright at the border, where no ink should be; if ink is dark, add --invert"
-        )
-        listener.note(f"{bright[0].path}{_more(bright)}: {told}")
+def _faults(greys: Sequence[Grey], invert: bool, side: float) -> list[Fault | None]:
+    """Return what is off with each image: grey levels file by file, sizes of all together."""
+    faults: list[Fault | None] = []
+    for _, group in groupby(greys, key=lambda grey: grey.path):
+        same = list(group)
+        inks = np.stack([grey.ink for grey in thinned(same)])
+        faults += [look(inks, same[0].kind, inverted=invert)] * len(same)
+    fine = [grey.ink for grey, fault in zip(greys, faults, strict=True) if fault is None]
+    size = look_at_size(fine, side)
+    return [fault or size for fault in faults]
 
 
-def _note_full(found: Sequence[Inferred], slots: int, listener: Listener) -> None:
-    """Say on which images every slot is on, so that there may be more objects."""
-    full = [each for each in found if each.count == slots]
-    if full:
-        told = f"as many digits as there are slots, {slots}; there may be more, try more --slots"
-        listener.note(f"{full[0].image}{_more(full)}: {told}")
+def _full(
+    greys: Sequence[Grey], slots: int, side: float | None
+) -> Iterator[tuple[Grey, Fault | None]]:
+    """Yield images on which all slots are on: there may be more objects, or larger ones."""
+    more = f"as many digits as there are slots, {slots}; there may be more, try more --slots"
+    larger = side and look_at_size([grey.ink for grey in greys], side, TOUCHING)
+    yield from ((grey, larger or Fault("slots", more)) for grey in greys)
 
 
-def _more(images: Sequence[object]) -> str:
-    return f" and {len(images) - 1:,} more" if len(images) > 1 else ""
+def _note(told: Iterable[tuple[Grey, Fault | None]], listener: Listener) -> None:
+    """Say what is off with images, once for each cause."""
+    causes: dict[str, list[tuple[Grey, Fault]]] = {}
+    for grey, fault in told:
+        if fault:
+            causes.setdefault(fault.cause, []).append((grey, fault))
+    for (grey, fault), *others in causes.values():
+        listener.note(f"{grey.path}{_more(len(others))}: {fault.text}")
+
+
+def _more(many: int) -> str:
+    return f" and {many:,} more" if many else ""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from airkit.config.settings import Settings
-from airkit.data.dataset import CanvasDataset
+from airkit.data.dataset import CanvasDataset, note_ink
 from airkit.errors import TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
@@ -160,7 +160,9 @@ class Loop:
         data, launch = self.start.data.path, self.processes.launch
         if not launch.alone:
             check_same_data(self.start)
-        images = CanvasDataset(data, "train").images
+        canvases = CanvasDataset(data, "train")
+        note_ink(canvases, self.start.data, self.listener)
+        images = canvases.images
         check_batch(min(self.config.train.batch_size, len(images)), launch)
         return own_device(self.config.train.device, launch), images, CanvasDataset(data, "val")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.config.settings import Settings
-from airkit.data.dataset import CanvasDataset, to_grey, to_ink
+from airkit.data.dataset import CanvasDataset, note_ink, to_grey, to_ink
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
@@ -145,10 +145,12 @@ def open_session(run: str | Path, checkpoint: str, given: Settings, listener: Li
 def _test_split(model: TrainedModel, listener: Listener) -> CanvasDataset | None:
     """Return the canvases to choose from; None where there are none."""
     try:
-        canvases = CanvasDataset(model.data.read().path, "test")
+        data = model.data.read()
+        canvases = CanvasDataset(data.path, "test")
     except DataFileError as error:
         listener.note(f"{error.what}: {model.data.path}; going on without its canvases")
         return None
+    note_ink(canvases, data, listener)
     return canvases if len(canvases) else None
 
 
