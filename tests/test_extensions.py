@@ -345,6 +345,17 @@ def test_another_class_than_the_recorded_one(setting: str, recorded: str, whole:
     assert f"--set {setting}.kind=outside:{recorded}" in told
 
 
+@pytest.mark.parametrize("kind", ["lstm", "mine:Guide", "nowhere:Guide"])
+def test_a_guide_named_that_the_run_does_not_have(kind: str) -> None:
+    listener = Recorder()
+    found = evaluate(reference(), settings={"guide.kind": kind}, listener=listener)
+    (told,) = listener.notes
+    assert told.startswith(f"guide.kind = {kind}: no effect")
+    assert found.elbo == evaluate(reference()).elbo
+    with pytest.raises(CheckpointError, match="started with other settings"):
+        go_on(reference(), guide__kind=kind)
+
+
 def test_an_error_of_a_guide_is_no_error_of_airkit(tmp_path: Path) -> None:
     """It comes with its traceback; what was saved before goes on."""
     named = {**NAMED, "guide__kind": "outside:Raising"}

@@ -137,14 +137,19 @@ def open_model(
         run: the run folder.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         given: settings of this call, which override the run's.
-        listener: hears of damaged checkpoints that were passed over.
+        listener: hears of damaged checkpoints that were passed over, and of a guide or count prior
+            that is named but is not the run's.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: the settings are not valid.
     """
     path, state = RunFolder(Path(run)).find(checkpoint, listener)
-    return TrainedModel(path, state, override(state.config, f"run {run}", given))
+    config = override(with_auto_backward(state.config), f"run {run}", given)
+    for key, (ours, other) in settings.differences(state.config, config).items():
+        if key in ("guide.kind", "prior.kind") and not is_outside(ours):
+            listener.note(f"{key} = {other}: no effect, as the run was trained with {ours}")
+    return TrainedModel(path, state, config)
 
 
 def open_run(
@@ -279,6 +284,16 @@ def override(base: Config, origin: str, given: Settings) -> Config:
     """
     recorded = Layer(origin, base.model_dump(), recorded=True)
     return settings.resolve(recorded, *settings.layers(given))
+
+
+def with_auto_backward(config: Config) -> Config:
+    """Return a run's settings with ``train.backward`` on auto, to be overridden.
+
+    A guide or objective that a call names need not be served by the backward pass of the run's;
+    what is wrong with naming it is told better than that.
+    """
+    train = config.train.model_copy(update={"backward": "auto"})
+    return config.model_copy(update={"train": train})
 
 
 def training_data(state: Checkpoint) -> TrainingData:

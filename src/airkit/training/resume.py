@@ -24,7 +24,7 @@ from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
-from airkit.runs.trained import training_data
+from airkit.runs.trained import override, training_data, with_auto_backward
 from airkit.system.callbacks import Listener
 
 SCENE = (
@@ -181,8 +181,8 @@ class Earlier:
         earlier = self.trained_on.config
         earlier = _without_auto(earlier, earlier.train.precision, earlier.backward)
         info = self._named(Path(data)) if data else self.trained_on.read(instead=False)
-        before = Layer(f"{self.trained_on.what} {self.where}", earlier.model_dump(), recorded=True)
-        config = settings.resolve(before, *layers)
+        origin = f"{self.trained_on.what} {self.where}"
+        config = override(with_auto_backward(earlier), origin, layers)
         config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(earlier, config)
