@@ -82,7 +82,7 @@ FAULTS: dict[str, Any] = {
     "faint 0..16": lambda x, a: x // 16,
     "faint 0 and 1": lambda x, a: x > 127,
     "faint where full": lambda x, a: x == x.max(),
-    "background": lambda x, a: x + (1 - x / 255) * np.interp(a, [0, 1], [5, 120]),
+    "background": lambda x, a: x + (1 - x / 255) * np.interp(a, [0, 1], [6, 120]),
     "background of noise": lambda x, a: x + np.random.default_rng(0).normal(0, 15, x.shape),
     "inverted paper": lambda x, a: np.interp(a, [0, 1], [150, 255]) * (1 - x / 255),
     "blank": lambda x, a: x * 0,
@@ -133,14 +133,14 @@ def test_the_cause_is_in_how_it_was_stored(kind: Any) -> None:
 
 
 def test_the_sizes_of_pieces() -> None:
-    image = np.zeros((12, 12), np.uint8)
-    image[1, 2:7] = image[1:5, 6] = 200  # an angle
-    image[8:10, 1] = 130
-    image[10, 2] = 255  # at a corner of it
-    image[11, 11] = 100  # less than half as bright as the brightest
+    image = np.full((12, 12), 0.1)
+    image[1, 2:7] = image[1:5, 6] = 0.8  # an angle
+    image[8:10, 1] = 0.55
+    image[10, 2] = 1  # at a corner of it
+    image[11, 11] = 0.45  # less than half as bright as the brightest
     sizes = ink.sizes_of_pieces(image)
     assert sizes.tolist() == [5] * 5 + [5] * 3 + [2] * 2 + [1]
-    assert ink.sizes_of_pieces(image * 0).size == 0
+    assert ink.sizes_of_pieces(image / 10).size == 0
 
 
 @few
@@ -164,7 +164,10 @@ def test_digits_of_another_size(seed: int, most: int, scale: float) -> None:
     """Three or four times too large, four times too small, or as they should be."""
     images = canvases(seed=seed, min_digits=1, max_digits=most, overlap="none", canvas_size=40)
     side = round(40 * scale)
-    scaled = [np.asarray(Image.fromarray(image).resize((side, side))) for image in images]
+    scaled = [
+        np.asarray(Image.fromarray(image).resize((side, side))) / np.float32(255)
+        for image in images
+    ]
     fault = ink.look_at_size(scaled, 13.0)
     assert (fault is None) == (scale == 1)
     if fault is not None:
@@ -173,7 +176,7 @@ def test_digits_of_another_size(seed: int, most: int, scale: float) -> None:
 
 
 def test_garments_have_the_size_of_digits() -> None:
-    images = list(garments(0))
+    images = list(garments(0) / np.float32(255))
     assert ink.look_at_size(images, 28.0) is None
     assert ink.look_at_size([image * 0 for image in images], 28.0) is None
     assert ink.look_at_size([], 28.0) is None
@@ -185,4 +188,4 @@ def test_nothing_is_told_of_mnist() -> None:
     for digits in pools.values():
         assert ink.look(digits.images) is None
         assert not ink.is_binary([digits.images])
-        assert ink.look_at_size(list(digits.images), 28.0) is None
+        assert ink.look_at_size(list(digits.images / np.float32(255)), 28.0) is None

@@ -145,8 +145,9 @@ def test_each_cause_is_told_once() -> None:
 
 
 def test_nothing_is_told_of_canvases() -> None:
-    listener = Recorder()
-    airkit.infer(canvases(), skilled(), settings={"model.slots": 4}, listener=listener)
-    airkit.infer([*canvases()], skilled(), settings={"model.slots": 4}, listener=listener)
+    listener, four = Recorder(), {"model.slots": 4}
+    airkit.infer(canvases(), skilled(), settings=four, listener=listener)
+    airkit.infer(np.maximum(canvases(), 3), skilled(), settings=four, listener=listener)
+    airkit.infer([*canvases()], skilled(), settings=four, listener=listener)
     airkit.infer(np.zeros((24, 24), np.uint8), skilled(), listener=listener)
     assert listener.notes == []

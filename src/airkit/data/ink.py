@@ -21,10 +21,10 @@ Kind = Literal["grey", "0 and 1", "16 bits", "colours", "transparent"]
 
 SAMPLE = 1000
 """Most images that are looked at."""
-_BLANK = 0.01
+_BLANK = 0.015
 """Most that the border of images may have of full ink; at 0.02 most counts are wrong."""
 _FAINT = 0.4
-"""Least that the brightest pixels of images should have of full ink."""
+"""Least that the brightest pixels of images should have of full ink; at 0.2 counts are wrong."""
 _COMMON = 0.01
 """Least share of all pixels that 0 and 1 must have to be taken for blank and full ink."""
 _FILLED = 20 / 28
@@ -73,9 +73,10 @@ def _levels(ink: Array) -> tuple[float, float]:
     """Usual levels in 0..1 of the border of images, and of the brightest pixel of those inked."""
     most = 255 if ink.dtype == np.uint8 else 1
     border = np.concatenate([ink[:, [0, -1]].ravel(), ink[:, :, [0, -1]].ravel()])
-    peaks = ink.max((1, 2))
-    peak = np.median(peaks[peaks > 0]) if peaks.any() else 0
-    return float(np.quantile(border, 0.6)) / most, float(peak) / most
+    ground, peaks = float(np.quantile(border, 2 / 3)), ink.max((1, 2)).astype(float)
+    inked = peaks[peaks > 2 * ground]
+    peak = np.median(inked if inked.size else peaks)
+    return ground / most, float(peak) / most
 
 
 def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault | None:
@@ -139,12 +140,12 @@ def sizes_of_pieces(image: Array) -> Array:
     """Return for each pixel of ink, at least half as bright as any, the size of its piece.
 
     Args:
-        image: ink, [H, W].
+        image: ink in 0..1, [H, W].
 
     Returns:
         The longer side of the bounding box of the pixels that hang together with it, in pixels.
     """
-    mask = (image > 0) & (image >= image.max() / 2)
+    mask = image >= max(float(image.max()), _FAINT) / 2  # what is fainter may be a blank image's
     piece = _pieces(mask)[mask]
     sides = []
     for place in np.nonzero(mask):
