@@ -22,6 +22,7 @@ from PIL import Image
 
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
+from airkit.data.compose import Canvases
 from airkit.errors import (
     AirkitError,
     CheckpointError,
@@ -280,8 +281,9 @@ def test_varied_takes_counts_in_turn_the_greatest_first() -> None:
 def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
     labels = np.full((3, 12), -1)
     labels[1, :2], labels[2] = (7, 3), 1
-    boxes, images = np.full((3, 12, 4), 2.0), np.zeros((3, 20, 20), np.float32)
-    sheet = reconstructions.data(images, boxes, labels, RenderConfig(), "val")
+    boxes, images = np.full((3, 12, 4), 2.0, np.float32), np.zeros((3, 20, 20), np.uint8)
+    canvases = Canvases(images, label=labels.astype(np.int8), box=boxes)
+    sheet = reconstructions.data(canvases, RenderConfig(), "val")
     assert words(sheet)[-3:] == ["none", "7 3", "12 digits"]
 
 

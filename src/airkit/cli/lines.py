@@ -61,8 +61,9 @@ class Lines(Paced):
         """Write a row of training metrics."""
         self._rows = True
         if "val_elbo" in values:
-            accuracy = percent(values["val_count_accuracy"])
-            told = f"validation ELBO {values['val_elbo']:.1f}, count accuracy {accuracy}"
+            told = f"validation ELBO {values['val_elbo']:.1f}"
+            if "val_count_accuracy" in values:
+                told += f", count accuracy {percent(values['val_count_accuracy'])}"
         else:
             told = f"ELBO {values['elbo']:.1f}{self._pace()}"
         typer.echo(f"step {values['step']:.0f} of {self.total}: {told}", err=True)

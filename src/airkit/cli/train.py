@@ -56,7 +56,7 @@ def _tell(report: TrainReport) -> None:
         ("time", duration(report.seconds)),
     ]
     if report.best is not None:
-        accuracy = percent(report.best.count_accuracy)
-        best = f"ELBO {report.best.elbo:.1f}, count accuracy {accuracy}, at step {report.best.step}"
-        rows.append(("best validation", best))
+        best, share = report.best, report.best.count_accuracy
+        accuracy = "" if share is None else f", count accuracy {percent(share)}"
+        rows.append(("best validation", f"ELBO {best.elbo:.1f}{accuracy}, at step {best.step}"))
     tell_rows(rows)

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from PIL import Image
 
 from airkit._version import __version__
 from airkit.data import reader
 from airkit.data.compose import Canvases
 from airkit.data.reader import DataInfo
+from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system import files
 from airkit.system.callbacks import Listener
@@ -51,13 +53,13 @@ class Coco:
         """Write all files.
 
         Raises:
-            DataFileError: the data file cannot be read, or a digit has no label.
+            DataFileError: the data file cannot be read, or a digit has no label though others do.
             OSError: a file cannot be written.
         """
         path, info = self.folder / ANNOTATIONS, self.info
         about = {
             "airkit_version": __version__,  # first, where it identifies an export
-            "description": f"canvases of digits: {', '.join(self.splits)}",
+            "description": f"canvases of {self._source()}: {', '.join(self.splits)}",
             "version": "1",
             "contributor": info.attribution,
             "content_digest": info.content_digest,
@@ -71,9 +73,20 @@ class Coco:
             _write_list(file, "licenses", [licence])
             _write_list(file, "images", self._images())
             _write_list(file, "annotations", self._annotations())
-            _write_list(file, "categories", map(_category, sorted(self._labels)))
+            _write_list(file, "categories", self._categories())
             file.write("\n}\n")
         files.sync(path)
+
+    def _source(self) -> str:
+        return "imported pictures" if self.info.source == PICTURES else "digits"
+
+    def _categories(self) -> Iterator[Entry]:
+        """The labels; where objects have boxes alone, one category for all of them."""
+        known = {name for split in self.splits for name in self.info.arrays[split]}
+        if "label" in known:
+            yield from map(_category, sorted(self._labels))
+        elif "box" in known:
+            yield {"id": 1, "name": "object", "supercategory": "object"}
 
     def _images(self) -> Iterator[Entry]:
         side = self.info.config.data.canvas_size
@@ -97,11 +110,12 @@ class Coco:
 
     def _boxes(self, part: Canvases, place: int) -> Iterator[Entry]:
         """The annotations of one canvas of a part."""
-        assert part.count is not None
-        assert part.label is not None
-        assert part.box is not None
-        for digit in range(part.count[place]):
-            label, box = int(part.label[place, digit]), part.box[place, digit].tolist()
+        if part.box is None:
+            return
+        known = None if part.count is None else range(part.count[place])
+        for digit in np.flatnonzero(part.box[place, :, 2] > 0) if known is None else known:
+            label = 0 if part.label is None else int(part.label[place, digit])
+            box = part.box[place, digit].tolist()
             if label < 0:
                 what, path = "A digit has no label", self.info.path
                 raise DataFileError(what, where=path, got=label, hint=reader.ANOTHER)

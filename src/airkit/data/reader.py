@@ -125,10 +125,11 @@ def verify(path: Path) -> str:
 def lacking(path: Path, split: str, truth: str) -> DataFileError:
     """Return the error of work that needs truth which a split of a data file does not have."""
     return DataFileError(
-        f"The {split} canvases have no {truth}",
+        f"The {split} canvases have no true {truth}, which this needs",
         where=path,
         expected=f"a data file with {truth}",
-        hint=f"airkit import can take {truth} along, and make-data writes them",
+        hint=f"airkit import takes {truth} along where they are known; "
+        "eval, render and report of one run need none",
     )
 
 

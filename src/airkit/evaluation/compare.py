@@ -75,6 +75,7 @@ def compare(
     other = open_run(against, one.data, best, [*given, *split], listener)
     for trained in (one, other):
         check_counts(trained.config)
+        trained.canvases.truth("counts")
     measures, right = _measured(one, run, listener)
     against_measures, against_right = _measured(other, against, listener)
     only_run, only_against = (

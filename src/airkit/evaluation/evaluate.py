@@ -112,6 +112,10 @@ def evaluate(
         ExtensionError: a class from outside that was not named in this call, or cannot be used.
     """
     trained = open_run(run, data, checkpoint, settings, listener)
+    unknown = [name for name in ("counts", "boxes") if getattr(trained.canvases, name) is None]
+    if unknown:
+        split = trained.config.eval.split
+        listener.note(f"the {split} canvases have no true {' and '.join(unknown)}: not measured")
     return Evaluation(trained).all(listener).measures(run)
 
 

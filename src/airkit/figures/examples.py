@@ -27,10 +27,10 @@ class Explained:
 
     image: Array
     """The canvas, [H, H]."""
-    true_count: int
-    """N."""
+    true_count: int | None
+    """N; None where it is not known."""
     true_boxes: Array
-    """Boxes of ink (x, y, width, height) in pixels, [N, 4]."""
+    """Boxes of ink (x, y, width, height) in pixels, [N, 4]; [0, 4] where they are not known."""
     count: int
     """Inferred objects."""
     boxes: Array
@@ -50,8 +50,14 @@ class Explained:
 
     @property
     def right(self) -> bool:
-        """Whether the inferred count is the true one."""
-        return self.count == self.true_count
+        """Whether the inferred count is the true one, as far as that is known."""
+        return self.true_count in (None, self.count)
+
+    @property
+    def counts(self) -> str:
+        """The true count, where it is known, and the inferred one, in words."""
+        known = "" if self.true_count is None else f"{self.true_count} → "
+        return f"{known}{self.count}"
 
     @property
     def squared_error(self) -> float:
@@ -86,12 +92,16 @@ def unbatched(
         images: their ink, [B, H, H].
         scene: what was inferred for them.
     """
-    counts, boxes = (run.canvases.truth(name)[indices] for name in ("counts", "boxes"))
+    counts, boxes = run.canvases.counts, run.canvases.boxes
     found = (scene.count, scene.box, scene.presence, scene.windows, scene.canvases)
-    arrays = [part.cpu().numpy() for part in (images, counts, boxes, *found)]
-    for image, true_count, true_boxes, count, inferred, *rest in zip(*arrays, strict=True):
-        truth = int(true_count), true_boxes[:true_count]
-        yield Explained(image, *truth, int(count), inferred[:count], *rest)
+    arrays = [part.cpu().numpy() for part in (images, *found)]
+    for index, (image, count, inferred, *rest) in zip(
+        indices.tolist(), zip(*arrays, strict=True), strict=True
+    ):
+        true_count = None if counts is None else int(counts[index])
+        true_boxes = np.zeros((0, 4)) if boxes is None else boxes[index].numpy()
+        there = true_boxes[:, 2] > 0
+        yield Explained(image, true_count, true_boxes[there], int(count), inferred[:count], *rest)
 
 
 def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained], int]:
@@ -110,11 +120,13 @@ def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained
 def varied(canvases: Iterable[Explained], many: int, among: int) -> list[Explained]:
     """Return up to ``many`` of the first ``among`` canvases, with true counts as varied as can be.
 
-    The counts take turns, the greatest first, so that a sheet of a few rows shows busy scenes.
+    Where true counts are not known, inferred ones stand in. The counts take turns, the greatest
+    first, so that a sheet of a few rows shows busy scenes.
     """
     by_count: dict[int, list[Explained]] = {}
     for canvas in islice(canvases, max(many, among)):
-        by_count.setdefault(canvas.true_count, []).append(canvas)
+        count = canvas.count if canvas.true_count is None else canvas.true_count
+        by_count.setdefault(count, []).append(canvas)
     turns = sorted(by_count.items(), reverse=True)
     ranked = [(turn, -count, canvas) for count, each in turns for turn, canvas in enumerate(each)]
     ranked.sort(key=lambda item: item[:2])

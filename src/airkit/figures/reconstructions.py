@@ -16,6 +16,7 @@ import torch
 
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
+from airkit.data.compose import Canvases
 from airkit.data.dataset import to_ink
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import Explained, explained, miscounted, varied
@@ -29,6 +30,7 @@ MIN_CELL = 48
 _MIN_STEP = 76  # width of a caption such as slot 12: last
 _CANDIDATES = 100  # canvases among which ``steps`` chooses varied ones
 _COUNTS = "over them: true count → count found"
+_FOUND = "over them: count found"
 _ORDER = "boxes found first to last: red, green, blue, orange ..."
 _TRUTH_ABOVE = (
     f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}"
@@ -56,7 +58,9 @@ class Errors(SheetDrawing):
 
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
-        return errors(*_explained(request))
+        run = request.open_run()
+        run.canvases.truth("counts")
+        return errors(explained(run, request.listener), run.config, len(run.canvases))
 
 
 class Data(SheetDrawing):
@@ -69,11 +73,7 @@ class Data(SheetDrawing):
         canvases = reader.read_split(path, split, config.render.rows * config.render.columns)
         if not len(canvases.image):
             raise empty_split_error(path, split)
-        images = to_ink(torch.from_numpy(canvases.image)).numpy()
-        boxes, labels = canvases.box, canvases.label
-        if boxes is None or labels is None:
-            raise reader.lacking(path, split, "boxes and labels")
-        return data(images, boxes, labels, config.render, split)
+        return data(canvases, config.render, split)
 
 
 def _explained(request: Request) -> tuple[Iterator[Explained], Config, int]:
@@ -108,11 +108,11 @@ def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -
     """
     render = config.render
     shown = list(islice(canvases, render.rows * render.columns))
-    right = sum(canvas.right for canvas in shown)
+    right, known = sum(canvas.right for canvas in shown), shown[0].true_count is not None
     notes = [
         f"{config.eval.split} split, the first {len(shown):,} of {total:,} canvases, "
-        f"{right:,} counted right",
-        f"above: canvas, below: reconstruction; {_COUNTS}; {_ORDER}",
+        + (f"{right:,} counted right" if known else "their true counts not known"),
+        f"above: canvas, below: reconstruction; {_COUNTS if known else _FOUND}; {_ORDER}",
     ]
     return _pairs("Reconstructions", notes, shown, render, truth=False)
 
@@ -159,7 +159,7 @@ def _pairs(
     for index, canvas in enumerate(shown):
         above = sheet.cell_tile(index, canvas.image, side)
         if truth:
-            above.boxes(canvas.true_boxes, [TRUTH] * canvas.true_count)
+            above.boxes(canvas.true_boxes, [TRUTH] * len(canvas.true_boxes))
         else:
             above.slots(canvas.boxes)
         below = sheet.cell_tile(index, canvas.reconstruction, side, LINE + side + 4)
@@ -169,8 +169,7 @@ def _pairs(
 
 
 def _caption_counts(tile: Tile, canvas: Explained) -> None:
-    words = f"{canvas.true_count} → {canvas.count}"
-    tile.caption(words, colour=FAINT if canvas.right else INK, bold=not canvas.right)
+    tile.caption(canvas.counts, colour=FAINT if canvas.right else INK, bold=not canvas.right)
 
 
 def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
@@ -195,7 +194,7 @@ def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     for row, canvas in enumerate(shown):
         first = row * (slots + 1)
         tile = sheet.cell_tile(first, canvas.image, side)
-        tile.caption(f"{canvas.true_count} → {canvas.count}", bold=True)
+        tile.caption(canvas.counts, bold=True)
         for slot in range(slots):
             _draw_step(sheet, first + 1 + slot, canvas, slot, (side, window))
     return sheet
@@ -219,31 +218,43 @@ def _draw_step(
     small.caption(f"p = {canvas.presence[slot]:.2f}", line=1, colour=colour)
 
 
-def data(images: Array, boxes: Array, labels: Array, render: RenderConfig, split: str) -> Sheet:
-    """Return canvases with their true boxes and labels.
+def data(canvases: Canvases, render: RenderConfig, split: str) -> Sheet:
+    """Return canvases, one or more, with what is known of their true counts, boxes and labels.
 
     Args:
-        images: ink in 0..1, [N, H, H].
-        boxes: boxes of ink (x, y, width, height) in pixels, [N, M, 4].
-        labels: classes of the digits, -1 where there is none, [N, M].
+        canvases: the canvases.
         render: columns and scale.
         split: the split's name.
     """
+    images = to_ink(torch.from_numpy(canvases.image)).numpy()
     side = tile_side(images[0], render)
     width = max(side, MIN_CELL)
-    notes = [f"{split} split, the first {len(images):,}; over each: its digits"]
+    notes = [f"{split} split, the first {len(images):,}; {_said(canvases)}"]
     sheet = Sheet("Canvases", notes, len(images), render.columns, (width, LINE + side))
     sheet.canvases = len(images)
     for index, image in enumerate(images):
         tile = sheet.cell_tile(index, image, side)
-        there = labels[index] >= 0
-        tile.boxes(boxes[index][there], [TRUTH] * int(there.sum()))
-        tile.caption(_digits(labels[index][there], width), colour=FAINT)
+        if canvases.box is not None:
+            there = canvases.box[index, :, 2] > 0
+            tile.boxes(canvases.box[index][there], [TRUTH] * int(there.sum()))
+        tile.caption(_objects(canvases, index, width), colour=FAINT)
     return sheet
 
 
-def _digits(labels: Array, width: int) -> str:
-    """Return the labels, or their number where they need more than ``width`` pixels."""
+def _said(canvases: Canvases) -> str:
+    """Return what the captions tell."""
+    if canvases.label is not None:
+        return "over each: its digits"
+    if canvases.count is not None:
+        return "over each: its true count"
+    return "their true counts not known"
+
+
+def _objects(canvases: Canvases, index: int, width: int) -> str:
+    """Return the labels of a canvas, or their number where they need more than ``width`` pixels."""
+    if canvases.label is None:
+        return "" if canvases.count is None else str(canvases.count[index])
+    labels = canvases.label[index][canvases.label[index] >= 0]
     if not len(labels):
         return "none"
     words = " ".join(str(label) for label in labels)

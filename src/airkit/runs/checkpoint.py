@@ -57,14 +57,14 @@ class Best:
     """Steps taken before it."""
     elbo: float
     """One-draw ELBO of the val split, in nats per canvas."""
-    count_accuracy: float
-    """Share of its canvases counted right from one look per slot."""
+    count_accuracy: float | None
+    """Share of its canvases counted right from one look per slot; None where that is not known."""
 
 
 class _BestRecord(Record):
     step: Count
     elbo: Number
-    count_accuracy: Share
+    count_accuracy: Share | None
 
 
 def _best(value: object) -> Best | None:

@@ -101,6 +101,7 @@ def _data_file(path: Path, verify: bool) -> Description:
     info = reader.read_info(path)
     facts = {
         "canvases": dict(info.splits),
+        "truth": {split: list(names[1:]) for split, names in info.arrays.items()},
         "source": info.source,
         "source_digest": info.source_digest,
         "content_digest": info.content_digest,

@@ -110,6 +110,9 @@ def _canvases(path: Path, out: Path, split: str, force: bool, listener: Listener
 
     about = reader.read_info(path)
     splits = _splits(about, split)
+    unknown = [name for name in splits if "box" not in about.arrays[name]]
+    if unknown:
+        listener.note(f"{path}: no boxes in {', '.join(unknown)}, exported without annotations")
     with _replacing(out, force=force, listener=listener) as (folder, stop):
         coco = Coco(about, splits, folder, stop, listener)
         coco.write()

@@ -12,6 +12,7 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data import reader
 from airkit.data.reader import DataInfo
+from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system.text import quoted
 
@@ -79,7 +80,11 @@ def make_data_command(config: Config, source: str | None, path: str) -> str:
         config: the configuration that it is made with.
         source: the digits that ``data.source`` stood for, where that is known.
         path: the data file.
+
+    Imported pictures are named PICTURES: where they came from is not recorded.
     """
+    if config.data.source == PICTURES:
+        return shlex.join(["airkit", "import", "PICTURES", "--out", path])
     data = config.data.model_copy(update={"source": source or config.data.source})
     changed = data_settings(config.model_copy(update={"data": data}))
     return shlex.join(["airkit", "make-data", *assigned(changed), "--out", path])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from airkit.config import settings
 from airkit.config.settings import Settings
+from airkit.data.reader import lacking
 from airkit.errors import AirkitError, CheckpointError
 from airkit.evaluation.measures import MEASURES, check_counts
 from airkit.runs.sweep_folder import RUN, WITHOUT_EFFECT, Plan, Trial, is_sweep
@@ -134,6 +135,8 @@ def _plan(
     check_counts(config)
     if info.splits[config.eval.split] == 0:
         raise empty_split_error(info.path, config.eval.split)
+    if "count" not in info.arrays[config.eval.split]:
+        raise lacking(info.path, config.eval.split, "counts")
     if fresh:
         _clear(folder)
     plan = Plan(folder, info.path.absolute(), info.content_digest, config, info.source)

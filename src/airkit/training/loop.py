@@ -200,7 +200,8 @@ class Loop:
         elbo, accuracy = validate(self.trainer, self.val)
         if not math.isfinite(elbo):
             raise self._error(Fault("The validation ELBO", f"{elbo:g}"), self.step)
-        self._row(val_elbo=elbo, val_count_accuracy=accuracy)
+        known = {} if accuracy is None else {"val_count_accuracy": accuracy}
+        self._row(val_elbo=elbo, **known)
         with self.trainer.evaluating():
             self.processes.by_lead(
                 lambda: self.board.reconstructions(self.step, self.trainer.air, self.val)

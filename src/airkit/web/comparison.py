@@ -127,7 +127,9 @@ def _measure(request: Request, name: str) -> Attempt:
     """Measure a run that finished."""
     model, path = request.open_model(), str(request.run.path)
     check_counts(model.config)
-    measures = Evaluation(request.open_run()).all(request.listener).measures(path)
+    trained = request.open_run()
+    trained.canvases.truth("counts")
+    measures = Evaluation(trained).all(request.listener).measures(path)
     _, last = request.run.find("last", request.listener)
     row = Row(model.state.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict())
     return Attempt(name, request.run, row, measures, model.data)

@@ -54,7 +54,8 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         request: the call of ``report``.
 
     Returns:
-        The measures, the calibration of the count from one look, and the sheets.
+        The measures, the calibration of the count from one look, and the sheets. Where true counts
+        are not known there is no calibration, and no sheet of miscounts.
 
     Raises:
         OutputError: a sheet would be too large to draw.
@@ -74,7 +75,6 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         modes.append(batch.one_look.mode.cpu())
         confidence.append(batch.one_look.count_probability.amax(1).cpu())
     mode = torch.cat(modes)
-    right = (mode == run.canvases.truth("counts")).numpy()
     found = {
         "reconstructions": reconstructions.reconstructions(first, config, total),
         "steps": reconstructions.steps(first, config, total),
@@ -83,15 +83,20 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         "worst_counts": reconstructions.worst_counts(counts, config, total) if counts else None,
         "worst_errors": reconstructions.worst_reconstructions(errors, config, total),
     }
-    bins = calibration(torch.cat(confidence).numpy(), right)
+    known = run.canvases.counts
+    bins = []
+    if known is not None:
+        bins = calibration(torch.cat(confidence).numpy(), (mode == known).numpy())
     return evaluation.measures(str(request.run.path)), bins, found
 
 
 def worst(canvases: Iterable[Explained]) -> list[Explained]:
     """Return the canvases whose counts are farthest off, of equals those of the greatest error."""
-    return nlargest(
-        WORST, canvases, key=lambda it: (abs(it.count - it.true_count), it.squared_error)
-    )
+
+    def rank(it: Explained) -> tuple[int, float]:
+        return abs(it.count - (it.true_count or 0)), it.squared_error
+
+    return nlargest(WORST, canvases, key=rank)
 
 
 def calibration(confidence: Array, right: Array) -> list[Bin]:
@@ -118,5 +123,5 @@ def calibration(confidence: Array, right: Array) -> list[Bin]:
 
 def calibration_error(bins: list[Bin]) -> float:
     """Return the expected calibration error: mean |confidence - share|, weighted by canvases."""
-    total = sum(each.canvases for each in bins)
+    total = max(1, sum(each.canvases for each in bins))
     return sum(each.canvases * abs(each.confidence - each.share) for each in bins) / total

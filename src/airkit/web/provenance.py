@@ -144,4 +144,4 @@ class _Script:
 def _training(config: Config) -> dict[str, Any]:
     """Return the settings of ``train`` that differ from the defaults."""
     changed = settings.differences(Config(), config).items()
-    return {key: new for key, (_, new) in changed if not key.startswith("data.")}
+    return {key: new for key, (_, new) in changed if not key.startswith(("data.", "pictures."))}
