@@ -356,6 +356,12 @@ def test_a_guide_named_that_the_run_does_not_have(kind: str) -> None:
         go_on(reference(), guide__kind=kind)
 
 
+def test_a_run_with_classes_of_ones_own_beside_one_without(whole: Path) -> None:
+    named = {key.replace("__", "."): value for key, value in NAMED.items()}
+    _, found = compare(whole, reference(), settings=named)
+    assert found.against.elbo == evaluate(reference()).elbo
+
+
 def test_an_error_of_a_guide_is_no_error_of_airkit(tmp_path: Path) -> None:
     """It comes with its traceback; what was saved before goes on."""
     named = {**NAMED, "guide__kind": "outside:Raising"}
