@@ -232,7 +232,7 @@ def test_what_is_accepted_is_told(values: dict[Any, Any], told: str) -> None:
 def test_a_preset_that_is_not_there() -> None:
     with pytest.raises(AirkitError, match="No such preset") as caught:
         settings.from_preset("tinny")
-    assert "annealed, default, lstm" in str(caught.value)
+    assert "annealed, cells, default" in str(caught.value)
     assert "tinny; did you mean tiny?" in str(caught.value)
 
 

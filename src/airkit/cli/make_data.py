@@ -11,6 +11,7 @@ import airkit
 from airkit.cli.options import AsJson, Layers, option
 from airkit.cli.output import show, size, tell_rows
 from airkit.cli.progress import listening
+from airkit.config.registry import DRAWN
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def make_data(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Make canvases of digits, in one HDF5 file.
+    """Make canvases of digits, or scenes of sprites or cells, in one HDF5 file.
 
-    Each canvas comes with its true count, boxes and labels.
+    Each canvas comes with its true count, boxes and labels; scenes come with masks, too.
     """
     with listening() as listener:
         report = airkit.make_data(
@@ -43,7 +44,7 @@ def _tell(report: MakeReport) -> None:
         [
             ("file", f"{report.path} ({size(report.bytes)})"),
             ("canvases", ", ".join(f"{many:,} {split}" for split, many in report.splits.items())),
-            ("digits", report.source),
+            ("scenes" if report.source in DRAWN else "digits", report.source),
             ("digest", report.content_digest),
             ("time", duration(report.seconds)),
         ]

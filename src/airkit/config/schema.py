@@ -9,6 +9,7 @@ from pydantic import model_validator
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.registry import is_outside
+from airkit.config.scenes import ScenesConfig
 from airkit.config.sections import (
     Auto,
     DataConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "PicturesConfig",
     "PriorConfig",
     "RenderConfig",
+    "ScenesConfig",
     "Section",
     "TrainConfig",
 ]
@@ -42,6 +44,8 @@ class Config(Section):
     """Canvases: how many, how large, with which digits."""
     pictures: PicturesConfig = PicturesConfig()
     """What a look at imported pictures found; the defaults hold for canvases of digits."""
+    scenes: ScenesConfig = ScenesConfig()
+    """Scenes that make-data draws itself: data.source = sprites or cells."""
     model: ModelConfig = ModelConfig()
     """The generative model: how many objects, their prior on position and size, the decoder."""
     guide: GuideConfig = GuideConfig()

@@ -22,7 +22,7 @@ from airkit.config.registry import OUTSIDE
 Auto = Literal["auto"]
 
 
-def _as_tuple(value: object) -> object:
+def as_tuple(value: object) -> object:
     """A list from TOML or JSON as a tuple, which a frozen model can hold."""
     return tuple(value) if isinstance(value, list) else value
 
@@ -39,7 +39,7 @@ Outside = Annotated[
 """A class outside airkit as ``package.module:Class``; see ``airkit.config.registry``."""
 
 Width = Annotated[int, Field(ge=1, le=8192)]
-Widths = Annotated[tuple[Width, ...], Field(max_length=64), BeforeValidator(_as_tuple)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=64), BeforeValidator(as_tuple)]
 """Widths of a network's hidden layers, first to last; their number is its depth."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Canvases = Annotated[int, Field(ge=0, le=100_000_000)]
@@ -64,8 +64,9 @@ class DataConfig(Section):
 
     source: Annotated[str, Field(min_length=1), WrapValidator(_as_given)] = "auto"
     """Where digits come from: mnist, strokes (built in), auto (mnist if cached or quick to fetch,
-    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class; pictures in a
-    file that airkit import wrote."""
+    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class; or sprites or
+    cells, scenes that airkit draws as the section scenes says; or pictures, in a file that airkit
+    import wrote."""
     canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
     """Side of the square canvas, in pixels; imported pictures are padded to it."""
     min_digits: Annotated[int, Field(ge=0, le=100)] = 0
@@ -73,13 +74,15 @@ class DataConfig(Section):
     max_digits: Annotated[int, Field(ge=0, le=100)] = 2
     """Most digits on a canvas; on imported pictures, most objects to expect."""
     count_weights: Annotated[
-        tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(_as_tuple)
+        tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple)
     ] = ()
     """Relative frequency of each count from min_digits to max_digits; empty means uniform."""
     digit_size: Annotated[float, Field(ge=4, le=1024)] = 21.0
-    """Mean side of a digit's patch, in pixels; in imported pictures, typical side of an object."""
+    """Mean side of a digit's patch, in pixels; mean diameter of a sprite or cell; in imported
+    pictures, typical side of an object."""
     digit_size_sd: Annotated[float, Field(ge=0, le=256)] = 1.7
-    """Standard deviation of that side, in pixels; draws are truncated at three of them."""
+    """Standard deviation of that side, in pixels; draws are truncated at three of them. Diameters
+    of sprites and cells are uniform, up to 1.73 of them from the mean."""
     overlap: Literal["sum", "none"] | Annotated[float, Field(ge=0, le=1)] = "sum"
     """How digits may overlap: sum (drawn again while any pixel adds up to more than full ink),
     none (boxes of ink disjoint), or the greatest IoU allowed between two boxes of ink."""
@@ -289,7 +292,7 @@ class EvalConfig(Section):
     """How one look's count is read off q(n): its mode, or a sample as in the paper."""
     measures: Annotated[
         tuple[Literal["counts", "boxes", "likelihood", "reconstruction"] | Outside, ...],
-        BeforeValidator(_as_tuple),
+        BeforeValidator(as_tuple),
     ] = ("counts", "boxes", "likelihood", "reconstruction")
     """Which measures to take: of counts, boxes, likelihood and reconstruction, and classes of your
     own as package.module:Class."""

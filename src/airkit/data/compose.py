@@ -29,7 +29,14 @@ from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
 from airkit.data.digits import Digits
-from airkit.data.placement import Block, Layouts, draw_counts, draw_layouts, place_digits
+from airkit.data.placement import (
+    DigitBlock,
+    Layouts,
+    draw_counts,
+    draw_layouts,
+    place_digits,
+    retry,
+)
 from airkit.data.raster import Bytes, Ints, Mask, extents
 from airkit.errors import CanvasError
 
@@ -97,34 +104,28 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
     for low in range(start, stop, step):
         part = slice(low - start, min(low + step, stop) - start)
         block = Composed(**{name: array[part] for name, array in canvases.known.items()})
-        _fill(Block(config, split, digits, low), block)
+        _fill(DigitBlock(config, split, low, digits), block)
     return canvases
 
 
-def _fill(block: Block, out: Composed) -> None:
+def _fill(block: DigitBlock, out: Composed) -> None:
     """Compose the canvases of a block into ``out``, which is blank but for the counts."""
     counts = out.count.astype(np.int64)
-    pending = np.arange(len(counts))
     tries = SUM_TRIES if block.config.overlap == "sum" else BOX_TRIES
-    tried, accepted = np.zeros((2, block.places + 1), np.int64)  # by count
-    for attempt in range(tries):
-        layouts = draw_layouts(block, pending, counts[pending], attempt)
-        good = _lay_out(block, layouts, attempt, out.image)
+
+    def attempt(rows: Ints, number: int) -> Mask:
+        if number:
+            out.image[rows] = 0
+        layouts = draw_layouts(block, rows, counts[rows], number)
+        good = _lay_out(block, layouts, number, out.image)
         _write_truth(block, layouts, good, out)
-        tried += np.bincount(layouts.count, minlength=len(tried))
-        accepted += np.bincount(layouts.count[good], minlength=len(tried))
-        pending = pending[~good]
-        if not len(pending):
-            return
-        out.image[pending] = 0
-        # Where so many attempts at some count or more were all rejected, some canvas would almost
-        # surely use up all of its own, only much later: the outcome is the same for any blocks.
-        if ((tried[::-1].cumsum() >= 5 * tries) & (accepted[::-1].cumsum() == 0)).any():
-            break
-    raise _cannot_lay_out(block, int(pending[0]), int(counts[pending[0]]), tries)
+        return good
+
+    for row in retry(counts, tries, attempt)[:1]:
+        raise _cannot_lay_out(block, int(row), int(counts[row]), tries)
 
 
-def _lay_out(block: Block, layouts: Layouts, attempt: int, image: Bytes) -> Mask:
+def _lay_out(block: DigitBlock, layouts: Layouts, attempt: int, image: Bytes) -> Mask:
     """Paint digits where they obey ``data.overlap``; returns which canvases got all theirs, [n].
 
     Under "sum" they are painted where they are, and no pixel may exceed full ink; else they are
@@ -146,7 +147,7 @@ def _lay_out(block: Block, layouts: Layouts, attempt: int, image: Bytes) -> Mask
     return good
 
 
-def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Composed) -> None:
+def _write_truth(block: DigitBlock, layouts: Layouts, good: Mask, out: Composed) -> None:
     """Write labels, boxes and source rows of the good canvases to ``out``."""
     used = (np.arange(block.places) < layouts.count[:, None]) & good[:, None]
     canvas, place = np.nonzero(used)
@@ -158,7 +159,7 @@ def _write_truth(block: Block, layouts: Layouts, good: Mask, out: Composed) -> N
     out.box[row, place, 2:] = ink[:, 2:]
 
 
-def _cannot_lay_out(block: Block, row: int, count: int, tries: int) -> CanvasError:
+def _cannot_lay_out(block: DigitBlock, row: int, count: int, tries: int) -> CanvasError:
     config = block.config
     rules = {"sum": "no pixel above full ink", "none": "boxes of ink disjoint"}
     rule = rules.get(str(config.overlap), f"no two boxes of ink above an IoU of {config.overlap}")

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from airkit.config.schema import DataConfig
 from airkit.config.settings import Settings, layers, resolve
-from airkit.data import sources, writer
+from airkit.data import composers, writer
 from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK
-from airkit.data.sources import LoadedDigits
 from airkit.data.workers import Part, make_parts
-from airkit.errors import CanvasError, OutputError
+from airkit.errors import OutputError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
 from airkit.system.locks import exclusive
@@ -27,16 +26,16 @@ _STEP_BYTES = 2**24  # of images composed between two reports
 
 @dataclass(frozen=True)
 class MakeReport:
-    """What was made: the file, its canvases by split, and from which digits."""
+    """What was made: the file, its canvases by split, and of what."""
 
     path: Path
     """The data file."""
     splits: Mapping[str, int]
     """Canvases of each split."""
     source: str
-    """Where the digits came from."""
+    """Where the digits came from, or which scenes were drawn."""
     content_digest: str
-    """SHA-256 of the content, the same for the same settings and digits."""
+    """SHA-256 of the content, the same for the same settings and source."""
     seconds: float
     """Time taken."""
     bytes: int
@@ -71,8 +70,8 @@ def make_data(
     path = Path(path)
     config = resolve(*layers(settings))
     _check_free(path, force)
-    digits = sources.load(config.data.source, listener)
-    _check_not_empty(config.data, digits)
+    composer = composers.load(config, listener)
+    recorded = config.model_copy(update={"pictures": composers.described(config)})
     lock = exclusive(
         path.with_name(path.name + ".lock"),
         path,
@@ -82,9 +81,9 @@ def make_data(
     )
     with defer_signals(), lock:
         _check_free(path, force)  # again: another process may have made it meanwhile
-        with writer.create(path, config, digits) as file:
+        with writer.create(path, recorded, composer.origin, composer.arrays) as file:
             parts = list(split_up(config.data))
-            with closing(make_parts(config.data, digits.pools, parts, workers)) as made:
+            with closing(make_parts(config.data, composer, parts, workers)) as made:
                 for part, packed in zip(parts, made, strict=True):
                     file.append(packed)
                     total = getattr(config.data, part.split)
@@ -92,7 +91,7 @@ def make_data(
     return MakeReport(
         path=path,
         splits={split: getattr(config.data, split) for split in SPLITS},
-        source=digits.name,
+        source=composer.origin.name,
         content_digest=file.digest,
         seconds=time.perf_counter() - began,
         bytes=path.stat().st_size,
@@ -114,12 +113,3 @@ def _check_free(path: Path, force: bool) -> None:
     if os.path.exists(path) and (kind == "folder" or not force):
         hint = "--force to replace it, or another --out" if kind == "data file" else "another --out"
         raise OutputError(f"There is a {kind} already", where=path, hint=hint)
-
-
-def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:
-    """Refuse an empty pool before any split is composed."""
-    for split in SPLITS:
-        if data.max_digits and getattr(data, split) and not len(digits.pools[split].images):
-            what = f"There are no digits for the {split} canvases"
-            hint = f"name another --source, or set data.{split} to 0"
-            raise CanvasError(what, where=digits.name, hint=hint)

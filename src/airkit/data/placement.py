@@ -10,7 +10,7 @@ a resized digit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,7 +34,6 @@ class Block:
 
     config: DataConfig
     split: str
-    digits: Digits
     start: int
 
     @property
@@ -42,17 +41,24 @@ class Block:
         """M, the length of a canvas's lists of digits."""
         return max(self.config.max_digits, 1)
 
-    @cached_property
-    def sides(self) -> tuple[int, Words]:
-        """The distribution of sides, as ``side_edges`` gives it."""
-        return side_edges(self.config)
-
     def words(self, name: str, rows: Ints, attempt: int, width: int) -> Words:
         """Random words of the block's ``rows`` (ascending) in stream ``name``: u64 [n, width]."""
         stream = seeds.sequence(self.config.seed, name, SPLITS.index(self.split), attempt)
         first, last = int(rows[0]), int(rows[-1])
         words = owned_words(stream, self.start + first, self.start + last + 1, width)
         return words[rows - first]
+
+
+@dataclass(frozen=True)
+class DigitBlock(Block):
+    """A block of canvases of digits."""
+
+    digits: Digits
+
+    @cached_property
+    def sides(self) -> tuple[int, Words]:
+        """The distribution of sides, as ``side_edges`` gives it."""
+        return side_edges(self.config)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ class Layouts:
         return add(image, self.row[canvases], self.corner[canvases, place], patches)
 
 
-def draw_layouts(block: Block, rows: Ints, count: Ints, attempt: int) -> Layouts:
+def draw_layouts(block: DigitBlock, rows: Ints, count: Ints, attempt: int) -> Layouts:
     """Draw digits, sides and corners for ``rows`` [n] of the block, with ``count`` [n] digits."""
     words = block.words("canvases", rows, attempt, 2 * block.places)
     words = words.reshape(-1, block.places, 2)
@@ -173,6 +179,33 @@ def side_edges(config: DataConfig) -> tuple[int, Words]:
     inner = [math.erf((side + 0.5 - mean) / sd / math.sqrt(2)) for side in range(least, most)]
     shares = [*((1 + value / tail) / 2 for value in inner), 1.0]
     return least, np.array([round(share * 2**20) << 12 for share in shares], np.uint64)
+
+
+def retry(counts: Ints, tries: int, attempt: Callable[[Ints, int], Mask]) -> Ints:
+    """Compose canvases, those that fail again and again.
+
+    Args:
+        counts: objects on each canvas, [N].
+        tries: attempts at one canvas.
+        attempt: composes some rows, i64 [n], at attempt 0, 1 ...; returns which succeeded, [n].
+
+    Returns:
+        The rows that never succeeded; none if all is well.
+    """
+    pending = np.arange(len(counts))
+    tried, accepted = np.zeros((2, int(counts.max(initial=0)) + 1), np.int64)  # by count
+    for number in range(tries):
+        good = attempt(pending, number)
+        tried += np.bincount(counts[pending], minlength=len(tried))
+        accepted += np.bincount(counts[pending[good]], minlength=len(tried))
+        pending = pending[~good]
+        if not len(pending):
+            break
+        # Where so many attempts at some count or more were all rejected, some canvas would almost
+        # surely use up all of its own, only much later: the outcome is the same for any blocks.
+        if ((tried[::-1].cumsum() >= 5 * tries) & (accepted[::-1].cumsum() == 0)).any():
+            break
+    return pending
 
 
 def halves(words: Words) -> tuple[Words, Words]:

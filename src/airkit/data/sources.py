@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from airkit.config.registry import Registry, is_outside
+from airkit.config.registry import DRAWN, Registry, is_outside
 from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
 from airkit.data.idx import HOW_TO, Folder
 from airkit.data.ink import is_binary, look, thinned
@@ -87,8 +87,8 @@ def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
         return _loaded(source, Folder(source), listener)
     raise DigitsError(
         "No such source of digits",
-        expected="mnist, strokes, auto, a folder of IDX files in MNIST's layout, or "
-        "package.module:Class",
+        expected="mnist, strokes, auto, sprites, cells, a folder of IDX files in MNIST's layout, "
+        "or package.module:Class",
         got=source,
         hint=_instead(source),
     )
@@ -100,7 +100,7 @@ def _instead(source: str) -> str:
         return f"fetch its files and name their folder, --source FOLDER: {HOW_TO}"
     if os.path.isfile(os.path.expanduser(source)):
         return f"--source FOLDER that holds MNIST's four files, not one of them: {HOW_TO}"
-    near = difflib.get_close_matches(source.lower(), [*SOURCES, "auto"], n=1)
+    near = difflib.get_close_matches(source.lower(), [*SOURCES, *DRAWN, "auto"], n=1)
     return f"--source {near[0] if near else 'strokes'}"
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import ModuleType
 from typing import NamedTuple
 
 from airkit.config.schema import DataConfig
-from airkit.data.compose import compose
-from airkit.data.digits import Digits
+from airkit.data.composers import Composer
 from airkit.data.format import Packed, pack
 from airkit.errors import CanvasError
 from airkit.system.signals import STOPPING
@@ -31,15 +30,13 @@ class Part(NamedTuple):
     stop: int
 
 
-def _make(data: DataConfig, pools: Mapping[str, Digits], part: Part) -> Packed:
+def _make(data: DataConfig, composer: Composer, part: Part) -> Packed:
     """Compose and compress a part."""
-    return pack(
-        data, part.split, compose(data, part.split, pools[part.split], part.start, part.stop)
-    )
+    return pack(data, part.split, composer.compose(part.split, part.start, part.stop))
 
 
 def make_parts(
-    data: DataConfig, pools: Mapping[str, Digits], parts: Sequence[Part], workers: int
+    data: DataConfig, composer: Composer, parts: Sequence[Part], workers: int
 ) -> Generator[Packed]:
     """Yield the packed parts in order, made here or, for more than one worker, in processes.
 
@@ -47,14 +44,14 @@ def make_parts(
         CanvasError: the canvases cannot be composed as asked, or a worker process failed.
     """
     if workers <= 1:
-        yield from (_make(data, pools, part) for part in parts)
+        yield from (_make(data, composer, part) for part in parts)
         return
     count = min(workers, len(parts))
     try:
         with ExitStack() as stack:
             lines = [stack.enter_context(_worker()) for _ in range(count)]
             for number, line in enumerate(lines):
-                line.send((data, pools, parts[number::count]))
+                line.send((data, composer, parts[number::count]))
             for place in range(len(parts)):
                 result = lines[place % count].recv()
                 if isinstance(result, Exception):
@@ -109,10 +106,10 @@ def _work(line: Connection) -> None:
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)  # for Windows, where they are not blocked
     with suppress(EOFError, OSError):
-        data, pools, parts = line.recv()
+        data, composer, parts = line.recv()
         for part in parts:
             try:
-                result: Packed | Exception = _make(data, pools, part)
+                result: Packed | Exception = _make(data, composer, part)
             except Exception as error:
                 result = error
             line.send(result)

@@ -16,6 +16,9 @@ from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system.text import quoted
 
+OF_DATA = ("data.", "pictures.", "scenes.")
+"""Prefixes of the settings that a data file decides."""
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -93,7 +96,7 @@ def make_data_command(config: Config, source: str | None, path: str) -> str:
 def data_settings(config: Config) -> dict[str, Any]:
     """Return the settings of ``make-data`` that differ from the defaults, by dotted key."""
     changed = settings.differences(Config(), config).items()
-    return {key: new for key, (_, new) in changed if key.startswith("data.")}
+    return {key: new for key, (_, new) in changed if key.startswith(("data.", "scenes."))}
 
 
 def assigned(values: Mapping[str, Any]) -> list[str]:

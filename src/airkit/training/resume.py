@@ -23,7 +23,7 @@ from airkit.model.precision import best_precision
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import TrainingData
+from airkit.runs.origin import OF_DATA, TrainingData
 from airkit.runs.trained import override, training_data, with_auto_backward
 from airkit.system.callbacks import Listener
 
@@ -36,10 +36,9 @@ SCENE = (
     "data.digit_size_sd",
     "data.overlap",
     "pictures.",
+    "scenes.",
 )
 """Prefixes of settings that describe the canvases; others of ``data`` say how they were made."""
-
-_FROM_DATA = ("data.", "pictures.")
 
 FREE = (
     "train.steps",
@@ -290,12 +289,12 @@ def _check_unused(run: RunFolder) -> None:
 
 
 def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> Config:
-    """The settings with the sections ``data`` and ``pictures`` of the file at ``path``.
+    """The settings with the sections ``data``, ``pictures`` and ``scenes`` of the file at ``path``.
 
     Settings that contradict the file's canvases are refused; a note lists those without effect.
     """
     differing = settings.differences(made, config)
-    data = {key: values for key, values in differing.items() if key.startswith(_FROM_DATA)}
+    data = {key: values for key, values in differing.items() if key.startswith(OF_DATA)}
     wrong = {key: values for key, values in data.items() if key.startswith(SCENE)}
     if wrong:
         raise DataFileError(
@@ -308,7 +307,8 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     if data:
         names = ", ".join(data)
         listener.note(f"{names}: taken from the data file, where the settings say otherwise")
-    return config.model_copy(update={"data": made.data, "pictures": made.pictures})
+    taken = {"data": made.data, "pictures": made.pictures, "scenes": made.scenes}
+    return config.model_copy(update=taken)
 
 
 def _without_auto(config: Config, precision: str, backward: str) -> Config:

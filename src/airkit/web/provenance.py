@@ -17,7 +17,7 @@ from airkit.config.schema import Config
 from airkit.figures import Request
 from airkit.runs.describe import Description
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import TrainingData, assigned, make_data_command
+from airkit.runs.origin import OF_DATA, TrainingData, assigned, make_data_command
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import SweepReport
 
@@ -144,4 +144,4 @@ class _Script:
 def _training(config: Config) -> dict[str, Any]:
     """Return the settings of ``train`` that differ from the defaults."""
     changed = settings.differences(Config(), config).items()
-    return {key: new for key, (_, new) in changed if not key.startswith(("data.", "pictures."))}
+    return {key: new for key, (_, new) in changed if not key.startswith(OF_DATA)}

@@ -1,0 +1,70 @@
+"""The adjusted Rand index of masks: how well the pixels of a canvas are grouped by object.
+
+Legend: N canvases, P pixels of one, H its side, T slots.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+    """Adjusted Rand index (Hubert and Arabie 1985, "Comparing partitions") of each canvas, f64 [N].
+
+    1 where two groupings are the same, and about 0 where one is random. It equals scikit-learn's
+    ``adjusted_rand_score``.
+
+    Args:
+        true: group of each pixel, whole numbers from 0; those below 0 are left out; [N, P].
+        found: the same of the other grouping; no pixel is left out because of it.
+
+    Returns:
+        The index, nan where all pixels of a canvas are left out.
+    """
+    counts = _contingency(true, found).astype(np.float64)  # holds pairs of 2^26 pixels exactly
+    total = counts.sum((1, 2))
+    both = np.square(counts).sum((1, 2))
+    rows, columns = (np.square(counts.sum(axis)).sum(1) for axis in (2, 1))
+    same, split, merged = both - total, rows - both, columns - both
+    apart = total**2 - split - merged - both
+    index: NDArray[np.float64] = 2 * (same * apart - split * merged)
+    with np.errstate(invalid="ignore"):
+        index /= (same + split) * (split + apart) + (same + merged) * (merged + apart)
+    index[(split == 0) & (merged == 0)] = 1.0
+    index[total == 0] = np.nan
+    return index
+
+
+def foreground(mask: NDArray[Any]) -> NDArray[np.int64]:
+    """A mask whose background, 0, is left out of ``adjusted_rand_index``: i64, of its shape."""
+    return np.where(mask == 0, -1, mask.astype(np.int64))
+
+
+def found_mask(painted: Tensor) -> Tensor:
+    """Which object dominates each pixel, counted from 1; 0 is the background: int64 [B, H, H].
+
+    A pixel belongs to the object that paints it most, if that paints it at least half as much as
+    its own pixels on average, each weighted by how much it is painted.
+
+    Args:
+        painted: what each object paints, 0 for absent ones, [B, T, H, H].
+    """
+    strength = painted.abs()
+    level = strength.square().sum((2, 3)) / strength.sum((2, 3)).clamp(min=1e-9)
+    clear = (strength > 0) & (strength >= level[:, :, None, None] / 2)
+    most, owner = torch.where(clear, strength, torch.zeros_like(strength)).max(1)
+    return torch.where(most > 0, owner + 1, torch.zeros_like(owner))
+
+
+def _contingency(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
+    """Pixels of each canvas by true group and found group, i64 [N, groups, groups]."""
+    many, kinds, others = len(true), int(true.max(initial=0)) + 1, int(found.max(initial=0)) + 1
+    canvas, pixel = np.nonzero(true >= 0)
+    group = true[canvas, pixel].astype(np.int64) * others + found[canvas, pixel]
+    cells = kinds * others
+    return np.bincount(canvas * cells + group, minlength=many * cells).reshape(many, kinds, others)
