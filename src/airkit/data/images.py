@@ -189,8 +189,8 @@ def _png(path: Path, content: bytes, *, blank: int) -> tuple[Array, Kind]:
 def _kind(values: Array) -> Kind:
     """How an image was stored, by its values in 0..1, [H, W, C]."""
     channels = values.shape[2]
-    if channels in (2, 4) and values[..., -1].min() < 1:
-        return "transparent"
+    if channels in (2, 4) and values[..., -1].min() < 1 and values[..., -1].max() > 0.5:
+        return "transparent"  # around ink that is not
     return "colours" if channels > 2 and np.ptp(values[..., :3], axis=-1).max() > 0.1 else "grey"
 
 
