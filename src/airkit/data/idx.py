@@ -116,7 +116,7 @@ def read_pools(paths: Mapping[str, Path]) -> dict[str, Digits]:
     }
 
 
-def read(path: Path, ndim: int) -> NDArray[np.uint8]:
+def read(path: str | Path, ndim: int) -> NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, plain or gzipped (whatever its name).
 
     Args:
@@ -130,6 +130,7 @@ def read(path: Path, ndim: int) -> NDArray[np.uint8]:
         DigitsError: the file cannot be read, is no IDX file of unsigned bytes in ``ndim``
             dimensions, is damaged, holds nothing, or has another size than its header says.
     """
+    path = Path(path)
     try:
         check_regular(path)
         return _parse(path.read_bytes(), ndim)

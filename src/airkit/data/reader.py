@@ -71,17 +71,17 @@ class DataInfo:
     attribution: str
 
 
-def read_info(path: Path) -> DataInfo:
+def read_info(path: str | Path) -> DataInfo:
     """Read a data file's attributes, and check its arrays without reading them.
 
     Raises:
         DataFileError: the file is missing, damaged, foreign, unfinished or of a newer format.
     """
-    with _reading(path) as file:
+    with _reading(path := Path(path)) as file:
         return _info(file, path)
 
 
-def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
+def read_split(path: str | Path, split: str, limit: int | None = None) -> Canvases:
     """Read the canvases of a split into memory, at most ``limit`` of them.
 
     Raises:
@@ -90,27 +90,27 @@ def read_split(path: Path, split: str, limit: int | None = None) -> Canvases:
     if split not in SPLITS:
         expected, hint = " or ".join(SPLITS), f"airkit info {quoted(path)}"
         raise DataFileError("No such split", where=path, expected=expected, got=split, hint=hint)
-    with _reading(path) as file:
+    with _reading(path := Path(path)) as file:
         return _rows(file, _info(file, path), split, slice(limit))
 
 
-def read_parts(path: Path, split: str) -> Iterator[Canvases]:
+def read_parts(path: str | Path, split: str) -> Iterator[Canvases]:
     """Yield the canvases of a split in order, a chunk of the file at a time.
 
     Raises:
         DataFileError: as for ``read_split``, at the first part or a later one.
     """
-    with _reading(path) as file:
+    with _reading(path := Path(path)) as file:
         yield from _parts(file, _info(file, path), split)
 
 
-def verify(path: Path) -> str:
+def verify(path: str | Path) -> str:
     """Read everything and return the content digest, which is the one that the file states.
 
     Raises:
         DataFileError: the content has another digest, or as for ``read_info``.
     """
-    with _reading(path) as file:
+    with _reading(path := Path(path)) as file:
         info = _info(file, path)
         content = ContentDigest(info.config.data, info.arrays)
         for split in SPLITS:

@@ -126,12 +126,13 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     files.write_bytes(path, buffer.getvalue())
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: str | Path) -> Checkpoint:
     """Return the checkpoint in a file, its tensors on the CPU.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another kind, or of a newer format.
     """
+    path = Path(path)
     content = _load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _error("This is no airkit checkpoint", path, got="a file of another kind")

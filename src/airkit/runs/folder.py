@@ -38,11 +38,14 @@ _NAMES = ("config.toml", "metrics.jsonl", "best.json")
 _ANOTHER = "name another; airkit train makes one"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class RunFolder:
     """Reads and writes the parts of one run folder."""
 
     path: Path
+
+    def __init__(self, path: str | Path) -> None:
+        object.__setattr__(self, "path", Path(path))
 
     @property
     def metrics(self) -> Path:

@@ -104,12 +104,13 @@ class Plan:
         files.write_text(self.folder / PLAN, json.dumps(content, indent=1) + "\n")
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: str | Path) -> Self:
         """Return the plan in a folder.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
+        folder = Path(folder)
         path = folder / PLAN
         try:
             found = _PlanRecord.read(path)

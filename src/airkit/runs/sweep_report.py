@@ -108,12 +108,13 @@ class SweepReport:
     """Time this call took."""
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
+    def read(cls, folder: str | Path) -> Self:
         """Return the report that ``airkit sweep`` left in its folder.
 
         Raises:
             CheckpointError: there is none yet, or it is damaged.
         """
+        folder = Path(folder)
         path = folder / REPORT
         try:
             found = _ReportRecord.read(path)
