@@ -91,6 +91,9 @@ def _values(measures: Measures) -> Iterator[tuple[str, str]]:
     yield "ELBO", _number(measures.elbo, ".1f", " nats a canvas")
     yield "log-likelihood bound", _number(measures.log_likelihood_bound, ".1f", samples)
     yield "squared error", _number(measures.mse, ".5f", " a pixel")
+    if not math.isnan(measures.ari):  # only data with masks has it
+        yield "ARI", _number(measures.ari, ".3f")
+        yield "foreground ARI", _number(measures.foreground_ari, ".3f")
     for name, value in measures.outside.items():
         yield name, "-" if value is None else json.dumps(value)
 

@@ -291,11 +291,14 @@ class EvalConfig(Section):
     counts: Literal["mode", "sampled"] = "mode"
     """How one look's count is read off q(n): its mode, or a sample as in the paper."""
     measures: Annotated[
-        tuple[Literal["counts", "boxes", "likelihood", "reconstruction"] | Outside, ...],
+        tuple[
+            Literal["counts", "boxes", "likelihood", "reconstruction", "segmentation"] | Outside,
+            ...,
+        ],
         BeforeValidator(as_tuple),
-    ] = ("counts", "boxes", "likelihood", "reconstruction")
-    """Which measures to take: of counts, boxes, likelihood and reconstruction, and classes of your
-    own as package.module:Class."""
+    ] = ("counts", "boxes", "likelihood", "reconstruction", "segmentation")
+    """Which measures to take: of counts, boxes, likelihood, reconstruction and segmentation (null
+    where the data has no masks), and classes of your own as package.module:Class."""
     batch_size: BatchSize = 250
     """Canvases per batch."""
     seed: Seed = 0

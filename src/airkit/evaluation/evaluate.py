@@ -56,6 +56,10 @@ class Measures:
     """Mean IWAE bound with ``likelihood_samples`` samples, in nats per canvas."""
     mse: float = NAN
     """Mean squared error of the reconstructions, per pixel, ink being 0 to 1."""
+    ari: float = NAN
+    """Mean adjusted Rand index of the masks, over all pixels of a canvas."""
+    foreground_ari: float = NAN
+    """The same over the pixels of true objects, of the canvases that have some."""
     looks: int
     """Explanations compared per canvas."""
     likelihood_samples: int
@@ -130,7 +134,8 @@ class Evaluation:
                 used.
         """
         self.trained, self.began = trained, time.perf_counter()
-        self.truth = {"counts": trained.canvases.counts, "boxes": trained.canvases.boxes}
+        canvases = trained.canvases
+        self.truth = {"counts": canvases.counts, "boxes": canvases.boxes, "masks": canvases.masks}
         known = {name for name, values in self.truth.items() if values is not None}
         self.taken: dict[str, Measure] = {}
         for name, kind in MEASURES.several(trained.config.eval.measures).items():

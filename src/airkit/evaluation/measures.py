@@ -43,6 +43,8 @@ class Batch:
     """True counts, int64 [B]; None where the data has none."""
     boxes: Tensor | None
     """True boxes of ink (x, y, width, height) in pixels, -1 pads, [B, M, 4]; None likewise."""
+    masks: Tensor | None = None
+    """True object of each pixel, from 1, 0 for the background, uint8 [B, H, H]; None likewise."""
 
 
 class Measure(ABC):
@@ -68,8 +70,8 @@ class Measure(ABC):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()
-    """The truth it needs: ``counts``, ``boxes`` or both. Where the data lacks it, no object of
-    the class is made, and the result is None."""
+    """The truth it needs, of ``counts``, ``boxes`` and ``masks``. Where the data lacks some, no
+    object of the class is made, and the result is None."""
 
     def __init__(self, trained: TrainedRun) -> None:
         """Take note of what is measured.
@@ -220,6 +222,7 @@ MEASURES: Registry[Measure] = Registry(
         "boxes": "airkit.evaluation.measures:Boxes",
         "likelihood": "airkit.evaluation.measures:Likelihood",
         "reconstruction": "airkit.evaluation.measures:Reconstruction",
+        "segmentation": "airkit.evaluation.segmentation:Segmentation",
     },
     base="airkit.evaluation.measures:Measure",
 )

@@ -1,4 +1,4 @@
-"""The adjusted Rand index of masks: how well the pixels of a canvas are grouped by object.
+"""The measure of masks: how well the pixels of a canvas are grouped by object.
 
 Legend: N canvases, P pixels of one, H its side, T slots.
 """
@@ -11,6 +11,37 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from airkit.evaluation.measures import Batch, Measure
+from airkit.model.scene import Scene
+from airkit.runs.trained import TrainedRun
+
+
+class Segmentation(Measure):
+    """Mean adjusted Rand index of the masks of the objects found, with and without background."""
+
+    needs = frozenset({"masks"})
+
+    def __init__(self, trained: TrainedRun) -> None:
+        super().__init__(trained)
+        self.parts: list[NDArray[np.float64]] = []
+
+    def add(self, batch: Batch) -> None:
+        """See ``Measure.add``."""
+        assert batch.masks is not None
+        true = batch.masks.flatten(1).cpu().numpy().astype(np.int64)
+        found = found_mask(_painted(batch.scene)).flatten(1).cpu().numpy()
+        inside = adjusted_rand_index(np.where(true == 0, -1, true), found)
+        self.parts.append(np.stack([adjusted_rand_index(true, found), inside]))
+
+    def result(self) -> dict[str, Any]:
+        """Return the fields of ``Measures`` that are about masks."""
+        every, inside = np.concatenate(self.parts, axis=1)
+        known = inside[~np.isnan(inside)]
+        return {
+            "ari": float(every.mean()),
+            "foreground_ari": float(known.mean() if len(known) else np.nan),
+        }
 
 
 def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
@@ -40,11 +71,6 @@ def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.f
     return index
 
 
-def foreground(mask: NDArray[Any]) -> NDArray[np.int64]:
-    """A mask whose background, 0, is left out of ``adjusted_rand_index``: i64, of its shape."""
-    return np.where(mask == 0, -1, mask.astype(np.int64))
-
-
 def found_mask(painted: Tensor) -> Tensor:
     """Which object dominates each pixel, counted from 1; 0 is the background: int64 [B, H, H].
 
@@ -59,6 +85,13 @@ def found_mask(painted: Tensor) -> Tensor:
     clear = (strength > 0) & (strength >= level[:, :, None, None] / 2)
     most, owner = torch.where(clear, strength, torch.zeros_like(strength)).max(1)
     return torch.where(most > 0, owner + 1, torch.zeros_like(owner))
+
+
+def _painted(scene: Scene) -> Tensor:
+    """What each object of a scene paints, 0 from slot ``count`` on, [B, T, H, H]."""
+    painted = scene.canvases[:, 1:] - scene.canvases[:, :-1]
+    present = torch.arange(painted.shape[1], device=painted.device) < scene.count[:, None]
+    return painted * present[:, :, None, None]
 
 
 def _contingency(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
