@@ -129,4 +129,4 @@ def test_automatic_networks_and_biases_follow_other_settings() -> None:
 def test_the_automatic_ratio_falls_with_the_size_of_objects() -> None:
     sizes = [settings.resolve(*settings.layers({"model.object_size": it})) for it in (9.5, 20, 60)]
     ratios = [config.prior_ratio for config in sizes]
-    assert ratios == pytest.approx([0.3679, 8.84e-5, 1e-9], rel=1e-2)
+    assert ratios == pytest.approx([0.3679, 8.84e-5, 3.96e-110], rel=1e-2)

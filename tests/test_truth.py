@@ -134,7 +134,7 @@ def test_words_name_arrays_and_nothing_else() -> None:
 
 def test_what_was_found_of_pictures_is_recorded_with_digits_as_default() -> None:
     found = read_info(data_file()).config.pictures
-    assert (found.background, found.polarity, found.overlap) == ("none", "bright", "add")
+    assert (found.background, found.polarity, found.compositing) == ("none", "bright", "add")
     with pytest.raises(airkit.AirkitError, match="not below"):
         settings.resolve(settings.Layer("test", {"pictures": {"low": 2.0, "high": 2.0}}))
 

@@ -23,12 +23,12 @@ class PicturesConfig(Section):
     linear gradient) or smooth (soft lumps)."""
     polarity: Literal["bright", "dark", "both"] = "bright"
     """Whether objects are brighter than the background, darker, or some of each."""
-    overlap: Literal["add", "over"] = "add"
+    compositing: Literal["add", "over"] = "add"
     """What overlapping objects do: add (light adds up, as in digits and fluorescence) or over (one
     hides the other)."""
     noise: Share = 0.0
     """Standard deviation of the pixel noise, black being 0 and white 1."""
-    contrast: Share = 1.0
+    contrast: Share = 0.6
     """Typical contrast of an object with the background, black being 0 and white 1."""
     height: Side = 0
     """Height of the pictures as they came, in pixels; 0 where sizes are mixed, and for digits."""

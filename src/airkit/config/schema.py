@@ -84,7 +84,61 @@ class Config(Section):
     def _fast_serves(self) -> bool:
         train, guide = self.train, self.guide.kind
         own = train.estimator == "exact" and guide in ("saliency", "lstm")
-        return own and train.device != "mps"
+        return own and not self.occludes and train.device != "mps"
+
+    @property
+    def background(self) -> str:
+        """The background's kind; auto is what was found in the pictures."""
+        return self._found("background")
+
+    @property
+    def polarity(self) -> str:
+        """Bright, dark or both; auto is what was found in the pictures."""
+        return self._found("polarity")
+
+    @property
+    def compositing(self) -> str:
+        """Add or over; auto is what was found in the pictures."""
+        return self._found("compositing")
+
+    def _found(self, name: str) -> str:
+        chosen: str = getattr(self.model, name)
+        return getattr(self.pictures, name) if chosen == "auto" else chosen
+
+    @property
+    def occludes(self) -> bool:
+        """Whether objects occlude each other."""
+        return self.compositing == "over"
+
+    @property
+    def pixel_sd(self) -> float:
+        """Standard deviation of the pixel noise; auto is a share of the objects' contrast."""
+        if self.model.pixel_sd != "auto":
+            return self.model.pixel_sd
+        share = 0.2 if self.occludes else 0.5
+        return max(share * self.pictures.contrast, self.pictures.noise, 0.01)
+
+    @property
+    def code_size(self) -> int:
+        """Dimension of z_what; auto is 50, or 10 where objects occlude each other."""
+        if self.model.code_size != "auto":
+            return self.model.code_size
+        return 10 if self.occludes else 50
+
+    @property
+    def refinements(self) -> int:
+        """How often a slot looks again; auto is 1, or 2 where objects occlude each other."""
+        if self.guide.refinements != "auto":
+            return self.guide.refinements
+        return 2 if self.occludes else 1
+
+    @property
+    def size_reach(self) -> float:
+        """Greatest factor between a proposed size and the typical one; inf where there is none."""
+        reach = self.guide.size_reach
+        if reach == "auto":
+            return 1.3 if self.occludes else math.inf
+        return math.inf if reach == "none" else reach
 
     @property
     def slots(self) -> int:
@@ -134,10 +188,12 @@ class Config(Section):
     def prior_ratio(self) -> float:
         """Ratio of the count prior; auto falls with the typical size of an object.
 
-        The larger a digit, the more of its ink the decoder leaves unexplained, and the more
-        likelihood a superfluous object gains by explaining the rest. The log prior odds of one
-        more object fall with the size to match; fitted to digits of 13, 16 and 21 px.
+        The larger an object, and the smaller the noise, the more of its ink the decoder leaves
+        unexplained, and the more likelihood a needless object gains by explaining the rest. The log
+        prior odds of one more object fall to match: (size / 9.5)^3 nats where the contrast is twice
+        the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square.
         """
         if self.prior.ratio != "auto":
             return self.prior.ratio
-        return max(1e-9, math.exp(-((self.object_size / 9.5) ** 3)))
+        clearness = self.pictures.contrast / (2 * self.pixel_sd)
+        return math.exp(-min(600.0, (self.object_size / 9.5) ** 3 * clearness**2))

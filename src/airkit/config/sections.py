@@ -143,8 +143,9 @@ class ModelConfig(Section):
     window_size: Auto | Annotated[int, Field(ge=4, le=128)] = "auto"
     """Side of the decoder's output, in pixels, before it is scaled onto the canvas; auto is 4/3 of
     data.digit_size, rounded to an even number, from 20 to 28."""
-    code_size: Annotated[int, Field(ge=1, le=1024)] = 50
-    """Dimension of z_what, the latent code of an object's appearance."""
+    code_size: Auto | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    """Dimension of z_what, the latent code of an object's appearance; auto is 50 where objects add
+    up, and 10 where they occlude each other, too few to draw two of them as one."""
     hidden_size: Width = 256
     """Width of the hidden layers whose own setting is auto."""
     encoder_net: Auto | Widths = "auto"
@@ -156,12 +157,25 @@ class ModelConfig(Section):
     pose: Literal["uniform", "affine"] = "uniform"
     """Prior on z_where: uniform (centre uniform on the canvas, size log-normal) or affine (the
     paper's normal on [s, x, y])."""
+    background: Literal["auto", "none", "constant", "plane", "smooth"] = "auto"
+    """What is behind the objects, taken off each picture by a robust filter: none (blank), constant
+    (one grey level), plane (a linear gradient) or smooth (soft lumps, wider than an object); auto
+    is what was found when the data was made or imported, none for digits."""
+    polarity: Literal["auto", "bright", "dark", "both"] = "auto"
+    """Whether objects are brighter or darker than the background, or some of each; auto is what was
+    found, bright for digits."""
+    compositing: Literal["auto", "add", "over"] = "auto"
+    """How objects that overlap make up the picture: add (light adds up, as with digits and
+    fluorescence) or over (later objects hide earlier ones, each with a mask in its window); auto is
+    what was found, add for digits."""
     object_size: Auto | Annotated[float, Field(gt=0, le=1024)] = "auto"
     """Median side of an object under the prior, in pixels; auto is 0.95 of data.digit_size."""
     object_size_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
     """Standard deviation of the log of the size (uniform pose), or of s (affine pose)."""
-    pixel_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
-    """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1."""
+    pixel_sd: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
+    """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1: what the model leaves
+    unexplained, more than the camera's noise. auto is half of the objects' contrast where they add
+    up (0.3 for digits), a fifth where they occlude each other, and at least the noise found."""
     decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
     """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
     a sigmoid and 0 for a linear output."""
@@ -182,8 +196,13 @@ class GuideConfig(Section):
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
     glimpse_size: Annotated[int, Field(ge=4, le=128)] = 20
     """Side of the crop that presence and pose are read from, in pixels."""
-    refinements: Annotated[int, Field(ge=0, le=16)] = 1
-    """How often a slot crops again at its own estimate of the pose before it settles on one."""
+    refinements: Auto | Annotated[int, Field(ge=0, le=16)] = "auto"
+    """How often a slot crops again at its own estimate of the pose before it settles on one; auto
+    is 1 where objects add up, and 2 where they occlude each other."""
+    size_reach: Auto | Literal["none"] | Annotated[float, Field(gt=1, le=100)] = "auto"
+    """Greatest factor, either way, from the typical size to those that the saliency guide proposes;
+    auto is none where objects add up, and 1.3 where they occlude each other, lest one window take
+    two of them."""
     rnn_size: Width = 256
     """Units of the LSTM cell in the lstm guide, and in nvil's lstm baseline."""
     embed_net: Widths = ()
@@ -207,7 +226,8 @@ class PriorConfig(Section):
     probability ratio given that the one before is; or package.module:Class."""
     ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
     """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
-    typical size of an object, as exp(-(object_size / 9.5)^3)."""
+    typical size of an object, as exp(-(object_size / 9.5)^3) for digits, and faster where the
+    objects' contrast is more than twice model.pixel_sd."""
     schedule: Literal["constant", "linear", "exponential"] = "exponential"
     """How the ratio changes from anneal_from to ratio during training."""
     anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -96,7 +96,7 @@ def described(config: Config) -> PicturesConfig:
     return PicturesConfig(
         background=kinds[scenes.background] if scenes.background_grey[1] else "none",
         polarity="bright" if cells else _polarity(scenes),
-        overlap="add" if cells else "over",
+        compositing="add" if cells else "over",
         noise=min(round(math.sqrt(scenes.noise**2 + shot), 4), 1.0),
         contrast=round(max(abs(grey - (0 if cells else behind)) for grey in scenes.grey), 4),
     )

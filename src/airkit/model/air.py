@@ -2,7 +2,8 @@
 
 Generative model (section 2, equation 1): a count n ~ p(n); for each of n objects
 z_where ~ the pose's prior and z_what ~ N(0, I); a decoder makes a window of z_what, the spatial
-transformer paints it at z_where, windows add up to the canvas, and pixels are normal around it.
+transformer paints it at z_where, windows add up to the canvas or hide what is behind them, and
+pixels are normal around it. The canvas is what stands out of the background (``background``).
 
 Guide (section 2.2): slot by slot, q(z_pres_t), q(z_where_t) and q(z_what_t), given the image and
 the slots before. Here it runs over all T slots with every object present, so that the count, which
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
+from airkit.model.background import Background
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
@@ -48,7 +50,7 @@ class Unrolled(NamedTuple):
         what: z_what, [B, T, Z].
         size: window sides as fractions of the canvas, [B, T].
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
-        windows: decoded windows, [B, T, W, W].
+        windows: decoded windows, [B, T, W, W], or [B, T, 2, W, W] of ink and mask; see ``Decoder``.
         log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1].
     """
 
@@ -92,8 +94,9 @@ class AIR(nn.Module):
         super().__init__()
         self.canvas_size = config.data.canvas_size if canvas_size is None else canvas_size
         self.slots = config.slots if slots is None else slots
-        self.code, self.pixel_sd = config.model.code_size, config.model.pixel_sd
+        self.code, self.pixel_sd = config.code_size, config.pixel_sd
         typical_size = config.object_size / self.canvas_size
+        self.background, self.occludes = Background(config), config.occludes
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
         self.decoder = Decoder(config)
@@ -105,25 +108,39 @@ class AIR(nn.Module):
         """Run the guide over all slots and paint what it finds.
 
         Args:
-            images: ink in 0..1, [B, H, H].
+            images: grey levels in 0..1, [B, H, H].
             noise: random inputs of the draw; without, means of latents and likeliest looks.
         """
-        state, canvas = self.guide.start(images), torch.zeros_like(images)
-        present, slots, errors = images.new_ones(len(images)), [], [images.square().sum((1, 2))]
+        ink = self.background.ink(images)
+        state, canvas, signed = self.guide.start(ink), torch.zeros_like(ink), self.background.signed
+        present, slots, errors = ink.new_ones(len(ink)), [], [ink.square().sum((1, 2))]
         for t in range(self.slots):
-            drawn, residual = noise.slot(t), Residual(images, canvas)
+            drawn, residual = noise.slot(t), Residual(ink, canvas, signed=signed)
             logit, q_where, state = self.guide.propose(state, residual, drawn.look)
-            check_proposal(logit, q_where, len(images))
+            check_proposal(logit, q_where, len(ink))
             z_where = q_where.sample(drawn.where)
             size, centre = self.pose.decode(z_where)
             q_what = self.guide.encode(residual, size, centre)
             z_what = q_what.sample(drawn.what)
             window = self.decoder(z_what)
-            canvas = canvas + paint(window, size, centre, self.canvas_size)
-            errors.append((images - canvas).square().sum((1, 2)))
+            canvas = self.compose(canvas, paint(window, size, centre, self.canvas_size))
+            errors.append((ink - canvas).square().sum((1, 2)))
             state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
             slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
         return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
+
+    def compose(self, canvas: Tensor, painted: Tensor) -> Tensor:
+        """The canvas with one more object: ink adds up, or hides what is behind it.
+
+        Args:
+            canvas: ink of the objects so far, [B, H, H].
+            painted: the object's window on an empty canvas, [B, H, H]; ink and mask, [B, 2, H, H],
+                where objects occlude each other.
+        """
+        if not self.occludes:
+            return canvas + painted
+        ink, mask = painted.unbind(1)
+        return canvas * (1 - mask) + ink
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
@@ -161,5 +178,6 @@ class AIR(nn.Module):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
             window = self.decoder(randn(self.code))
             painted = paint(window, *self.pose.decode(z_where), self.canvas_size)
-            canvas = canvas + painted * (counts > slot)[:, None, None]
+            more = self.compose(canvas, painted)
+            canvas = torch.where((counts > slot)[:, None, None], more, canvas)
         return canvas

@@ -45,22 +45,22 @@ def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
     """``AIR.forward`` with hand-written first derivatives.
 
     Args:
-        air: the model, with the saliency or the lstm guide.
-        images: ink in 0..1, [B, H, H].
+        air: the model, of objects that add up, with the saliency or the lstm guide.
+        images: grey levels in 0..1, [B, H, H].
         noise: random inputs of the draw.
     """
-    cache = _Cache()
+    cache, ink = _Cache(), air.background.ink(images)
     with _lent(air, cache):
         if isinstance(air.guide, SaliencyGuide):
-            return _twice(air, air.guide, images, noise, cache)
+            return _twice(air, air.guide, ink, noise, cache)
         assert isinstance(air.guide, LSTMGuide)
-        return _once(air, air.guide, images, noise, cache)
+        return _once(air, air.guide, ink, noise, cache)
 
 
-def _once(air: AIR, guide: LSTMGuide, images: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
+def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot, with gradients; canvases are painted at the end."""
-    state, present, slots = guide.start(images), images.new_ones(len(images)), []
-    residual = _ViewedResidual([images[:, None]], cache)
+    state, present, slots = guide.start(ink), ink.new_ones(len(ink)), []
+    residual = _ViewedResidual([ink[:, None]], cache, air.background.signed)
     for t in range(air.slots):
         drawn = noise.slot(t)
         logit, q_where, state = guide.propose(state, residual, drawn.look)
@@ -72,22 +72,23 @@ def _once(air: AIR, guide: LSTMGuide, images: Tensor, noise: Noise, cache: _Cach
     windows = air.decoder(code)
     with torch.no_grad():
         spread = _spread(windows, size, centre, air.canvas_size)
-        painted = _paint(windows, size, centre, spread).view(air.slots, *images.shape)
-        residuals = torch.stack(list(accumulate(painted, torch.sub, initial=images)))
+        painted = _paint(windows, size, centre, spread).view(air.slots, *ink.shape)
+        residuals = torch.stack(list(accumulate(painted, torch.sub, initial=ink)))
     return _unrolled(air, rows, windows, residuals, spread)
 
 
-def _twice(air: AIR, guide: SaliencyGuide, images: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
+def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot without gradients, then all slots at once with them."""
-    residuals = images.new_empty(air.slots + 1, *images.shape)
-    residuals[0] = images
+    residuals = ink.new_empty(air.slots + 1, *ink.shape)
+    residuals[0] = ink
     with torch.no_grad():
         glimpses, spread = _walk(air, guide, residuals, noise, cache)
     views = [_channels(residuals, t) for t in range(air.slots)]
     with cache.replaying():
         glimpse = Glimpse(*map(torch.cat, zip(*glimpses, strict=True)))
         logit, q_where = guide.read(glimpse)
-        rows = _latents(air, _ViewedResidual(views, cache), logit, q_where, _rows(noise))
+        shown = _ViewedResidual(views, cache, air.background.signed)
+        rows = _latents(air, shown, logit, q_where, _rows(noise))
         windows = air.decoder(rows[6])
     return _unrolled(air, rows, windows, residuals, spread)
 
@@ -96,11 +97,11 @@ def _walk(
     air: AIR, guide: SaliencyGuide, residuals: Tensor, noise: Noise, cache: _Cache
 ) -> tuple[list[Glimpse], Tensor]:
     """Fill ``residuals`` [T + 1, B, H, H] and the cache; return glimpses and ``_spread``."""
-    images = residuals[0]
-    state, present = guide.start(images), images.new_ones(len(images))
+    ink, signed = residuals[0], air.background.signed
+    state, present = guide.start(ink), ink.new_ones(len(ink))
     glimpses, spreads = [], []
     for t in range(air.slots):
-        drawn, residual = noise.slot(t), _ViewedResidual([_channels(residuals, t)], cache)
+        drawn, residual = noise.slot(t), _ViewedResidual([_channels(residuals, t)], cache, signed)
         glimpses.append(guide.attend(state, residual, drawn.look))
         with cache.recording():
             logit, q_where = guide.read(glimpses[-1])
@@ -215,8 +216,8 @@ def _lent(air: AIR, cache: _Cache) -> Iterator[None]:
 class _ViewedResidual(Residual):
     """Views of image and residual, in parts of equal length along B, cropped by ``_Crop``."""
 
-    def __init__(self, parts: Sequence[Tensor], cache: _Cache) -> None:
-        self.parts, self._channels, self.cache = parts, parts[0], cache
+    def __init__(self, parts: Sequence[Tensor], cache: _Cache, signed: bool) -> None:
+        self.parts, self._channels, self.cache, self._signed = parts, parts[0], cache, signed
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""

@@ -47,22 +47,37 @@ def positive(raw: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, W, W]."""
+    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, W, W].
+
+    Where objects occlude each other a window is [B, 2, W, W], ink and mask: how much of each pixel
+    is the object's, 0..1, and the object's ink times that.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         model, self.window = config.model, config.window_size
-        sizes = model.code_size, *config.decoder_net, self.window**2
+        self.occludes, self.signed = config.occludes, config.polarity == "both"
+        sizes = config.code_size, *config.decoder_net, (1 + self.occludes) * self.window**2
         self.layers = mlp(*sizes, nonlinearity=model.nonlinearity)
         self.bias, self.squash = config.decoder_bias, model.decoder_output == "sigmoid"
 
     def forward(self, code: Tensor) -> Tensor:
-        """Decode codes [B, Z] to windows [B, W, W], ink in 0..1 where the output is a sigmoid.
+        """Decode codes [B, Z] to windows, with ink in 0..1 where the output is a sigmoid.
 
-        A negative bias makes windows start out nearly blank.
+        A negative bias makes windows start out nearly blank. Where the pictures have both bright
+        and dark objects, ink is in -1..1.
         """
-        ink = self.layers(code) + self.bias
-        return (torch.sigmoid(ink) if self.squash else ink).view(-1, self.window, self.window)
+        shape = -1, self.window, self.window
+        if self.occludes:
+            raw, mask = self.layers(code).view(-1, 2, *shape[1:]).unbind(1)
+            mask = torch.sigmoid(mask + self.bias)
+            return torch.stack([mask * self._ink(raw), mask], 1)
+        return self._ink(self.layers(code) + self.bias).view(shape)
+
+    def _ink(self, raw: Tensor) -> Tensor:
+        if not self.squash:
+            return raw
+        return torch.tanh(raw) if self.signed else torch.sigmoid(raw)
 
 
 class Encoder(nn.Module):
@@ -70,7 +85,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
-        pixels, code = channels * config.window_size**2, config.model.code_size
+        pixels, code = channels * config.window_size**2, config.code_size
         sizes = pixels, *config.encoder_net, 2 * code
         self.layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 

@@ -86,8 +86,9 @@ class PyroAIR:
                     where = _sample(f"z_where_{slot}", pose.mean, pose.sd)
                     what = _sample(f"z_what_{slot}", code, code + 1)
                 painted = paint(air.decoder(what), *pose.decode(where), air.canvas_size)
-                canvas = canvas + present[:, None, None] * painted
-            pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(2), obs=images)
+                canvas = _with(air, canvas, painted, present)
+            ink = None if images is None else air.background.ink(images)
+            pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(2), obs=ink)
         return canvas
 
     def guide(self, images: Tensor, *, batch: int = 1) -> None:
@@ -96,12 +97,13 @@ class PyroAIR:
         air, finder = self.air, self.air.guide
         self._register("air.guide", finder)
         looks = self._looks(images)
+        images = air.background.ink(images)
         state, canvas = finder.start(images), torch.zeros_like(images)
         on = present = images.new_ones(len(images))
         guess = self._start_baseline(images)
         with pyro.plate("canvases", len(images)):
             for slot in range(air.slots):
-                residual = Residual(images, canvas)
+                residual = Residual(images, canvas, signed=air.background.signed)
                 logit, where, state = finder.propose(state, residual, looks[slot])
                 guess, cost = self._predict(guess, present)
                 present = _presence(slot, logit, present, infer=cost)
@@ -115,7 +117,7 @@ class PyroAIR:
                 state = finder.advance(state, found)
                 if finder.sees_canvas:
                     painted = paint(air.decoder(code), size, centre, air.canvas_size)
-                    canvas = canvas + found.present[:, None, None] * painted
+                    canvas = _with(air, canvas, painted, found.present)
                 if self.baseline is not None:
                     guess = self.baseline.advance(guess, slot, found.latents())
 
@@ -163,6 +165,11 @@ class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
         with torch.no_grad():
             shape = self._extended_shape(torch.Size(sample_shape))
             return torch.bernoulli(self.probs.nan_to_num(0.0).expand(shape))
+
+
+def _with(air: AIR, canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
+    """The canvas with one more object where that is ``present``, [B, H, H]."""
+    return torch.where(present[:, None, None] > 0, air.compose(canvas, painted), canvas)
 
 
 def _presence(slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:

@@ -6,6 +6,7 @@ Legend: B batch, T slots, H canvas side, W window side.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -40,9 +41,12 @@ class Scene:
     what: Tensor
     """Mean of z_what in every slot, [B, T, Z]."""
     windows: Tensor
-    """Decoded windows, [B, T, W, W]."""
+    """Ink of the decoded windows, [B, T, W, W]."""
+    masks: Tensor
+    """How much of each pixel is object t's, 0..1: where objects occlude each other its mask without
+    what later ones hide, else the ink that it paints; 0 from slot ``count`` on, [B, T, H, H]."""
     canvases: Tensor
-    """Canvas of the first n objects, n = 0..T, [B, T + 1, H, H]."""
+    """The background with the first n objects on it, n = 0..T, [B, T + 1, H, H]."""
     score: Tensor
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, [B]."""
 
@@ -66,7 +70,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
         counts: samples the count from q(n), in place of its mode.
     """
     unrolled = air(images)
-    return _one_look(air, unrolled, _scores(air, unrolled), counts)
+    return _one_look(air, images, unrolled, counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
@@ -111,12 +115,12 @@ def explain_both(
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     unrolled = air(images)
-    scores = _scores(air, unrolled)
-    one, best = _one_look(air, unrolled, scores, counts), _best_count(unrolled, scores)
+    one = _one_look(air, images, unrolled, counts)
+    best = _best_count(unrolled, _scores(air, unrolled))
     for _ in range(looks - 1):
         unrolled = air(images, Noise.draw_looks(generator, len(images), air.slots))
         best = _better(best, _best_count(unrolled, _scores(air, unrolled)))
-    return one, _scene(air, best)
+    return one, _scene(air, images, best)
 
 
 class _Explanation(NamedTuple):
@@ -139,7 +143,7 @@ def _explanation(unrolled: Unrolled, count: Tensor, score: Tensor) -> _Explanati
 
 
 def _one_look(
-    air: AIR, unrolled: Unrolled, scores: Tensor, counts: torch.Generator | None
+    air: AIR, images: Tensor, unrolled: Unrolled, counts: torch.Generator | None
 ) -> Scene:
     """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
     log_q = log_count_posterior(unrolled.logits)[0]
@@ -147,8 +151,8 @@ def _one_look(
         count = log_q.argmax(1)
     else:
         count = torch.multinomial(log_q.exp(), 1, generator=counts).squeeze(1)
-    score = scores.gather(1, count[:, None]).squeeze(1)
-    return _scene(air, _explanation(unrolled, count, score))
+    score = _scores(air, unrolled).gather(1, count[:, None]).squeeze(1)
+    return _scene(air, images, _explanation(unrolled, count, score))
 
 
 def _best_count(unrolled: Unrolled, scores: Tensor) -> _Explanation:
@@ -174,15 +178,14 @@ def _better(one: _Explanation, other: _Explanation) -> _Explanation:
     )
 
 
-def _scene(air: AIR, found: _Explanation) -> Scene:
+def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
     """The scene of an explanation; painting again is cheaper than keeping every look's canvases."""
     log_q, presence = log_count_posterior(found.logits)
     flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
-    painted = paint(*flat, air.canvas_size).view(
-        *found.size.shape, air.canvas_size, air.canvas_size
-    )
-    box = ink_boxes(painted, found.size, found.centre)
-    present = torch.arange(air.slots, device=box.device) < found.objects[:, None]
+    painted = paint(*flat, air.canvas_size)
+    painted = painted.view(*found.size.shape, *painted.shape[1:])
+    present = torch.arange(air.slots, device=painted.device) < found.objects[:, None]
+    box = ink_boxes(_covered(air, painted), found.size, found.centre)
     return Scene(
         count=found.objects,
         count_probability=log_q.exp(),
@@ -191,7 +194,32 @@ def _scene(air: AIR, found: _Explanation) -> Scene:
         centre=(found.centre + 1) * air.canvas_size / 2,
         where=found.where,
         what=found.what,
-        windows=found.windows,
-        canvases=pad(cumulative_sum(painted), (0, 0, 0, 0, 1, 0)),
+        windows=found.windows[:, :, 0] if air.occludes else found.windows,
+        masks=_masks(air, painted, present),
+        canvases=air.background.picture(images, _canvases(air, painted)),
         score=found.score,
     )
+
+
+def _canvases(air: AIR, painted: Tensor) -> Tensor:
+    """Canvas of the first n painted objects [B, T, ...], n = 0..T, [B, T + 1, H, H]."""
+    if not air.occludes:
+        return pad(cumulative_sum(painted), (0, 0, 0, 0, 1, 0))
+    blank = torch.zeros_like(painted[:, 0, 0])
+    return torch.stack(list(accumulate(painted.unbind(1), air.compose, initial=blank)), 1)
+
+
+def _covered(air: AIR, painted: Tensor) -> Tensor:
+    """Where each painted object [B, T, ...] is, alone: its mask or its ink, [B, T, H, H]."""
+    return painted[:, :, 1] if air.occludes else painted.abs()
+
+
+def _masks(air: AIR, painted: Tensor, present: Tensor) -> Tensor:
+    """See ``Scene.masks``."""
+    covered = _covered(air, painted) * present[:, :, None, None]
+    if not air.occludes:
+        return covered
+    shown = (
+        (1 - covered).flip(1).cumprod(1).flip(1)
+    )  # what an object and the later ones let through
+    return covered * pad(shown[:, 1:], (0, 0, 0, 0, 0, 1), value=1.0)

@@ -68,6 +68,7 @@ IDLE = {
         "guide.look_sharpness",
         "guide.glimpse_size",
         "guide.refinements",
+        "guide.size_reach",
     ),
     "train.estimator = exact": ("train.baseline", "train.masking"),
 }

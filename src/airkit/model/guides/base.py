@@ -106,8 +106,9 @@ class Residual:
     ``crop`` and never holds a dense copy.
     """
 
-    def __init__(self, images: Tensor, canvas: Tensor) -> None:
-        """``images`` and ``canvas`` are [B, H, H]."""
+    def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:
+        """``images`` and ``canvas`` are [B, H, H]; ``signed`` where ink may be negative."""
+        self._signed = signed
         self._channels = torch.stack([images, images - canvas], 1).detach()
         """Image and residual, [B, 2, H, H]."""
 
@@ -129,7 +130,8 @@ class Residual:
     def peak(self, blur: Tensor, mask: Tensor, sharpness: float, look: Tensor | None) -> Peak:
         """Find, or sample, where the blurred unexplained ink is greatest.
 
-        Saliency is ``blur @ (max(residual, 0) * mask) @ blur^T``, on a grid of L x L cells.
+        Saliency is ``blur @ (max(residual, 0) * mask) @ blur^T``, on a grid of L x L cells; where
+        ink may be negative, of the residual's absolute value.
 
         Args:
             blur: a row of weights for each cell along one axis, [L, H].
@@ -137,7 +139,8 @@ class Residual:
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [B], or None for the peak itself.
         """
-        ink = self._channels[:, 1].clamp(min=0).mul_(mask)
+        residual = self._channels[:, 1]
+        ink = (residual.abs() if self._signed else residual.clamp(min=0)).mul_(mask)
         saliency = (blur @ (ink @ blur.t())).flatten(1)
         height, cell = saliency.max(1)
         if look is not None:

@@ -46,7 +46,7 @@ class LSTMGuide(Guide):
         """Build the networks for canvases of ``canvas_size`` pixels."""
         super().__init__(config, pose, canvas_size)
         guide, nonlinearity = config.guide, config.model.nonlinearity
-        latents = Slot.length(config.model.code_size)
+        latents = Slot.length(config.code_size)
         widths = canvas_size**2, *guide.embed_net
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()

@@ -65,7 +65,8 @@ class SaliencyGuide(Guide):
         """Build the networks, and the blur for a canvas of ``canvas_size`` pixels."""
         super().__init__(config, pose, canvas_size)
         self.sharpness = config.guide.look_sharpness
-        self.glimpse, self.refinements = config.guide.glimpse_size, config.guide.refinements
+        self.glimpse, self.refinements = config.guide.glimpse_size, config.refinements
+        self.log_reach = math.log(config.size_reach)
         self.typical = config.object_size / canvas_size
         self.reach = min(1.0, ZOOM * self.typical)
         """Side of the glimpse as a fraction of the canvas."""
@@ -99,10 +100,16 @@ class SaliencyGuide(Guide):
     def read(self, glimpse: Glimpse) -> tuple[Tensor, Normal]:
         """Presence logits [B] and the normal of z_where [B, 3], around the look."""
         out = self.proposer(glimpse.pixels)
-        size = self.typical * torch.exp(SIZE_STEP * out[:, 3])
+        size = self.typical * torch.exp(self._limited(SIZE_STEP * out[:, 3]))
         centre = glimpse.centre + self.reach * torch.tanh(out[:, 1:3])
         mean = self.pose.encode(size, centre)
         return out[:, 0] + PRESENCE_BIAS, Normal(mean, positive(out[:, 4:] + self.sd_bias))
+
+    def _limited(self, log_factor: Tensor) -> Tensor:
+        """The log of a size's factor, squeezed into what ``guide.size_reach`` allows."""
+        if math.isinf(self.log_reach):
+            return log_factor
+        return self.log_reach * torch.tanh(log_factor / self.log_reach)
 
     @torch.no_grad()
     def advance(self, state: Tensor, slot: Slot) -> Tensor:

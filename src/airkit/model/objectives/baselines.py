@@ -58,7 +58,7 @@ class LSTMBaseline(Baseline):
 
     def __init__(self, config: Config, canvas_size: int) -> None:
         super().__init__()
-        self.size = Slot.length(config.model.code_size)
+        self.size = Slot.length(config.code_size)
         self.rnn = ImageLSTM(canvas_size**2, self.size, config.guide.rnn_size)
         sizes = config.guide.rnn_size, *config.train.baseline_net, 1
         self.head = mlp(*sizes, nonlinearity=config.model.nonlinearity)
@@ -97,7 +97,7 @@ class MLPBaseline(Baseline):
 
     def __init__(self, config: Config, canvas_size: int) -> None:
         super().__init__()
-        self.size = Slot.length(config.model.code_size)
+        self.size = Slot.length(config.code_size)
         first, *rest = *config.train.baseline_net, 1
         activation = NONLINEARITIES[config.model.nonlinearity]()
         self.image = nn.Linear(canvas_size**2, first)

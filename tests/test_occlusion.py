@@ -1,0 +1,125 @@
+"""Objects that occlude each other: each with a mask in its window, later ones in front."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_config
+from pyro import poutine
+from torch import Tensor
+from torch import distributions as dist
+from torch.autograd import gradcheck
+
+from airkit.model.air import AIR
+from airkit.model.objectives.elbo import elbo
+from airkit.model.pyro_programs import PyroAIR
+from airkit.model.scene import explain, explain_best
+from airkit.model.spatial_transformer import paint
+
+
+def _air(slots: int = 3, **model: Any) -> AIR:
+    return tiny_air(tiny_config(slots, compositing="over", **model))
+
+
+def _painted(air: AIR, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Ink times mask and mask of every slot alone, each [B, T, H, H]."""
+    flat = paint(windows.flatten(0, 1), size.flatten(), centre.flatten(0, 1), SIDE)
+    ink, mask = flat.view(*size.shape, *flat.shape[1:]).unbind(2)
+    return ink, mask
+
+
+def test_each_object_hides_what_is_behind_it() -> None:
+    """Pixels are normal around layers that are painted one over the other."""
+    air, images = _air(), blobs(4)
+    unrolled = air(images, double_noise(air, 4))
+    ink, mask = _painted(air, unrolled.windows, unrolled.size, unrolled.centre)
+    assert ((ink >= 0) & (ink <= mask) & (mask <= 1)).all()
+    for n in range(4):
+        layers = [
+            ink[:, k] * torch.prod(1 - mask[:, k + 1 : n], dim=1) for k in range(n)
+        ]  # object k, seen through those in front
+        canvas = sum(layers, torch.zeros_like(images))
+        pixels = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(unrolled.log_likelihood[:, n], pixels.sum((1, 2)))
+
+
+def test_an_opaque_object_leaves_nothing_of_those_behind() -> None:
+    air = _air()
+    behind, ink = torch.rand(2, 2, SIDE, SIDE, generator=generator(0), dtype=torch.float64)
+    opaque = torch.stack([ink, torch.ones_like(ink)], 1)
+    torch.testing.assert_close(air.compose(behind, opaque), ink)
+    torch.testing.assert_close(air.compose(behind, torch.zeros_like(opaque)), behind)
+
+
+@pytest.mark.parametrize("polarity", ["bright", "both"])
+def test_ink_has_the_sign_of_the_polarity(polarity: str) -> None:
+    air = _air(polarity=polarity)
+    code = 3 * torch.randn(20, 3, generator=generator(0), dtype=torch.float64)
+    ink, mask = air.decoder(code).unbind(1)
+    assert (ink.abs() <= mask).all()
+    assert (ink.min() < 0) == (polarity == "both")
+
+
+def test_gradients_are_those_of_the_numbers() -> None:
+    """By differences, with one slot: what later ones are shown is data to them."""
+    air, images = _air(1), blobs(2)
+    noise = double_noise(air, 2, looks=False)
+    weights = air.decoder.layers[0].get_parameter("bias")
+
+    def bound(bias: Tensor) -> Tensor:
+        call = {"decoder.layers.0.bias": bias}
+        unrolled = torch.func.functional_call(air, call, (images, noise))
+        total: Tensor = unrolled.log_likelihood.sum()
+        return total
+
+    assert gradcheck(bound, (weights.detach().clone().requires_grad_(),), atol=1e-4)
+
+
+def test_pyro_scores_the_same_scenes() -> None:
+    """The model's density at a guide's draw is that of the exact pass with as many objects."""
+    air, images = _air(2), blobs(3)
+    programs = PyroAIR(air, param_store=False)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        trace = poutine.trace(programs.guide).get_trace(images)
+        replayed = poutine.trace(poutine.replay(programs.model, trace=trace)).get_trace(images)
+        replayed.compute_log_prob()
+        found = replayed.nodes["obs"]["log_prob"]
+        count = sum(trace.nodes[f"z_pres_{slot}"]["value"] for slot in range(2)).long()
+        canvas = torch.zeros_like(images)
+        for slot in range(2):
+            where, what = (trace.nodes[f"z_{it}_{slot}"]["value"] for it in ("where", "what"))
+            painted = paint(air.decoder(what), *air.pose.decode(where), SIDE)
+            canvas = torch.where(
+                (count > slot)[:, None, None], air.compose(canvas, painted), canvas
+            )
+        wanted = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(found, wanted.sum((1, 2)))
+
+
+def test_a_scene_shows_each_object_where_it_is_seen() -> None:
+    air, images = _air(), blobs(8)
+    with torch.no_grad():
+        scene, unrolled = explain(air, images, generator(5)), air(images)
+        _, mask = _painted(air, unrolled.windows, unrolled.size, unrolled.centre)
+    assert scene.windows.shape == (8, 3, 6, 6)
+    assert 0 < scene.count.sum() < 24
+    for index, count in enumerate(scene.count.tolist()):
+        for slot in range(3):
+            front = torch.prod(1 - mask[index, slot + 1 : count], dim=0)
+            wanted = mask[index, slot] * front if slot < count else torch.zeros_like(front)
+            torch.testing.assert_close(scene.masks[index, slot], wanted)
+
+
+def test_the_best_of_looks_is_drawn_on_its_ground() -> None:
+    air, images = _air(background="constant"), 0.2 + 0.5 * blobs(4)
+    scene = explain_best(air, images, 3, generator(0))
+    torch.testing.assert_close(scene.canvases[:, 0], images - air.background.ink(images))
+
+
+def test_the_bound_is_finite_on_black_and_white() -> None:
+    air = _air()
+    images = torch.stack([torch.zeros(SIDE, SIDE), torch.ones(SIDE, SIDE)]).double()
+    assert torch.isfinite(elbo(air, images, double_noise(air, 2))).all()
