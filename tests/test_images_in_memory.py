@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_infer import canvases, skilled, write
+from test_infer import canvases, write
+from tiny_runs import reference
 
 import airkit
 from airkit.data.images import read, read_all
@@ -131,13 +132,13 @@ def test_infer_takes_what_is_in_memory(home: Path) -> None:
     """The same as of files, with other names."""
     stack = canvases()[:4]
     np.save("test.npy", stack)
-    told = [{**each.to_dict(), "image": ""} for each in airkit.infer("test.npy", skilled())]
+    told = [{**each.to_dict(), "image": ""} for each in airkit.infer("test.npy", reference())]
     for given in (stack, stack / 255, torch.tensor(stack[:, None])):
-        found = airkit.infer(given, skilled(), overlay="seen")
+        found = airkit.infer(given, reference(), overlay="seen")
         assert [{**each.to_dict(), "image": ""} for each in found] == told
         assert [(each.image, each.index) for each in found] == [("image-0", i) for i in range(4)]
     several = [Image.fromarray(stack[0]), stack[1], write("two.png", stack[2]), "test.npy"]
-    found = airkit.infer(several, skilled(), overlay="seen")
+    found = airkit.infer(several, reference(), overlay="seen")
     assert [each.image for each in found] == ["image-0", "image-1", "two.png"] + ["test.npy"] * 4
     assert [each.index for each in found] == [None] * 3 + [0, 1, 2, 3]
     assert {path.name for path in Path("seen").iterdir()} >= {"image-0.png", "image-0-3.png"}

@@ -129,6 +129,21 @@ def test_the_cause_is_in_how_it_was_stored(kind: Any) -> None:
     assert words[kind] in fault.text
 
 
+@few
+@given(seed=st.integers(0, 2**31), like=st.sampled_from(["strokes", "garments", "brushed"]))
+@pytest.mark.parametrize("side", [7.0, 10.0, 21.0])
+def test_tiles_are_told_of_on_canvases(side: float, seed: int, like: str) -> None:
+    """Canvases are blank at the border, be the digits on blank or not."""
+    given = {"canvas_size": 64, "digit_size": side, "digit_size_sd": 0.5, "seed": seed}
+    config = resolve(*layers({f"data.{key}": value for key, value in given.items()})).data
+    tiles = LIKE[like](seed)
+    for images, told in ((tiles, None), (255 - tiles, "background"), (tiles // 8, "faint")):
+        pool = Digits(images, np.zeros(len(images), np.uint8))
+        made = compose(config, "test", pool, 0, 60)
+        fault = ink.look_at_canvases(made.image, made.box, side)
+        assert (fault and fault.cause) == told
+
+
 # Sizes
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 from idx_files import mnist_like, write_folder
 from PIL import Image
-from test_infer import canvases, skilled
-from tiny_runs import DATA, Recorder, fit
+from test_infer import canvases
+from tiny_runs import DATA, Recorder, fit, reference
 
 import airkit
 from airkit.data import sources, strokes
@@ -20,6 +20,7 @@ from airkit.data.images import read_all
 from airkit.web.session import open_session
 
 Array = np.ndarray[Any, Any]
+NINE = {"model.slots": 9}  # which are never all on
 SPOILT: dict[str, tuple[Callable[[Array], Any], str]] = {
     "0 and 1": (lambda x: (x > 99).astype(np.uint8), "taken for blank and full ink"),
     "up to 16": (lambda x: x // 16, "faint"),
@@ -73,7 +74,8 @@ def test_0_and_1_are_decided_over_the_whole_source(home: Path) -> None:
 def infer(given: Any, **options: Any) -> tuple[list[int], str]:
     """Counts and the one note."""
     listener = Recorder()
-    found = airkit.infer(given, skilled(), listener=listener, **options)
+    options["settings"] = NINE
+    found = airkit.infer(given, reference(), listener=listener, **options)
     (note,) = listener.notes
     return [each.count for each in found], note
 
@@ -127,7 +129,9 @@ def test_a_stack_of_0_and_1_is_full_ink() -> None:
     ink = canvases()[:6] > 99
     counts, note = infer(ink.astype(np.uint8))
     assert note.startswith("image-0 and 5 more: values of 0 and 1")
-    assert counts == [each.count for each in airkit.infer(ink, skilled())]
+    assert counts == [
+        each.count for each in airkit.infer(ink, reference(), settings={"model.slots": 9})
+    ]
     inks = [grey.ink for grey in read_all(ink.astype(np.uint8), invert=True)]
     assert np.array_equal(inks, ~ink)
     (grey,) = read_all(ink[1:2].astype(np.uint8))
@@ -137,7 +141,7 @@ def test_a_stack_of_0_and_1_is_full_ink() -> None:
 def test_each_cause_is_told_once() -> None:
     listener = Recorder()
     given = [ONE // 4, ONE // 8, 255 - ONE, ONE, ONE // 4]
-    airkit.infer(given, skilled(), listener=listener)
+    airkit.infer(given, reference(), settings=NINE, listener=listener)
     assert [note.split(",")[0].split(":")[0] for note in listener.notes] == [
         "image-0 and 2 more",
         "image-2",
@@ -145,10 +149,10 @@ def test_each_cause_is_told_once() -> None:
 
 
 def test_nothing_is_told_of_canvases() -> None:
-    listener, four = Recorder(), {"model.slots": 4}
-    airkit.infer(canvases(), skilled(), settings=four, listener=listener)
-    airkit.infer(np.maximum(canvases(), 3), skilled(), settings=four, listener=listener)
-    airkit.infer([*canvases()], skilled(), settings=four, listener=listener)
+    listener = Recorder()
+    airkit.infer(canvases(), reference(), settings=NINE, listener=listener)
+    airkit.infer(np.maximum(canvases(), 3), reference(), settings=NINE, listener=listener)
+    airkit.infer([*canvases()], reference(), settings=NINE, listener=listener)
     for blank in (np.zeros((24, 24), np.uint8), Image.new("RGBA", (24, 24))):
-        airkit.infer(blank, skilled(), listener=listener)
+        airkit.infer(blank, reference(), settings=NINE, listener=listener)
     assert listener.notes == []
