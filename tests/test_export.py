@@ -331,7 +331,7 @@ def test_a_file_that_comes_while_a_folder_is_filled_stays(home: Path) -> None:
 def test_a_path_that_is_no_file_of_airkit_is_told(home: Path) -> None:
     Path("run").mkdir()
     write("notes.txt")
-    Path("broken.pt").write_bytes(b"PK\x03\x04 and no more")
+    Path("broken.pt").write_bytes(b"PK\x03\x04 archive/data.pkl and no more")
     for path, what in {
         "run": "There is no trained run here",
         "notes.txt": "This is none of airkit's files",

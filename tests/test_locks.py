@@ -7,6 +7,7 @@ import fcntl
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 from command_line import fails, run
 from idx_files import mnist_like, write_folder
 from tiny_runs import DATA, Recorder, data_file, fit, go_on, state, trained, tree
 
+from airkit.data.dataset import CanvasDataset
 from airkit.data.make import make_data
 from airkit.data.reader import verify
 from airkit.errors import OutputError
@@ -27,6 +30,8 @@ from airkit.evaluation.evaluate import evaluate
 from airkit.figures.render import render
 from airkit.system.locks import exclusive
 
+NO_LOCKS = [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EIO, errno.EINVAL, 524]
+"""Errors of locking on network file systems; 524 is one that the kernel lets out by mistake."""
 HOLDING = """
 import sys
 from pathlib import Path
@@ -187,7 +192,7 @@ def test_a_holder_that_ends_between_opening_and_locking(
     assert tree(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+@pytest.mark.parametrize("number", NO_LOCKS)
 def test_a_file_system_without_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -199,10 +204,51 @@ def test_a_file_system_without_locks(
     assert "train.lock" not in tree(tmp_path / "run")
 
 
-def test_other_errors_of_locking_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refuse(monkeypatch, errno.EIO)
-    with pytest.raises(OutputError, match="Input/output error"):
+def test_a_lock_file_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(OutputError, match="Is a directory"):
         hold(tmp_path / "lock")
+
+
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_reading_where_the_file_system_refuses_locks(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    opened, whole = h5py.File, verify(data_file())
+
+    def refusing(*given: Any, locking: bool | None = None, **more: Any) -> h5py.File:
+        if locking is not False:
+            raise OSError(number, f"unable to lock file, errno = {number}")
+        return opened(*given, locking=locking, **more)
+
+    monkeypatch.setattr(h5py, "File", refusing)
+    assert verify(data_file()) == whole
+    assert len(CanvasDataset(data_file(), "test")) == DATA["data.test"]
+
+
+def test_a_file_that_is_open_for_writing_is_told(tmp_path: Path) -> None:
+    path = Path(shutil.copy(data_file(), tmp_path / "data.h5"))
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as HDF5 of another process does
+        for command in (["info"], ["train", "--run", tmp_path / "run", "--data"]):
+            assert fails(*command, path).startswith(
+                "airkit: Another program has the data file open"
+            )
+        fcntl.flock(file, fcntl.LOCK_SH)  # a reader's
+        assert verify(path)
+
+
+@pytest.mark.parametrize("swmr", [False, True])
+def test_a_file_that_a_killed_writer_left_open_is_told(tmp_path: Path, swmr: bool) -> None:
+    with h5py.File(tmp_path / "open.h5", "w", libver="latest") as file:
+        file.create_dataset("image", data=[1])
+        if swmr:
+            file.swmr_mode = True
+        file.flush()
+        shutil.copy(tmp_path / "open.h5", tmp_path / "left.h5")
+    told = fails("info", tmp_path / "left.h5")
+    assert "open for writing" in told
+    assert "h5clear" in told
 
 
 def test_readers_need_no_lock(tmp_path: Path) -> None:

@@ -270,6 +270,29 @@ def test_stored_settings_that_are_damaged(text: str, told: str) -> None:
     assert str(caught.value.problems[0]).startswith(told)
 
 
+TEXT = "# Grüße\n[train]\nsteps = 7\n"
+FROM_WINDOWS = {
+    "a BOM": TEXT.encode("utf-8-sig"),
+    "CRLF": TEXT.replace("\n", "\r\n").encode(),
+    "a BOM and CRLF": TEXT.replace("\n", "\r\n").encode("utf-8-sig"),
+    "UTF-16 of PowerShell": b"\xff\xfe" + TEXT.replace("\n", "\r\n").encode("utf-16-le"),
+    "UTF-16, big end first": b"\xfe\xff" + TEXT.encode("utf-16-be"),
+    "UTF-16 without a BOM": TEXT.encode("utf-16-le"),
+}
+
+
+@pytest.mark.parametrize("content", FROM_WINDOWS.values(), ids=FROM_WINDOWS)
+def test_a_file_from_windows_is_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.toml").write_bytes(content)
+    assert settings.from_file(tmp_path / "a.toml").values == {"train": {"steps": 7}}
+
+
+def test_the_whole_configuration_as_powershell_redirects_it(tmp_path: Path) -> None:
+    shown = settings.to_toml(Config()).replace("\n", "\r\n")
+    (tmp_path / "airkit.toml").write_bytes(shown.encode("utf-16"))
+    assert settings.resolve(settings.from_file(tmp_path / "airkit.toml")) == Config()
+
+
 def test_the_json_schema_serves_an_editor() -> None:
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert SCHEMA["title"] == "airkit configuration"

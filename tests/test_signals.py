@@ -1,8 +1,9 @@
-"""Ctrl-C and SIGTERM: when they act, what they leave, and what the command line says."""
+"""Ctrl-C, SIGTERM, a closed terminal: when they act, what they leave, what commands say."""
 
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -17,10 +18,13 @@ from idx_files import mnist_like, write_folder
 from tiny_runs import DATA, Recorder, data_file, fit, interrupt, state, tree
 
 from airkit.data.make import make_data
+from airkit.runs.folder import RunFolder
 from airkit.system.files import replacing, write_text
 from airkit.system.signals import STOPPING, defer_signals, stop_on_signals
 
-BOTH = pytest.mark.parametrize("number", STOPPING)
+EACH = pytest.mark.parametrize("number", STOPPING)
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+"""In place of ``EACH`` where each takes a process."""
 
 
 @pytest.fixture(name="told")
@@ -33,7 +37,7 @@ def _told() -> Iterator[list[int]]:
         signal.signal(number, handler)
 
 
-@BOTH
+@EACH
 def test_a_signal_waits_until_a_file_is_whole(tmp_path: Path, told: list[int], number: int) -> None:
     with replacing(tmp_path / "file") as partial:
         signal.raise_signal(number)
@@ -92,7 +96,7 @@ class Interrupting(Recorder):
             signal.raise_signal(number)
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("old", [True, False])
 def test_make_data_stops_between_canvases(
     tmp_path: Path, told: list[int], number: int, old: bool
@@ -120,10 +124,38 @@ def test_a_training_is_asked_before_its_first_step(tmp_path: Path) -> None:
     assert tree(tmp_path) == ["checkpoints/step-000000000.pt", "config.toml"]
 
 
+@EACH
+def test_a_training_saves_and_stops(tmp_path: Path, number: int) -> None:
+    report = fit(tmp_path, listener=Recorder(step3=lambda: signal.raise_signal(number)))
+    assert (report.steps, report.stopped, state(tmp_path, 3).step) == (3, True, 3)
+
+
 # The command line
 
 
-@BOTH
+def test_a_training_whose_terminal_is_closed(tmp_path: Path) -> None:
+    """It loses its terminal, too: what it writes there from then on is lost."""
+    ours, theirs = pty.openpty()
+    place = tmp_path / "run"
+    words = ["train", "--data", data_file(), "--run", place, "--set", "train.log_every=1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, *map(str, words)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        told = b""
+        while b"step 2" not in told:
+            told += os.read(ours, 65536)
+        os.close(ours)
+    assert process.returncode == 130
+    (*_, last) = RunFolder(place).saved()
+    assert 2 <= state(place, int(last.stem.removeprefix("step-"))).step < 2000
+
+
+@EACH
 def test_commands_say_that_they_were_interrupted(
     home: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -133,6 +165,13 @@ def test_commands_say_that_they_were_interrupted(
     assert list(home.iterdir()) == []
 
 
+ON_A_TERMINAL = """
+import fcntl, os, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.environ["TERM"] = "dumb"
+import airkit.cli
+airkit.cli.run()
+"""
 AT_IMPORT = """
 import contextlib, signal, sys
 import airkit.cli

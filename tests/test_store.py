@@ -285,7 +285,8 @@ FAULTS: dict[str, tuple[Callable[[Any], None], str, str]] = {
     "unfinished": (_forget("complete"), "the attribute complete = True", "nothing"),
     "version gone": (_forget("format_version"), "format_version = 1 or 2", "nothing"),
     "digest gone": (_forget("content_digest"), "text in the attribute content_digest", "nothing"),
-    "text of variable length": (_set("source", "any"), "text in the attribute source", "nothing"),
+    "text of variable length": (_set("source", "any"), "of fixed length in the attribute", "var"),
+    "name of variable length": (_set("format", "any"), "length in the attribute format", "var"),
     "no JSON": (_set("config", np.bytes_("{")), "a configuration", "not JSON"),
     "unknown key": (
         _set("config", np.bytes_('{"data": {"colour": 3}}')), "a configuration that this airkit",

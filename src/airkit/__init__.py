@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.paths import to_path
 
 if TYPE_CHECKING:
     from airkit.config import settings
@@ -116,7 +117,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     if overlay is not None:
         from airkit.figures.overlay import overlays  # noqa: PLC0415 - loads matplotlib
 
-        drawing = partial(overlays, Path(overlay))
+        drawing = partial(overlays, to_path(overlay))
     return infer_images(
         images,
         run,

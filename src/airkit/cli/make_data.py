@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 def make_data(
     settings: Layers,
-    out: Annotated[Path, option("FILE", "The HDF5 file to write.")] = Path("multi-mnist.h5"),
+    out: Annotated[str, option("FILE", "The HDF5 file to write.")] = "multi-mnist.h5",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     workers: Annotated[
         int, option("N", "Processes that make canvases, one a CPU core.", min=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,7 @@ def render(
     settings: Layers,
     run: Run = DEFAULT_RUN,
     out: Annotated[
-        Path | None, option("FILE", "The PNG to write. [default: figures/ in the run folder]")
+        str | None, option("FILE", "The PNG to write. [default: figures/ in the run folder]")
     ] = None,
     data: Data = None,
     checkpoint: Checkpoint = "best",

@@ -19,7 +19,7 @@ def report(
         list[Path], option("DIR", "The run folder, or a sweep's; several are compared.")
     ] = [DEFAULT_RUN],  # noqa: B006 - typer copies it
     out: Annotated[
-        Path | None,
+        str | None,
         option("FILE", "The HTML file to write. [default: report.html in the run folder]"),
     ] = None,
     data: Data = None,

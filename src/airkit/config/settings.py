@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from airkit.config.registry import Named, named
 from airkit.config.schema import Config
 from airkit.errors import AirkitError, ConfigError, Problem
 from airkit.system.files import check_regular
+from airkit.system.paths import to_path
 from airkit.system.text import did_you_mean, quoted
 
 __all__ = [
@@ -175,12 +177,13 @@ def presets() -> dict[str, str]:
     }
 
 
-def from_file(path: Path) -> Layer:
+def from_file(path: str | Path) -> Layer:
     """Return the layer of a TOML file.
 
     Raises:
         AirkitError: the file cannot be read, is too large, or is not TOML.
     """
+    path = to_path(path)
     hint = f"correct it, or name another; airkit config check {quoted(path)} checks it"
     try:
         return Layer(str(path), tomllib.loads(_read(path)))
@@ -201,7 +204,9 @@ def _read(path: Path) -> str:
     check_regular(path)
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES:,} bytes")
-    text = path.read_text("utf-8")
+    content = path.read_bytes()
+    encoding = json.detect_encoding(content)  # UTF-8, or what Windows writes: a BOM, UTF-16
+    text = StringIO(content.decode(encoding), newline=None).read()
     if text.count(".") > MOST_DOTS:
         raise ValueError(f"more than {MOST_DOTS:,} dots")
     return text

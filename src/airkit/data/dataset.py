@@ -13,6 +13,7 @@ from airkit.data import reader
 from airkit.data.ink import look_at_canvases
 from airkit.data.reader import DataInfo
 from airkit.system.callbacks import Listener
+from airkit.system.paths import to_path
 
 
 class CanvasDataset(Dataset[dict[str, Tensor]]):
@@ -40,8 +41,9 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(self, path: str | Path = "multi-mnist.h5", split: str = "train") -> None:
-        self._where = Path(path), split
-        canvases = reader.read_split(Path(path), split)
+        path = to_path(path)
+        self._where = path, split
+        canvases = reader.read_split(path, split)
         self.images = torch.from_numpy(canvases.image)
         known = {name: torch.from_numpy(array) for name, array in canvases.known.items()}
         count, label = known.get("count"), known.get("label")

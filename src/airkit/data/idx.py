@@ -20,6 +20,7 @@ from airkit.data.digits import OTHERS, Digits, DigitSource
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
+from airkit.system.paths import to_path
 from airkit.system.text import quoted
 
 NAMES = (
@@ -49,7 +50,7 @@ class Folder(DigitSource):
     """Digits of a folder with MNIST's four files, each plain or with ``.gz`` behind its name."""
 
     def __init__(self, folder: str) -> None:
-        self.folder = Path(os.path.expanduser(folder))
+        self.folder = to_path(folder)
         self.attribution = f"digits of the folder {folder}"
 
     def pools(self, listener: Listener) -> Mapping[str, Digits]:

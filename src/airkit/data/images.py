@@ -23,6 +23,7 @@ from PIL import Image
 from airkit.data.ink import Kind, is_binary
 from airkit.errors import ImageError
 from airkit.system.files import start_of
+from airkit.system.paths import to_path
 from airkit.system.text import quoted
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def read(given: ImageLike, place: int = 0, *, invert: bool = False) -> list[Grey
         ImageError: no such file, one of another kind, a damaged one, or one whose images are
             too small, too large, too many, or not grey levels.
     """
-    path = Path(given) if isinstance(given, str | Path) else Path(f"image-{place}")
+    path = to_path(given) if isinstance(given, str | Path) else Path(f"image-{place}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

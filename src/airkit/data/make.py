@@ -19,7 +19,9 @@ from airkit.errors import OutputError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
 from airkit.system.locks import exclusive
+from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
+from airkit.system.text import quoted
 
 _STEP_BYTES = 2**24  # of images composed between two reports
 
@@ -67,7 +69,7 @@ def make_data(
         CanvasError: the canvases cannot be composed as asked, or a worker process failed.
     """
     began = time.perf_counter()
-    path = Path(path)
+    path = output_file(path, "multi-mnist.h5")
     config = resolve(*layers(settings))
     _check_free(path, force)
     composer = composers.load(config, listener)
@@ -111,5 +113,7 @@ def _check_free(path: Path, force: bool) -> None:
     """Refuse a path that is taken, before the work and not after it."""
     kind = "folder" if os.path.isdir(path) else file_kind(path) or "file of another kind"
     if os.path.exists(path) and (kind == "folder" or not force):
-        hint = "--force to replace it, or another --out" if kind == "data file" else "another --out"
+        inside = f"--out {quoted(path)}/ to write inside it, or "
+        better = {"data file": "--force to replace it, or ", "folder": inside}
+        hint = f"{better.get(kind, '')}another --out"
         raise OutputError(f"There is a {kind} already", where=path, hint=hint)

@@ -152,25 +152,45 @@ def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
     return canvases
 
 
+def _open(path: Path) -> Any:
+    """Open a file for reading, without a lock where the file system refuses one."""
+    try:
+        return h5py.File(path, "r")
+    except BlockingIOError:  # locked by a process that writes to it
+        raise
+    except OSError:  # which comes again if the lock was not its reason
+        return h5py.File(path, "r", locking=False)
+
+
+def _in_use(path: Path) -> DataFileError:
+    hint = f"close it there; if its writer was killed, h5clear --status {quoted(path)} (of HDF5)"
+    return DataFileError(
+        "Another program has the data file open for writing", where=path, hint=hint
+    )
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
     """Open the file for reading, and turn whatever h5py raises into one DataFileError."""
     try:
         check_regular(path)
-        with h5py.File(path, "r") as file:
+        with _open(path) as file:
             yield file
     except FileNotFoundError as error:
         hint = f"airkit make-data --out {quoted(path)}"
         raise DataFileError("There is no such data file", where=path, hint=hint) from error
+    except BlockingIOError as error:
+        raise _in_use(path) from error
     except MemoryError as error:
         hint = "make fewer: airkit make-data --train N --val N --test N"
         what = "The canvases do not fit into memory"
         raise DataFileError(what, where=path, got=error, hint=hint) from error
-    except _H5_ERRORS as error:  # whose texts are long where the operating system's are short
+    except _H5_ERRORS as error:
+        if "already open for write" in str(error):  # as the file itself says
+            raise _in_use(path) from error
         number = getattr(error, "errno", None)
-        raise _damaged(
-            path, "a whole HDF5 file", os.strerror(number) if number else error
-        ) from error
+        got = os.strerror(number) if number else error  # short where HDF5's own text is long
+        raise _damaged(path, "a whole HDF5 file", got) from error
 
 
 def _info(file: Any, path: Path) -> DataInfo:
@@ -221,9 +241,12 @@ def _check_format(file: Any, path: Path) -> None:
 
 
 def _attribute(file: Any, name: str) -> object:
-    """An attribute of the root, or None if absent or of variable length, which can hang HDF5."""
-    if name not in file.attrs or file.attrs.get_id(name).dtype.kind == "O":
+    """An attribute of the root, or None if absent; those of variable length can hang HDF5."""
+    if name not in file.attrs:
         return None
+    if file.attrs.get_id(name).dtype.kind == "O":
+        expected = f"text of fixed length in the attribute {name}, as make-data writes it"
+        raise _damaged(Path(file.filename), expected, "text of variable length")
     value = file.attrs[name]
     return value.decode() if isinstance(value, bytes) else value
 

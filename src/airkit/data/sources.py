@@ -25,6 +25,7 @@ from airkit.data.mnist import SHORT, Mnist
 from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.paths import to_path
 
 SOURCES: Registry[DigitSource] = Registry(
     "data.source",
@@ -83,7 +84,7 @@ def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
     if source in SOURCES or is_outside(source):
         with SOURCES.running(source):
             return _loaded(source, SOURCES[source](), listener)
-    if os.path.isdir(os.path.expanduser(source)):
+    if os.path.isdir(to_path(source)):
         return _loaded(source, Folder(source), listener)
     raise DigitsError(
         "No such source of digits",
@@ -98,7 +99,7 @@ def _instead(source: str) -> str:
     """The next step for a source that there is not: a relative of MNIST, a file, a slip."""
     if re.fullmatch("[a-z_-]+mnist", source.lower()):
         return f"fetch its files and name their folder, --source FOLDER: {HOW_TO}"
-    if os.path.isfile(os.path.expanduser(source)):
+    if os.path.isfile(to_path(source)):
         return f"--source FOLDER that holds MNIST's four files, not one of them: {HOW_TO}"
     near = difflib.get_close_matches(source.lower(), [*SOURCES, *DRAWN, "auto"], n=1)
     return f"--source {near[0] if near else 'strokes'}"

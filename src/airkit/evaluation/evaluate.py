@@ -19,6 +19,7 @@ from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.model.scene import explain_both
 from airkit.runs.trained import TrainedRun, count_generator, open_run
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.paths import to_path
 
 NAN = math.nan
 
@@ -200,7 +201,7 @@ class Evaluation:
             looks=trained.looks,
             likelihood_samples=config.likelihood_samples,
             seconds=round(time.perf_counter() - self.began, 2),
-            run=str(run),
+            run=str(to_path(run)),
             data=str(trained.data),
             data_digest=trained.digest,
             split=config.split,

@@ -16,6 +16,7 @@ from airkit.figures.page import default_style
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, replacing
+from airkit.system.paths import output_file, to_path
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
         OutputError: the picture cannot be written, is no PNG, or would be too large.
     """
     request = Request(
-        RunFolder(Path(run)),
-        None if data is None else Path(data),
+        RunFolder(to_path(run)),
+        None if data is None else to_path(data),
         checkpoint,
         _layers(settings, kind),
         listener,
@@ -80,8 +81,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     chosen = _kind(request)
     with FIGURES.running(chosen):
         drawing = FIGURES[chosen]()
-    name = chosen.rpartition(":")[2]
-    target = request.run.figures / f"{name}.png" if out is None else Path(out)
+    name = f"{chosen.rpartition(':')[2]}.png"
+    target = request.run.figures / name if out is None else output_file(out, name)
     check_target(target, "Pictures are written as PNG alone", ".png")
     with default_style():
         with FIGURES.running(chosen):

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 from airkit.config.schema import Config
 from airkit.config.settings import differences
 from airkit.data import reader
-from airkit.errors import AirkitError
+from airkit.errors import AirkitError, CheckpointError
 from airkit.runs.sweep_folder import RUN, Plan, is_sweep
 from airkit.runs.sweep_report import REPORT, SweepReport
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.files import KINDS
+from airkit.system.paths import to_path
 
 if TYPE_CHECKING:
     from airkit.runs.checkpoint import Checkpoint
+
+
+_OURS = "name what airkit make-data or airkit train wrote"
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
         DataFileError: a data file that is damaged, of another program, or of a newer airkit.
         CheckpointError: a checkpoint or run folder that is damaged, or of a newer airkit.
     """
-    path = Path(path)
+    path = to_path(path)
     if is_sweep(path):
         return _sweep(path)
     found = kind(path)
@@ -85,15 +88,17 @@ def kind(path: Path) -> str:
     except OSError as error:
         what, got = "Cannot read this", error.strerror or str(error)
     else:
-        if start in KINDS:
-            return KINDS[start]
-        what, got = "This is none of airkit's files", f"a file that begins with {start!r}"
+        if found := files.file_kind(path):
+            return found
+        zipped = "a zip archive, such as NumPy's .npz"
+        got = zipped if start == files.ZIP else f"a file that begins with {start!r}"
+        what = "This is none of airkit's files"
     raise AirkitError(
         what,
         where=path,
         expected="a data file, a checkpoint or a run folder",
         got=got,
-        hint="name what airkit make-data or airkit train wrote",
+        hint=_OURS,
     )
 
 
@@ -117,10 +122,22 @@ def _data_file(path: Path, verify: bool) -> Description:
     return Description(path, "data file", facts, info.config)
 
 
-def _checkpoint(path: Path) -> Description:
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return the checkpoint that a command was given to tell of, not to choose for a run.
+
+    Raises:
+        CheckpointError: as reading one does.
+    """
     from airkit.runs import checkpoint  # noqa: PLC0415 - a data file is described without torch
 
-    state = checkpoint.read(path)
+    try:
+        return checkpoint.read(path)
+    except CheckpointError as error:
+        raise error.advising(_OURS) if error.hint == checkpoint.ANOTHER else error from error
+
+
+def _checkpoint(path: Path) -> Description:
+    state = read_checkpoint(path)
     return Description(path, "checkpoint", _state(state), state.config)
 
 

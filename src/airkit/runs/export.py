@@ -28,6 +28,7 @@ from airkit.runs import describe
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
+from airkit.system.paths import to_path
 from airkit.system.signals import StopRequest, defer_signals
 from airkit.system.text import quoted
 
@@ -82,15 +83,25 @@ def export(
         CheckpointError: the checkpoint or the run folder is damaged, or there is no such one.
         OutputError: the folder is not empty or cannot be written.
     """
-    path, out = Path(path), Path(out)
+    path, out = to_path(path), to_path(out)
     kind = describe.kind(path)
     _check_applies("--split", split, path, kind, "data file")
+    if kind == "run folder":
+        _check_run(path)
     _check_applies("--checkpoint", checkpoint, path, kind, "run folder")
     if kind == "data file":
         return _canvases(path, out, "test" if split is None else split, force, listener)
     if kind == "run folder" and checkpoint is None:
         checkpoint = "best"
     return _weights(path, out, checkpoint, force, listener)
+
+
+def _check_run(path: Path) -> None:
+    """Refuse a folder that is no run, before a library is asked for."""
+    from airkit.runs.folder import RunFolder, no_run_error  # noqa: PLC0415 - loads torch
+
+    if not RunFolder(path).saved():
+        raise no_run_error(path)
 
 
 def _check_applies(option: str, given: str | None, path: Path, kind: str, needs: str) -> None:
@@ -143,11 +154,13 @@ def _splits(about: DataInfo, split: str) -> list[str]:
 
 def _weights(path: Path, out: Path, name: str | None, force: bool, listener: Listener) -> Exported:
     """Export the checkpoint ``path``, or the one called ``name`` of the run folder ``path``."""
-    from airkit.runs import checkpoint  # noqa: PLC0415 - canvases are exported without torch
-    from airkit.runs.folder import RunFolder  # noqa: PLC0415 - as above
+    from airkit.runs.folder import RunFolder  # noqa: PLC0415 - canvases are exported without torch
 
     library = _safetensors()  # found missing before anything is read or made
-    state = RunFolder(path).find(name, listener)[1] if name is not None else checkpoint.read(path)
+    if name is None:
+        state = describe.read_checkpoint(path)
+    else:
+        _, state = RunFolder(path).find(name, listener)
     with _replacing(out, force=force, listener=listener) as (folder, _):
         _write(folder / WEIGHTS, _packed(state, library))
         _write(folder / "config.toml", settings.to_toml(state.config).encode())

@@ -29,6 +29,7 @@ from airkit.runs.sweep_folder import is_sweep
 from airkit.system import files
 from airkit.system.callbacks import Listener
 from airkit.system.locks import exclusive
+from airkit.system.paths import to_path
 from airkit.system.text import quoted
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
@@ -163,7 +164,7 @@ class RunFolder:
             CheckpointError: no run, no checkpoint, or one that cannot be read.
         """
         if name not in ("best", "last"):
-            return Path(name), checkpoints.read(Path(name))
+            return (file := to_path(name)), checkpoints.read(file)
         saved = self.saved()
         newest = self.latest(listener)
         if newest is None:

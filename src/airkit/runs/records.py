@@ -19,6 +19,7 @@ def _text(value: object) -> str:
     """Accept text that can be part of a path, which need not be UTF-8."""
     if not isinstance(value, str) or "\0" in value:
         raise ValueError("no text")
+    value.encode("utf-8", "surrogateescape")  # raises ValueError where it can be no file's name
     return value
 
 

@@ -25,6 +25,7 @@ from airkit.errors import CheckpointError, ConfigError
 from airkit.runs.origin import TrainingData
 from airkit.runs.records import Amount, Number, Record, Share, Text, reason
 from airkit.system import files
+from airkit.system.paths import from_record, to_record
 
 PLAN = "sweep.json"
 """The file that marks a folder as one of ``airkit sweep``."""
@@ -96,7 +97,7 @@ class Plan:
     def write(self) -> None:
         """Write the plan into its folder; raises OutputError."""
         content = {
-            "data": str(self.data),
+            "data": to_record(self.data),
             "data_digest": self.digest,
             "data_source": self.source,
             "config": self.config.model_dump(mode="json"),
@@ -115,7 +116,9 @@ class Plan:
         try:
             found = _PlanRecord.read(path)
             config = settings.from_json(json.dumps(found.config), str(path))
-            return cls(folder, Path(found.data), found.data_digest, config, found.data_source)
+            return cls(
+                folder, from_record(found.data), found.data_digest, config, found.data_source
+            )
         except (OSError, ValueError, ConfigError) as error:
             raise CheckpointError(
                 "The sweep's plan cannot be read",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from airkit.errors import CheckpointError
 from airkit.runs.records import Amount, Record, Share, Text, reason
 from airkit.runs.sweep_folder import RUN, MeasuresRecord, Trial
+from airkit.system.paths import from_record, to_record
 from airkit.system.statistics import wilson
 
 REPORT = "report.json"
@@ -127,7 +128,7 @@ class SweepReport:
                 hint="the same airkit sweep again, which goes on, and writes it",
             ) from error
         rows = tuple(Row(**row.model_dump()) for row in found.rows)
-        data = Path(found.data)
+        data = from_record(found.data)
         return cls(folder, data, found.threshold, found.seeds, rows, found.seconds)
 
     @property
@@ -173,7 +174,7 @@ class SweepReport:
         some = bool(self.rows)
         return {
             "folder": str(self.folder),
-            "data": str(self.data),
+            "data": to_record(self.data),
             "threshold": self.threshold,
             "seeds": self.seeds,
             "attempted": len(self.rows),

@@ -24,6 +24,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator, pick_device
+from airkit.system.paths import from_record, to_path
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def open_model(
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: the settings are not valid.
     """
-    path, state = RunFolder(Path(run)).find(checkpoint, listener)
+    path, state = RunFolder(to_path(run)).find(checkpoint, listener)
     config = override(with_auto_backward(state.config), f"run {run}", given)
     for key, (ours, other) in settings.differences(state.config, config).items():
         if key in ("guide.kind", "prior.kind") and not is_outside(ours):
@@ -177,7 +178,7 @@ def open_run(
         ExtensionError: as ``TrainedModel.build``.
     """
     model = open_model(run, checkpoint, given, listener)
-    info = reader.read_info(Path(data)) if data else model.data.read()
+    info = reader.read_info(to_path(data)) if data else model.data.read()
     canvases = CanvasDataset(info.path, model.config.eval.split)
     if len(canvases) == 0:
         raise empty_split_error(info.path, model.config.eval.split)
@@ -298,7 +299,7 @@ def with_auto_backward(config: Config) -> Config:
 
 def training_data(state: Checkpoint) -> TrainingData:
     """Return what a checkpoint records of its data file."""
-    path = Path(state.data)
+    path = from_record(state.data)
     return TrainingData("run", path, state.data_digest, state.config, state.data_source)
 
 

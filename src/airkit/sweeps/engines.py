@@ -22,7 +22,7 @@ from airkit.runs.sweep_folder import Trial
 from airkit.sweeps.trial import run_trial
 from airkit.system import files
 from airkit.system.callbacks import SILENT
-from airkit.system.signals import EXIT_CODE
+from airkit.system.signals import EXIT_CODE, FROM_TERMINAL
 
 POLL = 0.1
 """Seconds between checks of what runs."""
@@ -311,11 +311,12 @@ class _Submitted:
 
 
 def _submit(executor: Any, job: Job) -> Any:
-    """Submit a job; on this machine it must not get the Ctrl-C that is for the sweep."""
+    """Submit a job; on this machine it must not get what its terminal sends the sweep."""
     from submitit.core.utils import FailedJobError  # noqa: PLC0415
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+    heard = FROM_TERMINAL if main else ()
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
     try:
         return executor.submit(job)
     except FailedJobError as error:
@@ -325,5 +326,5 @@ def _submit(executor: Any, job: Job) -> Any:
             hint="see --job, and the parameters of submitit.AutoExecutor",
         ) from error
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

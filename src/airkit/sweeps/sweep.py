@@ -21,6 +21,7 @@ from airkit.sweeps.engines import Engine, Processes
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
+from airkit.system.paths import absolute, to_path
 from airkit.system.signals import StopRequest, stop_on_signals
 from airkit.training import tensorboard
 from airkit.training.resume import DEFAULT_DATA, Earlier, configure
@@ -67,18 +68,19 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
         OutputError: the folder cannot be written, or another sweep is at work in it.
     """
     began = time.perf_counter()
+    folder = to_path(folder)
     seeds, threshold = _whole(seeds), _share(threshold)
     engine = engine or Processes()
     engine.check()
     lock = exclusive(
-        Path(folder) / "sweep.lock",
-        Path(folder),
+        folder / "sweep.lock",
+        folder,
         work="sweep is at work in this folder",
         hint="wait for its end, or name another --out",
         listener=listener,
     )
     with stop_on_signals() as request, lock:
-        plan = _plan(data, Path(folder), settings, fresh, listener)
+        plan = _plan(data, folder, settings, fresh, listener)
         first = plan.config.train.seed
         trials = [plan.trial(seed) for seed in range(first, first + seeds)]
         rows = {row.seed: row for row in _attempt(trials, engine, request, listener)}
@@ -129,7 +131,7 @@ def _plan(
         plan = _earlier(folder)
         info, config = Earlier(folder, plan.training_data, FREE).go_on(data, layers, listener)
     else:
-        info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
+        info, config = configure(to_path(data or DEFAULT_DATA), layers, listener)
     tensorboard.check_installed(config)
     MEASURES.several(config.eval.measures)
     check_counts(config)
@@ -139,7 +141,7 @@ def _plan(
         raise lacking(info.path, config.eval.split, "counts")
     if fresh:
         _clear(folder)
-    plan = Plan(folder, info.path.absolute(), info.content_digest, config, info.source)
+    plan = Plan(folder, absolute(info.path), info.content_digest, config, info.source)
     plan.write()
     return plan
 

@@ -13,8 +13,8 @@ from airkit.errors import OutputError
 from airkit.system.signals import defer_signals
 from airkit.system.text import quoted
 
-KINDS = {b"\x89HDF": "data file", b"PK\x03\x04": "checkpoint"}
-"""Kinds of airkit's files by their first bytes: HDF5, and zip."""
+ZIP = b"PK\x03\x04"
+"""How zip archives begin, such as checkpoints and NumPy's .npz."""
 
 
 @contextmanager
@@ -78,7 +78,8 @@ def check_target(target: Path, what: str, *endings: str) -> None:
         OutputError: a folder is there, or the name has another ending.
     """
     if os.path.isdir(target):
-        raise OutputError("A folder is in the way", where=target, hint="another --out")
+        hint = f"--out {quoted(target)}/ to write inside it, or another --out"
+        raise OutputError("A folder is in the way", where=target, hint=hint)
     if target.suffix.lower() not in endings:
         better = target.with_suffix(endings[0])
         raise OutputError(
@@ -141,6 +142,9 @@ def sha256(path: Path) -> str:
 
 def file_kind(path: Path) -> str | None:
     """Return the kind of a file by its first bytes; None where it is none of airkit's."""
+    start = b""
     with suppress(OSError):
-        return KINDS.get(start_of(path, 4))
-    return None
+        start = start_of(path, 512)
+    if start.startswith(ZIP) and b"data.pkl" in start:  # torch.save writes that part first
+        return "checkpoint"
+    return "data file" if start.startswith(b"\x89HDF") else None

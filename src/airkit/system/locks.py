@@ -6,7 +6,6 @@ not the lock, so that the next writer takes it over.
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from airkit.errors import OutputError
 from airkit.system.callbacks import Listener
 from airkit.system.files import writing
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""Errors of file systems without locks, such as some network file systems."""
 _SIGNATURE = "process "
 """First word of a lock file, by which it is told from a user's own file."""
 
@@ -75,9 +72,9 @@ def _acquire(held: FileLock, lock: Path, target: Path, listener: Listener) -> bo
             if os.path.exists(lock):
                 return False  # else its holder has just removed it
         except OSError as error:
-            if error.errno not in _NO_LOCKS:
+            if error.filename is not None:  # of the file, not of its lock
                 raise
-            reason = os.strerror(error.errno)
+            reason = error.strerror or error
             listener.note(f"{target} cannot be locked ({reason}): let no other process write to it")
             return True
         else:

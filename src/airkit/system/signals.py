@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM, deferred or turned into a request to stop. Standard library only.
+"""Ctrl-C, SIGTERM and a closed terminal: deferred, or turned into a request to stop.
 
 Only the main thread of a process can handle signals; in any other these contexts do nothing. A
-signal that is ignored, as SIGINT is in the background of a shell script, stays ignored.
+signal that is ignored, as SIGINT is in the background of a shell script, stays ignored. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+FROM_TERMINAL = (signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT))
+"""The signals of a terminal to all that runs in it: at Ctrl-C, and when it is closed."""
+
+STOPPING = (*dict.fromkeys(FROM_TERMINAL), signal.SIGTERM)
 """The signals that ask to stop."""
 
 EXIT_CODE = 130

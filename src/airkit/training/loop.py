@@ -19,6 +19,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.trained import load_weights
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic, own_device
+from airkit.system.paths import to_path, to_record
 from airkit.system.signals import StopRequest, stop_on_signals
 from airkit.training.diagnosis import Fault, error, find_fault
 from airkit.training.parallel import ALONE, ProcessGroup, check_batch, joined
@@ -84,7 +85,7 @@ def train(
         OutputError: the run folder cannot be written, or another process trains in it.
         AirkitError: ``train.tensorboard`` is on, and TensorBoard is not installed.
     """
-    folder = RunFolder(Path(run))
+    folder = RunFolder(to_path(run))
     with ExitStack() as stack:
         # The caller may have switched gradients off, as is usual around trained models.
         stack.enter_context(torch.inference_mode(mode=False))
@@ -252,7 +253,7 @@ class Loop:
             model=self.trainer.air.state_dict(),
             baselines=self.trainer.estimator.baselines.state_dict(),
             optimiser=self.trainer.optimiser.state_dict(),
-            data=str(self.start.data.path),
+            data=to_record(self.start.data.path),
             data_digest=self.start.data.content_digest,
             seconds=self._seconds(),
             loss_sum=self.loss_sum.item(),

@@ -26,6 +26,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.origin import OF_DATA, TrainingData
 from airkit.runs.trained import override, training_data, with_auto_backward
 from airkit.system.callbacks import Listener
+from airkit.system.paths import absolute, to_path
 
 SCENE = (
     "data.canvas_size",
@@ -120,8 +121,8 @@ def prepare(
     else:
         if not fresh:
             _check_unused(run)
-        info, config = configure(Path(data or DEFAULT_DATA), layers, listener)
-    return Start(run, replace(info, path=info.path.absolute()), config, checkpoint)
+        info, config = configure(to_path(data or DEFAULT_DATA), layers, listener)
+    return Start(run, replace(info, path=absolute(info.path)), config, checkpoint)
 
 
 def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[DataInfo, Config]:
@@ -180,7 +181,7 @@ class Earlier:
         """
         earlier = self.trained_on.config
         earlier = _without_auto(earlier, earlier.train.precision, earlier.backward)
-        info = self._named(Path(data)) if data else self.trained_on.read(instead=False)
+        info = self._named(to_path(data)) if data else self.trained_on.read(instead=False)
         origin = f"{self.trained_on.what} {self.where}"
         config = override(with_auto_backward(earlier), origin, layers)
         config = _without_auto(config, earlier.train.precision, earlier.backward)

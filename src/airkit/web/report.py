@@ -19,6 +19,7 @@ from airkit.runs.sweep_folder import is_sweep
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
+from airkit.system.paths import output_file, to_path
 from airkit.web import provenance
 from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
 from airkit.web.gather import calibration_error, gather
@@ -69,16 +70,16 @@ def report(
         OutputError: the report cannot be written, is no HTML, or a picture would be too large.
         AirkitError: no run at all, one named twice, or a checkpoint file for several.
     """
-    runs = [Path(run)] if isinstance(run, str | Path) else [Path(each) for each in run]
+    runs = list(map(to_path, [run] if isinstance(run, str | Path) else run))
     if not runs:
         raise AirkitError(
             "A report needs a run",
             expected="at least one run folder",
             hint="airkit train, which makes one",
         )
-    target = runs[0] / "report.html" if out is None else Path(out)
+    target = runs[0] / "report.html" if out is None else output_file(out, "report.html")
     check_target(target, "A report is written as HTML alone", ".html", ".htm")
-    path = None if data is None else Path(data)
+    path = None if data is None else to_path(data)
     request = Request(RunFolder(runs[0]), path, checkpoint, layers(settings), listener)
     alone = len(runs) == 1 and not is_sweep(runs[0])
     text, measures = _one(request) if alone else _several(runs, request)

@@ -1,0 +1,69 @@
+"""Files and folders of other programs: what they are is told, and no option that does not help."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import fails
+
+Write = Callable[[BytesIO], object]
+
+
+def _zip(file: BytesIO) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.txt", "a")
+
+
+NONE, OTHER = "none of airkit's files", "checkpoint"
+FOREIGN: dict[str, tuple[Write, str]] = {
+    "npz": (lambda file: np.savez(file, np.zeros(3)), NONE),
+    "packed npz": (lambda file: np.savez_compressed(file, ink=np.zeros(3)), NONE),
+    "npy": (lambda file: np.save(file, np.zeros(3)), NONE),
+    "zip": (_zip, NONE),
+    "old weights": (
+        lambda file: torch.save({}, file, _use_new_zipfile_serialization=False),
+        NONE,
+    ),
+    "weights": (lambda file: torch.save({"weight": torch.zeros(2)}, file), OTHER),
+    "module": (lambda file: torch.save(torch.nn.Linear(2, 2), file), OTHER),
+}
+
+
+@pytest.mark.parametrize("command", [["info"], ["export", "--out", "out"]])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_foreign_file_is_told_without_options(home: Path, kind: str, command: list[str]) -> None:
+    write, what = FOREIGN[kind]
+    write(content := BytesIO())
+    (home / "file.pt").write_bytes(content.getvalue())
+    told = fails(*command, "file.pt")
+    assert what in told.splitlines()[0]
+    assert "--checkpoint" not in told
+    assert list(home.iterdir()) == [home / "file.pt"]
+
+
+def test_a_foreign_file_for_a_run_is_no_checkpoint(home: Path) -> None:
+    np.savez("a.npz", np.zeros(3))
+    told = fails("eval", "--run", "a.npz")
+    assert "got       a file\n" in told
+    assert "--checkpoint" not in told
+
+
+@pytest.mark.parametrize("option", [["--checkpoint=last"], ["--force"], []])
+@pytest.mark.parametrize("content", [["notes.txt"], ["images/1.png"], []])
+def test_a_folder_that_is_no_run_asks_for_no_library(
+    home: Path, monkeypatch: pytest.MonkeyPatch, content: list[str], option: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    (home / "folder").mkdir()
+    for name in content:
+        (home / "folder" / name).parent.mkdir(exist_ok=True)
+        (home / "folder" / name).write_bytes(b"")
+    told = fails("export", "folder", "--out", "out", *option)
+    assert told.startswith("airkit: There is no trained run here\n")
