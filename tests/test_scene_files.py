@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 from test_compose import POOL
 
 from airkit.config import settings
@@ -18,6 +21,7 @@ from airkit.data.make import MakeReport, make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.sources import LoadedDigits
 from airkit.errors import ConfigError, DataFileError
+from airkit.runs.export import export
 from airkit.runs.origin import make_data_command
 from airkit.system.callbacks import SILENT, Listener
 from airkit.training.resume import configure
@@ -137,3 +141,22 @@ def test_bad_settings_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="shapes"):
         made(tmp_path / "scenes.h5", "sprites", {"scenes.shapes": ["star"]})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools
+@pytest.mark.parametrize("preset", ["sprites", "cells"])
+def test_exports_have_masks_and_categories(preset: str, tmp_path: Path) -> None:
+    made(tmp_path / "scenes.h5", preset, {"data.train": 0})
+    export(tmp_path / "scenes.h5", tmp_path / "out", split="val")
+    with redirect_stdout(StringIO()):
+        coco = COCO(str(tmp_path / "out" / "annotations.json"))
+    wanted = ["square", "ellipse", "heart"] if preset == "sprites" else ["cell"]
+    assert [category["name"] for category in coco.cats.values()] == wanted
+    read = read_split(tmp_path / "scenes.h5", "val")
+    assert read.mask is not None
+    for number, true in enumerate(read.mask, 1):
+        found = coco.loadAnns(coco.getAnnIds(imgIds=[number]))
+        assert len(found) == true.max()
+        for place, each in enumerate(found):
+            assert np.array_equal(coco.annToMask(each), true == place + 1)
+            assert each["area"] == (true == place + 1).sum()

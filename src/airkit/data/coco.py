@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from airkit._version import __version__
 from airkit.data import reader
 from airkit.data.compose import Canvases
 from airkit.data.reader import DataInfo
+from airkit.data.shapes import SPRITES
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system import files
@@ -46,8 +48,20 @@ class Coco:
     """Images written so far."""
     annotations: int = field(default=0, init=False)
     """Annotations written so far."""
-    _labels: set[int] = field(default_factory=lambda: set(range(10)), init=False)
-    """The digits 0 to 9 and all other labels found; the id of a category is its label + 1."""
+    _labels: set[int] = field(default_factory=set, init=False)
+    """Labels found, and the digits 0 to 9 or all sprites; a category's id is its label + 1."""
+
+    def __post_init__(self) -> None:
+        if self._what == "digit":
+            self._labels.update(range(10))
+        elif self._what == "sprite":
+            self._labels.update(range(len(SPRITES)))
+
+    @property
+    def _what(self) -> str:
+        """What an object is: digit, sprite, cell, or object on imported pictures."""
+        kinds = {PICTURES: "object", "sprites": "sprite", "cells": "cell"}
+        return kinds.get(self.info.source, "digit")
 
     def write(self) -> None:
         """Write all files.
@@ -78,15 +92,18 @@ class Coco:
         files.sync(path)
 
     def _source(self) -> str:
-        return "imported pictures" if self.info.source == PICTURES else "digits"
+        return "imported pictures" if self.info.source == PICTURES else f"{self._what}s"
 
     def _categories(self) -> Iterator[Entry]:
         """The labels; where objects have boxes alone, one category for all of them."""
         known = {name for split in self.splits for name in self.info.arrays[split]}
         if "label" in known:
-            yield from map(_category, sorted(self._labels))
+            names = dict(enumerate(SPRITES)) if self._what == "sprite" else {}
+            for label in sorted(self._labels):
+                name = names.get(label, str(label))
+                yield {"id": label + 1, "name": name, "supercategory": self._what}
         elif "box" in known:
-            yield {"id": 1, "name": "object", "supercategory": "object"}
+            yield {"id": 1, "name": self._what, "supercategory": self._what}
 
     def _images(self) -> Iterator[Entry]:
         side = self.info.config.data.canvas_size
@@ -121,18 +138,24 @@ class Coco:
                 raise DataFileError(what, where=path, got=label, hint=reader.ANOTHER)
             self._labels.add(label)
             self.annotations += 1
-            yield {
+            entry: Entry = {
                 "id": self.annotations,
                 "image_id": self.images,
                 "category_id": label + 1,
-                "bbox": box,
-                "area": box[2] * box[3],
-                "iscrowd": 0,
             }
+            entry |= {"bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            if part.mask is not None:
+                visible = part.mask[place] == digit + 1
+                entry |= {"area": int(visible.sum()), "segmentation": run_lengths(visible)}
+            yield entry
 
 
-def _category(label: int) -> Entry:
-    return {"id": label + 1, "name": str(label), "supercategory": "digit"}
+def run_lengths(inside: NDArray[np.bool_]) -> Entry:
+    """A mask [H, W] as COCO's uncompressed run lengths, down the columns, outside first."""
+    flat = inside.T.ravel()
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    counts = np.diff(changes, prepend=0, append=flat.size)
+    return {"size": list(inside.shape), "counts": counts.tolist()}
 
 
 def _name(split: str, number: int) -> str:
