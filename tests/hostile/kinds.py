@@ -23,6 +23,7 @@ from tiny_runs import TRAIN, data_file
 
 import airkit
 from airkit import errors, settings
+from airkit.data.reader import read_info
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import SweepReport
@@ -73,7 +74,7 @@ def plant_data(folder: Path) -> None:
 def read_data(folder: Path) -> None:
     """As ``info --verify``, ``train``, ``eval`` and ``render`` read it."""
     path = folder / "data.h5"
-    most = airkit.describe(path).config.data.max_digits
+    most = read_info(path).config.data.max_digits
     for split in ("train", "val"):
         canvases = airkit.CanvasDataset(path, split)
         shapes = {len(each) for each in vars(canvases).values() if isinstance(each, torch.Tensor)}
