@@ -112,6 +112,31 @@ def test_usage_errors_exit_with_2(arguments: str, told: str) -> None:
     assert result.stderr.splitlines()[-1].startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("train --lr 1e-3", "--set train.learning_rate="),
+        ("train --lr=1e-3", "--set train.learning_rate="),
+        ("train --learning-rate 1", "--set train.learning_rate="),
+        ("train --batch-size 32", "--set train.batch_size="),
+        ("train --batch_size=32", "--set train.batch_size="),
+        ("eval --batch-size 32", "--set eval.batch_size="),
+        ("train --epochs 3", "--steps"),
+        ("train --gpu", "--device cuda"),
+        ("train --num-workers 4", "OMP_NUM_THREADS"),
+        ("sweep --iterations 40", "--steps"),
+        ("make-data --image-size 50", "--canvas-size"),
+        ("infer a.png --gpu 0", "--device"),
+    ],
+)
+def test_an_option_of_another_program_is_translated(arguments: str, told: str) -> None:
+    result = run(*arguments.split())
+    assert (result.exit_code, result.stdout) == (2, "")
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("Error: No such option: --")
+    assert f". Use {told}" in last
+
+
 @pytest.fixture(name="made")
 def _made(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     """The configurations that ``make-data`` hands to the library, which is interrupted there."""

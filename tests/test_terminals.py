@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from command_line import set_up
 
+from airkit.cli.progress import moves_cursor
+
 COMMANDS = (
     "make-data --preset tiny --source strokes --train 40 --val 8 --test 8 --out o.h5 --force",
     "train --steps 4 --fresh --set train.log_every=1 --set train.val_every=2",
@@ -101,6 +103,29 @@ def test_a_dumb_terminal_has_plain_lines(work: Path, command: str) -> None:
     told = on_terminal(work, command, TERM="dumb")
     assert "\x1b" not in told
     assert not set("━▁▂▃▄▅▆▇█") & set(told)
+
+
+def test_a_notebook_has_a_line_a_row(work: Path) -> None:
+    """Its terminal shows one frame of a bar below the other."""
+    told = on_terminal(work, COMMANDS[1], TERM="xterm-color", JPY_PARENT_PID="7", FORCE_COLOR="1")
+    assert not set("\x1b━▁▂▃▄▅▆▇█") & set(told)
+    assert len([line for line in told.splitlines() if line.startswith("step ")]) == 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "moves"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm-color", "PAGER": "less"}, True),
+        ({"TERM": "xterm-256color", "PAGER": "cat"}, True),
+        ({}, True),
+        ({"TERM": "xterm-color", "PAGER": "cat", "GIT_PAGER": "cat"}, False),
+        ({"TERM": "xterm-256color", "JPY_PARENT_PID": "41"}, False),
+        ({"TERM": "unknown"}, False),
+    ],
+)
+def test_which_terminals_move_the_cursor(environment: dict[str, str], moves: bool) -> None:
+    assert moves_cursor(environment) == moves
 
 
 def test_a_terminal_without_colour_and_other_letters(work: Path) -> None:

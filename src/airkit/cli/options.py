@@ -87,6 +87,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and JSON if asked for.")
 ]
+TRAINING: Mapping[str, str] = {
+    "cpu": "--device cpu",
+    "cuda": "--device cuda",
+    "epochs": "--steps; an epoch has data.train / train.batch_size steps",
+    "gpu": "--device cuda",
+    "gpus": "--device cuda, or torchrun for several",
+    "num_workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker reads data",
+    "resume": "the same command without it: a run goes on by itself",
+    "workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker reads data",
+}
+"""Options of other programs that train, and what does the same here."""
+USAGE: Any = typer.BadParameter.__base__
+"""The class of errors in what was typed."""
 DEFAULT_RUN = Path("runs/air")
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -165,7 +178,12 @@ class Command(TyperCommand):
         Raises:
             AirkitError: a path is empty, as of an unset variable; it would be the current folder.
         """
-        texts, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        try:
+            texts, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        except USAGE as error:
+            if hasattr(error, "possibilities"):
+                _name_the_setting(error, ctx.command_path.partition(" ")[2])
+            raise
         if not ctx.resilient_parsing:
             _refuse_empty_paths(self.params, texts)
         assignments = iter(texts.get("set", ()))
@@ -186,6 +204,20 @@ class Command(TyperCommand):
                 text = " ".join((field.description or "").split())
                 parameter.help = f"{text} [{key}, default {field.default}]"  # type: ignore[attr-defined]
         super().format_options(ctx, formatter)
+
+
+def _name_the_setting(error: Any, command: str) -> None:
+    """Say what sets the thing that an option of another program sets, where there is one."""
+    option = error.option_name.partition("=")[0]
+    name = option.lstrip("-").replace("-", "_").lower()
+    advice = TRAINING.get(name) if command == "train" else None
+    if advice is None and command in FLAGS:
+        section = "data" if command == "make-data" else command
+        keys = airkit.settings.named_alike(name, section)
+        flags = {flag.key: text for text, flag in FLAGS[command].items()}
+        advice = " or ".join(flags.get(key, f"--set {key}=...") for key in keys)
+    if advice:
+        error.message, error.possibilities = f"No such option: {option}. Use {advice}", []
 
 
 def takes_path(parameter: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from airkit.cli.lines import Lines
@@ -14,7 +14,7 @@ from airkit.system.callbacks import Listener
 @contextmanager
 def listening() -> Iterator[Listener]:
     """Yield a listener that suits stderr, whatever FORCE_COLOR says."""
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not (sys.stderr.isatty() and moves_cursor()):
         yield Lines()
         return
     from airkit.cli.bars import Bars  # noqa: PLC0415 - rich, loaded only for a terminal
@@ -24,3 +24,15 @@ def listening() -> Iterator[Listener]:
         yield bars
     finally:
         bars.stop()
+
+
+def moves_cursor(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a terminal can draw over what it shows.
+
+    ``!airkit`` in a notebook has a terminal that cannot: each frame of a bar would be another
+    line. The kernel tells by what it sets, in Jupyter for its parent, and elsewhere (VS Code,
+    Spyder) for the programs that it starts.
+    """
+    if environment.get("TERM") in ("dumb", "unknown") or environment.get("JPY_PARENT_PID"):
+        return False
+    return (environment.get("TERM"), environment.get("PAGER")) != ("xterm-color", "cat")

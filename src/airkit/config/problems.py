@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -11,6 +12,37 @@ from pydantic.fields import FieldInfo
 
 from airkit.config.schema import Config
 from airkit.errors import Problem, sanitize
+from airkit.system.text import did_you_mean
+
+SYNONYMS = {
+    "batch": "batch_size",
+    "bs": "batch_size",
+    "clip": "clip_norm",
+    "cuda": "device",
+    "digits": "max_digits",
+    "epochs": "steps",
+    "gpu": "device",
+    "gpus": "device",
+    "grad_clip": "clip_norm",
+    "gradient_clip_val": "clip_norm",
+    "hidden_dim": "hidden_size",
+    "image_size": "canvas_size",
+    "iterations": "steps",
+    "iters": "steps",
+    "latent_dim": "code_size",
+    "log_interval": "log_every",
+    "lr": "learning_rate",
+    "max_epochs": "steps",
+    "max_grad_norm": "clip_norm",
+    "num_digits": "max_digits",
+    "num_epochs": "steps",
+    "num_slots": "slots",
+    "num_steps": "steps",
+    "random_seed": "seed",
+    "save_every": "checkpoint_every",
+    "z_dim": "code_size",
+}
+"""What other programs call settings of airkit."""
 
 
 def fields() -> dict[str, FieldInfo]:
@@ -20,6 +52,16 @@ def fields() -> dict[str, FieldInfo]:
         for section in Config.model_fields
         for name, field in _section(section).model_fields.items()
     }
+
+
+def named_alike(name: str, section: str = "") -> list[str]:
+    """Return the dotted keys whose last part is ``name`` or what airkit calls it.
+
+    Those of ``section`` come alone where it has one.
+    """
+    word = name.lower().replace("-", "_")
+    homes = [key for key in fields() if key.partition(".")[2] == SYNONYMS.get(word, word)]
+    return [key for key in homes if key.startswith(f"{section}.")] or homes
 
 
 def problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[Problem]:
@@ -62,35 +104,44 @@ def _message(key: str, item: Any) -> str:
     if item["type"] == "value_error":  # a rule between fields
         return str(item["ctx"]["error"])
     note = ", which is not UTF-8" if item["type"] == "string_unicode" else ""
+    if key == "train.device":
+        note = _device(str(item["input"]))
     return f"expected {accepted(key)}, got {brief(item['input'])}{note}"
+
+
+def _device(text: str) -> str:
+    """The device that a name or a number from another program stands for, as a question."""
+    gpu = re.fullmatch(r"(?:gpu|cuda)?[ :]?(\d*)", text.lower())
+    if gpu is None:
+        return did_you_mean(text.lower(), ("auto", "cpu", "cuda", "mps"))
+    return f"; did you mean {':'.join(filter(None, ('cuda', gpu[1])))}?"
 
 
 def _unknown(key: str) -> str:
     """What to say of a key that the schema does not have."""
     section, _, name = key.partition(".")
     if section not in Config.model_fields:
-        if homes := _called(key):
+        if homes := named_alike(key):
             return f"belongs in a section: {' or '.join(homes)}"
         sections = list(Config.model_fields)
         if near := get_close_matches(section, sections, n=1) or _nearly(key):
             return f"unknown section; did you mean {' or '.join(near)}?"
         return f"unknown section; there are {', '.join(sections)}"
-    close = _called(name) or get_close_matches(key, fields(), n=1, cutoff=0.8) or _nearly(name)
+    close = (
+        named_alike(name, section)
+        or get_close_matches(key, fields(), n=1, cutoff=0.8)
+        or _nearly(name)
+    )
     if close:
         return f"unknown key; did you mean {' or '.join(close)}?"
     return f"unknown key; {section} has {', '.join(_section(section).model_fields)}"
 
 
-def _called(name: str) -> list[str]:
-    """The dotted keys of the settings called ``name``, in whichever section."""
-    return [known for known in fields() if known.endswith(f".{name}")]
-
-
 def _nearly(name: str) -> list[str]:
-    """The same for the name most like ``name``."""
+    """The dotted keys of the settings whose name is most like ``name``."""
     names = [known.partition(".")[2] for known in fields()]
     close = get_close_matches(name, names, n=1, cutoff=0.7)
-    return _called(close[0]) if close else []
+    return named_alike(close[0]) if close else []
 
 
 _KINDS = {"boolean": "true or false", "integer": "a whole number", "number": "a number"}

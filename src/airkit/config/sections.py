@@ -269,7 +269,13 @@ class TrainConfig(Section):
     and guide; a longer gradient is scaled down to it. The baseline's is never clipped."""
     seed: Seed = 0
     """Seed of initial weights, batch order and the guide's samples."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+            examples=["auto", "cpu", "mps", "cuda", "cuda:0"],
+        ),
+    ] = "auto"
     """Where to compute: auto (a CUDA GPU if there is one, else the CPU), cpu, cuda, cuda:N, mps."""
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     """Precision of the MLPs' matrix products in training: float32, tf32 (on a GPU) or bfloat16;

@@ -19,7 +19,7 @@ from typing import Any
 import tomli_w
 from pydantic import ValidationError
 
-from airkit.config.problems import accepted, brief, fields, problems
+from airkit.config.problems import accepted, brief, fields, named_alike, problems
 from airkit.config.registry import Named, named
 from airkit.config.schema import Config
 from airkit.errors import AirkitError, ConfigError, Problem
@@ -41,6 +41,7 @@ __all__ = [
     "from_preset",
     "json_schema",
     "layers",
+    "named_alike",
     "parse_value",
     "presets",
     "resolve",
@@ -221,11 +222,13 @@ def from_assignment(text: str) -> Layer:
     key, equals, value = text.partition("=")
     section, _, name = key.strip().partition(".")
     if not (equals and name):
+        homes = named_alike(section)
+        like = f"--set {' or '.join(homes)}={value.strip()}" if equals and homes else ""
         raise AirkitError(
             "Cannot read a setting",
             where=f"--set {text}",
             expected="section.key=value",
-            hint="for example --set train.steps=500",
+            hint=like or "for example --set train.steps=500",
         )
     return from_flag("--set", f"{section}.{name}", value.strip())
 

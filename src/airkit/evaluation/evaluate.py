@@ -18,10 +18,13 @@ from airkit.config.settings import Settings
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.model.scene import explain_both
 from airkit.runs.trained import TrainedRun, count_generator, open_run
+from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 
 NAN = math.nan
+REHEARSED = 250
+"""Canvases to find out with how many CPU threads pay."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,27 +163,51 @@ class Evaluation:
     def batches(self, listener: Listener) -> Iterator[Batch]:
         """Look at all canvases in order, and yield each batch once it is measured.
 
-        Every random quantity has a stream of its own, so that no setting moves another's.
+        Every random quantity has a stream of its own, so that no setting moves another's. While
+        it lasts, PyTorch computes on as many CPU threads as pay.
         """
         trained = self.trained
         looks = trained.generator("looks")
         counts = count_generator(trained.config, trained.device)
-        for indices in trained.batches():
-            with torch.no_grad():
-                images = trained.images(indices)
-                one, best = explain_both(trained.air, images, trained.looks, looks, counts)
-                batch = Batch(
-                    indices=indices,
-                    images=images,
-                    scene=one if trained.looks == 1 else best,
-                    one_look=one,
-                    **{name: self._rows(values, indices) for name, values in self.truth.items()},
-                )
-                for name, taken in self.taken.items():
-                    with MEASURES.running(name):
-                        taken.add(batch)
-            yield batch
-            listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
+        with threads.restored():
+            if trained.device.type == "cpu" and not threads.fixed():
+                self._set_threads(listener)
+            for indices in trained.batches():
+                yield self._batch(indices, looks, counts)
+                listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
+
+    def _set_threads(self, listener: Listener) -> None:
+        number = threads.paying(self._rehearse)
+        if number < torch.get_num_threads():
+            listener.note(threads.note(number))
+        torch.set_num_threads(number)
+
+    @torch.no_grad()
+    def _batch(
+        self, indices: Tensor, looks: torch.Generator, counts: torch.Generator | None
+    ) -> Batch:
+        """Look at some canvases and measure them."""
+        trained = self.trained
+        images = trained.images(indices)
+        one, best = explain_both(trained.air, images, trained.looks, looks, counts)
+        batch = Batch(
+            indices=indices,
+            images=images,
+            scene=one if trained.looks == 1 else best,
+            one_look=one,
+            **{name: self._rows(values, indices) for name, values in self.truth.items()},
+        )
+        for name, taken in self.taken.items():
+            with MEASURES.running(name):
+                taken.add(batch)
+        return batch
+
+    def _rehearse(self) -> None:
+        """Look once at some canvases, and use up no random number."""
+        trained = self.trained
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            images = trained.images(trained.batches()[0][:REHEARSED])
+            explain_both(trained.air, images, 1, trained.generator("looks"), None)
 
     def measures(self, run: str | Path) -> Measures:
         """Return the measures of all batches, which name the run folder as ``run``.

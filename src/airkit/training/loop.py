@@ -17,6 +17,7 @@ from airkit.errors import TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import load_weights
+from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic, own_device
 from airkit.system.paths import to_path, to_record
@@ -102,6 +103,7 @@ def train(
 
         start = processes.by_lead(begin)
         stack.enter_context(deterministic(start.config.train.deterministic))
+        stack.enter_context(threads.restored())
         loop = Loop(start, listener if processes.lead else SILENT, processes)
         stack.callback(loop.board.close)
         return loop.run(request)
@@ -121,6 +123,8 @@ class Loop:
         self.loss_sum, self.loss_count = torch.zeros((), device=device), 0
         if start.checkpoint is not None:
             self._restore(start.checkpoint)
+        self._set_threads(images)
+        if start.checkpoint is not None:
             note_resumption(start, device.type, processes.launch.count, listener)
         self.resumed_from = self.saved = self.step
         self.board = TensorBoard(start.run, start.config, start.checkpoint)
@@ -166,6 +170,24 @@ class Loop:
         images = canvases.images
         check_batch(min(self.config.train.batch_size, len(images)), launch)
         return own_device(self.config.train.device, launch), images, CanvasDataset(data, "val")
+
+    def _set_threads(self, images: Tensor) -> None:
+        """Compute on the run's number of CPU threads; a new run takes as many as pay."""
+        config, device = self.config, self.trainer.device
+        if device.type != "cpu" or not self.processes.launch.alone or threads.fixed():
+            return
+        rehearsal = Trainer(config, images, device)  # its steps leave no trace in the run
+        paying, most = threads.paying(lambda: rehearsal.step(0)), torch.get_num_threads()
+        earlier = self.start.checkpoint
+        kept = 0 if earlier is None or config.train.deterministic else earlier.threads or 0
+        if paying < kept <= most:
+            self.listener.note(
+                f"{kept} CPU threads, as the run had, keep its bits; on the busy cores {paying} "
+                f"would be faster: OMP_NUM_THREADS={paying}"
+            )
+        elif not kept and paying < most:
+            self.listener.note(threads.note(paying))
+        torch.set_num_threads(kept if 0 < kept <= most else paying)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best

@@ -27,6 +27,7 @@ from airkit.runs.origin import OF_DATA, TrainingData
 from airkit.runs.trained import override, training_data, with_auto_backward
 from airkit.system.callbacks import Listener
 from airkit.system.paths import absolute, to_path
+from airkit.training.presets import without_canvases
 
 SCENE = (
     "data.canvas_size",
@@ -140,6 +141,7 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
             hint="name one that has with --data, or make one: airkit make-data --out NAME",
         )
     made = Layer(f"data file {info.path}", info.config.model_dump(), recorded=True)
+    layers = without_canvases(layers, info.config, listener)
     config = settings.resolve(made, *layers)
     _check_classes(config)
     config = _with_data(info.config, info.path, config, listener)
@@ -183,7 +185,8 @@ class Earlier:
         earlier = _without_auto(earlier, earlier.train.precision, earlier.backward)
         info = self._named(to_path(data)) if data else self.trained_on.read(instead=False)
         origin = f"{self.trained_on.what} {self.where}"
-        config = override(with_auto_backward(earlier), origin, layers)
+        fitting = without_canvases(layers, earlier, listener)
+        config = override(with_auto_backward(earlier), origin, fitting)
         config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(earlier, config)
