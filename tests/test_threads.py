@@ -100,7 +100,7 @@ def test_a_run_that_does_not_depend_on_it_takes_another(
     listener = Recorder()
     go_on(tmp_path, listener, train__steps=4)
     assert state(tmp_path, 4).threads == 1
-    assert not [note for note in listener.notes if "CPU threads" in note]
+    assert not [note for note in listener.notes if "keep its bits" in note]
 
 
 def test_more_threads_than_there_are_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
