@@ -76,19 +76,20 @@ def test_workers_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("preset", "wanted"),
     [
-        ("sprites", {"overlap": "over"}),
-        ("gradient-sprites", {"background": "plane", "overlap": "over", "noise": 0.06}),
-        ("cells", {"background": "smooth", "overlap": "add", "polarity": "bright"}),
+        ("sprites", {"compositing": "over"}),
+        ("gradient-sprites", {"background": "plane", "compositing": "over"}),
+        ("cells", {"background": "smooth", "compositing": "add", "polarity": "bright"}),
         ("tiny", {}),
     ],
 )
-def test_files_say_what_is_known_of_their_pictures(
+def test_files_say_what_a_look_at_them_finds(
     preset: str, wanted: dict[str, Any], tmp_path: Path
 ) -> None:
-    made(tmp_path / "scenes.h5", preset, {"data.train": 5, "data.val": 0})
+    made(tmp_path / "scenes.h5", preset)
     found = read_info(tmp_path / "scenes.h5").config.pictures
     assert wanted.items() <= found.model_dump().items()
     assert wanted or found == PicturesConfig()
+    assert (found.noise > 0.01) == (preset in {"gradient-sprites", "cells"})
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_polarity_follows_the_greys(
     grey: list[float], background: list[float], polarity: str, tmp_path: Path
 ) -> None:
     greys = {"scenes.grey": grey, "scenes.background_grey": background}
-    made(tmp_path / "scenes.h5", "sprites", {**greys, "data.train": 5, "data.val": 0})
+    made(tmp_path / "scenes.h5", "sprites", greys)
     assert read_info(tmp_path / "scenes.h5").config.pictures.polarity == polarity
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from airkit.config.registry import DRAWN
-from airkit.config.schema import Config, DataConfig, PicturesConfig, ScenesConfig
+from airkit.config.schema import Config, DataConfig, PicturesConfig
 from airkit.config.settings import differences
 from airkit.data import sources
 from airkit.data.compose import Canvases, compose
@@ -18,6 +16,8 @@ from airkit.data.scenes import Scenes
 from airkit.data.sources import LoadedDigits, Origin
 from airkit.errors import CanvasError
 from airkit.system.callbacks import Listener
+
+_LOOKED_AT = 256  # canvases
 
 
 class Composer(Protocol):
@@ -84,25 +84,19 @@ def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:
             raise CanvasError(what, where=digits.name, hint=hint)
 
 
-def described(config: Config) -> PicturesConfig:
-    """What the settings say of drawn scenes, without a look at them; for digits, the defaults."""
-    if config.data.source not in DRAWN or config.pictures != PicturesConfig():
+def looked_at(config: Config, composer: Composer) -> PicturesConfig:
+    """What a look at some drawn scenes finds, as at pictures of one's own; digits have defaults.
+
+    Numbers are rounded, so that every machine records the same.
+    """
+    split = max(SPLITS, key=lambda split: int(getattr(config.data, split)))
+    many = min(getattr(config.data, split), _LOOKED_AT)
+    if config.data.source not in DRAWN or not many or config.pictures != PicturesConfig():
         return config.pictures
-    scenes, cells = config.scenes, config.data.source == "cells"
-    behind = sum(scenes.background_grey) / 2
-    kinds: Mapping[str, Literal["constant", "plane", "smooth"]]
-    kinds = {"constant": "constant", "gradient": "plane", "lumps": "smooth"}
-    shot = max(behind, 0.01) / scenes.photons if scenes.photons else 0.0
-    return PicturesConfig(
-        background=kinds[scenes.background] if scenes.background_grey[1] else "none",
-        polarity="bright" if cells else _polarity(scenes),
-        compositing="add" if cells else "over",
-        noise=min(round(math.sqrt(scenes.noise**2 + shot), 4), 1.0),
-        contrast=round(max(abs(grey - (0 if cells else behind)) for grey in scenes.grey), 4),
-    )
+    from airkit.data.look import look  # noqa: PLC0415 - loads torch, which digits do without
 
-
-def _polarity(scenes: ScenesConfig) -> Literal["bright", "dark", "both"]:
-    if scenes.background_grey[1] <= scenes.grey[0]:
-        return "bright"
-    return "dark" if scenes.background_grey[0] >= scenes.grey[1] else "both"
+    found = look(composer.compose(split, 0, many).image)
+    names = ("background", "polarity", "compositing", "noise", "contrast")
+    values = {name: getattr(found, name) for name in names}
+    rounded = {name: round(values[name], 3) for name in ("noise", "contrast")}
+    return PicturesConfig(**values | rounded)

@@ -73,7 +73,8 @@ def make_data(
     config = resolve(*layers(settings))
     _check_free(path, force)
     composer = composers.load(config, listener)
-    recorded = config.model_copy(update={"pictures": composers.described(config)})
+    pictures = composers.looked_at(config, composer)
+    recorded = config.model_copy(update={"pictures": pictures})
     lock = exclusive(
         path.with_name(path.name + ".lock"),
         path,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from airkit.evaluation.measures import Batch, Measure
-from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
 
 
@@ -30,7 +29,7 @@ class Segmentation(Measure):
         """See ``Measure.add``."""
         assert batch.masks is not None
         true = batch.masks.flatten(1).cpu().numpy().astype(np.int64)
-        found = found_mask(_painted(batch.scene)).flatten(1).cpu().numpy()
+        found = found_mask(batch.scene.masks).flatten(1).cpu().numpy()
         inside = adjusted_rand_index(np.where(true == 0, -1, true), found)
         self.parts.append(np.stack([adjusted_rand_index(true, found), inside]))
 
@@ -71,27 +70,19 @@ def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.f
     return index
 
 
-def found_mask(painted: Tensor) -> Tensor:
+def found_mask(masks: Tensor) -> Tensor:
     """Which object dominates each pixel, counted from 1; 0 is the background: int64 [B, H, H].
 
-    A pixel belongs to the object that paints it most, if that paints it at least half as much as
-    its own pixels on average, each weighted by how much it is painted.
+    A pixel belongs to the object with the greatest share of it, if that is at least half of the
+    object's mean share of its pixels, each weighted by the share itself.
 
     Args:
-        painted: what each object paints, 0 for absent ones, [B, T, H, H].
+        masks: share of each pixel that an object has, as in ``Scene.masks``, [B, T, H, H].
     """
-    strength = painted.abs()
-    level = strength.square().sum((2, 3)) / strength.sum((2, 3)).clamp(min=1e-9)
-    clear = (strength > 0) & (strength >= level[:, :, None, None] / 2)
-    most, owner = torch.where(clear, strength, torch.zeros_like(strength)).max(1)
+    level = masks.square().sum((2, 3)) / masks.sum((2, 3)).clamp(min=1e-9)
+    clear = (masks > 0) & (masks >= level[:, :, None, None] / 2)
+    most, owner = torch.where(clear, masks, torch.zeros_like(masks)).max(1)
     return torch.where(most > 0, owner + 1, torch.zeros_like(owner))
-
-
-def _painted(scene: Scene) -> Tensor:
-    """What each object of a scene paints, 0 from slot ``count`` on, [B, T, H, H]."""
-    painted = scene.canvases[:, 1:] - scene.canvases[:, :-1]
-    present = torch.arange(painted.shape[1], device=painted.device) < scene.count[:, None]
-    return painted * present[:, :, None, None]
 
 
 def _contingency(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
