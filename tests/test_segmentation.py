@@ -13,7 +13,7 @@ from tiny_runs import data_file, reference
 
 import airkit
 from airkit.evaluation.evaluate import Evaluation
-from airkit.evaluation.segmentation import adjusted_rand_index, found_mask
+from airkit.evaluation.segmentation import adjusted_rand_index, dominant, found_mask
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT
 
@@ -62,6 +62,9 @@ def test_pixels_belong_to_the_object_that_paints_them_most() -> None:
     assert (found[:3] == 1).all()
     assert found[3].tolist() == [2] * 4 + [1] * 4
     assert (found[4:] == 0).all()
+    likely = dominant(painted)[0]
+    assert (likely[4] == 1).all()
+    assert ((likely == found) | (painted[0, 0] == 0.1)).all()
 
 
 def test_evaluation_measures_masks_where_there_are_some(tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ class Measures:
     ari: float = NAN
     """Mean adjusted Rand index of the masks, over all pixels of a canvas."""
     foreground_ari: float = NAN
-    """The same over the pixels of true objects, of the canvases that have some."""
+    """The same over the pixels of true objects, of the canvases that have some; each pixel is given
+    to the object that paints it most."""
     looks: int
     """Explanations compared per canvas."""
     likelihood_samples: int

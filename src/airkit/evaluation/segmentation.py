@@ -15,9 +15,15 @@ from torch import Tensor
 from airkit.evaluation.measures import Batch, Measure
 from airkit.runs.trained import TrainedRun
 
+_NOTHING = 0.01  # share of a pixel that counts as none
+
 
 class Segmentation(Measure):
-    """Mean adjusted Rand index of the masks of the objects found, with and without background."""
+    """Mean adjusted Rand index of the masks of the objects found, with and without background.
+
+    Over the pixels of true objects it says how well objects are told apart, and not where they end:
+    each pixel goes to the object with the greatest share, and not to the background.
+    """
 
     needs = frozenset({"masks"})
 
@@ -29,9 +35,13 @@ class Segmentation(Measure):
         """See ``Measure.add``."""
         assert batch.masks is not None
         true = batch.masks.flatten(1).cpu().numpy().astype(np.int64)
-        found = found_mask(batch.scene.masks).flatten(1).cpu().numpy()
-        inside = adjusted_rand_index(np.where(true == 0, -1, true), found)
-        self.parts.append(np.stack([adjusted_rand_index(true, found), inside]))
+        objects = np.where(true == 0, -1, true)
+        masks = batch.scene.masks
+        found, likely = (
+            each.flatten(1).cpu().numpy() for each in (found_mask(masks), dominant(masks))
+        )
+        indices = adjusted_rand_index(true, found), adjusted_rand_index(objects, likely)
+        self.parts.append(np.stack(indices))
 
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are about masks."""
@@ -80,9 +90,17 @@ def found_mask(masks: Tensor) -> Tensor:
         masks: share of each pixel that an object has, as in ``Scene.masks``, [B, T, H, H].
     """
     level = masks.square().sum((2, 3)) / masks.sum((2, 3)).clamp(min=1e-9)
-    clear = (masks > 0) & (masks >= level[:, :, None, None] / 2)
-    most, owner = torch.where(clear, masks, torch.zeros_like(masks)).max(1)
-    return torch.where(most > 0, owner + 1, torch.zeros_like(owner))
+    clear = masks >= level[:, :, None, None] / 2
+    return dominant(torch.where(clear, masks, torch.zeros_like(masks)))
+
+
+def dominant(masks: Tensor) -> Tensor:
+    """Which object has the greatest share of each pixel, however small, as ``found_mask``.
+
+    The background, 0, is only where no object has a hundredth of a pixel.
+    """
+    most, owner = masks.max(1)
+    return torch.where(most >= _NOTHING, owner + 1, torch.zeros_like(owner))
 
 
 def _contingency(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.int64]:
