@@ -74,7 +74,7 @@ def test_items_lack_what_is_unknown(tmp_path: Path) -> None:
     assert (canvases.labels, canvases.boxes) == (None, None)
     canvases[0]["mask"].add_(1)
     assert torch.equal(canvases[0]["mask"], torch.from_numpy(masked(whole("val")).known["mask"][0]))
-    with pytest.raises(DataFileError, match="val canvases have no boxes"):
+    with pytest.raises(DataFileError, match="val canvases have no true boxes"):
         canvases.truth("boxes")
     assert sorted(CanvasDataset(write(tmp_path / "none.h5", knowing()), "val")[0]) == ["image"]
 
