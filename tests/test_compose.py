@@ -76,7 +76,7 @@ def test_truth_is_in_bounds_and_padded(config: DataConfig) -> None:
     size, places = config.canvas_size, max(config.max_digits, 1)
     assert canvases.image.shape == (40, size, size)
     assert canvases.box.shape == (40, places, 4)
-    types = [array.dtype.str for array in vars(canvases).values()]
+    types = [array.dtype.str for array in canvases.known.values()]
     assert types == ["|u1", "|u1", "|i1", "<f4", "<i4"]
     assert config.min_digits <= canvases.count.min()
     assert canvases.count.max() <= config.max_digits
