@@ -8,6 +8,7 @@ import random
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -284,7 +285,9 @@ def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
     boxes, images = np.full((3, 12, 4), 2.0, np.float32), np.zeros((3, 20, 20), np.uint8)
     canvases = Canvases(images, label=labels.astype(np.int8), box=boxes)
     sheet = reconstructions.data(canvases, RenderConfig(), "val")
-    assert words(sheet)[-3:] == ["none", "7 3", "12 digits"]
+    assert words(sheet)[-3:] == ["none", "7 3", "12 objects"]
+    digits = replace(canvases, source_index=labels.astype(np.int32))
+    assert words(reconstructions.data(digits, RenderConfig(), "val"))[-1] == "12 digits"
 
 
 def test_pictures_agree_with_the_measures(trained: Path) -> None:

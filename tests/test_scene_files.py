@@ -14,13 +14,14 @@ from pycocotools.coco import COCO
 from test_compose import POOL
 
 from airkit.config import settings
-from airkit.config.schema import PicturesConfig
+from airkit.config.schema import PicturesConfig, RenderConfig
 from airkit.data import make, sources
 from airkit.data.digits import SPLITS
 from airkit.data.make import MakeReport, make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.sources import LoadedDigits
 from airkit.errors import ConfigError, DataFileError
+from airkit.figures.reconstructions import data as figure
 from airkit.runs.export import export
 from airkit.runs.origin import make_data_command
 from airkit.system.callbacks import SILENT, Listener
@@ -161,3 +162,11 @@ def test_exports_have_masks_and_categories(preset: str, tmp_path: Path) -> None:
         for place, each in enumerate(found):
             assert np.array_equal(coco.annToMask(each), true == place + 1)
             assert each["area"] == (true == place + 1).sum()
+
+
+def test_figures_of_scenes_speak_of_objects(tmp_path: Path) -> None:
+    made(tmp_path / "scenes.h5", "sprites")
+    read = read_split(tmp_path / "scenes.h5", "val")
+    told = figure(read, RenderConfig(), "val").notes[0]
+    assert "labels of its objects" in told
+    assert "digits" not in told

@@ -244,7 +244,7 @@ def data(canvases: Canvases, render: RenderConfig, split: str) -> Sheet:
 def _said(canvases: Canvases) -> str:
     """Return what the captions tell."""
     if canvases.label is not None:
-        return "over each: its digits"
+        return f"over each: {_kind(canvases, 'its digits', 'the labels of its objects')}"
     if canvases.count is not None:
         return "over each: its true count"
     return "their true counts not known"
@@ -258,7 +258,13 @@ def _objects(canvases: Canvases, index: int, width: int) -> str:
     if not len(labels):
         return "none"
     words = " ".join(str(label) for label in labels)
-    return words if len(words) * 6 <= width else f"{len(labels)} digits"
+    many = f"{len(labels)} {_kind(canvases, 'digits', 'objects')}"
+    return words if len(words) * 6 <= width else many
+
+
+def _kind(canvases: Canvases, digits: str, others: str) -> str:
+    """Return one text for digits, which have rows in their source, and one for other objects."""
+    return others if canvases.source_index is None else digits
 
 
 def tile_side(image: Array, render: RenderConfig) -> int:
