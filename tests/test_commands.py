@@ -16,6 +16,7 @@ import airkit
 
 WRITTEN = {
     "make-data --out o.h5 --preset tiny --source strokes --train 9 --val 2 --test 2": "o.h5",
+    "import multi-mnist.h5:/test/image --out i.h5 --most-objects 2 --object-size 9": "i.h5",
     "train --run runs/other --steps 2": "runs/other/best.json",
     "render --kind data --out sheet.png": "sheet.png",
     "infer canvas.npy --overlay over": "over",

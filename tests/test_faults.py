@@ -159,6 +159,9 @@ PATHS = [
 """Every option and argument, under its command, that takes a file or a folder."""
 
 
+EXPECT: list[object] = ["--most-objects", "2", "--object-size", "9"]
+
+
 def _whole(command: str, option: str) -> list[object]:
     """A command line that works but for the name too long."""
     name = LONG + {"render": ".png", "report": ".html"}.get(command, "") * (option == "--out")
@@ -171,9 +174,10 @@ def _whole(command: str, option: str) -> list[object]:
         "infer": [folder() / "canvas.npy", *run],
         "export": [reference(), "--out", "out"],
         "config show": [],
+        "import": [f"{data_file()}:/test/image", *EXPECT],
     }
     if not option.startswith("--"):
-        rest: dict[str, list[object]] = {"infer": run, "export": ["--out", "out"]}
+        rest: dict[str, list[object]] = {"infer": run, "export": ["--out", "out"], "import": EXPECT}
         return [*command.split(), name, *rest.get(command, [])]
     return [*command.split(), *needed.get(command, run), option, name]
 

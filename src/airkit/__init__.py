@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airkit.config.settings import Settings
     from airkit.data.dataset import CanvasDataset
     from airkit.data.images import ImageLike
+    from airkit.data.importing import import_scenes
     from airkit.data.make import make_data
     from airkit.errors import AirkitError
     from airkit.evaluation.compare import compare
@@ -48,6 +49,7 @@ __all__ = [
     "describe",
     "evaluate",
     "export",
+    "import_scenes",
     "infer",
     "make_data",
     "render",
@@ -66,6 +68,7 @@ _HOMES = {
     "describe": "airkit.runs.describe",
     "evaluate": "airkit.evaluation.evaluate",
     "export": "airkit.runs.export",
+    "import_scenes": "airkit.data.importing",
     "Inferred": "airkit.evaluation.infer",
     "make_data": "airkit.data.make",
     "render": "airkit.figures.render",

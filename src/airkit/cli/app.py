@@ -15,6 +15,7 @@ from airkit.cli import (
     demo,
     evaluate,
     export,
+    import_,
     infer,
     info,
     make_data,
@@ -96,6 +97,7 @@ def main(
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "make-data": make_data.make_data,
+    "import": import_.import_scenes,
     "train": train.train,
     "eval": evaluate.evaluate,
     "infer": infer.infer,

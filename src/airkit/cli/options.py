@@ -49,6 +49,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
         *("data.digit_size PIXELS", "data.source NAME|DIR", "data.train N", "data.val N"),
         *("data.test N", "data.seed N"),
     ),
+    "import": _flags("data.seed N"),
     "train": _flags("train.steps N", "train.seed N", _DEVICE),
     "sweep": _flags("train.steps N", _LOOKS, _DEVICE),
     "eval": _flags(_SPLIT, _LOOKS, "eval.counts mode|sampled", _DEVICE),
@@ -60,7 +61,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
 }
 """The commands that take settings, with their flags. --set reaches all other settings."""
 
-FROM_PRESET = ("make-data", "train", "sweep", "config show")
+FROM_PRESET = ("make-data", "import", "train", "sweep", "config show")
 """Commands that take --preset: those whose settings do not start from a trained run."""
 
 WITHOUT_QUIET = ("demo", "completion", "config show")

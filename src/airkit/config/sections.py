@@ -93,7 +93,8 @@ class DataConfig(Section):
     test: Canvases = 10_000
     """Canvases in the test split, made of digit images that neither train nor val uses."""
     seed: Seed = 0
-    """Seed of the canvases; canvas i of a split depends on (seed, split, i) alone."""
+    """Seed of the canvases; canvas i of a split depends on (seed, split, i) alone. Of imported
+    pictures, seed of their splits."""
     compression: Literal["gzip", "lzf", "none"] = "gzip"
     """HDF5 filter for the arrays; every HDF5 reader knows gzip, only h5py knows lzf."""
 

@@ -71,7 +71,7 @@ def make_data(
     began = time.perf_counter()
     path = output_file(path, "multi-mnist.h5")
     config = resolve(*layers(settings))
-    _check_free(path, force)
+    check_free(path, force)
     composer = composers.load(config, listener)
     pictures = composers.looked_at(config, composer)
     recorded = config.model_copy(update={"pictures": pictures})
@@ -83,7 +83,7 @@ def make_data(
         listener=listener,
     )
     with defer_signals(), lock:
-        _check_free(path, force)  # again: another process may have made it meanwhile
+        check_free(path, force)  # again: another process may have made it meanwhile
         with writer.create(path, recorded, composer.origin, composer.arrays) as file:
             parts = list(split_up(config.data))
             with closing(make_parts(config.data, composer, parts, workers)) as made:
@@ -110,7 +110,7 @@ def split_up(data: DataConfig) -> Iterator[Part]:
             yield Part(split, start, min(start + step, total))
 
 
-def _check_free(path: Path, force: bool) -> None:
+def check_free(path: Path, force: bool) -> None:
     """Refuse a path that is taken, before the work and not after it."""
     kind = "folder" if os.path.isdir(path) else file_kind(path) or "file of another kind"
     if os.path.exists(path) and (kind == "folder" or not force):

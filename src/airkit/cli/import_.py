@@ -1,0 +1,121 @@
+"""``airkit import``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import airkit
+from airkit.cli.options import AsJson, Layers, option
+from airkit.cli.output import show, size, tell_rows
+from airkit.cli.progress import listening
+from airkit.errors import AirkitError
+from airkit.system.text import duration
+
+if TYPE_CHECKING:
+    from airkit.data.importing import ImportReport
+
+_PICTURES = "A folder, a picture, .npy, .npz, FILE.h5:/PATH or a COCO .json"
+
+
+def import_scenes(  # noqa: PLR0913 - an option each
+    settings: Layers,
+    train: Annotated[
+        Path, typer.Argument(metavar="PATH", help=f"Pictures to train on. {_PICTURES}.")
+    ],
+    val: Annotated[Path | None, option("PATH", "Pictures to validate on.")] = None,
+    test: Annotated[Path | None, option("PATH", "Pictures to measure on.")] = None,
+    *,
+    out: Annotated[Path, option("FILE", "The data file to write.")] = Path("pictures.h5"),
+    most_objects: Annotated[int, option("N", "Most objects to expect on a picture.", min=1)],
+    object_size: Annotated[float, option("PIXELS", "Typical side of an object.", min=4)],
+    counts: Annotated[
+        Path | None, option("FILE", "True counts: a CSV file of file names and counts.")
+    ] = None,
+    tile: Annotated[
+        int | None,
+        option("PIXELS", "Cut pictures into tiles of this side; splits are of whole pictures."),
+    ] = None,
+    pad: Annotated[
+        bool, typer.Option("--pad", help="Pad pictures of several sizes to the largest.")
+    ] = False,
+    levels: Annotated[
+        str | None,
+        option("LOW,HIGH", "Grey levels that become black and white. [default: found]"),
+    ] = None,
+    channel: Annotated[
+        str, option("grey|red|green|blue", "What becomes of colour; grey is luminance.")
+    ] = "grey",
+    behind: Annotated[
+        float, option("GREY", "Behind transparent pixels: 0 is black, 1 white.", min=0, max=1)
+    ] = 0.0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write pictures of your own to a data file, to train and evaluate on.
+
+    A tenth each becomes val and test where they are not named. True counts are optional.
+    """
+    what: dict[str, Any] = {"val": val, "test": test, "counts": counts, "path": out}
+    objects = {"most_objects": most_objects, "object_size": object_size, "tile": tile, "pad": pad}
+    how = {"channel": channel, "behind": behind, "skip_bad": skip_bad, "force": force}
+    given = {**what, **objects, **how, "settings": settings, "levels": _limits(levels)}
+    with listening() as listener:
+        report = airkit.import_scenes(train, **given, listener=listener)
+    show(report, as_json, _tell)
+    _exit(report)
+
+
+def _limits(text: str | None) -> tuple[float, float] | None:
+    """Two numbers, the first the smaller one; None where there is no text."""
+    if text is None:
+        return None
+    low, _, high = text.partition(",")
+    try:
+        limits = float(low), float(high)
+    except ValueError:
+        limits = (0.0, 0.0)
+    if limits[0] >= limits[1]:
+        raise AirkitError(
+            "Grey levels cannot be read",
+            where="--levels",
+            expected="two numbers, black and white, such as 0,4095",
+            got=text,
+            hint="leave it out, and they are found",
+        )
+    return limits
+
+
+def _tell(report: ImportReport) -> None:
+    known = {split: ", ".join(names) or "nothing" for split, names in report.truth.items()}
+    same = len(set(known.values())) == 1
+    truth = known["train"] if same else ", ".join(f"{it} {known[it]}" for it in known)
+    side = f"{report.canvas_size} x {report.canvas_size} px"
+    splits = ", ".join(f"{many:,} {split}" for split, many in report.splits.items())
+    tell_rows(
+        [
+            ("file", f"{report.path} ({size(report.bytes)})"),
+            ("canvases", f"{splits}; {side}"),
+            ("known of them", truth),
+            ("grey levels", f"{report.low:g} is black, {report.high:g} white"),
+            ("objects", f"at most {report.most_objects}, about {report.object_size:g} px"),
+            ("digest", report.content_digest),
+            ("time", duration(report.seconds)),
+        ]
+    )
+
+
+def _exit(report: ImportReport) -> None:
+    """Exit with 1 where files were left out, and name them."""
+    if report.skipped:
+        more = len(report.skipped) - 3
+        raise AirkitError(
+            f"{len(report.skipped):,} files could not be read and were left out",
+            where=", ".join(report.skipped[:3]) + f" and {more:,} more" * (more > 0),
+            hint=f"mend or remove them; {report.path} holds all others",
+        )

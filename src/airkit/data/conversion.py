@@ -1,0 +1,100 @@
+"""Pictures as canvases: cut or padded, scaled to 0..255, with what is known of them.
+
+Shapes: S side of a canvas, M most objects on one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from airkit.config.schema import Config, PicturesConfig
+from airkit.data.compose import Canvases
+from airkit.data.digits import SPLITS
+from airkit.data.format import Arrays, chunk_rows
+from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
+from airkit.data.survey import Survey
+from airkit.data.tiles import checked, cut
+from airkit.errors import ImageError
+from airkit.system.callbacks import Listener
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The second walk through all pictures."""
+
+    sources: Mapping[str, Pictures]
+    survey: Survey
+    bad: Bad
+    listener: Listener
+
+    def pictures(self) -> Iterator[tuple[str, Picture]]:
+        """Yield all pictures and their splits, but for those left out."""
+        for source, pictures in self.sources.items():
+            for place, picture in enumerate(map(checked, pictures.walk(self.bad))):
+                split = self.survey.split_of(source, picture, place)
+                if split is not None:
+                    yield split, picture
+
+
+def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[str, Canvases]]:
+    """Yield canvases of a split and its name, a chunk of the data file at a time.
+
+    Raises:
+        ImageError: there are not as many pictures as were surveyed.
+    """
+    side, done = config.data.canvas_size, dict.fromkeys(SPLITS, 0)
+    waiting: dict[str, list[tuple[Array, Truth]]] = {split: [] for split in SPLITS}
+    for split, picture in walk.pictures():
+        for levels, truth in cut(picture, side):
+            waiting[split].append((_scaled(levels, config.pictures), truth))
+            done[split] += 1
+            if len(waiting[split]) == chunk_rows((getattr(config.data, split), side, side)):
+                yield split, _stacked(waiting[split], config, arrays[split])
+                waiting[split].clear()
+        total = sum(walk.survey.canvases.values())
+        walk.listener.progress("importing", min(sum(done.values()), total), total)
+    for split in SPLITS:
+        if waiting[split]:
+            yield split, _stacked(waiting[split], config, arrays[split])
+    if any(done[split] != getattr(config.data, split) for split in SPLITS):
+        raise ImageError(
+            "The pictures changed while they were imported",
+            where=walk.sources["train"].name,
+            expected=dict(walk.survey.canvases),
+            got=done,
+            hint="the same command again, once nothing writes to them",
+        )
+
+
+def _scaled(levels: Array, pictures: PicturesConfig) -> Array:
+    """Grey levels [S, S] in their own unit as uint8."""
+    if levels.dtype == np.uint8 and (pictures.low, pictures.high) == (0, 255):
+        return levels
+    ink = (levels.astype(np.float64) - pictures.low) / (pictures.high - pictures.low)
+    return (255 * ink.clip(0, 1)).round().astype(np.uint8)
+
+
+def _stacked(
+    waiting: Sequence[tuple[Array, Truth]], config: Config, names: Sequence[str]
+) -> Canvases:
+    """Canvases of some images, each with its truth."""
+    many, places = len(waiting), max(config.data.max_digits, 1)
+    label = np.full((many, places), -1, np.int8)
+    box = np.full((many, places, 4), -1, np.float32)
+    for row, (_, truth) in enumerate(waiting):
+        if truth.labels is not None:
+            label[row, : len(truth.labels)] = truth.labels
+        if truth.boxes is not None:
+            box[row, : len(truth.boxes)] = truth.boxes
+    every = {
+        "image": np.stack([image for image, _ in waiting]),
+        "count": np.array([truth.count or 0 for _, truth in waiting], np.uint8),
+        "label": label,
+        "box": box,
+    }
+    if "mask" in names:
+        every["mask"] = np.stack([truth.mask for _, truth in waiting if truth.mask is not None])
+    return Canvases(**{name: every[name] for name in names})

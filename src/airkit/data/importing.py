@@ -1,0 +1,318 @@
+"""From pictures of a user's own to a data file: ``airkit import``.
+
+All pictures are walked through twice: to survey them, and to write them. In between it is decided
+which grey levels become black and white, how large canvases are, and which split each picture is
+in. Equal pictures are never in two splits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from airkit.config.schema import Config
+from airkit.config.settings import Layer, Settings, layers, resolve
+from airkit.data import writer
+from airkit.data.conversion import Walk, canvases_of
+from airkit.data.digits import SPLITS
+from airkit.data.format import DTYPES, Arrays, pack
+from airkit.data.given import sources_of
+from airkit.data.make import check_free
+from airkit.data.pictures import Bad, Pictures, Reading
+from airkit.data.sources import PICTURES, Origin
+from airkit.data.survey import Survey
+from airkit.data.tiles import checked
+from airkit.errors import ImageError
+from airkit.system.callbacks import SILENT, Listener
+from airkit.system.locks import exclusive
+from airkit.system.signals import defer_signals
+
+_ARRAYS = {"count": ("count",), "boxes": ("box",), "labels": ("label",), "mask": ("mask",)}
+"""Arrays of a data file by part of the truth."""
+_NOTES = {
+    "colour": "{:,} pictures in colour became grey; --channel chooses how",
+    "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
+    "turn": "{:,} pictures were turned as their EXIF says",
+    "companions": "{:,} files whose names end in _mask, _overlay and the like were passed over",
+    "no pictures": "{:,} files that are no pictures were passed over",
+    "folders": "{:,} folders inside were passed over",
+    "pickled": "{:,} pickled arrays were passed over: they could run code",
+    "boxes left out": "{:,} annotations without an extent, or of crowds, were left out",
+    "segmentations": "{:,} segmentations were not read, boxes and counts were",
+}
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What was imported: the file, its canvases by split, what is known of them."""
+
+    path: Path
+    """The data file."""
+    splits: Mapping[str, int]
+    """Canvases of each split."""
+    truth: Mapping[str, tuple[str, ...]]
+    """What is known of each split's canvases: count, box, label, mask."""
+    canvas_size: int
+    """Side of the canvases in pixels."""
+    low: float
+    """Grey level that became black, in the pictures' own unit."""
+    high: float
+    """Grey level that became white."""
+    most_objects: int
+    """Most objects to expect on a canvas."""
+    object_size: float
+    """Typical side of an object in pixels."""
+    skipped: tuple[str, ...]
+    """Files that could not be read and were left out."""
+    content_digest: str
+    """SHA-256 of the content."""
+    seconds: float
+    """Time taken."""
+    bytes: int
+    """Size of the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How pictures are to be imported."""
+
+    most_objects: int
+    object_size: float
+    tile: int | None = None
+    pad: bool = False
+    levels: tuple[float, float] | None = None
+
+
+def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
+    images: Any,
+    counts: Any = None,
+    boxes: Any = None,
+    labels: Any = None,
+    masks: Any = None,
+    *,
+    val: Any = None,
+    test: Any = None,
+    path: str | Path = "pictures.h5",
+    most_objects: int,
+    object_size: float,
+    tile: int | None = None,
+    pad: bool = False,
+    levels: tuple[float, float] | None = None,
+    channel: str = "grey",
+    behind: float = 0.0,
+    skip_bad: bool = False,
+    force: bool = False,
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> ImportReport:
+    """Write pictures to a data file, to train and evaluate on.
+
+    Args:
+        images: pictures to train on: a folder, a picture file, .npy, .npz, ``FILE.h5:/path``, a
+            COCO JSON file; or an array or tensor [N, H, W], [N, H, W, C] or [N, C, H, W]. A tenth
+            each becomes val and test where these are not given, drawn with ``data.seed``.
+        counts: true counts of ``images``, [N]; or a CSV file of file names and counts. What is not
+            given is not known, and nothing is made up.
+        boxes: true boxes (x, y, width, height) in pixels, [N, M, 4], width 0 or less where there is
+            none, or a list of [k, 4].
+        labels: true classes from 0 to 127, in the order of ``boxes``, [N, M] or a list of [k].
+        masks: 0 for the background, another number for each object, [N, H, W].
+        val: pictures to validate on, as ``images``; or a mapping with ``images`` and what is known.
+        test: pictures to measure on, likewise.
+        path: the data file to write.
+        most_objects: most objects to expect on a picture.
+        object_size: typical side of an object, in pixels.
+        tile: cut pictures into tiles of this side in pixels; splits are of whole pictures.
+        pad: allow pictures of several sizes, padded to the largest one by their edge.
+        levels: grey levels that become black and white; found by default.
+        channel: what becomes of colour: grey (luminance), red, green or blue.
+        behind: grey behind transparent pixels, 0 (black) to 1 (white).
+        skip_bad: leave out files that cannot be read, and list them in the report.
+        force: replace a data file that is there.
+        settings: dotted keys and values, or layers, which the file records for the training.
+        listener: hears notes and progress.
+
+    Raises:
+        ImageError: pictures or truth that cannot be read or used.
+        ConfigError: the settings are not valid.
+        OutputError: the file is there already, or cannot be written.
+    """
+    began, target = time.perf_counter(), Path(path)
+    check_free(target, force)
+    known = {"counts": counts, "boxes": boxes, "labels": labels, "masks": masks}
+    given = {"train": {"images": images, **known}, "val": val, "test": test}
+    reading = Reading(channel, behind, tile is not None)
+    asked = Asked(
+        most_objects=most_objects, object_size=object_size, tile=tile, pad=pad, levels=levels
+    )
+    base = resolve(*layers(settings))
+    bad = Bad(skip_bad)
+    sources = sources_of(given, reading, listener)
+    survey = _survey(sources, base.data.seed, asked, bad, listener)
+    noticed = Counter(reading.noticed)  # before the second walk, which notices the same
+    config = _config(layers(settings), survey, asked)
+    arrays = _arrays(sources, survey)
+    origin = Origin(PICTURES, survey.digest.hexdigest(), "not stated", _attribution(sources))
+    lock = exclusive(
+        target.with_name(target.name + ".lock"),
+        target,
+        work="import is writing this file",
+        hint="wait for its end, or name another --out",
+        listener=listener,
+    )
+    with defer_signals(), lock:
+        check_free(target, force)
+        with writer.create(target, config, origin, arrays) as file:
+            walk = Walk(sources, survey, bad, listener)
+            for split, canvases in canvases_of(walk, config, arrays):
+                file.append(pack(config.data, split, canvases))
+    _note(noticed, survey, config, asked, listener)
+    return ImportReport(
+        path=target,
+        splits={split: getattr(config.data, split) for split in SPLITS},
+        truth={split: tuple(names[1:]) for split, names in arrays.items()},
+        canvas_size=config.data.canvas_size,
+        low=config.pictures.low,
+        high=config.pictures.high,
+        most_objects=config.data.max_digits,
+        object_size=config.data.digit_size,
+        skipped=tuple(bad.skipped),
+        content_digest=file.digest,
+        seconds=time.perf_counter() - began,
+        bytes=target.stat().st_size,
+    )
+
+
+def _survey(
+    sources: Mapping[str, Pictures], seed: int, asked: Asked, bad: Bad, listener: Listener
+) -> Survey:
+    """Walk through all pictures for the first time."""
+    survey = Survey(seed, asked.tile, tuple(sources))
+    for split, pictures in sources.items():
+        for place, picture in enumerate(pictures.walk(bad)):
+            survey.add(split, checked(picture), place)
+            listener.progress(f"surveying {split}", min(place + 1, pictures.many), pictures.many)
+        survey.end_of(split)
+    if not survey.canvases["train"]:
+        raise ImageError(
+            "There are no pictures to train on",
+            where=sources["train"].name,
+            expected="one at least that can be read and that no held-out split has",
+            got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
+            hint="name other pictures",
+        )
+    if len(survey.sizes) > 1 and not (asked.pad or asked.tile):
+        (one, first), (other, second) = list(survey.sizes.items())[:2]
+        raise ImageError(
+            "The pictures have several sizes",
+            where=second,
+            expected=f"{one[1]} x {one[0]} px, as of {first}",
+            got=f"{other[1]} x {other[0]} px",
+            hint="--pad pads them to the largest, --tile S cuts them into tiles",
+        )
+    return survey
+
+
+def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> Config:
+    """The settings that the file records."""
+    if survey.most > asked.most_objects:
+        raise ImageError(
+            "There are more objects than expected",
+            where="--most-objects",
+            expected=f"at least {survey.most}, the greatest true count",
+            got=asked.most_objects,
+            hint=f"--most-objects {survey.most}",
+        )
+    side = asked.tile or max(survey.largest)
+    sizes = list(survey.sizes)
+    height, width = sizes[0] if len(sizes) == 1 else (0, 0)
+    low, high = asked.levels or _limits(survey)
+    data = {
+        "source": PICTURES,
+        "canvas_size": side,
+        "min_digits": 0,
+        "max_digits": asked.most_objects,
+        "count_weights": (),
+        "digit_size": float(asked.object_size),
+        "digit_size_sd": 0.0,
+        **{split: survey.canvases[split] for split in SPLITS},
+    }
+    pictures = {
+        "height": int(height),
+        "width": int(width),
+        "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
+        "low": low,
+        "high": high,
+    }
+    return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures}))
+
+
+def _limits(survey: Survey) -> tuple[float, float]:
+    """Grey levels that become black and white.
+
+    The percentiles 0.1 and 99.9 of all pictures, so that a few bright pixels do not leave all
+    else black; least and greatest where those are equal. Pictures of 8 bits that use half
+    of their range are left as they are.
+    """
+    levels = survey.levels
+    low, high = levels.percentiles(0.1, 99.9)
+    if high <= low:
+        low, high = levels.least, levels.greatest
+    if levels.kind == np.uint8 and high - low > 127:
+        return 0.0, 255.0
+    if not high > low:
+        raise ImageError(
+            "All pictures are of one grey level",
+            where="all pictures",
+            expected="pictures that show something",
+            got=f"{low:g} everywhere",
+            hint="name other pictures",
+        )
+    return low, high
+
+
+def _arrays(sources: Mapping[str, Pictures], survey: Survey) -> Arrays:
+    """Names of each split's arrays: what is known of its source."""
+    arrays = {}
+    for split in SPLITS:
+        parts = survey.known.get(split if split in sources else "train", ())
+        names = {"image"}.union(*(_ARRAYS[part] for part in parts))
+        arrays[split] = tuple(name for name in DTYPES if name in names)
+    return arrays
+
+
+def _attribution(sources: Mapping[str, Pictures]) -> str:
+    return f"pictures of {sources['train'].name}"
+
+
+def _note(
+    noticed: Counter[str], survey: Survey, config: Config, asked: Asked, listener: Listener
+) -> None:
+    """Say what became of the pictures, where that is not plain."""
+    pictures, side = config.pictures, config.data.canvas_size
+    for name, words in _NOTES.items():
+        if noticed[name]:
+            listener.note(words.format(noticed[name]))
+    if survey.levels.kind != np.uint8 or (pictures.low, pictures.high) != (0, 255):
+        listener.note(
+            f"grey levels {pictures.low:g} to {pictures.high:g} became black to white (found: "
+            f"{survey.levels.least:g} to {survey.levels.greatest:g})"
+        )
+    if asked.tile is None and any(size != (side, side) for size in survey.sizes):
+        listener.note(f"padded on the right and below by their edge, to {side} x {side} px")
+    if asked.tile is not None:
+        listener.note(
+            f"{survey.pictures:,} pictures cut into tiles of {side} x {side} px, the last in a row "
+            "moved back to the edge; an object belongs to the tiles that hold its box's centre"
+        )
+    for split, many in survey.dropped.items():
+        listener.note(f"{many:,} {split} pictures left out, which a held-out split has too")
+    held = [split for split in ("val", "test") if not survey.canvases[split]]
+    if held:
+        listener.note(f"too few pictures for {' and '.join(held)}")

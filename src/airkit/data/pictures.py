@@ -1,0 +1,261 @@
+"""Pictures of a user's own, one after the other: folders, files, arrays, HDF5.
+
+A source can be walked through again and again and holds one picture at a time, so that memory
+does not grow with their number. Nothing in a file is trusted: sizes are checked before memory is
+allocated for pixels, and nothing is unpickled.
+
+Shapes: N pictures of H x W pixels; C channels: grey or three colours, then opacity if at all.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, ImageSequence
+
+from airkit.errors import ImageError
+from airkit.system.files import check_regular
+from airkit.system.text import quoted
+
+Array = np.ndarray[Any, Any]
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+"""Names of files that are read as pictures; what they are is for their first bytes to say."""
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+COMPANION = re.compile(r"_(masks?|overlay|labels?|seg|flows?|outlines?)$", re.IGNORECASE)
+"""End of a name, without its ending, of a file that other programs write beside a picture."""
+CHANNELS = {"red": 0, "green": 1, "blue": 2}
+SMALLEST, LARGEST = 8, 1024
+"""Least and greatest side of a picture that is not cut into tiles."""
+MOST_PIXELS = 2**28
+"""Most pixels of a picture that is."""
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a picture; None is what is not."""
+
+    count: int | None = None
+    boxes: Array | None = None
+    """x, y, width, height in pixels, [k, 4]."""
+    labels: Array | None = None
+    """Classes of the objects, [k]."""
+    mask: Array | None = None
+    """0 for the background, k for the object in place k - 1, [H, W]."""
+
+
+UNKNOWN = Truth()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture."""
+
+    name: str
+    """Where it is from, for messages; of a file, its name comes first."""
+    levels: Array
+    """Grey levels in their own unit, [H, W]."""
+    channels: int = 1
+    """Channels that it had."""
+    truth: Truth = UNKNOWN
+
+
+@dataclass
+class Reading:
+    """How pictures are read, and what was noticed while they were."""
+
+    channel: str = "grey"
+    """grey, the luminance, or red, green, blue."""
+    behind: float = 0.0
+    """Grey behind transparent pixels: 0 is black, 1 white."""
+    tiled: bool = False
+    """Whether pictures are cut into tiles, so that larger ones are allowed."""
+    noticed: Counter[str] = field(default_factory=Counter)
+    """How many pictures had colour, transparency, a turn by EXIF."""
+
+    def __post_init__(self) -> None:
+        """Refuse a channel that there is not; raises ImageError."""
+        if self.channel not in ("grey", *CHANNELS):
+            expected = " or ".join(["grey", *CHANNELS])
+            what, hint = "There is no such channel", "leave it out for grey"
+            raise ImageError(what, expected=expected, got=self.channel, hint=hint)
+
+    def check_size(self, name: str, width: int, height: int) -> None:
+        """Refuse sides that cannot be used; raises ImageError."""
+        most = MOST_PIXELS if self.tiled else LARGEST
+        large = width * height > most if self.tiled else max(width, height) > most
+        if min(width, height) >= SMALLEST and not large:
+            return
+        wanted = f"{most:,} pixels at most" if self.tiled else f"sides of at most {most:,} px"
+        raise ImageError(
+            "A picture is too " + ("large" if large else "small"),
+            where=name,
+            expected=f"{wanted}, and of at least {SMALLEST} px",
+            got=f"{width:,} x {height:,} px",
+            hint="--tile S cuts large pictures into S x S tiles"
+            if large and not self.tiled
+            else "scale it, or leave it out",
+        )
+
+    def grey(self, values: Array) -> Array:
+        """Grey levels [H, W] of values [H, W, C]."""
+        channels = values.shape[2]
+        if channels in (2, 4):
+            values = self._opaque(values)
+        if channels < 3:
+            return np.ascontiguousarray(values[..., 0])
+        self.noticed["colour"] += 1
+        if self.channel in CHANNELS:
+            return np.ascontiguousarray(values[..., CHANNELS[self.channel]])
+        level = values[..., :3] @ _LUMINANCE
+        return level.round().astype(values.dtype) if values.dtype.kind in "iu" else level
+
+    def _opaque(self, values: Array) -> Array:
+        """Values [H, W, C + 1] without their opacity, over ``behind``."""
+        most = _most(values.dtype)
+        opacity = values[..., -1:].astype(np.float32) / most
+        if opacity.min() == 1:
+            return values[..., :-1]
+        self.noticed["transparency"] += 1
+        flat = values[..., :-1] * opacity + self.behind * most * (1 - opacity)
+        return np.asarray(flat.round() if values.dtype.kind in "iu" else flat).astype(values.dtype)
+
+
+def _most(dtype: np.dtype[Any]) -> float:
+    """Greatest level of a type: what opaque is."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+@dataclass
+class Bad:
+    """What becomes of files that cannot be read: the first ends the work, or all are skipped."""
+
+    skip: bool
+    skipped: dict[str, None] = field(default_factory=dict)
+    """Their names, in order."""
+
+    def __call__(self, path: Path, error: ImageError) -> None:
+        """Raise the error, or take note of its file."""
+        if not self.skip:
+            raise error
+        self.skipped[str(path)] = None
+
+
+class Pictures:
+    """Pictures of one source, read anew each time that they are walked through."""
+
+    def __init__(self, name: str, many: int, reading: Reading) -> None:
+        self.name, self.many, self.reading = name, many, reading
+
+    def walk(self, bad: Bad) -> Iterator[Picture]:
+        """Yield the pictures in order.
+
+        Args:
+            bad: hears of files that cannot be read, and may raise.
+        """
+        raise NotImplementedError
+
+
+class Files(Pictures):
+    """Picture files, each of one picture or, a TIFF, of several pages."""
+
+    def __init__(
+        self, name: str, paths: list[Path], reading: Reading, truth: dict[Path, Truth] | None = None
+    ) -> None:
+        super().__init__(name, len(paths), reading)
+        self.paths, self.truth = paths, truth or {}
+
+    def walk(self, bad: Bad) -> Iterator[Picture]:
+        """See ``Pictures.walk``."""
+        for path in self.paths:
+            try:
+                yield from self._read(path)
+            except ImageError as error:
+                bad(path, error)
+
+    def _read(self, path: Path) -> Iterator[Picture]:
+        truth = self.truth.get(path, UNKNOWN)
+        with reading_of(path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            check_regular(path)
+            with Image.open(path, formats=FORMATS) as image:
+                pages = getattr(image, "n_frames", 1)
+                for place, page in enumerate(ImageSequence.Iterator(image)):
+                    name = str(path) if pages == 1 else f"{path}, page {place + 1}"
+                    self.reading.check_size(name, *page.size)
+                    levels, channels = self._levels(page)
+                    yield Picture(name, levels, channels, truth)
+                    if image.format != "TIFF":
+                        break
+
+    def _levels(self, page: Image.Image) -> tuple[Array, int]:
+        """Grey levels of a page of any mode, and the channels that it had."""
+        self.reading.noticed["turn"] += page.getexif().get(_ORIENTATION, 1) != 1
+        turned = ImageOps.exif_transpose(page)
+        if turned.mode.startswith("I") or turned.mode == "F":
+            return np.array(turned), 1
+        clear = "A" in turned.mode or "transparency" in turned.info
+        grey = turned.mode in ("1", "L", "LA")
+        mode = ("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")
+        values = np.atleast_3d(np.array(turned.convert(mode)))
+        return self.reading.grey(values), values.shape[2]
+
+
+@contextmanager
+def reading_of(path: Path) -> Iterator[None]:
+    """Turn whatever the libraries raise at a file into one ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # they raise all sorts at files that lie
+        got = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise ImageError(
+            "Cannot read a picture",
+            where=path,
+            expected="PNG, JPEG, TIFF, BMP or WebP",
+            got=got or type(error).__name__,
+            hint="mend or remove it; --skip-bad leaves such files out",
+        ) from error
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """Key of a file's place in natural order: 2.png before 10.png."""
+    parts = re.findall(r"(\d+)|(\D+)", path.name)
+    return [(0, int(digits), "") if digits else (1, 0, text.lower()) for digits, text in parts]
+
+
+def files_of(folder: Path, noticed: Counter[str]) -> list[Path]:
+    """The picture files of a folder in natural order, without hidden ones and companions."""
+    found = []
+    for path in sorted(folder.iterdir(), key=natural):
+        if path.is_dir():
+            noticed["folders"] += 1
+        elif path.name.startswith("."):
+            continue
+        elif path.suffix.lower() not in ENDINGS:
+            noticed["no pictures"] += 1
+        elif COMPANION.search(path.stem):
+            noticed["companions"] += 1
+        else:
+            found.append(path)
+    if not found:
+        raise ImageError(
+            "There are no pictures in this folder",
+            where=folder,
+            expected=f"files that end in {', '.join(ENDINGS)}",
+            got=f"{len([*folder.iterdir()]):,} other files and folders",
+            hint=f"name the folder that holds them: airkit import {quoted(folder)}/NAME",
+        )
+    return found

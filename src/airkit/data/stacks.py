@@ -1,0 +1,267 @@
+"""Pictures of an array: in memory, in a NumPy file or archive, or inside an HDF5 file.
+
+Shapes: N pictures of H x W pixels; C channels.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import h5py
+import numpy as np
+
+from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading, Truth
+from airkit.errors import ImageError
+
+TRUTH = ("counts", "boxes", "labels", "masks")
+"""Names of what may be known of pictures."""
+_NAMES = {
+    "counts": ("count", "counts"),
+    "boxes": ("box", "boxes"),
+    "labels": ("label", "labels"),
+    "masks": ("mask", "masks"),
+}
+"""What arrays of truth may be called in an archive."""
+_BLOCK_BYTES = 2**24
+_Opened = Callable[[], AbstractContextManager[IO[bytes]]]
+_SHAPES = "an array [N, H, W], [N, H, W, C] or [N, C, H, W] of numbers"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An array of pictures, wherever it is."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Iterator[Array]]
+    """Yields its rows in order, some megabytes at a time."""
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether it is [N, C, H, W], as in PyTorch."""
+        shape = self.shape
+        return len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 2, 3, 4)
+
+    @property
+    def picture(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.shape[2:4] if self.channels_first else self.shape[1:3]
+        return height, width
+
+    def channels_last(self, block: Array) -> Array:
+        """Rows as [n, H, W, C]."""
+        block = np.moveaxis(block, 1, -1) if self.channels_first else block
+        block = block[..., None] if block.ndim == 3 else block
+        return block.astype(np.uint8) * 255 if block.dtype == np.bool_ else block
+
+
+class Rows(Pictures):
+    """Pictures of a stack, read some rows at a time."""
+
+    def __init__(self, stack: Stack, known: Mapping[str, Any], reading: Reading) -> None:
+        super().__init__(stack.name, stack.shape[0], reading)
+        self.stack, self.truth = stack, TruthRows(**known)
+        height, width = stack.picture
+        reading.check_size(f"{stack.name} of {list(stack.shape)}", width, height)
+
+    def walk(self, bad: Bad) -> Iterator[Picture]:
+        """See ``Pictures.walk``; an array is read as a whole or not at all."""
+        del bad
+        row = 0
+        for block in self.stack.read():
+            for values in self.stack.channels_last(block):
+                name = f"{self.name}, picture {row}"
+                grey = self.reading.grey(values)
+                yield Picture(name, grey, values.shape[2], self.truth.row(row))
+                row += 1
+
+
+class TruthRows:
+    """Truth of the rows of an array, from arrays of the same length."""
+
+    def __init__(self, **known: Any) -> None:
+        self.known = {name: rows for name, rows in known.items() if rows is not None}
+
+    def row(self, index: int) -> Truth:
+        """The truth of one picture; boxes and labels without their padding."""
+        it = {name: np.asarray(rows[index]) for name, rows in self.known.items()}
+        boxes, labels = it.get("boxes"), it.get("labels")
+        if boxes is not None:
+            boxes = boxes.reshape(-1, 4)
+            boxes = boxes[boxes[:, 2] > 0]
+        labels = None if labels is None else labels[labels >= 0]
+        return Truth(int(it["counts"]) if "counts" in it else None, boxes, labels, it.get("masks"))
+
+
+def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
+    """The pictures of a stack, after its shape, its type and the lengths of its truth were checked.
+
+    Raises:
+        ImageError: they do not fit.
+    """
+    shape, dtype = stack.shape, stack.dtype
+    whole = len(shape) in (3, 4) and min(shape) > 0 and dtype.kind in "biuf"
+    if not whole or (len(shape) == 4 and not (shape[3] <= 4 or shape[1] in (1, 3))):
+        raise ImageError(
+            "An array holds no pictures",
+            where=stack.name,
+            expected=_SHAPES,
+            got=f"{dtype} {list(shape)}",
+            hint="array.reshape(-1, H, W), where each picture is a row"
+            if len(shape) == 2
+            else "save it in one of these shapes",
+        )
+    for part, rows in known.items():
+        if len(rows) != shape[0]:
+            raise ImageError(
+                f"There are not as many {part} as pictures",
+                where=stack.name,
+                expected=f"{shape[0]:,}",
+                got=f"{len(rows):,}",
+                hint="give one for each picture, in their order",
+            )
+    return Rows(stack, known, reading)
+
+
+def as_array(given: Any) -> Array:
+    """An array of an array or a tensor, which may be on a GPU or need gradients."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu()
+        given = given.float() if given.is_floating_point() else given  # NumPy has no bfloat16
+    return np.asarray(given)
+
+
+def of_array(name: str, array: Any) -> Stack:
+    """A stack of an array in memory."""
+    return Stack(name, array.shape, array.dtype, lambda: _blocks(array))
+
+
+def _step(shape: tuple[int, ...]) -> int:
+    return max(1, _BLOCK_BYTES // (8 * prod(shape[1:])))
+
+
+def _blocks(array: Any) -> Iterator[Array]:
+    """Rows of an array, of a memory-mapped one or of an HDF5 dataset, some megabytes at a time."""
+    step = _step(array.shape)
+    for start in range(0, array.shape[0], step):
+        yield np.asarray(array[start : start + step])
+
+
+def of_npy(path: Path) -> Stack:
+    """The stack of a NumPy file, which is not memory-mapped: pages once read would stay."""
+    with path.open("rb") as file:
+        shape, dtype = _head(file)
+    if dtype.hasobject:
+        return Stack(str(path), shape, dtype, lambda: iter(()))
+    if path.stat().st_size < prod(shape) * dtype.itemsize:
+        raise ValueError(f"fewer bytes than {dtype} {list(shape)} takes")
+    return Stack(str(path), shape, dtype, _streamed(lambda: path.open("rb")))
+
+
+def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Array]]:
+    """The stack of a NumPy archive, ``images`` or the only one, and what is known of it.
+
+    Raises:
+        ImageError: it has none, or several.
+    """
+    with zipfile.ZipFile(path) as archive:
+        heads = {}
+        for member in archive.namelist():
+            with archive.open(member) as file:
+                heads[member.removesuffix(".npy")] = _head(file)
+    plain = {name: head for name, head in heads.items() if not head[1].hasobject}
+    reading.noticed["pickled"] += len(heads) - len(plain)
+    parts = {part: name for part, names in _NAMES.items() for name in names if name in plain}
+    likely = [name for name in plain if name not in parts.values() and len(plain[name][0]) > 2]
+    chosen = ["images"] if "images" in likely else likely
+    if len(chosen) != 1:
+        raise ImageError(
+            "It is not clear which array holds the pictures",
+            where=path,
+            expected=f"one called images, or one alone: {_SHAPES}",
+            got=", ".join(f"{name} {list(shape)}" for name, (shape, _) in heads.items()),
+            hint="numpy.savez(FILE, images=...)",
+        )
+    with np.load(path, allow_pickle=False) as archive:
+        known = {part: archive[name] for part, name in parts.items()}
+    stack = Stack(
+        str(path), *plain[chosen[0]], _streamed(partial(_member, path, f"{chosen[0]}.npy"))
+    )
+    return stack, known
+
+
+def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of a NumPy file, which is read up to its numbers."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version != (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if fortran and len(shape) > 1:
+        raise ValueError("an array in Fortran's order; save numpy.ascontiguousarray of it")
+    return shape, dtype
+
+
+def _streamed(
+    opened: Callable[[], AbstractContextManager[IO[bytes]]],
+) -> Callable[[], Iterator[Array]]:
+    """What reads the rows of a NumPy file some megabytes at a time."""
+
+    def read() -> Iterator[Array]:
+        with opened() as file:
+            shape, dtype = _head(file)
+            size, step = prod(shape[1:]) * dtype.itemsize, _step(shape)
+            for start in range(0, shape[0], step):
+                rows = min(step, shape[0] - start)
+                yield np.frombuffer(file.read(rows * size), dtype).reshape(rows, *shape[1:])
+
+    return read
+
+
+@contextmanager
+def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """A file inside an archive."""
+    with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        yield file
+
+
+def of_hdf5(path: Path, inner: str) -> Stack:
+    """The stack that is a dataset inside an HDF5 file; raises ImageError."""
+    with h5py.File(path, "r") as file:
+        link = file.get(inner, getlink=True) if inner.strip("/") else None
+        found = file[inner] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+            raise ImageError(
+                "There is no such array in the HDF5 file",
+                where=f"{path}:{inner}",
+                expected=_SHAPES,
+                got="nothing, a group or a link",
+                hint=f"one of {', '.join(_datasets(file)) or 'none'}",
+            )
+        shape, dtype = found.shape, found.dtype
+
+    def read() -> Iterator[Array]:
+        with h5py.File(path, "r") as file:
+            yield from _blocks(file[inner])
+
+    return Stack(f"{path}:{inner}", shape, dtype, read)
+
+
+def _datasets(file: Any) -> list[str]:
+    """Paths of a file's arrays of three or four dimensions."""
+    found: list[str] = []
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim in (3, 4):
+            found.append(f"/{name}")
+
+    file.visititems(visit)
+    return found[:5]
