@@ -1,81 +1,128 @@
-"""A look at pictures without labels: their background, noise and contrast; their objects' size.
+"""A look at pictures without labels: their background, noise and contrast, and their objects.
 
-What is found here is what every ``auto`` follows. Rules are plain and robust, each over a sample
-of all pictures; where they doubt, they say so.
+``airkit import`` stores what is found as the section ``pictures`` of the data file, and every
+``auto`` follows it. The rules are plain and robust, each over a sample of pictures; where one is in
+doubt, it says so.
 
 Shapes: N pictures, H side in pixels.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import conv2d, max_pool2d
 
+from airkit.config.pictures import PicturesConfig
+from airkit.data.blobs import Array, Blobs, blobs, reach
 from airkit.system import backgrounds
 
+Background = Literal["none", "constant", "plane", "smooth"]
+Polarity = Literal["bright", "dark", "both"]
+Compositing = Literal["add", "over"]
+
 SAMPLE = 256
-"""Pictures to look at."""
-FLAT = 0.015
-"""How far an even background may be off its estimate, for grey levels in 0..1, beside noise."""
-LEAST_CONTRAST = 0.04
-"""Least contrast of an object with the background."""
-SPECK = 12
-"""Components of fewer pixels are taken for noise."""
+"""Most pictures to look at."""
+PIXELS = 2**21
+"""Most pixels to look at, except for a few very large pictures."""
 MANY = 20
-"""More objects on a picture than this make the model slow and unsure."""
+"""More objects on a picture than this make a model slow and unsure."""
+_FEW = 16  # pictures to look at, however large
+_EVEN = 0.015  # deviation of the border's grey level that passes for none, beside noise
+_LEAST_CONTRAST = 0.04
+_SPECK = 6  # smaller parts, in pixels, are noise
+_THIN = 0.45  # share of the square around them that strokes fill at most
+_MARGIN = 28 / 20 * 0.95  # of the window of a digit, by the side of its ink
+_LARGEST = 0.95  # object size, by the side of the picture: data.digit_size is to fit it
+_DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
+_WEAK = 0.1  # contrast too weak for settings made for more
+_MOSTLY = 0.6  # share of parts of one object each, at least
+_FLAT = 0.12  # greatest spread of the ink of flat objects, by its level
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a look at pictures found.
+    """What a look at pictures found."""
 
-    Attributes:
-        background: none (blank black), constant, plane or smooth.
-        polarity: whether objects are bright, dark or both.
-        compositing: whether the light of overlapping objects is likely to ``add`` up, or one is
-            ``over`` the other.
-        noise: standard deviation of the pixel noise, for grey levels in 0..1.
-        contrast: typical contrast of an object with the background, 0..1.
-        object_size: typical side of an object in pixels; 0 where none was found.
-        object_sizes: its 5th and 95th percentile.
-        most_objects: most objects to expect on a picture.
-        doubts: what may go wrong, each a sentence.
-    """
-
-    background: str
-    polarity: str
-    compositing: str
+    background: Background
+    """None (blank black), constant (one grey level a picture), plane (a linear gradient) or smooth
+    (soft lumps)."""
+    polarity: Polarity
+    """Whether objects are brighter than the background, darker, or some of each."""
+    compositing: Compositing
+    """Whether the light of overlapping objects seems to add up, or one is over the other."""
     noise: float
+    """Standard deviation of the pixel noise, black being 0 and white 1."""
     contrast: float
+    """Typical contrast of an object with the background, averaged over it, in the same unit."""
     object_size: float
+    """Typical side of an object in pixels; 0 where none was found. For thin strokes it includes a
+    margin, as that of digits does."""
     object_sizes: tuple[float, float]
+    """The 5th and the 95th percentile of that side."""
     most_objects: int
+    """Most objects to expect on a picture."""
     doubts: tuple[str, ...] = ()
+    """What may go wrong, a sentence each."""
 
-    def describe(self) -> Iterator[str]:
-        """Yield what was found in words, a line each, and then the doubts."""
-        background = {
-            "none": "blank",
+    @property
+    def digit_size(self) -> float:
+        """The value of ``data.digit_size``, of which ``model.object_size`` is 0.95, at least 4."""
+        return max(4.0, self.object_size / 0.95)
+
+    def pictures(self) -> PicturesConfig:
+        """Return the section that a data file records."""
+        return PicturesConfig(
+            background=self.background,
+            polarity=self.polarity,
+            compositing=self.compositing,
+            noise=round(self.noise, 4),
+            contrast=round(self.contrast, 4),
+        )
+
+    def describe(self) -> list[str]:
+        """Return what was found in words, a line each: background, objects, sizes, doubts."""
+        kind = {
+            "none": "none, blank black",
             "constant": "one grey level a picture",
             "plane": "a linear gradient",
             "smooth": "soft lumps",
         }[self.background]
-        yield f"background: {background}; noise: {100 * self.noise:.1f} % of full scale"
-        kind = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}[self.polarity]
-        overlap = "their light adds up" if self.compositing == "add" else "one hides the other"
-        yield f"objects: {kind} than the background by {100 * self.contrast:.0f} %; {overlap}"
-        low, high = self.object_sizes
-        sizes = f"about {self.object_size:.0f} px, most of them {low:.0f} to {high:.0f} px"
-        yield f"sizes: {sizes}; at most {self.most_objects} on a picture"
-        yield from self.doubts
+        noise = f"noise of {self.noise:.1%} of white" if self.noise > 0.002 else "no noise"
+        lines = [f"background: {kind}; {noise}"]
+        if self.object_size:
+            than = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
+            seen = f"{than[self.polarity]} than the background by {self.contrast:.0%} of white"
+            overlap = "light adds up" if self.compositing == "add" else "one hides the other"
+            lines.append(f"objects: {seen}; where they overlap, {overlap}")
+            low, high = self.object_sizes
+            size = f"about {self.object_size:.0f} px, most {low:.0f} to {high:.0f} px"
+            lines.append(f"size: {size}; at most {self.most_objects} on a picture")
+        return [*lines, *(f"in doubt: {doubt}" for doubt in self.doubts)]
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What doubts rest on."""
+
+    side: int
+    """Of the pictures."""
+    uneven: float
+    """Deviation of the border from the background."""
+    size: float
+    """Typical side of objects by a threshold, without a margin."""
+    other: float
+    """The same by correlation; 0 where it is not known."""
+    disagree: float
+    """Ratio of both from which on they disagree."""
+    single: float
+    """Share of the parts that stand out that are taken for one object each."""
+    seen: float
+    """Share of the pictures where something stands out."""
 
 
 def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
@@ -86,70 +133,85 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
         seed: of the sample.
     """
     levels = _sample(images, seed)
-    noise = pixel_noise(levels)
-    background, polarity, residual = _split(levels, noise)
-    found = _components(residual, _threshold(residual, noise))
-    single, sizes = _singles(found)
-    low, high = np.quantile(sizes, [0.05, 0.95]) if len(sizes) else (0.0, 0.0)
+    noise, side = _noise(levels), levels.shape[1]
+    background, polarity, ink = _split(levels, noise)
+    found = _blobs(ink, noise)
+    single = _singles(found)
+    alone, any_ = found.of(single), bool(single.any())
+    thin = any_ and _are_thin(alone)
+    sizes = np.quantile(alone.side, [0.05, 0.5, 0.95]) if any_ else np.zeros(3)
+    low, size, high = np.minimum(sizes * (_MARGIN if thin else 1), _LARGEST * side).tolist()
     findings = Findings(
         background=background,
         polarity=polarity,
-        compositing="over" if background != "smooth" and _are_flat(found, single) else "add",
-        noise=noise,
-        contrast=float(np.median(found.level[single])) if single.any() else 0.0,
-        object_size=float(np.median(sizes)) if len(sizes) else 0.0,
-        object_sizes=(float(low), float(high)),
-        most_objects=_most(found, single, len(levels)),
+        compositing=_compositing(found, single, noise) if any_ else "add",
+        noise=min(noise, 1.0),
+        contrast=float(np.median(alone.mean).clip(0, 1)) if any_ else _LEAST_CONTRAST,
+        object_size=size,
+        object_sizes=(low, high),
+        most_objects=_most(found, single) if any_ else 1,
     )
-    doubts = tuple(_doubts(findings, found, levels, residual))
-    return Findings(**{**vars(findings), "doubts": doubts})
+    evidence = _Evidence(
+        side=side,
+        uneven=_unevenness(ink),
+        size=float(sizes[1]),
+        other=reach(ink),
+        disagree=_DISAGREE[thin],
+        single=float(single.mean()) if any_ else 0.0,
+        seen=np.unique(found.picture).size / len(levels),
+    )
+    return replace(findings, doubts=tuple(_doubts(findings, evidence)))
 
 
-def candidates(images: NDArray[np.uint8], findings: Findings) -> tuple[Tensor, Tensor]:
-    """Background of each picture, and pixels that stand out of it, as a look takes them.
+def candidates(
+    images: NDArray[np.uint8], pictures: PicturesConfig
+) -> tuple[Array, Array, list[Array]]:
+    """Return what a look takes for background, ink and objects.
 
     Args:
         images: uint8 [N, H, H].
-        findings: of a look at them.
+        pictures: what was found.
 
     Returns:
-        Backgrounds in 0..1 [N, H, H], and flags [N, H, H].
+        Backgrounds and ink, [N, H, H] each, and the boxes (x, y, width, height) of what may be
+        objects, [K, 4] for each picture.
     """
-    levels = torch.from_numpy(images).float() / 255
-    background = _BACKGROUNDS[findings.background](levels, findings.polarity)
-    residual = _ink(levels - background, findings.polarity)
-    return background, residual > _threshold(residual, findings.noise)
+    levels = (images / 255).astype(np.float32)
+    estimated = _estimate(levels, pictures.background, pictures.polarity)
+    ink = _ink(levels - estimated, pictures.polarity)
+    found = _blobs(ink, pictures.noise)
+    return estimated, ink, [found.box[found.picture == place] for place in range(len(images))]
 
 
-def pixel_noise(levels: Tensor) -> float:
-    """Standard deviation of the pixel noise of pictures [N, H, H], for grey levels in 0..1.
-
-    The median over pictures of a robust spread after a filter that is blind to gradients
-    (Immerkaer 1996, "Fast noise variance estimation").
-    """
-    kernel = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])[None, None] / 6
-    rough = conv2d(levels[:, None], kernel).abs().flatten(1)
-    return float((1.4826 * rough.median(1).values).median())
-
-
-def _sample(images: NDArray[np.uint8], seed: int) -> Tensor:
+def _sample(images: NDArray[np.uint8], seed: int) -> Array:
     """Some of the pictures, as grey levels in 0..1."""
+    most = min(SAMPLE, max(_FEW, PIXELS // images[0].size))
     rows = np.arange(len(images))
-    if len(images) > SAMPLE:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
-    return torch.from_numpy(np.ascontiguousarray(images[rows])).float() / 255
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return np.asarray(images[rows] / np.float32(255), np.float32)
 
 
-# The background
+def _noise(levels: Array) -> float:
+    """Standard deviation of the pixel noise, a robust one for each picture, and their median.
+
+    After a filter that is blind to gradients (Immerkaer 1996, "Fast noise variance estimation").
+    """
+    rough = levels[:, :-2] - 2 * levels[:, 1:-1] + levels[:, 2:]
+    rough = (rough[..., :-2] - 2 * rough[..., 1:-1] + rough[..., 2:]) / 6
+    return float(np.median(1.4826 * np.median(np.abs(rough), (1, 2))))
 
 
-def _smooth(levels: Tensor, polarity: str) -> Tensor:
+# Background
+
+
+def _smooth(levels: torch.Tensor, polarity: Polarity) -> torch.Tensor:
     """Soft lumps, wider than a third of the picture."""
     sign = -1 if polarity == "dark" else 1
     return sign * backgrounds.smooth(sign * levels, 2 * (levels.shape[-1] // 6) + 1)
 
 
-_BACKGROUNDS: dict[str, Callable[[Tensor, str], Tensor]] = {
+_ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] = {
     "none": lambda levels, _: torch.zeros_like(levels),
     "constant": lambda levels, _: backgrounds.constant(levels),
     "plane": lambda levels, _: backgrounds.plane(levels),
@@ -157,150 +219,128 @@ _BACKGROUNDS: dict[str, Callable[[Tensor, str], Tensor]] = {
 }
 
 
-def _split(levels: Tensor, noise: float) -> tuple[str, str, Tensor]:
+def _estimate(levels: Array, background: Background, polarity: Polarity) -> Array:
+    estimated: Array = _ESTIMATES[background](torch.from_numpy(levels), polarity).numpy()
+    return estimated
+
+
+def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
     """The simplest background that the pictures' outermost pixels agree with, polarity and ink."""
-    for background, estimate in _BACKGROUNDS.items():
+    polarity: Polarity = "bright"
+    for background in _ESTIMATES:
+        residual = levels - _estimate(levels, background, polarity)
         if background != "smooth":  # whose filter depends on the polarity
-            polarity = _polarity(levels - estimate(levels, ""), noise)
-        residual = levels - estimate(levels, polarity)
-        if _unevenness(residual) <= FLAT + noise / 4:
+            polarity = _polarity(residual, noise)
+        if _unevenness(residual) <= _EVEN + noise / 4:
             break
     return background, polarity, _ink(residual, polarity)
 
 
-def _unevenness(residual: Tensor) -> float:
+def _unevenness(residual: Array) -> float:
     """How far the outermost pixels of most pictures are off the background, without their noise.
 
     Objects touch some of these pixels, so that within a picture it is the median that counts.
     """
-    off = backgrounds.border(backgrounds.blur(residual, 5)).abs().median(1).values
-    return float(off.quantile(0.8))
+    off = backgrounds.border(backgrounds.blur(torch.from_numpy(residual), 5)).abs().numpy()
+    return float(np.quantile(np.median(off, 1), 0.8))
 
 
-def _polarity(residual: Tensor, noise: float) -> str:
+def _polarity(residual: Array, noise: float) -> Polarity:
     """Whether what stands out is bright, dark, or some of each."""
-    least = max(LEAST_CONTRAST, 5 * noise)
-    bright, dark = (float((sign * residual > least).float().mean()) for sign in (1, -1))
+    strong = 0.3 * float(np.quantile(np.abs(residual), 0.995))
+    least = max(_LEAST_CONTRAST, 5 * noise, strong)
+    bright, dark = (float((sign * residual > least).mean()) for sign in (1, -1))
     if min(bright, dark) > 0.2 * max(bright, dark):
         return "both"
     return "bright" if bright >= dark else "dark"
 
 
-def _ink(residual: Tensor, polarity: str) -> Tensor:
+def _ink(residual: Array, polarity: Polarity) -> Array:
     """What stands out, as positive numbers."""
     if polarity == "both":
-        return residual.abs()
+        return np.abs(residual)
     return residual if polarity == "bright" else -residual
 
 
 # Objects
 
 
-@dataclass(frozen=True)
-class _Components:
-    """Connected parts of what stands out, an entry each."""
-
-    picture: NDArray[Any]
-    area: NDArray[Any]
-    side: NDArray[Any]
-    """The longer side of the box around it, in pixels."""
-    level: NDArray[Any]
-    """Mean ink."""
-    unevenness: NDArray[Any]
-    """Standard deviation of the ink within, without its edge, in shares of the mean."""
-
-
-def _threshold(residual: Tensor, noise: float) -> float:
-    """Ink of an object's pixel: half of a typical object's, but clear of the noise."""
-    least = max(LEAST_CONTRAST, 4 * noise)
-    ink = residual[residual > least]
-    return max(least, 0.3 * float(ink.quantile(0.75))) if 0 < len(ink) <= 2**24 else least
+def _blobs(ink: Array, noise: float) -> Blobs:
+    """What may be objects: half as much ink as is usual, clear of the noise, and no specks."""
+    least = max(_LEAST_CONTRAST, 4 * noise)
+    usual = ink[ink > least]
+    threshold = max(least, 0.3 * float(np.quantile(usual, 0.75))) if usual.size else least
+    calm = backgrounds.blur(torch.from_numpy(ink), 3).numpy() if noise > threshold / 20 else ink
+    found = blobs(ink, calm > threshold)
+    found = found.of(found.area >= _SPECK)
+    if found.area.size:
+        ranked = np.sort(found.area)
+        usual_area = ranked[np.searchsorted(ranked.cumsum(), ranked.sum() / 2)]
+        found = found.of(found.area >= usual_area / 8)
+    return found
 
 
-def _components(residual: Tensor, threshold: float) -> _Components:
-    """Parts of pictures [N, H, H] above a threshold, connected along sides and corners."""
-    flags = backgrounds.blur(residual, 3) > threshold
-    inner = (-max_pool2d(-flags.float()[:, None], 5, 1, 2)[:, 0]).numpy() > 0
-    labels = _labels(flags).numpy()
-    picture, y, x = np.nonzero(labels)
-    key = picture * (labels[0].size + 1) + labels[picture, y, x]
-    keys, part = np.unique(key, return_inverse=True)
-    area, kept = np.bincount(part), np.bincount(part) >= SPECK
-    sides = []
-    for place in (y, x):
-        low, high = np.full(len(keys), len(labels[0])), np.zeros(len(keys), int)
-        np.minimum.at(low, part, place)
-        np.maximum.at(high, part, place)
-        sides.append(high - low + 1)
-    ink = residual.numpy()[picture, y, x]
-    within = inner[picture, y, x]
-    within |= np.bincount(part, within)[part] < SPECK  # a thin object is all edge
-    total, sums, squares = (np.bincount(part, within * ink**power) for power in (0, 1, 2))
-    mean = sums / total
-    uneven = np.sqrt(np.maximum(squares / total - mean**2, 0)) / np.maximum(mean, 1e-6)
-    level = np.bincount(part, ink) / area
-    columns = keys // (labels[0].size + 1), area, np.maximum(*sides), level, uneven
-    return _Components(*(column[kept] for column in columns))
-
-
-def _labels(flags: Tensor) -> Tensor:
-    """A number for each connected part of flags [N, H, H], 0 elsewhere."""
-    size = flags.shape[1] * flags.shape[2]
-    numbers = torch.arange(1, size + 1, dtype=torch.float32).view(1, *flags.shape[1:])
-    labels = numbers * flags
-    while True:
-        spread = max_pool2d(labels[:, None], 3, 1, 1)[:, 0] * flags
-        if torch.equal(spread, labels):
-            return labels.int()
-        labels = spread
-
-
-def _singles(found: _Components) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Which components are likely to be one object each, and their sides in pixels.
-
-    Objects that touch make larger components: those beyond 1.5 times the size that the lower
-    third has are left out.
-    """
-    if not len(found.side):
-        return np.zeros(0, bool), found.side
+def _singles(found: Blobs) -> Array:
+    """Which parts are likely to be one object each: those that touch make larger ones, [K]."""
+    if not found.area.size:
+        return np.zeros(0, bool)
     base = np.quantile(found.side, 0.35)
-    single = (found.side <= 1.5 * base) & (found.side >= base / 2)
-    return single, found.side[single]
+    chosen: Array = (found.side <= 1.5 * base) & (found.side >= base / 2)
+    return chosen
 
 
-def _most(found: _Components, single: NDArray[Any], pictures: int) -> int:
-    """Most objects to expect: by areas, on all but one in 200 pictures."""
-    if not single.any():
-        return 1
+def _are_thin(single: Blobs) -> bool:
+    """Whether objects are strokes rather than solid."""
+    return bool(np.median(single.area / single.side**2) < _THIN)
+
+
+def _compositing(found: Blobs, single: Array, noise: float) -> Compositing:
+    """Objects that touch and are brighter than any alone add up; else flat ones hide each other."""
+    alone = found.of(single)
+    together = found.level[~single & (found.area > 1.6 * np.median(alone.area))]
+    brighter = together > 1.25 * np.quantile(alone.level, 0.9)
+    if len(together) >= 8 and brighter.mean() > 0.1:
+        return "add"
+    spread = np.sqrt(np.maximum(alone.spread**2 - noise**2, 0)) / alone.level
+    return "over" if np.median(spread) < _FLAT and not _are_thin(alone) else "add"
+
+
+def _most(found: Blobs, single: Array) -> int:
+    """Most objects to expect: by areas, on all but one in 200 of the pictures with any."""
     typical = np.median(found.area[single])
     objects = np.maximum(1, np.round(found.area / (1.25 * typical)))
-    counts = np.bincount(found.picture.astype(int), objects, minlength=pictures)
-    return max(1, math.ceil(np.quantile(counts, 0.995)))
+    counts = np.bincount(found.picture, objects)
+    return min(int(np.ceil(np.quantile(counts, 0.995))), 100)
 
 
-def _are_flat(found: _Components, single: NDArray[Any]) -> bool:
-    """Whether objects have sharp edges and one grey level each."""
-    return bool(single.any() and np.median(found.unevenness[single]) < 0.15)
-
-
-def _doubts(
-    findings: Findings, found: _Components, levels: Tensor, residual: Tensor
-) -> Iterator[str]:
-    """What may go wrong, a sentence each."""
-    side = levels.shape[-1]
-    if not findings.object_size:
-        yield "nothing stands out: all pictures look empty; check their grey levels"
-        return
-    if _unevenness(residual) > 2 * (FLAT + findings.noise / 4):
-        yield "the background is textured, which the model cannot explain: expect needless objects"
-    if findings.object_size > side / 2:
-        yield "objects are as large as the pictures: use larger pictures, or smaller objects"
-    if findings.contrast < 3 * findings.noise:
-        yield "the noise is as large as the contrast: blur the pictures first, or scale them down"
-    if findings.object_sizes[1] > 2.5 * findings.object_sizes[0]:
-        yield "sizes differ much: name the typical side with --object-size"
-    if findings.most_objects > MANY:
-        yield "there are many objects on a picture: cut it into tiles with --tile"
-    empty = 1 - len(np.unique(found.picture)) / len(levels)
-    if empty > 0.8:
-        yield f"{100 * empty:.0f} % of the pictures look empty"
+def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
+    """Return what may go wrong, a sentence each."""
+    if not found.object_size:
+        said = "nothing stands out of the background: all pictures look empty"
+        noisy = f", or noise of {found.noise:.0%} of white hides all; blur them first"
+        return [said + (noisy if found.noise > _LEAST_CONTRAST else "")]
+    if evidence.uneven > max(2 * (_EVEN + found.noise / 4), 0.15 * found.contrast):
+        return [
+            "the background is textured or uneven, which no model explains: expect wrong counts"
+        ]
+    side, size, other = evidence.side, evidence.size, evidence.other
+    ask = "name the size with --object-size"
+    doubts = {
+        "objects both brighter and darker on soft lumps cannot be told from these": (
+            found.polarity == "both" and found.background == "smooth"
+        ),
+        f"objects are as large as the pictures ({size:.0f} of {side} px)": size > 0.6 * side,
+        "the noise is as large as the contrast: blur the pictures first": (
+            found.contrast < 3 * found.noise
+        ),
+        f"objects stand out by {found.contrast:.0%} of white alone": found.contrast < _WEAK,
+        f"two estimates of the size disagree, {size:.0f} and {other:.0f} px: {ask}": (
+            other > 0 and max(size / other, other / size) > evidence.disagree
+        ),
+        f"most objects touch, or sizes differ much: {ask}": (evidence.single < _MOSTLY),
+        f"more than {MANY} objects on a picture: cut pictures into tiles": (
+            found.most_objects > MANY
+        ),
+        f"{1 - evidence.seen:.0%} of the pictures look empty": evidence.seen < 0.2,
+    }
+    return [doubt for doubt, applies in doubts.items() if applies]

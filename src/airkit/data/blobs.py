@@ -1,0 +1,165 @@
+"""Objects as a threshold finds them: connected parts of pictures, and how far ink is correlated.
+
+Shapes: N pictures, H side in pixels, K parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_ALIKE = 0.15
+"""Correlation of ink at a distance of 0.8 of an object's side, about, for discs and squares."""
+_REACH = 0.72
+"""That distance by the longer side."""
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Connected parts of pictures, an entry each."""
+
+    picture: Array
+    """Place of the picture, [K]."""
+    box: Array
+    """x, y, width and height in pixels, [K, 4]."""
+    area: Array
+    """Pixels, [K]."""
+    mean: Array
+    """Mean ink, [K]."""
+    level: Array
+    """98th percentile of the ink, [K]."""
+    spread: Array
+    """Standard deviation of the ink away from the edge, [K]; infinite where all is edge."""
+
+    @property
+    def side(self) -> Array:
+        """The longer side of the box, [K]."""
+        longer: Array = self.box[:, 2:].max(1, initial=0)
+        return longer
+
+    def of(self, chosen: Array) -> Blobs:
+        """Some of them, by flags [K]."""
+        return Blobs(*(column[chosen] for column in vars(self).values()))
+
+
+def blobs(ink: Array, flags: Array) -> Blobs:
+    """Return the parts of flags that hang together along sides and corners.
+
+    Args:
+        ink: what stands out of the background, [N, H, H].
+        flags: its pixels that belong to objects, [N, H, H].
+    """
+    picture, y, x = np.nonzero(flags)
+    part = _parts(flags)
+    count = int(part.max(initial=-1)) + 1
+    firsts = np.zeros(count, np.int64)
+    firsts[part] = picture
+    left, width = _extent(part, x, count)
+    top, height = _extent(part, y, count)
+    values, area = ink[picture, y, x], np.bincount(part, minlength=count)
+    mean = np.bincount(part, values, count) / area
+    ranked = values[np.lexsort((values, part))]
+    level = ranked[area.cumsum() - area + (0.98 * (area - 1)).astype(np.int64)]
+    spread = _spread(part, values, _inner(flags)[picture, y, x], count)
+    box = np.stack([left, top, width, height], 1)
+    return Blobs(firsts, box, area, mean, level, spread)
+
+
+def reach(ink: Array) -> float:
+    """Return an object's longer side by how far ink is correlated, in pixels; 0 where it is not.
+
+    No threshold takes part: it is where the autocovariance, averaged over pictures and directions,
+    has all but fallen to what objects apart have in common.
+
+    Args:
+        ink: what stands out of the background, [N, H, H].
+    """
+    found, common = _autocovariance(ink), _autocovariance(ink.mean(0)[None])
+    far = slice(len(found) * 2 // 3, None)
+    if common[far].mean() > 1e-3 * found[1]:
+        found = found - found[far].mean() / common[far].mean() * common
+    if found[1] <= 0:
+        return 0.0
+    share = found / found[1]
+    below = np.flatnonzero(share < _ALIKE)
+    last = int(below[0]) if len(below) else len(share) - 1
+    part = (share[last - 1] - _ALIKE) / max(share[last - 1] - share[last], 1e-12)
+    return float((last - 1 + min(part, 1)) / _REACH)
+
+
+def _autocovariance(ink: Array) -> Array:
+    """Mean product of the ink of two pixels, by their distance in pixels, [3 H / 4]."""
+    side = ink.shape[-1]
+    power = np.zeros((2 * side, side + 1))
+    for some in np.array_split(ink, -(-len(ink) // 32)):
+        power += np.square(np.abs(np.fft.rfft2(some, (2 * side, 2 * side)))).sum(0)
+    lags = np.minimum(np.arange(2 * side), 2 * side - np.arange(2 * side))
+    products = np.fft.irfft2(power, (2 * side, 2 * side)) / len(ink)
+    pairs = np.maximum(side - lags, 0)[:, None] * np.maximum(side - lags, 0)
+    ring = np.hypot(lags[:, None], lags).round().astype(np.int64)
+    total, weight = (np.bincount(ring.ravel(), each.ravel()) for each in (products, pairs))
+    mean: Array = (total / np.maximum(weight, 1))[: side * 3 // 4]
+    return mean
+
+
+def _parts(flags: Array) -> Array:
+    """Number of the part of each pixel that is set, in the order of ``nonzero``."""
+    index = flags.ravel().cumsum().reshape(flags.shape) - 1
+    ends = []
+    for one, other in _neighbours(flags.shape[-1]):
+        both = flags[one] & flags[other]
+        ends.append((index[one][both], index[other][both]))
+    first, second = (np.concatenate(each) for each in zip(*ends, strict=True))
+    number = np.arange(np.count_nonzero(flags))
+    while len(first):
+        least = np.minimum(number[first], number[second])
+        for end in (first, second):
+            np.minimum.at(number, number[end], least)
+        number = number[number]
+        apart = number[first] != number[second]
+        first, second = first[apart], second[apart]
+    part: Array = np.unique(number, return_inverse=True)[1]
+    return part
+
+
+def _neighbours(side: int) -> list[tuple[Any, Any]]:
+    """Slices of pictures and of the pixels to the right, below, and below to both sides."""
+    all_, low, high = slice(None), slice(0, side - 1), slice(1, side)
+    return [
+        ((all_, all_, low), (all_, all_, high)),
+        ((all_, low), (all_, high)),
+        ((all_, low, low), (all_, high, high)),
+        ((all_, low, high), (all_, high, low)),
+    ]
+
+
+def _extent(part: Array, place: Array, count: int) -> tuple[Array, Array]:
+    """Least place of each part, and its extent."""
+    least, most = np.full(count, 2**31), np.zeros(count, np.int64)
+    np.minimum.at(least, part, place)
+    np.maximum.at(most, part, place)
+    return least, most - least + 1
+
+
+def _inner(flags: Array) -> Array:
+    """Pixels whose neighbours two pixels around are set too."""
+    inner: Array = flags
+    for axis in (1, 2):
+        padded = np.pad(inner, [(2, 2) if each == axis else (0, 0) for each in range(3)])
+        inner = np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 5, axis).all(-1))
+    return inner
+
+
+def _spread(part: Array, values: Array, inner: Array, count: int) -> Array:
+    """Standard deviation of the values of the inner pixels of each part."""
+    pixels, sums, squares = (
+        np.bincount(part[inner], values[inner] ** power, count) for power in (0, 1, 2)
+    )
+    mean = sums / np.maximum(pixels, 1)
+    variance = np.maximum(squares / np.maximum(pixels, 1) - mean**2, 0)
+    return np.where(pixels >= 4, np.sqrt(variance), np.inf)
