@@ -87,9 +87,6 @@ class _Discarding(io.StringIO):
 def prepare() -> None:
     """Set up signals and standard streams of a process before anything else is loaded."""
     handle(leave)
-    # Threads that wait for a late one sleep. By default they spin, and so keep a core busy that
-    # the late one needs. OpenMP reads this once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     sys.unraisablehook = _leave_if_interrupted
     # One that was closed gets a file too, or the next file to be opened would get its number.
     lenient = _Lenient(2 if sys.stderr else os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
