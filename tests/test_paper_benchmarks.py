@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from classifier import Examples, Perceptron
 from command_line import TINY, run
 from torch import Tensor
 
-PAIRS: Any = SimpleNamespace(
+TRUTH = SimpleNamespace(
     labels=torch.tensor([[3, 8], [3, 8], [8, 3], [5, 5], [0, 1]]),
     boxes=torch.tensor(
         [
@@ -31,6 +32,7 @@ PAIRS: Any = SimpleNamespace(
         dtype=torch.float32,
     ),
 )
+PAIRS: Any = SimpleNamespace(truth=partial(getattr, TRUTH))
 
 
 def found(**parts: Any) -> inferred.Found:
