@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from airkit.data import strokes
 from airkit.data.raster import Bytes
 from airkit.data.strokes import BOX, FIELD, draw
+from airkit.system.callbacks import SILENT
 
 COUNT = 3_000
 
@@ -102,3 +104,13 @@ def _holes(image: Bytes) -> list[float]:
         if reached:
             regions.append(float(np.mean(reached)))
     return regions[1:]  # the first one found surrounds the digit
+
+
+def test_the_pools_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever makes a data file of strokes gets these digits, in every version."""
+    monkeypatch.setattr(strokes, "POOL_SIZES", {"train": 30, "val": 5, "test": 7})
+    pools = strokes.Strokes().pools(SILENT)
+    for split, count in strokes.POOL_SIZES.items():
+        images, labels = draw(count, 0, split)
+        assert np.array_equal(pools[split].images, images)
+        assert np.array_equal(pools[split].labels, labels)
