@@ -29,8 +29,12 @@ def import_scenes(  # noqa: PLR0913 - an option each
     test: Annotated[Path | None, option("PATH", "Pictures to measure on.")] = None,
     *,
     out: Annotated[Path, option("FILE", "The data file to write.")] = Path("pictures.h5"),
-    most_objects: Annotated[int, option("N", "Most objects to expect on a picture.", min=1)],
-    object_size: Annotated[float, option("PIXELS", "Typical side of an object.", min=4)],
+    most_objects: Annotated[
+        int | None, option("N", "Most objects to expect on a picture. [default: found]", min=1)
+    ] = None,
+    object_size: Annotated[
+        float | None, option("PIXELS", "Typical side of an object. [default: found]", min=4)
+    ] = None,
     counts: Annotated[
         Path | None, option("FILE", "True counts: a CSV file of file names and counts.")
     ] = None,
@@ -103,7 +107,8 @@ def _tell(report: ImportReport) -> None:
             ("canvases", f"{splits}; {side}"),
             ("known of them", truth),
             ("grey levels", f"{report.low:g} is black, {report.high:g} white"),
-            ("objects", f"at most {report.most_objects}, about {report.object_size:g} px"),
+            ("objects", f"at most {report.most_objects}, about {report.object_size:.3g} px"),
+            *(("a look finds", line) for line in report.seen),
             ("digest", report.content_digest),
             ("time", duration(report.seconds)),
         ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from airkit.config.schema import Config, PicturesConfig
+from airkit.config.schema import Config
 from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
 from airkit.data.format import Arrays, chunk_rows
@@ -46,10 +46,11 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
         ImageError: there are not as many pictures as were surveyed.
     """
     side, done = config.data.canvas_size, dict.fromkeys(SPLITS, 0)
+    limits = config.pictures
     waiting: dict[str, list[tuple[Array, Truth]]] = {split: [] for split in SPLITS}
     for split, picture in walk.pictures():
         for levels, truth in cut(picture, side):
-            waiting[split].append((_scaled(levels, config.pictures), truth))
+            waiting[split].append((scaled(levels, limits.low, limits.high), truth))
             done[split] += 1
             if len(waiting[split]) == chunk_rows((getattr(config.data, split), side, side)):
                 yield split, _stacked(waiting[split], config, arrays[split])
@@ -69,11 +70,11 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
         )
 
 
-def _scaled(levels: Array, pictures: PicturesConfig) -> Array:
-    """Grey levels [S, S] in their own unit as uint8."""
-    if levels.dtype == np.uint8 and (pictures.low, pictures.high) == (0, 255):
+def scaled(levels: Array, low: float, high: float) -> Array:
+    """Grey levels [S, S] in their own unit as uint8; ``low`` becomes 0 and ``high`` 255."""
+    if levels.dtype == np.uint8 and (low, high) == (0, 255):
         return levels
-    ink = (levels.astype(np.float64) - pictures.low) / (pictures.high - pictures.low)
+    ink = (levels.astype(np.float64) - low) / (high - low)
     return (255 * ink.clip(0, 1)).round().astype(np.uint8)
 
 

@@ -19,12 +19,13 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings, layers, resolve
 from airkit.data import writer
-from airkit.data.conversion import Walk, canvases_of
+from airkit.data.conversion import Walk, canvases_of, scaled
 from airkit.data.digits import SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.given import sources_of
+from airkit.data.look import Findings, look
 from airkit.data.make import check_free
-from airkit.data.pictures import Bad, Pictures, Reading
+from airkit.data.pictures import Array, Bad, Pictures, Reading
 from airkit.data.sources import PICTURES, Origin
 from airkit.data.survey import Survey
 from airkit.data.tiles import checked
@@ -68,6 +69,8 @@ class ImportReport:
     """Most objects to expect on a canvas."""
     object_size: float
     """Typical side of an object in pixels."""
+    seen: tuple[str, ...]
+    """What a look at the pictures found, in words."""
     skipped: tuple[str, ...]
     """Files that could not be read and were left out."""
     content_digest: str
@@ -82,8 +85,8 @@ class ImportReport:
 class Asked:
     """How pictures are to be imported."""
 
-    most_objects: int
-    object_size: float
+    most_objects: int | None
+    object_size: float | None
     tile: int | None = None
     pad: bool = False
     levels: tuple[float, float] | None = None
@@ -99,8 +102,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     val: Any = None,
     test: Any = None,
     path: str | Path = "pictures.h5",
-    most_objects: int,
-    object_size: float,
+    most_objects: int | None = None,
+    object_size: float | None = None,
     tile: int | None = None,
     pad: bool = False,
     levels: tuple[float, float] | None = None,
@@ -126,8 +129,9 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         val: pictures to validate on, as ``images``; or a mapping with ``images`` and what is known.
         test: pictures to measure on, likewise.
         path: the data file to write.
-        most_objects: most objects to expect on a picture.
-        object_size: typical side of an object, in pixels.
+        most_objects: most objects to expect on a picture; by default what a look at the pictures
+            finds, or the greatest true count where that is more.
+        object_size: typical side of an object, in pixels; by default what a look finds.
         tile: cut pictures into tiles of this side in pixels; splits are of whole pictures.
         pad: allow pictures of several sizes, padded to the largest one by their edge.
         levels: grey levels that become black and white; found by default.
@@ -156,7 +160,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     sources = sources_of(given, reading, listener)
     survey = _survey(sources, base.data.seed, asked, bad, listener)
     noticed = Counter(reading.noticed)  # before the second walk, which notices the same
-    config = _config(layers(settings), survey, asked)
+    config, found = _config(layers(settings), survey, asked)
     arrays = _arrays(sources, survey)
     origin = Origin(PICTURES, survey.digest.hexdigest(), "not stated", _attribution(sources))
     lock = exclusive(
@@ -173,6 +177,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
             for split, canvases in canvases_of(walk, config, arrays):
                 file.append(pack(config.data, split, canvases))
     _note(noticed, survey, config, asked, listener)
+    for doubt in found.doubts:
+        listener.note(f"in doubt: {doubt}")
     return ImportReport(
         path=target,
         splits={split: getattr(config.data, split) for split in SPLITS},
@@ -181,7 +187,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         low=config.pictures.low,
         high=config.pictures.high,
         most_objects=config.data.max_digits,
-        object_size=config.data.digit_size,
+        object_size=config.object_size if asked.object_size is None else asked.object_size,
+        seen=tuple(found.describe()[: -len(found.doubts) or None]),
         skipped=tuple(bad.skipped),
         content_digest=file.digest,
         seconds=time.perf_counter() - began,
@@ -219,9 +226,9 @@ def _survey(
     return survey
 
 
-def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> Config:
-    """The settings that the file records."""
-    if survey.most > asked.most_objects:
+def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Config, Findings]:
+    """The settings that the file records, and what a look found."""
+    if asked.most_objects is not None and survey.most > asked.most_objects:
         raise ImageError(
             "There are more objects than expected",
             where="--most-objects",
@@ -233,24 +240,31 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> Config:
     sizes = list(survey.sizes)
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
     low, high = asked.levels or _limits(survey)
+    found = look(_some(survey, side, low, high))
+    size = found.digit_size if asked.object_size is None else float(asked.object_size)
     data = {
         "source": PICTURES,
         "canvas_size": side,
         "min_digits": 0,
-        "max_digits": asked.most_objects,
+        "max_digits": asked.most_objects or max(found.most_objects, survey.most),
         "count_weights": (),
-        "digit_size": float(asked.object_size),
+        "digit_size": min(size, float(side)),
         "digit_size_sd": 0.0,
         **{split: survey.canvases[split] for split in SPLITS},
     }
-    pictures = {
+    pictures = found.pictures().model_dump() | {
         "height": int(height),
         "width": int(width),
         "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
         "low": low,
         "high": high,
     }
-    return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures}))
+    return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures})), found
+
+
+def _some(survey: Survey, side: int, low: float, high: float) -> Array:
+    """Some canvases of the pictures to train on, as the file has them, uint8 [N, S, S]."""
+    return np.stack([scaled(canvas, low, high) for canvas in survey.sample(side)])
 
 
 def _limits(survey: Survey) -> tuple[float, float]:
