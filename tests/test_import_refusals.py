@@ -248,4 +248,4 @@ def test_the_command_prints_what_it_wrote(home: Path) -> None:
     assert found["splits"] == {"train": 40, "val": 4, "test": 4}
     assert "nothing" in run(*words, "--force").stdout
     assert "--levels" in fails(*words, "--levels", "9,3")
-    assert run("import", "f").exit_code == 2
+    assert run("import").exit_code == 2

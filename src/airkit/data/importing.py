@@ -241,14 +241,14 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
     low, high = asked.levels or _limits(survey)
     found = look(_some(survey, side, low, high))
-    size = found.digit_size if asked.object_size is None else float(asked.object_size)
+    size = min(found.digit_size, side) if asked.object_size is None else asked.object_size
     data = {
         "source": PICTURES,
         "canvas_size": side,
         "min_digits": 0,
         "max_digits": asked.most_objects or max(found.most_objects, survey.most),
         "count_weights": (),
-        "digit_size": min(size, float(side)),
+        "digit_size": float(size),
         "digit_size_sd": 0.0,
         **{split: survey.canvases[split] for split in SPLITS},
     }
