@@ -76,11 +76,23 @@ class Grey:
         """Side of the smallest square that holds the image, in pixels."""
         return int(max(self.ink.shape))
 
-    def square(self) -> Array:
-        """The image with blank to its right or below, [side, side]."""
+    def square(self, *, edge: bool = False) -> Array:
+        """The image with blank, or with its edge repeated, to its right or below, [side, side]."""
         height, width = self.ink.shape
-        square: Array = np.pad(self.ink, ((0, self.side - height), (0, self.side - width)))
+        missing = (0, self.side - height), (0, self.side - width)
+        square: Array = np.pad(self.ink, missing, "edge") if edge else np.pad(self.ink, missing)
         return square
+
+    def rescaled(self, low: float, high: float, *, inverted: bool) -> Grey:
+        """The image with ``low`` as black and ``high`` as white, in the levels it was stored in.
+
+        Those are 0 to 65,535 for 16 bits, else 0 to 255; of floats 0 to 1, where ``high`` is no
+        more. ``inverted`` says whether ink is darkness.
+        """
+        white = 1 if high <= 1 else 65535 if self.kind == "16 bits" else 255
+        levels = white * (1 - self.ink if inverted else self.ink)
+        ink = ((levels - low) / (high - low)).clip(0, 1).astype(np.float32)
+        return replace(self, ink=1 - ink if inverted else ink)
 
 
 def read_all(given: ImageLike | Iterable[ImageLike], *, invert: bool = False) -> list[Grey]:

@@ -19,6 +19,7 @@ from airkit.config.pictures import PicturesConfig
 from airkit.config.settings import Settings
 from airkit.data.images import Grey, ImageLike, read_all
 from airkit.data.ink import TOUCHING, Fault, look, look_at_size, thinned
+from airkit.data.sources import PICTURES
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.trained import TrainedModel, count_generator, open_model
 from airkit.system.callbacks import Listener
@@ -93,11 +94,13 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     nothing of figures. All other arguments and errors are those of ``airkit.infer``.
     """
     model = open_model(run, checkpoint, settings, listener)
-    greys = read_all(images, invert=invert)
+    greys, trained = read_all(images, invert=invert), model.state.config
+    if trained.data.source == PICTURES:  # as airkit import scaled those of the training
+        limits = trained.pictures.low, trained.pictures.high
+        greys = [grey.rescaled(*limits, inverted=invert) for grey in greys]
     for grey in greys:
         model.check_canvas_size(grey.side, grey.path)
     draw = None if drawing is None else drawing(greys, model.config.render.scale)
-    trained = model.state.config
     side = trained.data.digit_size if trained.pictures == PicturesConfig() else None
     faults = [None] * len(greys) if side is None else _faults(greys, invert, side)
     _note(zip(greys, faults, strict=True), listener)
@@ -132,9 +135,10 @@ def _scenes(greys: Sequence[Grey], model: TrainedModel) -> Iterator[Scene]:
     air = model.build(canvas_size=side, slots=config.slots)
     looks = possible_looks(air, config.eval.looks)
     draws = generator(config.eval.seed, "looks", device), count_generator(config, device)
+    edge = model.state.config.data.source == PICTURES
     batch = max(1, min(config.eval.batch_size, BATCH_PIXELS // side**2))
     for first in range(0, len(greys), batch):
-        squares = np.stack([grey.square() for grey in greys[first : first + batch]])
+        squares = np.stack([grey.square(edge=edge) for grey in greys[first : first + batch]])
         with torch.inference_mode():
             scene = explain_by_looks(air, torch.from_numpy(squares).to(device), looks, *draws)
         parts = [getattr(scene, field.name).cpu() for field in fields(Scene)]
