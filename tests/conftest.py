@@ -14,9 +14,12 @@ import pytest
 # other. Set before torch is first imported, and handed down to subprocesses.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# In the background of a script Ctrl-C is ignored, here and in subprocesses; tests send it.
+# In the background of a script Ctrl-C is ignored, here and in subprocesses, and under nohup so is
+# a closed terminal; tests send both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

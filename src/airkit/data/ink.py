@@ -89,13 +89,13 @@ def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault |
         boxes: of ink (x, y, width, height), in pixels, padded with -1, [N, M, 4]; None if unknown.
         side: mean side of the digits' images, in pixels, ``data.digit_size``.
     """
+    fault = look(images)
     drawn = np.zeros((0, 2)) if boxes is None else boxes[boxes[..., 2] > 0][:, 2:]
     square = drawn[drawn[:, 0] == drawn[:, 1]]
-    if len(square) > 0.9 * len(drawn) and np.median(square) > side - 0.5:
+    filled = len(square) > 0.9 * len(drawn) and np.median(square) > side - 0.5
+    if filled and not (fault and fault.cause == "faint"):
         seen = "most digits are filled to all four edges, as dark ink on a bright or grey ground is"
-        fault: Fault | None = Fault("background", f"{seen}; invert them, or subtract their ground")
-    else:
-        fault = look(images)
+        fault = Fault("background", f"{seen}; invert them, or subtract their ground")
     return fault and fault._replace(text=f"{fault.text}, and make the data anew")
 
 
