@@ -13,6 +13,10 @@ import pytest
 import torch
 from command_line import fails
 
+from airkit.config.schema import Config
+from airkit.errors import DataFileError
+from airkit.runs.origin import TrainingData
+
 Write = Callable[[BytesIO], object]
 
 
@@ -67,3 +71,12 @@ def test_a_folder_that_is_no_run_asks_for_no_library(
         (home / "folder" / name).write_bytes(b"")
     told = fails("export", "folder", "--out", "out", *option)
     assert told.startswith("airkit: There is no trained run here\n")
+
+
+def test_a_foreign_file_in_a_data_files_place_is_not_told_as_a_missing_one(tmp_path: Path) -> None:
+    """Making the data again would replace it."""
+    path = tmp_path / "data.h5"
+    path.write_bytes(b"no HDF5 file")
+    with pytest.raises(DataFileError) as caught:
+        TrainingData("run", path, "0", Config()).read()
+    assert "makes it again" not in str(caught.value)

@@ -67,3 +67,13 @@ def test_doubts_are_told(tmp_path: Path) -> None:
     textured: Any = np.random.default_rng(0).integers(0, 255, (60, 24, 24)).astype(np.uint8)
     import_scenes(textured, path=tmp_path / "o.h5", listener=Told())
     assert any("in doubt" in line for line in told)
+
+
+def test_the_file_is_named_as_people_name_files(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``~`` is the home folder, and a name that ends with a slash is a folder."""
+    monkeypatch.setenv("HOME", str(home))
+    images = _squares(0, 220)
+    assert import_scenes(images, path="~/here.h5").path == home / "here.h5"
+    assert import_scenes(images, path=f"{home}/").path == home / "pictures.h5"

@@ -28,7 +28,7 @@ def import_scenes(  # noqa: PLR0913 - an option each
     val: Annotated[Path | None, option("PATH", "Pictures to validate on.")] = None,
     test: Annotated[Path | None, option("PATH", "Pictures to measure on.")] = None,
     *,
-    out: Annotated[Path, option("FILE", "The data file to write.")] = Path("pictures.h5"),
+    out: Annotated[str, option("FILE", "The data file to write.")] = "pictures.h5",
     most_objects: Annotated[
         int | None, option("N", "Most objects to expect on a picture. [default: found]", min=1)
     ] = None,

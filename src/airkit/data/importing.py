@@ -32,6 +32,7 @@ from airkit.data.tiles import checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
+from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
 
 _ARRAYS = {"count": ("count",), "boxes": ("box",), "labels": ("label",), "mask": ("mask",)}
@@ -147,7 +148,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         ConfigError: the settings are not valid.
         OutputError: the file is there already, or cannot be written.
     """
-    began, target = time.perf_counter(), Path(path)
+    began, target = time.perf_counter(), output_file(path, "pictures.h5")
     check_free(target, force)
     known = {"counts": counts, "boxes": boxes, "labels": labels, "masks": masks}
     given = {"train": {"images": images, **known}, "val": val, "test": test}
