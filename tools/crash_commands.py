@@ -118,7 +118,7 @@ class Train(Command):
 
     name = "train"
     over = ("--fresh",)
-    interrupted = r"stopped at step \d+; airkit train --run run .*|airkit: interrupted"
+    interrupted = r"stopped at step \d+ of run; the same command.*|airkit: interrupted"
 
     def __init__(self, world: Path, run: Callable[..., Ended]) -> None:
         run(make_data(world, "canvases.h5"), world)
