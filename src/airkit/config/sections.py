@@ -201,9 +201,9 @@ class GuideConfig(Section):
     """How often a slot crops again at its own estimate of the pose before it settles on one; auto
     is 1 where objects add up, and 2 where they occlude each other."""
     size_reach: Auto | Literal["none"] | Annotated[float, Field(gt=1, le=100)] = "auto"
-    """Greatest factor, either way, from the typical size to those that the saliency guide proposes;
-    auto is none where objects add up, and 1.3 where they occlude each other, lest one window take
-    two of them."""
+    """The saliency guide proposes sizes within this factor of the typical one. auto is none, no
+    limit, where objects add up, and 1.3 where they occlude each other, so that one window cannot
+    take two of them."""
     rnn_size: Width = 256
     """Units of the LSTM cell in the lstm guide, and in nvil's lstm baseline."""
     embed_net: Widths = ()

@@ -85,9 +85,10 @@ def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:
 
 
 def looked_at(config: Config, composer: Composer) -> PicturesConfig:
-    """What a look at some drawn scenes finds, as at pictures of one's own; digits have defaults.
+    """The section ``pictures`` of a new data file.
 
-    Numbers are rounded, so that every machine records the same.
+    For drawn scenes it is what a look at some of them finds, rounded so that every machine records
+    the same; for digits, the defaults.
     """
     split = max(SPLITS, key=lambda split: int(getattr(config.data, split)))
     many = min(getattr(config.data, split), _LOOKED_AT)
@@ -95,8 +96,4 @@ def looked_at(config: Config, composer: Composer) -> PicturesConfig:
         return config.pictures
     from airkit.data.look import look  # noqa: PLC0415 - loads torch, which digits do without
 
-    found = look(composer.compose(split, 0, many).image)
-    names = ("background", "polarity", "compositing", "noise", "contrast")
-    values = {name: getattr(found, name) for name in names}
-    rounded = {name: round(values[name], 3) for name in ("noise", "contrast")}
-    return PicturesConfig(**values | rounded)
+    return look(composer.compose(split, 0, many).image).pictures(digits=3)

@@ -27,6 +27,7 @@ from airkit.data.pictures import (
 from airkit.data.stacks import TRUTH, as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
+from airkit.system.paths import to_path
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -62,7 +63,7 @@ def sources_of(
                 _refuse_rows(splits[split], known)
             found[split] = _pictures_of(splits[split], known, reading)
     if isinstance(table, str | Path):
-        path = Path(table).expanduser()
+        path = to_path(table)
         _add_table(found, _read_table(path), path, listener)
     return found
 
@@ -144,7 +145,7 @@ def _pictures_of(given: Any, known: Mapping[str, Any], reading: Reading) -> Pict
     """
     if not isinstance(given, str | Path):
         return rows_of(of_array("the array", as_array(given)), known, reading)
-    path = Path(given).expanduser()
+    path = to_path(given)
     with reading_of(path):
         return _from_path(path, known, reading)
 

@@ -24,14 +24,13 @@ from airkit.data.digits import SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.given import sources_of
 from airkit.data.look import Findings, look
-from airkit.data.make import check_free
+from airkit.data.make import check_free, locked
 from airkit.data.pictures import Array, Bad, Pictures, Reading
 from airkit.data.sources import PICTURES, Origin
 from airkit.data.survey import Survey
 from airkit.data.tiles import checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.locks import exclusive
 from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
 
@@ -164,14 +163,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     config, found = _config(layers(settings), survey, asked)
     arrays = _arrays(sources, survey)
     origin = Origin(PICTURES, survey.digest.hexdigest(), "not stated", _attribution(sources))
-    lock = exclusive(
-        target.with_name(target.name + ".lock"),
-        target,
-        work="import is writing this file",
-        hint="wait for its end, or name another --out",
-        listener=listener,
-    )
-    with defer_signals(), lock:
+    with defer_signals(), locked(target, "import", listener):
         check_free(target, force)
         with writer.create(target, config, origin, arrays) as file:
             walk = Walk(sources, survey, bad, listener)

@@ -82,7 +82,8 @@ def _levels(ink: Array) -> tuple[float, float]:
 def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault | None:
     """Return what is off with the canvases of a data file, if anything is.
 
-    Canvases are blank between digits that are not on blank; but the boxes of ink tell.
+    Tiles that are not blank behind their digits leave the canvas's border blank. Their boxes of
+    ink give them away: they are square, and as large as the tile.
 
     Args:
         images: uint8, [N, H, H].

@@ -74,14 +74,14 @@ class Findings:
         """The value of ``data.digit_size``, of which ``model.object_size`` is 0.95, at least 4."""
         return max(4.0, self.object_size / 0.95)
 
-    def pictures(self) -> PicturesConfig:
-        """Return the section that a data file records."""
+    def pictures(self, digits: int = 4) -> PicturesConfig:
+        """Return the section that a data file records, with so many ``digits`` after the point."""
         return PicturesConfig(
             background=self.background,
             polarity=self.polarity,
             compositing=self.compositing,
-            noise=round(self.noise, 4),
-            contrast=round(self.contrast, 4),
+            noise=round(self.noise, digits),
+            contrast=round(self.contrast, digits),
         )
 
     def describe(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,14 +75,7 @@ def make_data(
     composer = composers.load(config, listener)
     pictures = composers.looked_at(config, composer)
     recorded = config.model_copy(update={"pictures": pictures})
-    lock = exclusive(
-        path.with_name(path.name + ".lock"),
-        path,
-        work="make-data is writing this file",
-        hint="wait for its end, or name another --out",
-        listener=listener,
-    )
-    with defer_signals(), lock:
+    with defer_signals(), locked(path, "make-data", listener):
         check_free(path, force)  # again: another process may have made it meanwhile
         with writer.create(path, recorded, composer.origin, composer.arrays) as file:
             parts = list(split_up(config.data))
@@ -108,6 +101,17 @@ def split_up(data: DataConfig) -> Iterator[Part]:
         total: int = getattr(data, split)
         for start in range(0, total, step):
             yield Part(split, start, min(start + step, total))
+
+
+def locked(path: Path, command: str, listener: Listener) -> AbstractContextManager[None]:
+    """Keep other processes from writing the data file ``path`` meanwhile; see ``exclusive``."""
+    return exclusive(
+        path.with_name(path.name + ".lock"),
+        path,
+        work=f"{command} is writing this file",
+        hint="wait for its end, or name another --out",
+        listener=listener,
+    )
 
 
 def check_free(path: Path, force: bool) -> None:

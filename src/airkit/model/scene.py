@@ -70,7 +70,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
         counts: samples the count from q(n), in place of its mode.
     """
     unrolled = air(images)
-    return _one_look(air, images, unrolled, counts)
+    return _one_look(air, images, unrolled, _scores(air, unrolled), counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
@@ -115,8 +115,9 @@ def explain_both(
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     unrolled = air(images)
-    one = _one_look(air, images, unrolled, counts)
-    best = _best_count(unrolled, _scores(air, unrolled))
+    scores = _scores(air, unrolled)
+    one = _one_look(air, images, unrolled, scores, counts)
+    best = _best_count(unrolled, scores)
     for _ in range(looks - 1):
         unrolled = air(images, Noise.draw_looks(generator, len(images), air.slots))
         best = _better(best, _best_count(unrolled, _scores(air, unrolled)))
@@ -143,7 +144,11 @@ def _explanation(unrolled: Unrolled, count: Tensor, score: Tensor) -> _Explanati
 
 
 def _one_look(
-    air: AIR, images: Tensor, unrolled: Unrolled, counts: torch.Generator | None
+    air: AIR,
+    images: Tensor,
+    unrolled: Unrolled,
+    scores: Tensor,
+    counts: torch.Generator | None,
 ) -> Scene:
     """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
     log_q = log_count_posterior(unrolled.logits)[0]
@@ -151,7 +156,7 @@ def _one_look(
         count = log_q.argmax(1)
     else:
         count = torch.multinomial(log_q.exp(), 1, generator=counts).squeeze(1)
-    score = _scores(air, unrolled).gather(1, count[:, None]).squeeze(1)
+    score = scores.gather(1, count[:, None]).squeeze(1)
     return _scene(air, images, _explanation(unrolled, count, score))
 
 
