@@ -25,6 +25,13 @@ Background = Literal["none", "constant", "plane", "smooth"]
 Polarity = Literal["bright", "dark", "both"]
 Compositing = Literal["add", "over"]
 
+BACKGROUNDS = {
+    "none": "none, blank black",
+    "constant": "one grey level a picture",
+    "plane": "a linear gradient",
+    "smooth": "soft lumps",
+}
+"""Backgrounds in words."""
 SAMPLE = 256
 """Most pictures to look at."""
 PIXELS = 2**21
@@ -86,14 +93,8 @@ class Findings:
 
     def describe(self) -> list[str]:
         """Return what was found in words, a line each: background, objects, sizes, doubts."""
-        kind = {
-            "none": "none, blank black",
-            "constant": "one grey level a picture",
-            "plane": "a linear gradient",
-            "smooth": "soft lumps",
-        }[self.background]
         noise = f"noise of {self.noise:.1%} of white" if self.noise > 0.002 else "no noise"
-        lines = [f"background: {kind}; {noise}"]
+        lines = [f"background: {BACKGROUNDS[self.background]}; {noise}"]
         if self.object_size:
             than = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
             seen = f"{than[self.polarity]} than the background by {self.contrast:.0%} of white"
@@ -163,24 +164,18 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     return replace(findings, doubts=tuple(_doubts(findings, evidence)))
 
 
-def candidates(
-    images: NDArray[np.uint8], pictures: PicturesConfig
-) -> tuple[Array, Array, list[Array]]:
-    """Return what a look takes for background, ink and objects.
+def candidates(ink: Array, noise: float) -> list[Array]:
+    """Return boxes of what may be objects, those that touch in one.
 
     Args:
-        images: uint8 [N, H, H].
-        pictures: what was found.
+        ink: what stands out of the background, as positive numbers, [N, H, H].
+        noise: standard deviation of the pixel noise, in the same unit.
 
     Returns:
-        Backgrounds and ink, [N, H, H] each, and the boxes (x, y, width, height) of what may be
-        objects, [K, 4] for each picture.
+        Boxes (x, y, width, height), [K, 4] for each picture.
     """
-    levels = (images / 255).astype(np.float32)
-    estimated = _estimate(levels, pictures.background, pictures.polarity)
-    ink = _ink(levels - estimated, pictures.polarity)
-    found = _blobs(ink, pictures.noise)
-    return estimated, ink, [found.box[found.picture == place] for place in range(len(images))]
+    found = _blobs(ink, noise)
+    return [found.box[found.picture == place] for place in range(len(ink))]
 
 
 def _sample(images: NDArray[np.uint8], seed: int) -> Array:

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
 from airkit.data.compose import Canvases
 from airkit.data.dataset import to_ink
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import Explained, explained, miscounted, varied
+from airkit.figures.looked_at import looked_at
 from airkit.figures.page import FAINT, GAP, INK, LINE, TRUTH, Sheet, Tile
 from airkit.runs.trained import empty_split_error, override
 
@@ -73,6 +75,8 @@ class Data(SheetDrawing):
         canvases = reader.read_split(path, split, config.render.rows * config.render.columns)
         if not len(canvases.image):
             raise empty_split_error(path, split)
+        if config.pictures != PicturesConfig():
+            return looked_at(canvases, config)
         return data(canvases, config.render, split)
 
 

@@ -1,0 +1,103 @@
+"""Pictures beside their background and what stands out of it, which is left for objects.
+
+Legend: N pictures, H side in pixels, K boxes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from airkit.config.schema import Config
+from airkit.data.compose import Canvases
+from airkit.data.dataset import to_ink
+from airkit.data.look import BACKGROUNDS, candidates
+from airkit.figures.page import FAINT, GAP, LINE, TRUTH, Sheet, slot_colour
+from airkit.model.background import Background
+
+Array = np.ndarray[Any, Any]
+
+PANELS = 3
+_LEAST_PANEL = 90  # width of a caption such as 12 candidates
+_APART = 4
+
+
+def looked_at(canvases: Canvases, config: Config) -> Sheet:
+    """Return pictures, each beside its background and its ink with the boxes of candidates.
+
+    Args:
+        canvases: the pictures, one or more, and what is known of them.
+        config: ``pictures``, ``model`` and ``data`` say what was found, or named in its place;
+            ``render`` how many pictures and how large.
+    """
+    images = to_ink(torch.from_numpy(canvases.image))
+    background = Background(config)
+    behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
+    boxes = candidates(np.abs(ink) if background.signed else ink, config.pictures.noise)
+    most = float(np.quantile(np.abs(ink), 0.999)) or 1.0
+    left = 0.5 - ink / (2 * most) if background.signed else 1 - ink / most
+    panel = max(_LEAST_PANEL, round(images.shape[-1] * config.render.scale))
+    columns = max(1, config.render.columns // PANELS)
+    many = min(len(images), config.render.rows * columns)
+    cell = (PANELS * (panel + _APART) - _APART, LINE + panel + GAP)
+    notes = _notes(config, many, most)
+    sheet = Sheet("Pictures, background, and what is left for objects", notes, many, columns, cell)
+    sheet.canvases = many
+    for index in range(many):
+        true = "picture" if canvases.count is None else f"true count {canvases.count[index]}"
+        _panel(sheet, (index, 0), images[index].numpy(), true)
+        _panel(sheet, (index, 1), behind[index], "background", _typical(config))
+        found = f"{len(boxes[index])} candidate{'s' * (len(boxes[index]) != 1)}"
+        _panel(sheet, (index, 2), left[index], found, boxes[index])
+    return sheet
+
+
+def _panel(
+    sheet: Sheet, where: tuple[int, int], levels: Array, caption: str, boxes: Array | None = None
+) -> None:
+    """Draw grey levels [H, H] as they are, with boxes [K, 4].
+
+    Args:
+        sheet: the sheet.
+        where: cell, and place in it.
+        levels: grey levels in 0..1.
+        caption: what is written above.
+        boxes: boxes to draw: of candidates, in the last place.
+    """
+    index, place = where
+    left, top = sheet.corner(index)
+    side = sheet.cell[1] - LINE - GAP
+    tile = sheet.tile(1 - levels, left + place * (side + _APART), top + LINE, side)
+    tile.caption(caption, colour=FAINT)
+    if boxes is not None:
+        tile.boxes(boxes, [TRUTH if place == 1 else slot_colour(0)] * len(boxes))
+
+
+def _typical(config: Config) -> Array:
+    """A square of the typical size of an object, in the middle of a picture, [1, 4]."""
+    size = config.object_size
+    corner = (config.data.canvas_size - size) / 2
+    return np.array([[corner, corner, size, size]])
+
+
+def _notes(config: Config, many: int, most: float) -> list[str]:
+    """Return what the sheet shows.
+
+    Args:
+        config: as of ``looked_at``.
+        many: pictures shown.
+        most: ink that is drawn black.
+    """
+    pictures = config.pictures
+    kind = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}[config.polarity]
+    mid = "grey is nothing, white and black" if config.polarity == "both" else "black"
+    return [
+        f"{config.eval.split} split, the first {many:,}. Background: "
+        f"{BACKGROUNDS[config.background]}; noise of {pictures.noise:.1%} of white; objects {kind} "
+        f"by {pictures.contrast:.0%} of white, about {config.object_size:.0f} px (the square), at "
+        f"most {config.data.max_digits}.",
+        f"Right: what the background leaves, {mid} {most:.0%} of white or more; in red boxes what "
+        "may be objects by a threshold, those that touch in one.",
+    ]
