@@ -7,13 +7,14 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from airkit.config.settings import Settings
+from airkit.config.settings import Settings, layers
 from airkit.data.dataset import CanvasDataset, note_ink
-from airkit.errors import TrainingError
+from airkit.errors import AirkitError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import load_weights
@@ -24,6 +25,7 @@ from airkit.system.paths import to_path, to_record
 from airkit.system.signals import StopRequest, stop_on_signals
 from airkit.training.diagnosis import Fault, error, find_fault
 from airkit.training.parallel import ALONE, ProcessGroup, check_batch, joined
+from airkit.training.pictures import keep
 from airkit.training.resume import Start, check_same_data, note_resumption, prepare
 from airkit.training.step import Trainer
 from airkit.training.tensorboard import TensorBoard, check_installed
@@ -54,11 +56,12 @@ def train(
     data: str | Path | None = None,
     run: str | Path = "runs/air",
     *,
+    images: Any = None,
     settings: Settings = (),
     fresh: bool = False,
     listener: Listener = SILENT,
 ) -> TrainReport:
-    """Train on a data file, or go on where the run folder stopped.
+    """Train on a data file or on pictures, or go on where the run folder stopped.
 
     Settings are laid over those in the data file, or in the run that is resumed. Stopping
     anywhere and calling again gives the same weights, bit for bit, as never stopping.
@@ -69,13 +72,17 @@ def train(
     Args:
         data: the data file; by default that of the run that goes on, else multi-mnist.h5.
         run: the run folder.
+        images: pictures of your own in place of a data file, as ``import_scenes`` takes them: an
+            array or tensor, a folder, a file. They are imported into ``pictures.h5`` in the run
+            folder, so that resuming and evaluating need nothing else.
         settings: dotted keys and values, or layers.
         fresh: start anew, removing what an earlier training left in the folder.
         listener: hears notes, progress and rows of metrics.
 
     Raises:
         DataFileError: the data file cannot be used, or contradicts the settings.
-        CheckpointError: the run belongs to other settings or data, or cannot be read.
+        ImageError: the images cannot be read or used.
+        CheckpointError: the run belongs to other settings, data or images, or cannot be read.
         ConfigError: the settings are not valid.
         ExtensionError: a class from outside airkit cannot be used, or the run that goes on needs
             one that the settings do not name.
@@ -84,8 +91,10 @@ def train(
         TrainingError: the loss, a gradient or the validation ELBO is no longer finite,
             or another process ended.
         OutputError: the run folder cannot be written, or another process trains in it.
-        AirkitError: ``train.tensorboard`` is on, and TensorBoard is not installed.
+        AirkitError: ``train.tensorboard`` is on, and TensorBoard is not installed; or there
+            are both data and images.
     """
+    _check_given(data, images)
     folder = RunFolder(to_path(run))
     with ExitStack() as stack:
         # The caller may have switched gradients off, as is usual around trained models.
@@ -97,7 +106,11 @@ def train(
 
         def begin() -> Start:
             stack.enter_context(folder.locked(listener))
-            start = prepare(data, folder, settings, fresh=fresh, listener=listener)
+            given = layers(settings)
+            named = data
+            if images is not None:
+                named = keep(images, folder, given, fresh=fresh, listener=listener)
+            start = prepare(named, folder, given, fresh=fresh, listener=listener)
             check_installed(start.config)
             return start
 
@@ -107,6 +120,19 @@ def train(
         loop = Loop(start, listener if processes.lead else SILENT, processes)
         stack.callback(loop.board.close)
         return loop.run(request)
+
+
+def _check_given(data: object, images: object) -> None:
+    """Refuse a data file beside images, and images in its place."""
+    both = data is not None and images is not None
+    if both or not isinstance(data, str | Path | None):
+        raise AirkitError(
+            "Both a data file and images are given" if both else "This is no path of a data file",
+            where="data",
+            expected="the path of a data file, or images=...",
+            got=f"{type(data).__name__}" + " and images" * both,
+            hint="airkit.train(images=...) for pictures, airkit.train(FILE) for a data file",
+        )
 
 
 class Loop:

@@ -1,0 +1,106 @@
+"""``airkit.train(images=...)``: pictures are kept in the run folder, and the same call goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from own_pictures import blobs, save
+
+import airkit
+from airkit.errors import AirkitError, CheckpointError, ImageError
+from airkit.system.callbacks import Listener
+
+SMALL: dict[str, Any] = {
+    "model.window_size": 8,
+    "model.hidden_size": 16,
+    "train.steps": 2,
+    "train.batch_size": 8,
+    "train.device": "cpu",
+    "eval.looks": 1,
+}
+IMAGES = blobs(60)["images"]
+
+
+class Notes(Listener):
+    """Collects notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Collect it."""
+        self.notes.append(text)
+
+
+def trained(run: Path, images: Any = IMAGES, steps: int = 2, **more: Any) -> Any:
+    """Train a few steps on pictures."""
+    return airkit.train(run=run, images=images, settings={**SMALL, "train.steps": steps}, **more)
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """All files of a run folder."""
+    return {str(path): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_the_same_call_goes_on_and_the_run_can_be_evaluated(tmp_path: Path) -> None:
+    run, heard = tmp_path / "run", Notes()
+    first = trained(run, listener=heard)
+    assert first.data == run / "pictures.h5"
+    assert any("background" in note for note in heard.notes)
+    assert airkit.evaluate(run).canvases == 6
+    second = trained(run, steps=3)
+    assert (second.resumed_from, second.steps) == (2, 3)
+    assert [path.name for path in run.glob("pictures*")] == ["pictures.h5"]
+    assert airkit.train(run=run, settings={"train.steps": 4}).resumed_from == 3
+
+
+@pytest.mark.parametrize("given", ["folder", "tensor", "file", "colour"])
+def test_whatever_import_takes_is_taken(tmp_path: Path, given: str) -> None:
+    np.save(tmp_path / "a.npy", IMAGES)
+    images = {
+        "folder": save(tmp_path / "pictures", IMAGES),
+        "tensor": torch.from_numpy(IMAGES),
+        "file": str(tmp_path / "a.npy"),
+        "colour": np.repeat(IMAGES[..., None], 3, -1),
+    }[given]
+    assert trained(tmp_path / "run", images).steps == 2
+    assert trained(tmp_path / "run", images, steps=3).resumed_from == 2
+
+
+def test_other_pictures_are_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    trained(run := tmp_path / "run")
+    before = files(run)
+    for images in (IMAGES[:50], 255 - IMAGES):
+        with pytest.raises(CheckpointError, match="other pictures"):
+            trained(run, images)
+    assert files(run) == before
+    assert trained(run, 255 - IMAGES, fresh=True).resumed_from == 0
+    assert trained(run, 255 - IMAGES, steps=3).resumed_from == 2
+
+
+def test_a_run_on_a_data_file_takes_no_pictures(tmp_path: Path) -> None:
+    airkit.import_scenes(IMAGES, path=tmp_path / "a.h5")
+    airkit.train(tmp_path / "a.h5", run := tmp_path / "run", settings=SMALL)
+    before = files(run)
+    with pytest.raises(CheckpointError, match="other pictures"):
+        trained(run)
+    assert files(run) == before
+
+
+def test_bad_pictures_leave_nothing(tmp_path: Path) -> None:
+    bad: list[Any] = [np.zeros((9, 24, 24)), tmp_path / "none", np.zeros(3), []]
+    for images in bad:
+        with pytest.raises(ImageError):
+            trained(tmp_path / "run", images)
+    assert not files(tmp_path)
+
+
+def test_one_of_data_and_images_is_given(tmp_path: Path) -> None:
+    with pytest.raises(AirkitError, match="Both"):
+        airkit.train("a.h5", tmp_path, images=IMAGES)
+    with pytest.raises(AirkitError, match="images="):
+        airkit.train(IMAGES, tmp_path)  # type: ignore[arg-type]
