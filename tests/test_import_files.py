@@ -228,8 +228,10 @@ def test_coco_of_other_programs(tmp_path: Path) -> None:
     odd = [
         {"id": 1, "image_id": 0, "bbox": [1, 2, 6, 0], "category_id": 40},
         {"id": 2, "image_id": 0, "bbox": [1, 2, 6, 6], "category_id": 41, "iscrowd": 1},
-        {"id": 3, "image_id": 7, "bbox": [18, 2, 9, 6], "category_id": 41, "segmentation": [[1]]},
+        {"id": 3, "image_id": 7, "bbox": [18, 2, 9, 6], "category_id": 41},
     ]
+    odd[2]["segmentation"] = []
+    odd.append({**odd[2], "id": 4, "image_id": 5})
     listener = Recorder()
     path = coco(tmp_path, annotations=odd)
     report = imported(path, tmp_path / "o.h5", listener=listener)
@@ -237,7 +239,7 @@ def test_coco_of_other_programs(tmp_path: Path) -> None:
     assert sorted(found) == [0] * 19 + [1], "pictures without objects are kept"
     told = " ".join(listener.notes)
     assert "2 annotations" in told
-    assert "1 segmentations" in told
+    assert "1 annotations of pictures that are not listed" in told
     boxes = np.concatenate([read_split(report.path, each).known["box"] for each in SPLITS])
     assert boxes[boxes[..., 2] > 0].tolist() == [[18, 2, 6, 6]], "cut off at the border"
     labels = np.concatenate([read_split(report.path, each).known["label"] for each in SPLITS])

@@ -1,21 +1,86 @@
-"""Pictures that a COCO JSON file lists, with counts, boxes and labels of their objects."""
+"""Pictures that a COCO JSON file lists, with counts, boxes, labels and masks of their objects."""
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from airkit.data.pictures import Files, Reading, Truth, reading_of
+from airkit.data.pictures import Array, Files, Picture, Reading, Truth, reading_of
+from airkit.data.segmentations import paint
+from airkit.data.truth_rows import contradiction
 from airkit.errors import ImageError
 
 _FOLDERS = (".", "images", "data")
 """Where pictures are, seen from the JSON file."""
 _MOST_LABEL = 127
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a COCO file says of a picture."""
+
+    size: tuple[Any, Any]
+    """Height and width; None where it does not say."""
+    there: bool
+    """Whether there is such a file."""
+    boxes: list[Any] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    segmentations: list[Any] = field(default_factory=list)
+
+
+class Annotated(Files):
+    """Picture files with what a COCO file says of them."""
+
+    def __init__(
+        self, path: Path, listed: dict[Path, Listed], reading: Reading, *, masks: bool
+    ) -> None:
+        super().__init__(str(path), [*listed], reading)
+        self.path, self.listed, self.masks = path, listed, masks
+
+    def _read(self, path: Path) -> Iterator[Picture]:
+        listed = self.listed[path]
+        if not listed.there:
+            raise ImageError(
+                "A picture that the COCO file lists is not there",
+                where=path,
+                expected="a file beside the JSON file, or in its folder images or data",
+                got="no such file there",
+                hint="keep them together; --skip-bad leaves such pictures out",
+            )
+        for picture in super()._read(path):
+            self._check_size(picture, listed)
+            yield replace(picture, truth=self._truth(picture, listed))
+
+    def _check_size(self, picture: Picture, listed: Listed) -> None:
+        """Refuse a picture of another size than it was annotated in; raises ImageError."""
+        if listed.size == picture.levels.shape or None in listed.size:
+            return
+        if listed.size[::-1] != picture.levels.shape:
+            height, width = listed.size
+            got = " x ".join(map(str, picture.levels.shape[::-1]))
+            raise contradiction(picture.name, f"{width} x {height} px, as {self.path} says", got)
+        self.reading.noticed["swapped"] += 1
+
+    def _truth(self, picture: Picture, listed: Listed) -> Truth:
+        boxes = np.array(listed.boxes, np.float32).reshape(-1, 4)
+        mask = self._mask(picture, listed.segmentations) if self.masks else None
+        return Truth(len(boxes), boxes, np.array(listed.labels, int), mask)
+
+    def _mask(self, picture: Picture, segmentations: list[Any]) -> Array:
+        """Objects of a picture, of which later ones hide earlier ones."""
+        mask = np.zeros(picture.levels.shape, np.uint16)
+        for place, segmentation in enumerate(segmentations, 1):
+            try:
+                paint(mask, place, segmentation)
+            except (ValueError, TypeError, KeyError) as error:
+                expected = "polygons x, y, x, y ..., or run lengths as numbers or text"
+                raise contradiction(picture.name, f"segmentations: {expected}", error) from error
+        return mask
 
 
 def is_coco(path: Path) -> bool:
@@ -24,45 +89,51 @@ def is_coco(path: Path) -> bool:
         return b'"' in (start := file.read(4096)) and start.lstrip()[:1] == b"{"
 
 
-def annotated(path: Path, reading: Reading) -> Files:
+def annotated(path: Path, reading: Reading) -> Annotated:
     """The listed pictures in their order; those without an annotation have no objects.
 
-    Boxes without an extent and crowds are left out; segmentations are not read. All that is told
-    by ``reading.noticed``.
+    Boxes without an extent and crowds are left out. Masks are known where all other objects have a
+    segmentation. What is left out is told by ``reading.noticed``.
 
     Raises:
-        ImageError: the file is not COCO's, or a picture is not there.
+        ImageError: the file is not COCO's.
     """
     with reading_of(path):
         content = json.loads(path.read_text("utf-8"))
     try:
-        listed = {each["id"]: _place(path, str(each["file_name"])) for each in content["images"]}
-        classes = _classes(content.get("categories", ()))
-        objects = _objects(content.get("annotations", ()), reading)
-        truth = {
-            place: _truth([(box, classes[kind]) for box, kind in objects.get(key, ())])
-            for key, place in listed.items()
-        }
+        listed = _listed(path, content["images"])
+        masks = _add_objects(listed, content, reading)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unlike(path, error) from error
-    if not listed:
-        raise _unlike(path, "no images")
-    return Files(str(path), list(listed.values()), reading, truth)
+    places = dict(listed.values())
+    if not places or len(places) < len(content["images"]):
+        raise _unlike(path, "an image or its id twice" if places else "no images")
+    return Annotated(path, places, reading, masks=masks)
 
 
-def _place(path: Path, name: str) -> Path:
-    """A listed picture's file, beside the JSON file or in a folder there."""
-    for folder in _FOLDERS:
-        place = path.parent / folder / name
-        if place.is_file() and place.resolve().is_relative_to(path.parent.resolve()):
+def _listed(path: Path, images: Any) -> dict[Any, tuple[Path, Listed]]:
+    """File and size of each listed picture, by its id."""
+    found = {}
+    for each in images:
+        place = _place(path, str(each["file_name"]))
+        size = each.get("height"), each.get("width")
+        picture = Listed(size, place is not None)
+        found[each["id"]] = place or path.parent / each["file_name"], picture
+    return found
+
+
+def _place(path: Path, name: str) -> Path | None:
+    """A listed picture's file, beside the JSON file or in a folder there.
+
+    Of a file in a folder ``annotations``, as COCO has it, beside that folder; then
+    ``instances_train2017.json`` may have its pictures in a folder ``train2017``.
+    """
+    root = path.parent.parent if path.parent.name == "annotations" else path.parent
+    for folder in (path.parent, *(root / each for each in (*_FOLDERS, path.stem.split("_")[-1]))):
+        place = folder / name
+        if place.is_file() and place.resolve().is_relative_to(root.resolve()):
             return place
-    raise ImageError(
-        "A picture that the COCO file lists is not there",
-        where=path,
-        expected=f"{name} beside it, or in its folder images",
-        got="no such file",
-        hint="keep the JSON file and its pictures together",
-    )
+    return None
 
 
 def _classes(categories: Any) -> dict[Any, int]:
@@ -75,27 +146,32 @@ def _classes(categories: Any) -> dict[Any, int]:
     return {key: label for label, key in enumerate(sorted(names))}
 
 
-def _objects(annotations: Any, reading: Reading) -> dict[Any, list[tuple[Any, Any]]]:
-    """Boxes and categories by picture."""
-    found: dict[Any, list[tuple[Any, Any]]] = defaultdict(list)
-    for each in _usable(annotations, reading):
-        found[each["image_id"]].append((each["bbox"], each["category_id"]))
-    return found
+def _add_objects(listed: dict[Any, tuple[Path, Listed]], content: Any, reading: Reading) -> bool:
+    """Add the objects to their pictures; returns whether all of them have a segmentation."""
+    classes = _classes(content.get("categories", ()))
+    usable, with_mask = 0, 0
+    for each in _usable(content.get("annotations", ()), reading):
+        if each["image_id"] not in listed:
+            reading.noticed["unlisted"] += 1
+            continue
+        picture, segmentation = listed[each["image_id"]][1], each.get("segmentation")
+        picture.boxes.append(each["bbox"])
+        picture.labels.append(classes[each["category_id"]])
+        picture.segmentations.append(segmentation)
+        usable, with_mask = usable + 1, with_mask + bool(segmentation)
+    if with_mask < usable:
+        reading.noticed["segmentations"] += with_mask
+    return 0 < usable == with_mask
 
 
 def _usable(annotations: Any, reading: Reading) -> Iterator[Any]:
+    """Annotations with a box of some extent, but for crowds."""
     for each in annotations:
         box = np.asarray(each["bbox"], float)
         if each.get("iscrowd") or box.shape != (4,) or not (box[2:] > 0).all():
             reading.noticed["boxes left out"] += 1
-            continue
-        reading.noticed["segmentations"] += bool(each.get("segmentation"))
-        yield each
-
-
-def _truth(objects: list[tuple[Any, int]]) -> Truth:
-    boxes = np.array([box for box, _ in objects], np.float32).reshape(-1, 4)
-    return Truth(len(objects), boxes, np.array([label for _, label in objects], int))
+        else:
+            yield each
 
 
 def _unlike(path: Path, got: object) -> ImageError:

@@ -16,7 +16,8 @@ from airkit.data.digits import SPLITS
 from airkit.data.format import Arrays, chunk_rows
 from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.survey import Survey
-from airkit.data.tiles import checked, cut
+from airkit.data.tiles import cut
+from airkit.data.truth import checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 

@@ -24,7 +24,8 @@ from airkit.data.pictures import (
     files_of,
     reading_of,
 )
-from airkit.data.stacks import TRUTH, as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
+from airkit.data.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
+from airkit.data.truth_rows import TRUTH
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
@@ -155,7 +156,8 @@ def _from_path(path: Path, known: Mapping[str, Any], reading: Reading) -> Pictur
         return _from_folder(path, reading)
     file, colon, inner = str(path).rpartition(":")
     if colon and os.path.isfile(file):
-        return rows_of(of_hdf5(Path(file), inner), known, reading)
+        stack, found = of_hdf5(Path(file), inner, reading)
+        return rows_of(stack, {**found, **known}, reading)
     ending = path.suffix.lower()
     if ending == ".npz":
         stack, found = of_npz(path, reading)
@@ -176,7 +178,7 @@ def _from_path(path: Path, known: Mapping[str, Any], reading: Reading) -> Pictur
 
 def _from_folder(path: Path, reading: Reading) -> Files:
     """The pictures of a folder, or those that its COCO file lists."""
-    for name in ("annotations.json", "labels.json"):
+    for name in ("annotations.json", "labels.json", "_annotations.coco.json"):
         if (path / name).is_file() and is_coco(path / name):
             return annotated(path / name, reading)
     return Files(str(path), files_of(path, reading.noticed), reading)

@@ -23,12 +23,14 @@ from airkit.data.conversion import Walk, canvases_of, scaled
 from airkit.data.digits import SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.given import sources_of
+from airkit.data.import_notes import notes
 from airkit.data.look import Findings, look
 from airkit.data.make import check_free, locked
 from airkit.data.pictures import Array, Bad, Pictures, Reading
+from airkit.data.regions import split_by_region
 from airkit.data.sources import PICTURES, Origin
 from airkit.data.survey import Survey
-from airkit.data.tiles import checked
+from airkit.data.truth import checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file
@@ -36,17 +38,6 @@ from airkit.system.signals import defer_signals
 
 _ARRAYS = {"count": ("count",), "boxes": ("box",), "labels": ("label",), "mask": ("mask",)}
 """Arrays of a data file by part of the truth."""
-_NOTES = {
-    "colour": "{:,} pictures in colour became grey; --channel chooses how",
-    "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
-    "turn": "{:,} pictures were turned as their EXIF says",
-    "companions": "{:,} files whose names end in _mask, _overlay and the like were passed over",
-    "no pictures": "{:,} files that are no pictures were passed over",
-    "folders": "{:,} folders inside were passed over",
-    "pickled": "{:,} pickled arrays were passed over: they could run code",
-    "boxes left out": "{:,} annotations without an extent, or of crowds, were left out",
-    "segmentations": "{:,} segmentations were not read, boxes and counts were",
-}
 
 
 @dataclass(frozen=True)
@@ -125,14 +116,16 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         boxes: true boxes (x, y, width, height) in pixels, [N, M, 4], width 0 or less where there is
             none, or a list of [k, 4].
         labels: true classes from 0 to 127, in the order of ``boxes``, [N, M] or a list of [k].
-        masks: 0 for the background, another number for each object, [N, H, W].
+        masks: 0 for the background, another number for each object, [N, H, W]; or a mask for each
+            object, [N, M, H, W], of which later ones hide earlier ones.
         val: pictures to validate on, as ``images``; or a mapping with ``images`` and what is known.
         test: pictures to measure on, likewise.
         path: the data file to write.
         most_objects: most objects to expect on a picture; by default what a look at the pictures
             finds, or the greatest true count where that is more.
         object_size: typical side of an object, in pixels; by default what a look finds.
-        tile: cut pictures into tiles of this side in pixels; splits are of whole pictures.
+        tile: cut pictures into tiles of this side in pixels; splits are of whole pictures,
+            or of regions where there are but one or two.
         pad: allow pictures of several sizes, padded to the largest one by their edge.
         levels: grey levels that become black and white; found by default.
         channel: what becomes of colour: grey (luminance), red, green or blue.
@@ -158,6 +151,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     base = resolve(*layers(settings))
     bad = Bad(skip_bad)
     sources = sources_of(given, reading, listener)
+    if tile is not None:
+        sources = split_by_region(sources, tile, bad, listener)
     survey = _survey(sources, base.data.seed, asked, bad, listener)
     noticed = Counter(reading.noticed)  # before the second walk, which notices the same
     config, found = _config(layers(settings), survey, asked)
@@ -169,9 +164,9 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
             walk = Walk(sources, survey, bad, listener)
             for split, canvases in canvases_of(walk, config, arrays):
                 file.append(pack(config.data, split, canvases))
-    _note(noticed, survey, config, asked, listener)
-    for doubt in found.doubts:
-        listener.note(f"in doubt: {doubt}")
+    doubts = (f"in doubt: {doubt}" for doubt in found.doubts)
+    for note in (*notes(noticed, survey, config), *doubts):
+        listener.note(note)
     return ImportReport(
         path=target,
         splits={split: getattr(config.data, split) for split in SPLITS},
@@ -296,30 +291,3 @@ def _arrays(sources: Mapping[str, Pictures], survey: Survey) -> Arrays:
 
 def _attribution(sources: Mapping[str, Pictures]) -> str:
     return f"pictures of {sources['train'].name}"
-
-
-def _note(
-    noticed: Counter[str], survey: Survey, config: Config, asked: Asked, listener: Listener
-) -> None:
-    """Say what became of the pictures, where that is not plain."""
-    pictures, side = config.pictures, config.data.canvas_size
-    for name, words in _NOTES.items():
-        if noticed[name]:
-            listener.note(words.format(noticed[name]))
-    if survey.levels.kind != np.uint8 or (pictures.low, pictures.high) != (0, 255):
-        listener.note(
-            f"grey levels {pictures.low:g} to {pictures.high:g} became black to white (found: "
-            f"{survey.levels.least:g} to {survey.levels.greatest:g})"
-        )
-    if asked.tile is None and any(size != (side, side) for size in survey.sizes):
-        listener.note(f"padded on the right and below by their edge, to {side} x {side} px")
-    if asked.tile is not None:
-        listener.note(
-            f"{survey.pictures:,} pictures cut into tiles of {side} x {side} px, the last in a row "
-            "moved back to the edge; an object belongs to the tiles that hold its box's centre"
-        )
-    for split, many in survey.dropped.items():
-        listener.note(f"{many:,} {split} pictures left out, which a held-out split has too")
-    held = [split for split in ("val", "test") if not survey.canvases[split]]
-    if held:
-        listener.note(f"too few pictures for {' and '.join(held)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -17,18 +17,10 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading, Truth
+from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading
+from airkit.data.truth_rows import NAMES, parts_of, truth_of
 from airkit.errors import ImageError
 
-TRUTH = ("counts", "boxes", "labels", "masks")
-"""Names of what may be known of pictures."""
-_NAMES = {
-    "counts": ("count", "counts"),
-    "boxes": ("box", "boxes"),
-    "labels": ("label", "labels"),
-    "masks": ("mask", "masks"),
-}
-"""What arrays of truth may be called in an archive."""
 _BLOCK_BYTES = 2**24
 _Opened = Callable[[], AbstractContextManager[IO[bytes]]]
 _SHAPES = "an array [N, H, W], [N, H, W, C] or [N, C, H, W] of numbers"
@@ -43,6 +35,9 @@ class Stack:
     dtype: np.dtype[Any]
     read: Callable[[], Iterator[Array]]
     """Yields its rows in order, some megabytes at a time."""
+
+    def __len__(self) -> int:
+        return self.shape[0]
 
     @property
     def channels_first(self) -> bool:
@@ -68,37 +63,20 @@ class Rows(Pictures):
 
     def __init__(self, stack: Stack, known: Mapping[str, Any], reading: Reading) -> None:
         super().__init__(stack.name, stack.shape[0], reading)
-        self.stack, self.truth = stack, TruthRows(**known)
+        self.stack, self.known = stack, known
         height, width = stack.picture
         reading.check_size(f"{stack.name} of {list(stack.shape)}", width, height)
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; an array is read as a whole or not at all."""
         del bad
-        row = 0
-        for block in self.stack.read():
-            for values in self.stack.channels_last(block):
-                name = f"{self.name}, picture {row}"
-                grey = self.reading.grey(values)
-                yield Picture(name, grey, values.shape[2], self.truth.row(row))
-                row += 1
-
-
-class TruthRows:
-    """Truth of the rows of an array, from arrays of the same length."""
-
-    def __init__(self, **known: Any) -> None:
-        self.known = {name: rows for name, rows in known.items() if rows is not None}
-
-    def row(self, index: int) -> Truth:
-        """The truth of one picture; boxes and labels without their padding."""
-        it = {name: np.asarray(rows[index]) for name, rows in self.known.items()}
-        boxes, labels = it.get("boxes"), it.get("labels")
-        if boxes is not None:
-            boxes = boxes.reshape(-1, 4)
-            boxes = boxes[boxes[:, 2] > 0]
-        labels = None if labels is None else labels[labels >= 0]
-        return Truth(int(it["counts"]) if "counts" in it else None, boxes, labels, it.get("masks"))
+        parts = zip(*map(_rows, self.known.values()), strict=True)
+        for row, values in enumerate(_rows(self.stack)):
+            levels = self.stack.channels_last(values[None])[0]
+            known = dict(zip(self.known, next(parts, ()), strict=True))
+            name = f"{self.name}, picture {row}"
+            truth = truth_of(name, known, self.reading)
+            yield Picture(name, self.reading.grey(levels), levels.shape[2], truth)
 
 
 def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
@@ -129,6 +107,13 @@ def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
                 hint="give one for each picture, in their order",
             )
     return Rows(stack, known, reading)
+
+
+def _rows(given: Any) -> Iterator[Array]:
+    """Rows of a stack, or of an array, a tensor or a list."""
+    if isinstance(given, Stack):
+        return (row for block in given.read() for row in block)
+    return (as_array(row) for row in given)
 
 
 def as_array(given: Any) -> Array:
@@ -166,8 +151,10 @@ def of_npy(path: Path) -> Stack:
     return Stack(str(path), shape, dtype, _streamed(lambda: path.open("rb")))
 
 
-def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Array]]:
-    """The stack of a NumPy archive, ``images`` or the only one, and what is known of it.
+def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
+    """The stack of a NumPy archive, and what is known of it.
+
+    The pictures are the array ``images``, ``image`` or ``x``, or the only one of such a shape.
 
     Raises:
         ImageError: it has none, or several.
@@ -179,9 +166,8 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Array]]:
                 heads[member.removesuffix(".npy")] = _head(file)
     plain = {name: head for name, head in heads.items() if not head[1].hasobject}
     reading.noticed["pickled"] += len(heads) - len(plain)
-    parts = {part: name for part, names in _NAMES.items() for name in names if name in plain}
-    likely = [name for name in plain if name not in parts.values() and len(plain[name][0]) > 2]
-    chosen = ["images"] if "images" in likely else likely
+    likely = [name for name, (shape, _) in plain.items() if len(shape) > 2 and name not in NAMES]
+    chosen = [name for name in ("images", "image", "x") if name in likely][:1] or likely
     if len(chosen) != 1:
         raise ImageError(
             "It is not clear which array holds the pictures",
@@ -190,12 +176,13 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Array]]:
             got=", ".join(f"{name} {list(shape)}" for name, (shape, _) in heads.items()),
             hint="numpy.savez(FILE, images=...)",
         )
-    with np.load(path, allow_pickle=False) as archive:
-        known = {part: archive[name] for part, name in parts.items()}
-    stack = Stack(
-        str(path), *plain[chosen[0]], _streamed(partial(_member, path, f"{chosen[0]}.npy"))
-    )
-    return stack, known
+
+    def stack(name: str) -> Stack:
+        read = _streamed(partial(_member, path, f"{name}.npy"))
+        return Stack(f"{path}, {name}", *plain[name], read)
+
+    known = {part: stack(name) for part, name in parts_of(plain, reading).items()}
+    return replace(stack(chosen[0]), name=str(path)), known
 
 
 def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -233,12 +220,14 @@ def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def of_hdf5(path: Path, inner: str) -> Stack:
-    """The stack that is a dataset inside an HDF5 file; raises ImageError."""
+def of_hdf5(path: Path, inner: str, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
+    """The stack that is a dataset inside an HDF5 file, and what those beside it tell of it.
+
+    Raises:
+        ImageError: there is no such dataset.
+    """
     with h5py.File(path, "r") as file:
-        link = file.get(inner, getlink=True) if inner.strip("/") else None
-        found = file[inner] if isinstance(link, h5py.HardLink) else None
-        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+        if _plain(file, inner) is None:
             raise ImageError(
                 "There is no such array in the HDF5 file",
                 where=f"{path}:{inner}",
@@ -246,13 +235,30 @@ def of_hdf5(path: Path, inner: str) -> Stack:
                 got="nothing, a group or a link",
                 hint=f"one of {', '.join(_datasets(file)) or 'none'}",
             )
-        shape, dtype = found.shape, found.dtype
+        group = file[inner].parent.name.rstrip("/")
+        beside = {name: _plain(file, f"{group}/{name}") for name in NAMES}
+        heads = {name: (it.shape, it.dtype) for name, it in beside.items() if it is not None}
+        head = file[inner].shape, file[inner].dtype
 
-    def read() -> Iterator[Array]:
-        with h5py.File(path, "r") as file:
-            yield from _blocks(file[inner])
+    def stack(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Stack:
+        return Stack(f"{path}:{name}", shape, dtype, lambda: _of_dataset(path, name))
 
-    return Stack(f"{path}:{inner}", shape, dtype, read)
+    parts = parts_of(heads, reading)
+    known = {part: stack(f"{group}/{name}", *heads[name]) for part, name in parts.items()}
+    return stack(inner, *head), known
+
+
+def _plain(file: Any, inner: str) -> Any:
+    """A dataset that is in the file itself; None if there is no such one."""
+    link = file.get(inner, getlink=True) if inner.strip("/") else None
+    found = file[inner] if isinstance(link, h5py.HardLink) else None
+    inside = isinstance(found, h5py.Dataset) and not (found.external or found.is_virtual)
+    return found if inside else None
+
+
+def _of_dataset(path: Path, inner: str) -> Iterator[Array]:
+    with h5py.File(path, "r") as file:
+        yield from _blocks(file[inner])
 
 
 def _datasets(file: Any) -> list[str]:

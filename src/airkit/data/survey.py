@@ -11,14 +11,15 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappush, heappushpop
 from typing import Any
 
 import numpy as np
 
 from airkit.data.pictures import Array, Picture
-from airkit.data.tiles import PARTS, cut, tiles_of
+from airkit.data.tiles import PARTS, cut, divided, tiles_of
+from airkit.data.truth_rows import contradiction
 from airkit.errors import ImageError
 
 SHARE = 0.1
@@ -26,6 +27,8 @@ SHARE = 0.1
 _EARLIER: dict[str, tuple[str, ...]] = {"test": (), "val": ("test",), "train": ("test", "val")}
 _BINS = 2**18
 _SAMPLE, _SAMPLE_BYTES = 400, 2**26
+MOST = 100
+"""Most objects on a canvas."""
 _LEVELS = 2**18
 """Most grey levels kept to take percentiles of."""
 
@@ -95,7 +98,9 @@ class Survey:
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Parts of the truth that are known, by the split of the source."""
     most: int = 0
-    """Greatest true count."""
+    """Greatest true count of a canvas."""
+    divided: int = 0
+    """Objects that no tile holds as a whole."""
     digest: Any = field(default_factory=hashlib.sha256)
 
     def __post_init__(self) -> None:
@@ -188,7 +193,14 @@ class Survey:
                 got=" and ".join(found) or "nothing",
                 hint="give it for all pictures of a split, or for none",
             )
-        self.most = max(self.most, truth.count or 0)
+        count = truth.count or 0
+        if many > 1 and truth.boxes is not None and self.side is not None:
+            unmasked = replace(picture, truth=replace(truth, mask=None))
+            count = max(tile.count or 0 for _, tile in cut(unmasked, self.side))
+            self.divided += divided(truth.boxes, picture.levels.shape, self.side)
+        if count > MOST:
+            raise contradiction(picture.name, f"at most {MOST} objects on a canvas", count)
+        self.most = max(self.most, count)
 
     def _keep(self, key: int, picture: Picture) -> None:
         """Keep the picture if it is among those of the greatest keys."""

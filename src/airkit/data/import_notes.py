@@ -1,0 +1,68 @@
+"""What ``airkit import`` says of what became of the pictures, where that is not plain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from airkit.config.schema import Config
+from airkit.data.survey import Survey
+
+_NOTES = {
+    "colour": "{:,} pictures in colour became grey; --channel chooses how",
+    "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
+    "turn": "{:,} pictures were turned as their EXIF says",
+    "companions": "{:,} files whose names end in _mask, _overlay and the like were passed over",
+    "no pictures": "{:,} files that are no pictures were passed over",
+    "folders": "{:,} folders inside were passed over",
+    "pickled": "{:,} pickled arrays were passed over: they could run code",
+    "unfit": "{:,} arrays called counts, boxes, labels or masks are of other shapes: passed over",
+    "background": "{:,} pictures have a mask in each pixel; the first was taken for the background",
+    "boxes left out": "{:,} annotations without an extent, or of crowds, were left out",
+    "segmentations": "{:,} segmentations were not read, as other objects have none",
+    "unlisted": "{:,} annotations of pictures that are not listed were passed over",
+    "swapped": "{:,} pictures have width and height swapped in the COCO file, as before a turn by "
+    "EXIF; boxes are taken for those of the picture as it is seen",
+}
+
+
+def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str]:
+    """Yield what is to be told of the pictures, a sentence each.
+
+    Args:
+        noticed: how many pictures, files and annotations had something of note.
+        survey: of the pictures.
+        config: the settings that the data file records.
+    """
+    pictures, side = config.pictures, config.data.canvas_size
+    for name, words in _NOTES.items():
+        if noticed[name]:
+            yield words.format(noticed[name])
+    if survey.levels.kind != np.uint8 or (pictures.low, pictures.high) != (0, 255):
+        yield (
+            f"grey levels {pictures.low:g} to {pictures.high:g} became black to white (found: "
+            f"{survey.levels.least:g} to {survey.levels.greatest:g})"
+        )
+    if survey.side is not None:
+        yield from _of_tiles(survey, side)
+    elif any(size != (side, side) for size in survey.sizes):
+        yield f"padded on the right and below by their edge, to {side} x {side} px"
+    for split, many in survey.dropped.items():
+        yield f"{many:,} {split} pictures left out, which a held-out split has too"
+    held = [split for split in ("val", "test") if not survey.canvases[split]]
+    if held:
+        yield f"too few pictures for {' and '.join(held)}"
+
+
+def _of_tiles(survey: Survey, side: int) -> Iterator[str]:
+    yield (
+        f"{survey.pictures:,} pictures cut into tiles of {side} x {side} px, the last in a row "
+        "moved back to the edge"
+    )
+    if survey.divided:
+        yield (
+            f"{survey.divided:,} objects are cut by borders of tiles; each is true of the tiles "
+            "that hold its box's centre, and cut off there"
+        )

@@ -1,0 +1,113 @@
+"""What is known of a picture, checked: masks give boxes, boxes give counts, and none contradicts.
+
+Shapes: H x W pixels of a picture, k objects, M masks of a stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from airkit.data.pictures import Array, Picture, Truth
+from airkit.data.truth_rows import contradiction
+
+MOST = 2**16 - 1
+"""Most objects on a picture, which may be cut into tiles."""
+
+
+def checked(picture: Picture) -> Picture:
+    """A picture whose truth agrees with itself, with boxes from masks and counts from boxes.
+
+    Raises:
+        ImageError: it does not agree, or its levels are not finite numbers.
+    """
+    if picture.levels.dtype.kind == "f" and not np.isfinite(picture.levels).all():
+        got = f"{np.count_nonzero(~np.isfinite(picture.levels)):,} of nan or inf"
+        raise contradiction(picture.name, "finite grey levels", got)
+    truth = picture.truth
+    mask, boxes, labels = truth.mask, truth.boxes, truth.labels
+    if mask is not None:
+        mask, boxes = _masked(picture, mask, boxes)
+    if boxes is not None:
+        boxes = _clipped(picture, np.asarray(boxes, np.float32))
+    found = boxes if boxes is not None else labels
+    count = truth.count if found is None else len(found)
+    if truth.count not in (None, count):
+        raise contradiction(picture.name, f"{truth.count} boxes or labels", count)
+    if count is not None and count < 0:
+        raise contradiction(picture.name, "0 objects or more", count)
+    if labels is not None:
+        _check_labels(picture, labels, count)
+    return replace(picture, truth=Truth(count, boxes, labels, mask))
+
+
+def _masked(picture: Picture, mask: Array, boxes: Array | None) -> tuple[Array, Array]:
+    """A mask of places 1..k, and boxes; where there are none, those around the mask's objects."""
+    shape = picture.levels.shape
+    if mask.shape[-2:] != shape or mask.ndim > 3 or mask.dtype.kind not in "biu":
+        wanted = f"a mask of whole numbers {list(shape)}, or one for each object"
+        raise contradiction(picture.name, wanted, f"{mask.dtype} {list(mask.shape)}")
+    return (_of_image if mask.ndim == 2 else _of_stack)(picture, mask, boxes)
+
+
+def _of_image(picture: Picture, mask: Array, boxes: Array | None) -> tuple[Array, Array]:
+    """Mask and boxes of a label image [H, W]."""
+    least, most = int(mask.min()), int(mask.max())
+    if least < 0 or (boxes is not None and most > len(boxes)):
+        wanted = "a mask of 0, the background, and a number above it for each object"
+        wanted = wanted if boxes is None else f"a mask of 0 to {len(boxes)}, its boxes"
+        raise contradiction(picture.name, wanted, least if least < 0 else most)
+    if boxes is not None:
+        return mask.astype(np.uint16), boxes
+    values = np.unique(mask)
+    values = values[values > 0]
+    if len(values) > MOST:
+        raise contradiction(picture.name, f"masks of at most {MOST:,} objects", len(values))
+    places = np.searchsorted(values, mask, "right").astype(np.uint16)
+    rows, columns = np.nonzero(places)
+    return places, _around(places[rows, columns] - 1, rows, columns, len(values))
+
+
+def _of_stack(picture: Picture, stack: Array, boxes: Array | None) -> tuple[Array, Array]:
+    """Mask and boxes of masks of one object each [M, H, W]; later ones hide earlier ones."""
+    if len(np.unique(stack[stack != 0])) > 1:
+        raise contradiction(picture.name, "masks of 0 and one other number", "several")
+    if boxes is None:
+        stack = stack[stack.any((1, 2))]
+    if len(stack) > MOST or (boxes is not None and len(stack) != len(boxes)):
+        wanted = f"at most {MOST:,} masks" if boxes is None else f"{len(boxes)} masks, as boxes"
+        raise contradiction(picture.name, wanted, len(stack))
+    places = np.zeros(picture.levels.shape, np.uint16)
+    for place, inside in enumerate(stack, 1):
+        places[inside != 0] = place
+    if boxes is None:
+        owners, rows, columns = np.nonzero(stack)
+        boxes = _around(owners, rows, columns, len(stack))
+    return places, boxes
+
+
+def _around(owners: Array, rows: Array, columns: Array, many: int) -> Array:
+    """Boxes [k, 4] around pixels, each of which has an owner from 0 to k - 1."""
+    corners = np.stack([columns, rows], 1)
+    low, high = np.full((many, 2), 2**31), np.zeros((many, 2), int)
+    np.minimum.at(low, owners, corners)
+    np.maximum.at(high, owners, corners + 1)
+    return np.concatenate([low, high - low], 1).astype(np.float32)
+
+
+def _clipped(picture: Picture, boxes: Array) -> Array:
+    """Boxes cut off at the picture's border, which none may be beyond."""
+    height, width = picture.levels.shape
+    low = np.clip(boxes[:, :2], 0, (width, height))
+    high = np.clip(boxes[:, :2] + boxes[:, 2:], 0, (width, height))
+    wrong = ~((high > low).all(1) & np.isfinite(boxes).all(1))
+    if wrong.any():
+        expected = f"boxes x, y, width, height on {width} x {height} px"
+        raise contradiction(picture.name, expected, boxes[wrong][0].tolist())
+    return np.concatenate([low, high - low], 1)
+
+
+def _check_labels(picture: Picture, labels: Array, count: int | None) -> None:
+    if len(labels) != count or not all(0 <= label <= 127 for label in labels.tolist()):
+        raise contradiction(picture.name, f"{count} labels from 0 to 127", labels.tolist())
