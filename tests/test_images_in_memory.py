@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reading import read_all
 from test_infer import canvases, write
 from tiny_runs import reference
 
 import airkit
-from airkit.data.images import read, read_all
 from airkit.errors import ImageError
 
 Array = np.ndarray[Any, Any]
@@ -93,7 +93,7 @@ def test_what_a_resize_leaves_is_allowed(method: str, size: tuple[int, int]) -> 
 @pytest.mark.parametrize("scale", [(0, 1.4), (-1, 1), (0, 255), (-0.42, 2.8)])
 def test_floats_of_another_scale_are_refused(scale: tuple[float, float]) -> None:
     with pytest.raises(ImageError, match=f"values of {scale[0]:g} to {scale[1]:g}"):
-        read(np.interp(INK, [0, INK.max()], scale))
+        read_all(np.interp(INK, [0, INK.max()], scale))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32, np.bool_])
@@ -107,9 +107,9 @@ def test_flattened_images_are_refused(kind: Any, side: int) -> None:
     rows = (blobs * (255 if kind is np.uint8 else 1)).astype(kind).reshape(1000, -1)
     for many in (1000, 9):
         with pytest.raises(ImageError) as caught:
-            read(rows[:many])
+            read_all(rows[:many])
         assert f"reshape(-1, {side}, {side})" in caught.value.hint
-    assert len(read(rows.reshape(-1, side, side))) == 1000
+    assert len(read_all(rows.reshape(-1, side, side))) == 1000
 
 
 def test_images_of_such_widths_are_taken() -> None:
@@ -119,7 +119,7 @@ def test_images_of_such_widths_are_taken() -> None:
     gradient = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 256))
     blank = np.zeros((100, 784), np.uint8)
     for image in (np.pad(canvases()[1], 20), noise, gradient, gradient.T, blank):
-        assert len(read(image)) == 1
+        assert len(read_all(image)) == 1
 
 
 @pytest.mark.parametrize("given", [3, None, "none.png", [[0.0, 1.0]], RAMP.astype(object), b"ink"])

@@ -94,7 +94,7 @@ def coco(**change: Any) -> Callable[[Path], Any]:
 
 NAN = np.where(IMAGES > 100, np.nan, 0.5)
 SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
-    "nothing": (lambda path: path / "none", "no pictures", "no such file"),
+    "nothing": (lambda path: path / "none", "Cannot read", "No such file"),
     "empty folder": (lambda path: save(path / "f", IMAGES[:0]), "no pictures in", ".png"),
     "folder of text": (with_text, "no pictures in this folder", "1 other"),
     "no picture": (with_file("x.png", b"hello"), "Cannot read", "x.png"),
@@ -126,7 +126,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "COCO of an unknown category": (
         coco(annotations=[{"image_id": 1, "bbox": [1, 1, 3, 3], "category_id": 9}]), "no COCO", "9",
     ),
-    "another kind": (lambda path: with_text(path, "a.docx") / "a.docx", "no pictures", ".docx"),
+    "another kind": (lambda path: with_text(path, "a.docx") / "a.docx", "Cannot read", "identify"),
 }  # fmt: skip
 
 

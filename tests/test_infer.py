@@ -22,7 +22,7 @@ from tiny_runs import Recorder, data_file, fit, folder
 import airkit
 from airkit.data import reader
 from airkit.errors import OutputError
-from airkit.evaluation import infer
+from airkit.evaluation import infer, pieces
 from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.infer import Inferred
 from airkit.figures.examples import explained
@@ -185,7 +185,7 @@ def test_blank_beside_an_image_changes_nothing_but_the_clipping(home: Path) -> N
 
 def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = lines(stack, "--looks", 1)
-    monkeypatch.setattr(infer, "BATCH_PIXELS", 24 * 24 * 2)
+    monkeypatch.setattr(pieces, "BATCH_PIXELS", 24 * 24 * 2)
     parts = lines(stack, "--looks", 1)
     assert [each["count"] for each in parts] == [each["count"] for each in whole]
 
@@ -216,7 +216,7 @@ def test_full_slots_are_told(stack: Path) -> None:
     full = sum(each.count == 1 for each in found)
     assert full > 1
     (note,) = listener.notes
-    assert note.startswith(f"test.npy and {full - 1} more: as many digits as there are slots, 1;")
+    assert note.startswith(f"test.npy and {full - 1} more: as many objects as there are slots, 1;")
     assert "--slots" in note
 
 
@@ -224,8 +224,8 @@ def test_a_failing_file_is_one_message_and_no_line(stack: Path) -> None:
     """All files are read before the first is looked at, wherever the failing one stands."""
     Path("torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     told = refused(stack, "torn.png", stack)
-    assert told.startswith("airkit: Cannot read an image\n  where     torn.png\n")
-    assert refused(stack, "none.png").startswith("airkit: Cannot read an image\n")
+    assert told.startswith("airkit: Cannot read a picture\n  where     torn.png\n")
+    assert refused(stack, "none.png").startswith("airkit: Cannot read a picture\n")
     assert not Path("seen").exists()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from reading import read_all
 from tiny_runs import TRAIN
 
 import airkit
-from airkit.data.images import read
 from airkit.data.importing import import_scenes
 from airkit.data.reader import read_split
 
@@ -27,21 +27,20 @@ def test_an_image_has_the_levels_of_the_pictures_imported(tmp_path: Path) -> Non
     images = _sixteen()
     report = import_scenes(images, path=tmp_path / "o.h5")
     Image.fromarray(images[0]).save(tmp_path / "0.png")
-    (grey,) = read(tmp_path / "0.png")
-    found = grey.rescaled(report.low, report.high, inverted=False).ink
+    limits = report.low, report.high
+    (grey,) = read_all(tmp_path / "0.png", limits=limits)
+    found = grey.ink
     known = {image.tobytes() for split in ("train", "val", "test")
              for image in read_split(report.path, split).image}  # fmt: skip
     assert (255 * found).round().astype(np.uint8).tobytes() in known
-    (dark,) = read(tmp_path / "0.png", invert=True)
-    np.testing.assert_allclose(
-        dark.rescaled(report.low, report.high, inverted=True).ink, 1 - found, atol=1e-6
-    )
+    (dark,) = read_all(tmp_path / "0.png", limits=limits, invert=True)
+    np.testing.assert_allclose(dark.ink, 1 - found, atol=1e-6)
 
 
 @pytest.mark.parametrize(("edge", "wanted"), [(False, 0), (True, 1)])
 def test_padding_repeats_the_edge_where_asked(edge: bool, wanted: float, tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((8, 12), np.float32))
-    (grey,) = read(tmp_path / "wide.npy")
+    (grey,) = read_all(tmp_path / "wide.npy")
     assert (grey.square(edge=edge)[8:] == wanted).all()
 
 

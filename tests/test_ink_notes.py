@@ -11,12 +11,12 @@ import pytest
 import torch
 from idx_files import mnist_like, write_folder
 from PIL import Image
+from reading import read_all
 from test_infer import canvases
 from tiny_runs import DATA, Recorder, fit, reference
 
 import airkit
 from airkit.data import sources, strokes
-from airkit.data.images import read_all
 from airkit.web.session import open_session
 
 Array = np.ndarray[Any, Any]

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from idx_files import idx_bytes, mnist_like
+from reading import read_all
 from tiny_runs import STEPS, data_file, reference
 
-from airkit.data import idx, images, reader
+from airkit.data import idx, reader
 from airkit.data.dataset import CanvasDataset
 from airkit.errors import AirkitError
 from airkit.runs import checkpoint
@@ -29,7 +30,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "parts": lambda path: list(reader.read_parts(path, "test")),
     "verify": reader.verify,
     "dataset": CanvasDataset,
-    "images": images.read,
+    "images": read_all,
     "digits": lambda path: idx.read(path, 3),
 }
 

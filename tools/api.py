@@ -178,7 +178,8 @@ def _named(thing: Any) -> list[type]:
     """Classes of airkit in a function's return annotation, or in those of a class's fields."""
     given = inspect.get_annotations(thing)
     told = [given.get("return", "")] if inspect.isfunction(thing) else given.values()
-    words = re.findall(r"\w+", " ".join(map(str, told)))
+    held = getattr(thing, "__orig_bases__", ())  # as of a list of results
+    words = re.findall(r"\w+", " ".join(map(str, [*told, *held])))
     kinds = [getattr(sys.modules[thing.__module__], word, None) for word in dict.fromkeys(words)]
     return [kind for kind in kinds if isinstance(kind, type) and _ours(kind)]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airkit.errors import AirkitError
     from airkit.evaluation.compare import compare
     from airkit.evaluation.evaluate import evaluate
-    from airkit.evaluation.infer import Inferred
+    from airkit.evaluation.infer import Found
     from airkit.figures.render import render
     from airkit.runs.describe import describe
     from airkit.runs.export import export
@@ -69,7 +69,8 @@ _HOMES = {
     "evaluate": "airkit.evaluation.evaluate",
     "export": "airkit.runs.export",
     "import_scenes": "airkit.data.importing",
-    "Inferred": "airkit.evaluation.infer",
+    "Found": "airkit.evaluation.infer",
+    "Inferred": "airkit.evaluation.found",
     "make_data": "airkit.data.make",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
@@ -85,50 +86,67 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     checkpoint: str = "best",
     overlay: str | Path | None = None,
     invert: bool = False,
+    tile: int | None = None,
+    exclude_edges: bool = False,
+    skip_bad: bool = False,
+    csv: str | Path | None = None,
+    objects: str | Path | None = None,
     settings: Settings = (),
     listener: Listener = SILENT,
-) -> list[Inferred]:
+) -> Found:
     """Count and locate the objects of images, as ``evaluate`` does those of a data file.
 
-    All images are read and checked before the model looks at the first. Looks and counts are
-    drawn for the images of one size in their order, ``eval.batch_size`` at a time, from the same
-    streams as in evaluation: on the canvases of a split the counts are the same.
+    All images are read and checked before the model looks at the first; they are read once more
+    then, a batch at a time. Looks and counts are drawn for the images of one size in their order,
+    ``eval.batch_size`` at a time, from the same streams as in evaluation: on the canvases of a
+    split the counts are the same.
 
     Args:
-        images: one or several of: a PNG file; a .npy file, an array or a tensor, of an image
-            [H, W] or a stack [N, H, W], colours as [..., 3] or [N, 3, H, W]; a PIL image.
+        images: one or several of: what ``import_scenes`` reads, such as a folder, a PNG or TIFF
+            file, .npy or .npz; an array or a tensor, of an image [H, W] or a stack [N, H, W],
+            colours as [..., 3] or [N, 3, H, W]; a PIL image.
         run: the run folder.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         overlay: a folder for a picture of each image; none by default.
         invert: ink is dark on bright.
+        tile: side in pixels of the overlapping tiles that larger images are cut into; each object
+            counts once. By default images are looked at as a whole.
+        exclude_edges: leave out objects that touch the image's border.
+        skip_bad: leave out files that cannot be read; ``bad`` of the result names them.
+        csv: a table to write, a row an image.
+        objects: a table to write, a row an object.
         settings: dotted keys and values, or layers; ``model.slots`` and those of ``eval`` matter.
         listener: hears notes and progress.
 
     Raises:
         ImageError: an image that cannot be read, is too small or too large, or holds no grey
-            levels or colours; or there are too many.
+            levels or colours; or tiles too small for the objects.
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: settings that make no configuration.
         DataFileError: the guide serves only the size it was trained on.
         DeviceError: there is no such device.
-        OutputError: a picture cannot be written, or would replace another picture of this call
-            or a file that no earlier call drew.
+        OutputError: a table cannot be written; a picture cannot be written, or would replace
+            another picture of this call or a file that no earlier call drew.
     """
-    from airkit.evaluation.infer import infer as infer_images  # noqa: PLC0415 - loads torch
+    from airkit.evaluation.infer import Asked  # noqa: PLC0415 - loads torch
+    from airkit.evaluation.infer import infer as infer_images  # noqa: PLC0415
 
     drawing = None
     if overlay is not None:
         from airkit.figures.overlay import overlays  # noqa: PLC0415 - loads matplotlib
 
         drawing = partial(overlays, to_path(overlay))
-    return infer_images(
-        images,
-        run,
-        checkpoint=checkpoint,
-        drawing=drawing,
+    asked = Asked(
         invert=invert,
-        settings=settings,
-        listener=listener,
+        tile=tile,
+        exclude_edges=exclude_edges,
+        skip_bad=skip_bad,
+        csv=None if csv is None else to_path(csv),
+        objects=None if objects is None else to_path(objects),
+        drawing=drawing,
+    )
+    return infer_images(
+        images, run, checkpoint=checkpoint, settings=settings, asked=asked, listener=listener
     )
 
 

@@ -37,6 +37,7 @@ class AirkitError(Exception):
         lines = [f"  {label:<9} {value}" for label, value in {**self._facts, "try": hint}.items()]
         super().__init__("\n".join([what, *map(sanitize, lines)]))
         self.what, self.hint = what, hint
+        self.got = self._facts.get("got", "")
 
     def advising(self, hint: str) -> Self:
         """Return the same problem with another next step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,36 +11,62 @@ import airkit
 from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run, option
 from airkit.cli.output import tell_json
 from airkit.cli.progress import listening
+from airkit.errors import AirkitError
+
+if TYPE_CHECKING:
+    from airkit.evaluation.infer import Found
 
 Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGES...", help="PNG files, or .npy images or stacks.")
+    list[Path],
+    typer.Argument(
+        metavar="IMAGES...", help="Folders, pictures, .npy, .npz, FILE.h5:/PATH or COCO .json."
+    ),
 ]
 
 
-def infer(
+def infer(  # noqa: PLR0913 - an option each
     settings: Layers,
     images: Images,
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     overlay: Annotated[Path | None, option("DIR", "A folder for a picture of each image.")] = None,
     *,
+    csv: Annotated[Path | None, option("FILE", "A table to write, a row an image.")] = None,
+    objects: Annotated[Path | None, option("FILE", "A table to write, a row an object.")] = None,
+    tile: Annotated[
+        int | None,
+        option("PIXELS", "Cut larger images into overlapping tiles of this side.", min=8),
+    ] = None,
+    exclude_edges: Annotated[
+        bool, typer.Option("--exclude-edges", help="Leave out objects that touch the border.")
+    ] = False,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
+    ] = False,
     invert: Annotated[
         bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")
     ] = False,
 ) -> None:
-    """Count and locate the digits of your own images: one JSON line each.
+    """Count and locate the objects of your own images: one JSON line each.
 
     Ink is bright on dark. Settings override those of the run.
     """
+    files = {"checkpoint": checkpoint, "overlay": overlay, "csv": csv, "objects": objects}
+    how = {"invert": invert, "tile": tile, "exclude_edges": exclude_edges, "skip_bad": skip_bad}
+    given: dict[str, Any] = {**files, **how, "settings": settings}
     with listening() as listener:
-        found = airkit.infer(
-            images,
-            run,
-            checkpoint=checkpoint,
-            overlay=overlay,
-            invert=invert,
-            settings=settings,
-            listener=listener,
-        )
+        found = airkit.infer(images, run, **given, listener=listener)
     for each in found:
         tell_json(each, one_line=True)
+    _exit(found)
+
+
+def _exit(found: Found) -> None:
+    """Exit with 1 where files were left out, and name them."""
+    if found.bad:
+        more = len(found.bad) - 3
+        raise AirkitError(
+            f"{len(found.bad):,} files could not be read and were left out",
+            where=", ".join([*found.bad][:3]) + f" and {more:,} more" * (more > 0),
+            hint=f"mend or remove them; {len(found):,} images were inferred on all the same",
+        )

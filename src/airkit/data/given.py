@@ -1,4 +1,4 @@
-"""What a person names to be imported, as sources of pictures with what is known of them.
+"""What a person names, as sources of pictures with what is known of them.
 
 A folder, a picture file, ``.npy``, ``.npz``, an array in an HDF5 file (``FILE.h5:/path``), a COCO
 JSON file, an array or a tensor; beside them arrays of truth, or a CSV file of counts.
@@ -15,7 +15,6 @@ from typing import Any
 from airkit.data.coco_pictures import annotated, is_coco
 from airkit.data.digits import SPLITS
 from airkit.data.pictures import (
-    ENDINGS,
     UNKNOWN,
     Files,
     Pictures,
@@ -28,8 +27,10 @@ from airkit.data.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows
 from airkit.data.truth_rows import TRUTH
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
+from airkit.system.files import ZIP, start_of
 from airkit.system.paths import to_path
 
+_NPY, _HDF5 = b"\x93NUMPY", b"\x89HDF"
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -62,7 +63,7 @@ def sources_of(
             known = {name: rows for name, rows in named.get(split, {}).items() if rows is not None}
             if isinstance(splits[split], str | Path) and os.path.isdir(splits[split]):
                 _refuse_rows(splits[split], known)
-            found[split] = _pictures_of(splits[split], known, reading)
+            found[split] = pictures_of(splits[split], known, reading)
     if isinstance(table, str | Path):
         path = to_path(table)
         _add_table(found, _read_table(path), path, listener)
@@ -133,19 +134,22 @@ def _splits_of(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
-def _pictures_of(given: Any, known: Mapping[str, Any], reading: Reading) -> Pictures:
+def pictures_of(
+    given: Any, known: Mapping[str, Any], reading: Reading, name: str = "the array"
+) -> Pictures:
     """The pictures that a person named.
 
     Args:
         given: a path, an array or a tensor.
         known: arrays of counts, boxes, labels, masks of its pictures, those that are known.
         reading: how they are read.
+        name: of an array.
 
     Raises:
         ImageError: there is nothing, or nothing that can be read.
     """
     if not isinstance(given, str | Path):
-        return rows_of(of_array("the array", as_array(given)), known, reading)
+        return rows_of(of_array(name, as_array(given)), known, reading)
     path = to_path(given)
     with reading_of(path):
         return _from_path(path, known, reading)
@@ -158,22 +162,16 @@ def _from_path(path: Path, known: Mapping[str, Any], reading: Reading) -> Pictur
     if colon and os.path.isfile(file):
         stack, found = of_hdf5(Path(file), inner, reading)
         return rows_of(stack, {**found, **known}, reading)
-    ending = path.suffix.lower()
-    if ending == ".npz":
-        stack, found = of_npz(path, reading)
+    start = start_of(path, 8)  # the content decides, not the name
+    if start.startswith((ZIP, _HDF5)):
+        packed = of_npz(path, reading) if start.startswith(ZIP) else of_hdf5(path, "", reading)
+        stack, found = packed
         return rows_of(stack, {**found, **known}, reading)
-    if ending == ".npy":
+    if start.startswith(_NPY):
         return rows_of(of_npy(path), known, reading)
-    if ending == ".json" or (ending in ENDINGS and path.is_file()):
-        return annotated(path, reading) if ending == ".json" else Files(str(path), [path], reading)
-    got = f"a name that ends in {path.suffix!r}" if path.is_file() else "no such file or folder"
-    raise ImageError(
-        "These are no pictures",
-        where=path,
-        expected="a folder, a picture file, .npy, .npz, FILE.h5:/PATH or a COCO .json",
-        got=got,
-        hint="name one of these: airkit import FOLDER --out FILE",
-    )
+    if path.suffix.lower() == ".json":
+        return annotated(path, reading)
+    return Files(str(path), [path], reading)
 
 
 def _from_folder(path: Path, reading: Reading) -> Files:

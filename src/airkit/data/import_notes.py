@@ -10,7 +10,7 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.data.survey import Survey
 
-_NOTES = {
+NOTES = {
     "colour": "{:,} pictures in colour became grey; --channel chooses how",
     "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
     "turn": "{:,} pictures were turned as their EXIF says",
@@ -37,7 +37,7 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
         config: the settings that the data file records.
     """
     pictures, side = config.pictures, config.data.canvas_size
-    for name, words in _NOTES.items():
+    for name, words in NOTES.items():
         if noticed[name]:
             yield words.format(noticed[name])
     if survey.levels.kind != np.uint8 or (pictures.low, pictures.high) != (0, 255):

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+from airkit.data.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
 from airkit.system.text import quoted
@@ -69,6 +70,12 @@ class Picture:
     channels: int = 1
     """Channels that it had."""
     truth: Truth = UNKNOWN
+    kind: Kind = "grey"
+    """How it was stored."""
+    path: Path = Path()
+    """The file that it is from."""
+    index: int | None = None
+    """Its place in a stack, from 0; None where the file is one picture."""
 
 
 @dataclass
@@ -81,6 +88,8 @@ class Reading:
     """Grey behind transparent pixels: 0 is black, 1 white."""
     tiled: bool = False
     """Whether pictures are cut into tiles, so that larger ones are allowed."""
+    single: bool = False
+    """Whether an array [H, W] or [H, W, C] is one picture."""
     noticed: Counter[str] = field(default_factory=Counter)
     """How many pictures had colour, transparency, a turn by EXIF."""
 
@@ -108,6 +117,13 @@ class Reading:
             else "scale it, or leave it out",
         )
 
+    def picture(
+        self, name: str, values: Array, path: Path, index: int | None, truth: Truth = UNKNOWN
+    ) -> Picture:
+        """The picture of values [H, W, C]."""
+        kind, levels = _kind(values), self.grey(values)
+        return Picture(name, levels, values.shape[2], truth, kind, path, index)
+
     def grey(self, values: Array) -> Array:
         """Grey levels [H, W] of values [H, W, C]."""
         channels = values.shape[2]
@@ -121,6 +137,20 @@ class Reading:
         level = values[..., :3] @ _LUMINANCE
         return level.round().astype(values.dtype) if values.dtype.kind in "iu" else level
 
+    def values(self, name: str, page: Image.Image) -> Array:
+        """Values [H, W, C] of a page of any mode, turned as its EXIF says; opacity comes last."""
+        self.check_size(name, *page.size)
+        _mend_transparency(page)  # before the pixels are read, as for getexif
+        self.noticed["turn"] += page.getexif().get(_ORIENTATION, 1) != 1
+        turned = ImageOps.exif_transpose(page)
+        clear = turned.info.get("transparency")
+        if turned.mode.startswith("I") or turned.mode == "F":
+            levels = np.array(turned)
+            return levels[..., None] if clear is None else _without(levels, clear)
+        grey, opacity = turned.mode in ("1", "L", "LA"), "A" in turned.mode or clear is not None
+        values = np.array(turned.convert("RGBA" if opacity else "RGB"))
+        return values[..., :: 3 if opacity else 4] if grey else values
+
     def _opaque(self, values: Array) -> Array:
         """Values [H, W, C + 1] without their opacity, over ``behind``."""
         most = _most(values.dtype)
@@ -130,6 +160,17 @@ class Reading:
         self.noticed["transparency"] += 1
         flat = values[..., :-1] * opacity + self.behind * most * (1 - opacity)
         return np.asarray(flat.round() if values.dtype.kind in "iu" else flat).astype(values.dtype)
+
+
+def _kind(values: Array) -> Kind:
+    """How a picture was stored, by its values [H, W, C]."""
+    channels, most = values.shape[2], _most(values.dtype)
+    opacity = values[..., -1]
+    if channels in (2, 4) and opacity.min() < most and opacity.max() > most / 2:
+        return "transparent"  # around ink that is not
+    if channels > 2 and np.ptp(values[..., :3], axis=-1).max() > most / 10:
+        return "colours"
+    return "16 bits" if values.dtype.kind == "u" and values.dtype.itemsize == 2 else "grey"
 
 
 def _most(dtype: np.dtype[Any]) -> float:
@@ -142,14 +183,14 @@ class Bad:
     """What becomes of files that cannot be read: the first ends the work, or all are skipped."""
 
     skip: bool
-    skipped: dict[str, None] = field(default_factory=dict)
-    """Their names, in order."""
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Their names, in order, and what is wrong with them."""
 
     def __call__(self, path: Path, error: ImageError) -> None:
         """Raise the error, or take note of its file."""
         if not self.skip:
             raise error
-        self.skipped[str(path)] = None
+        self.skipped[str(path)] = error.got or error.what
 
 
 class Pictures:
@@ -190,26 +231,28 @@ class Files(Pictures):
             warnings.simplefilter("ignore")
             check_regular(path)
             with Image.open(path, formats=FORMATS) as image:
-                pages = getattr(image, "n_frames", 1)
+                pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
                 for place, page in enumerate(ImageSequence.Iterator(image)):
                     name = str(path) if pages == 1 else f"{path}, page {place + 1}"
-                    self.reading.check_size(name, *page.size)
-                    levels, channels = self._levels(page)
-                    yield Picture(name, levels, channels, truth)
+                    index = None if pages == 1 else place
+                    values = self.reading.values(name, page)
+                    yield self.reading.picture(name, values, path, index, truth)
                     if image.format != "TIFF":
                         break
 
-    def _levels(self, page: Image.Image) -> tuple[Array, int]:
-        """Grey levels of a page of any mode, and the channels that it had."""
-        self.reading.noticed["turn"] += page.getexif().get(_ORIENTATION, 1) != 1
-        turned = ImageOps.exif_transpose(page)
-        if turned.mode.startswith("I") or turned.mode == "F":
-            return np.array(turned), 1
-        clear = "A" in turned.mode or "transparency" in turned.info
-        grey = turned.mode in ("1", "L", "LA")
-        mode = ("LA" if clear else "L") if grey else ("RGBA" if clear else "RGB")
-        values = np.atleast_3d(np.array(turned.convert(mode)))
-        return self.reading.grey(values), values.shape[2]
+
+class InMemory(Pictures):
+    """A picture of Pillow's."""
+
+    def __init__(self, name: str, image: Image.Image, reading: Reading) -> None:
+        super().__init__(name, 1, reading)
+        self.image = image
+
+    def walk(self, bad: Bad) -> Iterator[Picture]:
+        """See ``Pictures.walk``."""
+        del bad
+        values = self.reading.values(self.name, self.image)
+        yield self.reading.picture(self.name, values, Path(self.name), None)
 
 
 @contextmanager
@@ -228,6 +271,26 @@ def reading_of(path: Path) -> Iterator[None]:
             got=got or type(error).__name__,
             hint="mend or remove it; --skip-bad leaves such files out",
         ) from error
+
+
+def _without(levels: Array, clear: int) -> Array:
+    """Levels [H, W] with opacity, [H, W, 2]: one level is transparent."""
+    opacity = np.where(levels == clear, 0, _most(levels.dtype)).astype(levels.dtype)
+    return np.stack([levels, opacity], -1)
+
+
+def _mend_transparency(page: Image.Image) -> None:
+    """Give a PNG's transparent level or colour the depth of its pixels, which Pillow changed."""
+    clear, tiles = page.info.get("transparency"), getattr(page, "tile", ())
+    if page.format != "PNG" or clear is None or not tiles:
+        return
+    raw = str(tiles[0][3])
+    bits = 1 if raw == "1" else int(raw.rpartition(";")[2].rstrip("B") if ";" in raw else 8)
+    if isinstance(clear, tuple) and bits == 16:
+        page.info["transparency"] = tuple(level >> 8 for level in clear)
+    elif isinstance(clear, int) and page.mode in ("1", "L"):
+        most = 2**bits - 1
+        page.info["transparency"] = min(clear, most) * 255 // most
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:
@@ -256,6 +319,6 @@ def files_of(folder: Path, noticed: Counter[str]) -> list[Path]:
             where=folder,
             expected=f"files that end in {', '.join(ENDINGS)}",
             got=f"{len([*folder.iterdir()]):,} other files and folders",
-            hint=f"name the folder that holds them: airkit import {quoted(folder)}/NAME",
+            hint=f"name the folder that holds them: {quoted(folder)}/NAME",
         )
     return found

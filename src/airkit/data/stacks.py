@@ -17,12 +17,15 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
+from airkit.data.flattened import side_in_rows
 from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading
 from airkit.data.truth_rows import NAMES, parts_of, truth_of
 from airkit.errors import ImageError
 
 _BLOCK_BYTES = 2**24
 _Opened = Callable[[], AbstractContextManager[IO[bytes]]]
+_ROWS = 256
+"""Rows that are compared to tell flattened pictures."""
 _SHAPES = "an array [N, H, W], [N, H, W, C] or [N, C, H, W] of numbers"
 
 
@@ -35,6 +38,8 @@ class Stack:
     dtype: np.dtype[Any]
     read: Callable[[], Iterator[Array]]
     """Yields its rows in order, some megabytes at a time."""
+    single: bool = False
+    """Whether it is one picture rather than several."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -74,9 +79,10 @@ class Rows(Pictures):
         for row, values in enumerate(_rows(self.stack)):
             levels = self.stack.channels_last(values[None])[0]
             known = dict(zip(self.known, next(parts, ()), strict=True))
-            name = f"{self.name}, picture {row}"
+            single = self.stack.single
+            name, index = (self.name, None) if single else (f"{self.name}, picture {row}", row)
             truth = truth_of(name, known, self.reading)
-            yield Picture(name, self.reading.grey(levels), levels.shape[2], truth)
+            yield self.reading.picture(name, levels, Path(self.name), index, truth)
 
 
 def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
@@ -85,6 +91,10 @@ def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
     Raises:
         ImageError: they do not fit.
     """
+    axes = len(stack.shape)
+    if reading.single and (axes == 2 or (axes == 3 and stack.shape[2] <= 4)):
+        reading.check_size(stack.name, stack.shape[1], stack.shape[0])
+        stack = _alone(stack)
     shape, dtype = stack.shape, stack.dtype
     whole = len(shape) in (3, 4) and min(shape) > 0 and dtype.kind in "biuf"
     if not whole or (len(shape) == 4 and not (shape[3] <= 4 or shape[1] in (1, 3))):
@@ -116,6 +126,25 @@ def _rows(given: Any) -> Iterator[Array]:
     return (as_array(row) for row in given)
 
 
+def _alone(stack: Stack) -> Stack:
+    """A stack of one picture, of an array [H, W] or [H, W, C]; raises ImageError."""
+    first = next(stack.read(), np.zeros((0, 1)))
+    if len(stack.shape) == 2 and (side := side_in_rows(first[:_ROWS], stack.shape)):
+        raise ImageError(
+            "An array looks like a picture a row",
+            where=stack.name,
+            expected=_SHAPES,
+            got=f"{stack.dtype} {list(stack.shape)}",
+            hint=f"give each picture its rows: array.reshape(-1, {side}, {side})",
+        )
+    whole = partial(_whole, stack.read)
+    return Stack(stack.name, (1, *stack.shape), stack.dtype, whole, single=True)
+
+
+def _whole(read: Callable[[], Iterator[Array]]) -> Iterator[Array]:
+    yield np.concatenate([*read()])[None]
+
+
 def as_array(given: Any) -> Array:
     """An array of an array or a tensor, which may be on a GPU or need gradients."""
     if hasattr(given, "detach"):
@@ -143,7 +172,10 @@ def _blocks(array: Any) -> Iterator[Array]:
 def of_npy(path: Path) -> Stack:
     """The stack of a NumPy file, which is not memory-mapped: pages once read would stay."""
     with path.open("rb") as file:
-        shape, dtype = _head(file)
+        try:
+            shape, dtype = _head(file)
+        except _FortranError:
+            return of_array(str(path), np.load(path, mmap_mode="r"))
     if dtype.hasobject:
         return Stack(str(path), shape, dtype, lambda: iter(()))
     if path.stat().st_size < prod(shape) * dtype.itemsize:
@@ -185,6 +217,10 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
     return replace(stack(chosen[0]), name=str(path)), known
 
 
+class _FortranError(ValueError):
+    """An array is stored column by column."""
+
+
 def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of a NumPy file, which is read up to its numbers."""
     version = np.lib.format.read_magic(file)
@@ -193,7 +229,7 @@ def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
         read = np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
     if fortran and len(shape) > 1:
-        raise ValueError("an array in Fortran's order; save numpy.ascontiguousarray of it")
+        raise _FortranError("an array in Fortran's order; save numpy.ascontiguousarray of it")
     return shape, dtype
 
 

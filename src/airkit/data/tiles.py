@@ -6,6 +6,7 @@ Shapes: H x W pixels of a picture, S side of a canvas, k objects.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,11 +15,22 @@ from airkit.data.pictures import Array, Picture, Truth
 PARTS = ("count", "boxes", "labels", "mask")
 
 
-def starts(length: int, side: int) -> list[int]:
+def starts(length: int, side: int, overlap: int = 0) -> list[int]:
     """Where tiles of ``side`` begin along a picture's side; the last one ends with the picture."""
     if length <= side:
         return [0]
-    return [*range(0, length - side, side), length - side]
+    return [*range(0, length - side, side - overlap), length - side]
+
+
+def cores(length: int, side: int, overlap: int) -> list[tuple[int, float, float]]:
+    """Where overlapping tiles begin along a picture's side, and from where to where each decides.
+
+    That is up to the middle of what it shares with its neighbours, and at the edge of the picture
+    without an end: together they cover the line once.
+    """
+    first = starts(length, side, overlap)
+    between = [(later + here + side) / 2 for here, later in pairwise(first)]
+    return list(zip(first, [-np.inf, *between], [*between, np.inf], strict=True))
 
 
 def tiles_of(shape: tuple[int, ...], side: int) -> int:

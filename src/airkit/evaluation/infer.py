@@ -1,215 +1,180 @@
-"""What a trained model finds on a user's own images.
-
-Legend: H side of an image, N objects found, T slots, Z length of z_what.
-"""
+"""What a trained model finds on a user's own images."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from airkit.config.pictures import PicturesConfig
 from airkit.config.settings import Settings
-from airkit.data.images import Grey, ImageLike, read_all
-from airkit.data.ink import TOUCHING, Fault, look, look_at_size, thinned
+from airkit.data.images import Grey, ImageLike, Images, Place
+from airkit.data.ink import Fault
+from airkit.data.pictures import Bad
 from airkit.data.sources import PICTURES
-from airkit.model.scene import Scene, explain_by_looks, possible_looks
-from airkit.runs.trained import TrainedModel, count_generator, open_model
+from airkit.evaluation.doubts import Doubts, note
+from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, stitched
+from airkit.evaluation.pieces import Explainer, Piece, overlap_of, pieces_of
+from airkit.evaluation.reasons import TEXTS, Reasons
+from airkit.evaluation.tables import check_table, write_counts, write_objects
+from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
-from airkit.system.device import generator
+
+__all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[Grey, Array, Array], None]
 """Draws an image with its reconstruction [H, H] and the boxes found [N, 4]."""
-Drawing = Callable[[Sequence[Grey], float], Draw]
+Drawing = Callable[[Sequence[Place], float], Draw]
 """Makes a ``Draw`` for all images at a scale, once it has checked that they can be drawn."""
-
-BATCH_PIXELS = 2**22
-"""Most pixels in a batch, so that large images fit in memory."""
-
-
-@dataclass(frozen=True)
-class InferredObject:
-    """One object found on an image."""
-
-    box: tuple[float, ...]
-    """Extent of its ink (x, y, width, height), in pixels of the image."""
-    confidence: float
-    """Probability that its slot and all before it are on."""
-    z_where: tuple[float, ...]
-    """Mean of its pose, 3 numbers."""
-    z_what: tuple[float, ...]
-    """Mean of its code, Z numbers."""
+_MOST_TILES = 16
+"""Most tiles of an image that are looked at for the reason why nothing was found."""
 
 
-@dataclass(frozen=True)
-class Inferred:
-    """What was found on one image."""
+class Found(list[Inferred]):
+    """A list of what was found on each image, in their order."""
 
-    image: str
-    """The file; of images in memory, image-I for place I of those given, from 0."""
-    index: int | None
-    """The image's place in its stack, from 0; None where the file is one image."""
-    width: int
-    """Of the image, in pixels."""
-    height: int
-    """Of the image, in pixels."""
-    count: int
-    """Objects found."""
-    count_probability: tuple[float, ...]
-    """q(n) for n = 0..T under the explanation kept."""
-    objects: tuple[InferredObject, ...]
-    """The objects found, slot after slot."""
-    score: float
-    """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats."""
+    bad: dict[str, str]
+    """Files that could not be read and were left out, and why."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, ``index`` only for an image of a stack."""
-        values = asdict(self)
-        if self.index is None:
-            del values["index"]
-        return values
+    def __init__(self, found: Iterable[Inferred], bad: dict[str, str]) -> None:
+        super().__init__(found)
+        self.bad = bad
 
 
-def infer(  # noqa: PLR0913 - an argument for each option of the command
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How images are to be inferred on, and what to write; see ``airkit.infer``."""
+
+    invert: bool = False
+    tile: int | None = None
+    exclude_edges: bool = False
+    skip_bad: bool = False
+    csv: Path | None = None
+    objects: Path | None = None
+    drawing: Drawing | None = None
+    """Draws each image with what was found on it: evaluation knows nothing of figures."""
+
+
+def infer(
     images: ImageLike | Iterable[ImageLike],
     run: str | Path,
     *,
     checkpoint: str,
-    drawing: Drawing | None,
-    invert: bool,
     settings: Settings,
+    asked: Asked,
     listener: Listener,
-) -> list[Inferred]:
-    """Count and locate the objects of images, as ``airkit.infer`` does.
-
-    ``drawing``, where there is one, draws each image with what was found on it: evaluation knows
-    nothing of figures. All other arguments and errors are those of ``airkit.infer``.
-    """
+) -> Found:
+    """Count and locate the objects of images, as ``airkit.infer`` does."""
+    for path, option in ((asked.csv, "--csv"), (asked.objects, "--objects")):
+        if path is not None:
+            check_table(path, option)
     model = open_model(run, checkpoint, settings, listener)
-    greys, trained = read_all(images, invert=invert), model.state.config
-    if trained.data.source == PICTURES:  # as airkit import scaled those of the training
-        limits = trained.pictures.low, trained.pictures.high
-        greys = [grey.rescaled(*limits, inverted=invert) for grey in greys]
-    for grey in greys:
-        model.check_canvas_size(grey.side, grey.path)
-    draw = None if drawing is None else drawing(greys, model.config.render.scale)
-    side = trained.data.digit_size if trained.pictures == PicturesConfig() else None
-    faults = [None] * len(greys) if side is None else _faults(greys, invert, side)
-    _note(zip(greys, faults, strict=True), listener)
-    found = _in_order(greys, model, draw, listener)
-    full = [each.count == model.config.slots for each in found]
-    fine = [fault is None or fault.cause == "0 and 1" for fault in faults]
-    doubtful = [grey for grey, *both in zip(greys, full, fine, strict=True) if all(both)]
-    _note(_full(doubtful, model.config.slots, side), listener)
-    return found
-
-
-def _in_order(
-    greys: Sequence[Grey], model: TrainedModel, draw: Draw | None, listener: Listener
-) -> list[Inferred]:
-    """Return what is found on each image, in their order; images of one size go together."""
+    trained = model.state.config
+    low_high = trained.pictures.low, trained.pictures.high
+    limits = low_high if trained.data.source == PICTURES else None  # as airkit import scaled
+    source = Images(images, invert=asked.invert, limits=limits, tiled=asked.tile is not None)
+    bad, doubts = Bad(asked.skip_bad), Doubts(trained, invert=asked.invert)
+    places = []
+    for each in _survey(source.walk(bad), model, asked.tile, doubts):
+        places.append(each)
+        if source.done:
+            listener.progress("reading", source.done, len(source.given))
+    draw = None if asked.drawing is None else asked.drawing(places, model.config.render.scale)
+    source.note(listener)
+    note(zip(places, doubts.faults, strict=True), listener)
     found: dict[int, Inferred] = {}
-    order = sorted(range(len(greys)), key=lambda index: greys[index].side)
-    for _, group in groupby(order, key=lambda index: greys[index].side):
-        same = list(group)
-        for index, scene in zip(same, _scenes([greys[at] for at in same], model), strict=True):
-            found[index] = _inferred(greys[index], scene)
-            if draw is not None:
-                boxes = np.array([each.box for each in found[index].objects]).reshape(-1, 4)
-                draw(greys[index], scene.canvas[0].numpy(), boxes)
-            listener.progress("inferring", len(found), len(greys))
-    return [found[index] for index in range(len(greys))]
+    inference = _Inference(model, asked, doubts, draw)
+    for place, result in inference.walk(source, bad):
+        found[place] = result
+        listener.progress("inferring", len(found), len(places))
+    note(inference.told(places), listener)
+    results = Found([found[place] for place in range(len(places))], bad.skipped)
+    if asked.csv is not None:
+        write_counts(asked.csv, results, results.bad)
+    if asked.objects is not None:
+        write_objects(asked.objects, results)
+    return results
 
 
-def _scenes(greys: Sequence[Grey], model: TrainedModel) -> Iterator[Scene]:
-    """Yield the scene found on each of several images of one size, a batch of one on the CPU."""
-    config, device, side = model.config, model.device, greys[0].side
-    air = model.build(canvas_size=side, slots=config.slots)
-    looks = possible_looks(air, config.eval.looks)
-    draws = generator(config.eval.seed, "looks", device), count_generator(config, device)
-    edge = model.state.config.data.source == PICTURES
-    batch = max(1, min(config.eval.batch_size, BATCH_PIXELS // side**2))
-    for first in range(0, len(greys), batch):
-        squares = np.stack([grey.square(edge=edge) for grey in greys[first : first + batch]])
-        with torch.inference_mode():
-            scene = explain_by_looks(air, torch.from_numpy(squares).to(device), looks, *draws)
-        parts = [getattr(scene, field.name).cpu() for field in fields(Scene)]
-        yield from (Scene(*(part[[row]] for part in parts)) for row in range(len(squares)))
+def _survey(
+    greys: Iterable[Grey], model: TrainedModel, tile: int | None, doubts: Doubts
+) -> Iterator[Place]:
+    """Check all images for the first time, one after the other."""
+    for grey in greys:
+        side = grey.side if tile is None else min(grey.side, tile)
+        model.check_canvas_size(side, grey.path)
+        doubts.add(grey)
+        yield Place(grey.path, grey.index)
+    doubts.end()
 
 
-def _inferred(grey: Grey, scene: Scene) -> Inferred:
-    """Return the result for an image from its scene, a batch of one."""
-    height, width = grey.ink.shape
-    objects = (
-        InferredObject(
-            box=_clipped(_numbers(scene.box[0, slot]), width, height),
-            confidence=float(scene.presence[0, slot]),
-            z_where=_numbers(scene.where[0, slot]),
-            z_what=_numbers(scene.what[0, slot]),
-        )
-        for slot in range(int(scene.count[0]))
-    )
-    return Inferred(
-        image=str(grey.path),
-        index=grey.index,
-        width=width,
-        height=height,
-        count=int(scene.count[0]),
-        count_probability=_numbers(scene.count_probability[0]),
-        objects=tuple(objects),
-        score=float(scene.score[0]),
-    )
+class _Inference:
+    """The second walk through all images."""
 
+    def __init__(
+        self, model: TrainedModel, asked: Asked, doubts: Doubts, draw: Draw | None
+    ) -> None:
+        self.model, self.asked, self.doubts, self.draw = model, asked, doubts, draw
+        config = model.state.config
+        self.edge = config.data.source == PICTURES
+        self.size = model.config.object_size
+        self.overlap = 0 if asked.tile is None else overlap_of(asked.tile, self.size)
+        self.reasons = Reasons(model.config)
+        self._greys: dict[int, Grey] = {}
+        self._missing: dict[int, int] = {}
+        self._faults: dict[int, Fault] = {}
 
-def _clipped(box: tuple[float, ...], width: int, height: int) -> tuple[float, ...]:
-    """Clip a box to the image, at least to a pixel; the square canvas may be larger."""
-    x, y = min(box[0], width - 1.0), min(box[1], height - 1.0)
-    right, bottom = min(box[0] + box[2], width), min(box[1] + box[3], height)
-    return x, y, max(1.0, right - x), max(1.0, bottom - y)
+    def walk(self, source: Images, bad: Bad) -> Iterator[tuple[int, Inferred]]:
+        """Yield each image's place and what was found on it, as it is ready."""
+        parts: dict[int, list[Any]] = defaultdict(list)
+        explainer = Explainer(self.model, canvases=self.draw is not None)
+        for piece, seen in explainer.explain(self._pieces(source, bad)):
+            parts[piece.image].append((piece, seen))
+            if len(parts[piece.image]) == self._missing[piece.image]:
+                yield piece.image, self._finish(piece.image, parts.pop(piece.image))
 
+    def told(self, places: Sequence[Place]) -> Iterator[tuple[Place, Fault | None]]:
+        """What to say of images: of what is off, and of those whose slots are full."""
+        full = self.doubts.of_full(self.model.config.slots)
+        for place in sorted(self._faults):
+            fault = self._faults[place]
+            yield places[place], full if fault.cause == "slots" else fault
 
-def _numbers(values: Tensor) -> tuple[float, ...]:
-    return tuple(values.tolist())
+    def _pieces(self, source: Images, bad: Bad) -> Iterator[Piece]:
+        for place, grey in enumerate(source.walk(bad)):
+            pieces = pieces_of(grey, place, self.asked.tile, self.overlap, edge=self.edge)
+            self._greys[place], self._missing[place] = grey, len(pieces)
+            yield from pieces
 
+    def _finish(self, place: int, parts: Parts) -> Inferred:
+        grey = self._greys.pop(place)
+        status = self._status(place, grey, parts)
+        excluded = self.asked.exclude_edges
+        found = found_on(grey, parts, status, self.size, exclude_edges=excluded)
+        if self.draw is not None:
+            boxes = np.array([each.box for each in found.objects]).reshape(-1, 4)
+            self.draw(grey, stitched(grey, parts), boxes)
+        return found
 
-def _faults(greys: Sequence[Grey], invert: bool, side: float) -> list[Fault | None]:
-    """Return what is off with each image: grey levels file by file, sizes of all together."""
-    faults: list[Fault | None] = []
-    for _, group in groupby(greys, key=lambda grey: grey.path):
-        same = list(group)
-        inks = np.stack([grey.ink for grey in thinned(same)])
-        faults += [look(inks, same[0].kind, inverted=invert)] * len(same)
-    fine = [grey.ink for grey, fault in zip(greys, faults, strict=True) if fault is None]
-    size = look_at_size(fine, side)
-    return [fault or size for fault in faults]
+    def _status(self, place: int, grey: Grey, parts: Parts) -> str:
+        fine, fault = self.doubts.fine(place), self.doubts.faults[place]
+        if any(seen.count == self.model.config.slots for _, seen in parts):
+            if fine:
+                self.doubts.add_full(grey)
+                self._faults[place] = Fault("slots", "")
+            return "slots full"
+        if fault is not None and not fine:
+            return fault.cause
+        return "ok" if any(seen.count for _, seen in parts) else self._reason(place, parts)
 
-
-def _full(
-    greys: Sequence[Grey], slots: int, side: float | None
-) -> Iterator[tuple[Grey, Fault | None]]:
-    """Yield images on which all slots are on: there may be more objects, or larger ones."""
-    more = f"as many digits as there are slots, {slots}; there may be more, try more --slots"
-    larger = side and look_at_size([grey.ink for grey in greys], side, TOUCHING)
-    yield from ((grey, larger or Fault("slots", more)) for grey in greys)
-
-
-def _note(told: Iterable[tuple[Grey, Fault | None]], listener: Listener) -> None:
-    """Say what is off with images, once for each cause."""
-    causes: dict[str, list[tuple[Grey, Fault]]] = {}
-    for grey, fault in told:
-        if fault:
-            causes.setdefault(fault.cause, []).append((grey, fault))
-    for (grey, fault), *others in causes.values():
-        listener.note(f"{grey.path}{_more(len(others))}: {fault.text}")
-
-
-def _more(many: int) -> str:
-    return f" and {many:,} more" if many else ""
+    def _reason(self, place: int, parts: Parts) -> str:
+        """Why nothing was found."""
+        some = [piece.pixels for piece, _ in parts[:: -(-len(parts) // _MOST_TILES)]]
+        reason = self.reasons.common(some)
+        if reason in TEXTS:
+            self._faults[place] = Fault(reason, f"nothing was found: {TEXTS[reason]}")
+        return reason

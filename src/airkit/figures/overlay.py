@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.images import Grey
+from airkit.data.images import Grey, Place
 from airkit.errors import OutputError
 from airkit.figures.page import GAP, MARGIN, Page, png
 from airkit.system.files import start_of, write_bytes, writing
@@ -22,7 +22,7 @@ _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
 
 
 def overlays(
-    folder: Path, greys: Sequence[Grey], scale: float
+    folder: Path, greys: Sequence[Place], scale: float
 ) -> Callable[[Grey, Array, Array], None]:
     """Check that a picture of each image can be written, and return the function that draws one.
 
@@ -69,16 +69,16 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     write_bytes(target, png(page.rendered(), Software=_DRAWN_BY))
 
 
-def _target(folder: Path, grey: Grey) -> Path:
+def _target(folder: Path, grey: Place) -> Path:
     return folder / f"{grey.name}.png"
 
 
-def _check_targets(folder: Path, greys: Sequence[Grey]) -> None:
+def _check_targets(folder: Path, greys: Sequence[Place]) -> None:
     """Refuse pictures that would replace images, or each other."""
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise OutputError("A file is in the way", where=folder, hint="another --overlay")
     images = {os.path.realpath(grey.path) for grey in greys}
-    taken: dict[Path, Grey] = {}
+    taken: dict[Path, Place] = {}
     for grey in greys:
         target = _target(folder, grey)
         if os.path.realpath(target) in images:

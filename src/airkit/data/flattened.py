@@ -1,0 +1,32 @@
+"""Pictures that are flattened to the rows of an array, which looks like one picture then."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+SMALLEST = 8
+"""Least side of a picture."""
+
+
+def side_in_rows(rows: Array, shape: tuple[int, ...]) -> int | None:
+    """The side of square pictures that are flattened to the rows of an array [N, side * side].
+
+    Of these, pixels are more like those a side further on than like those below, which are no more
+    like them than those of other rows are.
+
+    Args:
+        rows: some of the rows, [n, side * side].
+        shape: of the whole array.
+    """
+    side = math.isqrt(shape[1])
+    if side < SMALLEST or side**2 != shape[1] or len(rows) < 2 or rows.dtype.kind not in "biuf":
+        return None
+    rows = rows.astype(np.float32)
+    below = np.abs(np.diff(rows, axis=0)).mean()
+    further = np.abs(rows[:, side:] - rows[:, :-side]).mean()
+    elsewhere = np.abs(rows - np.roll(rows, len(rows) // 2, axis=0)).mean()
+    return side if below > max(1.2 * further, 0.7 * elsewhere) else None

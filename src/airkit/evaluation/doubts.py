@@ -1,0 +1,128 @@
+"""What is off with images before a model sees them, in a sample of bounded size.
+
+Shapes: H x W pixels of an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from airkit.config.pictures import PicturesConfig
+from airkit.config.schema import Config
+from airkit.data.images import Grey, Place
+from airkit.data.ink import SAMPLE, TOUCHING, Fault, look, look_at_size
+from airkit.data.sources import PICTURES
+from airkit.system.callbacks import Listener
+
+T = TypeVar("T")
+_PIXELS = 2**24
+"""Most pixels in a sample."""
+_SPAN = 0.05
+"""Least range of grey levels, by that of the pictures imported."""
+
+
+class Sample(Generic[T]):
+    """Some items of a stream of unknown length, evenly spaced."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.step, self.seen = most, 1, 0
+        self.items: list[T] = []
+
+    def add(self, item: T, pixels: int) -> None:
+        """Keep the item if it is its turn."""
+        if self.seen % self.step == 0:
+            self.items.append(item)
+        self.seen += 1
+        while len(self.items) > min(self.most, max(1, _PIXELS // pixels)):
+            self.items, self.step = self.items[::2], 2 * self.step
+
+
+class Doubts:
+    """What is off with each image: of digits, grey levels file by file, sizes of all together."""
+
+    def __init__(self, trained: Config, *, invert: bool) -> None:
+        self.invert = invert
+        digits = trained.pictures == PicturesConfig()
+        self.side = trained.data.digit_size if digits else None
+        imported = trained.data.source == PICTURES
+        self.limits = (trained.pictures.low, trained.pictures.high) if imported else None
+        self.faults: list[Fault | None] = []
+        self._of_file: Sample[Grey] = Sample(SAMPLE)
+        self._fine: Sample[np.ndarray] = Sample(SAMPLE // 10)
+        self._full: Sample[np.ndarray] = Sample(SAMPLE // 10)
+        self._range = np.inf, -np.inf
+
+    def add(self, grey: Grey) -> None:
+        """Take note of the next image."""
+        self._range = min(self._range[0], grey.levels[0]), max(self._range[1], grey.levels[1])
+        same = [(it.path, it.ink.shape) for it in self._of_file.items[:1]]
+        if same and same[0] != (grey.path, grey.ink.shape):
+            self._end_file()
+        self._of_file.add(grey, grey.ink.size)
+
+    def end(self) -> None:
+        """All images were added."""
+        if self._of_file.seen:
+            self._end_file()
+        if self.side is not None:
+            size = look_at_size(self._fine.items, self.side)
+            self.faults = [fault or size for fault in self.faults]
+        elif self.limits and self.faults:
+            self.faults[0] = self.faults[0] or self._levels(*self.limits)
+
+    def fine(self, place: int) -> bool:
+        """Whether nothing is off with an image."""
+        fault = self.faults[place]
+        return fault is None or fault.cause == "0 and 1"
+
+    def add_full(self, grey: Grey) -> None:
+        """Take note of an image on which all slots are on."""
+        self._full.add(grey.ink, grey.ink.size)
+
+    def of_full(self, slots: int) -> Fault:
+        """What is off with those: there may be more objects, or larger ones."""
+        more = f"as many objects as there are slots, {slots}; there may be more, try more --slots"
+        larger = self.side and look_at_size(self._full.items, self.side, TOUCHING)
+        return larger or Fault("slots", more)
+
+    def _end_file(self) -> None:
+        sample, self._of_file = self._of_file, Sample(SAMPLE)
+        fault = None
+        if self.side is not None:
+            inks = np.stack([grey.ink for grey in sample.items])
+            fault = look(inks, sample.items[0].kind, inverted=self.invert)
+        if fault is None:
+            for grey in sample.items:
+                self._fine.add(grey.ink, grey.ink.size)
+        self.faults += [fault] * sample.seen
+
+    def _levels(self, low: float, high: float) -> Fault | None:
+        """Whether the grey levels are of another range than those of the pictures imported."""
+        least, most = self._range
+        if least >= 0 and most <= 1.3 and (low, high) == (0, 255):
+            low, high = 0.0, 1.0  # floats, a share of white
+        if min(most, high) - max(least, low) >= _SPAN * (high - low):
+            return None
+        seen = f"grey levels are {least:g} to {most:g}, where {low:g} to {high:g} became black to"
+        return Fault("levels", f"{seen} white at import; are these pictures of the same kind?")
+
+
+def note(told: Iterable[tuple[Place, Fault | None]], listener: Listener) -> None:
+    """Say what is off with images, once for each cause."""
+    for (place, fault), others in _by_cause(told):
+        more = f" and {others:,} more" if others else ""
+        listener.note(f"{place.path}{more}: {fault.text}")
+
+
+def _by_cause(
+    told: Iterable[tuple[Place, Fault | None]],
+) -> Iterator[tuple[tuple[Place, Fault], int]]:
+    """The first image of each cause, and the number of others."""
+    causes: dict[str, list[tuple[Place, Fault]]] = {}
+    for place, fault in told:
+        if fault:
+            causes.setdefault(fault.cause, []).append((place, fault))
+    yield from ((first, len(others)) for first, *others in causes.values())

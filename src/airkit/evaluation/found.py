@@ -1,0 +1,214 @@
+"""What was found on an image, put together from its pieces.
+
+Legend: N objects found, T slots, Z length of z_what, S side of a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import starmap
+from typing import Any
+
+import numpy as np
+
+from airkit.data.images import Grey
+from airkit.evaluation.pieces import Piece, Seen
+
+Array = np.ndarray[Any, Any]
+Parts = Sequence[tuple[Piece, Seen]]
+SHARE = 0.95
+"""Probability that ``Inferred.interval`` holds."""
+SAME = 0.25
+"""Distance of two centres by the typical size up to which tiles see one object, not two."""
+_NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True)
+class InferredObject:
+    """One object found on an image."""
+
+    box: tuple[float, ...]
+    """Extent of its ink (x, y, width, height), in pixels of the image."""
+    confidence: float
+    """Probability that its slot and all before it are on."""
+    touches_border: bool
+    """Whether its box reaches the outermost pixels of the image."""
+    z_where: tuple[float, ...]
+    """Mean of its pose, 3 numbers; on its tile, where the image is cut into tiles."""
+    z_what: tuple[float, ...]
+    """Mean of its code, Z numbers."""
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """What was found on one image."""
+
+    image: str
+    """The file; of images in memory, image-I for place I of those given, from 0."""
+    index: int | None
+    """The image's place in its stack, from 0; None where the file is one image."""
+    width: int
+    """Of the image, in pixels."""
+    height: int
+    """Of the image, in pixels."""
+    count: int
+    """Objects found."""
+    interval: tuple[int, int]
+    """Least and greatest n of the fewest that together have 95 % of ``count_probability``, and
+    ``count`` itself."""
+    count_probability: tuple[float, ...]
+    """q(n) for n = 0, 1, ... under the explanation kept; n is at most the number of slots, of all
+    tiles together."""
+    touching_border: int
+    """Objects that touch the border, counted or left out."""
+    status: str
+    """``ok``, ``slots full``, or what is off: see the page of the command."""
+    objects: tuple[InferredObject, ...]
+    """The objects found, slot after slot."""
+    score: float
+    """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats; summed over tiles."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, ``index`` only for an image of a stack."""
+        values = asdict(self)
+        if self.index is None:
+            del values["index"]
+        return values
+
+
+def found_on(
+    grey: Grey, parts: Parts, status: str, size: float, *, exclude_edges: bool
+) -> Inferred:
+    """Return what was found on an image.
+
+    Args:
+        grey: the image.
+        parts: its pieces, and what a model sees on each.
+        status: of the image.
+        size: typical side of an object, in pixels.
+        exclude_edges: leave out objects that touch the border.
+    """
+    shape = grey.ink.shape
+    kept, boxes = _owned(parts, SAME * size), [_boxes(*part, shape) for part in parts]
+    touching = [_touch(box, shape) for box in boxes]
+    on = [np.arange(len(flags)) < seen.count for flags, (_, seen) in zip(kept, parts, strict=True)]
+    at_border = [a & b & c for a, b, c in zip(kept, touching, on, strict=True)]
+    if exclude_edges:
+        kept = [flags & ~out for flags, out in zip(kept, at_border, strict=True)]
+    probability = _probability([seen.count_probability for _, seen in parts], kept)
+    objects = [
+        _object(seen, slot, boxes[place][slot], bool(touching[place][slot]))
+        for place, (_, seen) in enumerate(parts)
+        for slot in np.flatnonzero(kept[place] & on[place]).tolist()
+    ]
+    return Inferred(
+        image=str(grey.path),
+        index=grey.index,
+        width=shape[1],
+        height=shape[0],
+        count=len(objects),
+        interval=_interval(probability, len(objects)),
+        count_probability=tuple(probability.tolist()),
+        touching_border=sum(int(flags.sum()) for flags in at_border),
+        status=status,
+        objects=tuple(objects),
+        score=sum(seen.score for _, seen in parts),
+    )
+
+
+def stitched(grey: Grey, parts: Parts) -> Array:
+    """The reconstruction of an image of the cores of its pieces, [S, S] for its longer side."""
+    whole = np.zeros((grey.side, grey.side), np.float32)
+    for piece, seen in parts:
+        assert seen.canvas is not None
+        (x, y), side = piece.corner, len(piece.pixels)
+        left, top = (
+            max(start, round(max(edge, 0)))
+            for start, edge in zip((x, y), piece.core[:2], strict=True)
+        )
+        ends = zip((x, y), piece.core[2:], strict=True)
+        right, bottom = (round(min(start + side, edge, grey.side)) for start, edge in ends)
+        whole[top:bottom, left:right] = seen.canvas[top - y : bottom - y, left - x : right - x]
+    return whole
+
+
+def _owned(parts: Parts, same: float) -> list[Array]:
+    """Flags [T] of the slots that count, for each piece.
+
+    A tile has those whose centres are in its core. Two tiles place an object a little differently,
+    so that near a core's edge it may be in both or in neither: it counts once all the same.
+    """
+    if len(parts) == 1:
+        return [np.ones(len(parts[0][1].presence), bool)]
+    centres = [seen.centre + piece.corner for piece, seen in parts]
+    kept = [_within(each, piece.core, 0) for each, (piece, _) in zip(centres, parts, strict=True)]
+    near = [
+        (not kept[place][slot], -float(seen.presence[slot]), place, slot)
+        for place, (piece, seen) in enumerate(parts)
+        for slot in np.flatnonzero(_within(centres[place], piece.core, same)[: seen.count]).tolist()
+    ]
+    taken, owners = np.empty((len(near), 2)), np.empty(len(near), int)
+    many = 0
+    for *_, place, slot in sorted(near):
+        apart = np.hypot(*(taken[:many] - centres[place][slot]).T)
+        free = not ((apart <= same) & (owners[:many] != place)).any()
+        kept[place][slot] = free
+        if free:
+            taken[many], owners[many] = centres[place][slot], place
+            many += 1
+    return kept
+
+
+def _within(centres: Array, core: tuple[float, ...], margin: float) -> Array:
+    low, high = np.array(core[:2]) - margin, np.array(core[2:]) + margin
+    return np.asarray(((centres >= low) & (centres < high)).all(1))
+
+
+def _boxes(piece: Piece, seen: Seen, shape: tuple[int, ...]) -> Array:
+    """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is squared is larger."""
+    height, width = shape
+    low, high = seen.box[:, :2] + piece.corner, seen.box[:, :2] + seen.box[:, 2:] + piece.corner
+    low = np.minimum(low, (width - 1, height - 1))
+    return np.concatenate([low, np.maximum(np.minimum(high, (width, height)) - low, 1)], 1)
+
+
+def _touch(boxes: Array, shape: tuple[int, ...]) -> Array:
+    """Whether boxes reach the outermost pixels, [T]."""
+    height, width = shape
+    high = boxes[:, :2] + boxes[:, 2:]
+    return np.asarray((boxes[:, :2] < 1).any(1) | (high > (width - 1, height - 1)).any(1))
+
+
+def _object(seen: Seen, slot: int, box: Array, touches: bool) -> InferredObject:
+    return InferredObject(
+        box=tuple(box.tolist()),
+        confidence=float(seen.presence[slot]),
+        touches_border=touches,
+        z_where=tuple(seen.where[slot].tolist()),
+        z_what=tuple(seen.what[slot].tolist()),
+    )
+
+
+def _probability(posteriors: Sequence[Array], kept: Sequence[Array]) -> Array:
+    """Probability of n objects that count, over all pieces, which are independent, [..]."""
+    if len(kept) == 1 and kept[0].all():
+        return posteriors[0]
+    whole = np.ones(1)
+    for one in starmap(_of_kept, zip(posteriors, kept, strict=True)):
+        whole = np.convolve(whole, one)
+        whole = whole[: np.flatnonzero(whole > _NEGLIGIBLE)[-1] + 1]
+    return whole
+
+
+def _of_kept(posterior: Array, kept: Array) -> Array:
+    """Probability of n slots that are on and count, of the probability of n that are on."""
+    return np.bincount(np.append(0, kept.cumsum()), posterior.astype(np.float64))
+
+
+def _interval(probability: Array, count: int) -> tuple[int, int]:
+    """See ``Inferred.interval``."""
+    order = np.argsort(-probability, kind="stable")
+    enough = int(np.searchsorted(probability[order].cumsum(), SHARE)) + 1
+    likely = [*order[:enough].tolist(), count]
+    return min(likely), max(likely)

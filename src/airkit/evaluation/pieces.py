@@ -1,0 +1,152 @@
+"""Images as square pieces, and what a model sees on each: batches of one size go together.
+
+Legend: S side of a piece, T slots, Z length of z_what.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+
+from airkit.data.images import Grey
+from airkit.data.tiles import cores
+from airkit.errors import ImageError
+from airkit.model.air import AIR
+from airkit.model.scene import Scene, explain_by_looks, possible_looks
+from airkit.runs.trained import TrainedModel, count_generator
+from airkit.system.device import generator
+
+Array = np.ndarray[Any, Any]
+BATCH_PIXELS = 2**22
+"""Most pixels in a batch, so that large images fit in memory."""
+WAITING_PIXELS = 2**24
+"""Most pixels that wait for a batch, over all sizes."""
+OVERLAP = 2.0
+"""Least overlap of tiles by the typical size of objects: 1.5 of the largest."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A square of an image: all of it, or a tile."""
+
+    image: int
+    """The image's place."""
+    pixels: Array
+    """Ink in 0..1, float32 [S, S]."""
+    corner: tuple[int, int] = (0, 0)
+    """Where it is on the image, (x, y) of its upper left."""
+    core: tuple[float, float, float, float] = (-np.inf, -np.inf, np.inf, np.inf)
+    """Where it decides on objects, by their centres: (left, top, right, bottom) on the image."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model sees on a piece, places as on the piece; see ``Scene``."""
+
+    count: int
+    count_probability: Array
+    presence: Array
+    box: Array
+    centre: Array
+    where: Array
+    what: Array
+    score: float
+    canvas: Array | None
+    """The reconstruction, [S, S]; None where it is not asked for."""
+
+
+def pieces_of(grey: Grey, image: int, tile: int | None, overlap: int, *, edge: bool) -> list[Piece]:
+    """The pieces of an image: itself, or tiles of a larger one, which overlap.
+
+    Args:
+        grey: the image.
+        image: its place.
+        tile: side of a tile, None for none.
+        overlap: of tiles, in pixels.
+        edge: whether what is missing to a square repeats the edge, rather than being blank.
+    """
+    if tile is None or grey.side <= tile:
+        return [Piece(image, grey.square(edge=edge))]
+    height, width = grey.ink.shape
+    missing = [(0, max(0, tile - side)) for side in (height, width)]
+    ink = np.pad(grey.ink, missing, "edge") if edge else np.pad(grey.ink, missing)
+    return [
+        Piece(image, ink[y : y + tile, x : x + tile], (x, y), (left, top, right, bottom))
+        for y, top, bottom in cores(height, tile, overlap)
+        for x, left, right in cores(width, tile, overlap)
+    ]
+
+
+def overlap_of(tile: int, size: float) -> int:
+    """Overlap of tiles for objects of a typical ``size`` in pixels; raises ImageError."""
+    overlap = ceil(OVERLAP * size)
+    if tile < 2 * overlap:
+        raise ImageError(
+            "Tiles are too small for the objects",
+            where="--tile",
+            expected=f"at least {2 * overlap} px, for objects of about {size:.0f} px",
+            got=f"{tile} px",
+            hint="larger tiles, or none",
+        )
+    return overlap
+
+
+class Explainer:
+    """Explains pieces in batches of one size."""
+
+    def __init__(self, model: TrainedModel, *, canvases: bool) -> None:
+        """Take the model; ``canvases`` says whether reconstructions are kept."""
+        self.model, self.canvases = model, canvases
+        self._air = lru_cache(4)(self._build)
+        self._draws: dict[int, tuple[torch.Generator, torch.Generator | None]] = {}
+
+    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
+        """Yield what is seen on each piece, as batches become full."""
+        waiting: dict[int, list[Piece]] = defaultdict(list)
+        pixels = 0
+        for piece in pieces:
+            side = len(piece.pixels)
+            waiting[side].append(piece)
+            pixels += side**2
+            if pixels > WAITING_PIXELS:
+                side = max(waiting, key=lambda each: each**2 * len(waiting[each]))
+            if pixels > WAITING_PIXELS or len(waiting[side]) == self._batch_size(side):
+                pixels -= side**2 * len(waiting[side])
+                yield from self._batch(waiting.pop(side))
+        for side in sorted(waiting):
+            yield from self._batch(waiting[side])
+
+    def _batch_size(self, side: int) -> int:
+        return max(1, min(self.model.config.eval.batch_size, BATCH_PIXELS // side**2))
+
+    def _build(self, side: int) -> AIR:
+        return self.model.build(canvas_size=side, slots=self.model.config.slots)
+
+    def _batch(self, pieces: list[Piece]) -> Iterator[tuple[Piece, Seen]]:
+        side, config, device = len(pieces[0].pixels), self.model.config, self.model.device
+        if side not in self._draws:
+            looks = generator(config.eval.seed, "looks", device)
+            self._draws[side] = looks, count_generator(config, device)
+        air = self._air(side)
+        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces])).to(device)
+        with torch.inference_mode():
+            many = possible_looks(air, config.eval.looks)
+            scene = explain_by_looks(air, images, many, *self._draws[side])
+        yield from zip(pieces, self._seen(scene), strict=True)
+
+    def _seen(self, scene: Scene) -> Iterator[Seen]:
+        names = ("count_probability", "presence", "box", "centre", "where", "what")
+        parts = {name: getattr(scene, name).cpu().numpy() for name in names}
+        canvases = scene.canvas.cpu().numpy() if self.canvases else None
+        counts, scores = scene.count.tolist(), scene.score.tolist()
+        for row, (count, score) in enumerate(zip(counts, scores, strict=True)):
+            each = {name: part[row] for name, part in parts.items()}
+            canvas = None if canvases is None else canvases[row]
+            yield Seen(count=count, score=score, canvas=canvas, **each)

@@ -1,0 +1,73 @@
+"""Why nothing was found on an image: a look at its ink without the model.
+
+Shapes: S side of an image or a tile, K boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from airkit.config.schema import Config
+from airkit.data.look import candidates
+from airkit.model.background import Background
+
+Array = np.ndarray[Any, Any]
+NOTHING = "nothing stands out"
+TEXTS: dict[str, str] = {
+    "other polarity": "what stands out is darker than the background where the objects of the "
+    "training are brighter, or the other way round; --invert turns grey levels round",
+    "other size": "what stands out is of another size than the objects of the training; "
+    "scale the images to that",
+    "too faint": "what stands out is fainter than half of the objects of the training",
+}
+"""What is said of images on which nothing was found; of other reasons, nothing."""
+_OPPOSITE = {"bright": "dark", "dark": "bright"}
+_SMALLEST, _LARGEST = 0.4, 1.8
+"""Usual sides of objects by the typical one; a digit's ink fills 20 of the 28 pixels it counts."""
+_FAINT = 0.5
+"""Least contrast by the typical one."""
+
+
+class Reasons:
+    """Finds why nothing was found, by what the model takes for background and objects."""
+
+    def __init__(self, config: Config) -> None:
+        self.size, self.pictures = config.object_size, config.pictures
+        self.background, self.turned = Background(config), None
+        if other := _OPPOSITE.get(config.polarity):
+            model = config.model.model_copy(update={"polarity": other})
+            self.turned = Background(config.model_copy(update={"model": model}))
+
+    def common(self, images: Sequence[Array]) -> str:
+        """Return the most common reason of tiles, levels in 0..1, [S, S] each."""
+        found = [self.reason(image) for image in images]
+        told = [reason for reason in found if reason != NOTHING]
+        return max(told, key=told.count) if told else NOTHING
+
+    def reason(self, image: Array) -> str:
+        """Return why nothing was found on an image, levels in 0..1, [S, S]."""
+        ink, boxes = self._candidates(image, self.background)
+        if not len(boxes):
+            turned = self.turned is not None and len(self._candidates(image, self.turned)[1])
+            return "other polarity" if turned else NOTHING
+        side = float(np.median(boxes[:, 2:].max(1)))
+        if not _SMALLEST * self.size <= side <= _LARGEST * self.size:
+            return "other size"
+        faint = _peak(ink, boxes) < _FAINT * self.pictures.contrast
+        return "too faint" if faint else "not taken for objects"
+
+    def _candidates(self, image: Array, background: Background) -> tuple[Array, Array]:
+        """Ink [S, S], and boxes [K, 4] of what may be objects."""
+        ink = background.ink(torch.from_numpy(image)[None]).numpy()
+        ink = np.abs(ink) if background.signed else ink
+        return ink[0], candidates(ink, self.pictures.noise)[0]
+
+
+def _peak(ink: Array, boxes: Array) -> float:
+    """Median over boxes of their brightest ink."""
+    places = boxes.astype(int).tolist()
+    return float(np.median([ink[y : y + h, x : x + w].max() for x, y, w, h in places]))
