@@ -76,23 +76,20 @@ def import_scenes(  # noqa: PLR0913 - an option each
 
 
 def _limits(text: str | None) -> tuple[float, float] | None:
-    """Two numbers, the first the smaller one; None where there is no text."""
+    """Two numbers; None where there is no text."""
     if text is None:
         return None
     low, _, high = text.partition(",")
     try:
-        limits = float(low), float(high)
-    except ValueError:
-        limits = (0.0, 0.0)
-    if limits[0] >= limits[1]:
+        return float(low), float(high)
+    except ValueError as error:
         raise AirkitError(
             "Grey levels cannot be read",
             where="--levels",
             expected="two numbers, black and white, such as 0,4095",
             got=text,
             hint="leave it out, and they are found",
-        )
-    return limits
+        ) from error
 
 
 def _tell(report: ImportReport) -> None:

@@ -98,7 +98,7 @@ def annotated(path: Path, reading: Reading) -> Annotated:
     Raises:
         ImageError: the file is not COCO's.
     """
-    with reading_of(path):
+    with reading_of(path, "a COCO JSON file"):
         content = json.loads(path.read_text("utf-8"))
     try:
         listed = _listed(path, content["images"])

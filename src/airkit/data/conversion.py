@@ -17,7 +17,7 @@ from airkit.data.format import Arrays, chunk_rows
 from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.survey import Survey
 from airkit.data.tiles import cut
-from airkit.data.truth import checked
+from airkit.data.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 
@@ -34,7 +34,7 @@ class Walk:
     def pictures(self) -> Iterator[tuple[str, Picture]]:
         """Yield all pictures and their splits, but for those left out."""
         for source, pictures in self.sources.items():
-            for place, picture in enumerate(map(checked, pictures.walk(self.bad))):
+            for place, picture in enumerate(all_checked(pictures, self.bad)):
                 split = self.survey.split_of(source, picture, place)
                 if split is not None:
                     yield split, picture

@@ -6,7 +6,6 @@ JSON file, an array or a tensor; beside them arrays of truth, or a CSV file of c
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,19 +14,18 @@ from typing import Any
 from airkit.data.coco_pictures import annotated, is_coco
 from airkit.data.digits import SPLITS
 from airkit.data.pictures import (
-    UNKNOWN,
     Files,
     Pictures,
     Reading,
-    Truth,
     files_of,
     reading_of,
 )
 from airkit.data.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
+from airkit.data.tables import add_table
 from airkit.data.truth_rows import TRUTH
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
-from airkit.system.files import ZIP, start_of
+from airkit.system.files import ZIP, check_regular, start_of
 from airkit.system.paths import to_path
 
 _NPY, _HDF5 = b"\x93NUMPY", b"\x89HDF"
@@ -36,6 +34,16 @@ SPLIT_NAMES = {
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
+
+
+_ANY = "a folder, a picture file, .npy, .npz, FILE.h5:/PATH or a COCO .json"
+_EXPECTED = {
+    ".np": "an array of NumPy, as numpy.save or numpy.savez writes it",
+    ".js": "a COCO JSON file",
+    ".h5": "an HDF5 file",
+    ".hd": "an HDF5 file",
+}
+"""What a file should be, by the first letters of its ending."""
 
 
 def sources_of(
@@ -65,8 +73,7 @@ def sources_of(
                 _refuse_rows(splits[split], known)
             found[split] = pictures_of(splits[split], known, reading)
     if isinstance(table, str | Path):
-        path = to_path(table)
-        _add_table(found, _read_table(path), path, listener)
+        add_table(found, to_path(table), listener)
     return found
 
 
@@ -93,26 +100,6 @@ def _refuse_rows(path: str | Path, known: Mapping[str, Any]) -> None:
             got=f"a folder, and {', '.join(known)}",
             hint="a CSV file of file names and counts, or the pictures as one array",
         )
-
-
-def _add_table(
-    found: dict[str, Pictures], table: Mapping[str, int], path: Path, listener: Listener
-) -> None:
-    """Give the pictures of every split the counts of a table."""
-    served = 0
-    for split, pictures in found.items():
-        found[split], rows = _with_table(pictures, table, path)
-        served += rows
-    if not served:
-        raise ImageError(
-            "The table of counts names none of the pictures",
-            where=path,
-            expected="names of files, such as a.png or a",
-            got=", ".join([*table][:3]) or "no rows",
-            hint="file names in the first column, counts in the second",
-        )
-    if served < len(table):
-        listener.note(f"{path}: {len(table) - served:,} rows name no picture")
 
 
 def _splits_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +138,8 @@ def pictures_of(
     if not isinstance(given, str | Path):
         return rows_of(of_array(name, as_array(given)), known, reading)
     path = to_path(given)
-    with reading_of(path):
+    there = os.path.exists(path) or os.path.exists(str(path).rpartition(":")[0])
+    with reading_of(path, _EXPECTED.get(path.suffix.lower()[:3], "") if there else _ANY):
         return _from_path(path, known, reading)
 
 
@@ -159,7 +147,8 @@ def _from_path(path: Path, known: Mapping[str, Any], reading: Reading) -> Pictur
     if os.path.isdir(path):
         return _from_folder(path, reading)
     file, colon, inner = str(path).rpartition(":")
-    if colon and os.path.isfile(file):
+    if colon and os.path.exists(file) and not os.path.exists(path):
+        check_regular(Path(file))
         stack, found = of_hdf5(Path(file), inner, reading)
         return rows_of(stack, {**found, **known}, reading)
     start = start_of(path, 8)  # the content decides, not the name
@@ -180,57 +169,3 @@ def _from_folder(path: Path, reading: Reading) -> Files:
         if (path / name).is_file() and is_coco(path / name):
             return annotated(path / name, reading)
     return Files(str(path), files_of(path, reading.noticed), reading)
-
-
-def _with_table(pictures: Pictures, table: Mapping[str, int], path: Path) -> tuple[Pictures, int]:
-    """Files with the counts that a table has for them, and how many of its rows serve them."""
-    if not isinstance(pictures, Files):
-        raise ImageError(
-            "A table of counts goes with files of pictures",
-            where=path,
-            got=pictures.name,
-            hint="name a folder, or numpy.savez(FILE, images=..., counts=...)",
-        )
-    found = {
-        each: Truth(count=table[name])
-        for each in pictures.paths
-        for name in (each.stem, each.name)
-        if name in table
-    }
-    if found and len(found) < len(pictures.paths):
-        missing = next(each for each in pictures.paths if each not in found)
-        raise ImageError(
-            "The table of counts lacks pictures",
-            where=path,
-            expected=f"a row for each of {len(pictures.paths):,} pictures",
-            got=f"none for {missing.name}, the first of {len(pictures.paths) - len(found):,}",
-            hint="add them, or move the pictures that are not counted elsewhere",
-        )
-    truth = {each: found.get(each, UNKNOWN) for each in pictures.paths}
-    return Files(pictures.name, pictures.paths, pictures.reading, truth), len(found)
-
-
-def _read_table(path: Path) -> dict[str, int]:
-    """Counts by file name, of a CSV file of two columns; a first line of words is passed over.
-
-    Raises:
-        ImageError: it cannot be read, or a count is no whole number.
-    """
-    with reading_of(path):
-        text = path.read_text("utf-8-sig")
-        dialect = ";" if text.count(";") > text.count(",") else "\t" if "\t" in text else ","
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=dialect) if row]
-    counts: dict[str, int] = {}
-    for line, row in enumerate(rows):
-        count = row[1].strip() if len(row) > 1 else ""
-        if count.isdecimal():
-            counts[Path(row[0].strip()).name] = int(count)
-        elif line:
-            raise ImageError(
-                "A table of counts cannot be read",
-                where=f"{path}, line {line + 1}",
-                expected="a file name and a whole number",
-                got=",".join(row),
-                hint="two columns: file,count",
-            )
-    return counts

@@ -30,7 +30,7 @@ from airkit.data.pictures import Array, Bad, Pictures, Reading
 from airkit.data.regions import split_by_region
 from airkit.data.sources import PICTURES, Origin
 from airkit.data.survey import Survey
-from airkit.data.truth import checked
+from airkit.data.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file
@@ -81,6 +81,17 @@ class Asked:
     tile: int | None = None
     pad: bool = False
     levels: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse levels of which none is below the other; raises ImageError."""
+        if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
+            raise ImageError(
+                "Grey levels cannot be used",
+                where="--levels",
+                expected="two numbers, black and white, such as 0,4095",
+                got=f"{self.levels[0]:g},{self.levels[1]:g}",
+                hint="leave it out, and they are found",
+            )
 
 
 def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
@@ -141,7 +152,6 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         OutputError: the file is there already, or cannot be written.
     """
     began, target = time.perf_counter(), output_file(path, "pictures.h5")
-    check_free(target, force)
     known = {"counts": counts, "boxes": boxes, "labels": labels, "masks": masks}
     given = {"train": {"images": images, **known}, "val": val, "test": test}
     reading = Reading(channel, behind, tile is not None)
@@ -149,6 +159,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         most_objects=most_objects, object_size=object_size, tile=tile, pad=pad, levels=levels
     )
     base = resolve(*layers(settings))
+    check_free(target, force)
     bad = Bad(skip_bad)
     sources = sources_of(given, reading, listener)
     if tile is not None:
@@ -190,8 +201,8 @@ def _survey(
     """Walk through all pictures for the first time."""
     survey = Survey(seed, asked.tile, tuple(sources))
     for split, pictures in sources.items():
-        for place, picture in enumerate(pictures.walk(bad)):
-            survey.add(split, checked(picture), place)
+        for place, picture in enumerate(all_checked(pictures, bad)):
+            survey.add(split, picture, place)
             listener.progress(f"surveying {split}", min(place + 1, pictures.many), pictures.many)
         survey.end_of(split)
     if not survey.canvases["train"]:
@@ -202,16 +213,28 @@ def _survey(
             got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
             hint="name other pictures",
         )
-    if len(survey.sizes) > 1 and not (asked.pad or asked.tile):
-        (one, first), (other, second) = list(survey.sizes.items())[:2]
-        raise ImageError(
-            "The pictures have several sizes",
-            where=second,
-            expected=f"{one[1]} x {one[0]} px, as of {first}",
-            got=f"{other[1]} x {other[0]} px",
-            hint="--pad pads them to the largest, --tile S cuts them into tiles",
-        )
+    if asked.levels is None:
+        hint = "convert them; or --levels LOW,HIGH, where their levels mean the same"
+        _refuse_several("types", {str(it): name for it, name in survey.kinds.items()}, hint)
+    if not (asked.pad or asked.tile):
+        sizes = {f"{width} x {height} px": name for (height, width), name in survey.sizes.items()}
+        hint = "--pad pads them to the largest, --tile S cuts them into tiles"
+        _refuse_several("sizes", sizes, hint)
     return survey
+
+
+def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:
+    """Refuse several sizes or types, each with a picture of it; raises ImageError."""
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        expected = f"{one}, as of {first}"
+        raise ImageError(
+            f"The pictures have several {what}",
+            where=second,
+            expected=expected,
+            got=other,
+            hint=hint,
+        )
 
 
 def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Config, Findings]:
@@ -227,7 +250,7 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
     side = asked.tile or max(survey.largest)
     sizes = list(survey.sizes)
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
-    low, high = asked.levels or _limits(survey)
+    low, high = _limits(survey) if asked.levels is None else asked.levels
     found = look(_some(survey, side, low, high))
     size = min(found.digit_size, side) if asked.object_size is None else asked.object_size
     data = {

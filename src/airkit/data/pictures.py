@@ -256,20 +256,26 @@ class InMemory(Pictures):
 
 
 @contextmanager
-def reading_of(path: Path) -> Iterator[None]:
-    """Turn whatever the libraries raise at a file into one ImageError."""
+def reading_of(path: Path, expected: str = "") -> Iterator[None]:
+    """Turn whatever the libraries raise at a file into one ImageError.
+
+    Args:
+        path: the file.
+        expected: what it should be, where that is no single picture.
+    """
     try:
         yield
     except ImageError:
         raise
     except Exception as error:  # they raise all sorts at files that lie
         got = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        skip = "mend or remove it; --skip-bad leaves such files out"
         raise ImageError(
-            "Cannot read a picture",
+            "Cannot read " + ("the pictures" if expected else "a picture"),
             where=path,
-            expected="PNG, JPEG, TIFF, BMP or WebP",
+            expected=expected or "PNG, JPEG, TIFF, BMP or WebP",
             got=got or type(error).__name__,
-            hint="mend or remove it; --skip-bad leaves such files out",
+            hint="mend it, or name another" if expected else skip,
         ) from error
 
 

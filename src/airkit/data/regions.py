@@ -13,7 +13,7 @@ from airkit.data.digits import SPLITS
 from airkit.data.pictures import LARGEST, SMALLEST, Bad, Picture, Pictures
 from airkit.data.survey import SHARE
 from airkit.data.tiles import within
-from airkit.data.truth import checked
+from airkit.data.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 
@@ -47,11 +47,11 @@ def split_by_region(
 
 
 def _check_side(side: int) -> None:
-    if not SMALLEST <= side <= LARGEST:
+    if not (isinstance(side, int) and SMALLEST <= side <= LARGEST):
         raise ImageError(
             "Tiles cannot have this side",
             where="--tile",
-            expected=f"{SMALLEST} to {LARGEST:,} pixels",
+            expected=f"{SMALLEST} to {LARGEST:,} whole pixels",
             got=side,
             hint="--tile 64",
         )
@@ -66,7 +66,7 @@ class Region(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; pictures too small to be split are all for train."""
-        for picture in map(checked, self.whole.walk(bad)):
+        for picture in all_checked(self.whole, bad):
             height, width = picture.levels.shape
             window = regions(height, width, self.side, self.held_out).get(self.split)
             if window is not None:

@@ -6,7 +6,7 @@ Shapes: N pictures of H x W pixels; C channels.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from airkit.data.flattened import side_in_rows
-from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading
+from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading, reading_of
 from airkit.data.truth_rows import NAMES, parts_of, truth_of
 from airkit.errors import ImageError
 
@@ -75,6 +75,10 @@ class Rows(Pictures):
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; an array is read as a whole or not at all."""
         del bad
+        with reading_of(Path(self.name), "a whole array of numbers"):
+            yield from self._walk()
+
+    def _walk(self) -> Iterator[Picture]:
         parts = zip(*map(_rows, self.known.values()), strict=True)
         for row, values in enumerate(_rows(self.stack)):
             levels = self.stack.channels_last(values[None])[0]
@@ -108,12 +112,13 @@ def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
             else "save it in one of these shapes",
         )
     for part, rows in known.items():
-        if len(rows) != shape[0]:
+        many = len(rows) if isinstance(rows, Sized) and getattr(rows, "ndim", None) != 0 else 1
+        if many != shape[0]:
             raise ImageError(
                 f"There are not as many {part} as pictures",
                 where=stack.name,
                 expected=f"{shape[0]:,}",
-                got=f"{len(rows):,}",
+                got=f"{many:,}",
                 hint="give one for each picture, in their order",
             )
     return Rows(stack, known, reading)
@@ -193,7 +198,7 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
     """
     with zipfile.ZipFile(path) as archive:
         heads = {}
-        for member in archive.namelist():
+        for member in (name for name in archive.namelist() if name.endswith(".npy")):
             with archive.open(member) as file:
                 heads[member.removesuffix(".npy")] = _head(file)
     plain = {name: head for name, head in heads.items() if not head[1].hasobject}
@@ -205,7 +210,8 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
             "It is not clear which array holds the pictures",
             where=path,
             expected=f"one called images, or one alone: {_SHAPES}",
-            got=", ".join(f"{name} {list(shape)}" for name, (shape, _) in heads.items()),
+            got=", ".join(f"{name} {list(shape)}" for name, (shape, _) in heads.items())
+            or "nothing",
             hint="numpy.savez(FILE, images=...)",
         )
 

@@ -91,6 +91,8 @@ class Survey:
     levels: Levels = field(default_factory=Levels)
     sizes: dict[tuple[int, ...], str] = field(default_factory=dict)
     """The first sizes found, [H, W], with the picture where each was."""
+    kinds: dict[np.dtype[Any], str] = field(default_factory=dict)
+    """Types of the grey levels, with the first picture of each."""
     channels: set[int] = field(default_factory=set)
     canvases: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -122,6 +124,7 @@ class Survey:
         self.digest.update(key.to_bytes(8, "big"))
         self.pictures += 1
         self.levels.add(picture.levels)
+        self.kinds.setdefault(picture.levels.dtype, picture.name)
         self.channels.add(picture.channels)
         if len(self.sizes) < 3:
             self.sizes.setdefault(picture.levels.shape, picture.name)

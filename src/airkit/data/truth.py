@@ -5,15 +5,29 @@ Shapes: H x W pixels of a picture, k objects, M masks of a stack.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from airkit.data.pictures import Array, Picture, Truth
+from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.truth_rows import contradiction
+from airkit.errors import ImageError
 
 MOST = 2**16 - 1
 """Most objects on a picture, which may be cut into tiles."""
+
+
+def all_checked(pictures: Pictures, bad: Bad) -> Iterator[Picture]:
+    """Yield the pictures of a source, checked; ``bad`` hears of those that cannot be used."""
+    for picture in pictures.walk(bad):
+        try:
+            usable = checked(picture)
+        except ImageError as error:
+            bad(Path(picture.name), error)
+        else:
+            yield usable
 
 
 def checked(picture: Picture) -> Picture:

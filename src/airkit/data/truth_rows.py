@@ -70,7 +70,7 @@ def truth_of(name: str, known: Mapping[str, Array], reading: Reading) -> Truth:
     kept = None
     if boxes is not None:
         boxes = boxes.reshape(-1, 4)
-        kept = boxes[:, 2] > 0
+        kept = ~((boxes[:, 2] <= 0) | np.isnan(boxes).all(1))
         boxes = boxes[kept]
     if mask is not None:
         mask = _mask(mask, kept, reading)
@@ -108,5 +108,5 @@ def contradiction(name: str, expected: str, got: object) -> ImageError:
         where=name,
         expected=expected,
         got=got,
-        hint="correct or leave it out",
+        hint="correct it; --skip-bad leaves it out",
     )
