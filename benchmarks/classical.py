@@ -63,9 +63,9 @@ def classical_counts(images: Array, counts: Array, test: Array) -> tuple[Array, 
     """Count the objects of ``test`` by the recipe that counts ``images`` best.
 
     Args:
-        images: labelled pictures, u8 [N, H, H].
+        images: labelled pictures, u8 [N, H, H] or [N, H, H, 3].
         counts: their true counts, [N].
-        test: pictures to count, u8 of [M, H, H].
+        test: pictures to count, u8 of [M, ...] likewise.
 
     Returns:
         The counts, i64 [M], and the recipe.
@@ -105,7 +105,9 @@ def _without_splitting(grey: Array, plain: Recipe, counts: Array) -> dict[Recipe
 
 
 def contrast(images: Array, recipe: Recipe) -> Array:
-    """What stands out of the background, from about 0 to 1: f32 [N, H, H]."""
+    """What stands out of the background, in the channel where it does most: f32 [N, H, H]."""
+    if images.ndim == 4:
+        return np.asarray(np.max([contrast(each, recipe) for each in np.moveaxis(images, 3, 0)], 0))
     grey = images.astype(np.float32) / 255
     kind, _, signs = recipe.background.partition(", ")
     if kind == "constant":

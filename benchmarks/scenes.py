@@ -25,6 +25,7 @@ from airkit.data.reader import read_split
 SCENES: dict[str, tuple[str, ...]] = {
     "white sprites": ("--preset", "sprites"),
     "grey sprites": ("--preset", "grey-sprites"),
+    "colour sprites": ("--preset", "colour-sprites"),
     "sprites on gradients": ("--preset", "gradient-sprites"),
     "grey on grey": (
         "--preset", "grey-sprites", "--set", "scenes.grey=[0.0, 1.0]",

@@ -20,14 +20,16 @@ def tiny_config(
     slots: int = 2,
     *,
     side: int = SIDE,
+    channels: int = 1,
     prior: dict[str, Any] | None = None,
     refinements: int = 1,
     **model: Any,
 ) -> Config:
     """A config of canvases of ``side`` pixels with objects of 8; ``model`` sets that section."""
+    data: dict[str, Any] = {"canvas_size": side, "channels": channels, "max_digits": 2}
     sizes = {"slots": slots, "window_size": 6, "code_size": 3, "hidden_size": 8}
     return Config(
-        data=DataConfig(canvas_size=side, max_digits=2, digit_size=8.0, digit_size_sd=0.0),
+        data=DataConfig(digit_size=8.0, digit_size_sd=0.0, **data),
         model=ModelConfig(**(sizes | {"object_size": 7.0, "decoder_bias": 0.0} | model)),
         guide=GuideConfig(refinements=refinements, glimpse_size=6),
         prior=PriorConfig(**(prior or {"ratio": 0.3})),
@@ -50,14 +52,20 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def blobs(batch: int, side: int = SIDE, seed: int = 0, objects: int = 2) -> Tensor:
-    """Images of smooth round blobs with ink in 0..1, float64 [B, side, side]."""
+def blobs(
+    batch: int, side: int = SIDE, seed: int = 0, objects: int = 2, channels: int = 1
+) -> Tensor:
+    """Images of smooth round blobs in 0..1, each of its own colour, float64 [B, C, side, side]."""
     draws = generator(seed)
     middle = torch.rand(batch, objects, 2, 1, generator=draws, dtype=torch.float64)
     places = side * (0.2 + 0.6 * middle)
     away = (torch.arange(side, dtype=torch.float64) - places) ** 2
     x, y = torch.exp(-0.5 * away / 4).unbind(2)
-    return (y[..., :, None] * x[..., None, :]).sum(1).clamp(max=1)
+    colours = torch.ones(batch, objects, channels, dtype=torch.float64)
+    if channels > 1:
+        colours.uniform_(0.2, 1, generator=draws)
+    ink = (y[..., :, None] * x[..., None, :])[:, :, None]
+    return (ink * colours[..., None, None]).sum(1).clamp(max=1)
 
 
 def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> Noise:
@@ -67,9 +75,8 @@ def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> 
 
 
 def canvases_of(air: AIR, unrolled: Unrolled) -> Tensor:
-    """Canvases of the first n objects of a pass, n = 0..T, [B, T + 1, H, H]."""
+    """Canvases of the first n objects of a pass, n = 0..T, [B, T + 1, C, H, H]."""
     flat = unrolled.windows.flatten(0, 1), unrolled.size.flatten(), unrolled.centre.flatten(0, 1)
-    painted = paint(*flat, air.canvas_size).view(
-        *unrolled.size.shape, air.canvas_size, air.canvas_size
-    )
+    painted = paint(*flat, air.canvas_size)
+    painted = painted.view(*unrolled.size.shape, *painted.shape[1:])
     return torch.cat([torch.zeros_like(painted[:, :1]), painted.cumsum(1)], 1)

@@ -120,7 +120,7 @@ def faults(folder: Path, data: Path, other: Path) -> dict[str, list[object]]:
     def spoil(original: Callable[..., Any], trainer: Trainer, number: int) -> Any:
         images, random, log_prior = original(trainer, number)
         if number == 6:
-            images[1, 0, 0] = math.nan
+            images[1, 0, 0, 0] = math.nan
         return images, random, log_prior
 
     def begin(name: str, path: Path = data, **keys: Any) -> list[object]:

@@ -18,19 +18,21 @@ from airkit.model.spatial_transformer import paint
 
 POSES = ["uniform", "affine"]
 DTYPES = [torch.float32, torch.float64]
+CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 
 
+@CHANNELS
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("pose", POSES)
-def test_shapes_and_types(dtype: torch.dtype, pose: str) -> None:
-    air = tiny_air(tiny_config(3, pose=pose)).to(dtype)
-    images = blobs(4).to(dtype)
+def test_shapes_and_types(dtype: torch.dtype, pose: str, channels: int) -> None:
+    air = tiny_air(tiny_config(3, pose=pose, channels=channels)).to(dtype)
+    images = blobs(4, channels=channels).to(dtype)
     unrolled = air(images, Noise.draw(generator(0), 4, 3, 3, looks=True))
     assert unrolled.logits.shape == unrolled.size.shape == (4, 3)
     assert unrolled.where.value.shape == unrolled.where.normal.sd.shape == (4, 3, 3)
     assert unrolled.what.value.shape == unrolled.what.normal.mean.shape == (4, 3, 3)
     assert unrolled.centre.shape == (4, 3, 2)
-    assert unrolled.windows.shape == (4, 3, 6, 6)
+    assert unrolled.windows.shape == (4, 3, channels, 6, 6)
     assert unrolled.log_likelihood.shape == (4, 4)
     found = [unrolled.logits, unrolled.size, *unrolled.where.normal]
     found.append(unrolled.log_likelihood)
@@ -38,25 +40,25 @@ def test_shapes_and_types(dtype: torch.dtype, pose: str) -> None:
     assert {part.dtype for part in found} == {dtype}
 
 
-def test_likelihoods_are_of_sums_of_transformed_windows() -> None:
+@CHANNELS
+def test_likelihoods_are_of_sums_of_transformed_windows(channels: int) -> None:
     """Canvases by PyTorch's own transformer, pixels normal around them."""
-    air = tiny_air(tiny_config(3))
-    images = blobs(4)
+    air = tiny_air(tiny_config(3, channels=channels))
+    images = blobs(4, channels=channels)
     unrolled = air(images, double_noise(air, 4))
-    canvas = torch.zeros(4, SIDE, SIDE, dtype=torch.float64)
+    canvas = torch.zeros(4, channels, SIDE, SIDE, dtype=torch.float64)
     for n in range(4):
         pixels = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
         found = unrolled.log_likelihood[:, n]
-        torch.testing.assert_close(found, pixels.sum((1, 2)), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(found, pixels.sum((1, 2, 3)), rtol=1e-9, atol=1e-9)
         if n == 3:
             break
         size, centre = unrolled.size[:, n], unrolled.centre[:, n]
         theta = torch.zeros(4, 2, 3, dtype=torch.float64)
         theta[:, 0, 0] = theta[:, 1, 1] = 1 / size
         theta[:, :, 2] = -centre / size[:, None]
-        grid = affine_grid(theta, [4, 1, SIDE, SIDE], align_corners=False)
-        windows = unrolled.windows[:, n, None]
-        canvas = canvas + grid_sample(windows, grid, align_corners=False)[:, 0]
+        grid = affine_grid(theta, [4, channels, SIDE, SIDE], align_corners=False)
+        canvas = canvas + grid_sample(unrolled.windows[:, n], grid, align_corners=False)
 
 
 def test_values_windows_and_poses_belong_together() -> None:
@@ -69,7 +71,7 @@ def test_values_windows_and_poses_belong_together() -> None:
     torch.testing.assert_close(size.view(3, 2), unrolled.size)
     torch.testing.assert_close(centre.view(3, 2, 2), unrolled.centre)
     windows = air.decoder(unrolled.what.value.flatten(0, 1))
-    torch.testing.assert_close(windows.view(3, 2, 6, 6), unrolled.windows)
+    torch.testing.assert_close(windows.view(3, 2, 1, 6, 6), unrolled.windows)
 
 
 def test_noise_without_drawn_looks_is_the_start_of_noise_with_them() -> None:
@@ -98,10 +100,13 @@ def test_kls_and_ratios_are_those_of_torch(pose: str) -> None:
     torch.testing.assert_close(air.log_ratio(unrolled), ratio, rtol=1e-6, atol=1e-6)
 
 
+@CHANNELS
 @pytest.mark.parametrize("kind", ["saliency", "lstm"])
 @pytest.mark.parametrize("drawn", [False, True])
-def test_a_pass_is_the_same_with_gradients_and_without(kind: str, drawn: bool) -> None:
-    air, images = tiny_air(_of_kind(kind), seed=1), blobs(3)
+def test_a_pass_is_the_same_with_gradients_and_without(
+    kind: str, drawn: bool, channels: int
+) -> None:
+    air, images = tiny_air(_of_kind(kind, channels), seed=1), blobs(3, channels=channels)
     noise = double_noise(air, 3, looks=air.guide.samples_looks) if drawn else MEANS
     taught = air(images, noise)
     with torch.no_grad():
@@ -111,9 +116,10 @@ def test_a_pass_is_the_same_with_gradients_and_without(kind: str, drawn: bool) -
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
+@CHANNELS
 @pytest.mark.parametrize("kind", ["saliency", "lstm"])
-def test_images_do_not_depend_on_their_neighbours(kind: str) -> None:
-    air, images = tiny_air(_of_kind(kind)), blobs(4)
+def test_images_do_not_depend_on_their_neighbours(kind: str, channels: int) -> None:
+    air, images = tiny_air(_of_kind(kind, channels)), blobs(4, channels=channels)
     noise = double_noise(air, 4, looks=kind == "saliency")
     together = _flat(air(images, noise))
     for row in range(4):
@@ -132,8 +138,8 @@ def test_weights_of_nan_show_in_the_likelihood() -> None:
     assert found[:, 0].isfinite().all()
 
 
-def _of_kind(kind: str) -> Config:
-    config = tiny_config(3)
+def _of_kind(kind: str, channels: int) -> Config:
+    config = tiny_config(3, channels=channels)
     guide = config.guide.model_copy(update={"kind": kind, "rnn_size": 8})
     return config.model_copy(update={"guide": guide})
 
@@ -154,8 +160,9 @@ def test_the_prior_on_the_count_follows_the_objects_size(pixels: float, ratio: f
     assert air.log_prior.diff().tolist() == pytest.approx([math.log(ratio)] * 2, rel=1e-5)
 
 
-def test_no_weight_depends_on_canvas_or_slots() -> None:
-    config = tiny_config()
+@CHANNELS
+def test_no_weight_depends_on_canvas_or_slots(channels: int) -> None:
+    config = tiny_config(channels=channels)
     shapes = [
         {name: part.shape for name, part in air.state_dict().items()}
         for air in (AIR(config), AIR(config, canvas_size=31, slots=7))
@@ -163,16 +170,19 @@ def test_no_weight_depends_on_canvas_or_slots() -> None:
     assert shapes[0] == shapes[1]
 
 
+@CHANNELS
 @pytest.mark.parametrize("pose", POSES)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sampled_canvases_respect_their_counts(pose: str, dtype: torch.dtype) -> None:
-    air = tiny_air(tiny_config(3, pose=pose)).to(dtype)
+def test_sampled_canvases_respect_their_counts(
+    pose: str, dtype: torch.dtype, channels: int
+) -> None:
+    air = tiny_air(tiny_config(3, pose=pose, channels=channels)).to(dtype)
     counts = torch.tensor([0, 3, 1, 0, 2])
     canvases = air.sample_canvases(counts, generator(0))
-    assert canvases.shape == (5, SIDE, SIDE)
+    assert canvases.shape == (5, channels, SIDE, SIDE)
     assert canvases.dtype == dtype
     assert (canvases[counts == 0] == 0).all()
-    ink = canvases.sum((1, 2))
+    ink = canvases.sum((2, 3))
     assert (ink[counts > 0] > 0).all()
     more = air.sample_canvases(counts.clamp(max=1), generator(0))
     assert torch.equal(more[counts <= 1], canvases[counts <= 1])
@@ -208,7 +218,7 @@ def test_sampled_objects_follow_the_priors_pose() -> None:
     canvases = air.sample_canvases(torch.ones(4_000, dtype=torch.int64), generator(0))
     draws = generator(1)
     noise = torch.randn(4_000, 3, generator=draws, dtype=torch.float64)
-    ones = torch.ones(4_000, 6, 6, dtype=torch.float64)
+    ones = torch.ones(4_000, 1, 6, 6, dtype=torch.float64)
     wanted = paint(ones, *air.pose.decode(noise), SIDE)
     difference = (canvases - wanted).mean(0)
     error = math.sqrt(2) * wanted.std(0) / math.sqrt(4_000)

@@ -14,20 +14,20 @@ from airkit.system.backgrounds import constant, plane, smooth
 SIDE = 32
 
 
-def _gradients(batch: int) -> Tensor:
-    """Linear gradients, each of another direction, within 0..0.5, float64 [B, 32, 32]."""
+def _gradients(batch: int, channels: int = 1) -> Tensor:
+    """Linear gradients, each of another direction, within 0..0.5, float64 [B, C, 32, 32]."""
     draws = torch.Generator().manual_seed(0)
-    level, x, y = torch.rand(3, batch, 1, 1, generator=draws, dtype=torch.float64)
+    level, x, y = torch.rand(3, batch, channels, 1, 1, generator=draws, dtype=torch.float64)
     axis = torch.linspace(-1, 1, SIDE, dtype=torch.float64)
     levels: Tensor = 0.25 + 0.1 * level + 0.1 * (x - 0.5) * axis + 0.1 * (y - 0.5) * axis[:, None]
     return levels
 
 
 def _sharp(batch: int) -> Tensor:
-    """One bright square of 8 px a picture, away from its border, float64 [B, 32, 32]."""
-    ink = torch.zeros(batch, SIDE, SIDE, dtype=torch.float64)
+    """One bright square of 8 px a picture, away from its border, float64 [B, 1, 32, 32]."""
+    ink = torch.zeros(batch, 1, SIDE, SIDE, dtype=torch.float64)
     for index in range(batch):
-        ink[index, 6 + index : 14 + index, 10:18] = 0.5
+        ink[index, 0, 6 + index : 14 + index, 10:18] = 0.5
     return ink
 
 
@@ -37,32 +37,42 @@ def _background(kind: str, polarity: str = "bright") -> Background:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_constant_and_a_plane_are_found_exactly_beside_objects(sign: int) -> None:
-    ink, level = sign * _sharp(4), torch.tensor([0.5, 0.6, 0.5, 0.55]).double()[:, None, None]
+    ink, level = sign * _sharp(4)[:, 0], torch.tensor([0.5, 0.6, 0.5, 0.55]).double()[:, None, None]
     torch.testing.assert_close(constant(level + ink), level.expand_as(ink))
-    gradients = _gradients(4)
+    gradients = _gradients(4)[:, 0]
     torch.testing.assert_close(plane(gradients + ink), gradients, rtol=0, atol=1e-6)
 
 
 def test_a_plane_is_found_in_noise() -> None:
     noise = torch.randn(4, SIDE, SIDE, generator=torch.Generator().manual_seed(1)).double()
-    found = plane(_gradients(4) + _sharp(4) + 0.05 * noise)
-    assert (found - _gradients(4)).abs().max() < 0.03
+    found = plane(_gradients(4)[:, 0] + _sharp(4)[:, 0] + 0.05 * noise)
+    assert (found - _gradients(4)[:, 0]).abs().max() < 0.03
 
 
 def test_a_smooth_background_keeps_lumps_and_drops_objects() -> None:
     axis = torch.linspace(0, torch.pi, SIDE, dtype=torch.float64)
     lumps = (0.2 + 0.1 * torch.sin(axis) * torch.sin(axis)[:, None]).expand(4, -1, -1)
-    found = smooth(lumps + _sharp(4), 17)
+    found = smooth(lumps + _sharp(4)[:, 0], 17)
     assert (found - lumps).abs().max() < 0.06
 
 
 @pytest.mark.parametrize("kind", ["none", "constant", "plane", "smooth"])
 @pytest.mark.parametrize("polarity", ["bright", "dark", "both"])
-def test_ink_on_the_background_is_the_picture(kind: str, polarity: str) -> None:
-    background, images = _background(kind, polarity), _gradients(3) + _sharp(3)
-    torch.testing.assert_close(background.picture(images, background.ink(images)), images)
-    stack = background.ink(images)[:, None].expand(-1, 2, -1, -1)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ink_on_the_background_is_the_picture(kind: str, polarity: str, channels: int) -> None:
+    background, images = _background(kind, polarity), _gradients(3, channels) + _sharp(3)
+    stack = background.ink(images)[:, None].expand(-1, 2, -1, -1, -1)
     torch.testing.assert_close(background.picture(images, stack), images[:, None].expand_as(stack))
+
+
+@pytest.mark.parametrize("kind", ["constant", "plane", "smooth"])
+@pytest.mark.parametrize("polarity", ["bright", "dark", "both"])
+def test_each_channel_has_a_background_of_its_own(kind: str, polarity: str) -> None:
+    background, images = _background(kind, polarity), _gradients(3, 3) + _sharp(3)
+    found = background.estimate(images)
+    for channel in range(3):
+        wanted = background.estimate(images[:, [channel]])
+        torch.testing.assert_close(found[:, [channel]], wanted)
 
 
 @pytest.mark.parametrize("kind", ["constant", "plane", "smooth"])
@@ -78,11 +88,12 @@ def test_a_brighter_background_changes_no_ink(kind: str) -> None:
     torch.testing.assert_close(_background(kind).ink(images + 0.1), _background(kind).ink(images))
 
 
-@pytest.mark.parametrize("path", ["reference", "fast"])
-def test_the_model_explains_the_ink(path: str) -> None:
+@pytest.mark.parametrize(("path", "channels"), [("reference", 1), ("reference", 3), ("fast", 1)])
+def test_the_model_explains_the_ink(path: str, channels: int) -> None:
     """With a background it is the model without one, shown the ink."""
-    air, plain = tiny_air(tiny_config(background="constant")), tiny_air(tiny_config())
-    images = 0.3 + 0.5 * blobs(3)
+    air = tiny_air(tiny_config(background="constant", channels=channels))
+    plain = tiny_air(tiny_config(channels=channels))
+    images = 0.3 + 0.5 * blobs(3, channels=channels)
     noise, ink = double_noise(air, 3), air.background.ink(images)
     found = air(images, noise) if path == "reference" else fast.unroll(air, images, noise)
     torch.testing.assert_close(found.log_likelihood, plain(ink, noise).log_likelihood)

@@ -36,7 +36,7 @@ from airkit.web.server import Serving
 from airkit.web.session import Session, open_session
 
 SIDE = 24
-BLANK = torch.zeros(SIDE, SIDE)
+BLANK = torch.zeros(1, SIDE, SIDE)
 
 
 @pytest.fixture(name="serving", scope="module")
@@ -87,7 +87,7 @@ def test_the_answer_is_what_the_model_explains(serving: Serving) -> None:
     air = open_model(tiny_runs.reference(), "best", (), SILENT).build()
     generator = torch.Generator()
     for image in images()[:5]:
-        ink = to_ink(torch.from_numpy(image))[None]
+        ink = to_ink(torch.from_numpy(image))[None, None]
         generator.manual_seed(seeds.integer(0, "looks"))
         with torch.no_grad():
             scenes = {"/see": explain(air, ink), "/best": explain_best(air, ink, 3, generator)}
@@ -159,7 +159,8 @@ def test_samples_come_from_the_model(serving: Serving) -> None:
 
 
 def test_what_the_page_is_told_of_the_model(serving: Serving) -> None:
-    facts = {"canvas": SIDE, "slots": 3, "digit": 10.0, "looks": 3, "random": True}
+    sizes = {"canvas": SIDE, "channels": 1, "slots": 3, "digit": 10.0}
+    facts = sizes | {"looks": 3, "random": True}
     assert json.loads(ask(serving, "GET", "/model")[2]) == facts
 
 

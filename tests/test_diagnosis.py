@@ -55,7 +55,7 @@ def spoil_at(monkeypatch: pytest.MonkeyPatch, number: int, spoil: Spoil) -> None
 
 
 def bad_canvas(trainer: Trainer, images: Tensor) -> None:
-    images[2, 0, 0] = math.nan
+    images[2, 0, 0, 0] = math.nan
 
 
 def bad_gradient(factor: float, *names: str) -> Spoil:

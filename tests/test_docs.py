@@ -245,7 +245,7 @@ def test_formulas_have_the_numbers_of_the_code() -> None:
     assert f"presence are \N{MINUS SIGN}{-OFF:g}" in programs
     lstm = Config().guide
     for formula in (
-        f"deviation is {saliency.BLUR:g} object sizes",
+        f"deviation is {Config().blur:g} object sizes",
         f"{saliency.ZOOM:g} object sizes wide",
         f"sigmoid({saliency.EDGE_SHARPNESS:g} · ",
         f"exp({saliency.SIZE_STEP:g} o_3)",

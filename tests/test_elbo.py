@@ -19,6 +19,7 @@ from airkit.model.objectives import elbo
 
 RATIO = 0.3
 POSES = ["uniform", "affine"]
+CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 
 
 def _log_prior(kind: str, slots: int) -> Tensor:
@@ -31,15 +32,15 @@ def _log_prior(kind: str, slots: int) -> Tensor:
 
 
 def _painted(unrolled: Unrolled) -> Tensor:
-    """Each slot's window placed by PyTorch's own transformer, [B, T, H, H]."""
-    batch, slots, window, _ = unrolled.windows.shape
+    """Each slot's window placed by PyTorch's own transformer, [B, T, C, H, H]."""
+    windows = unrolled.windows.flatten(0, 1)
     size, centre = unrolled.size.flatten(), unrolled.centre.flatten(0, 1)
-    theta = torch.zeros(batch * slots, 2, 3, dtype=size.dtype)
+    theta = torch.zeros(len(windows), 2, 3, dtype=size.dtype)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / size
     theta[:, :, 2] = -centre / size[:, None]
-    grid = affine_grid(theta, [batch * slots, 1, SIDE, SIDE], align_corners=False)
-    windows = unrolled.windows.reshape(-1, 1, window, window)
-    return grid_sample(windows, grid, align_corners=False).view(batch, slots, SIDE, SIDE)
+    grid = affine_grid(theta, [*windows.shape[:2], SIDE, SIDE], align_corners=False)
+    painted = grid_sample(windows, grid, align_corners=False)
+    return painted.view(*unrolled.size.shape, *painted.shape[1:])
 
 
 def _kls(air: AIR, unrolled: Unrolled) -> Tensor:
@@ -73,21 +74,28 @@ def _enumerated(air: AIR, images: Tensor, unrolled: Unrolled, log_prior: Tensor)
         if log_q is None:
             continue
         on = torch.tensor(present, dtype=torch.float64)
-        canvas = torch.einsum("t,btij->bij", on, painted)
+        canvas = torch.einsum("t,btcij->bcij", on, painted)
         pixels = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
-        joint = pixels.sum((1, 2)) + log_prior[sum(present)] - (kls * on).sum(1)
+        joint = pixels.sum((1, 2, 3)) + log_prior[sum(present)] - (kls * on).sum(1)
         total = total + log_q.exp() * (joint - log_q)
         chance = chance + log_q.exp()
     torch.testing.assert_close(chance, torch.ones_like(chance))
     return total
 
 
+@CHANNELS
 @pytest.mark.parametrize("slots", [1, 2, 3, 4])
 @pytest.mark.parametrize("pose", POSES)
 @pytest.mark.parametrize("kind", ["geometric", "success"])
-def test_elbo_equals_enumeration_over_presence(slots: int, pose: str, kind: str) -> None:
-    air = tiny_air(tiny_config(slots, pose=pose), seed=slots)
-    images, noise, log_prior = blobs(5), double_noise(air, 5), _log_prior(kind, slots)
+def test_elbo_equals_enumeration_over_presence(
+    slots: int, pose: str, kind: str, channels: int
+) -> None:
+    air = tiny_air(tiny_config(slots, pose=pose, channels=channels), seed=slots)
+    images, noise, log_prior = (
+        blobs(5, channels=channels),
+        double_noise(air, 5),
+        _log_prior(kind, slots),
+    )
     wanted = _enumerated(air, images, air(images, noise), log_prior)
     found = elbo.elbo(air, images, noise, log_prior)
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=0)
@@ -112,12 +120,12 @@ def test_elbo_is_the_mean_over_sampled_counts() -> None:
     on = (tosses < torch.sigmoid(unrolled.logits)).double().cumprod(1)
     counts = on.sum(1).long()
     assert torch.bincount(counts, minlength=4).min() > 200
-    canvas = torch.einsum("nt,tij->nij", on, _painted(unrolled)[0])
+    canvas = torch.einsum("nt,tcij->ncij", on, _painted(unrolled)[0])
     pixels = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
     log_qs = torch.stack(
         [log_q[0] for n in range(4) if (log_q := _log_q(unrolled.logits, _present(n))) is not None]
     )
-    sampled = pixels.sum((1, 2)) + log_prior[counts] - log_qs[counts]
+    sampled = pixels.sum((1, 2, 3)) + log_prior[counts] - log_qs[counts]
     sampled = sampled - (on * _kls(air, unrolled)).sum(1)
     error = float(sampled.std()) / math.sqrt(draws)
     found = float(elbo.elbo(air, images, noise, log_prior))
@@ -194,21 +202,26 @@ def _assert_slopes(air: AIR, images: Tensor, noise: Noise, gradients: dict[str, 
             assert found == pytest.approx(wanted, rel=1e-5, abs=1e-5), name
 
 
+@CHANNELS
 @pytest.mark.parametrize("pose", POSES)
 @pytest.mark.parametrize("looks", [False, True])
-def test_gradients_of_one_slot_equal_finite_differences(pose: str, looks: bool) -> None:
+def test_gradients_of_one_slot_equal_finite_differences(
+    pose: str, looks: bool, channels: int
+) -> None:
     # Before the first slot the canvas is blank, so that nothing cut off depends on a weight;
     # a refined look would.
-    air = tiny_air(tiny_config(1, pose=pose, refinements=0))
-    images, noise = blobs(3), double_noise(air, 3, looks=looks)
+    air = tiny_air(tiny_config(1, pose=pose, refinements=0, channels=channels))
+    images, noise = blobs(3, channels=channels), double_noise(air, 3, looks=looks)
     _assert_slopes(air, images, noise, _gradients(air, images, noise))
 
 
+@pytest.mark.parametrize(("slots", "channels"), [(2, 1), (3, 1), (3, 3)])
 @pytest.mark.parametrize("pose", POSES)
-@pytest.mark.parametrize("slots", [2, 3])
-def test_gradients_equal_finite_differences_with_the_view_frozen(pose: str, slots: int) -> None:
-    air = tiny_air(tiny_config(slots, pose=pose, refinements=0))
-    images, noise = blobs(3), double_noise(air, 3)
+def test_gradients_equal_finite_differences_with_the_view_frozen(
+    pose: str, slots: int, channels: int
+) -> None:
+    air = tiny_air(tiny_config(slots, pose=pose, refinements=0, channels=channels))
+    images, noise = blobs(3, channels=channels), double_noise(air, 3)
     gradients = _gradients(air, images, noise)
     assert isinstance(air.guide, SaliencyGuide)
     replay = Replay(air.guide)

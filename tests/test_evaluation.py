@@ -112,7 +112,7 @@ def test_a_sampled_count_has_the_boxes_and_the_canvas_of_as_many(run: Path, tmp_
         assert torch.equal(scene.count, drawn)
         assert torch.equal((scene.box[:, :, 2] > 0).sum(1), drawn)
         canvas = torch.stack([scene.canvases[row, count] for row, count in enumerate(drawn)])
-        errors.append((batch.images - canvas).square().mean((1, 2)))
+        errors.append((batch.images - canvas).square().mean((1, 2, 3)))
         surplus = max(surplus, int((drawn - scene.mode).max()))
     assert surplus > 0
     found = evaluation.measures("")
@@ -161,7 +161,7 @@ def test_perfect_scenes(run: Path) -> None:
     assert given(run, Boxes, box=boxes, presence=presence) == pytest.approx(
         {"mean_iou": 1, "ap50": 1}
     )
-    images = to_ink(test.images)[:, None].expand(-1, 4, -1, -1)
+    images = to_ink(test.images)[:, None].expand(-1, 4, -1, -1, -1)
     assert given(run, Reconstruction, canvases=images) == {"mse": 0}
 
 

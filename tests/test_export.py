@@ -196,7 +196,7 @@ def test_the_weights_explain_as_the_run_does(home: Path) -> None:
     with safe_open("out/model.safetensors", "pt") as file:
         air = AIR(settings.from_json(file.metadata()["config"], "metadata"))
     air.load_state_dict(load_file("out/model.safetensors"))
-    images = torch.from_numpy(reader.read_split(data_file(), "test").image).float() / 255
+    images = torch.from_numpy(reader.read_split(data_file(), "test").image)[:, None].float() / 255
     with torch.no_grad():
         ours = explain(air.eval(), images)
         theirs = explain(build(state(reference()), torch.device("cpu")), images)

@@ -58,7 +58,7 @@ def _assert_equal(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance
 
 
 def _assert_as_the_reference(config: Config, batch: int, noise: Noise | None = None) -> None:
-    air, images = tiny_air(config, seed=1), blobs(batch)
+    air, images = tiny_air(config, seed=1), blobs(batch, channels=config.data.channels)
     if noise is None:
         noise = double_noise(air, batch, looks=air.guide.samples_looks)
     found, wanted = fast.unroll(air, images, noise), air(images, noise)
@@ -73,6 +73,12 @@ CASES: list[dict[str, Any]] = [
     {"decoder_output": "linear", "encoder_net": (7, 9), "decoder_net": ()},
     *({"kind": "lstm", "slots": slots} for slots in (1, 3)),
     {"kind": "lstm", "pose": "affine", "nonlinearity": "elu"},
+    *(
+        {"kind": kind, "slots": 3, "compositing": compositing, "channels": channels}
+        for kind in ("saliency", "lstm")
+        for compositing, channels in (("over", 1), ("add", 3), ("over", 3))
+    ),
+    {"slots": 3, "compositing": "over", "polarity": "both", "stretch": 0.03},
 ]
 
 
@@ -95,8 +101,12 @@ def test_with_deterministic_crops(kind: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @KINDS
-def test_second_derivatives_raise_here_and_are_right_in_the_reference(kind: str) -> None:
-    air, images = tiny_air(_config(1, kind, refinements=0), seed=1), blobs(1)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_second_derivatives_raise_here_and_are_right_in_the_reference(
+    kind: str, channels: int
+) -> None:
+    config = _config(1, kind, refinements=0, channels=channels)
+    air, images = tiny_air(config, seed=1), blobs(1, channels=channels)
     noise = double_noise(air, 1, looks=kind == "saliency")
     bias = air.get_parameter("decoder.layers.2.bias")
 
@@ -208,6 +218,7 @@ def test_auto_is_fast_where_it_serves() -> None:
     assert backward() == backward(guide__kind="lstm") == "fast"
     assert backward(train__estimator="nvil") == backward(train__device="mps") == "reference"
     assert backward(train__backward="reference") == "reference"
+    assert backward(data__channels=3) == backward(model__compositing="over") == "fast"
     with pytest.raises(ConfigError) as caught:
         backward(train__backward="fast", train__estimator="nvil")
     assert "train.backward" in str(caught.value)

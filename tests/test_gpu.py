@@ -113,7 +113,7 @@ def test_every_picture_is_drawn(run: Path, kind: str, tmp_path: Path) -> None:
 
 def test_measures_a_report_and_images(run: Path, tmp_path: Path) -> None:
     canvas, page = tmp_path / "canvas.npy", tmp_path / "page.html"
-    np.save(canvas, CanvasDataset(data_file(), "test").images[0].numpy())
+    np.save(canvas, CanvasDataset(data_file(), "test").images[0, 0].numpy())
     there = ("--run", run, "--device", "cuda")
     assert json.loads(done("eval", *there, "--json"))["canvases"] == 20
     assert json.loads(done("infer", canvas, *there))["count"] in range(4)

@@ -16,16 +16,17 @@ from airkit.model.spatial_transformer import paint
 
 @pytest.mark.parametrize("pose", ["uniform", "affine"])
 @pytest.mark.parametrize("slots", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3])
 @torch.no_grad()
-def test_log_joint_equals_torch(pose: str, slots: int) -> None:
-    air = tiny_air(tiny_config(slots, pose=pose))
-    images = blobs(4)
+def test_log_joint_equals_torch(pose: str, slots: int, channels: int) -> None:
+    air = tiny_air(tiny_config(slots, pose=pose, channels=channels))
+    images = blobs(4, channels=channels)
     unrolled = air(images, double_noise(air, 4))
     poses, codes = dist.Normal(air.pose.mean, air.pose.sd), dist.Normal(0.0, 1.0)
     canvases = canvases_of(air, unrolled)
     for n in range(slots + 1):
         pixels = dist.Normal(canvases[:, n], air.pixel_sd)
-        wanted = pixels.log_prob(images).sum((1, 2))  # type: ignore[no-untyped-call]
+        wanted = pixels.log_prob(images).sum((1, 2, 3))  # type: ignore[no-untyped-call]
         wanted += math.log(0.3**n / sum(0.3**m for m in range(slots + 1)))
         for draw, prior in ((unrolled.where, poses), (unrolled.what, codes)):
             value, guide = draw.value[:, :n], dist.Normal(*(part[:, :n] for part in draw.normal))
@@ -57,7 +58,7 @@ def test_iwae_of_tiny_weights_does_not_underflow() -> None:
 
 def _weights(air: AIR, image: Tensor, draws: int, *, looks: bool) -> tuple[Tensor, Tensor]:
     """Log weights and ELBOs of the same ``draws`` passes over one image, [draws] each."""
-    images, noise = image.expand(draws, -1, -1), double_noise(air, draws, looks=looks)
+    images, noise = image.expand(draws, -1, -1, -1), double_noise(air, draws, looks=looks)
     unrolled = air(images, noise)
     elbo = objective.elbo_of(air, unrolled, air.log_prior)
     return iwae.log_weight(air, unrolled), elbo
@@ -92,7 +93,7 @@ def _wide(slots: int) -> AIR:
 def _log_evidence(air: AIR, image: Tensor, draws: int) -> tuple[float, float]:
     """p(x) and its standard error by drawing from the prior, over that of a blank canvas."""
     draw = generator(11)
-    canvas = torch.zeros(draws, SIDE, SIDE, dtype=torch.float64)
+    canvas = torch.zeros(draws, 1, SIDE, SIDE, dtype=torch.float64)
     blank, total = _log_pixels(air, image, canvas[:1]), torch.zeros(draws).double()
     powers = [0.8**n for n in range(air.slots + 1)]
     for n, power in enumerate(powers):
@@ -105,7 +106,7 @@ def _log_evidence(air: AIR, image: Tensor, draws: int) -> tuple[float, float]:
 
 
 def _log_pixels(air: AIR, image: Tensor, canvas: Tensor) -> Tensor:
-    return -((image - canvas) ** 2).sum((1, 2)) / (2 * air.pixel_sd**2)
+    return -((image - canvas) ** 2).sum((1, 2, 3)) / (2 * air.pixel_sd**2)
 
 
 @pytest.mark.parametrize("looks", [False, True])

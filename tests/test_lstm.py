@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from model_factory import SIDE, blobs, generator, tiny_air, tiny_config
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ from airkit.model.spatial_transformer import crop
 BATCH = 4
 
 
-def air_of(**guide: Any) -> AIR:
-    config = tiny_config(3, pose="affine", nonlinearity="elu")
+def air_of(channels: int = 1, **guide: Any) -> AIR:
+    config = tiny_config(3, pose="affine", nonlinearity="elu", channels=channels)
     given = {"kind": "lstm", "rnn_size": 7, "presence_bias": 0.5, "pose_sd_bias": -1.5}
     changed = config.guide.model_copy(update=given | guide)
     return tiny_air(config.model_copy(update={"guide": changed}))
@@ -53,7 +54,7 @@ def cell_of(guide: LSTMGuide, image: int) -> nn.LSTMCell:
 
 def assert_steps_are_those_of_the_cell(air: AIR, image: Tensor) -> None:
     """Three slots by hand: image, latents of the slot before, and the state that is carried."""
-    guide, images = guide_of(air), blobs(BATCH)
+    guide, images = guide_of(air), blobs(BATCH, channels=air.channels)
     cell, state = cell_of(guide, image.shape[1]), guide.start(images)
     memory = tuple(part.expand(BATCH, -1) for part in guide.rnn.initial)
     before = torch.cat([guide.first, torch.ones(1).double()]).expand(BATCH, -1)
@@ -69,8 +70,10 @@ def assert_steps_are_those_of_the_cell(air: AIR, image: Tensor) -> None:
         before = torch.cat([slot.where, slot.what, slot.present[:, None]], 1)
 
 
-def test_a_slot_is_a_step_of_the_cell_on_image_and_last_latents() -> None:
-    assert_steps_are_those_of_the_cell(air_of(), blobs(BATCH).flatten(1))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_slot_is_a_step_of_the_cell_on_image_and_last_latents(channels: int) -> None:
+    images = blobs(BATCH, channels=channels)
+    assert_steps_are_those_of_the_cell(air_of(channels), images.flatten(1))
 
 
 def test_the_image_may_be_embedded_first() -> None:
@@ -81,11 +84,12 @@ def test_the_image_may_be_embedded_first() -> None:
     assert_steps_are_those_of_the_cell(air, nn.functional.elu(second(hidden)))
 
 
-def test_the_code_is_read_off_the_window_at_the_pose() -> None:
-    guide, images = guide_of(air_of()), blobs(BATCH)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_code_is_read_off_the_window_at_the_pose(channels: int) -> None:
+    guide, images = guide_of(air_of(channels)), blobs(BATCH, channels=channels)
     size = torch.tensor([0.3, 0.5, 0.7, 0.4]).double()
     centre = torch.tensor([[0.5, -0.2], [0.0, 0.0], [-0.4, 0.3], [0.1, 0.6]]).double()
-    window = crop(images[:, None], size, centre, guide.window)
+    window = crop(images, size, centre, guide.window)
     found, wanted = guide.encode(Residual(images, images), size, centre), guide.encoder(window)
     assert torch.equal(found.mean, wanted.mean)
     assert torch.equal(found.sd, wanted.sd)

@@ -27,6 +27,7 @@ def test_networks_have_the_depth_and_widths_of_their_settings() -> None:
     assert _widths(Encoder(deep, channels=2)) == [(50, 11), (11, 12), (12, 6)]
     assert _widths(Decoder(deep)) == [(3, 25)]
     assert [type(part) for part in Encoder(deep, channels=2).layers].count(nn.ELU) == 2
+    assert _widths(Decoder(_config(channels=3))) == [(3, 8), (8, 75)]
     plain = _config()
     assert _widths(Encoder(plain, channels=1)) == [(25, 8), (8, 6)]
     assert _widths(Decoder(plain)) == [(3, 8), (8, 25)]
@@ -35,7 +36,7 @@ def test_networks_have_the_depth_and_widths_of_their_settings() -> None:
 def test_a_linear_decoder_leaves_its_output_as_it_is() -> None:
     decoder = Decoder(_config(decoder_output="linear", decoder_bias=-0.5))
     codes = torch.randn(4, 3, generator=generator(0))
-    assert torch.equal(decoder(codes), (decoder.layers(codes) - 0.5).view(4, 5, 5))
+    assert torch.equal(decoder(codes), (decoder.layers(codes) - 0.5).view(4, 1, 5, 5))
 
 
 def test_the_bias_follows_the_output_unless_it_is_set() -> None:
@@ -61,14 +62,15 @@ def test_the_lstm_is_that_of_torch() -> None:
         torch.testing.assert_close((hidden, memory), theirs)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_decoder_gives_ink_that_a_negative_bias_blanks(dtype: torch.dtype) -> None:
+def test_decoder_gives_ink_that_a_negative_bias_blanks(dtype: torch.dtype, channels: int) -> None:
     codes = torch.randn(4, 3, generator=generator(0), dtype=dtype)
-    decoder = Decoder(_config()).to(dtype)
+    decoder = Decoder(_config(channels=channels)).to(dtype)
     windows = decoder(codes)
-    assert windows.shape == (4, 5, 5)
+    assert windows.shape == (4, channels, 5, 5)
     assert windows.dtype == dtype
-    logits = decoder.layers(codes).view(4, 5, 5)
+    logits = decoder.layers(codes).view(4, channels, 5, 5)
     torch.testing.assert_close(windows, 1 / (1 + torch.exp(-logits)))
     decoder.bias = -2.0
     torch.testing.assert_close(decoder(codes), 1 / (1 + torch.exp(2 - logits)))

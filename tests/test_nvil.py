@@ -24,13 +24,16 @@ from airkit.model.objectives.nvil import NVIL
 from airkit.training.step import Trainer
 
 IMAGES = blobs(3, seed=1)
+COLOURS = blobs(3, seed=1, channels=3)
 PRIOR = log_count_prior("geometric", 0.2, 2).double()
 Gradient = dict[str, Tensor]
 
 
-def estimator(guide: str = "lstm", kind: str = "nvil", **train: Any) -> Objective:
+def estimator(
+    guide: str = "lstm", kind: str = "nvil", *, channels: int = 1, **train: Any
+) -> Objective:
     """An estimator for a tiny float64 model, its baseline float64 as well."""
-    config = tiny_config(2)
+    config = tiny_config(2, channels=channels)
     config = config.model_copy(
         update={
             "guide": config.guide.model_copy(update={"kind": guide, "rnn_size": 7}),
@@ -67,7 +70,7 @@ def moments(
     one: Objective, draws: int, repeats: int, prior: Tensor = PRIOR
 ) -> tuple[Gradient, Gradient]:
     """Mean over draws, and its squared standard error, of the gradient of every weight."""
-    many = IMAGES.repeat(repeats, 1, 1)
+    many = IMAGES.repeat(repeats, 1, 1, 1)
     every = [gradient(one, many, seed, prior) for seed in range(draws)]
     stacks = {name: torch.stack([each[name] for each in every]) for name in every[0]}
     means = {name: stack.mean(0) for name, stack in stacks.items()}
@@ -76,11 +79,12 @@ def moments(
 
 @pytest.mark.parametrize("guide", ["saliency", "lstm"])
 @pytest.mark.parametrize("baseline", ["lstm", "mlp", "none"])
-@pytest.mark.parametrize("masking", [True, False])
-def test_it_is_pyros_estimator(guide: str, baseline: str, masking: bool) -> None:
+@pytest.mark.parametrize(("masking", "images"), [(True, IMAGES), (False, IMAGES), (True, COLOURS)])
+def test_it_is_pyros_estimator(guide: str, baseline: str, masking: bool, images: Tensor) -> None:
     """Loss and gradients of one draw are ``TraceGraph_ELBO``'s, which are of the batch's sum."""
-    one = estimator(guide, baseline=baseline, masking=masking, baseline_scale=3.0)
-    many = IMAGES.repeat(10, 1, 1)
+    train: dict[str, Any] = {"baseline": baseline, "masking": masking, "baseline_scale": 3.0}
+    one = estimator(guide, channels=images.shape[1], **train)
+    many = images.repeat(10, 1, 1, 1)
     loss = backward(one, many, 6, PRIOR)
     weights = [*one.air.parameters(), *one.baselines.parameters()]
     ours = [each.grad.clone() for each in weights if each.grad is not None]
@@ -138,7 +142,7 @@ def test_a_trained_baseline_lowers_the_variance(baseline: str) -> None:
     plain, with_one = estimator(baseline="none"), estimator(baseline=baseline)
     optimiser = torch.optim.Adam(with_one.baselines.parameters(), 0.1)
     for seed in range(120):
-        gradient(with_one, IMAGES.repeat(10, 1, 1), 1000 + seed)
+        gradient(with_one, IMAGES.repeat(10, 1, 1, 1), 1000 + seed)
         optimiser.step()
     assert presence_variance(with_one, 100) < 0.7 * presence_variance(plain, 100)
 
@@ -159,7 +163,7 @@ def test_the_baseline_is_of_a_scale() -> None:
 
 
 def test_without_masking_the_bound_is_looser() -> None:
-    many = IMAGES.repeat(2000, 1, 1)
+    many = IMAGES.repeat(2000, 1, 1, 1)
     masked, unmasked = (
         float(backward(estimator(masking=masking, baseline="none"), many, 0, PRIOR))
         for masking in (True, False)
@@ -169,8 +173,8 @@ def test_without_masking_the_bound_is_looser() -> None:
 
 def test_the_loss_is_the_mean_of_the_batch() -> None:
     one = estimator(baseline="none")
-    single = float(backward(one, IMAGES.repeat(1000, 1, 1), 0, PRIOR))
-    double = float(backward(one, IMAGES.repeat(2000, 1, 1), 1, PRIOR))
+    single = float(backward(one, IMAGES.repeat(1000, 1, 1, 1), 0, PRIOR))
+    double = float(backward(one, IMAGES.repeat(2000, 1, 1, 1), 1, PRIOR))
     assert single == pytest.approx(double, rel=0.05)
 
 
@@ -206,7 +210,7 @@ def test_looks_are_drawn_as_the_settings_say() -> None:
 
 def test_other_faults_are_raised() -> None:
     with pytest.raises(RuntimeError):
-        backward(estimator(), IMAGES[:, :5], 0, PRIOR)
+        backward(estimator(), IMAGES[:, :, :5], 0, PRIOR)
 
 
 def _preset(name: str) -> Config:
@@ -216,8 +220,8 @@ def _preset(name: str) -> Config:
 @pytest.mark.parametrize("name", settings.presets())
 def test_every_preset_takes_a_step(name: str) -> None:
     config = _preset(name)
-    side = config.data.canvas_size
-    images = np.random.default_rng(0).integers(0, 256, (70, side, side), dtype=np.uint8)
+    shape = 70, config.data.channels, *[config.data.canvas_size] * 2
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     trainer = Trainer(config, torch.from_numpy(images), torch.device("cpu"))
     before = {name: weights.clone() for name, weights in trainer.air.named_parameters()}
     assert math.isfinite(trainer.step(0))
@@ -227,7 +231,9 @@ def test_every_preset_takes_a_step(name: str) -> None:
 
 def test_the_tutorials_preset_is_the_tutorials() -> None:
     """Sizes and priors as the tutorial gives them."""
-    trainer = Trainer(_preset("pyro-tutorial"), torch.zeros(64, 50, 50).byte(), torch.device("cpu"))
+    trainer = Trainer(
+        _preset("pyro-tutorial"), torch.zeros(64, 1, 50, 50).byte(), torch.device("cpu")
+    )
     air: AIR = trainer.air
     shapes = {name: tuple(weights.shape) for name, weights in air.named_parameters()}
     assert shapes["decoder.layers.0.weight"] == (200, 50)

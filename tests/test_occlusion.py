@@ -18,21 +18,24 @@ from airkit.model.pyro_programs import PyroAIR
 from airkit.model.scene import explain, explain_best
 from airkit.model.spatial_transformer import paint
 
+CHANNELS = pytest.mark.parametrize("channels", [1, 3])
+
 
 def _air(slots: int = 3, **model: Any) -> AIR:
     return tiny_air(tiny_config(slots, compositing="over", **model))
 
 
 def _painted(air: AIR, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-    """Ink times mask and mask of every slot alone, each [B, T, H, H]."""
+    """Ink times mask [B, T, C, H, H] and mask [B, T, 1, H, H] of every slot alone."""
     flat = paint(windows.flatten(0, 1), size.flatten(), centre.flatten(0, 1), SIDE)
-    ink, mask = flat.view(*size.shape, *flat.shape[1:]).unbind(2)
-    return ink, mask
+    painted = flat.view(*size.shape, *flat.shape[1:])
+    return painted[:, :, : air.channels], painted[:, :, air.channels :]
 
 
-def test_each_object_hides_what_is_behind_it() -> None:
+@CHANNELS
+def test_each_object_hides_what_is_behind_it(channels: int) -> None:
     """Pixels are normal around layers that are painted one over the other."""
-    air, images = _air(), blobs(4)
+    air, images = _air(channels=channels), blobs(4, channels=channels)
     unrolled = air(images, double_noise(air, 4))
     ink, mask = _painted(air, unrolled.windows, unrolled.size, unrolled.centre)
     assert ((ink >= 0) & (ink <= mask) & (mask <= 1)).all()
@@ -42,29 +45,32 @@ def test_each_object_hides_what_is_behind_it() -> None:
         ]  # object k, seen through those in front
         canvas = sum(layers, torch.zeros_like(images))
         pixels = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
-        torch.testing.assert_close(unrolled.log_likelihood[:, n], pixels.sum((1, 2)))
+        torch.testing.assert_close(unrolled.log_likelihood[:, n], pixels.sum((1, 2, 3)))
 
 
-def test_an_opaque_object_leaves_nothing_of_those_behind() -> None:
-    air = _air()
-    behind, ink = torch.rand(2, 2, SIDE, SIDE, generator=generator(0), dtype=torch.float64)
-    opaque = torch.stack([ink, torch.ones_like(ink)], 1)
+@CHANNELS
+def test_an_opaque_object_leaves_nothing_of_those_behind(channels: int) -> None:
+    air, draws = _air(channels=channels), generator(0)
+    behind, ink = torch.rand(2, 2, channels, SIDE, SIDE, generator=draws, dtype=torch.float64)
+    opaque = torch.cat([ink, torch.ones_like(ink[:, :1])], 1)
     torch.testing.assert_close(air.compose(behind, opaque), ink)
     torch.testing.assert_close(air.compose(behind, torch.zeros_like(opaque)), behind)
 
 
+@CHANNELS
 @pytest.mark.parametrize("polarity", ["bright", "both"])
-def test_ink_has_the_sign_of_the_polarity(polarity: str) -> None:
-    air = _air(polarity=polarity)
+def test_ink_has_the_sign_of_the_polarity(polarity: str, channels: int) -> None:
+    air = _air(polarity=polarity, channels=channels)
     code = 3 * torch.randn(20, 3, generator=generator(0), dtype=torch.float64)
-    ink, mask = air.decoder(code).unbind(1)
+    ink, mask = air.decoder(code).split([channels, 1], 1)
     assert (ink.abs() <= mask).all()
     assert (ink.min() < 0) == (polarity == "both")
 
 
-def test_gradients_are_those_of_the_numbers() -> None:
+@CHANNELS
+def test_gradients_are_those_of_the_numbers(channels: int) -> None:
     """By differences, with one slot: what later ones are shown is data to them."""
-    air, images = _air(1), blobs(2)
+    air, images = _air(1, channels=channels), blobs(2, channels=channels)
     noise = double_noise(air, 2, looks=False)
     weights = air.decoder.layers[0].get_parameter("bias")
 
@@ -77,9 +83,10 @@ def test_gradients_are_those_of_the_numbers() -> None:
     assert gradcheck(bound, (weights.detach().clone().requires_grad_(),), atol=1e-4)
 
 
-def test_pyro_scores_the_same_scenes() -> None:
+@CHANNELS
+def test_pyro_scores_the_same_scenes(channels: int) -> None:
     """The model's density at a guide's draw is that of the exact pass with as many objects."""
-    air, images = _air(2), blobs(3)
+    air, images = _air(2, channels=channels), blobs(3, channels=channels)
     programs = PyroAIR(air, param_store=False)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -93,23 +100,24 @@ def test_pyro_scores_the_same_scenes() -> None:
             where, what = (trace.nodes[f"z_{it}_{slot}"]["value"] for it in ("where", "what"))
             painted = paint(air.decoder(what), *air.pose.decode(where), SIDE)
             canvas = torch.where(
-                (count > slot)[:, None, None], air.compose(canvas, painted), canvas
+                (count > slot)[:, None, None, None], air.compose(canvas, painted), canvas
             )
         wanted = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
-    torch.testing.assert_close(found, wanted.sum((1, 2)))
+    torch.testing.assert_close(found, wanted.sum((1, 2, 3)))
 
 
-def test_a_scene_shows_each_object_where_it_is_seen() -> None:
-    air, images = _air(), blobs(8)
+@CHANNELS
+def test_a_scene_shows_each_object_where_it_is_seen(channels: int) -> None:
+    air, images = _air(channels=channels), blobs(8, channels=channels)
     with torch.no_grad():
         scene, unrolled = explain(air, images, generator(5)), air(images)
         _, mask = _painted(air, unrolled.windows, unrolled.size, unrolled.centre)
-    assert scene.windows.shape == (8, 3, 6, 6)
+    assert scene.windows.shape == (8, 3, channels, 6, 6)
     assert 0 < scene.count.sum() < 24
     for index, count in enumerate(scene.count.tolist()):
         for slot in range(3):
-            front = torch.prod(1 - mask[index, slot + 1 : count], dim=0)
-            wanted = mask[index, slot] * front if slot < count else torch.zeros_like(front)
+            front = torch.prod(1 - mask[index, slot + 1 : count, 0], dim=0)
+            wanted = mask[index, slot, 0] * front if slot < count else torch.zeros_like(front)
             torch.testing.assert_close(scene.masks[index, slot], wanted)
 
 
@@ -121,5 +129,5 @@ def test_the_best_of_looks_is_drawn_on_its_ground() -> None:
 
 def test_the_bound_is_finite_on_black_and_white() -> None:
     air = _air()
-    images = torch.stack([torch.zeros(SIDE, SIDE), torch.ones(SIDE, SIDE)]).double()
+    images = torch.stack([torch.zeros(1, SIDE, SIDE), torch.ones(1, SIDE, SIDE)]).double()
     assert torch.isfinite(elbo(air, images, double_noise(air, 2))).all()

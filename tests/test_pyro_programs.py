@@ -30,6 +30,7 @@ from airkit.model.objectives.baselines import BASELINES
 from airkit.model.pyro_programs import PyroAIR
 
 GUIDES = ["saliency", "lstm"]
+CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 BATCH = 5
 
 
@@ -83,12 +84,15 @@ def site_kl(model: Any, guide: Any, name: str) -> Tensor:
     return kl if mask is None else torch.where(mask, kl, 0.0)
 
 
+@CHANNELS
 @pytest.mark.parametrize("kind", GUIDES)
 @pytest.mark.parametrize("prior", ["geometric", "success"])
 @pytest.mark.parametrize("pose", ["uniform", "affine"])
-def test_the_exact_elbo_is_pyros_enumerated_over_counts(kind: str, prior: str, pose: str) -> None:
-    air = air_of(kind, prior={"kind": prior, "ratio": 0.3}, pose=pose)
-    images, noise = blobs(BATCH), noise_for(air, BATCH)
+def test_the_exact_elbo_is_pyros_enumerated_over_counts(
+    kind: str, prior: str, pose: str, channels: int
+) -> None:
+    air = air_of(kind, prior={"kind": prior, "ratio": 0.3}, pose=pose, channels=channels)
+    images, noise = blobs(BATCH, channels=channels), noise_for(air, BATCH)
     total, mass = torch.zeros(BATCH).double(), torch.zeros(BATCH).double()
     for count in range(air.slots + 1):
         _, model, guide = traces(air, images, noise, count)
@@ -102,11 +106,12 @@ def test_the_exact_elbo_is_pyros_enumerated_over_counts(kind: str, prior: str, p
     torch.testing.assert_close(objective.elbo(air, images, noise), total, rtol=1e-8, atol=1e-6)
 
 
+@CHANNELS
 @pytest.mark.parametrize("kind", GUIDES)
-def test_every_weight_of_the_bound_is_pyros(kind: str) -> None:
+def test_every_weight_of_the_bound_is_pyros(kind: str, channels: int) -> None:
     """Log p(x, z, n) - log q(z) for each count, with log densities in the place of KLs."""
-    air = air_of(kind)
-    images, noise = blobs(BATCH), noise_for(air, BATCH)
+    air = air_of(kind, channels=channels)
+    images, noise = blobs(BATCH, channels=channels), noise_for(air, BATCH)
     for count in range(air.slots + 1):
         unrolled, model, guide = traces(air, images, noise, count)
         ours = iwae.log_joint(air, unrolled)[:, count]
@@ -121,7 +126,7 @@ REPEATS = 200
 
 def losses(programs: PyroAIR, images: Tensor, elbo: Any, draws: int) -> Tensor:
     """Losses a canvas, each the mean of ``REPEATS`` independent ones, [draws]."""
-    many = images.repeat(REPEATS, 1, 1)
+    many = images.repeat(REPEATS, 1, 1, 1)
     with torch.no_grad():
         found = [elbo.loss(programs.model, programs.guide, many) for _ in range(draws)]
     return torch.tensor(found, dtype=torch.float64) / len(many)
@@ -135,16 +140,17 @@ def test_the_mean_of_pyros_losses_is_the_exact_elbo(kind: str, elbo: Any) -> Non
     air.pixel_sd = 1.0
     found = losses(PyroAIR(air), images, elbo(), 15)
     with torch.no_grad():
-        many = images.repeat(20 * REPEATS, 1, 1)
+        many = images.repeat(20 * REPEATS, 1, 1, 1)
         ours = objective.elbo(air, many, noise_for(air, len(many)))
     error = (ours.var() / len(ours) + found.var() / len(found)).sqrt()
     assert abs(float(found.mean() + ours.mean())) < 4 * float(error)
     assert float(error) < 0.01 * abs(float(ours.mean()))
 
 
-def test_sites_plate_and_shapes() -> None:
-    air = air_of("saliency", slots=2)
-    trace = poutine.trace(PyroAIR(air).model).get_trace(blobs(BATCH))
+@CHANNELS
+def test_sites_plate_and_shapes(channels: int) -> None:
+    air, images = air_of("saliency", slots=2, channels=channels), blobs(BATCH, channels=channels)
+    trace = poutine.trace(PyroAIR(air).model).get_trace(images)
     shapes = {
         name: tuple(site["value"].shape)
         for name, site in trace.nodes.items()
@@ -152,7 +158,7 @@ def test_sites_plate_and_shapes() -> None:
     }
     latents = {"z_pres": (BATCH,), "z_where": (BATCH, 3), "z_what": (BATCH, 3)}
     wanted = {f"{name}_{t}": shape for t in (0, 1) for name, shape in latents.items()}
-    assert shapes == {**wanted, "obs": (BATCH, 16, 16)}
+    assert shapes == {**wanted, "obs": (BATCH, channels, 16, 16)}
     frames = {frame.name for frame in trace.nodes["obs"]["cond_indep_stack"]}
     assert frames == {"canvases"}
     assert trace.nodes["obs"]["is_observed"]
@@ -197,7 +203,7 @@ def test_without_images_it_draws_them() -> None:
     drawn = Predictive(PyroAIR(air).model, num_samples=1, return_sites=["obs", "_RETURN"])
     both = drawn(batch=600)
     noise = both["obs"] - both["_RETURN"]
-    assert noise.shape == (1, 600, 16, 16)
+    assert noise.shape == (1, 600, 1, 16, 16)
     assert float(noise.std()) == pytest.approx(air.pixel_sd, rel=0.02)
     sites = Predictive(PyroAIR(air).model, num_samples=1)(batch=600)
     counts = torch.stack([sites[f"z_pres_{t}"][0] for t in range(3)]).sum(0)
@@ -217,11 +223,11 @@ def test_importance_weights_tighten_the_bound() -> None:
     """Pyro's importance-weighted bound is above its ELBO, and where the fast path's is."""
     air, images = air_of("saliency", slots=2), blobs(1)
     air.pixel_sd = 1.0
-    programs, many = PyroAIR(air), images.repeat(REPEATS, 1, 1)
+    programs, many = PyroAIR(air), images.repeat(REPEATS, 1, 1, 1)
     plain = -losses(programs, images, Trace_ELBO(), 5)
     with torch.no_grad():
         weighted = -RenyiELBO(alpha=0, num_particles=20).loss(programs.model, programs.guide, many)
-        every = many.repeat(100, 1, 1)
+        every = many.repeat(100, 1, 1, 1)
         weights = iwae.log_weight(air, air(every, noise_for(air, len(every))))
     ours = iwae.iwae(weights.view(20, -1))
     assert weighted / REPEATS > float(plain.mean())

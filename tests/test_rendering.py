@@ -67,14 +67,14 @@ def made(count: int, true_count: int, *, side: int = 20, slots: int = 3) -> Expl
     """A scene of blank canvases, with a box of 4 x 5 pixels at (5 t + 1, 2 t + 3) in slot t."""
     boxes = np.array([[5 * t + 1, 2 * t + 3, 4, 5] for t in range(slots)], np.float32)
     return Explained(
-        image=np.zeros((side, side), np.float32),
+        image=np.zeros((1, side, side), np.float32),
         true_count=true_count,
         true_boxes=boxes[:true_count] + np.array([0, 6, 0, 0], np.float32),
         count=count,
         boxes=boxes[:count],
         presence=np.ones(slots, np.float32),
-        windows=np.zeros((slots, 8, 8), np.float32),
-        canvases=np.zeros((slots + 1, side, side), np.float32),
+        windows=np.zeros((slots, 1, 8, 8), np.float32),
+        canvases=np.zeros((slots + 1, 1, side, side), np.float32),
     )
 
 
@@ -109,7 +109,7 @@ def decoded(path: Path) -> Array:
 
 def test_a_tile_is_enlarged_without_blur_and_has_an_edge() -> None:
     page = Page(20, 20)
-    page.tile(np.array([[0, 1], [0.5, 2]], np.float32), 4, 5, 6)
+    page.tile(np.array([[[0, 1], [0.5, 2]]], np.float32), 4, 5, 6)
     tile = page.pixels[5:11, 4:10, 0]
     assert (tile[:3, :3] == 255).all()
     assert (tile[:3, 3:] == 0).all()
@@ -117,6 +117,19 @@ def test_a_tile_is_enlarged_without_blur_and_has_an_edge() -> None:
     assert (tile[3:, 3:] == 0).all(), "more than full ink is full ink"
     assert (page.pixels[4, 3:11] == EDGE).all()
     assert (page.pixels[3] == 255).all()
+
+
+def test_a_tile_of_colours_shows_them_as_they_are() -> None:
+    page, levels = Page(20, 20), np.zeros((3, 2, 2), np.float32)
+    levels[:, 0, 1], levels[:, 1, 0], levels[0, 1, 1] = (0.2, 0.4, 0.6), 2, 1
+    page.tile(levels, 4, 5, 6)
+    tile = page.pixels[5:11, 4:10]
+    assert (tile[:3, :3] == 0).all()
+    assert (tile[:3, 3:] == (51, 102, 153)).all()
+    assert (tile[3:, :3] == 255).all()
+    assert (tile[3:, 3:] == (255, 0, 0)).all()
+    page.tile(levels, 4, 5, 6, fade=0.75)
+    assert (page.pixels[5:8, 7:10] == (204, 217, 230)).all(), "a quarter as far from white"
 
 
 @pytest.mark.parametrize(("scale", "side"), [(2.0, 40), (2.5, 50), (0.5, 10), (0.01, 1)])
@@ -140,7 +153,7 @@ def test_boxes_are_red_green_and_blue_by_slot_around_their_pixels() -> None:
 
 def test_a_frame_leaves_the_ink_inside_it_and_ends_at_the_page() -> None:
     page = Page(20, 20)
-    tile = page.tile(np.ones((5, 5), np.float32), 0, 0, 20)
+    tile = page.tile(np.ones((1, 5, 5), np.float32), 0, 0, 20)
     tile.boxes(np.array([[1, 1, 2, 2], [0, 0, 5, 5]]), SLOTS)
     assert (page.pixels[4:12, 4:12] == 0).all()
     assert (page.pixels[2:4, 2:14] == SLOTS[0]).all()
@@ -150,7 +163,7 @@ def test_a_frame_leaves_the_ink_inside_it_and_ends_at_the_page() -> None:
 
 def test_the_first_object_is_drawn_on_top() -> None:
     page = Page(20, 20)
-    page.tile(np.zeros((20, 20), np.float32), 0, 0, 20).slots(np.array([[5, 5, 5, 5]] * 2))
+    page.tile(np.zeros((1, 20, 20), np.float32), 0, 0, 20).slots(np.array([[5, 5, 5, 5]] * 2))
     assert where(page.pixels, SLOTS[0]) == [(3, 3, 12, 12)]
     assert where(page.pixels, SLOTS[1]) == []
 
@@ -166,7 +179,7 @@ def test_what_is_written_is_the_page_pixel_by_pixel(trained: Path, tmp_path: Pat
 
 
 def test_an_overlay_has_the_image_above_its_reconstruction(tmp_path: Path) -> None:
-    image, reconstruction = np.ones((10, 10)), np.zeros((10, 10))
+    image, reconstruction = np.ones((1, 10, 10)), np.zeros((1, 10, 10))
     overlay(tmp_path / "a.png", image, reconstruction, np.array([[2, 3, 4, 5]]), 2.0)
     pixels = decoded(tmp_path / "a.png")
     above, below = where(pixels, EDGE)
@@ -182,7 +195,7 @@ def test_sheets_fill_row_by_row_and_are_cut_into_their_cells() -> None:
     assert len({top for _, top in corners[:3]}) == 1
     assert [left for left, _ in corners[3:]] == [left for left, _ in corners[:2]]
     assert Sheet("Title", [], 2, 3, (200, 50)).width < sheet.width
-    sheet.cell_tile(4, np.ones((5, 5), np.float32), 30).caption("five")
+    sheet.cell_tile(4, np.ones((1, 5, 5), np.float32), 30).caption("five")
     parts = [np.asarray(Image.open(BytesIO(part)).convert("RGB")) for part in sheet.parts()]
     assert [(part == 0).all(2).sum() >= 30 * 30 for part in parts] == [False] * 4 + [True]
     assert [(part < 200)[:20].any() for part in parts] == [False] * 4 + [True], "its caption"
@@ -261,7 +274,7 @@ def test_reconstructions_say_the_counts_and_mark_the_wrong_ones() -> None:
 
 
 def test_steps_mark_the_last_object_and_are_faint_after_it() -> None:
-    scene = dataclasses.replace(made(2, 2), canvases=np.ones((4, 20, 20), np.float32))
+    scene = dataclasses.replace(made(2, 2), canvases=np.ones((4, 1, 20, 20), np.float32))
     sheet = reconstructions.steps([scene], sized(), 1)
     bold = [text.words for text in sheet.texts if text.bold]
     assert bold == ["Slot by slot", "2 → 2", "slot 2: last"]

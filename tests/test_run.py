@@ -289,4 +289,4 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_a_model_for_other_canvases() -> None:
     air = build(state(reference()), torch.device("cpu"), canvas_size=40, slots=6)
     assert (air.canvas_size, air.slots, air.training) == (40, 6, False)
-    assert air(torch.zeros(2, 40, 40)).log_likelihood.shape == (2, 7)
+    assert air(torch.zeros(2, 1, 40, 40)).log_likelihood.shape == (2, 7)

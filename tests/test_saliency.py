@@ -21,7 +21,7 @@ def _guide(side: int = SIDE) -> SaliencyGuide:
 
 
 def _look(guide: SaliencyGuide, ink: Tensor, look: Tensor | None = None) -> Peak:
-    """Where the guide looks first for unexplained ink [B, H, H]."""
+    """Where the guide looks first for unexplained ink [B, C, H, H]."""
     residual = Residual(ink, torch.zeros_like(ink))
     return residual.peak(guide.blur, guide.start(ink), guide.sharpness, look)
 
@@ -44,7 +44,7 @@ def test_the_look_is_at_the_peak_of_the_blurred_ink(side: int) -> None:
     guide, images = _guide(side), blobs(6, side)
     centres, peaks = _look(guide, images)
     for image, centre, peak in zip(images, centres, peaks, strict=True):
-        saliency = _saliency(image, module.BLUR * 7)
+        saliency = _saliency(image[0], tiny_config().blur * 7)
         row, column = divmod(int(saliency.argmax()), len(saliency))
         wanted = [(2 * cell + 1) / len(saliency) - 1 for cell in (column, row)]
         assert centre.tolist() == pytest.approx(wanted, abs=1e-6)
@@ -74,8 +74,8 @@ def test_drawn_looks_follow_the_saliency_of_the_guide() -> None:
     guide.sharpness = 5.0
     image = blobs(1)
     looks = torch.rand(draws, generator=generator(0), dtype=torch.float64)
-    centre, _ = _look(guide, image.expand(draws, SIDE, SIDE), looks)
-    saliency = _saliency(image[0], module.BLUR * 7)
+    centre, _ = _look(guide, image.expand(draws, 1, SIDE, SIDE), looks)
+    saliency = _saliency(image[0, 0], tiny_config().blur * 7)
     chance = (5 * saliency / saliency.max()).flatten().softmax(0)
     places = (2 * torch.arange(SIDE // 2, dtype=torch.float64) + 1) / (SIDE // 2) - 1
     grid = torch.cartesian_prod(places, places).flip(1)  # (x, y), rows first
@@ -85,7 +85,7 @@ def test_drawn_looks_follow_the_saliency_of_the_guide() -> None:
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 1 - 2**-24])
 def test_looks_at_a_blank_canvas_stay_on_it(noise: float) -> None:
-    blank = torch.zeros(3, SIDE, SIDE, dtype=torch.float64)
+    blank = torch.zeros(3, 1, SIDE, SIDE, dtype=torch.float64)
     centre, peak = _look(_guide(), blank, torch.full((3,), noise, dtype=torch.float64))
     assert (centre.abs() < 1).all()
     assert (peak == 0).all()
@@ -122,7 +122,7 @@ def _assert_finite(air: AIR, images: Tensor, noise: Noise) -> None:
 @pytest.mark.parametrize("pose", ["uniform", "affine"])
 def test_blank_and_full_images_are_no_nan(ink: float, pose: str) -> None:
     air = tiny_air(tiny_config(3, pose=pose)).float()
-    images = torch.full((4, SIDE, SIDE), ink)
+    images = torch.full((4, 1, SIDE, SIDE), ink)
     _assert_finite(air, images, Noise.draw(generator(0), 4, 3, 3, looks=True))
     _assert_finite(air, images, MEANS)
 
@@ -134,14 +134,14 @@ def _slot(size: Tensor, centre: Tensor, present: float = 1.0) -> Slot:
 
 def test_an_absent_slot_closes_nothing() -> None:
     guide = _guide()
-    state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
+    state = guide.start(torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64))
     size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
     assert (guide.advance(state, _slot(size, centre, present=0.0)) == 1).all()
 
 
 def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
     guide = _guide()
-    state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
+    state = guide.start(torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64))
     size, centre = torch.tensor([0.5]).double(), torch.tensor([[0.25, -0.25]]).double()
     closed = 1 - guide.advance(state, _slot(size, centre))[0]
     half = 0.5 * SIDE / 2
@@ -155,7 +155,7 @@ def test_a_visited_window_is_closed_inside_and_open_outside() -> None:
 
 def test_closing_adds_up_and_never_opens() -> None:
     guide = _guide()
-    state = guide.start(torch.zeros(1, SIDE, SIDE, dtype=torch.float64))
+    state = guide.start(torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64))
     size = torch.tensor([0.4]).double()
     before = state
     for x in (-0.5, -0.3, 0.6):
@@ -175,13 +175,13 @@ def _proposed(
 
 
 def test_unexplained_open_ink_draws_the_look() -> None:
-    guide, images = _guide(), torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
-    images[0, 4, 4] = images[0, 11, 11] = 1.0
-    images[0, 4, 5] = 0.5
+    guide, images = _guide(), torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64)
+    images[..., 4, 4] = images[..., 11, 11] = 1.0
+    images[..., 4, 5] = 0.5
     zero = torch.zeros_like(images)
     explained = zero.clone()
-    explained[0, :8] = images[0, :8]
-    whole, half = torch.ones_like(images), torch.ones_like(images)
+    explained[..., :8, :] = images[..., :8, :]
+    whole, half = torch.ones_like(images[0]), torch.ones_like(images[0])
     half[0, :8] = 0.0
     first = _proposed(guide, images, zero, whole)
     for canvas, left in ((explained, whole), (zero, half)):
@@ -191,7 +191,7 @@ def test_unexplained_open_ink_draws_the_look() -> None:
 
 def test_negative_residuals_are_no_ink() -> None:
     guide = _guide()
-    images = torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
+    images = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64)
     residual = Residual(images, torch.full_like(images, 0.5))
     pixels, _ = guide.attend(guide.start(images), residual, None)
     glimpse, peak = pixels[:, :-1].view(2, 6, 6), pixels[:, -1]
@@ -201,10 +201,10 @@ def test_negative_residuals_are_no_ink() -> None:
 
 
 def test_too_much_paint_draws_no_look() -> None:
-    guide, images = _guide(), torch.zeros(1, SIDE, SIDE, dtype=torch.float64)
-    images[0, 12, 12] = 1.0
+    guide, images = _guide(), torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64)
+    images[..., 12, 12] = 1.0
     canvas = torch.zeros_like(images)
-    canvas[0, 3, 3] = 3.0  # beyond the crop around the ink
+    canvas[..., 3, 3] = 3.0  # beyond the crop around the ink
     clean, painted = (_proposed(guide, images, part) for part in (0 * canvas, canvas))
     assert torch.equal(painted, clean)
 
@@ -223,10 +223,10 @@ def test_a_larger_blank_canvas_around_an_image_moves_little(
     air = tiny_air(config, spread=0.02)
     larger = AIR(config, canvas_size=80, slots=8).double()
     larger.load_state_dict(air.state_dict())
-    images = torch.zeros(5, 50, 50, dtype=torch.float64)
-    images[:, 9:41, 9:41] = blobs(5, 32, objects=objects)
-    embedded = torch.zeros(5, 80, 80, dtype=torch.float64)
-    embedded[:, shift : shift + 50, shift : shift + 50] = images
+    images = torch.zeros(5, 1, 50, 50, dtype=torch.float64)
+    images[..., 9:41, 9:41] = blobs(5, 32, objects=objects)
+    embedded = torch.zeros(5, 1, 80, 80, dtype=torch.float64)
+    embedded[..., shift : shift + 50, shift : shift + 50] = images
     one, other = air(images), larger(embedded)
     for slot in range(objects):
         torch.testing.assert_close(

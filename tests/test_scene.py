@@ -14,19 +14,21 @@ from airkit.model.boxes import INK, ink_boxes
 from airkit.model.scene import Scene, explain, explain_best, explain_both
 from airkit.model.spatial_transformer import paint
 
+CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 
-def _air(slots: int = 3, seed: int = 0) -> AIR:
+
+def _air(slots: int = 3, seed: int = 0, channels: int = 1) -> AIR:
     """A model whose counts vary: presence is as likely as not, and depends on the image."""
-    air = tiny_air(tiny_config(slots), seed=seed, spread=0.3)
+    air = tiny_air(tiny_config(slots, channels=channels), seed=seed, spread=0.3)
     with torch.no_grad():
         air.get_parameter("guide.proposer.4.weight")[0].mul_(20.0)
         bias = air.get_parameter("guide.proposer.4.bias")
-        bias[0] += 0.5 - air(_images(30)).logits.median()
+        bias[0] += 0.5 - air(_images(30, channels)).logits.median()
     return air
 
 
-def _images(batch: int) -> Tensor:
-    parts = [blobs(batch, seed=objects, objects=objects) for objects in (1, 2, 3)]
+def _images(batch: int, channels: int = 1) -> Tensor:
+    parts = [blobs(batch, seed=many, objects=many, channels=channels) for many in (1, 2, 3)]
     return torch.cat(parts)[:: len(parts)]
 
 
@@ -52,7 +54,7 @@ def test_the_count_from_one_look_is_the_mode_of_q() -> None:
 @torch.no_grad()
 def test_a_sampled_count_follows_q() -> None:
     air, images = _air(), _images(30)
-    scene = explain(air, images.repeat(200, 1, 1), generator(3))
+    scene = explain(air, images.repeat(200, 1, 1, 1), generator(3))
     q = explain(air, images).count_probability
     share = torch.nn.functional.one_hot(scene.count.view(200, 30), q.shape[1]).float().mean(0)
     assert float((share - q).abs().max()) < 4.5 * 0.5 / math.sqrt(200)
@@ -71,13 +73,16 @@ def test_the_score_is_that_of_the_mean_latents() -> None:
         assert float(scene.score[row]) == pytest.approx(wanted)
 
 
+@CHANNELS
 @pytest.mark.parametrize("looks", [0, 1, 5])
 @torch.no_grad()
-def test_parts_of_a_scene_belong_together(looks: int) -> None:
-    air, images = _air(), _images(30)
+def test_parts_of_a_scene_belong_together(looks: int, channels: int) -> None:
+    air, images = _air(channels=channels), _images(30, channels)
     scene = _best(air, images, looks) if looks else explain(air, images)
     assert scene.count.dtype == torch.int64
     assert scene.canvas.shape == images.shape
+    assert scene.windows.shape == (30, 3, channels, 6, 6)
+    assert scene.masks.shape == (30, 3, SIDE, SIDE)
     torch.testing.assert_close(scene.count_probability.sum(1), torch.ones(len(images)).double())
     tails = scene.count_probability.flip(1).cumsum(1).flip(1)[:, 1:]
     torch.testing.assert_close(scene.presence, tails)
@@ -91,6 +96,9 @@ def test_parts_of_a_scene_belong_together(looks: int) -> None:
         assert (far <= SIDE).all()
     assert torch.equal(scene.canvases[:, 0], torch.zeros_like(images))
     assert (scene.canvases.diff(dim=1) >= 0).all()
+    painted = scene.canvases.diff(dim=1).amax(2)
+    present = torch.arange(air.slots) < scene.count[:, None]
+    torch.testing.assert_close(scene.masks, painted * present[:, :, None, None])
 
 
 @torch.no_grad()
@@ -101,9 +109,10 @@ def test_more_looks_never_lower_the_score() -> None:
     assert (scores[-1] > scores[0]).any()
 
 
+@CHANNELS
 @torch.no_grad()
-def test_one_look_draws_nothing_and_is_at_the_peak() -> None:
-    air, images, draws = _air(), _images(12), generator(0)
+def test_one_look_draws_nothing_and_is_at_the_peak(channels: int) -> None:
+    air, images, draws = _air(channels=channels), _images(12, channels), generator(0)
     before = draws.get_state()
     scene = explain_best(air, images, 1, draws)
     assert torch.equal(draws.get_state(), before)
@@ -119,9 +128,10 @@ def test_the_same_generator_gives_the_same_scene() -> None:
         assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
 
 
+@CHANNELS
 @torch.no_grad()
-def test_both_explanations_at_once_are_those_of_each_alone() -> None:
-    air, images = _air(), _images(12)
+def test_both_explanations_at_once_are_those_of_each_alone(channels: int) -> None:
+    air, images = _air(channels=channels), _images(12, channels)
     both = explain_both(air, images, 4, generator(9))
     for found, alone in zip(both, (explain(air, images), _best(air, images, 4)), strict=True):
         for field in fields(Scene):
@@ -148,8 +158,8 @@ def test_the_centre_is_where_the_object_is(x: int, y: int) -> None:
     air = tiny_air(tiny_config(2), spread=0.0)
     for name in ("weight", "bias"):  # no offset from where the slot looks
         air.get_parameter(f"guide.proposer.4.{name}").zero_()
-    image = torch.zeros(1, SIDE, SIDE).double()
-    image[0, y - 1 : y + 2, x - 1 : x + 2] = 1
+    image = torch.zeros(1, 1, SIDE, SIDE).double()
+    image[0, 0, y - 1 : y + 2, x - 1 : x + 2] = 1
     centre = explain(air, image).centre
     assert centre.shape == (1, 2, 2)
     assert centre[0, 0].tolist() == pytest.approx([x + 0.5, y + 0.5], abs=1.0)
@@ -171,7 +181,7 @@ def test_boxes_are_the_extent_of_painted_ink(dtype: torch.dtype) -> None:
     found = _boxes(windows, size, centre, 19)
     assert found.shape == (20, 3, 4)
     for row in range(20):
-        painted = paint(windows[row], size[row], centre[row], 19)
+        painted = paint(windows[row, :, None], size[row], centre[row], 19)[:, 0]
         for slot in range(3):
             if bool((painted[slot] >= INK).any()):
                 wanted = _painted_extent(painted[slot])
@@ -182,8 +192,9 @@ def test_boxes_are_the_extent_of_painted_ink(dtype: torch.dtype) -> None:
 
 def _boxes(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """Boxes of windows [B, T, W, W], each painted on a canvas of its own."""
-    rows = [paint(*parts, side) for parts in zip(windows, size, centre, strict=True)]
-    return ink_boxes(torch.stack(rows), size, centre)
+    poses = zip(windows[:, :, None], size, centre, strict=True)
+    rows = [paint(*parts, side) for parts in poses]
+    return ink_boxes(torch.stack(rows)[:, :, 0], size, centre)
 
 
 def _whole_extent(size: float, centre: list[float], side: int) -> list[float]:
@@ -217,6 +228,6 @@ def test_faint_ink_is_no_ink_and_ink_itself_is() -> None:
 @torch.no_grad()
 def test_a_blank_image_is_explained() -> None:
     air = _air().float()
-    scene = explain_best(air, torch.zeros(2, SIDE, SIDE), 4, generator(0))
+    scene = explain_best(air, torch.zeros(2, 1, SIDE, SIDE), 4, generator(0))
     assert scene.score.isfinite().all()
     assert scene.box.isfinite().all()

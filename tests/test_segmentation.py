@@ -72,7 +72,7 @@ def test_evaluation_measures_masks_where_there_are_some(tmp_path: Path) -> None:
     measured = airkit.evaluate(reference(), data)
     trained = open_run(reference(), data, "best", (), SILENT)
     scores = [
-        _index(mask.numpy(), scene_canvases[: count + 1].numpy())
+        _index(mask.numpy(), scene_canvases[: count + 1, 0].numpy())
         for batch in Evaluation(trained).batches(SILENT)
         if batch.masks is not None
         for mask, scene_canvases, count in zip(

@@ -201,7 +201,10 @@ def test_a_misspelt_key_is_recognised(key: str) -> None:
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"data.bogus": 1}, "unknown key; data has source, canvas_size, min_digits, max_digits, "),
+        (
+            {"data.bogus": 1},
+            "unknown key; data has source, canvas_size, channels, min_digits, max_digits, ",
+        ),
         ({"data.a.b": 1}, "unknown key; data has source"),
         ({"model.steps": 1}, "unknown key; did you mean train.steps?"),
         ({"model.stepz": 1}, "unknown key; did you mean train.steps?"),
@@ -232,7 +235,7 @@ def test_what_is_accepted_is_told(values: dict[Any, Any], told: str) -> None:
 def test_a_preset_that_is_not_there() -> None:
     with pytest.raises(AirkitError, match="No such preset") as caught:
         settings.from_preset("tinny")
-    assert "annealed, cells, default" in str(caught.value)
+    assert "annealed, cells, colour-sprites" in str(caught.value)
     assert "tinny; did you mean tiny?" in str(caught.value)
 
 

@@ -85,15 +85,15 @@ def test_crop_is_grid_sample_with_gradients_and_without(
 
 
 @EXAMPLES
-@given(poses=POSES, sides=st.tuples(SIDES, SIDES), dtype=DTYPES)
+@given(poses=POSES, sides=st.tuples(SIDES, SIDES), channels=st.integers(1, 4), dtype=DTYPES)
 def test_paint_is_grid_sample(
-    poses: list[Pose3], sides: tuple[int, int], dtype: torch.dtype
+    poses: list[Pose3], sides: tuple[int, int], channels: int, dtype: torch.dtype
 ) -> None:
     (size, centre), (side, window) = _pose(poses, dtype), sides
     points = (pixel_centres(side, size) - centre[:, :, None]) / size[:, None, None]
     assume(_is_smooth(points.double(), window))
-    windows = _random(len(poses), window, window, dtype=dtype).requires_grad_()
-    wanted = _sampled(windows[:, None], 1 / size, -centre / size[:, None], side)[:, 0]
+    windows = _random(len(poses), channels, window, window, dtype=dtype).requires_grad_()
+    wanted = _sampled(windows, 1 / size, -centre / size[:, None], side)
     found = paint(windows, size, centre, side)
     assert found.dtype == dtype
     # The window's coordinates are 1 / size times the canvas's, and so is their rounding.
@@ -107,7 +107,7 @@ def test_paint_is_grid_sample(
 
 def test_first_and_second_derivatives_are_those_of_finite_differences() -> None:
     (size, centre), images = _pose([(0.43, 0.21, -0.34)]), _random(1, 2, 8, 8).requires_grad_()
-    windows = _random(1, 5, 5).requires_grad_()
+    windows = _random(1, 2, 5, 5).requires_grad_()
     for check in (gradcheck, gradgradcheck):
         assert check(partial(crop, side=5), (images, size, centre))
         assert check(partial(paint, side=8), (windows, size, centre))
@@ -117,21 +117,21 @@ def test_first_and_second_derivatives_are_those_of_finite_differences() -> None:
 def test_crop_undoes_paint(size: float, x: float, y: float) -> None:
     grid = pixel_centres(12, torch.zeros(1, dtype=torch.float64))
     bump = torch.cos(grid * math.pi / 2) ** 2
-    window = (bump[:, None] * bump)[None]
+    window = (bump[:, None] * bump)[None, None]
     pose = _pose([(size, x, y)])
     canvas = paint(window, *pose, 80)
-    torch.testing.assert_close(crop(canvas[:, None], *pose, 12)[:, 0], window, rtol=0, atol=0.02)
+    torch.testing.assert_close(crop(canvas, *pose, 12), window, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("side", [8, 9])
 def test_x_is_along_columns_and_y_along_rows(side: int) -> None:
-    painted = paint(torch.ones(1, 4, 4), torch.tensor([0.4]), torch.tensor([[0.5, -0.5]]), side)[0]
+    painted = paint(torch.ones(1, 1, 4, 4), torch.tensor([0.4]), torch.tensor([[0.5, -0.5]]), side)
     row, column = divmod(int(painted.argmax()), side)
     assert row < side // 2 < column
 
 
 def test_a_window_wholly_outside_is_blank_and_has_no_gradient() -> None:
-    (size, centre), windows = _pose([(0.3, 2.1, 0.1)]), _random(1, 5, 5).requires_grad_()
+    (size, centre), windows = _pose([(0.3, 2.1, 0.1)]), _random(1, 1, 5, 5).requires_grad_()
     canvas, cropped = paint(windows, size, centre, 8), crop(_random(1, 1, 8, 8), size, centre, 5)
     slopes = *_gradients(canvas, windows, size, centre), *_gradients(cropped, size, centre)
     assert not any(each.any() for each in (canvas, cropped, *slopes))
@@ -143,12 +143,12 @@ def test_a_pose_that_is_not_finite_leaves_other_rows_alone(bad: float) -> None:
         table = torch.tensor([[0.43, 0.21, -0.34]] * 3, dtype=torch.float64)
         table[1, place] = bad
         size, centre = table[:, 0].clone().requires_grad_(), table[:, 1:].clone().requires_grad_()
-        windows, images = _random(3, 5, 5).requires_grad_(), _random(3, 2, 8, 8)
+        windows, images = _random(3, 1, 5, 5).requires_grad_(), _random(3, 2, 8, 8)
         cropped, canvas = crop(images, size, centre, 5), paint(windows, size, centre, 8)
         _gradients(cropped, size, centre)
         _gradients(canvas, windows, size, centre)
         sound = [0, 2]
         wanted = _sampled(images, size, centre, 5)[sound]
         torch.testing.assert_close(cropped[sound], wanted, rtol=1e-9, atol=1e-9)
-        wanted = _sampled(windows[:, None], 1 / size, -centre / size[:, None], 8)[sound, 0]
+        wanted = _sampled(windows, 1 / size, -centre / size[:, None], 8)[sound]
         torch.testing.assert_close(canvas[sound], wanted, rtol=1e-9, atol=1e-9)

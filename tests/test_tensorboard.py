@@ -149,15 +149,16 @@ def test_canvases_are_above_their_reconstructions(tmp_path: Path) -> None:
     with torch.no_grad():
         picture, scenes = reconstructions(air, val), explain(air, val.images / 255).canvas
     side = air.canvas_size + MARGIN
-    assert picture.shape == (2 * side - MARGIN, CANVASES * side - MARGIN)
+    assert picture.shape == (2 * side - MARGIN, CANVASES * side - MARGIN, 1)
     for place in range(CANVASES):
         left = slice(place * side, place * side + air.canvas_size)
-        assert np.array_equal(picture[: air.canvas_size, left], val.images[place].numpy())
-        below = torch.from_numpy(picture[side:, left].copy())
+        above = picture[: air.canvas_size, left, 0]
+        assert np.array_equal(above, val.images[place, 0].numpy())
+        below = torch.from_numpy(picture[side:, left].copy()).permute(2, 0, 1)
         assert (below - 255 * scenes[place]).abs().max() <= 0.501
     assert (picture[air.canvas_size : side] == 128).all()
     newest = events(tmp_path).Images(PICTURES)[-1].encoded_image_string
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(newest)).convert("L")), picture)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(newest)).convert("L")), picture[:, :, 0])
 
 
 def test_without_val_canvases_there_are_curves_alone(tmp_path: Path) -> None:

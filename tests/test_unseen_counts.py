@@ -28,10 +28,10 @@ def test_canvases_to_train_on_lack_a_count_and_those_to_count_on_none(tmp_path: 
         assert done.exit_code == 0, done.output
     train = CanvasDataset(tmp_path / "gap.h5", "train")
     assert set(train.truth("counts").tolist()) == {0, 1, 3}
-    assert train.images.shape == (80, 40, 40)
+    assert train.images.shape == (80, 1, 40, 40)
     canvases = CanvasDataset(tmp_path / "test.h5", "test")
     assert set(canvases.truth("counts").tolist()) == {0, 1, 2, 3, 4}
-    assert canvases.images.shape == (60, 80, 80)
+    assert canvases.images.shape == (60, 1, 80, 80)
     assert len(CanvasDataset(tmp_path / "test.h5", "train")) == 0
 
 

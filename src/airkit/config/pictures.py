@@ -30,6 +30,9 @@ class PicturesConfig(Section):
     """Standard deviation of the pixel noise, black being 0 and white 1."""
     contrast: Share = 0.6
     """Typical contrast of an object with the background, black being 0 and white 1."""
+    stretch: Share = 0.0
+    """Contrast from which on ink is compressed, by asinh(contrast / stretch), where some objects
+    are far fainter than others; 0 means not at all."""
     height: Side = 0
     """Height of the pictures as they came, in pixels; 0 where sizes are mixed, and for digits."""
     width: Side = 0

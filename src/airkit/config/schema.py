@@ -9,15 +9,14 @@ from pydantic import model_validator
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.registry import is_outside
+from airkit.config.results import EvalConfig, RenderConfig
 from airkit.config.scenes import ScenesConfig
 from airkit.config.sections import (
     Auto,
     DataConfig,
-    EvalConfig,
     GuideConfig,
     ModelConfig,
     PriorConfig,
-    RenderConfig,
     Section,
     TrainConfig,
 )
@@ -84,7 +83,7 @@ class Config(Section):
     def _fast_serves(self) -> bool:
         train, guide = self.train, self.guide.kind
         own = train.estimator == "exact" and guide in ("saliency", "lstm")
-        return own and not self.occludes and train.device != "mps"
+        return own and train.device != "mps"
 
     @property
     def background(self) -> str:
@@ -111,12 +110,31 @@ class Config(Section):
         return self.compositing == "over"
 
     @property
+    def stretch(self) -> float:
+        """Where ink begins to be compressed, 0 for never; auto is what was found."""
+        return self.pictures.stretch if self.model.stretch == "auto" else self.model.stretch
+
+    @property
+    def contrast(self) -> float:
+        """Typical contrast of an object with the background, in ink as it is stretched."""
+        return self._stretched(self.pictures.contrast)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the pixel noise found, in ink as it is stretched."""
+        return self._stretched(self.pictures.noise)
+
+    def _stretched(self, level: float) -> float:
+        knee = self.stretch
+        return math.asinh(level / knee) / math.asinh(1 / knee) if knee else level
+
+    @property
     def pixel_sd(self) -> float:
         """Standard deviation of the pixel noise; auto is a share of the objects' contrast."""
         if self.model.pixel_sd != "auto":
             return self.model.pixel_sd
         share = 0.2 if self.occludes else 0.5
-        return max(share * self.pictures.contrast, self.pictures.noise, 0.01)
+        return max(share * self.contrast, self.noise, 0.01)
 
     @property
     def code_size(self) -> int:
@@ -127,10 +145,17 @@ class Config(Section):
 
     @property
     def refinements(self) -> int:
-        """How often a slot looks again; auto is 1, or 2 where objects occlude each other."""
+        """How often a slot looks again; auto is 1, or 3 where objects occlude each other."""
         if self.guide.refinements != "auto":
             return self.guide.refinements
-        return 2 if self.occludes else 1
+        return 3 if self.occludes else 1
+
+    @property
+    def blur(self) -> float:
+        """Sd of the saliency's blur in object sizes; auto is 0.25, or 0.12 with occlusion."""
+        if self.guide.blur != "auto":
+            return self.guide.blur
+        return 0.12 if self.occludes else 0.25
 
     @property
     def size_reach(self) -> float:
@@ -191,9 +216,10 @@ class Config(Section):
         The larger an object, and the smaller the noise, the more of its ink the decoder leaves
         unexplained, and the more likelihood a needless object gains by explaining the rest. The log
         prior odds of one more object fall to match: (size / 9.5)^3 nats where the contrast is twice
-        the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square.
+        the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square
+        and to the number of channels.
         """
         if self.prior.ratio != "auto":
             return self.prior.ratio
-        clearness = self.pictures.contrast / (2 * self.pixel_sd)
-        return math.exp(-min(600.0, (self.object_size / 9.5) ** 3 * clearness**2))
+        clearness = self.data.channels * (self.contrast / (2 * self.pixel_sd)) ** 2
+        return math.exp(-min(600.0, (self.object_size / 9.5) ** 3 * clearness))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,6 +26,12 @@ Auto = Literal["auto"]
 def as_tuple(value: object) -> object:
     """A list from TOML or JSON as a tuple, which a frozen model can hold."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_three(value: int) -> int:
+    if value == 2:
+        raise ValueError("expected 1 (grey) or 3 (colour), got 2")
+    return value
 
 
 def _as_given(value: str, check: ValidatorFunctionWrapHandler) -> str:
@@ -69,6 +76,8 @@ class DataConfig(Section):
     import wrote."""
     canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
     """Side of the square canvas, in pixels; imported pictures are padded to it."""
+    channels: Annotated[int, Field(ge=1, le=3), AfterValidator(_one_or_three)] = 1
+    """1 for grey canvases, 3 for colour (RGB), where each digit, sprite or cell has its own."""
     min_digits: Annotated[int, Field(ge=0, le=100)] = 0
     """Fewest digits on a canvas."""
     max_digits: Annotated[int, Field(ge=0, le=100)] = 2
@@ -169,6 +178,10 @@ class ModelConfig(Section):
     """How objects that overlap make up the picture: add (light adds up, as with digits and
     fluorescence) or over (later objects hide earlier ones, each with a mask in its window); auto is
     what was found, add for digits."""
+    stretch: Auto | Annotated[float, Field(ge=0, le=1)] = "auto"
+    """Ink, what stands out of the background, is taken as asinh(ink / stretch) / asinh(1 /
+    stretch), so that faint objects count beside strong ones; 0 takes it as it is. auto is what was
+    found: more than 0 where flat objects hide each other and some are far fainter than others."""
     object_size: Auto | Annotated[float, Field(gt=0, le=1024)] = "auto"
     """Median side of an object under the prior, in pixels; auto is 0.95 of data.digit_size."""
     object_size_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
@@ -176,7 +189,8 @@ class ModelConfig(Section):
     pixel_sd: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1: what the model leaves
     unexplained, more than the camera's noise. auto is half of the objects' contrast where they add
-    up (0.3 for digits), a fifth where they occlude each other, and at least the noise found."""
+    up (0.3 for digits), a fifth where they occlude each other, and at least the noise found; all
+    as model.stretch has it."""
     decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
     """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
     a sigmoid and 0 for a linear output."""
@@ -195,11 +209,14 @@ class GuideConfig(Section):
     at a position drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
+    blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
+    """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
+    object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""
     glimpse_size: Annotated[int, Field(ge=4, le=128)] = 20
     """Side of the crop that presence and pose are read from, in pixels."""
     refinements: Auto | Annotated[int, Field(ge=0, le=16)] = "auto"
     """How often a slot crops again at its own estimate of the pose before it settles on one; auto
-    is 1 where objects add up, and 2 where they occlude each other."""
+    is 1 where objects add up, and 3 where they occlude each other."""
     size_reach: Auto | Literal["none"] | Annotated[float, Field(gt=1, le=100)] = "auto"
     """The saliency guide proposes sizes within this factor of the typical one. auto is none, no
     limit, where objects add up, and 1.3 where they occlude each other, so that one window cannot
@@ -301,50 +318,3 @@ class TrainConfig(Section):
     """Number of newest checkpoints to keep, in addition to the best one."""
     tensorboard: bool = False
     """Whether to write metrics and pictures for TensorBoard too (pip install tensorboard)."""
-
-
-class EvalConfig(Section):
-    """What is measured, and how."""
-
-    split: Literal["train", "val", "test"] = "test"
-    """Which split to measure."""
-    looks: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Explanations per canvas, of which the best is kept: the first looks at the peaks of the
-    saliency map, the others at drawn positions."""
-    look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
-    """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
-    likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5
-    """Samples of the importance-weighted bound on the log-likelihood."""
-    counts: Literal["mode", "sampled"] = "mode"
-    """How one look's count is read off q(n): its mode, or a sample as in the paper."""
-    measures: Annotated[
-        tuple[
-            Literal["counts", "boxes", "likelihood", "reconstruction", "segmentation"] | Outside,
-            ...,
-        ],
-        BeforeValidator(as_tuple),
-    ] = ("counts", "boxes", "likelihood", "reconstruction", "segmentation")
-    """Which measures to take: of counts, boxes, likelihood, reconstruction and segmentation (null
-    where the data has no masks), and classes of your own as package.module:Class."""
-    batch_size: BatchSize = 250
-    """Canvases per batch."""
-    seed: Seed = 0
-    """Seed of the looks and samples drawn in evaluation."""
-
-
-class RenderConfig(Section):
-    """Figures."""
-
-    kind: (
-        Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] | Outside
-    ) = "reconstructions"
-    """What to draw: one of airkit's own kinds, or a class from outside as package.module:Class."""
-    counts: Literal["even", "prior", "unbounded"] = "even"
-    """Counts of the canvases that kind=prior draws: even (one count per row), prior (drawn from the
-    prior on 0..slots), or unbounded (drawn from p(n) = (1 - ratio) ratio^n on 0, 1, 2 ...)."""
-    rows: Annotated[int, Field(ge=1, le=100)] = 4
-    """Rows of the sheet."""
-    columns: Annotated[int, Field(ge=1, le=100)] = 8
-    """Columns of the sheet."""
-    scale: Annotated[float, Field(gt=0, le=20)] = 2.0
-    """Screen pixels per canvas pixel."""

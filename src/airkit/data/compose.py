@@ -13,21 +13,23 @@ How digits are laid out:
   placement). A canvas that runs out of moves starts over with new digits. Ink that still adds
   up, at most the faint rim of two boxes for "none", is clipped at full ink.
 
-The count is drawn first, from a stream of its own, and never again.
+The count is drawn first, from a stream of its own, and never again. On colour canvases each digit
+has a colour of its own, and the rules on full ink hold for each channel.
 
-Shapes: N canvases, n drawn at one attempt, M digits at most on one, H side of a canvas.
+Shapes: N canvases, n drawn at one attempt, M digits at most on one, H side of a canvas, C channels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
+from airkit.data.colours import colours
 from airkit.data.digits import Digits
 from airkit.data.placement import (
     DigitBlock,
@@ -51,7 +53,7 @@ class Canvases:
     """Canvases and their truth; places without an object hold -1, and what is unknown is None.
 
     Attributes:
-        image: u8 [N, H, H], ink from 0 to 255.
+        image: u8 [N, H, H], ink from 0 to 255; of colours [N, H, H, 3].
         count: u8 [N], objects on each canvas.
         label: i8 [N, M], class of each object.
         box: f32 [N, M, 4], x, y, width, height of each object's ink, in pixels; x and y are the
@@ -105,7 +107,7 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
         part = slice(low - start, min(low + step, stop) - start)
         block = Composed(**{name: array[part] for name, array in canvases.known.items()})
         _fill(DigitBlock(config, split, low, digits), block)
-    return canvases
+    return canvases if config.channels > 1 else replace(canvases, image=canvases.image[..., 0])
 
 
 def _fill(block: DigitBlock, out: Composed) -> None:
@@ -116,7 +118,8 @@ def _fill(block: DigitBlock, out: Composed) -> None:
     def attempt(rows: Ints, number: int) -> Mask:
         if number:
             out.image[rows] = 0
-        layouts = draw_layouts(block, rows, counts[rows], number)
+        tint = np.rint(255 * colours(block, rows, number)).astype(np.int64)
+        layouts = replace(draw_layouts(block, rows, counts[rows], number), tint=tint)
         good = _lay_out(block, layouts, number, out.image)
         _write_truth(block, layouts, good, out)
         return good
@@ -174,10 +177,13 @@ def _cannot_lay_out(block: DigitBlock, row: int, count: int, tries: int) -> Canv
 
 
 def _blank(config: DataConfig, counts: Ints) -> Composed:
-    """Blank canvases with ``counts`` [N], without truth so far."""
+    """Blank canvases with ``counts`` [N], without truth so far, and images [N, H, H, C].
+
+    Each channel is contiguous.
+    """
     many, places, size = len(counts), max(config.max_digits, 1), config.canvas_size
     return Composed(
-        image=np.zeros((many, size, size), np.uint8),
+        image=np.moveaxis(np.zeros((config.channels, many, size, size), np.uint8), 0, 3),
         count=counts.astype(np.uint8),
         label=np.full((many, places), -1, np.int8),
         box=np.full((many, places, 4), -1, np.float32),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -19,14 +21,14 @@ from airkit.system.paths import to_path
 class CanvasDataset(Dataset[dict[str, Tensor]]):
     """One split of a data file, held in memory.
 
-    Item i is a dict: ``image`` float32 [H, H] with ink in 0..1, ``count`` int64 [], ``label``
-    int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in pixels, padded
-    with -1), ``mask`` uint8 [H, H] (0 for the background, k for the object in place k - 1). What
-    the file does not have of these is not in the dict. The tensors are the caller's own: changing
-    them leaves the data set as it is.
+    Item i is a dict: ``image`` float32 [C, H, H] with levels in 0..1 (C is 1 or 3), ``count``
+    int64 [], ``label`` int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in
+    pixels, padded with -1), ``mask`` uint8 [H, H] (0 for the background, k for the object in place
+    k - 1). What the file does not have of these is not in the dict. The tensors are the caller's
+    own: changing them leaves the data set as it is.
 
     Attributes:
-        images: grey levels, uint8 [N, H, H].
+        images: levels of grey or of red, green and blue, uint8 [N, C, H, H].
         counts: int64 [N]; None where the file has none, as with the following.
         labels: int64 [N, M].
         boxes: float32 [N, M, 4].
@@ -44,7 +46,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         path = to_path(path)
         self._where = path, split
         canvases = reader.read_split(path, split)
-        self.images = torch.from_numpy(canvases.image)
+        self.images = channels_first(canvases.image)
         known = {name: torch.from_numpy(array) for name, array in canvases.known.items()}
         count, label = known.get("count"), known.get("label")
         self.counts = None if count is None else count.long()
@@ -80,8 +82,15 @@ def note_ink(canvases: CanvasDataset, data: DataInfo, listener: Listener) -> Non
     if data.config.pictures != PicturesConfig():
         return
     boxes = None if canvases.boxes is None else canvases.boxes.numpy()
-    if fault := look_at_canvases(canvases.images.numpy(), boxes, data.config.data.digit_size):
+    ink = canvases.images.amax(1).numpy()
+    if fault := look_at_canvases(ink, boxes, data.config.data.digit_size):
         listener.note(f"{data.path}: {fault.text}")
+
+
+def channels_first(images: NDArray[np.uint8]) -> Tensor:
+    """Grey [N, H, H] or colour [N, H, H, 3] images, as data files hold them, as [N, C, H, H]."""
+    tensor = torch.from_numpy(images)
+    return tensor[:, None] if tensor.dim() == 3 else tensor.permute(0, 3, 1, 2).contiguous()
 
 
 def to_ink(images: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from airkit.data.digits import SPLITS
 
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 2
-"""Newest version; a file with the arrays of digits, no more and no fewer, stays version 1."""
+"""Newest version; a grey file with the arrays of digits, no more and no fewer, stays version 1."""
 LIBVER = ("v110", "v110")
 """Version of HDF5's own file format."""
 
@@ -70,16 +70,18 @@ def from_words(words: str) -> Arrays | None:
     return arrays if whole and to_words(arrays) == words else None
 
 
-def version_of(arrays: Arrays) -> int:
+def version_of(arrays: Arrays, data: DataConfig) -> int:
     """Format version of a file with these arrays."""
-    return 1 if to_words(arrays) == to_words(DIGITS) else FORMAT_VERSION
+    as_ever = to_words(arrays) == to_words(DIGITS) and data.channels == 1
+    return 1 if as_ever else FORMAT_VERSION
 
 
 def shapes(data: DataConfig, split: str, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of a split's arrays of these names, in the order of the file."""
     many, places, side = getattr(data, split), max(data.max_digits, 1), data.canvas_size
+    colours = (data.channels,) if data.channels > 1 else ()
     every = {
-        "image": (many, side, side),
+        "image": (many, side, side, *colours),
         "count": (many,),
         "label": (many, places),
         "box": (many, places, 4),

@@ -4,7 +4,7 @@
 ``auto`` follows it. The rules are plain and robust, each over a sample of pictures; where one is in
 doubt, it says so.
 
-Shapes: N pictures, H side in pixels.
+Shapes: N pictures, C channels, H side in pixels.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from airkit.config.pictures import PicturesConfig
-from airkit.data.blobs import Array, Blobs, blobs, reach
+from airkit.data import objects
+from airkit.data.blobs import Array, reach
+from airkit.data.objects import LEAST_CONTRAST, Compositing
 from airkit.system import backgrounds
 
 Background = Literal["none", "constant", "plane", "smooth"]
 Polarity = Literal["bright", "dark", "both"]
-Compositing = Literal["add", "over"]
 
 BACKGROUNDS = {
     "none": "none, blank black",
@@ -40,15 +41,11 @@ MANY = 20
 """More objects on a picture than this make a model slow and unsure."""
 _FEW = 16  # pictures to look at, however large
 _EVEN = 0.015  # deviation of the border's grey level that passes for none, beside noise
-_LEAST_CONTRAST = 0.04
-_SPECK = 6  # smaller parts, in pixels, are noise
-_THIN = 0.45  # share of the square around them that strokes fill at most
 _MARGIN = 28 / 20 * 0.95  # of the window of a digit, by the side of its ink
 _LARGEST = 0.95  # object size, by the side of the picture: data.digit_size is to fit it
 _DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
 _WEAK = 0.1  # contrast too weak for settings made for more
 _MOSTLY = 0.6  # share of parts of one object each, at least
-_FLAT = 0.12  # greatest spread of the ink of flat objects, by its level
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,9 @@ class Findings:
     """The 5th and the 95th percentile of that side."""
     most_objects: int
     """Most objects to expect on a picture."""
+    stretch: float = 0.0
+    """Contrast from which on ink is to be compressed, as some objects are far fainter than others;
+    0 where they are not."""
     doubts: tuple[str, ...] = ()
     """What may go wrong, a sentence each."""
 
@@ -89,6 +89,7 @@ class Findings:
             compositing=self.compositing,
             noise=round(self.noise, digits),
             contrast=round(self.contrast, digits),
+            stretch=self.stretch,
         )
 
     def describe(self) -> list[str]:
@@ -99,7 +100,8 @@ class Findings:
             than = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
             seen = f"{than[self.polarity]} than the background by {self.contrast:.0%} of white"
             overlap = "light adds up" if self.compositing == "add" else "one hides the other"
-            lines.append(f"objects: {seen}; where they overlap, {overlap}")
+            faint = "; some are far fainter, and count as well" if self.stretch else ""
+            lines.append(f"objects: {seen}{faint}; where they overlap, {overlap}")
             low, high = self.object_sizes
             size = f"about {self.object_size:.0f} px, most {low:.0f} to {high:.0f} px"
             lines.append(f"size: {size}; at most {self.most_objects} on a picture")
@@ -130,31 +132,37 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     """Look at a sample of pictures.
 
     Args:
-        images: grey levels, uint8 [N, H, H]; at least one.
+        images: uint8 [N, H, H], of colours [N, H, H, 3]; at least one.
         seed: of the sample.
     """
     levels = _sample(images, seed)
-    noise, side = _noise(levels), levels.shape[1]
-    background, polarity, ink = _split(levels, noise)
-    found = _blobs(ink, noise)
-    single = _singles(found)
+    noise, side = _noise(levels), levels.shape[-1]
+    background, polarity, residual = _split(levels, noise)
+    ink = _ink(residual, polarity)
+    found = objects.parts_of(ink, noise)
+    single = objects.singles(found)
     alone, any_ = found.of(single), bool(single.any())
-    thin = any_ and _are_thin(alone)
+    thin = any_ and objects.are_thin(alone)
     sizes = np.quantile(alone.side, [0.05, 0.5, 0.95]) if any_ else np.zeros(3)
     low, size, high = np.minimum(sizes * (_MARGIN if thin else 1), _LARGEST * side).tolist()
+    compositing = objects.compositing(found, single, noise) if any_ else "add"
+    stretch, parts = 0.0, found
+    if compositing == "over" and background in ("none", "constant"):
+        stretch, parts = objects.stretch(ink, alone, noise)
     findings = Findings(
         background=background,
         polarity=polarity,
-        compositing=_compositing(found, single, noise) if any_ else "add",
+        compositing=compositing,
+        stretch=stretch,
         noise=min(noise, 1.0),
-        contrast=float(np.median(alone.mean).clip(0, 1)) if any_ else _LEAST_CONTRAST,
+        contrast=objects.contrast(alone, residual, ink) if any_ else LEAST_CONTRAST,
         object_size=size,
         object_sizes=(low, high),
-        most_objects=_most(found, single) if any_ else 1,
+        most_objects=objects.most(parts, objects.singles(parts)) if any_ else 1,
     )
     evidence = _Evidence(
         side=side,
-        uneven=_unevenness(ink),
+        uneven=_unevenness(ink[:, None]),
         size=float(sizes[1]),
         other=reach(ink),
         disagree=_DISAGREE[thin],
@@ -174,17 +182,23 @@ def candidates(ink: Array, noise: float) -> list[Array]:
     Returns:
         Boxes (x, y, width, height), [K, 4] for each picture.
     """
-    found = _blobs(ink, noise)
+    found = objects.parts_of(ink, noise)
     return [found.box[found.picture == place] for place in range(len(ink))]
 
 
 def _sample(images: NDArray[np.uint8], seed: int) -> Array:
-    """Some of the pictures, as grey levels in 0..1."""
+    """Some of the pictures, as levels in 0..1, [N, C, H, H]."""
     most = min(SAMPLE, max(_FEW, PIXELS // images[0].size))
     rows = np.arange(len(images))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    return np.asarray(images[rows] / np.float32(255), np.float32)
+    return _levels(images[rows])
+
+
+def _levels(images: NDArray[np.uint8]) -> Array:
+    """Pictures as levels in 0..1, [N, C, H, H]."""
+    planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
+    return np.asarray(planes / np.float32(255), np.float32)
 
 
 def _noise(levels: Array) -> float:
@@ -192,9 +206,9 @@ def _noise(levels: Array) -> float:
 
     After a filter that is blind to gradients (Immerkaer 1996, "Fast noise variance estimation").
     """
-    rough = levels[:, :-2] - 2 * levels[:, 1:-1] + levels[:, 2:]
+    rough = levels[..., :-2, :] - 2 * levels[..., 1:-1, :] + levels[..., 2:, :]
     rough = (rough[..., :-2] - 2 * rough[..., 1:-1] + rough[..., 2:]) / 6
-    return float(np.median(1.4826 * np.median(np.abs(rough), (1, 2))))
+    return float(np.median(1.4826 * np.median(np.abs(rough), (-2, -1))))
 
 
 # Background
@@ -215,12 +229,13 @@ _ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] =
 
 
 def _estimate(levels: Array, background: Background, polarity: Polarity) -> Array:
-    estimated: Array = _ESTIMATES[background](torch.from_numpy(levels), polarity).numpy()
-    return estimated
+    planes = torch.from_numpy(levels).flatten(0, 1)  # each channel by itself
+    estimated: Array = _ESTIMATES[background](planes, polarity).numpy()
+    return estimated.reshape(levels.shape)
 
 
 def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
-    """The simplest background that the pictures' outermost pixels agree with, polarity and ink."""
+    """The simplest background that the outermost pixels agree with, polarity and the rest."""
     polarity: Polarity = "bright"
     for background in _ESTIMATES:
         residual = levels - _estimate(levels, background, polarity)
@@ -228,7 +243,7 @@ def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
             polarity = _polarity(residual, noise)
         if _unevenness(residual) <= _EVEN + noise / 4:
             break
-    return background, polarity, _ink(residual, polarity)
+    return background, polarity, residual
 
 
 def _unevenness(residual: Array) -> float:
@@ -236,14 +251,15 @@ def _unevenness(residual: Array) -> float:
 
     Objects touch some of these pixels, so that within a picture it is the median that counts.
     """
-    off = backgrounds.border(backgrounds.blur(torch.from_numpy(residual), 5)).abs().numpy()
+    planes = torch.from_numpy(residual).flatten(0, 1)
+    off = backgrounds.border(backgrounds.blur(planes, 5)).abs().numpy()
     return float(np.quantile(np.median(off, 1), 0.8))
 
 
 def _polarity(residual: Array, noise: float) -> Polarity:
     """Whether what stands out is bright, dark, or some of each."""
     strong = 0.3 * float(np.quantile(np.abs(residual), 0.995))
-    least = max(_LEAST_CONTRAST, 5 * noise, strong)
+    least = max(LEAST_CONTRAST, 5 * noise, strong)
     bright, dark = (float((sign * residual > least).mean()) for sign in (1, -1))
     if min(bright, dark) > 0.2 * max(bright, dark):
         return "both"
@@ -251,61 +267,10 @@ def _polarity(residual: Array, noise: float) -> Polarity:
 
 
 def _ink(residual: Array, polarity: Polarity) -> Array:
-    """What stands out, as positive numbers."""
+    """What stands out, as positive numbers, in the channel where it does most: [N, H, H]."""
     if polarity == "both":
-        return np.abs(residual)
-    return residual if polarity == "bright" else -residual
-
-
-# Objects
-
-
-def _blobs(ink: Array, noise: float) -> Blobs:
-    """What may be objects: half as much ink as is usual, clear of the noise, and no specks."""
-    least = max(_LEAST_CONTRAST, 4 * noise)
-    usual = ink[ink > least]
-    threshold = max(least, 0.3 * float(np.quantile(usual, 0.75))) if usual.size else least
-    calm = backgrounds.blur(torch.from_numpy(ink), 3).numpy() if noise > threshold / 20 else ink
-    found = blobs(ink, calm > threshold)
-    found = found.of(found.area >= _SPECK)
-    if found.area.size:
-        ranked = np.sort(found.area)
-        usual_area = ranked[np.searchsorted(ranked.cumsum(), ranked.sum() / 2)]
-        found = found.of(found.area >= usual_area / 8)
-    return found
-
-
-def _singles(found: Blobs) -> Array:
-    """Which parts are likely to be one object each: those that touch make larger ones, [K]."""
-    if not found.area.size:
-        return np.zeros(0, bool)
-    base = np.quantile(found.side, 0.35)
-    chosen: Array = (found.side <= 1.5 * base) & (found.side >= base / 2)
-    return chosen
-
-
-def _are_thin(single: Blobs) -> bool:
-    """Whether objects are strokes rather than solid."""
-    return bool(np.median(single.area / single.side**2) < _THIN)
-
-
-def _compositing(found: Blobs, single: Array, noise: float) -> Compositing:
-    """Objects that touch and are brighter than any alone add up; else flat ones hide each other."""
-    alone = found.of(single)
-    together = found.level[~single & (found.area > 1.6 * np.median(alone.area))]
-    brighter = together > 1.25 * np.quantile(alone.level, 0.9)
-    if len(together) >= 8 and brighter.mean() > 0.1:
-        return "add"
-    spread = np.sqrt(np.maximum(alone.spread**2 - noise**2, 0)) / alone.level
-    return "over" if np.median(spread) < _FLAT and not _are_thin(alone) else "add"
-
-
-def _most(found: Blobs, single: Array) -> int:
-    """Most objects to expect: by areas, on all but one in 200 of the pictures with any."""
-    typical = np.median(found.area[single])
-    objects = np.maximum(1, np.round(found.area / (1.25 * typical)))
-    counts = np.bincount(found.picture, objects)
-    return min(int(np.ceil(np.quantile(counts, 0.995))), 100)
+        return np.asarray(np.abs(residual).max(1))
+    return np.asarray((residual if polarity == "bright" else -residual).max(1))
 
 
 def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
@@ -313,7 +278,7 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
     if not found.object_size:
         said = "nothing stands out of the background: all pictures look empty"
         noisy = f", or noise of {found.noise:.0%} of white hides all; blur them first"
-        return [said + (noisy if found.noise > _LEAST_CONTRAST else "")]
+        return [said + (noisy if found.noise > LEAST_CONTRAST else "")]
     if evidence.uneven > max(2 * (_EVEN + found.noise / 4), 0.15 * found.contrast):
         return [
             "the background is textured or uneven, which no model explains: expect wrong counts"

@@ -72,6 +72,7 @@ class Layouts:
         side: i64 [n, M], side of its patch.
         corner: i64 [n, M, 2], x and y of its patch's upper left pixel; ``place_digits`` sets it.
         ink: i64 [n, M, 4], x, y, width, height of its ink within the patch; ``compose`` sets it.
+        tint: i64 [n, M, C], level of each channel at full ink, 0 to 255; ``compose`` sets it.
     """
 
     row: Ints
@@ -80,6 +81,7 @@ class Layouts:
     side: Ints
     corner: Ints
     ink: Ints
+    tint: Ints
 
     def patches(self, digits: Digits, place: int, wanted: Mask) -> Iterator[tuple[Ints, Bytes]]:
         """Resize the digits at ``place`` of the wanted canvases [n], grouped by side.
@@ -94,8 +96,17 @@ class Layouts:
             yield these, resize(digits.images[self.digit[these, place]], int(side))
 
     def paint(self, place: int, canvases: Ints, patches: Bytes, image: Bytes) -> Mask:
-        """Add the patches at ``place`` of ``canvases`` [K] to ``image``; returns as ``add``."""
-        return add(image, self.row[canvases], self.corner[canvases, place], patches)
+        """Add the patches at ``place`` of ``canvases`` [K] to ``image`` [N, H, H, C].
+
+        Returns as ``add``, for all channels together.
+        """
+        good = np.ones(len(canvases), np.bool_)
+        for channel in range(image.shape[3]):
+            full = self.tint[canvases, place, channel, None, None]
+            tinted = patches if (full == 255).all() else ((patches * full + 127) // 255)
+            where = self.row[canvases], self.corner[canvases, place]
+            good &= add(image[..., channel], *where, tinted.astype(np.uint8, copy=False))
+        return good
 
 
 def draw_layouts(block: DigitBlock, rows: Ints, count: Ints, attempt: int) -> Layouts:
@@ -107,7 +118,8 @@ def draw_layouts(block: DigitBlock, rows: Ints, count: Ints, attempt: int) -> La
     side = least + np.searchsorted(edges, low[..., 0], side="right")
     corner = _corners(block, side, words[..., 1])
     digit = below(np.uint64(len(block.digits.images)), high[..., 0])
-    return Layouts(rows, count, digit, side, corner, np.zeros((*digit.shape, 4), np.int64))
+    ink, tint = np.zeros((*digit.shape, 4), np.int64), np.full((*digit.shape, 1), 255)
+    return Layouts(rows, count, digit, side, corner, ink, tint)
 
 
 def place_digits(block: Block, layouts: Layouts, attempt: int) -> Mask:

@@ -207,7 +207,7 @@ def _info(file: Any, path: Path) -> DataInfo:
         for name, shape in shapes(config.data, split, arrays[split]).items():
             _check_array(file, path, split, name, shape)
     splits = {split: getattr(config.data, split) for split in SPLITS}
-    return DataInfo(path, config, splits, arrays, version_of(arrays), **texts)
+    return DataInfo(path, config, splits, arrays, version_of(arrays, config.data), **texts)
 
 
 def _arrays(file: Any, path: Path) -> Arrays:

@@ -5,7 +5,8 @@ is the same on every machine. The count is drawn first. Objects are then placed 
 each moved until it keeps its distance; a scene that runs out of moves, or where too little of an
 object is its own, is drawn again.
 
-Shapes: N canvases of side H, n drawn at one attempt, M objects at most on one, s side of a patch.
+Shapes: N canvases of side H and C channels, n drawn at one attempt, M objects at most on one, s
+side of a patch.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig, ScenesConfig
 from airkit.data import fields
+from airkit.data.colours import colours
 from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
 from airkit.data.format import Arrays
@@ -69,14 +71,14 @@ class Objects:
     Attributes:
         count: i64 [n], objects on each canvas.
         label: i64 [n, M], place in ``SPRITES``.
-        grey: f64 [n, M].
+        level: f64 [n, M, C], grey, or red, green and blue.
         corner: i64 [n, M, 2], x and y of each patch's upper left pixel.
         cover: u8 [n, M, s, s], how much of each pixel of its patch an object covers.
     """
 
     count: Ints
     label: Ints
-    grey: Floats
+    level: Floats
     corner: Ints
     cover: Bytes
 
@@ -131,11 +133,10 @@ def _compose(block: SceneBlock, stop: int) -> Canvases:
     """Draw the canvases of a block."""
     counts = draw_counts(block.config, block.split, block.start, stop)
     size, patch = block.config.canvas_size, (block.places, block.side, block.side)
-    labels, greys = np.zeros((2, len(counts), block.places))
+    labels = np.zeros((len(counts), block.places), np.int64)
+    levels = np.zeros((*labels.shape, block.config.channels))
     corners = np.zeros((len(counts), block.places, 2), np.int64)
-    found = Objects(
-        counts, labels.astype(np.int64), greys, corners, np.zeros((len(counts), *patch), np.uint8)
-    )
+    found = Objects(counts, labels, levels, corners, np.zeros((len(counts), *patch), np.uint8))
     mask = np.zeros((len(counts), size, size), np.uint8)
 
     def attempt(rows: Ints, number: int) -> Mask:
@@ -176,7 +177,8 @@ def _draw(block: SceneBlock, rows: Ints, count: Ints, attempt: int) -> tuple[Obj
     used = (np.arange(block.places) < count[:, None]) & good[:, None]
     covers = sprite_covers if block.config.source == "sprites" else cell_covers
     cover[used] = covers(outlines[used], block.side)
-    return Objects(count, label, _between(*block.scenes.grey, grey), corner, cover), good
+    level = _between(*block.scenes.grey, grey)[..., None] * colours(block, rows, attempt)
+    return Objects(count, label, level, corner, cover), good
 
 
 def _place(
@@ -218,7 +220,7 @@ def _mask(objects: Objects, block: SceneBlock) -> Bytes:
         cover = objects.cover[rows, place]
         own = cover >= _HALF
         if block.config.source == "cells":
-            light = cover * objects.grey[rows, place, None, None]
+            light = cover * objects.level[rows, place].mean(1)[:, None, None]
             own &= light > best[window]
             best[window] = np.where(own, light, best[window])
         mask[window] = np.where(own, place + 1, mask[window])
@@ -251,22 +253,33 @@ def _used(objects: Objects) -> Mask:
 
 
 def _image(block: SceneBlock, objects: Objects) -> Bytes:
-    """The canvases: background, objects, then noise; u8 [n, H, H]."""
+    """The canvases: background, objects, then noise; u8 [n, H, H] or [n, H, H, 3]."""
     many, size, scenes = len(objects.count), block.config.canvas_size, block.scenes
-    image = _background(block, many)
-    texture = np.ones((1, 1, 1))
+    background, texture = _background(block, many), np.ones((1, 1, 1))
     if scenes.texture:
         texture = fields.texture(block.noise("texture", many, 8), size, scenes.texture)
-    texture = np.broadcast_to(texture, image.shape)
-    for place, rows, window in objects.windows():
-        share = objects.cover[rows, place] / FULL
-        light = objects.grey[rows, place, None, None] * texture[window] * share
-        behind = image[window] if block.config.source == "cells" else image[window] * (1 - share)
-        image[window] = behind + light
+    texture = np.broadcast_to(texture, background.shape)
+    channels = []
+    for channel in range(block.config.channels):
+        image = background.copy()
+        for place, rows, window in objects.windows():
+            share = objects.cover[rows, place] / FULL
+            light = objects.level[rows, place, channel, None, None] * texture[window] * share
+            cells = block.config.source == "cells"
+            image[window] = (image[window] if cells else image[window] * (1 - share)) + light
+        channels.append(_noisy(block, image, channel))
+    return channels[0] if len(channels) == 1 else np.stack(channels, -1)
+
+
+def _noisy(block: SceneBlock, image: Floats, channel: int) -> Bytes:
+    """One channel of the canvases with noise of its own, u8 [n, H, H]."""
+    scenes, (many, size, _) = block.scenes, image.shape
+    suffix = f" {channel}" if channel else ""
     if scenes.photons:
-        image = fields.poisson(image, scenes.photons, block.noise("photons", many, 2))
+        image = fields.poisson(image, scenes.photons, block.noise("photons" + suffix, many, 2))
     if scenes.noise:
-        image = image + scenes.noise * fields.gaussian(block.noise("noise", many, 4), size)
+        noise = fields.gaussian(block.noise("noise" + suffix, many, 4), size)
+        image = image + scenes.noise * noise
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 

@@ -72,7 +72,7 @@ class Writer:
     def begin(self, config: Config, origin: Origin, arrays: Arrays) -> None:
         """Write the attributes and create the arrays."""
         self._content = ContentDigest(config.data, arrays)
-        version = version_of(arrays)
+        version = version_of(arrays, config.data)
         self._file.attrs.update(format_version=version, seed=config.data.seed)
         self._set_texts(
             format=FORMAT,

@@ -118,8 +118,8 @@ def found_on(
 
 
 def stitched(grey: Grey, parts: Parts) -> Array:
-    """The reconstruction of an image of the cores of its pieces, [S, S] for its longer side."""
-    whole = np.zeros((grey.side, grey.side), np.float32)
+    """The reconstruction of an image of the cores of its pieces, [C, S, S] for its longer side."""
+    whole = np.zeros((1, grey.side, grey.side), np.float32)
     for piece, seen in parts:
         assert seen.canvas is not None
         (x, y), side = piece.corner, len(piece.pixels)
@@ -129,7 +129,8 @@ def stitched(grey: Grey, parts: Parts) -> Array:
         )
         ends = zip((x, y), piece.core[2:], strict=True)
         right, bottom = (round(min(start + side, edge, grey.side)) for start, edge in ends)
-        whole[top:bottom, left:right] = seen.canvas[top - y : bottom - y, left - x : right - x]
+        part = seen.canvas[:, top - y : bottom - y, left - x : right - x]
+        whole[:, top:bottom, left:right] = part
     return whole
 
 

@@ -1,6 +1,7 @@
 """Measures of a trained model: those of ``airkit eval``, and the base class of your own.
 
-Legend: N canvases of the split, B of a batch, H side of a canvas, T slots, M most true objects.
+Legend: N canvases of the split, B of a batch, C channels, H side of a canvas, T slots, M most true
+objects.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Batch:
     indices: Tensor
     """Places in the split, int64 [B]."""
     images: Tensor
-    """Ink in 0..1, [B, H, H]."""
+    """Levels in 0..1, [B, C, H, H]."""
     scene: Scene
     """The best of ``eval.looks`` explanations."""
     one_look: Scene
@@ -208,7 +209,7 @@ class Reconstruction(Measure):
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
-        self.errors.append((batch.images - batch.scene.canvas).square().mean((1, 2)).cpu())
+        self.errors.append((batch.images - batch.scene.canvas).square().mean((1, 2, 3)).cpu())
 
     def result(self) -> dict[str, Any]:
         """Return the field of ``Measures`` that is about reconstructions."""

@@ -1,6 +1,6 @@
 """Images as square pieces, and what a model sees on each: batches of one size go together.
 
-Legend: S side of a piece, T slots, Z length of z_what.
+Legend: C channels, S side of a piece, T slots, Z length of z_what.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Seen:
     what: Array
     score: float
     canvas: Array | None
-    """The reconstruction, [S, S]; None where it is not asked for."""
+    """The reconstruction, [C, S, S]; None where it is not asked for."""
 
 
 def pieces_of(grey: Grey, image: int, tile: int | None, overlap: int, *, edge: bool) -> list[Piece]:
@@ -135,7 +135,7 @@ class Explainer:
             looks = generator(config.eval.seed, "looks", device)
             self._draws[side] = looks, count_generator(config, device)
         air = self._air(side)
-        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces])).to(device)
+        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces]))[:, None].to(device)
         with torch.inference_mode():
             many = possible_looks(air, config.eval.looks)
             scene = explain_by_looks(air, images, many, *self._draws[side])

@@ -36,7 +36,7 @@ class Reasons:
     """Finds why nothing was found, by what the model takes for background and objects."""
 
     def __init__(self, config: Config) -> None:
-        self.size, self.pictures = config.object_size, config.pictures
+        self.size, self.config = config.object_size, config
         self.background, self.turned = Background(config), None
         if other := _OPPOSITE.get(config.polarity):
             model = config.model.model_copy(update={"polarity": other})
@@ -57,14 +57,14 @@ class Reasons:
         side = float(np.median(boxes[:, 2:].max(1)))
         if not _SMALLEST * self.size <= side <= _LARGEST * self.size:
             return "other size"
-        faint = _peak(ink, boxes) < _FAINT * self.pictures.contrast
+        faint = _peak(ink, boxes) < _FAINT * self.config.contrast
         return "too faint" if faint else "not taken for objects"
 
     def _candidates(self, image: Array, background: Background) -> tuple[Array, Array]:
         """Ink [S, S], and boxes [K, 4] of what may be objects."""
-        ink = background.ink(torch.from_numpy(image)[None]).numpy()
+        ink = background.ink(torch.from_numpy(image)[None, None]).numpy()[:, 0]
         ink = np.abs(ink) if background.signed else ink
-        return ink[0], candidates(ink, self.pictures.noise)[0]
+        return ink[0], candidates(ink, self.config.noise)[0]
 
 
 def _peak(ink: Array, boxes: Array) -> float:

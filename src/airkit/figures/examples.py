@@ -26,7 +26,7 @@ class Explained:
     """One canvas, the truth about it, and the inferred scene; ink is in 0..1."""
 
     image: Array
-    """The canvas, [H, H]."""
+    """The canvas, [C, H, H]."""
     true_count: int | None
     """N; None where it is not known."""
     true_boxes: Array
@@ -38,13 +38,13 @@ class Explained:
     presence: Array
     """Probability that slots 1..t are on, [T]."""
     windows: Array
-    """What each slot paints, before it is placed, [T, W, W]."""
+    """What each slot paints, before it is placed, [T, C, W, W]."""
     canvases: Array
-    """Reconstructions from the first n objects, n = 0..T, [T + 1, H, H]."""
+    """Reconstructions from the first n objects, n = 0..T, [T + 1, C, H, H]."""
 
     @property
     def reconstruction(self) -> Array:
-        """Reconstruction from the inferred objects, [H, H]."""
+        """Reconstruction from the inferred objects, [C, H, H]."""
         reconstruction: Array = self.canvases[self.count]
         return reconstruction
 
@@ -89,7 +89,7 @@ def unbatched(
     Args:
         run: holds the truth.
         indices: places of the canvases in the split, [B].
-        images: their ink, [B, H, H].
+        images: their ink, [B, C, H, H].
         scene: what was inferred for them.
     """
     counts, boxes = run.canvases.counts, run.canvases.boxes

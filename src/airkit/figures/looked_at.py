@@ -1,6 +1,6 @@
 """Pictures beside their background and what stands out of it, which is left for objects.
 
-Legend: N pictures, H side in pixels, K boxes.
+Legend: N pictures, C channels, H side in pixels, K boxes.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from airkit.config.schema import Config
 from airkit.data.compose import Canvases
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import channels_first, to_ink
 from airkit.data.look import BACKGROUNDS, candidates
 from airkit.figures.page import FAINT, GAP, LINE, TRUTH, Sheet, slot_colour
 from airkit.model.background import Background
@@ -32,10 +31,11 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
         config: ``pictures``, ``model`` and ``data`` say what was found, or named in its place;
             ``render`` how many pictures and how large.
     """
-    images = to_ink(torch.from_numpy(canvases.image))
+    images = to_ink(channels_first(canvases.image))
     background = Background(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
-    boxes = candidates(np.abs(ink) if background.signed else ink, config.pictures.noise)
+    ink = np.take_along_axis(ink, np.abs(ink).argmax(1)[:, None], 1)  # the strongest channel
+    boxes = candidates((np.abs(ink) if background.signed else ink)[:, 0], config.noise)
     most = float(np.quantile(np.abs(ink), 0.999)) or 1.0
     left = 0.5 - ink / (2 * most) if background.signed else 1 - ink / most
     panel = max(_LEAST_PANEL, round(images.shape[-1] * config.render.scale))
@@ -57,19 +57,20 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
 def _panel(
     sheet: Sheet, where: tuple[int, int], levels: Array, caption: str, boxes: Array | None = None
 ) -> None:
-    """Draw grey levels [H, H] as they are, with boxes [K, 4].
+    """Draw levels [C, H, H] as they are, with boxes [K, 4].
 
     Args:
         sheet: the sheet.
         where: cell, and place in it.
-        levels: grey levels in 0..1.
+        levels: in 0..1.
         caption: what is written above.
         boxes: boxes to draw: of candidates, in the last place.
     """
     index, place = where
     left, top = sheet.corner(index)
     side = sheet.cell[1] - LINE - GAP
-    tile = sheet.tile(1 - levels, left + place * (side + _APART), top + LINE, side)
+    as_is = levels if len(levels) > 1 else 1 - levels  # grey is drawn as ink
+    tile = sheet.tile(as_is, left + place * (side + _APART), top + LINE, side)
     tile.caption(caption, colour=FAINT)
     if boxes is not None:
         tile.boxes(boxes, [TRUTH if place == 1 else slot_colour(0)] * len(boxes))

@@ -32,7 +32,7 @@ def overlays(
         scale: pixels of a picture per pixel of its image.
 
     Returns:
-        A function of an image, its reconstruction [H, H] and the boxes found [N, 4], which
+        A function of an image, its reconstruction [C, H, H] and the boxes found [N, 4], which
         writes the picture.
 
     Raises:
@@ -44,7 +44,7 @@ def overlays(
         _check_free(_target(folder, grey))
 
     def draw(grey: Grey, reconstruction: Array, boxes: Array) -> None:
-        overlay(_target(folder, grey), grey.square(), reconstruction, boxes, scale)
+        overlay(_target(folder, grey), grey.square()[None], reconstruction, boxes, scale)
 
     return draw
 
@@ -54,15 +54,15 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
 
     Args:
         target: the file.
-        image: ink in 0..1, [H, H].
-        reconstruction: ink in 0..1, [H, H].
+        image: levels in 0..1, [C, H, H].
+        reconstruction: levels in 0..1, [C, H, H].
         boxes: boxes of the objects found, slot after slot, (x, y, width, height) in pixels, [N, 4].
         scale: pixels of the picture per pixel of the image.
 
     Raises:
         OutputError: the picture cannot be written, or would be too large.
     """
-    side = max(1, round(len(image) * scale))
+    side = max(1, round(image.shape[-1] * scale))
     page = Page(side + 2 * MARGIN, 2 * side + GAP + 2 * MARGIN)
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + side + GAP)):
         page.tile(ink, MARGIN, top, side).slots(boxes)

@@ -104,17 +104,19 @@ class Page:
         self.pixels: NDArray[np.uint8] = np.full((height, width, 3), 255, np.uint8)
 
     def tile(self, ink: Array, left: int, top: int, side: int, *, fade: float = 0.0) -> Tile:
-        """Draw a canvas or window, dark ink on white.
+        """Draw a canvas or window: grey as dark ink on white, colours as they are.
 
         Args:
-            ink: ink in 0..1, [H, H].
+            ink: levels in 0..1, [C, H, H].
             left: left edge on the page.
             top: top edge on the page.
             side: S; each pixel of the page shows the nearest one of the canvas.
             fade: share of the ink to take away.
         """
-        grey = np.rint(255 * (1 - (1 - fade) * ink.clip(0, 1))).astype(np.uint8)
-        return self._enlarge(grey[:, :, None], left, top, side)
+        levels = np.moveaxis(ink.clip(0, 1), 0, 2)
+        away = levels if levels.shape[2] == 1 else 1 - levels
+        pixels = np.rint(255 * (1 - (1 - fade) * away)).astype(np.uint8)
+        return self._enlarge(pixels, left, top, side)
 
     def heat(self, heat: Array, left: int, top: int, side: int) -> Tile:
         """Draw a heat map [H, H] in 0..1, white to red to black, ``side`` pixels wide."""

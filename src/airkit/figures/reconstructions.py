@@ -1,6 +1,6 @@
 """Pictures of canvases beside their reconstructions, slot by slot too, and of data alone.
 
-Legend: N canvases, H canvas side, T slots, M boxes.
+Legend: N canvases, C channels, H canvas side, T slots, M boxes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
 from airkit.data.compose import Canvases
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import channels_first, to_ink
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import Explained, explained, miscounted, varied
 from airkit.figures.looked_at import looked_at
@@ -230,7 +229,7 @@ def data(canvases: Canvases, render: RenderConfig, split: str) -> Sheet:
         render: columns and scale.
         split: the split's name.
     """
-    images = to_ink(torch.from_numpy(canvases.image)).numpy()
+    images = to_ink(channels_first(canvases.image)).numpy()
     side = tile_side(images[0], render)
     width = max(side, MIN_CELL)
     notes = [f"{split} split, the first {len(images):,}; {_said(canvases)}"]
@@ -273,4 +272,4 @@ def _kind(canvases: Canvases, digits: str, others: str) -> str:
 
 def tile_side(image: Array, render: RenderConfig) -> int:
     """Return the side of a canvas as drawn, in pixels of the picture."""
-    return max(1, round(len(image) * render.scale))
+    return max(1, round(float(image.shape[-1] * render.scale)))

@@ -1,6 +1,6 @@
 """Canvases drawn from the model, and how many objects they have.
 
-Legend: N canvases, H canvas side in pixels, T slots.
+Legend: N canvases, C channels, H canvas side in pixels, T slots.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def prior(counts: Array, canvases: Array, render: RenderConfig, how: str) -> She
 
     Args:
         counts: their numbers of objects, [N].
-        canvases: their ink in 0..1, [N, H, H].
+        canvases: their ink in 0..1, [N, C, H, H].
         render: columns and scale.
         how: how the counts were chosen, for the note.
     """

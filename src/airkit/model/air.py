@@ -11,7 +11,7 @@ the paper samples as z_pres, can be summed out exactly (``airkit.model.objective
 
 Training may use ``airkit.model.fast``: the same numbers, with gradients written by hand.
 
-Legend: B batch, T slots, H canvas side, W window side, Z code size.
+Legend: B batch, C channels, T slots, H canvas side, W window side, Z code size.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Unrolled(NamedTuple):
         what: z_what, [B, T, Z].
         size: window sides as fractions of the canvas, [B, T].
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
-        windows: decoded windows, [B, T, W, W], or [B, T, 2, W, W] of ink and mask; see ``Decoder``.
+        windows: decoded windows, [B, T, C, W, W], with a mask as one more channel where objects
+            occlude each other; see ``Decoder``.
         log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1].
     """
 
@@ -94,7 +95,11 @@ class AIR(nn.Module):
         super().__init__()
         self.canvas_size = config.data.canvas_size if canvas_size is None else canvas_size
         self.slots = config.slots if slots is None else slots
-        self.code, self.pixel_sd = config.code_size, config.pixel_sd
+        self.channels, self.code, self.pixel_sd = (
+            config.data.channels,
+            config.code_size,
+            config.pixel_sd,
+        )
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd)
@@ -108,12 +113,12 @@ class AIR(nn.Module):
         """Run the guide over all slots and paint what it finds.
 
         Args:
-            images: grey levels in 0..1, [B, H, H].
+            images: levels in 0..1, [B, C, H, H].
             noise: random inputs of the draw; without, means of latents and likeliest looks.
         """
         ink = self.background.ink(images)
         state, canvas, signed = self.guide.start(ink), torch.zeros_like(ink), self.background.signed
-        present, slots, errors = ink.new_ones(len(ink)), [], [ink.square().sum((1, 2))]
+        present, slots, errors = ink.new_ones(len(ink)), [], [_squares(ink)]
         for t in range(self.slots):
             drawn, residual = noise.slot(t), Residual(ink, canvas, signed=signed)
             logit, q_where, state = self.guide.propose(state, residual, drawn.look)
@@ -124,7 +129,7 @@ class AIR(nn.Module):
             z_what = q_what.sample(drawn.what)
             window = self.decoder(z_what)
             canvas = self.compose(canvas, paint(window, size, centre, self.canvas_size))
-            errors.append((ink - canvas).square().sum((1, 2)))
+            errors.append(_squares(ink - canvas))
             state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
             slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
         return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
@@ -133,23 +138,23 @@ class AIR(nn.Module):
         """The canvas with one more object: ink adds up, or hides what is behind it.
 
         Args:
-            canvas: ink of the objects so far, [B, H, H].
-            painted: the object's window on an empty canvas, [B, H, H]; ink and mask, [B, 2, H, H],
-                where objects occlude each other.
+            canvas: ink of the objects so far, [B, C, H, H].
+            painted: the object's window on an empty canvas, [B, C, H, H]; ink and mask,
+                [B, C + 1, H, H], where objects occlude each other.
         """
         if not self.occludes:
             return canvas + painted
-        ink, mask = painted.unbind(1)
-        return canvas * (1 - mask) + ink
+        return canvas * (1 - painted[:, -1:]) + painted[:, :-1]
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
 
         Args:
-            squared_error: of an image from its canvas, summed over the pixels, any shape.
+            squared_error: of an image from its canvas, summed over pixels and channels, any shape.
         """
         log_normaliser = math.log(self.pixel_sd) + 0.5 * math.log(2 * math.pi)
-        return -squared_error / (2 * self.pixel_sd**2) - self.canvas_size**2 * log_normaliser
+        numbers = self.channels * self.canvas_size**2
+        return -squared_error / (2 * self.pixel_sd**2) - numbers * log_normaliser
 
     def kl(self, unrolled: Unrolled) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T]."""
@@ -164,7 +169,7 @@ class AIR(nn.Module):
         return log_p - q_where.log_prob(where) - q_what.log_prob(what)
 
     def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw canvases [N, H, H] with the given numbers of objects [N] from the model.
+        """Draw canvases [N, C, H, H] with the given numbers of objects [N] from the model.
 
         A number may be greater than T. Smaller ones use as many random numbers as T objects.
         """
@@ -173,11 +178,17 @@ class AIR(nn.Module):
             shape, like = (len(counts), length), self.pose.mean
             return torch.randn(shape, generator=generator, device=counts.device, dtype=like.dtype)
 
-        canvas = self.pose.mean.new_zeros(len(counts), self.canvas_size, self.canvas_size)
+        sides = self.canvas_size, self.canvas_size
+        canvas = self.pose.mean.new_zeros(len(counts), self.channels, *sides)
         for slot in range(max([self.slots, *counts.tolist()])):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
             window = self.decoder(randn(self.code))
             painted = paint(window, *self.pose.decode(z_where), self.canvas_size)
             more = self.compose(canvas, painted)
-            canvas = torch.where((counts > slot)[:, None, None], more, canvas)
-        return canvas
+            canvas = torch.where((counts > slot)[:, None, None, None], more, canvas)
+        return self.background.plain(canvas)
+
+
+def _squares(images: Tensor) -> Tensor:
+    """Sum of squares of each image [B, C, H, H], [B]."""
+    return images.square().sum((1, 2, 3))

@@ -2,9 +2,12 @@
 
 AIR paints on blank canvases. Where pictures are not blank behind their objects, a robust filter
 estimates the background of each, without labels and without weights, and the model explains the
-rest, the ink. Where objects are darker than the background, ink is darkness.
+rest, the ink. Where objects are darker than the background, ink is darkness. Where some are far
+fainter than others, ink is stretched by asinh, as astronomers show stars and galaxies side by side
+(Lupton, Gunn and Szalay 1999, arXiv astro-ph/9903081): opaque objects hide each other in stretched
+ink as they do in the picture.
 
-Legend: B batch, H canvas side.
+Legend: B batch, C channels, H canvas side.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ class Background:
         self.signed = config.polarity == "both"
         """Whether ink may be negative."""
         self.sign = -1.0 if config.polarity == "dark" else 1.0
+        self.stretch = config.stretch
         self.side = 2 * math.ceil(WIDTH * config.object_size / 2) + 1
         estimates: dict[str, Callable[[Tensor], Tensor]] = {
             "none": torch.zeros_like,
@@ -37,20 +41,31 @@ class Background:
             "plane": backgrounds.plane,
             "smooth": self._smooth,
         }
-        self.estimate = estimates[config.background]
+        self._estimate = estimates[config.background]
+
+    def estimate(self, images: Tensor) -> Tensor:
+        """The background of images [B, C, H, H], each channel by itself."""
+        return self._estimate(images.flatten(0, 1)).view_as(images)
 
     def ink(self, images: Tensor) -> Tensor:
-        """What stands out of the background, of grey levels in 0..1, [B, H, H].
+        """What stands out of the background, of levels in 0..1, [B, C, H, H].
 
         Positive where objects are, but for noise and for pictures with objects of both kinds.
         """
-        return self.sign * (images - self.estimate(images))
+        plain = self.sign * (images - self.estimate(images))
+        if not self.stretch:
+            return plain
+        return torch.asinh(plain / self.stretch) / math.asinh(1 / self.stretch)
+
+    def plain(self, ink: Tensor) -> Tensor:
+        """Ink as it was before the stretch, of any shape."""
+        if not self.stretch:
+            return ink
+        return self.stretch * torch.sinh(ink * math.asinh(1 / self.stretch))
 
     def picture(self, images: Tensor, ink: Tensor) -> Tensor:
-        """Ink [B, ..., H, H] on the backgrounds of ``images`` [B, H, H]; the inverse of ``ink``."""
-        batch, *sides = images.shape
-        behind = self.estimate(images).view(batch, *[1] * (ink.dim() - 3), *sides)
-        return behind + self.sign * ink
+        """Ink [B, N, C, H, H] on the backgrounds of ``images`` [B, C, H, H]."""
+        return self.estimate(images)[:, None] + self.sign * self.plain(ink)
 
     def _smooth(self, images: Tensor) -> Tensor:
         """See ``backgrounds.smooth``; for dark objects the upper envelope."""

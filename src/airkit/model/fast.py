@@ -13,8 +13,8 @@ test holds them equal); second derivatives raise. It gains by three things:
 No other module depends on how this is done: during a pass, the perceptrons of the model and the
 guide are lent another ``forward``, and the guide is shown a ``Residual`` of its own kind.
 
-Legend: B batch, C channels, H canvas side, N rows (B, or T * B slot after slot), T slots, W window
-side.
+Legend: B batch, C channels, H canvas side, N rows (B, or T * B slot after slot), P channels of a
+window (C, and a mask where objects occlude each other), T slots, W window side.
 """
 
 from __future__ import annotations
@@ -39,14 +39,16 @@ from airkit.model.precision import product_dtype
 from airkit.model.spatial_transformer import crop
 
 Parts = tuple[Tensor, ...]
+Painted = tuple[Tensor, Tensor | None]
+"""What ``_spread`` and ``_masks`` return for all slots, slot after slot."""
 
 
 def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
     """``AIR.forward`` with hand-written first derivatives.
 
     Args:
-        air: the model, of objects that add up, with the saliency or the lstm guide.
-        images: grey levels in 0..1, [B, H, H].
+        air: the model, with the saliency or the lstm guide.
+        images: levels in 0..1, [B, C, H, H].
         noise: random inputs of the draw.
     """
     cache, ink = _Cache(), air.background.ink(images)
@@ -60,7 +62,7 @@ def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
 def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot, with gradients; canvases are painted at the end."""
     state, present, slots = guide.start(ink), ink.new_ones(len(ink)), []
-    residual = _ViewedResidual([ink[:, None]], cache, air.background.signed)
+    residual = _ViewedResidual([ink], cache, air.background.signed)
     for t in range(air.slots):
         drawn = noise.slot(t)
         logit, q_where, state = guide.propose(state, residual, drawn.look)
@@ -72,9 +74,10 @@ def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) 
     windows = air.decoder(code)
     with torch.no_grad():
         spread = _spread(windows, size, centre, air.canvas_size)
-        painted = _paint(windows, size, centre, spread).view(air.slots, *ink.shape)
-        residuals = torch.stack(list(accumulate(painted, torch.sub, initial=ink)))
-    return _unrolled(air, rows, windows, residuals, spread)
+        painted = _paint(size, centre, spread)
+        after = partial(_after, ink)
+        residuals = torch.stack(list(accumulate(painted.chunk(air.slots), after, initial=ink)))
+    return _unrolled(air, rows, windows, residuals, (spread, _masks(air, painted)))
 
 
 def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
@@ -82,7 +85,7 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
     residuals = ink.new_empty(air.slots + 1, *ink.shape)
     residuals[0] = ink
     with torch.no_grad():
-        glimpses, spread = _walk(air, guide, residuals, noise, cache)
+        glimpses, painted = _walk(air, guide, residuals, noise, cache)
     views = [_channels(residuals, t) for t in range(air.slots)]
     with cache.replaying():
         glimpse = Glimpse(*map(torch.cat, zip(*glimpses, strict=True)))
@@ -90,16 +93,20 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
         shown = _ViewedResidual(views, cache, air.background.signed)
         rows = _latents(air, shown, logit, q_where, _rows(noise))
         windows = air.decoder(rows[6])
-    return _unrolled(air, rows, windows, residuals, spread)
+    return _unrolled(air, rows, windows, residuals, painted)
 
 
 def _walk(
     air: AIR, guide: SaliencyGuide, residuals: Tensor, noise: Noise, cache: _Cache
-) -> tuple[list[Glimpse], Tensor]:
-    """Fill ``residuals`` [T + 1, B, H, H] and the cache; return glimpses and ``_spread``."""
+) -> tuple[list[Glimpse], Painted]:
+    """Fill ``residuals`` [T + 1, B, C, H, H] and the cache.
+
+    Returns:
+        Glimpses, and what was painted.
+    """
     ink, signed = residuals[0], air.background.signed
     state, present = guide.start(ink), ink.new_ones(len(ink))
-    glimpses, spreads = [], []
+    glimpses, spreads, masks = [], [], []
     for t in range(air.slots):
         drawn, residual = noise.slot(t), _ViewedResidual([_channels(residuals, t)], cache, signed)
         glimpses.append(guide.attend(state, residual, drawn.look))
@@ -108,11 +115,13 @@ def _walk(
             *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
             window = air.decoder(what)
         spreads.append(_spread(window, size, centre, air.canvas_size))
-        painted = _paint(window, size, centre, spreads[-1])
-        torch.sub(residuals[t], painted, out=residuals[t + 1])
+        painted = _paint(size, centre, spreads[-1])
+        masks.append(_masks(air, painted))
+        residuals[t + 1] = _after(ink, residuals[t], painted)
         if t + 1 < air.slots:
             state = guide.advance(state, Slot(present, where, what, size, centre))
-    return glimpses, torch.cat(spreads)
+    hidden = torch.cat([each for each in masks if each is not None]) if air.occludes else None
+    return glimpses, (torch.cat(spreads), hidden)
 
 
 def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise) -> Parts:
@@ -124,11 +133,11 @@ def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise
 
 
 def _unrolled(
-    air: AIR, rows: Parts, windows: Tensor, residuals: Tensor, spread: Tensor
+    air: AIR, rows: Parts, windows: Tensor, residuals: Tensor, painted: Painted
 ) -> Unrolled:
     """Rows, slot after slot, as [B, T, ...]."""
-    size, centre = rows[-2:]
-    error = _PaintedErrors.apply(residuals, windows, size, centre, spread)  # type: ignore[no-untyped-call]
+    size, centre, (spread, masks) = *rows[-2:], painted
+    error = _PaintedErrors.apply(residuals, masks, windows, size, centre, spread)  # type: ignore[no-untyped-call]
     logit, w_mean, w_sd, where, c_mean, c_sd, what, size, centre, windows = (
         part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in (*rows, windows)
     )
@@ -149,9 +158,10 @@ def _rows(noise: Noise) -> Noise:
 
 
 def _channels(residuals: Tensor, slot: int) -> Tensor:
-    """Image and residual at a slot, [B, 2, H, H], as a strided view of [T + 1, B, H, H]."""
-    both = residuals[: slot + 1 : slot] if slot else residuals[:1].expand(2, -1, -1, -1)
-    return both.transpose(0, 1)
+    """Image and residual at a slot, [B, 2 C, H, H], a view of [T + 1, B, C, H, H] if C is 1."""
+    both = residuals[: slot + 1 : slot] if slot else residuals[:1].expand(2, -1, -1, -1, -1)
+    _, batch, _, *sides = both.shape
+    return both.transpose(0, 1).reshape(batch, -1, *sides)
 
 
 # The cache, and what is lent
@@ -217,7 +227,7 @@ class _ViewedResidual(Residual):
     """Views of image and residual, in parts of equal length along B, cropped by ``_Crop``."""
 
     def __init__(self, parts: Sequence[Tensor], cache: _Cache, signed: bool) -> None:
-        self.parts, self._channels, self.cache, self._signed = parts, parts[0], cache, signed
+        self.parts, self._both, self.cache, self._signed = parts, parts[0], cache, signed
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
@@ -353,57 +363,81 @@ _BILINEAR = 0, 0, False
 
 
 def _spread(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """The first half of painting: windows [N, W, W] spread along the canvas's x, [N, W, H]."""
-    x, _ = _on_window(size, centre, windows.shape[1], side)
-    return windows @ _tents(x, windows.shape[1]).transpose(1, 2)
+    """The first half of painting: windows [N, P, W, W] along the canvas's x, [N, P, W, H]."""
+    window = windows.shape[-1]
+    x, _ = _on_window(size, centre, window, side)
+    return windows @ _tents(x, window).transpose(1, 2)[:, None]
 
 
-def _paint(windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
-    """The second half of painting, [N, H, H]."""
-    _, y = _on_window(size, centre, *spread.shape[1:])
-    canvas: Tensor = _tents(y, windows.shape[1]) @ spread
+def _paint(size: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    """The second half of painting, [N, P, H, H]."""
+    window, side = spread.shape[2:]
+    _, y = _on_window(size, centre, window, side)
+    canvas: Tensor = _tents(y, window)[:, None] @ spread
     return canvas
 
 
-class _PaintedErrors(torch.autograd.Function):
-    """Squared errors [B, T + 1] as a function of the windows [T * B, W, W] that were painted.
+def _masks(air: AIR, painted: Tensor) -> Tensor | None:
+    """Masks [N, 1, H, H] of painted windows [N, P, H, H]; None where light adds up."""
+    return painted[:, -1:] if air.occludes else None
 
-    Object t is in all canvases from n = t on, so that gradients add up from the last back.
+
+def _after(ink: Tensor, residual: Tensor, painted: Tensor) -> Tensor:
+    """The residual [B, C, H, H] with one more object on the canvas; see ``AIR.compose``."""
+    if painted.shape[1] == ink.shape[1]:
+        return residual - painted
+    mask = painted[:, -1:]
+    return torch.addcmul(residual - painted[:, :-1], ink - residual, mask)
+
+
+class _PaintedErrors(torch.autograd.Function):
+    """Squared errors [B, T + 1] as a function of the windows [T * B, P, W, W] that were painted.
+
+    Object t is in all canvases from n = t on, so that gradients add up from the last back; where
+    objects occlude, through what the later masks leave.
     """
 
     @staticmethod
-    def forward(ctx: Any, residuals: Tensor, *painted: Tensor) -> Tensor:
-        ctx.save_for_backward(residuals, *painted)
-        norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3))
+    def forward(ctx: Any, residuals: Tensor, masks: Tensor | None, *painted: Tensor) -> Tensor:
+        ctx.save_for_backward(residuals, masks, *painted)
+        norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
         return norms.square().t()
 
     @staticmethod
     @_first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        residuals, *painted = ctx.saved_tensors
-        weights = (-2 * grad).t()[:, :, None, None]
-        by_canvas = residuals.new_empty(residuals[1:].shape)
-        torch.mul(residuals[-1], weights[-1], out=by_canvas[-1])
-        for slot in reversed(range(len(by_canvas) - 1)):
-            later, residual = by_canvas[slot + 1], residuals[slot + 1]
-            torch.addcmul(later, residual, weights[slot + 1], out=by_canvas[slot])
-        return None, *_paint_gradient(by_canvas.flatten(0, 1), *painted), None
+        residuals, masks, *painted = ctx.saved_tensors
+        slots, batch, channels, *sides = residuals[1:].shape
+        weights = (-2 * grad).t()[:, :, None, None, None]
+        by_painted = residuals.new_empty(slots, batch, painted[0].shape[1], *sides)
+        by_ink = by_painted[:, :, :channels]
+        torch.mul(residuals[-1], weights[-1], out=by_ink[-1])
+        shown = None if masks is None else 1 - masks.view(slots, batch, 1, *sides)
+        for slot in reversed(range(slots - 1)):
+            later = by_ink[slot + 1] if shown is None else by_ink[slot + 1] * shown[slot + 1]
+            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink[slot])
+        if masks is not None:  # which hide the canvas before, the image less the residual
+            hidden = residuals[:-1] - residuals[:1]
+            torch.sum(by_ink * hidden, 2, out=by_painted[:, :, channels])
+        return None, None, *_paint_gradient(by_painted.flatten(0, 1), *painted), None
 
 
 def _paint_gradient(
     grad: Tensor, windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of windows [N, W, W], size [N] and centre [N, 2] from those of canvases."""
-    window, side = spread.shape[1:]
+    """Gradients of windows [N, P, W, W], size [N] and centre [N, 2] from those of canvases."""
+    window, side = spread.shape[2:]
     positions = _on_window(size, centre, window, side)
     columns, rows = _tents(positions, window)
-    by_spread = rows.transpose(1, 2) @ grad
-    by_tents = by_spread.transpose(1, 2) @ windows, grad @ spread.transpose(1, 2)
+    by_spread = rows.transpose(1, 2)[:, None] @ grad
+    by_tents = by_spread.mT @ windows, grad @ spread.mT
     # position = ((place - centre) / size + 1) W / 2 - 1 / 2
-    by_places = _slopes(torch.stack(by_tents), positions) * (window / 2) / size[:, None]
+    slopes = _slopes(torch.stack([each.sum(1) for each in by_tents]), positions)
+    by_places = slopes * (window / 2) / size[:, None]
     pixels = _centres(side, size.dtype, size.device)
     places = (pixels - centre.t()[:, :, None]) / size[:, None]
-    return by_spread @ columns, -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
+    by_windows = by_spread @ columns[:, None]
+    return by_windows, -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
 
 
 def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:

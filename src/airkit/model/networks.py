@@ -47,17 +47,18 @@ def positive(raw: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, W, W].
+    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, C, W, W].
 
-    Where objects occlude each other a window is [B, 2, W, W], ink and mask: how much of each pixel
-    is the object's, 0..1, and the object's ink times that.
+    Where objects occlude each other a window is [B, C + 1, W, W]: the last channel is the mask, how
+    much of each pixel is the object's, 0..1, and the others are the object's ink times that.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         model, self.window = config.model, config.window_size
         self.occludes, self.signed = config.occludes, config.polarity == "both"
-        sizes = config.code_size, *config.decoder_net, (1 + self.occludes) * self.window**2
+        outputs = (config.data.channels + self.occludes) * self.window**2
+        sizes = config.code_size, *config.decoder_net, outputs
         self.layers = mlp(*sizes, nonlinearity=model.nonlinearity)
         self.bias, self.squash = config.decoder_bias, model.decoder_output == "sigmoid"
 
@@ -67,12 +68,11 @@ class Decoder(nn.Module):
         A negative bias makes windows start out nearly blank. Where the pictures have both bright
         and dark objects, ink is in -1..1.
         """
-        shape = -1, self.window, self.window
-        if self.occludes:
-            raw, mask = self.layers(code).view(-1, 2, *shape[1:]).unbind(1)
-            mask = torch.sigmoid(mask + self.bias)
-            return torch.stack([mask * self._ink(raw), mask], 1)
-        return self._ink(self.layers(code) + self.bias).view(shape)
+        raw = self.layers(code).view(len(code), -1, self.window, self.window)
+        if not self.occludes:
+            return self._ink(raw + self.bias)
+        mask = torch.sigmoid(raw[:, -1:] + self.bias)
+        return torch.cat([mask * self._ink(raw[:, :-1]), mask], 1)
 
     def _ink(self, raw: Tensor) -> Tensor:
         if not self.squash:

@@ -1,6 +1,6 @@
 """From q(z | x) to scenes: how many objects, where, and what they look like.
 
-Legend: B batch, T slots, H canvas side, W window side.
+Legend: B batch, C channels, T slots, H canvas side, W window side.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Scene:
     what: Tensor
     """Mean of z_what in every slot, [B, T, Z]."""
     windows: Tensor
-    """Ink of the decoded windows, [B, T, W, W]."""
+    """Ink of the decoded windows, [B, T, C, W, W]."""
     masks: Tensor
     """How much of each pixel is object t's, 0..1: where objects occlude each other its mask without
     what later ones hide, else the ink that it paints; 0 from slot ``count`` on, [B, T, H, H]."""
     canvases: Tensor
-    """The background with the first n objects on it, n = 0..T, [B, T + 1, H, H]."""
+    """The background with the first n objects on it, n = 0..T, [B, T + 1, C, H, H]."""
     score: Tensor
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, [B]."""
 
     @property
     def canvas(self) -> Tensor:
-        """The reconstruction: the canvas of the first ``count`` objects, [B, H, H]."""
+        """The reconstruction: the canvas of the first ``count`` objects, [B, C, H, H]."""
         return self.canvases[torch.arange(len(self.count)), self.count]
 
     @property
@@ -66,7 +66,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
 
     Args:
         air: the trained model.
-        images: ink in 0..1, [B, H, H].
+        images: ink in 0..1, [B, C, H, H].
         counts: samples the count from q(n), in place of its mode.
     """
     unrolled = air(images)
@@ -81,7 +81,7 @@ def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generato
 
     Args:
         air: the trained model.
-        images: ink in 0..1, [B, H, H].
+        images: ink in 0..1, [B, C, H, H].
         looks: explanations to compare; at least 1.
         generator: samples the looks.
     """
@@ -199,7 +199,7 @@ def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
         centre=(found.centre + 1) * air.canvas_size / 2,
         where=found.where,
         what=found.what,
-        windows=found.windows[:, :, 0] if air.occludes else found.windows,
+        windows=found.windows[:, :, : air.channels],
         masks=_masks(air, painted, present),
         canvases=air.background.picture(images, _canvases(air, painted)),
         score=found.score,
@@ -207,16 +207,16 @@ def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
 
 
 def _canvases(air: AIR, painted: Tensor) -> Tensor:
-    """Canvas of the first n painted objects [B, T, ...], n = 0..T, [B, T + 1, H, H]."""
+    """Canvas of the first n painted objects [B, T, ...], n = 0..T, [B, T + 1, C, H, H]."""
     if not air.occludes:
-        return pad(cumulative_sum(painted), (0, 0, 0, 0, 1, 0))
-    blank = torch.zeros_like(painted[:, 0, 0])
+        return pad(cumulative_sum(painted), (0, 0, 0, 0, 0, 0, 1, 0))
+    blank = torch.zeros_like(painted[:, 0, :-1])
     return torch.stack(list(accumulate(painted.unbind(1), air.compose, initial=blank)), 1)
 
 
 def _covered(air: AIR, painted: Tensor) -> Tensor:
     """Where each painted object [B, T, ...] is, alone: its mask or its ink, [B, T, H, H]."""
-    return painted[:, :, 1] if air.occludes else painted.abs()
+    return painted[:, :, -1] if air.occludes else painted.abs().amax(2)
 
 
 def _masks(air: AIR, painted: Tensor, present: Tensor) -> Tensor:

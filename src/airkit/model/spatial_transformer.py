@@ -40,20 +40,18 @@ def paint(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """Place each window on an empty canvas, by the inverse of the pose that crops it.
 
     Args:
-        windows: [B, W, W], or of several channels [B, C, W, W].
+        windows: [B, C, W, W].
         size: [B], window side as a fraction of the canvas.
         centre: [B, 2], (x, y) on [-1, 1].
         side: H, pixels along the canvas's side.
 
     Returns:
-        Canvases [B, H, H] or [B, C, H, H].
+        Canvases [B, C, H, H].
     """
     window = windows.shape[-1]
     points = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]  # [2, B, H]
     x, y = bilinear_weights((points + 1) * (window / 2) - 0.5, window)
-    if windows.dim() == 4:
-        x, y = x[:, None], y[:, None]
-    canvas: Tensor = y @ windows @ x.mT
+    canvas: Tensor = y[:, None] @ windows @ x[:, None].mT
     return canvas
 
 

@@ -121,7 +121,7 @@ class TrainedRun:
         return list(torch.split(torch.arange(len(self.canvases)), self.config.eval.batch_size))
 
     def images(self, indices: Tensor) -> Tensor:
-        """Ink in 0..1 of the canvases at ``indices``, on the device, [B, H, H]."""
+        """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, H]."""
         return to_ink(self.canvases.images[indices].to(self.device))
 
     def generator(self, stream: str) -> torch.Generator:

@@ -79,7 +79,7 @@ class TensorBoard:
             picture = reconstructions(air, val)
             with files.writing(self._run.tensorboard):
                 self._open()
-                self._writer.add_image("val/reconstructions", picture, step, dataformats="HW")
+                self._writer.add_image("val/reconstructions", picture, step, dataformats="HWC")
                 self._writer.flush()
 
     def close(self) -> None:
@@ -105,17 +105,18 @@ class TensorBoard:
 
 
 def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
-    """The first canvases, and below each its one-look reconstruction, white on black.
+    """The first canvases, and below each its one-look reconstruction.
 
     Returns:
-        Grey levels, uint8, two rows of pictures with margins between them.
+        Levels, uint8 [height, width, C], two rows of pictures with margins between them.
     """
     device = next(air.parameters()).device
     images = to_ink(val.images[:CANVASES].to(device))
     both = torch.stack([images, explain(air, images).canvas])
     framed = torch.nn.functional.pad(to_grey(both), (0, MARGIN, 0, MARGIN), value=128)
-    # [2, B, H, W] to [2 H, B W], without the margin after the last row and column
-    return framed.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)[:-MARGIN, :-MARGIN].cpu().numpy()
+    # [2, B, C, H, W] to [2 H, B W, C], without the margin after the last row and column
+    sheet = framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return sheet[:-MARGIN, :-MARGIN].cpu().numpy()
 
 
 def _tag(name: str) -> str:

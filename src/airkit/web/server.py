@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -210,10 +211,11 @@ class Handler(BaseHTTPRequestHandler):
             raise _RefusedError(403, "this page answers to itself only")
 
     def _canvas(self) -> Tensor:
-        """Return the ink of the canvas in the body, [H, H]."""
-        side = self.server.session.air.canvas_size
-        grey = torch.frombuffer(bytearray(self._body(side * side)), dtype=torch.uint8)
-        return to_ink(grey.view(side, side))
+        """Return the levels of the canvas in the body, [C, H, H]."""
+        air = self.server.session.air
+        shape = air.canvas_size, air.canvas_size, air.channels
+        levels = torch.frombuffer(bytearray(self._body(prod(shape))), dtype=torch.uint8)
+        return to_ink(levels.view(shape).permute(2, 0, 1))
 
     def _sample(self) -> tuple[bytes, str]:
         self._body(0)

@@ -1,6 +1,6 @@
 """What a trained model sees on one canvas, for the page of ``airkit demo``.
 
-Legend: T slots, H canvas side, W window side.
+Legend: C channels, T slots, H canvas side, W window side.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from airkit.system.device import generator
 
 T = TypeVar("T")
 Seen = dict[str, Any]
-"""What the model makes of one canvas, ready for JSON. Grey levels are base64, row by row.
+"""What the model makes of one canvas, ready for JSON. Levels are bytes in base64, row by row,
+pixel by pixel, a byte for each channel.
 
-``image`` and ``reconstruction``, [H, H]; ``windows``, what each slot paints before it is placed, T
-of [W, W]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in pixels;
-``posterior``, q(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
+``image`` and ``reconstruction``, [H, H, C]; ``windows``, what each slot paints before it is placed,
+T of [W, W, C]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in
+pixels; ``posterior``, q(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
 ``looks``, the explanations compared; ``true_count``, None where it is not known.
 """
 
@@ -52,6 +53,7 @@ class Session:
         """Return what the page needs before the first drawing: sizes, and what it may ask for."""
         return {
             "canvas": self.air.canvas_size,
+            "channels": self.air.channels,
             "slots": self.air.slots,
             "digit": self.config.data.digit_size,
             "looks": self.looks,
@@ -59,11 +61,11 @@ class Session:
         }
 
     def see(self, image: Tensor) -> Seen:
-        """Explain one canvas, ink in 0..1, [H, H], by one look, which keeps pace with a pen."""
+        """Explain a canvas, levels in 0..1, [C, H, H], by one look, which keeps pace with a pen."""
         return self._on_worker(lambda: self._see(image))
 
     def best(self, image: Tensor) -> Seen:
-        """Explain one canvas, ink in 0..1, [H, H], by the best of ``eval.looks`` looks.
+        """Explain one canvas, levels in 0..1, [C, H, H], by the best of ``eval.looks`` looks.
 
         The same canvas gives the same answer.
         """
@@ -171,5 +173,5 @@ def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None
 
 
 def _packed(ink: Tensor) -> str:
-    """Return ink as grey levels, which end at full ink, in base64."""
-    return b64encode(to_grey(ink).numpy().tobytes()).decode("ascii")
+    """Return levels [C, H, H] as bytes, which end at white, in base64."""
+    return b64encode(to_grey(ink).permute(1, 2, 0).numpy().tobytes()).decode("ascii")

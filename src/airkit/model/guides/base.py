@@ -1,6 +1,6 @@
 """What a guide is: the protocol, what it is shown at each slot, and the noise that drives it.
 
-Legend: B batch, H canvas side, T slots, W window side, Z code size.
+Legend: B batch, C channels, H canvas side, T slots, W window side, Z code size.
 """
 
 from __future__ import annotations
@@ -107,31 +107,31 @@ class Residual:
     """
 
     def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:
-        """``images`` and ``canvas`` are [B, H, H]; ``signed`` where ink may be negative."""
+        """``images`` and ``canvas`` are [B, C, H, H]; ``signed`` where ink may be negative."""
         self._signed = signed
-        self._channels = torch.stack([images, images - canvas], 1).detach()
-        """Image and residual, [B, 2, H, H]."""
+        self._both = torch.cat([images, images - canvas], 1).detach()
+        """Image and residual, [B, 2 C, H, H]."""
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Windows of image and residual, [B, 2, W, W].
+        """Windows of image and residual, [B, 2 C, W, W].
 
         Args:
             size: window sides as fractions of the canvas, [B].
             centre: (x, y) on [-1, 1], [B, 2].
             side: W, pixels along a window's side.
         """
-        return crop(self._channels, size, centre, side)
+        return crop(self._both, size, centre, side)
 
     def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Windows of the image alone, [B, 1, W, W]; arguments as for ``crop``."""
-        return crop(self._channels[:, :1], size, centre, side)
+        """Windows of the image alone, [B, C, W, W]; arguments as for ``crop``."""
+        return crop(self._both.chunk(2, 1)[0], size, centre, side)
 
     @torch.no_grad()
     def peak(self, blur: Tensor, mask: Tensor, sharpness: float, look: Tensor | None) -> Peak:
         """Find, or sample, where the blurred unexplained ink is greatest.
 
         Saliency is ``blur @ (max(residual, 0) * mask) @ blur^T``, on a grid of L x L cells; where
-        ink may be negative, of the residual's absolute value.
+        ink may be negative, of the residual's absolute value; with colours, of the channels' mean.
 
         Args:
             blur: a row of weights for each cell along one axis, [L, H].
@@ -139,8 +139,8 @@ class Residual:
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [B], or None for the peak itself.
         """
-        residual = self._channels[:, 1]
-        ink = (residual.abs() if self._signed else residual.clamp(min=0)).mul_(mask)
+        residual = self._both.chunk(2, 1)[1]
+        ink = (residual.abs() if self._signed else residual.clamp(min=0)).mean(1).mul_(mask)
         saliency = (blur @ (ink @ blur.t())).flatten(1)
         height, cell = saliency.max(1)
         if look is not None:
@@ -181,7 +181,7 @@ class Guide(nn.Module, ABC):
     window: int
     """Side of the windows that codes are read from, in pixels."""
     encoder: Encoder
-    """What ``encode`` applies to windows [B, 2, W, W] of image and residual."""
+    """What ``encode`` applies to windows [B, 2 C, W, W] of image and residual."""
 
     def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
         """Build for a configuration.
@@ -196,7 +196,7 @@ class Guide(nn.Module, ABC):
 
     @abstractmethod
     def start(self, images: Tensor) -> Any:
-        """The state before the first slot, for images [B, H, H]."""
+        """The state before the first slot, for images [B, C, H, H]."""
 
     @abstractmethod
     def propose(

@@ -4,7 +4,7 @@ An LSTM is fed the image and the latents of the slot before; a small net on its 
 presence and pose; the window at that pose is cropped off the image and encoded (section 2.2
 and figure 2 there). It never sees what is painted: the LSTM must remember it.
 
-Legend: B batch, H canvas side, R units of the LSTM, Z code size.
+Legend: B batch, C channels, H canvas side, R units of the LSTM, Z code size.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LSTMGuide(Guide):
         super().__init__(config, pose, canvas_size)
         guide, nonlinearity = config.guide, config.model.nonlinearity
         latents = Slot.length(config.code_size)
-        widths = canvas_size**2, *guide.embed_net
+        widths = config.data.channels * canvas_size**2, *guide.embed_net
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()
         if guide.embed_net:
@@ -57,7 +57,7 @@ class LSTMGuide(Guide):
         self.first = nn.Parameter(torch.zeros(latents - 1))
         sizes = guide.rnn_size, *config.predict_net, 7
         self.predict = mlp(*sizes, nonlinearity=nonlinearity)
-        self.encoder = Encoder(config, channels=1)
+        self.encoder = Encoder(config, channels=config.data.channels)
 
     def start(self, images: Tensor) -> State:
         """The learnt initial state; the slot before the first counts as on."""

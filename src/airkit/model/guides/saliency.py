@@ -5,7 +5,7 @@ at the peak of the blurred residual may fall between two digits that touch; so t
 again where it would put the object, and proposes from there. No gradient flows through looks.
 For any fixed look the bound is valid, so its mean over sampled looks is valid too.
 
-Legend: B batch, G glimpse side, H canvas side.
+Legend: B batch, C channels, G glimpse side, H canvas side.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from airkit.model.spatial_transformer import pixel_centres
 
 ZOOM = 1.6
 """Side of the glimpse, in typical object sizes."""
-BLUR = 0.25
-"""Standard deviation of the saliency's blur, in typical object sizes."""
 EDGE_SHARPNESS = 1.6
 """How sharply the mask falls at the edge of a visited window, in log odds per pixel."""
 SIZE_STEP = 0.3
@@ -41,7 +39,7 @@ class Glimpse(NamedTuple):
     """What presence and pose are proposed from.
 
     Attributes:
-        pixels: image and residual around the look, and the peak's height, [B, 2 G^2 + 1]. The
+        pixels: image and residual around the look, and the peak's height, [B, 2 C G^2 + 1]. The
             height tells what the pixels cannot: how much unexplained ink is left elsewhere.
         centre: centre of the look, (x, y) on [-1, 1], [B, 2].
     """
@@ -71,14 +69,15 @@ class SaliencyGuide(Guide):
         self.reach = min(1.0, ZOOM * self.typical)
         """Side of the glimpse as a fraction of the canvas."""
         self.proposer = _proposer(config)
-        self.encoder = Encoder(config, channels=2)
+        self.encoder = Encoder(config, channels=2 * config.data.channels)
         self.register_buffer("grid", pixel_centres(canvas_size), persistent=False)
-        self.register_buffer("blur", _blur_matrix(canvas_size, BLUR * config.object_size), False)
+        blur = _blur_matrix(canvas_size, config.blur * config.object_size)
+        self.register_buffer("blur", blur, persistent=False)
         self.register_buffer("sd_bias", torch.tensor(SD_BIAS), persistent=False)
 
     def start(self, images: Tensor) -> Tensor:
         """The mask before the first slot: nothing visited."""
-        return torch.ones_like(images)
+        return torch.ones_like(images[:, 0])
 
     def propose(
         self, state: Tensor, residual: Residual, look: Tensor | None
@@ -125,9 +124,10 @@ class SaliencyGuide(Guide):
 
 
 def _proposer(config: Config) -> Perceptron:
-    """Glimpse [B, 2 G^2 + 1] -> presence logit and raw pose, [B, 7]."""
+    """Glimpse [B, 2 C G^2 + 1] -> presence logit and raw pose, [B, 7]."""
     hidden = config.model.hidden_size
-    sizes = 2 * config.guide.glimpse_size**2 + 1, hidden, max(1, hidden // 2), 7
+    pixels = 2 * config.data.channels * config.guide.glimpse_size**2
+    sizes = pixels + 1, hidden, max(1, hidden // 2), 7
     layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
     with torch.no_grad():  # the height is one number among hundreds: its weights start larger
         layers[0].get_parameter("weight")[:, -1].uniform_(-1, 1)

@@ -1,0 +1,56 @@
+"""Settings of what is measured on a trained model, and of what is drawn of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from airkit.config.sections import BatchSize, Outside, Section, Seed, as_tuple
+
+
+class EvalConfig(Section):
+    """What is measured, and how."""
+
+    split: Literal["train", "val", "test"] = "test"
+    """Which split to measure."""
+    looks: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Explanations per canvas, of which the best is kept: the first looks at the peaks of the
+    saliency map, the others at drawn positions."""
+    look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
+    """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
+    likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5
+    """Samples of the importance-weighted bound on the log-likelihood."""
+    counts: Literal["mode", "sampled"] = "mode"
+    """How one look's count is read off q(n): its mode, or a sample as in the paper."""
+    measures: Annotated[
+        tuple[
+            Literal["counts", "boxes", "likelihood", "reconstruction", "segmentation"] | Outside,
+            ...,
+        ],
+        BeforeValidator(as_tuple),
+    ] = ("counts", "boxes", "likelihood", "reconstruction", "segmentation")
+    """Which measures to take: of counts, boxes, likelihood, reconstruction and segmentation (null
+    where the data has no masks), and classes of your own as package.module:Class."""
+    batch_size: BatchSize = 250
+    """Canvases per batch."""
+    seed: Seed = 0
+    """Seed of the looks and samples drawn in evaluation."""
+
+
+class RenderConfig(Section):
+    """Figures."""
+
+    kind: (
+        Literal["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"] | Outside
+    ) = "reconstructions"
+    """What to draw: one of airkit's own kinds, or a class from outside as package.module:Class."""
+    counts: Literal["even", "prior", "unbounded"] = "even"
+    """Counts of the canvases that kind=prior draws: even (one count per row), prior (drawn from the
+    prior on 0..slots), or unbounded (drawn from p(n) = (1 - ratio) ratio^n on 0, 1, 2 ...)."""
+    rows: Annotated[int, Field(ge=1, le=100)] = 4
+    """Rows of the sheet."""
+    columns: Annotated[int, Field(ge=1, le=100)] = 8
+    """Columns of the sheet."""
+    scale: Annotated[float, Field(gt=0, le=20)] = 2.0
+    """Screen pixels per canvas pixel."""

@@ -1,0 +1,100 @@
+"""What the parts of pictures that stand out say about objects: which, how strong, how many.
+
+The rules are plain and robust; ``airkit.data.look`` draws its findings from them.
+
+Shapes: N pictures, C channels, H side in pixels, K parts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from airkit.data.blobs import Array, Blobs, blobs
+from airkit.system import backgrounds
+
+Compositing = Literal["add", "over"]
+
+LEAST_CONTRAST = 0.04
+_SPECK = 6  # smaller parts, in pixels, are noise
+_THIN = 0.45  # share of the square around them that strokes fill at most
+_FLAT = 0.12  # greatest spread of the ink of flat objects, by its level
+_KNEE = 0.03  # contrast from which on ink is compressed, where some objects are far fainter
+_FAINT = 0.012  # contrast of the faintest objects that eight bits can show
+
+
+def parts_of(ink: Array, noise: float) -> Blobs:
+    """What may be objects: half as much ink as is usual, clear of the noise, and no specks."""
+    least = max(LEAST_CONTRAST, 4 * noise)
+    usual = ink[ink > least]
+    threshold = max(least, 0.3 * float(np.quantile(usual, 0.75))) if usual.size else least
+    calm = backgrounds.blur(torch.from_numpy(ink), 3).numpy() if noise > threshold / 20 else ink
+    found = blobs(ink, calm > threshold)
+    found = found.of(found.area >= _SPECK)
+    if found.area.size:
+        ranked = np.sort(found.area)
+        usual_area = ranked[np.searchsorted(ranked.cumsum(), ranked.sum() / 2)]
+        found = found.of(found.area >= usual_area / 8)
+    return found
+
+
+def singles(found: Blobs) -> Array:
+    """Which parts are likely to be one object each: those that touch make larger ones, [K]."""
+    if not found.area.size:
+        return np.zeros(0, bool)
+    base = np.quantile(found.side, 0.35)
+    chosen: Array = (found.side <= 1.5 * base) & (found.side >= base / 2)
+    return chosen
+
+
+def contrast(alone: Blobs, residual: Array, ink: Array) -> float:
+    """Typical contrast of an object, the root of the mean square over channels."""
+    strong = ink > 0.5 * np.median(alone.mean)
+    whole = np.sqrt(np.square(residual).mean(1)[strong]).mean()
+    return float(np.clip(np.median(alone.mean) * whole / ink[strong].mean(), 0, 1))
+
+
+def are_thin(single: Blobs) -> bool:
+    """Whether objects are strokes rather than solid."""
+    return bool(np.median(single.area / single.side**2) < _THIN)
+
+
+def compositing(found: Blobs, single: Array, noise: float) -> Compositing:
+    """Objects that touch and are brighter than any alone add up; else flat ones hide each other."""
+    alone = found.of(single)
+    together = found.level[~single & (found.area > 1.6 * np.median(alone.area))]
+    brighter = together > 1.25 * np.quantile(alone.level, 0.9)
+    if len(together) >= 8 and brighter.mean() > 0.1:
+        return "add"
+    spread = np.sqrt(np.maximum(alone.spread**2 - noise**2, 0)) / alone.level
+    return "over" if np.median(spread) < _FLAT and not are_thin(alone) else "add"
+
+
+def most(found: Blobs, single: Array) -> int:
+    """Most objects to expect: by areas, on all but one in 200 of the pictures with any."""
+    typical = np.median(found.area[single])
+    objects = np.maximum(1, np.round(found.area / (1.25 * typical)))
+    counts = np.bincount(found.picture, objects)
+    return min(int(np.ceil(np.quantile(counts, 0.995))), 100)
+
+
+def stretch(ink: Array, alone: Blobs, noise: float) -> tuple[float, Blobs]:
+    """Whether some objects are far fainter than others, and all parts then.
+
+    Args:
+        ink: what stands out, [N, H, H].
+        alone: parts of one object each.
+        noise: standard deviation of the pixel noise.
+
+    Returns:
+        The contrast from which on ink is to be compressed, 0 for none; and the parts, faint ones
+        too, as large as at least half of the objects found so far.
+    """
+    usual = np.median(alone.area)
+    parts = blobs(ink, ink > max(_FAINT, 4 * noise))
+    parts = parts.of(parts.area >= usual / 2)
+    levels = parts.mean[parts.area <= 1.5 * usual]
+    spread = len(levels) > 0 and np.quantile(levels, 0.05) < np.median(levels) / 5
+    return (_KNEE if spread and noise < _KNEE / 4 else 0.0), parts
