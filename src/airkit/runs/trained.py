@@ -93,6 +93,26 @@ class TrainedModel:
                 hint="train on such canvases, or with guide.kind=saliency, which serves every size",
             )
 
+    def check_channels(self, channels: int, where: object) -> None:
+        """Refuse colour canvases for a model of grey ones, and the other way round.
+
+        Args:
+            channels: of the canvases, 1 or 3.
+            where: the file that they are in, for the message.
+
+        Raises:
+            DataFileError: the model has another number of channels.
+        """
+        kinds, ours = {1: "grey", 3: "colour"}, self.state.config.data.channels
+        if channels != ours:
+            raise DataFileError(
+                f"The run was trained on {kinds[ours]} canvases, and these are not",
+                where=where,
+                expected=f"{kinds[ours]} canvases",
+                got=f"{kinds[channels]} ones",
+                hint=f"train on such canvases, or make these with data.channels={ours}",
+            )
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -184,6 +204,7 @@ def open_run(
         raise empty_split_error(info.path, model.config.eval.split)
     side = info.config.data.canvas_size
     model.check_canvas_size(side, info.path)
+    model.check_channels(info.config.data.channels, info.path)
     slots = max(model.state.config.slots, info.config.data.max_digits + 1)
     return TrainedRun(
         config=model.config,
