@@ -23,7 +23,7 @@ def _guide(side: int = SIDE) -> SaliencyGuide:
 def _look(guide: SaliencyGuide, ink: Tensor, look: Tensor | None = None) -> Peak:
     """Where the guide looks first for unexplained ink [B, C, H, H]."""
     residual = Residual(ink, torch.zeros_like(ink))
-    return residual.peak(guide.blur, guide.start(ink), guide.sharpness, look)
+    return residual.peak(guide.blurs(), guide.start(ink), guide.sharpness, look)
 
 
 def _saliency(ink: Tensor, sd: float) -> Tensor:

@@ -145,10 +145,10 @@ class Config(Section):
 
     @property
     def refinements(self) -> int:
-        """How often a slot looks again; auto is 1, or 3 where objects occlude each other."""
+        """How often a slot looks again; auto is 1, or 5 where objects occlude each other."""
         if self.guide.refinements != "auto":
             return self.guide.refinements
-        return 3 if self.occludes else 1
+        return 5 if self.occludes else 1
 
     @property
     def blur(self) -> float:
@@ -156,6 +156,13 @@ class Config(Section):
         if self.guide.blur != "auto":
             return self.guide.blur
         return 0.12 if self.occludes else 0.25
+
+    @property
+    def surround(self) -> float:
+        """Share of the surround taken off the saliency; auto is 0, or 0.4 with occlusion."""
+        if self.guide.surround != "auto":
+            return self.guide.surround
+        return 0.4 if self.occludes else 0.0
 
     @property
     def size_reach(self) -> float:

@@ -212,11 +212,15 @@ class GuideConfig(Section):
     blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""
+    surround: Auto | Annotated[float, Field(ge=0, lt=1)] = "auto"
+    """Share of the ink around a point, blurred by half an object size, that is taken off before a
+    look, so that looks begin at the ends of a clump; auto is 0 where objects add up, and 0.4 where
+    they occlude each other."""
     glimpse_size: Annotated[int, Field(ge=4, le=128)] = 20
     """Side of the crop that presence and pose are read from, in pixels."""
     refinements: Auto | Annotated[int, Field(ge=0, le=16)] = "auto"
     """How often a slot crops again at its own estimate of the pose before it settles on one; auto
-    is 1 where objects add up, and 3 where they occlude each other."""
+    is 1 where objects add up, and 5 where they occlude each other."""
     size_reach: Auto | Literal["none"] | Annotated[float, Field(gt=1, le=100)] = "auto"
     """The saliency guide proposes sizes within this factor of the typical one. auto is none, no
     limit, where objects add up, and 1.3 where they occlude each other, so that one window cannot

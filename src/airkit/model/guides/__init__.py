@@ -1,7 +1,7 @@
 """Guides q(z | x): how objects are found. ``GUIDES`` names them as ``guide.kind`` does."""
 
 from airkit.config.registry import Registry
-from airkit.model.guides.base import MEANS, Guide, Noise, Peak, Residual, Slot
+from airkit.model.guides.base import MEANS, Blur, Guide, Noise, Peak, Residual, Slot
 
 GUIDES: Registry[Guide] = Registry(
     "guide.kind",
@@ -12,4 +12,4 @@ GUIDES: Registry[Guide] = Registry(
     base="airkit.model.guides.base:Guide",
 )
 
-__all__ = ["GUIDES", "MEANS", "Guide", "Noise", "Peak", "Residual", "Slot"]
+__all__ = ["GUIDES", "MEANS", "Blur", "Guide", "Noise", "Peak", "Residual", "Slot"]

@@ -6,6 +6,7 @@ Legend: B batch, C channels, H canvas side, T slots, W window side, Z code size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -99,6 +100,23 @@ class Peak(NamedTuple):
     height: Tensor
 
 
+class Blur(NamedTuple):
+    """One Gaussian of a saliency: separable, on a grid of L x L cells.
+
+    Attributes:
+        rows: a row of weights for each cell along one axis, [L, H].
+        share: what it counts for; negative for a surround that is taken off.
+    """
+
+    rows: Tensor
+    share: float = 1.0
+
+    def __call__(self, ink: Tensor) -> Tensor:
+        """Blur images [B, H, H] to [B, L, L]."""
+        blurred = self.rows @ (ink @ self.rows.t())
+        return blurred if self.share == 1 else self.share * blurred
+
+
 class Residual:
     """What the slots so far leave unexplained: each image minus the canvas painted so far.
 
@@ -127,26 +145,32 @@ class Residual:
         return crop(self._both.chunk(2, 1)[0], size, centre, side)
 
     @torch.no_grad()
-    def peak(self, blur: Tensor, mask: Tensor, sharpness: float, look: Tensor | None) -> Peak:
+    def peak(
+        self, blurs: Sequence[Blur], mask: Tensor, sharpness: float, look: Tensor | None
+    ) -> Peak:
         """Find, or sample, where the blurred unexplained ink is greatest.
 
-        Saliency is ``blur @ (max(residual, 0) * mask) @ blur^T``, on a grid of L x L cells; where
+        Saliency is the sum of ``blurs`` of ``max(residual, 0) * mask``, at least 0; where
         ink may be negative, of the residual's absolute value; with colours, of the channels' mean.
 
         Args:
-            blur: a row of weights for each cell along one axis, [L, H].
+            blurs: Gaussians on the same cells, the first for the centre.
             mask: what may be looked at, 0..1, [B, H, H].
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [B], or None for the peak itself.
         """
         residual = self._both.chunk(2, 1)[1]
         ink = (residual.abs() if self._signed else residual.clamp(min=0)).mean(1).mul_(mask)
-        saliency = (blur @ (ink @ blur.t())).flatten(1)
+        saliency = blurs[0](ink)
+        for surround in blurs[1:]:
+            saliency = (saliency + surround(ink)).clamp_(min=0)
+        saliency = saliency.flatten(1)
         height, cell = saliency.max(1)
         if look is not None:
             cell = _sample_cells(saliency, height, sharpness, look)
-        cells = torch.stack([cell % len(blur), cell.div(len(blur), rounding_mode="floor")], 1)
-        return Peak((2 * cells.to(ink.dtype) + 1) / len(blur) - 1, height)
+        side = len(blurs[0].rows)
+        cells = torch.stack([cell % side, cell.div(side, rounding_mode="floor")], 1)
+        return Peak((2 * cells.to(ink.dtype) + 1) / side - 1, height)
 
 
 def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:

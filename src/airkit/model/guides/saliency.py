@@ -18,13 +18,15 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.model.distributions import Normal
-from airkit.model.guides.base import Guide, Residual, Slot
+from airkit.model.guides.base import Blur, Guide, Residual, Slot
 from airkit.model.networks import Encoder, Perceptron, mlp, positive
 from airkit.model.poses import Pose
 from airkit.model.spatial_transformer import pixel_centres
 
 ZOOM = 1.6
 """Side of the glimpse, in typical object sizes."""
+SURROUND = 0.5
+"""Standard deviation of the surround's blur, in typical object sizes."""
 EDGE_SHARPNESS = 1.6
 """How sharply the mask falls at the edge of a visited window, in log odds per pixel."""
 SIZE_STEP = 0.3
@@ -56,6 +58,7 @@ class SaliencyGuide(Guide):
 
     samples_looks, any_canvas = True, True
     blur: Tensor
+    around: Tensor
     grid: Tensor
     sd_bias: Tensor
 
@@ -73,6 +76,9 @@ class SaliencyGuide(Guide):
         self.register_buffer("grid", pixel_centres(canvas_size), persistent=False)
         blur = _blur_matrix(canvas_size, config.blur * config.object_size)
         self.register_buffer("blur", blur, persistent=False)
+        self.surround_share = config.surround
+        around = _blur_matrix(canvas_size, SURROUND * config.object_size)
+        self.register_buffer("around", around, persistent=False)
         self.register_buffer("sd_bias", torch.tensor(SD_BIAS), persistent=False)
 
     def start(self, images: Tensor) -> Tensor:
@@ -88,13 +94,18 @@ class SaliencyGuide(Guide):
     @torch.no_grad()
     def attend(self, mask: Tensor, residual: Residual, look: Tensor | None) -> Glimpse:
         """Look at the unexplained ink, and again where the proposer would put an object."""
-        centre, height = residual.peak(self.blur, mask, self.sharpness, look)
+        centre, height = residual.peak(self.blurs(), mask, self.sharpness, look)
         glimpse = self._glimpse(residual, centre, height)
         for _ in range(self.refinements):
             offset = self.reach * torch.tanh(self.proposer(glimpse.pixels)[:, 1:3])
             centre = (centre + offset).clamp(-1, 1)
             glimpse = self._glimpse(residual, centre, height)
         return glimpse
+
+    def blurs(self) -> list[Blur]:
+        """The saliency's Gaussians: the centre's, and the surround's where it has a share."""
+        around = [Blur(self.around, -self.surround_share)] if self.surround_share else []
+        return [Blur(self.blur), *around]
 
     def read(self, glimpse: Glimpse) -> tuple[Tensor, Normal]:
         """Presence logits [B] and the normal of z_where [B, 3], around the look."""
