@@ -61,6 +61,7 @@ def tell_measures(measures: Measures) -> None:
             *_accuracies(measures),
             *_by_count(measures),
             *_values(measures),
+            *_trust(measures),
             ("time", duration(measures.seconds)),
         ]
     )
@@ -96,6 +97,13 @@ def _values(measures: Measures) -> Iterator[tuple[str, str]]:
         yield "foreground ARI", _number(measures.foreground_ari, ".3f")
     for name, value in measures.outside.items():
         yield name, "-" if value is None else json.dumps(value)
+
+
+def _trust(measures: Measures) -> list[tuple[str, str]]:
+    """The verdict without truth, where there is doubt, or no true counts to go by."""
+    trust = measures.trust
+    shown = trust is not None and (trust.trouble or math.isnan(measures.count_accuracy))
+    return trust.rows() if trust is not None and shown else []
 
 
 def _number(value: float, form: str, unit: str = "") -> str:

@@ -59,4 +59,6 @@ def _tell(report: TrainReport) -> None:
         best, share = report.best, report.best.count_accuracy
         accuracy = "" if share is None else f", count accuracy {percent(share)}"
         rows.append(("best validation", f"ELBO {best.elbo:.1f}{accuracy}, at step {best.step}"))
+    if report.trust is not None and report.trust.trouble:
+        rows += report.trust.rows()
     tell_rows(rows)

@@ -46,6 +46,8 @@ _LARGEST = 0.95  # object size, by the side of the picture: data.digit_size is t
 _DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
 _WEAK = 0.1  # contrast too weak for settings made for more
 _MOSTLY = 0.6  # share of parts of one object each, at least
+TEXTURED = "the background is textured or uneven, which no model explains: expect wrong counts"
+"""The doubt that no setting ends."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,11 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     return replace(findings, doubts=tuple(_doubts(findings, evidence)))
 
 
+def behind(levels: Array, found: Findings) -> Array:
+    """Return the backgrounds that a look found under levels in 0..1, [N, C, H, H]."""
+    return _estimate(levels, found.background, found.polarity)
+
+
 def candidates(ink: Array, noise: float) -> list[Array]:
     """Return boxes of what may be objects, those that touch in one.
 
@@ -280,9 +287,7 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
         noisy = f", or noise of {found.noise:.0%} of white hides all; blur them first"
         return [said + (noisy if found.noise > LEAST_CONTRAST else "")]
     if evidence.uneven > max(2 * (_EVEN + found.noise / 4), 0.15 * found.contrast):
-        return [
-            "the background is textured or uneven, which no model explains: expect wrong counts"
-        ]
+        return [TEXTURED]
     side, size, other = evidence.side, evidence.size, evidence.other
     ask = "name the size with --object-size"
     doubts = {

@@ -17,7 +17,9 @@ from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.model.scene import explain_both
+from airkit.runs.signs import Watch
 from airkit.runs.trained import TrainedRun, count_generator, open_run
+from airkit.runs.trust import Trust, judge
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
@@ -65,6 +67,8 @@ class Measures:
     foreground_ari: float = NAN
     """The same over the pixels of true objects, of the canvases that have some; each pixel is given
     to the object that paints it most."""
+    trust: Trust | None = None
+    """Whether the results are to be trusted, judged without any truth."""
     looks: int
     """Explanations compared per canvas."""
     likelihood_samples: int
@@ -140,6 +144,7 @@ class Evaluation:
         """
         self.trained, self.began = trained, time.perf_counter()
         canvases = trained.canvases
+        self.watch = Watch(trained.air, trained.config, canvases.images, trained.looks)
         self.truth = {"counts": canvases.counts, "boxes": canvases.boxes, "masks": canvases.masks}
         known = {name for name, values in self.truth.items() if values is not None}
         self.taken: dict[str, Measure] = {}
@@ -198,6 +203,7 @@ class Evaluation:
             one_look=one,
             **{name: self._rows(values, indices) for name, values in self.truth.items()},
         )
+        self.watch.add(images, batch.scene, one)
         for name, taken in self.taken.items():
             with MEASURES.running(name):
                 taken.add(batch)
@@ -226,6 +232,7 @@ class Evaluation:
         return Measures(
             canvases=len(trained.canvases),
             **{key: value for result in own for key, value in result.items()},
+            trust=judge(self.watch.signs(), self.watch.found, trained.config),
             looks=trained.looks,
             likelihood_samples=config.likelihood_samples,
             seconds=round(time.perf_counter() - self.began, 2),
@@ -247,7 +254,9 @@ def _plain(value: Any) -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    """Return an array, a tensor or a number of NumPy's as Python's."""
+    """Return an array, a tensor or a number of NumPy's as Python's, and a result as a mapping."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a result of type {type(value).__name__}, which JSON does not have")

@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from airkit.config.pictures import PicturesConfig
 from airkit.config.settings import Settings, layers
 from airkit.data.dataset import CanvasDataset, note_ink
 from airkit.errors import AirkitError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import load_weights
+from airkit.runs.trust import Trust
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic, own_device
@@ -29,7 +31,7 @@ from airkit.training.pictures import keep
 from airkit.training.resume import Start, check_same_data, note_resumption, prepare
 from airkit.training.step import Trainer
 from airkit.training.tensorboard import TensorBoard, check_installed
-from airkit.training.validation import validate
+from airkit.training.validation import trusted, validate
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class TrainReport:
     """Whether a signal ended it before ``train.steps``; the work is saved."""
     best: Best | None
     """The best validation; None where there was none."""
+    trust: Trust | None = None
+    """Whether results are to be trusted, judged without any truth after a training on pictures or
+    drawn scenes; None for digits, and where nothing was left to train."""
 
 
 def train(
@@ -184,7 +189,16 @@ class Loop:
             seconds=self._seconds(),
             stopped=self.step < train.steps,
             best=self.best,
+            trust=self._judge(),
         )
+
+    def _judge(self) -> Trust | None:
+        """The verdict at the end of a training on pictures."""
+        pictures = self.config.pictures != PicturesConfig()
+        if not pictures or not self.resumed_from < self.step == self.config.train.steps:
+            return None
+        held_out = self.val.images if len(self.val) else self.trainer.images
+        return self.processes.by_lead(lambda: trusted(self.trainer, held_out))
 
     def _read(self) -> tuple[torch.device, Tensor, CanvasDataset]:
         """The device, the images to train on and the split to validate on."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
-from airkit.model.scene import explain
+from airkit.model.scene import explain, explain_both, possible_looks
+from airkit.runs.signs import LOOKED, Watch
+from airkit.runs.trust import Trust, judge
 from airkit.system import seeds
 from airkit.training.step import Trainer
+
+LOOKS = 4
+"""Looks that a count is to be the same with."""
 
 
 def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]:
@@ -41,3 +47,23 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
                     sums[1] += (explain(air, ink).count.cpu() == val.counts[rows]).sum()
     total, right = trainer.processes.sum(sums).tolist()
     return total / len(val), None if val.counts is None else right / len(val)
+
+
+def trusted(trainer: Trainer, images: Tensor) -> Trust:
+    """Judge without any truth whether the model's results on pictures are to be trusted.
+
+    Args:
+        trainer: the model that was trained, which stays as it is.
+        images: pictures, uint8 [N, C, H, H], of which some are looked at; at least one.
+    """
+    air, config, some = trainer.air, trainer.config, images[:LOOKED]
+    looks = possible_looks(air, LOOKS)
+    generator = torch.Generator(trainer.device)
+    generator.manual_seed(seeds.integer(config.train.seed, "trust"))
+    watch = Watch(air, config, some, looks)
+    with trainer.evaluating():
+        for batch in torch.split(some, config.eval.batch_size):
+            ink = to_ink(batch.to(trainer.device))
+            one, best = explain_both(air, ink, looks, generator)
+            watch.add(ink, best, one)
+    return judge(watch.signs(), watch.found, config)

@@ -1,0 +1,199 @@
+"""Whether to trust a model's results on pictures, judged without any truth.
+
+Signs of trouble come first (``airkit.runs.signs``). Where there are none, results are to be
+trusted, whatever the settings. Where there are some, the cause is looked for in what the model
+assumes: what differs from what a look at the pictures finds, then what the signs themselves say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from airkit.config.schema import Config
+from airkit.data.look import TEXTURED, Findings
+from airkit.data.sources import PICTURES
+from airkit.runs.signs import LARGE, Signs
+from airkit.system.statistics import wilson
+
+MOST = {"full": 0.02, "unstable": 0.03, "missed": 0.03, "needless": 0.03, "large": 0.02}
+"""Shares above which, beyond chance, something is wrong."""
+LEAST_CERTAINTY = 0.93
+"""Mean probability of the most probable count below which counts are guesses."""
+MOST_UNEXPLAINED = 0.5
+"""Share of the ink that may be left unexplained."""
+APART = 1.6
+"""Factor between what the model assumes and what a look finds from which on they differ."""
+DEAR = 2.5
+"""Factor between two prices of an object, in nats, from which on they differ."""
+_ORDER = ("none", "constant", "plane", "smooth")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whether results are to be trusted, and why not."""
+
+    signs: Signs
+    """The numbers that it rests on."""
+    trouble: tuple[str, ...]
+    """Signs of trouble in words; empty where results are to be trusted."""
+    advice: tuple[str, ...]
+    """The likely causes, the likeliest first, each with the way out."""
+
+    @property
+    def verdict(self) -> str:
+        """Trust or doubt."""
+        return "doubt" if self.trouble else "trust"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, the verdict first."""
+        told = {"verdict": self.verdict, "trouble": self.trouble, "advice": self.advice}
+        return told | asdict(self.signs)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the verdict in words, as labels and values."""
+        if not self.trouble:
+            return [("trust", "no sign of trouble")]
+        return [("in doubt", "; ".join(self.trouble)), *(("try", each) for each in self.advice)]
+
+    def facts(self) -> dict[str, str]:
+        """Return the numbers in words, by what they are of."""
+        signs = self.signs
+        rates = ", ".join(f"{rate:.0%}" for rate in signs.slot_rates)
+        unstable = "one look alone was taken" if signs.looks == 1 else f"{signs.unstable:.1%}"
+        found = "none" if math.isnan(signs.box_size) else f"{signs.box_size:.0f} px"
+        return {
+            "pictures with all slots in use": f"{signs.full:.1%}",
+            "pictures without an object": f"{signs.empty:.1%}",
+            "pictures with each slot in use": rates,
+            f"pictures that one look counts otherwise than {signs.looks}": unstable,
+            "probability of the count found": f"{signs.certainty:.1%} on average",
+            "median box": f"{found}; the model expects objects of {signs.object_size:.0f} px",
+            f"objects larger than {LARGE:g} of the picture": f"{signs.large:.1%}",
+            "objects where nothing stands out": f"{signs.needless:.1%} of {signs.objects:,}",
+            "what stands out, in no box": f"{signs.missed:.1%} of {signs.candidates:,} parts",
+            "what stands out, unexplained": f"{signs.unexplained:.1%} of its ink",
+            "pixels that the background explains": f"{signs.background_explains:.1%}",
+            "what is left over": f"{signs.residual:.1%} of white a pixel, correlation "
+            f"{signs.residual_correlation:.2f} of neighbours; noise of {signs.noise:.1%}",
+        }
+
+
+def judge(signs: Signs, found: Findings, config: Config) -> Trust:
+    """Return the verdict.
+
+    Args:
+        signs: what was seen of the model's results.
+        found: what a look at the same pictures finds.
+        config: the run's settings.
+    """
+    wrong = {name for name in MOST if _beyond(signs, name)}
+    trouble = tuple(_trouble(signs, wrong))
+    advice = tuple(_causes(signs, found, config, wrong)) if trouble else ()
+    return Trust(signs, trouble, advice)
+
+
+def _beyond(signs: Signs, name: str) -> bool:
+    """Whether a share is above its limit, beyond chance."""
+    share = getattr(signs, name)
+    of = {"missed": signs.candidates, "needless": signs.objects, "large": signs.objects}
+    total = of.get(name, signs.pictures)
+    if math.isnan(share) or not total:
+        return False
+    return wilson(round(share * total), total)[0] > MOST[name]
+
+
+def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
+    """What is wrong, in words."""
+    said = {
+        "full": f"all {len(signs.slot_rates)} slots are in use on {signs.full:.0%} of the pictures",
+        "missed": f"{signs.missed:.0%} of what stands out is in no object's box",
+        "needless": f"{signs.needless:.0%} of the objects found are where nothing stands out",
+        "large": f"{signs.large:.0%} of the objects are larger than {LARGE:g} of the picture",
+        "unstable": f"one look and the best of {signs.looks} count differently on "
+        f"{signs.unstable:.0%} of the pictures",
+    }
+    yield from (words for name, words in said.items() if name in wrong)
+    if signs.certainty < LEAST_CERTAINTY:
+        yield f"the count is certain to {signs.certainty:.0%} only"
+    if signs.unexplained > MOST_UNEXPLAINED:
+        yield f"{signs.unexplained:.0%} of what stands out is left unexplained"
+
+
+def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
+    """Likely causes with the way out: what no setting mends, what differs, what the signs say."""
+    if TEXTURED in found.doubts:
+        yield f"{TEXTURED}; smooth the pictures, or cut out what is not textured"
+        return
+    differing = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
+    yield from differing
+    if found.contrast < 3 * found.noise:
+        yield "the noise is as large as the contrast: blur the pictures before you import them"
+    elif not differing:
+        yield _by_signs(found, config, wrong)
+
+
+def _differing(found: Findings, config: Config) -> Iterator[str]:
+    """What the model assumes of the pictures that a look does not find."""
+    if found.polarity not in (config.polarity, "both"):
+        yield (
+            f"objects are {found.polarity} on their background, and the model looks for "
+            f"{config.polarity} ones: --set model.polarity={found.polarity}"
+        )
+    if _ORDER.index(config.background) < _ORDER.index(found.background):
+        yield (
+            f"the background varies more than model.background={config.background} explains: "
+            f"--set model.background={found.background}"
+        )
+    if found.stretch and not config.stretch:
+        yield f"some objects are far fainter than others: --set model.stretch={found.stretch:g}"
+    seen, expected = found.object_size, config.object_size
+    if seen and max(seen / expected, expected / seen) > APART:
+        yield (
+            f"objects look about {seen:.0f} px large, and the model expects {expected:.0f} px: "
+            + _named(config, f"--object-size {seen:.0f}", f"model.object_size={seen:.0f}")
+        )
+
+
+def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
+    """A pixel noise or a price of objects that was named, and fits neither contrast nor size."""
+    free = config.model.model_copy(update={"pixel_sd": "auto"})
+    pictures = found.pictures().model_copy(update={"stretch": config.stretch})
+    seen = config.model_copy(update={"pictures": pictures})
+    usual, sd = seen.model_copy(update={"model": free}).pixel_sd, config.pixel_sd
+    if max(usual / sd, sd / usual) > APART:
+        kind = "small" if sd < usual else "large"
+        yield (
+            f"model.pixel_sd={sd:.2g} is {kind} for the contrast of the objects: "
+            f"--set model.pixel_sd={usual:.2g}"
+        )
+        return
+    prior = config.prior.model_copy(update={"ratio": "auto"})
+    fair = seen.model_copy(update={"prior": prior}).prior_ratio
+    factor = math.log(config.prior_ratio) / math.log(fair)
+    missed = "missed" in wrong or signs.unexplained > MOST_UNEXPLAINED
+    if factor > DEAR if missed else factor < 1 / DEAR:
+        kind = "high" if missed else "low"
+        yield f"the price of an object is {kind}: --set prior.ratio={fair:.0e}"
+
+
+def _by_signs(found: Findings, config: Config, wrong: set[str]) -> str:
+    """The cause that the signs themselves say."""
+    if "full" in wrong:
+        more = max(found.most_objects, 2 * config.data.max_digits)
+        return "there may be more objects than slots: " + _named(
+            config, f"--most-objects {more}", f"model.slots={more + 1}"
+        )
+    if "large" in wrong:
+        return "objects are as large as the pictures: cut larger pictures, or pad them"
+    longer = f"--steps {2 * config.train.steps}"
+    return f"the model has not settled, or what objects look like is too varied: {longer}"
+
+
+def _named(config: Config, option: str, setting: str) -> str:
+    """How to name a value: in ``airkit import`` for imported pictures, else as a setting."""
+    if config.data.source == PICTURES:
+        return f"{option} in airkit import"
+    return f"--set {setting}"
