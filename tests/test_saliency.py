@@ -285,3 +285,19 @@ def test_the_guide_starts_with_slots_on_and_centres_known_well() -> None:
     wanted = [math.log1p(math.exp(bias)) for bias in module.SD_BIAS]
     assert where.sd[0].tolist() == pytest.approx(wanted, rel=1e-4)
     assert where.mean[0, 0].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_surround_moves_the_look_to_the_end_of_a_clump() -> None:
+    """Two discs that overlap: one blur peaks between their centres, with a surround at one."""
+    grid = torch.arange(40, dtype=torch.float64) + 0.5
+    discs = [((grid[:, None] - 20) ** 2 + (grid - x) ** 2) < 49 for x in (15, 25)]
+    clump = (discs[0] | discs[1]).double()[None, None]
+    found = {}
+    for surround in (0.0, 0.4):
+        config = tiny_config(side=40, object_size=14.0)
+        guide = config.guide.model_copy(update={"blur": 0.2, "surround": surround})
+        saliency = AIR(config.model_copy(update={"guide": guide})).double().guide
+        assert isinstance(saliency, SaliencyGuide)
+        found[surround] = float(_look(saliency, clump).centre[0, 0]) * 20 + 20
+    assert 17 <= found[0.0] <= 23
+    assert min(abs(found[0.4] - x) for x in (15, 25)) <= 1
