@@ -131,7 +131,8 @@ class _Inference:
     def walk(self, source: Images, bad: Bad) -> Iterator[tuple[int, Inferred]]:
         """Yield each image's place and what was found on it, as it is ready."""
         parts: dict[int, list[Any]] = defaultdict(list)
-        explainer = Explainer(self.model, canvases=self.draw is not None)
+        tiled, drawn = self.asked.tile is not None, self.draw is not None
+        explainer = Explainer(self.model, tiled=tiled, canvases=drawn)
         for piece, seen in explainer.explain(self._pieces(source, bad)):
             parts[piece.image].append((piece, seen))
             if len(parts[piece.image]) == self._missing[piece.image]:
@@ -162,7 +163,7 @@ class _Inference:
 
     def _status(self, place: int, grey: Grey, parts: Parts) -> str:
         fine, fault = self.doubts.fine(place), self.doubts.faults[place]
-        if any(seen.count == self.model.config.slots for _, seen in parts):
+        if any(seen.full for _, seen in parts):
             if fine:
                 self.doubts.add_full(grey)
                 self._faults[place] = Fault("slots", "")

@@ -58,6 +58,8 @@ class Seen:
     where: Array
     what: Array
     score: float
+    full: bool
+    """Whether all slots are on."""
     canvas: Array | None
     """The reconstruction, [C, S, S]; None where it is not asked for."""
 
@@ -84,6 +86,13 @@ def pieces_of(grey: Grey, image: int, tile: int | None, overlap: int, *, edge: b
     ]
 
 
+def pieces_in(shape: tuple[int, ...], tile: int | None, overlap: int) -> int:
+    """How many pieces an image [H, W] makes; see ``pieces_of``."""
+    if tile is None or max(shape) <= tile:
+        return 1
+    return len(cores(shape[0], tile, overlap)) * len(cores(shape[1], tile, overlap))
+
+
 def overlap_of(tile: int, size: float) -> int:
     """Overlap of tiles for objects of a typical ``size`` in pixels; raises ImageError."""
     overlap = ceil(OVERLAP * size)
@@ -101,9 +110,15 @@ def overlap_of(tile: int, size: float) -> int:
 class Explainer:
     """Explains pieces in batches of one size."""
 
-    def __init__(self, model: TrainedModel, *, canvases: bool) -> None:
-        """Take the model; ``canvases`` says whether reconstructions are kept."""
-        self.model, self.canvases = model, canvases
+    def __init__(self, model: TrainedModel, *, tiled: bool, canvases: bool) -> None:
+        """Take the model.
+
+        Args:
+            model: the model.
+            tiled: whether large pieces are tiles, which hold as many more objects.
+            canvases: whether reconstructions are kept.
+        """
+        self.model, self.tiled, self.canvases = model, tiled, canvases
         self._air = lru_cache(4)(self._build)
         self._draws: dict[int, tuple[torch.Generator, torch.Generator | None]] = {}
 
@@ -127,7 +142,10 @@ class Explainer:
         return max(1, min(self.model.config.eval.batch_size, BATCH_PIXELS // side**2))
 
     def _build(self, side: int) -> AIR:
-        return self.model.build(canvas_size=side, slots=self.model.config.slots)
+        config, slots = self.model.config, self.model.config.slots
+        if self.tiled and config.model.slots == "auto":
+            slots = ceil(slots * max(1, side / config.data.canvas_size) ** 2)
+        return self.model.build(canvas_size=side, slots=slots)
 
     def _batch(self, pieces: list[Piece]) -> Iterator[tuple[Piece, Seen]]:
         side, config, device = len(pieces[0].pixels), self.model.config, self.model.device
@@ -149,4 +167,5 @@ class Explainer:
         for row, (count, score) in enumerate(zip(counts, scores, strict=True)):
             each = {name: part[row] for name, part in parts.items()}
             canvas = None if canvases is None else canvases[row]
-            yield Seen(count=count, score=score, canvas=canvas, **each)
+            full = count == len(each["presence"])
+            yield Seen(count=count, score=score, full=full, canvas=canvas, **each)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, pad
 
 ROUNDS = 8
 """Rounds of reweighting that fit a plane."""
@@ -58,16 +58,29 @@ def smooth(images: Tensor, side: int) -> Tensor:
     A morphological opening of the picture, blurred before and after, which takes away bright parts
     that are narrower.
     """
-    least = -_greatest(-blur(images, 5)[:, None], side)
-    return blur(_greatest(least, side)[:, 0], 2 * (side // 4) + 1)
+    least = -_greatest(-blur(images, 5), side)
+    return blur(_greatest(least, side), 2 * (side // 4) + 1)
 
 
 def blur(images: Tensor, side: int) -> Tensor:
     """The mean of the ``side`` x ``side`` pixels around each, fewer at the edge; side is odd."""
-    return avg_pool2d(images[:, None], side, 1, side // 2, count_include_pad=False)[:, 0]
+    images = images[:, None]
+    for width in ((1, side), (side, 1)):  # one axis after the other
+        margin = (width[0] // 2, width[1] // 2)
+        images = avg_pool2d(images, width, 1, margin, count_include_pad=False)
+    return images[:, 0]
 
 
 def _greatest(images: Tensor, side: int) -> Tensor:
     """The greatest level around each pixel, along one axis and then along the other."""
-    rows = max_pool2d(images, (1, side), 1, (0, side // 2))
-    return max_pool2d(rows, (side, 1), 1, (side // 2, 0))
+    return _greatest_in_rows(_greatest_in_rows(images, side).mT, side).mT
+
+
+def _greatest_in_rows(images: Tensor, side: int) -> Tensor:
+    """The greatest of ``side`` pixels in a row: of 2, of 4, of 8 ..., up to half of them, twice."""
+    length, width = images.shape[-1], 1
+    images = pad(images, (side // 2, side // 2), value=-torch.inf)
+    while 2 * width <= side:
+        images = torch.maximum(images[..., :-width], images[..., width:])
+        width *= 2
+    return torch.maximum(images[..., :length], images[..., side - width :])
