@@ -193,4 +193,4 @@ def test_truncated_files(tmp_path: Path) -> None:
     assert "truncated" in str(refusal(path))
     path = npy(tmp_path / "a.npy", RAMP)
     path.write_bytes(path.read_bytes()[:-1])
-    assert refusal(path).what == "Cannot read a picture"
+    assert refusal(path).what.startswith("Cannot read")

@@ -141,7 +141,10 @@ class Reading:
         """Values [H, W, C] of a page of any mode, turned as its EXIF says; opacity comes last."""
         self.check_size(name, *page.size)
         _mend_transparency(page)  # before the pixels are read, as for getexif
-        self.noticed["turn"] += page.getexif().get(_ORIENTATION, 1) != 1
+        turn = page.getexif().get(_ORIENTATION, 1)
+        self.noticed["turn"] += turn != 1
+        if turn > 4 and page.format == "TIFF" and _codec(page) == "raw":
+            raise ValueError("an uncompressed TIFF to turn by EXIF, which Pillow garbles")
         turned = ImageOps.exif_transpose(page)
         clear = turned.info.get("transparency")
         if turned.mode.startswith("I") or turned.mode == "F":
@@ -283,6 +286,12 @@ def _without(levels: Array, clear: int) -> Array:
     """Levels [H, W] with opacity, [H, W, 2]: one level is transparent."""
     opacity = np.where(levels == clear, 0, _most(levels.dtype)).astype(levels.dtype)
     return np.stack([levels, opacity], -1)
+
+
+def _codec(page: Image.Image) -> str:
+    """How a file's pixels are packed, before they are read; empty afterwards."""
+    tiles = getattr(page, "tile", ())
+    return str(tiles[0][0]) if tiles else ""
 
 
 def _mend_transparency(page: Image.Image) -> None:

@@ -70,8 +70,8 @@ class Doubts:
         if self.side is not None:
             size = look_at_size(self._fine.items, self.side)
             self.faults = [fault or size for fault in self.faults]
-        elif self.limits and self.faults:
-            self.faults[0] = self.faults[0] or self._levels(*self.limits)
+        elif self.limits and (levels := self._levels(*self.limits)):
+            self.faults = [levels] * len(self.faults)
 
     def fine(self, place: int) -> bool:
         """Whether nothing is off with an image."""

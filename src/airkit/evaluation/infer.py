@@ -15,9 +15,10 @@ from airkit.data.images import Grey, ImageLike, Images, Place
 from airkit.data.ink import Fault
 from airkit.data.pictures import Bad
 from airkit.data.sources import PICTURES
+from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, stitched
-from airkit.evaluation.pieces import Explainer, Piece, overlap_of, pieces_of
+from airkit.evaluation.pieces import Explainer, Piece, Seen, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.reasons import TEXTS, Reasons
 from airkit.evaluation.tables import check_table, write_counts, write_objects
 from airkit.runs.trained import TrainedModel, open_model
@@ -73,26 +74,10 @@ def infer(
         if path is not None:
             check_table(path, option)
     model = open_model(run, checkpoint, settings, listener)
-    trained = model.state.config
-    low_high = trained.pictures.low, trained.pictures.high
-    limits = low_high if trained.data.source == PICTURES else None  # as airkit import scaled
-    source = Images(images, invert=asked.invert, limits=limits, tiled=asked.tile is not None)
-    bad, doubts = Bad(asked.skip_bad), Doubts(trained, invert=asked.invert)
-    places = []
-    for each in _survey(source.walk(bad), model, asked.tile, doubts):
-        places.append(each)
-        if source.done:
-            listener.progress("reading", source.done, len(source.given))
-    draw = None if asked.drawing is None else asked.drawing(places, model.config.render.scale)
-    source.note(listener)
-    note(zip(places, doubts.faults, strict=True), listener)
-    found: dict[int, Inferred] = {}
-    inference = _Inference(model, asked, doubts, draw)
-    for place, result in inference.walk(source, bad):
-        found[place] = result
-        listener.progress("inferring", len(found), len(places))
-    note(inference.told(places), listener)
-    results = Found([found[place] for place in range(len(places))], bad.skipped)
+    inference = _Inference(images, model, asked, listener)
+    inference.survey()
+    found = dict(inference.walk())
+    results = Found((found[place] for place in range(len(found))), inference.bad.skipped)
     if asked.csv is not None:
         write_counts(asked.csv, results, results.bad)
     if asked.objects is not None:
@@ -100,56 +85,76 @@ def infer(
     return results
 
 
-def _survey(
-    greys: Iterable[Grey], model: TrainedModel, tile: int | None, doubts: Doubts
-) -> Iterator[Place]:
-    """Check all images for the first time, one after the other."""
-    for grey in greys:
-        side = grey.side if tile is None else min(grey.side, tile)
-        model.check_canvas_size(side, grey.path)
-        doubts.add(grey)
-        yield Place(grey.path, grey.index)
-    doubts.end()
-
-
 class _Inference:
-    """The second walk through all images."""
+    """Two walks through all images: to check them, and to infer."""
 
-    def __init__(
-        self, model: TrainedModel, asked: Asked, doubts: Doubts, draw: Draw | None
-    ) -> None:
-        self.model, self.asked, self.doubts, self.draw = model, asked, doubts, draw
-        config = model.state.config
-        self.edge = config.data.source == PICTURES
-        self.size = model.config.object_size
+    def __init__(self, images: Any, model: TrainedModel, asked: Asked, listener: Listener) -> None:
+        self.model, self.asked, self.listener = model, asked, listener
+        trained = model.state.config
+        self.imported = trained.data.source == PICTURES
+        limits = trained.pictures.low, trained.pictures.high
+        self.source = Images(
+            images,
+            invert=asked.invert,
+            limits=limits if self.imported else None,  # as airkit import scaled
+            tiled=asked.tile is not None,
+        )
+        self.bad, self.doubts = Bad(asked.skip_bad), Doubts(trained, invert=asked.invert)
+        self.size, self.reasons = model.config.object_size, Reasons(model.config)
         self.overlap = 0 if asked.tile is None else overlap_of(asked.tile, self.size)
-        self.reasons = Reasons(model.config)
+        self.places: list[Place] = []
+        self.draw: Draw | None = None
+        self._pieces = 0
         self._greys: dict[int, Grey] = {}
-        self._missing: dict[int, int] = {}
         self._faults: dict[int, Fault] = {}
 
-    def walk(self, source: Images, bad: Bad) -> Iterator[tuple[int, Inferred]]:
+    def survey(self) -> None:
+        """Walk through all images for the first time, and say what is off with them."""
+        for grey in self.source.walk(self.bad):
+            self.model.check_canvas_size(min(grey.side, self.asked.tile or grey.side), grey.path)
+            self.doubts.add(grey)
+            self.places.append(Place(grey.path, grey.index))
+            self._pieces += pieces_in(grey.ink.shape, self.asked.tile, self.overlap)
+            if self.source.done:
+                self.listener.progress("reading", self.source.done, len(self.source.given))
+        self.doubts.end()
+        if self.asked.drawing is not None:
+            self.draw = self.asked.drawing(self.places, self.model.config.render.scale)
+        self.source.note(self.listener)
+        note(zip(self.places, self.doubts.faults, strict=True), self.listener)
+
+    def walk(self) -> Iterator[tuple[int, Inferred]]:
         """Yield each image's place and what was found on it, as it is ready."""
-        parts: dict[int, list[Any]] = defaultdict(list)
+        parts: dict[int, list[tuple[Piece, Seen]]] = defaultdict(list)
         tiled, drawn = self.asked.tile is not None, self.draw is not None
         explainer = Explainer(self.model, tiled=tiled, canvases=drawn)
-        for piece, seen in explainer.explain(self._pieces(source, bad)):
-            parts[piece.image].append((piece, seen))
-            if len(parts[piece.image]) == self._missing[piece.image]:
+        for done, (piece, seen) in enumerate(explainer.explain(self._all_pieces()), 1):
+            self.listener.progress("inferring", min(done, self._pieces), self._pieces)
+            same = parts[piece.image]
+            same.append((piece, seen))
+            if len(same) == piece.of:
                 yield piece.image, self._finish(piece.image, parts.pop(piece.image))
+        note(self._told(), self.listener)
 
-    def told(self, places: Sequence[Place]) -> Iterator[tuple[Place, Fault | None]]:
-        """What to say of images: of what is off, and of those whose slots are full."""
+    def _all_pieces(self) -> Iterator[Piece]:
+        """Yield the pieces of all images in the second walk; raises ImageError if they changed."""
+        many = 0
+        for grey in self.source.walk(self.bad):
+            if self.places[many : many + 1] != [Place(grey.path, grey.index)]:
+                raise _changed(grey.path)
+            self._greys[many] = grey
+            tile = self.asked.tile
+            yield from pieces_of(grey, many, tile, self.overlap, edge=self.imported)
+            many += 1
+        if many < len(self.places):
+            raise _changed(self.places[many].path)
+
+    def _told(self) -> Iterator[tuple[Place, Fault | None]]:
+        """What to say of images on which nothing was found, or whose slots are full."""
         full = self.doubts.of_full(self.model.config.slots)
         for place in sorted(self._faults):
             fault = self._faults[place]
-            yield places[place], full if fault.cause == "slots" else fault
-
-    def _pieces(self, source: Images, bad: Bad) -> Iterator[Piece]:
-        for place, grey in enumerate(source.walk(bad)):
-            pieces = pieces_of(grey, place, self.asked.tile, self.overlap, edge=self.edge)
-            self._greys[place], self._missing[place] = grey, len(pieces)
-            yield from pieces
+            yield self.places[place], full if fault.cause == "slots" else fault
 
     def _finish(self, place: int, parts: Parts) -> Inferred:
         grey = self._greys.pop(place)
@@ -179,3 +184,11 @@ class _Inference:
         if reason in TEXTS:
             self._faults[place] = Fault(reason, f"nothing was found: {TEXTS[reason]}")
         return reason
+
+
+def _changed(path: Path) -> ImageError:
+    return ImageError(
+        "The images changed while they were inferred on",
+        where=path,
+        hint="the same command again, once nothing writes to them",
+    )

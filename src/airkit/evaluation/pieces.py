@@ -44,6 +44,8 @@ class Piece:
     """Where it is on the image, (x, y) of its upper left."""
     core: tuple[float, float, float, float] = (-np.inf, -np.inf, np.inf, np.inf)
     """Where it decides on objects, by their centres: (left, top, right, bottom) on the image."""
+    of: int = 1
+    """How many pieces the image makes."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ def pieces_of(grey: Grey, image: int, tile: int | None, overlap: int, *, edge: b
     height, width = grey.ink.shape
     missing = [(0, max(0, tile - side)) for side in (height, width)]
     ink = np.pad(grey.ink, missing, "edge") if edge else np.pad(grey.ink, missing)
+    many = pieces_in(grey.ink.shape, tile, overlap)
     return [
-        Piece(image, ink[y : y + tile, x : x + tile], (x, y), (left, top, right, bottom))
+        Piece(image, ink[y : y + tile, x : x + tile], (x, y), (left, top, right, bottom), many)
         for y, top, bottom in cores(height, tile, overlap)
         for x, left, right in cores(width, tile, overlap)
     ]

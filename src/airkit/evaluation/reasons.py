@@ -26,8 +26,10 @@ TEXTS: dict[str, str] = {
 }
 """What is said of images on which nothing was found; of other reasons, nothing."""
 _OPPOSITE = {"bright": "dark", "dark": "bright"}
-_SMALLEST, _LARGEST = 0.4, 1.8
+_SMALLEST, _LARGEST = 0.55, 1.8
 """Usual sides of objects by the typical one; a digit's ink fills 20 of the 28 pixels it counts."""
+_STRONGER = 1.5
+"""How much stronger what has the other polarity is: a smooth background leaves rims of it."""
 _FAINT = 0.5
 """Least contrast by the typical one."""
 
@@ -50,24 +52,30 @@ class Reasons:
 
     def reason(self, image: Array) -> str:
         """Return why nothing was found on an image, levels in 0..1, [S, S]."""
-        ink, boxes = self._candidates(image, self.background)
+        peak, boxes = self._candidates(image, self.background)
+        if self.turned is not None and self._candidates(image, self.turned)[0] > _STRONGER * peak:
+            return "other polarity"
         if not len(boxes):
-            turned = self.turned is not None and len(self._candidates(image, self.turned)[1])
-            return "other polarity" if turned else NOTHING
+            return NOTHING
         side = float(np.median(boxes[:, 2:].max(1)))
         if not _SMALLEST * self.size <= side <= _LARGEST * self.size:
             return "other size"
-        faint = _peak(ink, boxes) < _FAINT * self.config.contrast
+        faint = peak < _FAINT * self.config.contrast
         return "too faint" if faint else "not taken for objects"
 
-    def _candidates(self, image: Array, background: Background) -> tuple[Array, Array]:
-        """Ink [S, S], and boxes [K, 4] of what may be objects."""
+    def _candidates(self, image: Array, background: Background) -> tuple[float, Array]:
+        """Median of the brightest ink, 0 without any, and boxes [K, 4] of what may be objects."""
         ink = background.ink(torch.from_numpy(image)[None, None]).numpy()[:, 0]
         ink = np.abs(ink) if background.signed else ink
-        return ink[0], candidates(ink, self.config.noise)[0]
+        boxes = candidates(ink, self.config.noise)[0]
+        return _peak(ink[0], boxes), boxes
 
 
 def _peak(ink: Array, boxes: Array) -> float:
-    """Median over boxes of their brightest ink."""
+    """Median over boxes of their brightest ink; 0 without a box."""
     places = boxes.astype(int).tolist()
-    return float(np.median([ink[y : y + h, x : x + w].max() for x, y, w, h in places]))
+    return (
+        0.0
+        if not places
+        else float(np.median([ink[y : y + h, x : x + w].max() for x, y, w, h in places]))
+    )

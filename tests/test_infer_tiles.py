@@ -1,0 +1,162 @@
+"""Large images as overlapping tiles: each object counts once, wherever the tiles lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_runs import Recorder, reference
+
+import airkit
+from airkit.data.blobs import blobs
+from airkit.data.tiles import cores
+from airkit.errors import ImageError
+from airkit.evaluation import infer
+from airkit.evaluation.pieces import Piece, Seen
+
+Array = np.ndarray[Any, Any]
+TILE = 48
+
+
+class Oracle:
+    """Finds each part of an image that hangs together, its centre off by up to a pixel."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.draws = np.random.default_rng(0)
+
+    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
+        for piece in pieces:
+            found = blobs(piece.pixels[None], piece.pixels[None] > 0.5).box.astype(float)
+            many = len(found)
+            off = self.draws.uniform(-1, 1, (many, 2))
+            yield (
+                piece,
+                Seen(
+                    count=many,
+                    count_probability=np.eye(many + 1)[many],
+                    presence=np.ones(many),
+                    box=found,
+                    centre=found[:, :2] + found[:, 2:] / 2 + off,
+                    where=np.zeros((many, 3)),
+                    what=np.zeros((many, 4)),
+                    score=0.0,
+                    full=False,
+                    canvas=piece.pixels[None],
+                ),
+            )
+
+
+@pytest.fixture(name="oracle", autouse=True)
+def _oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(infer, "Explainer", Oracle)
+
+
+def scene(height: int, width: int, seed: int = 0) -> tuple[Array, Array]:
+    """Squares of 6 to 9 px, 3 px apart at least, and their boxes."""
+    draws, image, boxes = np.random.default_rng(seed), np.zeros((height, width), np.uint8), []
+    for _ in range(height * width // 90):
+        side = int(draws.integers(6, 10))
+        x, y = (int(draws.integers(2, most - side - 1)) for most in (width, height))
+        if not image[y - 2 : y + side + 3, max(0, x - 2) : x + side + 3].any():
+            image[y : y + side, x : x + side] = 255
+            boxes.append((x, y, side, side))
+    return image, np.array(boxes)
+
+
+def found_in(image: Any, **options: Any) -> Any:
+    (found,) = airkit.infer(image, reference(), tile=TILE, **options)
+    return found
+
+
+def boxes_of(found: Any) -> list[tuple[float, ...]]:
+    return sorted(each.box for each in found.objects)
+
+
+@pytest.mark.parametrize("shape", [(200, 150), (48, 200), (49, 49), (30, 190), (97, 64)])
+def test_each_object_counts_once(shape: tuple[int, int]) -> None:
+    image, boxes = scene(*shape)
+    found = found_in(image)
+    assert boxes_of(found) == sorted(map(tuple, boxes.tolist()))
+    assert found.count == len(boxes) == found.interval[0] == found.interval[1]
+    assert (found.width, found.height) == shape[::-1]
+
+
+@pytest.mark.parametrize("shift", [(1, 0), (0, 7), (13, 29), (40, 24)])
+def test_a_shifted_scene_has_the_same_count(shift: tuple[int, int]) -> None:
+    image, boxes = scene(160, 160, 1)
+    moved = np.pad(image, ((shift[0], 50 - shift[0]), (shift[1], 50 - shift[1])))
+    expected = boxes + np.array([*shift[::-1], 0, 0])
+    assert boxes_of(found_in(moved)) == sorted(map(tuple, expected.tolist()))
+
+
+def test_other_tiles_find_the_same() -> None:
+    image, boxes = scene(150, 170, 2)
+    counts = {tile: airkit.infer(image, reference(), tile=tile)[0].count for tile in (40, 61, 150)}
+    assert set(counts.values()) == {len(boxes)}
+
+
+def test_a_picture_smaller_than_a_tile_is_not_cut() -> None:
+    image, boxes = scene(40, 44)
+    assert found_in(image).count == len(boxes)
+
+
+def test_objects_at_the_border() -> None:
+    image, boxes = scene(120, 120, 3)
+    image[:4, 60:66] = image[30:36, -5:] = 0
+    image[0:4, 60:66] = image[31:36, -5:] = 255
+    everything, without = found_in(image), found_in(image, exclude_edges=True)
+    assert everything.touching_border == without.touching_border >= 2
+    assert without.count == everything.count - everything.touching_border
+    assert [each.touches_border for each in without.objects] == [False] * without.count
+    assert len(boxes) > 10
+
+
+def test_pages_and_files_of_several_sizes(home: Path) -> None:
+    shapes = [(100, 90), (40, 40), (70, 130)]
+    scenes = [scene(*shape, seed) for seed, shape in enumerate(shapes)]
+    pages = [Image.fromarray(image) for image, _ in scenes]
+    pages[0].save("pages.tif", save_all=True, append_images=pages[1:])
+    found = airkit.infer("pages.tif", reference(), tile=TILE)
+    assert [each.index for each in found] == [0, 1, 2]
+    assert [each.count for each in found] == [len(boxes) for _, boxes in scenes]
+
+
+def test_the_picture_is_stitched_of_the_tiles(home: Path) -> None:
+    image, _ = scene(100, 130)
+    found_in(image, overlay="seen", settings={"render.scale": 1})
+    pixels = np.asarray(Image.open("seen/image-0.png").convert("L"))[14:-14, 14:-14]
+    boxed = np.abs(pixels[:130].astype(int) - pixels[140:].astype(int))
+    assert boxed.max() == 0
+
+
+def test_tiles_too_small_for_the_objects_are_refused() -> None:
+    with pytest.raises(ImageError, match="at least 38 px"):
+        airkit.infer(scene(100, 100)[0], reference(), tile=30)
+
+
+@pytest.mark.parametrize(("length", "side", "overlap"), [(100, 48, 19), (49, 48, 19), (48, 48, 8)])
+def test_cores_cover_a_line_once(length: int, side: int, overlap: int) -> None:
+    found = cores(length, side, overlap)
+    assert found[0][1] == -np.inf
+    assert found[-1][2] == np.inf
+    assert [end for *_, end in found[:-1]] == [begin for _, begin, _ in found[1:]]
+    for start, low, high in found:
+        assert max(low, 0) - start >= overlap / 2 or start == 0
+        assert start + side - min(high, length) >= overlap / 2 or start + side >= length
+
+
+def test_progress_is_told_tile_by_tile() -> None:
+    told = []
+
+    class Listening(Recorder):
+        def progress(self, task: str, done: int, total: int) -> None:
+            told.append((task, done, total))
+
+    found_in(scene(100, 100)[0], listener=Listening())
+    inferring = [each[1:] for each in told if each[0] == "inferring"]
+    assert len(inferring) > 4
+    assert inferring == [(place + 1, len(inferring)) for place in range(len(inferring))]
