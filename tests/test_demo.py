@@ -160,7 +160,7 @@ def test_samples_come_from_the_model(serving: Serving) -> None:
 
 def test_what_the_page_is_told_of_the_model(serving: Serving) -> None:
     sizes = {"canvas": SIDE, "channels": 1, "slots": 3, "digit": 10.0}
-    facts = sizes | {"looks": 3, "random": True}
+    facts = sizes | {"what": "digit", "looks": 3, "random": True}
     assert json.loads(ask(serving, "GET", "/model")[2]) == facts
 
 

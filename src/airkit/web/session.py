@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from airkit.config.registry import DRAWN
 from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.data.dataset import CanvasDataset, note_ink, to_grey, to_ink
+from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
@@ -54,6 +56,7 @@ class Session:
         return {
             "canvas": self.air.canvas_size,
             "channels": self.air.channels,
+            "what": "object" if self.config.data.source in (PICTURES, *DRAWN) else "digit",
             "slots": self.air.slots,
             "digit": self.config.data.digit_size,
             "looks": self.looks,
