@@ -137,6 +137,10 @@ def test_a_folder_in_natural_order(home: Path) -> None:
     assert "1 files that are no pictures" in told
     assert "1 folders" in told
     assert [each.image for each in airkit.infer(["f", "f/2.png"], imported())][3:] == ["f/2.png"]
+    write(Path("f/inside/deeper/0.png"), image)
+    write(Path("f/inside/7.png"), image)
+    found = airkit.infer("f", imported(), sub_folders=True)
+    assert [each.image for each in found][3:] == ["f/inside/7.png"]
     Path("empty").mkdir()
     with pytest.raises(ImageError, match="no pictures in this folder"):
         airkit.infer("empty", imported())

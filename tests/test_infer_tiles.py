@@ -30,7 +30,7 @@ class Oracle:
 
     def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
         for piece in pieces:
-            found = blobs(piece.pixels[None], piece.pixels[None] > 0.5).box.astype(float)
+            found = blobs(piece.pixels[:1], piece.pixels[:1] > 0.5).box.astype(float)
             many = len(found)
             off = self.draws.uniform(-1, 1, (many, 2))
             yield (
@@ -45,7 +45,7 @@ class Oracle:
                     what=np.zeros((many, 4)),
                     score=0.0,
                     full=False,
-                    canvas=piece.pixels[None],
+                    canvas=piece.pixels,
                 ),
             )
 

@@ -38,7 +38,7 @@ def with_discs(levels: Array, radius: float, contrast: float) -> Array:
     image = levels.copy()
     for centre in ((16, 20), (45, 40)):
         image += contrast * (np.hypot(x - centre[0], y - centre[1]) < radius)
-    return np.asarray(image.clip(0, 1), np.float32)
+    return np.asarray(image.clip(0, 1), np.float32)[None]
 
 
 GROUNDS = ["none", "constant", "plane", "smooth"]
@@ -71,7 +71,7 @@ def test_what_stands_out_gives_the_reason(background: str, polarity: str) -> Non
 
 def test_tiles_tell_the_most_common_reason() -> None:
     reasons, levels = Reasons(config("constant", "bright")), ground("constant", 0)
-    empty = levels.astype(np.float32)
+    empty = levels.astype(np.float32)[None]
     dark = with_discs(levels, 5, -0.4)
     assert reasons.common([empty, empty]) == NOTHING
     assert reasons.common([empty, empty, dark]) == "other polarity"

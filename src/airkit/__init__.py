@@ -89,6 +89,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     tile: int | None = None,
     exclude_edges: bool = False,
     skip_bad: bool = False,
+    sub_folders: bool = False,
     csv: str | Path | None = None,
     objects: str | Path | None = None,
     settings: Settings = (),
@@ -113,6 +114,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
             counts once. By default images are looked at as a whole.
         exclude_edges: leave out objects that touch the image's border.
         skip_bad: leave out files that cannot be read; ``bad`` of the result names them.
+        sub_folders: take the pictures of the folders inside a folder too, one level down.
         csv: a table to write, a row an image.
         objects: a table to write, a row an object.
         settings: dotted keys and values, or layers; ``model.slots`` and those of ``eval`` matter.
@@ -141,6 +143,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         tile=tile,
         exclude_edges=exclude_edges,
         skip_bad=skip_bad,
+        sub_folders=sub_folders,
         csv=None if csv is None else to_path(csv),
         objects=None if objects is None else to_path(objects),
         drawing=drawing,

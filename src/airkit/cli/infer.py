@@ -43,6 +43,9 @@ def infer(  # noqa: PLR0913 - an option each
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
     ] = False,
+    sub_folders: Annotated[
+        bool, typer.Option("--sub-folders", help="Take the pictures of folders inside too.")
+    ] = False,
     invert: Annotated[
         bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")
     ] = False,
@@ -52,8 +55,9 @@ def infer(  # noqa: PLR0913 - an option each
     Ink is bright on dark. Settings override those of the run.
     """
     files = {"checkpoint": checkpoint, "overlay": overlay, "csv": csv, "objects": objects}
-    how = {"invert": invert, "tile": tile, "exclude_edges": exclude_edges, "skip_bad": skip_bad}
-    given: dict[str, Any] = {**files, **how, "settings": settings}
+    read = {"invert": invert, "skip_bad": skip_bad, "sub_folders": sub_folders}
+    how = {"tile": tile, "exclude_edges": exclude_edges}
+    given: dict[str, Any] = {**files, **read, **how, "settings": settings}
     with listening() as listener:
         found = airkit.infer(images, run, **given, listener=listener)
     for each in found:

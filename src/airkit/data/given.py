@@ -13,11 +13,11 @@ from typing import Any
 
 from airkit.data.coco_pictures import annotated, is_coco
 from airkit.data.digits import SPLITS
+from airkit.data.folders import files_of
 from airkit.data.pictures import (
     Files,
     Pictures,
     Reading,
-    files_of,
     reading_of,
 )
 from airkit.data.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of

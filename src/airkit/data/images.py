@@ -1,6 +1,6 @@
 """Images to infer on: whatever ``airkit import`` reads, as ink in 0..1, one after the other.
 
-Shapes: H x W pixels of an image.
+Shapes: H x W pixels of an image; C channels, 1 or 3.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from airkit.data.conversion import scaled
+from airkit.data.folders import files_of
 from airkit.data.given import pictures_of
 from airkit.data.import_notes import NOTES
 from airkit.data.ink import Kind, is_binary
@@ -25,7 +26,6 @@ from airkit.data.pictures import (
     Picture,
     Pictures,
     Reading,
-    files_of,
     reading_of,
 )
 from airkit.data.stacks import Rows
@@ -39,7 +39,10 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = "str | Path | Array | Tensor | Image.Image"
 """A file, an array, a tensor or a PIL image."""
-_TOLD = ("companions", "no pictures", "folders", "pickled", "turn")
+_TOLD = {
+    **{name: NOTES[name] for name in ("companions", "no pictures", "folders", "pickled", "turn")},
+    "grey": "{:,} images are grey, where the run was trained on colours: taken for white ones",
+}
 _OVERSHOOT = 0.3
 """How far floats may be outside of 0..1: cubic and Lanczos filters overshoot where they resize."""
 
@@ -60,26 +63,41 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Grey(Place):
+class Given(Place):
     """One image."""
 
-    ink: Array
-    """Ink in 0..1, bright on dark, float32 [height, width]."""
+    pixels: Array
+    """Ink in 0..1, bright on dark, or its colours, float32 [C, H, W]."""
     kind: Kind = "grey"
     """How it was stored."""
     levels: tuple[float, float] = (0.0, 1.0)
     """Least and greatest grey level, in its own unit."""
 
     @property
+    def ink(self) -> Array:
+        """Ink of the channel where it is most, [H, W]."""
+        return np.asarray(self.pixels.max(0))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        _, height, width = self.pixels.shape
+        return height, width
+
+    @property
     def side(self) -> int:
         """Side of the smallest square that holds the image, in pixels."""
-        return int(max(self.ink.shape))
+        return max(self.shape)
 
-    def square(self, *, edge: bool = False) -> Array:
-        """The image with blank, or with its edge repeated, to its right or below, [side, side]."""
-        height, width = self.ink.shape
-        missing = (0, self.side - height), (0, self.side - width)
-        square: Array = np.pad(self.ink, missing, "edge") if edge else np.pad(self.ink, missing)
+    def square(self, side: int | None = None, *, edge: bool = False) -> Array:
+        """The image with blank, or with its edge repeated, to its right or below, [C, S, S].
+
+        Args:
+            side: S, where that is more than the image's own; what is larger stays as it is.
+            edge: repeat the edge.
+        """
+        missing = [(0, 0), *((0, max(0, (side or self.side) - each)) for each in self.shape)]
+        square: Array = np.pad(self.pixels, missing, "edge" if edge else "constant")
         return square
 
 
@@ -92,7 +110,9 @@ class Images:
         *,
         invert: bool = False,
         limits: tuple[float, float] | None = None,
+        colour: bool = False,
         tiled: bool = False,
+        inside: bool = False,
     ) -> None:
         """Take what a person names.
 
@@ -102,20 +122,22 @@ class Images:
             invert: take dark for ink.
             limits: grey levels that become black and white, as of a data file of pictures; without,
                 all that the type can hold, or 0..1 of floats.
+            colour: whether to keep colours, rather than their luminance.
             tiled: whether images are cut into tiles, so that larger ones are allowed.
+            inside: take the pictures of folders inside of a folder too, one level down.
 
         Raises:
             ImageError: a folder without pictures.
         """
         self.invert, self.limits = invert, limits
-        self.reading = Reading(behind=float(invert), tiled=tiled, single=True)
+        self.reading = Reading(behind=float(invert), tiled=tiled, colour=colour, single=True)
         several = not isinstance(given, str | Path | Image.Image) and not hasattr(given, "shape")
         each = given if several and isinstance(given, Iterable) else [given]
-        self.given = [item for one in each for item in self._expanded(one)]
+        self.given = [item for one in each for item in self._expanded(one, inside)]
         self.done = 0
         """How many of these were walked through."""
 
-    def walk(self, bad: Bad) -> Iterator[Grey]:
+    def walk(self, bad: Bad) -> Iterator[Given]:
         """Yield the images in their order.
 
         Args:
@@ -131,17 +153,17 @@ class Images:
 
     def note(self, listener: Listener) -> None:
         """Say what was passed over, and what became of the images."""
-        for name in _TOLD:
+        for name, words in _TOLD.items():
             if many := self.reading.noticed[name]:
-                listener.note(NOTES[name].format(many))
+                listener.note(words.format(many))
 
-    def _expanded(self, given: Any) -> list[Any]:
+    def _expanded(self, given: Any, inside: bool) -> list[Any]:
         """The files of a folder; all else as it is."""
         if isinstance(given, str | Path) and (path := to_path(given)).is_dir():
-            return files_of(path, self.reading.noticed)
+            return files_of(path, self.reading.noticed, inside=inside)
         return [given]
 
-    def _inks(self, path: Path, given: Any, bad: Bad) -> Iterator[Grey]:
+    def _inks(self, path: Path, given: Any, bad: Bad) -> Iterator[Given]:
         with reading_of(path):
             source = self._source(path, given)
             binary = self.limits is None and _is_binary(source)
@@ -160,15 +182,17 @@ class Images:
             return pictures_of(path, {}, self.reading)
         return pictures_of(given, {}, self.reading, str(path))
 
-    def _grey(self, picture: Picture, binary: bool) -> Grey:
+    def _grey(self, picture: Picture, binary: bool) -> Given:
         levels = picture.levels * np.uint8(255) if binary else picture.levels
         if self.limits is None:
             ink = _ink(picture, levels)
         else:
             ink = np.asarray(_scaled(levels, *self.limits), np.float32) / 255
-        kind: Kind = "0 and 1" if binary else picture.kind
+        coloured = self.reading.colour and picture.kind == "colours"
+        kind: Kind = "0 and 1" if binary else "grey" if coloured else picture.kind
         ink, range_ = 1 - ink if self.invert else ink, (float(levels.min()), float(levels.max()))
-        return Grey(picture.path, picture.index, ink, kind, range_)
+        pixels = np.ascontiguousarray(np.moveaxis(np.atleast_3d(ink), -1, 0))
+        return Given(picture.path, picture.index, pixels, kind, range_)
 
 
 def _is_binary(source: Pictures) -> bool:

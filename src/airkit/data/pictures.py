@@ -9,7 +9,6 @@ Shapes: N pictures of H x W pixels; C channels: grey or three colours, then opac
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -24,15 +23,10 @@ from PIL import Image, ImageOps, ImageSequence
 from airkit.data.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
-from airkit.system.text import quoted
 
 Array = np.ndarray[Any, Any]
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-"""Names of files that are read as pictures; what they are is for their first bytes to say."""
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
-COMPANION = re.compile(r"_(masks?|overlay|labels?|seg|flows?|outlines?)$", re.IGNORECASE)
-"""End of a name, without its ending, of a file that other programs write beside a picture."""
 CHANNELS = {"red": 0, "green": 1, "blue": 2}
 SMALLEST, LARGEST = 8, 1024
 """Least and greatest side of a picture that is not cut into tiles."""
@@ -88,6 +82,8 @@ class Reading:
     """Grey behind transparent pixels: 0 is black, 1 white."""
     tiled: bool = False
     """Whether pictures are cut into tiles, so that larger ones are allowed."""
+    colour: bool = False
+    """Whether levels are of red, green and blue, [H, W, 3], rather than grey."""
     single: bool = False
     """Whether an array [H, W] or [H, W, C] is one picture."""
     noticed: Counter[str] = field(default_factory=Counter)
@@ -121,8 +117,18 @@ class Reading:
         self, name: str, values: Array, path: Path, index: int | None, truth: Truth = UNKNOWN
     ) -> Picture:
         """The picture of values [H, W, C]."""
-        kind, levels = _kind(values), self.grey(values)
+        kind = _kind(values)
+        levels = self.colours(values) if self.colour else self.grey(values)
         return Picture(name, levels, values.shape[2], truth, kind, path, index)
+
+    def colours(self, values: Array) -> Array:
+        """Levels of red, green and blue [H, W, 3] of values [H, W, C]; grey has three alike."""
+        if values.shape[2] in (2, 4):
+            values = self._opaque(values)
+        if values.shape[2] == 1:
+            self.noticed["grey"] += 1
+            values = np.repeat(values, 3, 2)
+        return values
 
     def grey(self, values: Array) -> Array:
         """Grey levels [H, W] of values [H, W, C]."""
@@ -306,34 +312,3 @@ def _mend_transparency(page: Image.Image) -> None:
     elif isinstance(clear, int) and page.mode in ("1", "L"):
         most = 2**bits - 1
         page.info["transparency"] = min(clear, most) * 255 // most
-
-
-def natural(path: Path) -> list[tuple[int, int, str]]:
-    """Key of a file's place in natural order: 2.png before 10.png."""
-    parts = re.findall(r"(\d+)|(\D+)", path.name)
-    return [(0, int(digits), "") if digits else (1, 0, text.lower()) for digits, text in parts]
-
-
-def files_of(folder: Path, noticed: Counter[str]) -> list[Path]:
-    """The picture files of a folder in natural order, without hidden ones and companions."""
-    found = []
-    for path in sorted(folder.iterdir(), key=natural):
-        if path.is_dir():
-            noticed["folders"] += 1
-        elif path.name.startswith("."):
-            continue
-        elif path.suffix.lower() not in ENDINGS:
-            noticed["no pictures"] += 1
-        elif COMPANION.search(path.stem):
-            noticed["companions"] += 1
-        else:
-            found.append(path)
-    if not found:
-        raise ImageError(
-            "There are no pictures in this folder",
-            where=folder,
-            expected=f"files that end in {', '.join(ENDINGS)}",
-            got=f"{len([*folder.iterdir()]):,} other files and folders",
-            hint=f"name the folder that holds them: {quoted(folder)}/NAME",
-        )
-    return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config
-from airkit.data.images import Grey, Place
+from airkit.data.images import Given, Place
 from airkit.data.ink import SAMPLE, TOUCHING, Fault, look, look_at_size
 from airkit.data.sources import PICTURES
 from airkit.system.callbacks import Listener
@@ -50,18 +50,18 @@ class Doubts:
         imported = trained.data.source == PICTURES
         self.limits = (trained.pictures.low, trained.pictures.high) if imported else None
         self.faults: list[Fault | None] = []
-        self._of_file: Sample[Grey] = Sample(SAMPLE)
+        self._of_file: Sample[Given] = Sample(SAMPLE)
         self._fine: Sample[np.ndarray] = Sample(SAMPLE // 10)
         self._full: Sample[np.ndarray] = Sample(SAMPLE // 10)
         self._range = np.inf, -np.inf
 
-    def add(self, grey: Grey) -> None:
+    def add(self, grey: Given) -> None:
         """Take note of the next image."""
         self._range = min(self._range[0], grey.levels[0]), max(self._range[1], grey.levels[1])
-        same = [(it.path, it.ink.shape) for it in self._of_file.items[:1]]
-        if same and same[0] != (grey.path, grey.ink.shape):
+        same = [(it.path, it.shape) for it in self._of_file.items[:1]]
+        if same and same[0] != (grey.path, grey.shape):
             self._end_file()
-        self._of_file.add(grey, grey.ink.size)
+        self._of_file.add(grey, grey.pixels.size)
 
     def end(self) -> None:
         """All images were added."""
@@ -78,7 +78,7 @@ class Doubts:
         fault = self.faults[place]
         return fault is None or fault.cause == "0 and 1"
 
-    def add_full(self, grey: Grey) -> None:
+    def add_full(self, grey: Given) -> None:
         """Take note of an image on which all slots are on."""
         self._full.add(grey.ink, grey.ink.size)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.images import Grey
+from airkit.data.images import Given
 from airkit.evaluation.pieces import Piece, Seen
 
 Array = np.ndarray[Any, Any]
@@ -78,18 +78,18 @@ class Inferred:
 
 
 def found_on(
-    grey: Grey, parts: Parts, status: str, size: float, *, exclude_edges: bool
+    given: Given, parts: Parts, status: str, size: float, *, exclude_edges: bool
 ) -> Inferred:
     """Return what was found on an image.
 
     Args:
-        grey: the image.
+        given: the image.
         parts: its pieces, and what a model sees on each.
         status: of the image.
         size: typical side of an object, in pixels.
         exclude_edges: leave out objects that touch the border.
     """
-    shape = grey.ink.shape
+    shape = given.shape
     kept, boxes = _owned(parts, SAME * size), [_boxes(*part, shape) for part in parts]
     touching = [_touch(box, shape) for box in boxes]
     on = [np.arange(len(flags)) < seen.count for flags, (_, seen) in zip(kept, parts, strict=True)]
@@ -103,8 +103,8 @@ def found_on(
         for slot in np.flatnonzero(kept[place] & on[place]).tolist()
     ]
     return Inferred(
-        image=str(grey.path),
-        index=grey.index,
+        image=str(given.path),
+        index=given.index,
         width=shape[1],
         height=shape[0],
         count=len(objects),
@@ -117,18 +117,18 @@ def found_on(
     )
 
 
-def stitched(grey: Grey, parts: Parts) -> Array:
+def stitched(given: Given, parts: Parts) -> Array:
     """The reconstruction of an image of the cores of its pieces, [C, S, S] for its longer side."""
-    whole = np.zeros((1, grey.side, grey.side), np.float32)
+    whole = np.zeros_like(given.square())
     for piece, seen in parts:
         assert seen.canvas is not None
-        (x, y), side = piece.corner, len(piece.pixels)
+        (x, y), side = piece.corner, piece.side
         left, top = (
             max(start, round(max(edge, 0)))
             for start, edge in zip((x, y), piece.core[:2], strict=True)
         )
         ends = zip((x, y), piece.core[2:], strict=True)
-        right, bottom = (round(min(start + side, edge, grey.side)) for start, edge in ends)
+        right, bottom = (round(min(start + side, edge, given.side)) for start, edge in ends)
         part = seen.canvas[:, top - y : bottom - y, left - x : right - x]
         whole[:, top:bottom, left:right] = part
     return whole

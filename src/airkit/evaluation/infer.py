@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from airkit.config.settings import Settings
-from airkit.data.images import Grey, ImageLike, Images, Place
+from airkit.data.images import Given, ImageLike, Images, Place
 from airkit.data.ink import Fault
 from airkit.data.pictures import Bad
 from airkit.data.sources import PICTURES
@@ -27,7 +27,7 @@ from airkit.system.callbacks import Listener
 __all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 
 Array = np.ndarray[Any, Any]
-Draw = Callable[[Grey, Array, Array], None]
+Draw = Callable[[Given, Array, Array], None]
 """Draws an image with its reconstruction [H, H] and the boxes found [N, 4]."""
 Drawing = Callable[[Sequence[Place], float], Draw]
 """Makes a ``Draw`` for all images at a scale, once it has checked that they can be drawn."""
@@ -54,6 +54,7 @@ class Asked:
     tile: int | None = None
     exclude_edges: bool = False
     skip_bad: bool = False
+    sub_folders: bool = False
     csv: Path | None = None
     objects: Path | None = None
     drawing: Drawing | None = None
@@ -97,7 +98,9 @@ class _Inference:
             images,
             invert=asked.invert,
             limits=limits if self.imported else None,  # as airkit import scaled
+            colour=trained.data.channels == 3,
             tiled=asked.tile is not None,
+            inside=asked.sub_folders,
         )
         self.bad, self.doubts = Bad(asked.skip_bad), Doubts(trained, invert=asked.invert)
         self.size, self.reasons = model.config.object_size, Reasons(model.config)
@@ -105,7 +108,7 @@ class _Inference:
         self.places: list[Place] = []
         self.draw: Draw | None = None
         self._pieces = 0
-        self._greys: dict[int, Grey] = {}
+        self._greys: dict[int, Given] = {}
         self._faults: dict[int, Fault] = {}
 
     def survey(self) -> None:
@@ -114,7 +117,7 @@ class _Inference:
             self.model.check_canvas_size(min(grey.side, self.asked.tile or grey.side), grey.path)
             self.doubts.add(grey)
             self.places.append(Place(grey.path, grey.index))
-            self._pieces += pieces_in(grey.ink.shape, self.asked.tile, self.overlap)
+            self._pieces += pieces_in(grey.shape, self.asked.tile, self.overlap)
             if self.source.done:
                 self.listener.progress("reading", self.source.done, len(self.source.given))
         self.doubts.end()
@@ -166,7 +169,7 @@ class _Inference:
             self.draw(grey, stitched(grey, parts), boxes)
         return found
 
-    def _status(self, place: int, grey: Grey, parts: Parts) -> str:
+    def _status(self, place: int, grey: Given, parts: Parts) -> str:
         fine, fault = self.doubts.fine(place), self.doubts.faults[place]
         if any(seen.full for _, seen in parts):
             if fine:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from airkit.data.images import Grey
+from airkit.data.images import Given
 from airkit.data.tiles import cores
 from airkit.errors import ImageError
 from airkit.model.air import AIR
@@ -39,13 +39,18 @@ class Piece:
     image: int
     """The image's place."""
     pixels: Array
-    """Ink in 0..1, float32 [S, S]."""
+    """Ink in 0..1, float32 [C, S, S]."""
     corner: tuple[int, int] = (0, 0)
     """Where it is on the image, (x, y) of its upper left."""
     core: tuple[float, float, float, float] = (-np.inf, -np.inf, np.inf, np.inf)
     """Where it decides on objects, by their centres: (left, top, right, bottom) on the image."""
     of: int = 1
     """How many pieces the image makes."""
+
+    @property
+    def side(self) -> int:
+        """S."""
+        return int(self.pixels.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -66,24 +71,26 @@ class Seen:
     """The reconstruction, [C, S, S]; None where it is not asked for."""
 
 
-def pieces_of(grey: Grey, image: int, tile: int | None, overlap: int, *, edge: bool) -> list[Piece]:
+def pieces_of(
+    given: Given, image: int, tile: int | None, overlap: int, *, edge: bool
+) -> list[Piece]:
     """The pieces of an image: itself, or tiles of a larger one, which overlap.
 
     Args:
-        grey: the image.
+        given: the image.
         image: its place.
         tile: side of a tile, None for none.
         overlap: of tiles, in pixels.
         edge: whether what is missing to a square repeats the edge, rather than being blank.
     """
-    if tile is None or grey.side <= tile:
-        return [Piece(image, grey.square(edge=edge))]
-    height, width = grey.ink.shape
-    missing = [(0, max(0, tile - side)) for side in (height, width)]
-    ink = np.pad(grey.ink, missing, "edge") if edge else np.pad(grey.ink, missing)
-    many = pieces_in(grey.ink.shape, tile, overlap)
+    if tile is None or given.side <= tile:
+        return [Piece(image, given.square(edge=edge))]
+    (height, width), pixels = given.shape, given.square(tile, edge=edge)
+    many = pieces_in(given.shape, tile, overlap)
     return [
-        Piece(image, ink[y : y + tile, x : x + tile], (x, y), (left, top, right, bottom), many)
+        Piece(
+            image, pixels[:, y : y + tile, x : x + tile], (x, y), (left, top, right, bottom), many
+        )
         for y, top, bottom in cores(height, tile, overlap)
         for x, left, right in cores(width, tile, overlap)
     ]
@@ -130,7 +137,7 @@ class Explainer:
         waiting: dict[int, list[Piece]] = defaultdict(list)
         pixels = 0
         for piece in pieces:
-            side = len(piece.pixels)
+            side = piece.side
             waiting[side].append(piece)
             pixels += side**2
             if pixels > WAITING_PIXELS:
@@ -151,12 +158,12 @@ class Explainer:
         return self.model.build(canvas_size=side, slots=slots)
 
     def _batch(self, pieces: list[Piece]) -> Iterator[tuple[Piece, Seen]]:
-        side, config, device = len(pieces[0].pixels), self.model.config, self.model.device
+        side, config, device = pieces[0].side, self.model.config, self.model.device
         if side not in self._draws:
             looks = generator(config.eval.seed, "looks", device)
             self._draws[side] = looks, count_generator(config, device)
         air = self._air(side)
-        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces]))[:, None].to(device)
+        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces])).to(device)
         with torch.inference_mode():
             many = possible_looks(air, config.eval.looks)
             scene = explain_by_looks(air, images, many, *self._draws[side])

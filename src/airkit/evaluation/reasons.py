@@ -1,6 +1,6 @@
 """Why nothing was found on an image: a look at its ink without the model.
 
-Shapes: S side of an image or a tile, K boxes.
+Shapes: C channels, S side of an image or a tile, K boxes.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Reasons:
             self.turned = Background(config.model_copy(update={"model": model}))
 
     def common(self, images: Sequence[Array]) -> str:
-        """Return the most common reason of tiles, levels in 0..1, [S, S] each."""
+        """Return the most common reason of tiles, levels in 0..1, [C, S, S] each."""
         found = [self.reason(image) for image in images]
         told = [reason for reason in found if reason != NOTHING]
         return max(told, key=told.count) if told else NOTHING
 
     def reason(self, image: Array) -> str:
-        """Return why nothing was found on an image, levels in 0..1, [S, S]."""
+        """Return why nothing was found on an image, levels in 0..1, [C, S, S]."""
         peak, boxes = self._candidates(image, self.background)
         if self.turned is not None and self._candidates(image, self.turned)[0] > _STRONGER * peak:
             return "other polarity"
@@ -65,8 +65,8 @@ class Reasons:
 
     def _candidates(self, image: Array, background: Background) -> tuple[float, Array]:
         """Median of the brightest ink, 0 without any, and boxes [K, 4] of what may be objects."""
-        ink = background.ink(torch.from_numpy(image)[None, None]).numpy()[:, 0]
-        ink = np.abs(ink) if background.signed else ink
+        ink = background.ink(torch.from_numpy(image)[None]).numpy()
+        ink = (np.abs(ink) if background.signed else ink).max(1)
         boxes = candidates(ink, self.config.noise)[0]
         return _peak(ink[0], boxes), boxes
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.images import Grey, Place
+from airkit.data.images import Given, Place
 from airkit.errors import OutputError
 from airkit.figures.page import GAP, MARGIN, Page, png
 from airkit.system.files import start_of, write_bytes, writing
@@ -23,7 +23,7 @@ _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
 
 def overlays(
     folder: Path, greys: Sequence[Place], scale: float
-) -> Callable[[Grey, Array, Array], None]:
+) -> Callable[[Given, Array, Array], None]:
     """Check that a picture of each image can be written, and return the function that draws one.
 
     Args:
@@ -43,8 +43,8 @@ def overlays(
     for grey in greys:
         _check_free(_target(folder, grey))
 
-    def draw(grey: Grey, reconstruction: Array, boxes: Array) -> None:
-        overlay(_target(folder, grey), grey.square()[None], reconstruction, boxes, scale)
+    def draw(grey: Given, reconstruction: Array, boxes: Array) -> None:
+        overlay(_target(folder, grey), grey.square(), reconstruction, boxes, scale)
 
     return draw
 
