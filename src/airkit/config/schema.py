@@ -224,9 +224,11 @@ class Config(Section):
         unexplained, and the more likelihood a needless object gains by explaining the rest. The log
         prior odds of one more object fall to match: (size / 9.5)^3 nats where the contrast is twice
         the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square
-        and to the number of channels.
+        and to the number of channels. Where objects occlude each other it is half of that, as much
+        of an object may be hidden.
         """
         if self.prior.ratio != "auto":
             return self.prior.ratio
         clearness = self.data.channels * (self.contrast / (2 * self.pixel_sd)) ** 2
-        return math.exp(-min(600.0, (self.object_size / 9.5) ** 3 * clearness))
+        share = 0.5 if self.occludes else 1.0
+        return math.exp(-min(600.0, share * (self.object_size / 9.5) ** 3 * clearness))
