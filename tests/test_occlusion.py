@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -131,3 +132,10 @@ def test_the_bound_is_finite_on_black_and_white() -> None:
     air = _air()
     images = torch.stack([torch.zeros(1, SIDE, SIDE), torch.ones(1, SIDE, SIDE)]).double()
     assert torch.isfinite(elbo(air, images, double_noise(air, 2))).all()
+
+
+@CHANNELS
+def test_an_object_that_may_be_hidden_costs_half(channels: int) -> None:
+    given: dict[str, Any] = {"channels": channels, "prior": {"ratio": "auto"}, "pixel_sd": 0.2}
+    over, add = (tiny_config(compositing=kind, **given).prior_ratio for kind in ("over", "add"))
+    assert math.log(over) == pytest.approx(math.log(add) / 2)
