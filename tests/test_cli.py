@@ -32,8 +32,9 @@ SURFACE = {
     f"{SETTINGS} {QUIET}",
     "sweep": "--data --out --seeds --threshold --workers --threads --engine --job --fresh --json "
     f"--steps --looks --device --preset {SETTINGS} {QUIET}",
-    "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --tile --exclude-edges "
-    f"--skip-bad --sub-folders --invert --slots --looks --device {SETTINGS} {QUIET}",
+    "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels "
+    "--tile --exclude-edges --skip-bad --sub-folders --invert --slots --looks --device "
+    f"{SETTINGS} {QUIET}",
     "render": f"--run --out --data --checkpoint --json --kind --device {SETTINGS} {QUIET}",
     "report": f"--run --out --data --checkpoint --json --split --looks --device {SETTINGS} {QUIET}",
     "demo": f"--run --checkpoint --port {SETTINGS}",

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_runs import Recorder, reference
+from tiny_runs import Recorder, data_file, reference
 
 import airkit
 from airkit.data.blobs import blobs
+from airkit.data.reader import read_split
 from airkit.data.tiles import cores
-from airkit.errors import ImageError
-from airkit.evaluation import infer
+from airkit.errors import ImageError, OutputError
+from airkit.evaluation import infer, pieces
 from airkit.evaluation.pieces import Piece, Seen
 
 Array = np.ndarray[Any, Any]
@@ -32,6 +33,9 @@ class Oracle:
         for piece in pieces:
             found = blobs(piece.pixels[:1], piece.pixels[:1] > 0.5).box.astype(float)
             many = len(found)
+            owner = np.zeros(piece.pixels.shape[1:], np.uint8)
+            for place, (x, y, width, height) in enumerate(found.astype(int).tolist(), 1):
+                owner[y : y + height, x : x + width] = place
             off = self.draws.uniform(-1, 1, (many, 2))
             yield (
                 piece,
@@ -46,6 +50,7 @@ class Oracle:
                     score=0.0,
                     full=False,
                     canvas=piece.pixels,
+                    owner=owner,
                 ),
             )
 
@@ -160,3 +165,40 @@ def test_progress_is_told_tile_by_tile() -> None:
     inferring = [each[1:] for each in told if each[0] == "inferring"]
     assert len(inferring) > 4
     assert inferring == [(place + 1, len(inferring)) for place in range(len(inferring))]
+
+
+def test_a_label_image_has_each_object_once(home: Path) -> None:
+    image, boxes = scene(100, 130)
+    found = found_in(image, labels="seen")
+    with Image.open("seen/image-0_labels.tif") as file:
+        labels = np.array(file)
+    assert labels.dtype == np.uint16
+    assert (labels.shape, labels.max()) == (image.shape, len(boxes))
+    assert np.array_equal(labels > 0, image > 0)
+    for number, each in enumerate(found.objects, 1):
+        x, y, width, height = (int(value) for value in each.box)
+        assert (labels[y : y + height, x : x + width] == number).all()
+    found_in(image, labels="seen")
+    Image.fromarray(labels).save("seen/image-0_labels.tif")
+    with pytest.raises(OutputError, match="did not write"):
+        found_in(image, labels="seen")
+
+
+def test_label_images_of_digits_are_of_their_ink(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(infer, "Explainer", pieces.Explainer)
+    images = read_split(data_file(), "test").image[:6]
+    found = airkit.infer(images, reference(), labels="seen")
+    assert sum(each.count for each in found) > 0
+    for place, each in enumerate(found):
+        with Image.open(f"seen/image-0-{place}_labels.tif") as file:
+            labels = np.array(file)
+        assert set(np.unique(labels)) <= set(range(each.count + 1))
+    one, two = Path("one/a.npy"), Path("two/a.npy")
+    for path in (one, two):
+        path.parent.mkdir()
+        np.save(path, images[0])
+    with pytest.raises(OutputError, match="same label image"):
+        airkit.infer([one, two], reference(), labels="new")
+    assert not Path("new").exists()

@@ -92,6 +92,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     sub_folders: bool = False,
     csv: str | Path | None = None,
     objects: str | Path | None = None,
+    labels: str | Path | None = None,
     settings: Settings = (),
     listener: Listener = SILENT,
 ) -> Found:
@@ -117,6 +118,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         sub_folders: take the pictures of the folders inside a folder too, one level down.
         csv: a table to write, a row an image.
         objects: a table to write, a row an object.
+        labels: a folder for a label image of each image, ``NAME_labels.tif``: 16 bits, 0 for the
+            background, k for the object in place k - 1.
         settings: dotted keys and values, or layers; ``model.slots`` and those of ``eval`` matter.
         listener: hears notes and progress.
 
@@ -146,6 +149,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         sub_folders=sub_folders,
         csv=None if csv is None else to_path(csv),
         objects=None if objects is None else to_path(objects),
+        labels=None if labels is None else to_path(labels),
         drawing=drawing,
     )
     return infer_images(

@@ -33,6 +33,7 @@ def infer(  # noqa: PLR0913 - an option each
     *,
     csv: Annotated[Path | None, option("FILE", "A table to write, a row an image.")] = None,
     objects: Annotated[Path | None, option("FILE", "A table to write, a row an object.")] = None,
+    labels: Annotated[Path | None, option("DIR", "A folder for a label image of each.")] = None,
     tile: Annotated[
         int | None,
         option("PIXELS", "Cut larger images into overlapping tiles of this side.", min=8),
@@ -54,12 +55,12 @@ def infer(  # noqa: PLR0913 - an option each
 
     Ink is bright on dark. Settings override those of the run.
     """
-    files = {"checkpoint": checkpoint, "overlay": overlay, "csv": csv, "objects": objects}
+    files = {"overlay": overlay, "csv": csv, "objects": objects, "labels": labels}
     read = {"invert": invert, "skip_bad": skip_bad, "sub_folders": sub_folders}
     how = {"tile": tile, "exclude_edges": exclude_edges}
-    given: dict[str, Any] = {**files, **read, **how, "settings": settings}
+    given: dict[str, Any] = {**files, **read, **how, "checkpoint": checkpoint}
     with listening() as listener:
-        found = airkit.infer(images, run, **given, listener=listener)
+        found = airkit.infer(images, run, **given, settings=settings, listener=listener)
     for each in found:
         tell_json(each, one_line=True)
     _exit(found)

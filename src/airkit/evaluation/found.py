@@ -79,8 +79,8 @@ class Inferred:
 
 def found_on(
     given: Given, parts: Parts, status: str, size: float, *, exclude_edges: bool
-) -> Inferred:
-    """Return what was found on an image.
+) -> tuple[Inferred, list[tuple[int, int]]]:
+    """Return what was found on an image, and the piece and the slot of each object.
 
     Args:
         given: the image.
@@ -97,12 +97,16 @@ def found_on(
     if exclude_edges:
         kept = [flags & ~out for flags, out in zip(kept, at_border, strict=True)]
     probability = _probability([seen.count_probability for _, seen in parts], kept)
-    objects = [
-        _object(seen, slot, boxes[place][slot], bool(touching[place][slot]))
-        for place, (_, seen) in enumerate(parts)
-        for slot in np.flatnonzero(kept[place] & on[place]).tolist()
+    slots = [
+        (place, slot)
+        for place, flags in enumerate(kept)
+        for slot in np.flatnonzero(flags & on[place]).tolist()
     ]
-    return Inferred(
+    objects = [
+        _object(parts[place][1], slot, boxes[place][slot], bool(touching[place][slot]))
+        for place, slot in slots
+    ]
+    inferred = Inferred(
         image=str(given.path),
         index=given.index,
         width=shape[1],
@@ -115,6 +119,7 @@ def found_on(
         objects=tuple(objects),
         score=sum(seen.score for _, seen in parts),
     )
+    return inferred, slots
 
 
 def stitched(given: Given, parts: Parts) -> Array:
@@ -132,6 +137,25 @@ def stitched(given: Given, parts: Parts) -> Array:
         part = seen.canvas[:, top - y : bottom - y, left - x : right - x]
         whole[:, top:bottom, left:right] = part
     return whole
+
+
+def labelled(given: Given, parts: Parts, slots: Sequence[tuple[int, int]]) -> Array:
+    """0 for the background, k for the object in place k - 1, uint16 [H, W].
+
+    Args:
+        given: the image.
+        parts: its pieces, and what a model sees on each.
+        slots: the piece and the slot of each object.
+    """
+    labels = np.zeros(given.shape, np.uint16)
+    for number, (place, slot) in enumerate(slots, 1):
+        piece, seen = parts[place]
+        assert seen.owner is not None
+        x, y = piece.corner
+        part = labels[y : y + piece.side, x : x + piece.side]
+        height, width = part.shape
+        part[(seen.owner[:height, :width] == slot + 1) & (part == 0)] = number
+    return labels
 
 
 def _owned(parts: Parts, same: float) -> list[Array]:

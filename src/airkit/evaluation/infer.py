@@ -13,11 +13,12 @@ import numpy as np
 from airkit.config.settings import Settings
 from airkit.data.images import Given, ImageLike, Images, Place
 from airkit.data.ink import Fault
+from airkit.data.labels import check_labels, label_file, write_labels
 from airkit.data.pictures import Bad
 from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
-from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, stitched
+from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
 from airkit.evaluation.pieces import Explainer, Piece, Seen, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.reasons import TEXTS, Reasons
 from airkit.evaluation.tables import check_table, write_counts, write_objects
@@ -57,6 +58,7 @@ class Asked:
     sub_folders: bool = False
     csv: Path | None = None
     objects: Path | None = None
+    labels: Path | None = None
     drawing: Drawing | None = None
     """Draws each image with what was found on it: evaluation knows nothing of figures."""
 
@@ -123,6 +125,8 @@ class _Inference:
         self.doubts.end()
         if self.asked.drawing is not None:
             self.draw = self.asked.drawing(self.places, self.model.config.render.scale)
+        if self.asked.labels is not None:
+            check_labels(self.asked.labels, self.places)
         self.source.note(self.listener)
         note(zip(self.places, self.doubts.faults, strict=True), self.listener)
 
@@ -130,7 +134,8 @@ class _Inference:
         """Yield each image's place and what was found on it, as it is ready."""
         parts: dict[int, list[tuple[Piece, Seen]]] = defaultdict(list)
         tiled, drawn = self.asked.tile is not None, self.draw is not None
-        explainer = Explainer(self.model, tiled=tiled, canvases=drawn)
+        owners = self.asked.labels is not None
+        explainer = Explainer(self.model, tiled=tiled, canvases=drawn, owners=owners)
         for done, (piece, seen) in enumerate(explainer.explain(self._all_pieces()), 1):
             self.listener.progress("inferring", min(done, self._pieces), self._pieces)
             same = parts[piece.image]
@@ -163,10 +168,13 @@ class _Inference:
         grey = self._greys.pop(place)
         status = self._status(place, grey, parts)
         excluded = self.asked.exclude_edges
-        found = found_on(grey, parts, status, self.size, exclude_edges=excluded)
+        found, slots = found_on(grey, parts, status, self.size, exclude_edges=excluded)
         if self.draw is not None:
             boxes = np.array([each.box for each in found.objects]).reshape(-1, 4)
             self.draw(grey, stitched(grey, parts), boxes)
+        if self.asked.labels is not None:
+            target = label_file(self.asked.labels, self.places[place])
+            write_labels(target, labelled(grey, parts, slots))
         return found
 
     def _status(self, place: int, grey: Given, parts: Parts) -> str:

@@ -18,6 +18,7 @@ import torch
 from airkit.data.images import Given
 from airkit.data.tiles import cores
 from airkit.errors import ImageError
+from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.trained import TrainedModel, count_generator
@@ -69,6 +70,8 @@ class Seen:
     """Whether all slots are on."""
     canvas: Array | None
     """The reconstruction, [C, S, S]; None where it is not asked for."""
+    owner: Array | None
+    """The slot that each pixel belongs to, counted from 1, uint8 [S, S]; None likewise."""
 
 
 def pieces_of(
@@ -120,15 +123,16 @@ def overlap_of(tile: int, size: float) -> int:
 class Explainer:
     """Explains pieces in batches of one size."""
 
-    def __init__(self, model: TrainedModel, *, tiled: bool, canvases: bool) -> None:
+    def __init__(self, model: TrainedModel, *, tiled: bool, canvases: bool, owners: bool) -> None:
         """Take the model.
 
         Args:
             model: the model.
             tiled: whether large pieces are tiles, which hold as many more objects.
             canvases: whether reconstructions are kept.
+            owners: whether it is kept which slot each pixel belongs to.
         """
-        self.model, self.tiled, self.canvases = model, tiled, canvases
+        self.model, self.tiled, self.canvases, self.owners = model, tiled, canvases, owners
         self._air = lru_cache(4)(self._build)
         self._draws: dict[int, tuple[torch.Generator, torch.Generator | None]] = {}
 
@@ -173,9 +177,11 @@ class Explainer:
         names = ("count_probability", "presence", "box", "centre", "where", "what")
         parts = {name: getattr(scene, name).cpu().numpy() for name in names}
         canvases = scene.canvas.cpu().numpy() if self.canvases else None
+        owners = found_mask(scene.masks).byte().cpu().numpy() if self.owners else None
         counts, scores = scene.count.tolist(), scene.score.tolist()
         for row, (count, score) in enumerate(zip(counts, scores, strict=True)):
             each = {name: part[row] for name, part in parts.items()}
             canvas = None if canvases is None else canvases[row]
+            owner = None if owners is None else owners[row]
             full = count == len(each["presence"])
-            yield Seen(count=count, score=score, full=full, canvas=canvas, **each)
+            yield Seen(count, **each, score=score, full=full, canvas=canvas, owner=owner)

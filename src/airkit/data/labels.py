@@ -1,0 +1,66 @@
+"""Label images, ``airkit infer --labels``: the number of the object that each pixel belongs to.
+
+Shapes: H x W pixels of an image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from airkit.data.images import Place
+from airkit.errors import OutputError
+from airkit.system.files import write_bytes
+
+Array = np.ndarray[Any, Any]
+_MARK = "airkit infer --labels"
+"""The text ``Software`` of every label image; tells it from a file of the user's."""
+_SOFTWARE = 305
+
+
+def check_labels(folder: Path, places: Sequence[Place]) -> None:
+    """Refuse, before the work, to replace a file that ``--labels`` did not write.
+
+    Raises:
+        OutputError: there is one, or two images would have the same label image.
+    """
+    taken: dict[Path, Place] = {}
+    for place in places:
+        target = label_file(folder, place)
+        if (other := taken.setdefault(target, place)) != place:
+            got, hint = f"{other.path} and {place.path}", "rename one, or infer them separately"
+            what = "Two images would have the same label image"
+            raise OutputError(what, where=target, got=got, hint=hint)
+        if os.path.lexists(target) and not _is_ours(target):
+            raise OutputError(
+                "A file that airkit infer did not write is in the way",
+                where=target,
+                expected="no such file, or one of an earlier --labels",
+                got="another file",
+                hint="move it away, or name another --labels",
+            )
+
+
+def label_file(folder: Path, place: Place) -> Path:
+    """The label image of an image; other programs and airkit know it by the end of its name."""
+    return folder / f"{place.name}_labels.tif"
+
+
+def write_labels(target: Path, labels: Array) -> None:
+    """Write a TIFF of labels, uint16 [H, W]; raises OutputError where it cannot be written."""
+    file = BytesIO()
+    Image.fromarray(labels).save(file, "TIFF", compression="tiff_adobe_deflate", software=_MARK)
+    write_bytes(target, file.getvalue())
+
+
+def _is_ours(path: Path) -> bool:
+    with suppress(Exception), Image.open(path, formats=["TIFF"]) as image:
+        return getattr(image, "tag_v2", {}).get(_SOFTWARE) == _MARK
+    return False
