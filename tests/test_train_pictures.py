@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 from own_pictures import blobs, save
 
 import airkit
+from airkit.cli.train import _tell
 from airkit.errors import AirkitError, CheckpointError, ImageError
 from airkit.system.callbacks import Listener
 
@@ -52,6 +57,8 @@ def test_the_same_call_goes_on_and_the_run_can_be_evaluated(tmp_path: Path) -> N
     assert first.data == run / "pictures.h5"
     assert any("background" in note for note in heard.notes)
     assert airkit.evaluate(run).canvases == 6
+    assert first.trust is not None
+    assert first.trust.signs.pictures == 6
     second = trained(run, steps=3)
     assert (second.resumed_from, second.steps) == (2, 3)
     assert [path.name for path in run.glob("pictures*")] == ["pictures.h5"]
@@ -104,3 +111,26 @@ def test_one_of_data_and_images_is_given(tmp_path: Path) -> None:
         airkit.train("a.h5", tmp_path, images=IMAGES)
     with pytest.raises(AirkitError, match="images="):
         airkit.train(IMAGES, tmp_path)  # type: ignore[arg-type]
+
+
+def test_a_verdict_ends_a_training_on_pictures_and_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = trained(tmp_path / "run")
+    _tell(report)
+    assert ("in doubt" in capsys.readouterr().out) == (report.trust.verdict == "doubt")
+    assert trained(tmp_path / "run").trust is None, "nothing was trained"
+    _tell(replace(report, trust=replace(report.trust, trouble=("all wet",), advice=("dry it",))))
+    assert "try              dry it" in capsys.readouterr().out
+    digits = tiny_runs.fit(tmp_path / "digits", train__steps=1)
+    assert digits.trust is None
+
+
+def test_evaluation_says_whether_to_trust_what_nobody_counted(tmp_path: Path) -> None:
+    trained(run := tmp_path / "run")
+    told = command_line.run("eval", "--run", run).stdout
+    assert told.count("\ntrust ") + told.count("\nin doubt ") == 1
+    plain = json.loads(command_line.run("eval", "--run", run, "--json").stdout)
+    assert plain["trust"]["verdict"] in ("trust", "doubt")
+    text = airkit.report(run).path.read_text("utf-8")
+    assert "<h2>Trust</h2>" in text

@@ -94,9 +94,15 @@ CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
     "high price": (MISSED, {"prior__ratio": 1e-40}, SEEN, "prior.ratio="),
     "faint": (MISSED, {"model__stretch": 0.0}, replace(SEEN, stretch=0.05), "model.stretch=0.05"),
     "texture": (UNSURE, {}, replace(SEEN, doubts=(TEXTURED,)), "textured"),
-    "noise": (UNSURE, {}, replace(SEEN, noise=0.2), "noise"),
+    "noise": (UNSURE, {}, replace(SEEN, noise=0.1, object_size=4.0), "noise"),
     "large": ({"large": 0.4}, {}, SEEN, "as large as"),
-    "too short": ({"unstable": 0.9, "certainty": 0.7}, {"train__steps": 60}, SEEN, "--steps 120"),
+    "too short": (UNSURE | TOO_MANY, {"train__steps": 60}, SEEN, "--steps 120"),
+    "far too short": (
+        {"unstable": 0.9, "certainty": 0.7},
+        {"train__steps": 60},
+        SEEN,
+        "--steps 120",
+    ),
 }
 
 
@@ -119,8 +125,8 @@ def test_drawn_scenes_are_told_settings_in_place_of_options_of_import() -> None:
 
 @pytest.mark.parametrize("name", ["full", "unstable", "missed", "needless", "large"])
 def test_a_few_of_few_pictures_are_chance(name: str) -> None:
-    few: dict[str, Any] = {"pictures": 10, "objects": 10, "candidates": 10}
-    share: dict[str, Any] = {name: 0.1}
+    few: dict[str, Any] = {"pictures": 9, "objects": 9, "candidates": 9}
+    share: dict[str, Any] = {name: 0.12}
     assert verdict(**few, **share).verdict == "trust"
     assert verdict(**share).verdict == "doubt"
 

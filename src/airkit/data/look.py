@@ -179,17 +179,20 @@ def behind(levels: Array, found: Findings) -> Array:
     return _estimate(levels, found.background, found.polarity)
 
 
-def candidates(ink: Array, noise: float) -> list[Array]:
+def candidates(ink: Array, noise: float, *, faint: bool = False) -> list[Array]:
     """Return boxes of what may be objects, those that touch in one.
 
     Args:
         ink: what stands out of the background, as positive numbers, [N, H, H].
         noise: standard deviation of the pixel noise, in the same unit.
+        faint: whether far fainter ones count as well.
 
     Returns:
         Boxes (x, y, width, height), [K, 4] for each picture.
     """
     found = objects.parts_of(ink, noise)
+    if faint and found.area.size:
+        found = objects.stretch(ink, found.of(objects.singles(found)), noise)[1]
     return [found.box[found.picture == place] for place in range(len(ink))]
 
 

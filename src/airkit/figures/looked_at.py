@@ -35,7 +35,8 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     background = Background(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
     ink = np.take_along_axis(ink, np.abs(ink).argmax(1)[:, None], 1)  # the strongest channel
-    boxes = candidates((np.abs(ink) if background.signed else ink)[:, 0], config.noise)
+    strong = (np.abs(ink) if background.signed else ink)[:, 0]
+    boxes = candidates(strong, config.noise)
     most = float(np.quantile(np.abs(ink), 0.999)) or 1.0
     left = 0.5 - ink / (2 * most) if background.signed else 1 - ink / most
     panel = max(_LEAST_PANEL, round(images.shape[-1] * config.render.scale))

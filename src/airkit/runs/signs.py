@@ -151,7 +151,7 @@ class Watch:
         calm = backgrounds.blur(ink, 3)
         there = calm > max(LEAST_CONTRAST, 4 * found.noise, 0.3 * self._contrast)
         left = backgrounds.blur(lacking, 3)[there].clamp(min=0)
-        standing = candidates(ink.numpy(), found.noise)
+        standing = candidates(ink.numpy(), found.noise, faint=found.stretch > 0)
         own = [row[row[:, 2] > 0] for row in boxes]
         inside = [_inside(*each) for each in zip(standing, own, strict=True)]
         on = [self._is_on(*each) for each in zip(calm.numpy(), own, strict=True)]

@@ -18,7 +18,7 @@ from airkit.data.sources import PICTURES
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson
 
-MOST = {"full": 0.02, "unstable": 0.03, "missed": 0.03, "needless": 0.03, "large": 0.02}
+MOST = {"full": 0.02, "unstable": 0.05, "missed": 0.03, "needless": 0.03, "large": 0.02}
 """Shares above which, beyond chance, something is wrong."""
 LEAST_CERTAINTY = 0.93
 """Mean probability of the most probable count below which counts are guesses."""
@@ -26,6 +26,8 @@ MOST_UNEXPLAINED = 0.5
 """Share of the ink that may be left unexplained."""
 APART = 1.6
 """Factor between what the model assumes and what a look finds from which on they differ."""
+CLEAR = 5.0
+"""Contrast in standard deviations of the noise below which noise passes for objects."""
 DEAR = 2.5
 """Factor between two prices of an object, in nats, from which on they differ."""
 _ORDER = ("none", "constant", "plane", "smooth")
@@ -127,12 +129,11 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
     if TEXTURED in found.doubts:
         yield f"{TEXTURED}; smooth the pictures, or cut out what is not textured"
         return
-    differing = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
-    yield from differing
-    if found.contrast < 3 * found.noise:
+    if found.contrast < CLEAR * found.noise:
         yield "the noise is as large as the contrast: blur the pictures before you import them"
-    elif not differing:
-        yield _by_signs(found, config, wrong)
+        return
+    differing = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
+    yield from differing or _by_signs(signs, found, config, wrong)
 
 
 def _differing(found: Findings, config: Config) -> Iterator[str]:
@@ -179,17 +180,19 @@ def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) 
         yield f"the price of an object is {kind}: --set prior.ratio={fair:.0e}"
 
 
-def _by_signs(found: Findings, config: Config, wrong: set[str]) -> str:
-    """The cause that the signs themselves say."""
+def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
+    """The causes that the signs themselves say."""
+    sure = "unstable" not in wrong and signs.certainty >= LEAST_CERTAINTY
+    if not sure or not {"full", "large"} & wrong:
+        longer = f"--steps {2 * config.train.steps}"
+        yield f"the model has not settled, or what objects look like is too varied: {longer}"
     if "full" in wrong:
         more = max(found.most_objects, 2 * config.data.max_digits)
-        return "there may be more objects than slots: " + _named(
+        yield "there may be more objects than slots: " + _named(
             config, f"--most-objects {more}", f"model.slots={more + 1}"
         )
     if "large" in wrong:
-        return "objects are as large as the pictures: cut larger pictures, or pad them"
-    longer = f"--steps {2 * config.train.steps}"
-    return f"the model has not settled, or what objects look like is too varied: {longer}"
+        yield "objects are as large as the pictures: cut larger pictures, or pad them"
 
 
 def _named(config: Config, option: str, setting: str) -> str:
