@@ -74,6 +74,14 @@ def test_counts_are_told_where_they_are_known() -> None:
     assert "picture" in {each.words for each in sheet_of(images).texts}
 
 
+def test_faint_objects_are_framed_where_ink_is_stretched() -> None:
+    images = np.stack([picture("none")] * 9)
+    images[:3, 30:40, 2:12] = 5
+    for stretch, found in ((0.0, "1 candidate"), (0.03, "2 candidates")):
+        words = [each.words for each in sheet_of(images, stretch=stretch, compositing="over").texts]
+        assert words.count(found) == (3 if stretch else 8)
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0, 5.0])
 def test_panels_and_words_stay_apart(scale: float) -> None:
     sheet = sheet_of([picture("none")] * 9, np.arange(9), scale)

@@ -87,6 +87,7 @@ CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
     "half the size": (UNSURE | TOO_MANY, {"model__object_size": 5.0}, SEEN, "--object-size 11"),
     "twice the size": (UNSURE, {"model__object_size": 21.0}, SEEN, "--object-size 11"),
     "polarity": (NEEDLESS, {"model__polarity": "dark"}, SEEN, "model.polarity=bright"),
+    "both kinds": (MISSED, {}, replace(SEEN, polarity="both"), "model.polarity=both"),
     "no background": (NEEDLESS, {"model__background": "none"}, SEEN, "model.background=smooth"),
     "low noise": (NEEDLESS, {"model__pixel_sd": 0.05}, SEEN, "model.pixel_sd=0.2"),
     "high noise": (MISSED, {"model__pixel_sd": 0.8}, SEEN, "model.pixel_sd=0.2"),
@@ -110,7 +111,9 @@ CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
 def test_the_likeliest_cause_comes_with_the_way_out(
     signs: dict[str, Any], given: dict[str, Any], seen: Findings, cause: str
 ) -> None:
-    found = verdict(config_of(seen, **given), seen, **signs)
+    usual = config_of(seen, **given)
+    bright = usual.pictures.model_copy(update={"polarity": "bright"})
+    found = verdict(usual.model_copy(update={"pictures": bright}), seen, **signs)
     assert found.verdict == "doubt"
     assert cause in found.advice[0]
     assert [label for label, _ in found.rows()] == ["in doubt", *["try"] * len(found.advice)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from airkit.config.schema import Config
 from airkit.data.compose import Canvases
@@ -35,15 +36,19 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     background = Background(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
     ink = np.take_along_axis(ink, np.abs(ink).argmax(1)[:, None], 1)  # the strongest channel
-    strong = (np.abs(ink) if background.signed else ink)[:, 0]
-    boxes = candidates(strong, config.noise)
+    plain = background.plain(torch.from_numpy(ink)).numpy()[:, 0]
+    boxes = candidates(
+        np.abs(plain) if background.signed else plain,
+        config.pictures.noise,
+        faint=config.stretch > 0,
+    )
     most = float(np.quantile(np.abs(ink), 0.999)) or 1.0
     left = 0.5 - ink / (2 * most) if background.signed else 1 - ink / most
     panel = max(_LEAST_PANEL, round(images.shape[-1] * config.render.scale))
     columns = max(1, config.render.columns // PANELS)
     many = min(len(images), config.render.rows * columns)
     cell = (PANELS * (panel + _APART) - _APART, LINE + panel + GAP)
-    notes = _notes(config, many, most)
+    notes = _notes(config, many, float(background.plain(torch.tensor(most))))
     sheet = Sheet("Pictures, background, and what is left for objects", notes, many, columns, cell)
     sheet.canvases = many
     for index in range(many):
@@ -94,12 +99,13 @@ def _notes(config: Config, many: int, most: float) -> list[str]:
     """
     pictures = config.pictures
     kind = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}[config.polarity]
-    mid = "grey is nothing, white and black" if config.polarity == "both" else "black"
+    mid = "grey is nothing, white and black" if config.polarity == "both" else "black is"
+    faint = ", faint ink brought out" if config.stretch else ""
     return [
         f"{config.eval.split} split, the first {many:,}. Background: "
         f"{BACKGROUNDS[config.background]}; noise of {pictures.noise:.1%} of white; objects {kind} "
         f"by {pictures.contrast:.0%} of white, about {config.object_size:.0f} px (the square), at "
         f"most {config.data.max_digits}.",
-        f"Right: what the background leaves, {mid} {most:.0%} of white or more; in red boxes what "
-        "may be objects by a threshold, those that touch in one.",
+        f"Right: what the background leaves, {mid} {most:.0%} of white or more{faint}; in red "
+        "boxes what may be objects by a threshold, those that touch in one.",
     ]

@@ -138,9 +138,10 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
 
 def _differing(found: Findings, config: Config) -> Iterator[str]:
     """What the model assumes of the pictures that a look does not find."""
-    if found.polarity not in (config.polarity, "both"):
+    if config.polarity not in (found.polarity, "both"):
+        kind = "bright and dark" if found.polarity == "both" else found.polarity
         yield (
-            f"objects are {found.polarity} on their background, and the model looks for "
+            f"objects are {kind} on their background, and the model looks for "
             f"{config.polarity} ones: --set model.polarity={found.polarity}"
         )
     if _ORDER.index(config.background) < _ORDER.index(found.background):
@@ -173,7 +174,7 @@ def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) 
         return
     prior = config.prior.model_copy(update={"ratio": "auto"})
     fair = seen.model_copy(update={"prior": prior}).prior_ratio
-    factor = math.log(config.prior_ratio) / math.log(fair)
+    factor = math.log(config.prior_ratio) / min(math.log(fair), -1e-9)
     missed = "missed" in wrong or signs.unexplained > MOST_UNEXPLAINED
     if factor > DEAR if missed else factor < 1 / DEAR:
         kind = "high" if missed else "low"
