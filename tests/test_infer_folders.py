@@ -16,10 +16,12 @@ from reading import read_all
 from tiny_runs import TRAIN, Recorder, folder, reference
 
 import airkit
+from airkit.config.settings import layers, resolve
 from airkit.data.images import Images
 from airkit.data.importing import import_scenes
 from airkit.data.pictures import Bad
 from airkit.errors import ImageError, OutputError
+from airkit.evaluation.doubts import Doubts
 from airkit.evaluation.found import _interval
 
 Array = np.ndarray[Any, Any]
@@ -256,6 +258,28 @@ def test_grey_levels_of_another_range_are_told() -> None:
         found = airkit.infer(given, imported(), listener=listener)
         assert any("1000 to 4000" in note for note in listener.notes) == told
         assert not told or {each.status for each in found} == {"levels"}
+
+
+def test_one_image_of_another_kind_is_told(home: Path) -> None:
+    """Of 8 bits for a run of 16, or far brighter; not an empty one, dim or bright."""
+    empty = np.full((24, 24), 1000, np.uint16)
+    others = [(sixteen()[0] // 256).astype(np.uint8), sixteen()[0] + 9000]
+    given = [sixteen()[0], empty, *others, empty + 40, empty + 3050, empty - 60]
+    listener = Recorder()
+    found = airkit.infer(given, imported(), listener=listener, settings={"eval.looks": 1})
+    assert [place for place, each in enumerate(found) if each.status == "levels"] == [2, 3]
+    assert [note.split(":")[0] for note in listener.notes if "levels" in note] == [
+        "image-2 and 1 more"
+    ]
+
+
+def test_8_bits_in_16_are_told_to_a_run_on_drawn_scenes() -> None:
+    trained = resolve(*layers({"data.source": "cells", "pictures.background": "smooth"}))
+    for image, cause in ((sixteen()[0] // 16, "levels"), (sixteen()[0] * 10, None)):
+        doubts = Doubts(trained, invert=False)
+        doubts.add(read_all(image)[0])
+        doubts.end()
+        assert [fault and fault.cause for fault in doubts.faults] == [cause]
 
 
 def test_floats_are_a_share_of_white_for_a_run_of_8_bits() -> None:

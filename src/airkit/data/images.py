@@ -26,6 +26,7 @@ from airkit.data.pictures import (
     Picture,
     Pictures,
     Reading,
+    greatest,
     reading_of,
 )
 from airkit.data.stacks import Rows
@@ -72,6 +73,8 @@ class Given(Place):
     """How it was stored."""
     levels: tuple[float, float] = (0.0, 1.0)
     """Least and greatest grey level, in its own unit."""
+    most: float = 1.0
+    """Greatest level that its type holds, 1 for floats."""
 
     @property
     def ink(self) -> Array:
@@ -192,7 +195,8 @@ class Images:
         kind: Kind = "0 and 1" if binary else "grey" if coloured else picture.kind
         ink, range_ = 1 - ink if self.invert else ink, (float(levels.min()), float(levels.max()))
         pixels = np.ascontiguousarray(np.moveaxis(np.atleast_3d(ink), -1, 0))
-        return Given(picture.path, picture.index, pixels, kind, range_)
+        most = greatest(picture.levels.dtype)
+        return Given(picture.path, picture.index, pixels, kind, range_, most)
 
 
 def _is_binary(source: Pictures) -> bool:

@@ -162,7 +162,7 @@ class Reading:
 
     def _opaque(self, values: Array) -> Array:
         """Values [H, W, C + 1] without their opacity, over ``behind``."""
-        most = _most(values.dtype)
+        most = greatest(values.dtype)
         opacity = values[..., -1:].astype(np.float32) / most
         if opacity.min() == 1:
             return values[..., :-1]
@@ -173,7 +173,7 @@ class Reading:
 
 def _kind(values: Array) -> Kind:
     """How a picture was stored, by its values [H, W, C]."""
-    channels, most = values.shape[2], _most(values.dtype)
+    channels, most = values.shape[2], greatest(values.dtype)
     opacity = values[..., -1]
     if channels in (2, 4) and opacity.min() < most and opacity.max() > most / 2:
         return "transparent"  # around ink that is not
@@ -182,8 +182,8 @@ def _kind(values: Array) -> Kind:
     return "16 bits" if values.dtype.kind == "u" and values.dtype.itemsize == 2 else "grey"
 
 
-def _most(dtype: np.dtype[Any]) -> float:
-    """Greatest level of a type: what opaque is."""
+def greatest(dtype: np.dtype[Any]) -> float:
+    """Greatest level of a type, 1 for floats: what opaque is."""
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
@@ -290,7 +290,7 @@ def reading_of(path: Path, expected: str = "") -> Iterator[None]:
 
 def _without(levels: Array, clear: int) -> Array:
     """Levels [H, W] with opacity, [H, W, 2]: one level is transparent."""
-    opacity = np.where(levels == clear, 0, _most(levels.dtype)).astype(levels.dtype)
+    opacity = np.where(levels == clear, 0, greatest(levels.dtype)).astype(levels.dtype)
     return np.stack([levels, opacity], -1)
 
 

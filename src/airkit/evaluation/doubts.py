@@ -20,8 +20,8 @@ from airkit.system.callbacks import Listener
 T = TypeVar("T")
 _PIXELS = 2**24
 """Most pixels in a sample."""
-_SPAN = 0.05
-"""Least range of grey levels, by that of the pictures imported."""
+_SPAN, _BEYOND = 0.05, 0.25
+"""Least range of grey levels, and how far they may be off, by the range of those imported."""
 
 
 class Sample(Generic[T]):
@@ -70,7 +70,7 @@ class Doubts:
         if self.side is not None:
             size = look_at_size(self._fine.items, self.side)
             self.faults = [fault or size for fault in self.faults]
-        elif self.limits and (levels := self._levels(*self.limits)):
+        elif self.limits is not None and (levels := self._range_of_all()):
             self.faults = [levels] * len(self.faults)
 
     def fine(self, place: int) -> bool:
@@ -94,20 +94,43 @@ class Doubts:
         if self.side is not None:
             inks = np.stack([grey.ink for grey in sample.items])
             fault = look(inks, sample.items[0].kind, inverted=self.invert)
+        else:
+            faults = [_other_levels(each, self.limits) for each in sample.items]
+            fault = faults[0] if all(faults) else None
         if fault is None:
             for grey in sample.items:
                 self._fine.add(grey.ink, grey.ink.size)
         self.faults += [fault] * sample.seen
 
-    def _levels(self, low: float, high: float) -> Fault | None:
-        """Whether the grey levels are of another range than those of the pictures imported."""
-        least, most = self._range
+    def _range_of_all(self) -> Fault | None:
+        """Whether the levels of all images are of another range than those imported."""
+        assert self.limits is not None
+        (low, high), (least, most) = self.limits, self._range
         if least >= 0 and most <= 1.3 and (low, high) == (0, 255):
             low, high = 0.0, 1.0  # floats, a share of white
-        if min(most, high) - max(least, low) >= _SPAN * (high - low):
+        narrow = min(most, high) - max(least, low) < _SPAN * (high - low)
+        return _of_levels(self._range, (low, high)) if narrow else None
+
+
+def _other_levels(given: Given, limits: tuple[float, float] | None) -> Fault | None:
+    """Whether an image has another unit than the pictures of the training."""
+    least, most = given.levels
+    if limits is None:
+        if given.most < 2**16 - 1 or most >= _SPAN * given.most:
             return None
-        seen = f"grey levels are {least:g} to {most:g}, where {low:g} to {high:g} became black to"
-        return Fault("levels", f"{seen} white at import; are these pictures of the same kind?")
+        text = f"{given.most:,.0f} is full ink, and grey levels are at most {most:g}; multiply them"
+        return Fault("levels", text)
+    low, high = limits
+    beyond = _BEYOND * (high - low)
+    other = given.most == 255 < high or least > high + beyond
+    other = other or (given.most > 1 and most < low - beyond)
+    return _of_levels(given.levels, limits) if other else None
+
+
+def _of_levels(found: tuple[float, float], limits: tuple[float, float]) -> Fault:
+    (least, most), (low, high) = found, limits
+    seen = f"grey levels are {least:g} to {most:g}, where {low:g} to {high:g} became black to"
+    return Fault("levels", f"{seen} white at import; are these pictures of the same kind?")
 
 
 def note(told: Iterable[tuple[Place, Fault | None]], listener: Listener) -> None:

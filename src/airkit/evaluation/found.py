@@ -78,14 +78,15 @@ class Inferred:
 
 
 def found_on(
-    given: Given, parts: Parts, status: str, size: float, *, exclude_edges: bool
+    given: Given, parts: Parts, size: float, *, exclude_edges: bool
 ) -> tuple[Inferred, list[tuple[int, int]]]:
     """Return what was found on an image, and the piece and the slot of each object.
+
+    The status is for the caller to fill in.
 
     Args:
         given: the image.
         parts: its pieces, and what a model sees on each.
-        status: of the image.
         size: typical side of an object, in pixels.
         exclude_edges: leave out objects that touch the border.
     """
@@ -115,7 +116,7 @@ def found_on(
         interval=_interval(probability, len(objects)),
         count_probability=tuple(probability.tolist()),
         touching_border=sum(int(flags.sum()) for flags in at_border),
-        status=status,
+        status="",
         objects=tuple(objects),
         score=sum(seen.score for _, seen in parts),
     )

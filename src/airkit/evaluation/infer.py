@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
 from airkit.evaluation.pieces import Explainer, Piece, Seen, overlap_of, pieces_in, pieces_of
-from airkit.evaluation.reasons import TEXTS, Reasons
+from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
 from airkit.evaluation.tables import check_table, write_counts, write_objects
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
@@ -110,7 +110,7 @@ class _Inference:
         self.places: list[Place] = []
         self.draw: Draw | None = None
         self._pieces = 0
-        self._greys: dict[int, Given] = {}
+        self._given: dict[int, Given] = {}
         self._faults: dict[int, Fault] = {}
 
     def survey(self) -> None:
@@ -150,7 +150,7 @@ class _Inference:
         for grey in self.source.walk(self.bad):
             if self.places[many : many + 1] != [Place(grey.path, grey.index)]:
                 raise _changed(grey.path)
-            self._greys[many] = grey
+            self._given[many] = grey
             tile = self.asked.tile
             yield from pieces_of(grey, many, tile, self.overlap, edge=self.imported)
             many += 1
@@ -165,36 +165,38 @@ class _Inference:
             yield self.places[place], full if fault.cause == "slots" else fault
 
     def _finish(self, place: int, parts: Parts) -> Inferred:
-        grey = self._greys.pop(place)
-        status = self._status(place, grey, parts)
+        given = self._given.pop(place)
         excluded = self.asked.exclude_edges
-        found, slots = found_on(grey, parts, status, self.size, exclude_edges=excluded)
+        found, slots = found_on(given, parts, self.size, exclude_edges=excluded)
         if self.draw is not None:
             boxes = np.array([each.box for each in found.objects]).reshape(-1, 4)
-            self.draw(grey, stitched(grey, parts), boxes)
+            self.draw(given, stitched(given, parts), boxes)
         if self.asked.labels is not None:
             target = label_file(self.asked.labels, self.places[place])
-            write_labels(target, labelled(grey, parts, slots))
-        return found
+            write_labels(target, labelled(given, parts, slots))
+        unsure = found.interval[0] < found.interval[1]
+        return replace(found, status=self._status(place, given, parts, unsure))
 
-    def _status(self, place: int, grey: Given, parts: Parts) -> str:
-        fine, fault = self.doubts.fine(place), self.doubts.faults[place]
-        if any(seen.full for _, seen in parts):
-            if fine:
-                self.doubts.add_full(grey)
-                self._faults[place] = Fault("slots", "")
-            return "slots full"
+    def _status(self, place: int, given: Given, parts: Parts, unsure: bool) -> str:
+        """What is off with an image, or ok."""
+        fault, fine = self.doubts.faults[place], self.doubts.fine(place)
+        full = any(seen.full for _, seen in parts)
+        none = not any(seen.count for _, seen in parts)
         if fault is not None and not fine:
             return fault.cause
-        return "ok" if any(seen.count for _, seen in parts) else self._reason(place, parts)
+        reason = self._reason(parts) if full or none or unsure else ""
+        if reason == POLARITY or (none and reason in TEXTS):
+            self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
+            return reason
+        if full:
+            self.doubts.add_full(given)
+            self._faults[place] = Fault("slots", "")
+        return "slots full" if full else reason if none else "ok"
 
-    def _reason(self, place: int, parts: Parts) -> str:
-        """Why nothing was found."""
-        some = [piece.pixels for piece, _ in parts[:: -(-len(parts) // _MOST_TILES)]]
-        reason = self.reasons.common(some)
-        if reason in TEXTS:
-            self._faults[place] = Fault(reason, f"nothing was found: {TEXTS[reason]}")
-        return reason
+    def _reason(self, parts: Parts) -> str:
+        """Why nothing was found, by a look at some of the pieces."""
+        some = parts[:: -(-len(parts) // _MOST_TILES)]
+        return self.reasons.common([piece.pixels for piece, _ in some])
 
 
 def _changed(path: Path) -> ImageError:

@@ -16,15 +16,15 @@ from airkit.data.look import candidates
 from airkit.model.background import Background
 
 Array = np.ndarray[Any, Any]
-NOTHING = "nothing stands out"
+NOTHING, POLARITY = "nothing stands out", "other polarity"
 TEXTS: dict[str, str] = {
-    "other polarity": "what stands out is darker than the background where the objects of the "
+    POLARITY: "what stands out is darker than the background where the objects of the "
     "training are brighter, or the other way round; --invert turns grey levels round",
     "other size": "what stands out is of another size than the objects of the training; "
     "scale the images to that",
     "too faint": "what stands out is fainter than half of the objects of the training",
 }
-"""What is said of images on which nothing was found; of other reasons, nothing."""
+"""What is said of images; of other reasons, nothing."""
 _OPPOSITE = {"bright": "dark", "dark": "bright"}
 _SMALLEST, _LARGEST = 0.55, 1.8
 """Usual sides of objects by the typical one; a digit's ink fills 20 of the 28 pixels it counts."""
@@ -54,7 +54,7 @@ class Reasons:
         """Return why nothing was found on an image, levels in 0..1, [C, S, S]."""
         peak, boxes = self._candidates(image, self.background)
         if self.turned is not None and self._candidates(image, self.turned)[0] > _STRONGER * peak:
-            return "other polarity"
+            return POLARITY
         if not len(boxes):
             return NOTHING
         side = float(np.median(boxes[:, 2:].max(1)))
@@ -67,8 +67,14 @@ class Reasons:
         """Median of the brightest ink, 0 without any, and boxes [K, 4] of what may be objects."""
         ink = background.ink(torch.from_numpy(image)[None]).numpy()
         ink = (np.abs(ink) if background.signed else ink).max(1)
-        boxes = candidates(ink, self.config.noise)[0]
+        boxes = self._clear(candidates(ink, self.config.noise)[0], image.shape[-1])
         return _peak(ink[0], boxes), boxes
+
+    def _clear(self, boxes: Array, side: int) -> Array:
+        """Boxes without small ones at the border, where an estimated background leaves specks."""
+        inside = ((boxes[:, :2] > 0) & (boxes[:, :2] + boxes[:, 2:] < side)).all(1)
+        large = np.sqrt(boxes[:, 2:].prod(1)) >= self.size / 2
+        return np.asarray(boxes[inside | large])
 
 
 def _peak(ink: Array, boxes: Array) -> float:
