@@ -45,6 +45,9 @@ def import_scenes(  # noqa: PLR0913 - an option each
     pad: Annotated[
         bool, typer.Option("--pad", help="Pad pictures of several sizes to the largest.")
     ] = False,
+    scale: Annotated[
+        float, option("FACTOR", "Resize pictures first, so that objects have about 14 px.")
+    ] = 1.0,
     levels: Annotated[
         str | None,
         option("LOW,HIGH", "Grey levels that become black and white. [default: found]"),
@@ -68,6 +71,7 @@ def import_scenes(  # noqa: PLR0913 - an option each
     what: dict[str, Any] = {"val": val, "test": test, "counts": counts, "path": out}
     objects = {"most_objects": most_objects, "object_size": object_size, "tile": tile, "pad": pad}
     how = {"channel": channel, "behind": behind, "skip_bad": skip_bad, "force": force}
+    how["scale"] = scale
     given = {**what, **objects, **how, "settings": settings, "levels": _limits(levels)}
     with listening() as listener:
         report = airkit.import_scenes(train, **given, listener=listener)

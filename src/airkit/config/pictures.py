@@ -34,11 +34,13 @@ class PicturesConfig(Section):
     """Contrast from which on ink is compressed, by asinh(contrast / stretch), where some objects
     are far fainter than others; 0 means not at all."""
     height: Side = 0
-    """Height of the pictures as they came, in pixels; 0 where sizes are mixed, and for digits."""
+    """Height of the pictures in pixels, resized; 0 where sizes are mixed, and for digits."""
     width: Side = 0
-    """Width of the pictures as they came, in pixels; 0 likewise."""
+    """Width of the pictures in pixels, resized; 0 likewise."""
     channels: Annotated[int, Field(ge=0, le=4)] = 0
     """Channels of the pictures as they came; 0 likewise."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    """Factor by which the sides of the pictures were multiplied."""
     low: float = 0.0
     """Grey level of the pictures, in their own unit, that became black (0)."""
     high: float = 255.0

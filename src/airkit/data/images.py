@@ -29,6 +29,7 @@ from airkit.data.pictures import (
     greatest,
     reading_of,
 )
+from airkit.data.resizing import resized
 from airkit.data.stacks import Rows
 from airkit.data.truth import checked
 from airkit.errors import ImageError
@@ -75,6 +76,8 @@ class Given(Place):
     """Least and greatest grey level, in its own unit."""
     most: float = 1.0
     """Greatest level that its type holds, 1 for floats."""
+    came: tuple[int, int] = (0, 0)
+    """Height and width as it came, before it was resized."""
 
     @property
     def ink(self) -> Array:
@@ -107,13 +110,14 @@ class Given(Place):
 class Images:
     """Images of a user's own, read anew each time that they are walked through."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an option each
         self,
         given: ImageLike | Iterable[ImageLike],
         *,
         invert: bool = False,
         limits: tuple[float, float] | None = None,
         colour: bool = False,
+        scale: float = 1.0,
         tiled: bool = False,
         inside: bool = False,
     ) -> None:
@@ -126,6 +130,7 @@ class Images:
             limits: grey levels that become black and white, as of a data file of pictures; without,
                 all that the type can hold, or 0..1 of floats.
             colour: whether to keep colours, rather than their luminance.
+            scale: factor that sides are multiplied by.
             tiled: whether images are cut into tiles, so that larger ones are allowed.
             inside: take the pictures of folders inside of a folder too, one level down.
 
@@ -133,7 +138,9 @@ class Images:
             ImageError: a folder without pictures.
         """
         self.invert, self.limits = invert, limits
-        self.reading = Reading(behind=float(invert), tiled=tiled, colour=colour, single=True)
+        self.reading = Reading(
+            behind=float(invert), tiled=tiled, colour=colour, scale=scale, single=True
+        )
         several = not isinstance(given, str | Path | Image.Image) and not hasattr(given, "shape")
         each = given if several and isinstance(given, Iterable) else [given]
         self.given = [item for one in each for item in self._expanded(one, inside)]
@@ -186,7 +193,9 @@ class Images:
         return pictures_of(given, {}, self.reading, str(path))
 
     def _grey(self, picture: Picture, binary: bool) -> Given:
-        levels = picture.levels * np.uint8(255) if binary else picture.levels
+        came = picture.levels.shape[0], picture.levels.shape[1]
+        levels = resized(picture, self.reading.scale).levels
+        levels = levels * np.uint8(255) if binary else levels
         if self.limits is None:
             ink = _ink(picture, levels)
         else:
@@ -196,7 +205,7 @@ class Images:
         ink, range_ = 1 - ink if self.invert else ink, (float(levels.min()), float(levels.max()))
         pixels = np.ascontiguousarray(np.moveaxis(np.atleast_3d(ink), -1, 0))
         most = greatest(picture.levels.dtype)
-        return Given(picture.path, picture.index, pixels, kind, range_, most)
+        return Given(picture.path, picture.index, pixels, kind, range_, most, came)
 
 
 def _is_binary(source: Pictures) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.data.survey import Survey
 
+LARGE, SMALL = 24, 14
+"""Side of objects in pixels above which training is slow, and one that is fine."""
 NOTES = {
     "colour": "{:,} pictures in colour became grey; --channel chooses how",
     "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
@@ -40,6 +42,13 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
     for name, words in NOTES.items():
         if noticed[name]:
             yield words.format(noticed[name])
+    if pictures.scale != 1:
+        yield f"resized by {pictures.scale:g}: sizes named and told are those after it"
+    if (size := config.object_size) > LARGE:
+        yield (
+            f"objects of about {size:.0f} px make the training slow: --scale "
+            f"{pictures.scale * SMALL / size:.1g} makes them smaller"
+        )
     if survey.levels.kind != np.uint8 or (pictures.low, pictures.high) != (0, 255):
         yield (
             f"grey levels {pictures.low:g} to {pictures.high:g} became black to white (found: "

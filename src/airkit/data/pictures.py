@@ -32,6 +32,8 @@ SMALLEST, LARGEST = 8, 1024
 """Least and greatest side of a picture that is not cut into tiles."""
 MOST_PIXELS = 2**28
 """Most pixels of a picture that is."""
+SCALES = 0.01, 10.0
+"""Least and greatest factor to resize pictures by."""
 _ORIENTATION = 0x0112
 """EXIF's tag."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -84,23 +86,31 @@ class Reading:
     """Whether pictures are cut into tiles, so that larger ones are allowed."""
     colour: bool = False
     """Whether levels are of red, green and blue, [H, W, 3], rather than grey."""
+    scale: float = 1.0
+    """Factor by which sides are multiplied, once a picture is checked."""
     single: bool = False
     """Whether an array [H, W] or [H, W, C] is one picture."""
     noticed: Counter[str] = field(default_factory=Counter)
     """How many pictures had colour, transparency, a turn by EXIF."""
 
     def __post_init__(self) -> None:
-        """Refuse a channel that there is not; raises ImageError."""
+        """Refuse a channel that there is not, and a scale out of bounds; raises ImageError."""
         if self.channel not in ("grey", *CHANNELS):
             expected = " or ".join(["grey", *CHANNELS])
             what, hint = "There is no such channel", "leave it out for grey"
             raise ImageError(what, expected=expected, got=self.channel, hint=hint)
+        if not SCALES[0] <= self.scale <= SCALES[1]:
+            what, hint = "Pictures cannot be resized so", "14 px by the side of an object, about"
+            raise ImageError(
+                what, where="--scale", expected="0.01 to 10", got=self.scale, hint=hint
+            )
 
     def check_size(self, name: str, width: int, height: int) -> None:
-        """Refuse sides that cannot be used; raises ImageError."""
-        most = MOST_PIXELS if self.tiled else LARGEST
-        large = width * height > most if self.tiled else max(width, height) > most
-        if min(width, height) >= SMALLEST and not large:
+        """Refuse sides that cannot be used, once they are resized; raises ImageError."""
+        most, factor = MOST_PIXELS if self.tiled else LARGEST, self.scale
+        large = not self.tiled and factor * max(width, height) > most
+        large = large or max(1, factor**2) * width * height > MOST_PIXELS
+        if factor * min(width, height) >= SMALLEST and not large:
             return
         wanted = f"{most:,} pixels at most" if self.tiled else f"sides of at most {most:,} px"
         raise ImageError(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
+from airkit.data.resizing import resized
 from airkit.data.truth_rows import contradiction
 from airkit.errors import ImageError
 
@@ -20,10 +21,15 @@ MOST = 2**16 - 1
 
 
 def all_checked(pictures: Pictures, bad: Bad) -> Iterator[Picture]:
-    """Yield the pictures of a source, checked; ``bad`` hears of those that cannot be used."""
+    """Yield the pictures of a source, checked and resized.
+
+    Args:
+        pictures: the source.
+        bad: hears of those that cannot be used.
+    """
     for picture in pictures.walk(bad):
         try:
-            usable = checked(picture)
+            usable = resized(checked(picture), pictures.reading.scale)
         except ImageError as error:
             bad(Path(picture.name), error)
         else:

@@ -6,7 +6,7 @@ Legend: N objects found, T slots, Z length of z_what, S side of a piece.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import starmap
 from typing import Any
 
@@ -68,6 +68,17 @@ class Inferred:
     """The objects found, slot after slot."""
     score: float
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats; summed over tiles."""
+
+    def enlarged(self, height: int, width: int) -> Inferred:
+        """The same on the image as it came, of another size."""
+        if (height, width) == (self.height, self.width):
+            return self
+        factors = (width / self.width, height / self.height) * 2
+        objects = tuple(
+            replace(each, box=tuple(side * by for side, by in zip(each.box, factors, strict=True)))
+            for each in self.objects
+        )
+        return replace(self, height=height, width=width, objects=objects)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, ``index`` only for an image of a stack."""

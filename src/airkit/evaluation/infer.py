@@ -15,6 +15,7 @@ from airkit.data.images import Given, ImageLike, Images, Place
 from airkit.data.ink import Fault
 from airkit.data.labels import check_labels, label_file, write_labels
 from airkit.data.pictures import Bad
+from airkit.data.resizing import nearest
 from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
@@ -100,6 +101,7 @@ class _Inference:
             images,
             invert=asked.invert,
             limits=limits if self.imported else None,  # as airkit import scaled
+            scale=trained.pictures.scale,
             colour=trained.data.channels == 3,
             tiled=asked.tile is not None,
             inside=asked.sub_folders,
@@ -173,9 +175,10 @@ class _Inference:
             self.draw(given, stitched(given, parts), boxes)
         if self.asked.labels is not None:
             target = label_file(self.asked.labels, self.places[place])
-            write_labels(target, labelled(given, parts, slots))
+            write_labels(target, nearest(labelled(given, parts, slots), *given.came))
         unsure = found.interval[0] < found.interval[1]
-        return replace(found, status=self._status(place, given, parts, unsure))
+        status = self._status(place, given, parts, unsure)
+        return replace(found, status=status).enlarged(*given.came)
 
     def _status(self, place: int, given: Given, parts: Parts, unsure: bool) -> str:
         """What is off with an image, or ok."""

@@ -1,0 +1,48 @@
+"""Pictures resized, with what is known of them.
+
+Shapes: H x W pixels of a picture, k objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from airkit.data.pictures import Array, Picture
+
+
+def resized(picture: Picture, scale: float) -> Picture:
+    """A checked picture whose sides are ``scale`` times as long, with its truth."""
+    if scale == 1:
+        return picture
+    height, width = (max(1, round(scale * side)) for side in picture.levels.shape[:2])
+    factors = width / picture.levels.shape[1], height / picture.levels.shape[0]
+    boxes, mask = picture.truth.boxes, picture.truth.mask
+    truth = replace(
+        picture.truth,
+        boxes=None if boxes is None else boxes * np.array([*factors, *factors], np.float32),
+        mask=None if mask is None else nearest(mask, height, width),
+    )
+    return replace(picture, levels=_averaged(picture.levels, height, width), truth=truth)
+
+
+def _averaged(levels: Array, height: int, width: int) -> Array:
+    """Levels [H, W] or [H, W, 3] of another size; each pixel is the mean of those it covers."""
+    planes = np.atleast_3d(levels).astype(np.float32)
+    several = [
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
+        for plane in np.moveaxis(planes, -1, 0)
+    ]
+    whole = np.stack(several, -1).reshape(height, width, *levels.shape[2:])
+    return (whole.round() if levels.dtype.kind in "iu" else whole).astype(levels.dtype)
+
+
+def nearest(mask: Array, height: int, width: int) -> Array:
+    """A mask [H, W] of another size: each pixel is that of the mask where its middle is."""
+    rows, columns = (
+        ((np.arange(after) + 0.5) * before / after).astype(int)
+        for after, before in zip((height, width), mask.shape, strict=True)
+    )
+    return np.asarray(mask[rows][:, columns])
