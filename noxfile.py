@@ -12,7 +12,7 @@ nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 CONSTRAINTS = ("--constraint", str(Path("constraints.txt").absolute()))
-PARALLEL = ("--numprocesses", "auto")
+PARALLEL = ("--numprocesses", "auto", "--dist", "worksteal")
 
 MEASURED = (
     "first_run.py",

@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from own_module import MODULE
 
 # Small models gain nothing from threads; one a process keeps parallel runs from starving each
 # other. Set before torch is first imported, and handed down to subprocesses.
@@ -30,6 +33,24 @@ def _offline(tmp_path_factory: pytest.TempPathFactory) -> None:
         os.environ.pop(name, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _strokes_drawn_once() -> Iterator[None]:
+    """The built-in digits take seconds to draw, and are the same each time."""
+    from airkit.data import strokes  # noqa: PLC0415 - after the environment is set
+
+    @cache
+    def draw(count: int, seed: int, split: str) -> tuple[Any, Any]:
+        images, labels = original(count, seed, split)
+        for array in (images, labels):
+            array.flags.writeable = False  # nobody may change what all get
+        return images, labels
+
+    original = strokes.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strokes, "draw", draw)
+        yield
+
+
 @pytest.fixture(name="home")
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
@@ -45,3 +66,9 @@ def _modules(home: Path) -> Iterator[Path]:
     sys.path[:] = path
     for file in home.glob("*.py"):
         sys.modules.pop(file.stem, None)
+
+
+@pytest.fixture(name="mine")
+def _mine(modules: Path) -> None:
+    """A module ``mine`` in the current folder."""
+    (modules / "mine.py").write_text(MODULE)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import numpy as np
 import pytest
 from command_line import TINY, commands, fails, run
@@ -144,20 +144,14 @@ def test_make_data_spares_a_file_that_is_there(trained: Path) -> None:
 
 
 def test_an_interrupted_training_says_how_to_go_on(work: Path) -> None:
-    command = [sys.executable, "-m", "airkit", "train", "--run", "runs/long"]
     endless = ["--steps", "1000000", "--set", "train.log_every=1"]
-    with subprocess.Popen(
-        [*command, *endless], cwd=work, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        try:
-            assert process.stderr is not None
-            first = process.stderr.readline()
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    with forks.piped(forks.COMMAND, "train", "--run", "runs/long", *endless, cwd=work) as process:
+        first = process.stderr.readline()
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.stdout.read(), process.stderr.read()
+        assert process.wait() == 130
     assert first.startswith("step 1 of 1000000: ELBO ")
-    assert (process.returncode, out) == (130, "")
+    assert out == ""
     step = int(sorted((work / "runs/long/checkpoints").iterdir())[-1].stem.removeprefix("step-"))
     goes_on = "the same command, without --fresh, goes on from there"
     assert err.splitlines()[-1] == f"stopped at step {step} of runs/long; {goes_on}"
@@ -187,9 +181,8 @@ def test_quiet_prints_nothing_and_writes_all(trained: Path, command: str) -> Non
 
 
 def test_quiet_holds_for_the_process_as_a_whole(trained: Path) -> None:
-    command = [sys.executable, "-m", "airkit", "train", "--run", "runs/process", "--steps", "2"]
-    done = subprocess.run([*command, "-q"], capture_output=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    done = forks.airkit("train", "--run", "runs/process", "--steps", "2", "-q")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (trained / "runs/process/best.json").exists()
 
 

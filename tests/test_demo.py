@@ -8,8 +8,6 @@ import re
 import select
 import signal
 import socket
-import subprocess
-import sys
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +15,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pytest
 import tiny_runs
@@ -278,19 +277,11 @@ def test_the_port_is_free_again_at_the_end() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_prints_the_address_and_ends_on_a_signal(number: int) -> None:
-    command = [sys.executable, "-m", "airkit", "demo", "--port", "0", "--run"]
-    with subprocess.Popen(
-        [*command, str(tiny_runs.reference())],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
+    words = ("demo", "--port", "0", "--run", tiny_runs.reference())
+    with forks.piped(forks.COMMAND, *words) as process:
         ready, _, _ = select.select([process.stdout], [], [], 120)
         assert ready
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\n", process.stdout.readline())
-        process.send_signal(number)
+        os.kill(process.pid, number)
         assert process.stderr.read() == "airkit: interrupted\n"
-        assert process.wait(60) == 130
+        assert process.wait() == 130

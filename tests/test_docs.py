@@ -213,6 +213,7 @@ def test_library_snippets_run(home: Path) -> None:
     run_snippets("library.md")
 
 
+@pytest.mark.slow
 def test_pyro_snippets_run(home: Path) -> None:
     """The page seeds the generators, and leaves Pyro's store as it found it."""
     torch.set_num_threads(1)

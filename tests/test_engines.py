@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import TRAIN, assert_as_if_never_stopped, data_file
+from own_classes import SWEPT
+from tiny_runs import TRAIN, assert_as_if_never_stopped, data_file, fit
 
 from airkit.config.settings import layers
 from airkit.errors import AirkitError
@@ -84,16 +85,21 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize(
     "engine", [Processes(2, 1), Submitit(2, parameters={"timeout_min": 5})], ids=type
 )
+@pytest.mark.usefixtures("mine")
 def test_trials_train_and_measure(tmp_path: Path, engine: Engine) -> None:
-    """Seed 1 meets a folder that belongs to something else."""
+    """With the classes that the call names; seed 1 meets a folder that is another's."""
     if isinstance(engine, Submitit):
         pytest.importorskip("submitit")
-    made = plan(tmp_path)
+    made = plan(tmp_path, **SWEPT)
     (tmp_path / "seed-001").mkdir()
     (tmp_path / "seed-001/best.json").write_text("{}")
     told = "The folder holds files that belong to no checkpoint"
     assert failures(engine, made, 2) == {0: None, 1: told}
-    assert_as_if_never_stopped(made.trial(0).run)
+    fit(tmp_path / "expected", **SWEPT)
+    assert_as_if_never_stopped(made.trial(0).run, tmp_path / "expected")
+    found = made.trial(0).result()
+    assert found is not None
+    assert (found.measures.model_extra or {})["mine:Seen"]["seen"] == 20
     assert made.trial(1).result() is None
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+import forks
 import numpy as np
 import pytest
 from command_line import commands, fails
@@ -45,15 +46,24 @@ from airkit.runs.folder import RunFolder
 
 FULL = 'mount -t tmpfs -o size=4k airkit "$1"'
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"'
+ALONE = """
+import ctypes, os, subprocess
+from pathlib import Path
+
+ids = {{"uid": os.getuid(), "gid": os.getgid()}}
+assert ctypes.CDLL(None).unshare(0x10000000 | 0x00020000) == 0  # users and mounts
+Path("/proc/self/setgroups").write_text("deny")
+for name, number in ids.items():
+    Path(f"/proc/self/{{name}}_map").write_text(f"0 {{number}} 1")
+subprocess.run(["sh", "-c", {mount!r}, "sh", {disk!r}], check=True)
+"""
+"""What ``unshare --mount --map-root-user`` does, and a mount."""
 SMALL_FILES = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({size}, {size}))"
 
 
 def cli(*words: object, prologue: str = "", **streams: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a fresh process, after a line of Python."""
-    command = [sys.executable, "-c", f"{prologue}\nimport airkit.cli; airkit.cli.run()"]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    command += map(str, words)
-    return subprocess.run(command, check=False, text=True, timeout=120, **streams)
+    """Run the command line in a process of its own, after a line of Python."""
+    return forks.run(f"{prologue}\n{forks.COMMAND}", *words, **streams)
 
 
 def mounted(mount: str, disk: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -64,9 +74,7 @@ def mounted(mount: str, disk: Path, *words: object) -> subprocess.CompletedProce
         subprocess.run([*alone, mount, "sh", disk], check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         pytest.skip("mounting is not allowed here")
-    python = [sys.executable, "-m", "airkit", *map(str, words)]
-    command = [*alone, f'{mount} && shift && exec "$@"', "sh", str(disk), *python]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return cli(*words, prologue=ALONE.format(mount=mount, disk=str(disk)))
 
 
 @pytest.mark.parametrize("name", ["make-data", "train", "render", "export"])
@@ -115,7 +123,7 @@ def test_a_result_that_grows_too_large(tmp_path: Path, unbuffered: str) -> None:
         done = cli(
             *("eval", "--run", reference(), "--json"),
             prologue=SMALL_FILES.format(size=100),
-            stdout=file,
+            stdout=file.fileno(),
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert done.returncode == 1
@@ -125,7 +133,9 @@ def test_a_result_that_grows_too_large(tmp_path: Path, unbuffered: str) -> None:
 def test_notes_that_cannot_be_written_end_no_training(tmp_path: Path) -> None:
     given = [word for key in TRAIN for word in ("--set", f"{key}={spelled(TRAIN[key])}")]
     with Path("/dev/full").open("w") as full:
-        done = cli("train", "--data", data_file(), "--run", tmp_path / "run", *given, stderr=full)
+        done = cli(
+            "train", "--data", data_file(), "--run", tmp_path / "run", *given, stderr=full.fileno()
+        )
     assert (done.returncode, done.stdout[:4]) == (0, "run ")
     assert_as_if_never_stopped(tmp_path / "run")
 
@@ -139,11 +149,14 @@ def unread() -> IO[bytes]:
 
 def test_an_error_that_nobody_reads_has_its_exit_code() -> None:
     with unread() as pipe:
-        assert cli("config", "check", stderr=pipe).returncode == 2
+        assert cli("config", "check", stderr=pipe.fileno()).returncode == 2
 
 
 def test_a_command_needs_no_stderr() -> None:
-    done = cli("info", data_file(), stderr=None, preexec_fn=lambda: os.close(2))
+    command = [sys.executable, "-m", "airkit", "info", str(data_file())]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, preexec_fn=lambda: os.close(2), text=True, check=False
+    )
     assert (done.returncode, done.stdout[:10]) == (0, "data file ")
 
 

@@ -6,15 +6,14 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import torch
 from tiny_runs import (
@@ -130,7 +129,8 @@ def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
 # In fresh processes
 
 SCRIPT = """
-import json, resource, sys, time
+import json, resource, sys, time, warnings
+warnings.simplefilter("error")
 sys.path.insert(0, {tests!r})
 from tiny_runs import Recorder, go_on, kill
 from airkit.system import files
@@ -151,23 +151,18 @@ def tell(report):
 """
 
 
-def start(body: str, *, slow: bool = False) -> subprocess.Popen[str]:
-    script = SCRIPT.format(tests=str(Path(__file__).parent), slow=slow) + body
-    command = [sys.executable, "-W", "error", "-c", script]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+def start(body: str, *, slow: bool = False) -> AbstractContextManager[forks.Fork]:
+    return forks.piped(SCRIPT.format(tests=str(Path(__file__).parent), slow=slow) + body)
 
 
 def training(run: Path) -> str:
     return f"train({str(data_file())!r}, {str(run)!r}, settings={TRAIN!r}, listener=Telling())"
 
 
-def wait_for(process: subprocess.Popen[str], step: int) -> None:
+def wait_for(process: forks.Fork, step: int) -> None:
     """Wait until the training in a process has taken a step."""
-    assert process.stdout is not None
-    while process.stdout.readline() != f"step {step}\n":
-        assert process.poll() is None, process.communicate()[1]
+    while (line := process.stdout.readline()) != f"step {step}\n":
+        assert line, process.stderr.read()
 
 
 def killed_while_saving(run: Path) -> str:
@@ -196,20 +191,20 @@ def test_signals_in_fresh_processes(tmp_path: Path) -> None:
         for process, number in ((term, signal.SIGTERM), (kill, signal.SIGKILL)):
             wait_for(process, moment)
             time.sleep(wait)
-            process.send_signal(number)
-        out, err = term.communicate(timeout=60)
-        assert (err, term.returncode) == ("", 0)
+            os.kill(process.pid, number)
+        out, err = term.stdout.read(), term.stderr.read()
+        assert (err, term.wait()) == ("", 0)
         _, step, stopped = json.loads(out.splitlines()[-1])
         assert stopped, (moment, wait)
         assert moment <= step < STEPS
         assert state(runs["term"], step).step == step
         for process in (kill, saving):
-            assert process.wait(timeout=60) == -signal.SIGKILL
+            assert process.wait() == -signal.SIGKILL
     assert "checkpoints/step-000000012.pt.part" in tree(runs["saving"])
 
     with start("".join(f"tell(go_on(Path({str(run)!r})))\n" for run in runs.values())) as process:
-        out, err = process.communicate(timeout=60)
-    assert err == ""
+        out, err = process.stdout.read(), process.stderr.read()
+        assert (err, process.wait()) == ("", 0)
     reports = dict(zip(runs, map(json.loads, out.splitlines()), strict=True))
     assert reports["saving"][0] == 10
     for name, run in runs.items():
@@ -231,8 +226,8 @@ except OutputError as error:
     print(error)
 """
     with start(body) as process:
-        out, err = process.communicate(timeout=60)
-    assert (err, process.returncode) == ("", 0)
+        out, err = process.stdout.read(), process.stderr.read()
+        assert (err, process.wait()) == ("", 0)
     assert f"where     {RunFolder(run).file(24)}\n  got       File too large" in out
     assert [name for name in tree(run) if name != "metrics.jsonl"] == files
     assert [(run / name).read_bytes() for name in files] == before

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from command_line import run
 from idx_files import mnist_like, write_folder
@@ -138,19 +139,13 @@ def test_a_training_whose_terminal_is_closed(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     place = tmp_path / "run"
     words = ["train", "--data", data_file(), "--run", place, "--set", "train.log_every=1"]
-    with subprocess.Popen(
-        [sys.executable, "-c", ON_A_TERMINAL, *map(str, words)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
-        told = b""
-        while b"step 2" not in told:
-            told += os.read(ours, 65536)
-        os.close(ours)
-    assert process.returncode == 130
+    process = forks.start(ON_A_TERMINAL, *words, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    told = b""
+    while b"step 2" not in told:
+        told += os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait() == 130
     (*_, last) = RunFolder(place).saved()
     assert 2 <= state(place, int(last.stem.removeprefix("step-"))).step < 2000
 
@@ -167,6 +162,7 @@ def test_commands_say_that_they_were_interrupted(
 
 ON_A_TERMINAL = """
 import fcntl, os, termios
+os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.environ["TERM"] = "dumb"
 import airkit.cli

@@ -7,11 +7,10 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
 import termios
 from pathlib import Path
 
+import forks
 import pytest
 from command_line import set_up
 
@@ -50,35 +49,26 @@ def on_terminal(folder: Path, command: str, columns: int = 40, **environment: st
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     usual = {"TERM": "xterm-256color", "COLUMNS": str(columns), "PYTHONIOENCODING": "utf-8"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "airkit", *command.split()],
-        cwd=folder,
-        env={**os.environ, **usual, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    ):
-        os.close(theirs)
-        written = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                written += chunk
-        except OSError:  # the other end is closed
-            pass
+    env = {**os.environ, **usual, **environment}
+    with open(os.devnull, "r+") as nothing:  # noqa: PTH123
+        files = {"stdin": nothing.fileno(), "stdout": nothing.fileno(), "stderr": theirs}
+        process = forks.start(forks.COMMAND, *command.split(), cwd=folder, env=env, **files)
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            written += chunk
+    except OSError:  # the other end is closed
+        pass
     os.close(ours)
+    process.wait()
     return written.decode()
 
 
 @pytest.mark.parametrize("command", SOME_FIRST)
 def test_nothing_of_a_terminal_is_in_a_pipe(work: Path, command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "airkit", *command.split()],
-        cwd=work,
-        env={**os.environ, "COLUMNS": "40", "FORCE_COLOR": "1", "TERM": "xterm-256color"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {**os.environ, "COLUMNS": "40", "FORCE_COLOR": "1", "TERM": "xterm-256color"}
+    done = forks.airkit(*command.split(), cwd=work, env=env)
     assert done.returncode == (1 if "nowhere" in command else 0), done.stderr
     for text in (done.stdout, done.stderr):
         assert "\x1b" not in text or command.startswith("completion")

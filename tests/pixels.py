@@ -1,0 +1,58 @@
+"""Scenes to draw, and what is found in pictures of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from airkit.config.schema import Config, RenderConfig
+from airkit.figures.examples import Explained
+
+Array = np.ndarray[Any, Any]
+Extent = tuple[int, int, int, int]
+ROWS = [
+    {"step": 2, "loss": 9.0, "elbo": -9.0, "learning_rate": 1e-3, "seconds": 1.0},
+    {"step": 4, "val_elbo": -8.0, "val_count_accuracy": 0.25},
+    {"step": 4, "loss": 7.0, "elbo": -7.0, "learning_rate": 1e-3, "seconds": 2.0},
+]
+"""Rows of metrics."""
+
+
+def made(count: int, true_count: int, *, side: int = 20, slots: int = 3) -> Explained:
+    """A scene of blank canvases, with a box of 4 x 5 pixels at (5 t + 1, 2 t + 3) in slot t."""
+    boxes = np.array([[5 * t + 1, 2 * t + 3, 4, 5] for t in range(slots)], np.float32)
+    return Explained(
+        image=np.zeros((1, side, side), np.float32),
+        true_count=true_count,
+        true_boxes=boxes[:true_count] + np.array([0, 6, 0, 0], np.float32),
+        count=count,
+        boxes=boxes[:count],
+        presence=np.ones(slots, np.float32),
+        windows=np.zeros((slots, 1, 8, 8), np.float32),
+        canvases=np.zeros((slots + 1, 1, side, side), np.float32),
+    )
+
+
+def sized(rows: int = 1, columns: int = 1, scale: float = 2.0) -> Config:
+    return Config(render=RenderConfig(rows=rows, columns=columns, scale=scale))
+
+
+def where(pixels: Array, colour: tuple[int, int, int]) -> list[Extent]:
+    """Extents (left, top, right, bottom; ends excluded) of a colour, apart by rows of none."""
+    rows = (pixels == colour).all(2)
+    inked = np.flatnonzero(rows.any(1))
+    parts = np.split(inked, np.flatnonzero(np.diff(inked) > 1) + 1) if len(inked) else []
+    found = []
+    for part in parts:
+        columns = np.flatnonzero(rows[part[0] : part[-1] + 1].any(0))
+        found.append((int(columns[0]), int(part[0]), int(columns[-1]) + 1, int(part[-1]) + 1))
+    return found
+
+
+def decoded(path: Path) -> Array:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))

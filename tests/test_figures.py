@@ -1,0 +1,236 @@
+"""Figures: the right pixels in the right place, and the right words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pixels import ROWS, decoded, made, sized, where
+
+from airkit.config.schema import RenderConfig
+from airkit.data.compose import Canvases
+from airkit.figures import reconstructions
+from airkit.figures.curves import curves, elbo_limits, newest
+from airkit.figures.examples import Explained, miscounted, varied
+from airkit.figures.overlay import overlay
+from airkit.figures.page import EDGE, SLOTS, TRUTH, Page, Sheet, slot_colour
+
+
+def words(page: Page) -> list[str]:
+    return [text.words for text in page.texts]
+
+
+def test_a_tile_is_enlarged_without_blur_and_has_an_edge() -> None:
+    page = Page(20, 20)
+    page.tile(np.array([[[0, 1], [0.5, 2]]], np.float32), 4, 5, 6)
+    tile = page.pixels[5:11, 4:10, 0]
+    assert (tile[:3, :3] == 255).all()
+    assert (tile[:3, 3:] == 0).all()
+    assert (tile[3:, :3] == 128).all()
+    assert (tile[3:, 3:] == 0).all(), "more than full ink is full ink"
+    assert (page.pixels[4, 3:11] == EDGE).all()
+    assert (page.pixels[3] == 255).all()
+
+
+def test_a_tile_of_colours_shows_them_as_they_are() -> None:
+    page, levels = Page(20, 20), np.zeros((3, 2, 2), np.float32)
+    levels[:, 0, 1], levels[:, 1, 0], levels[0, 1, 1] = (0.2, 0.4, 0.6), 2, 1
+    page.tile(levels, 4, 5, 6)
+    tile = page.pixels[5:11, 4:10]
+    assert (tile[:3, :3] == 0).all()
+    assert (tile[:3, 3:] == (51, 102, 153)).all()
+    assert (tile[3:, :3] == 255).all()
+    assert (tile[3:, 3:] == (255, 0, 0)).all()
+    page.tile(levels, 4, 5, 6, fade=0.75)
+    assert (page.pixels[5:8, 7:10] == (204, 217, 230)).all(), "a quarter as far from white"
+
+
+@pytest.mark.parametrize(("scale", "side"), [(2.0, 40), (2.5, 50), (0.5, 10), (0.01, 1)])
+def test_the_scale_is_screen_pixels_per_canvas_pixel(scale: float, side: int) -> None:
+    edges = where(reconstructions.reconstructions([made(0, 0)], sized(scale=scale), 1).pixels, EDGE)
+    assert [right - left for left, _, right, _ in edges] == [side + 2] * 2
+    assert [bottom - top for _, top, _, bottom in edges] == [side + 2] * 2
+
+
+def test_boxes_are_red_green_and_blue_by_slot_around_their_pixels() -> None:
+    sheet = reconstructions.reconstructions([made(3, 3)], sized(), 1)
+    tiles = [(left + 1, top + 1) for left, top, _, _ in where(sheet.pixels, EDGE)]
+    for slot, colour in enumerate(SLOTS[:3]):
+        corners = [(left + 2 * (5 * slot + 1), top + 2 * (2 * slot + 3)) for left, top in tiles]
+        expected = [(x - 2, y - 2, x + 8 + 2, y + 10 + 2) for x, y in corners]
+        assert where(sheet.pixels, colour) == expected
+    assert [int(np.argmax(colour)) for colour in SLOTS[:3]] == [0, 1, 2]
+    assert len({*SLOTS, TRUTH, EDGE}) == len(SLOTS) + 2
+    assert slot_colour(len(SLOTS)) == SLOTS[0]
+
+
+def test_a_frame_leaves_the_ink_inside_it_and_ends_at_the_page() -> None:
+    page = Page(20, 20)
+    tile = page.tile(np.ones((1, 5, 5), np.float32), 0, 0, 20)
+    tile.boxes(np.array([[1, 1, 2, 2], [0, 0, 5, 5]]), SLOTS)
+    assert (page.pixels[4:12, 4:12] == 0).all()
+    assert (page.pixels[2:4, 2:14] == SLOTS[0]).all()
+    assert (page.pixels[:2] == 0).all()
+    assert where(page.pixels, SLOTS[1]) == []
+
+
+def test_the_first_object_is_drawn_on_top() -> None:
+    page = Page(20, 20)
+    page.tile(np.zeros((1, 20, 20), np.float32), 0, 0, 20).slots(np.array([[5, 5, 5, 5]] * 2))
+    assert where(page.pixels, SLOTS[0]) == [(3, 3, 12, 12)]
+    assert where(page.pixels, SLOTS[1]) == []
+
+
+def test_an_overlay_has_the_image_above_its_reconstruction(tmp_path: Path) -> None:
+    image, reconstruction = np.ones((1, 10, 10)), np.zeros((1, 10, 10))
+    overlay(tmp_path / "a.png", image, reconstruction, np.array([[2, 3, 4, 5]]), 2.0)
+    pixels = decoded(tmp_path / "a.png")
+    above, below = where(pixels, EDGE)
+    assert (pixels[above[1] + 1, above[0] + 1] == 0).all()
+    assert (pixels[below[1] + 1, below[0] + 1] == 255).all()
+    frames = [(left + 3, top + 5, left + 15, top + 19) for left, top, _, _ in (above, below)]
+    assert where(pixels, SLOTS[0]) == frames
+
+
+def test_sheets_fill_row_by_row_and_are_cut_into_their_cells() -> None:
+    sheet = Sheet("Title", [], 5, 3, (200, 50))
+    corners = [sheet.corner(index) for index in range(5)]
+    assert len({top for _, top in corners[:3]}) == 1
+    assert [left for left, _ in corners[3:]] == [left for left, _ in corners[:2]]
+    assert Sheet("Title", [], 2, 3, (200, 50)).width < sheet.width
+    sheet.cell_tile(4, np.ones((1, 5, 5), np.float32), 30).caption("five")
+    parts = [np.asarray(Image.open(BytesIO(part)).convert("RGB")) for part in sheet.parts()]
+    assert [(part == 0).all(2).sum() >= 30 * 30 for part in parts] == [False] * 4 + [True]
+    assert [(part < 200)[:20].any() for part in parts] == [False] * 4 + [True], "its caption"
+    sizes = [Image.open(BytesIO(part)).size for part in sheet.parts(3)]
+    assert sizes == [(200 * 3 + 2 * 10 + 6, 56), (200 * 2 + 10 + 6, 56)]
+
+
+def test_long_notes_are_broken_to_the_width_of_the_page() -> None:
+    one, many = (Sheet("Title", ["word " * n], 1, 1, (50, 50)) for n in (5, 60))
+    assert one.width == many.width
+    assert len(many.texts) > len(one.texts)
+    assert many.height > one.height
+
+
+def test_words_stay_on_the_page_and_apart() -> None:
+    busy = dataclasses.replace(made(2, 2, slots=12), true_count=10)
+    for sheet in (
+        reconstructions.reconstructions([busy] * 3, sized(columns=3, scale=0.5), 10_000),
+        reconstructions.steps([busy] * 2, sized(rows=2, scale=0.5), 10_000),
+        reconstructions.errors([made(3, 2)] * 2, sized(columns=2), 10_000),
+    ):
+        extents = [text.get_window_extent() for text in sheet.figure().texts]
+        for index, one in enumerate(extents):
+            assert 0 <= one.x0 < one.x1 <= sheet.width
+            assert 0 <= one.y0 < one.y1 <= sheet.height
+            assert not any(one.overlaps(other) for other in extents[index + 1 :])
+
+
+# --- what is chosen, and what is said of it
+
+
+def test_only_miscounted_canvases_are_errors_and_the_search_ends_with_a_full_sheet() -> None:
+    def endless() -> Iterator[Explained]:
+        while True:
+            yield from (made(1, 1), made(2, 1), made(0, 0), made(1, 2))
+
+    found, searched = miscounted(endless(), 3)
+    assert [(each.true_count, each.count) for each in found] == [(1, 2), (2, 1), (1, 2)]
+    assert searched == 6
+    assert miscounted([made(1, 1), made(2, 1)], 10)[1] == 2
+
+
+def test_errors_have_true_boxes_above_and_found_ones_below() -> None:
+    sheet = reconstructions.errors([made(1, 1), made(2, 1)], sized(), 2)
+    above, below = where(sheet.pixels, EDGE)
+    for colour, tile in ((TRUTH, above), (SLOTS[0], below), (SLOTS[1], below)):
+        (extent,) = where(sheet.pixels, colour)
+        assert tile[0] <= extent[0] < extent[2] <= tile[2]
+        assert tile[1] <= extent[1] < extent[3] <= tile[3]
+    assert sheet.canvases == 1
+    assert words(sheet)[-1] == "1 → 2"
+
+
+@pytest.mark.parametrize(
+    ("found", "total", "note"),
+    [
+        ([(1, 1), (2, 1)], 2, "test split, 1 among the 2 canvases"),
+        ([(2, 1)] * 5, 1_500, "test split, 1 among the first 1 of its 1,500 canvases"),
+        ([(1, 1)] * 4, 4, "test split, all 4 canvases were counted right"),
+    ],
+)
+def test_errors_say_how_far_they_looked(
+    found: list[tuple[int, int]], total: int, note: str
+) -> None:
+    sheet = reconstructions.errors([made(*counts) for counts in found], sized(), total)
+    assert words(sheet)[1] == note
+    assert sheet.canvases == ("among" in note)
+
+
+def test_reconstructions_say_the_counts_and_mark_the_wrong_ones() -> None:
+    sheet = reconstructions.reconstructions([made(1, 1), made(2, 1)], sized(columns=2), 9)
+    captions = [(text.words, text.bold) for text in sheet.texts[-2:]]
+    assert captions == [("1 → 1", False), ("1 → 2", True)]
+    assert "the first 2 of 9 canvases, 1 counted right" in " ".join(words(sheet))
+    assert sheet.canvases == 2
+
+
+def test_steps_mark_the_last_object_and_are_faint_after_it() -> None:
+    scene = dataclasses.replace(made(2, 2), canvases=np.ones((4, 1, 20, 20), np.float32))
+    sheet = reconstructions.steps([scene], sized(), 1)
+    bold = [text.words for text in sheet.texts if text.bold]
+    assert bold == ["Slot by slot", "2 → 2", "slot 2: last"]
+    assert words(sheet).count("p = 1.00") == 3
+    boxes = [len(where(sheet.pixels.transpose(1, 0, 2), colour)) for colour in SLOTS[:3]]
+    assert boxes == [3, 2, 0], "each step has the boxes found up to it"
+    assert {0, 191} <= {int(grey) for grey in np.unique(sheet.pixels[:, :, 0])}
+    assert sheet.canvases == 1
+
+
+def test_varied_takes_counts_in_turn_the_greatest_first() -> None:
+    canvases = [made(0, n) for n in (0, 0, 0, 1, 2, 0, 2)]
+    assert [each.true_count for each in varied(canvases, 4, 7)] == [2, 1, 0, 2]
+    assert [each.true_count for each in varied(canvases, 2, 2)] == [0, 0]
+    assert len(varied(canvases, 50, 2)) == 7
+
+
+def test_digits_are_named_or_counted_where_they_are_too_many() -> None:
+    labels = np.full((3, 12), -1)
+    labels[1, :2], labels[2] = (7, 3), 1
+    boxes, images = np.full((3, 12, 4), 2.0, np.float32), np.zeros((3, 20, 20), np.uint8)
+    canvases = Canvases(images, label=labels.astype(np.int8), box=boxes)
+    sheet = reconstructions.data(canvases, RenderConfig(), "val")
+    assert words(sheet)[-3:] == ["none", "7 3", "12 objects"]
+    digits = replace(canvases, source_index=labels.astype(np.int32))
+    assert words(reconstructions.data(digits, RenderConfig(), "val"))[-1] == "12 digits"
+
+
+# --- curves
+
+
+def test_curves_are_the_rows_and_say_the_newest_values() -> None:
+    elbo, accuracy = curves(ROWS, "title").axes
+    training, validation = (line.get_xydata() for line in elbo.lines)
+    assert np.array_equal(training, [[2, -9], [4, -7]])
+    assert np.array_equal(validation, [[4, -8]])
+    assert np.array_equal(accuracy.lines[0].get_xydata(), [[4, 25]])
+    said = "validation ELBO -8.0, 25.0% of the val split counted right"
+    assert newest(ROWS) == f"step 4: training ELBO -7.0, {said}"
+    assert newest(ROWS[1:2]) == f"step 4: {said}"
+
+
+def test_first_steps_do_not_squeeze_the_rest() -> None:
+    low, high = elbo_limits([-1e6, 500.0, 600.0, 610.0, 620.0])
+    assert low is not None
+    assert high is not None
+    assert 0 < low < 500
+    assert 620 < high < 660
+    for values in ([], [1.0] * 3, [1.0, 2.0, 2.0, 2.0], [0.0, 5e-324, 1e-323]):
+        assert elbo_limits(values) == (None, None)

@@ -1,0 +1,128 @@
+"""Guides, count priors and objectives from outside airkit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import command_line
+import outside
+import pytest
+import torch
+from outside import NAMED
+from own_module import MODULE, forget
+from tiny_runs import (
+    Recorder,
+    assert_as_if_never_stopped,
+    data_file,
+    fit,
+    folder,
+    go_on,
+    interrupt,
+    reference,
+    same,
+    state,
+    tree,
+)
+
+from airkit.errors import AirkitError, CheckpointError, ExtensionError
+from airkit.evaluation.compare import compare
+from airkit.evaluation.evaluate import evaluate
+from airkit.runs.folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("mine")
+
+
+@pytest.fixture(name="whole", scope="module")
+def _whole() -> Path:
+    """A run that nothing interrupted."""
+    run = folder() / "outside"
+    fit(run, **NAMED)
+    return run
+
+
+def test_stopped_and_gone_on(whole: Path, tmp_path: Path) -> None:
+    """Random numbers, buffers and the baseline included."""
+    torch.seed()
+    run = tmp_path / "run"
+    fit(run, listener=Recorder(step7=interrupt), **NAMED)
+    assert go_on(run, **NAMED).resumed_from == 7
+    assert_as_if_never_stopped(run, whole)
+    assert int(state(whole).model["guide.norm.num_batches_tracked"]) > 0
+    assert set(state(whole).baselines) == {"weight", "bias"}
+
+
+def test_looking_at_a_training_does_not_change_it(whole: Path, tmp_path: Path) -> None:
+    """Validation neither draws from the training's random numbers nor updates the buffers."""
+    run = tmp_path / "run"
+    fit(run, train__val_every=1, train__log_every=1, train__tensorboard=True, **NAMED)
+    assert same(state(run).model, state(whole).model)
+
+
+@pytest.mark.parametrize("key", NAMED)
+def test_going_on_without_naming_a_class(key: str, tmp_path: Path) -> None:
+    """The run says what to name, and stays as it is."""
+    run, listener = tmp_path / "run", Recorder()
+    fit(run, listener=Recorder(step7=interrupt), **NAMED)
+    named: dict[str, Any] = {name: NAMED[name] for name in NAMED if name != key}
+    before = tree(run)
+    with pytest.raises(ExtensionError, match="This run was trained with") as caught:
+        go_on(run, listener, **named)
+    assert f"--set {key.replace('__', '.')}={NAMED[key]}" in caught.value.hint
+    assert (tree(run), listener.notes) == (before, [])
+    assert "outside:Guide" in command_line.fails("train", "--run", run)
+    with pytest.raises(CheckpointError, match="started with other settings"):
+        go_on(run, **{**named, key: "outside:Other"})
+
+
+@pytest.mark.parametrize(("setting", "recorded"), [("guide", "Guide"), ("prior", "Prior")])
+def test_another_class_than_the_recorded_one(setting: str, recorded: str, whole: Path) -> None:
+    told = command_line.fails("eval", "--run", whole, "--set", f"{setting}.kind=mine:Other")
+    assert f"You named mine:Other, but this run was trained with outside:{recorded}\n" in told
+    assert f"--set {setting}.kind=outside:{recorded}" in told
+
+
+@pytest.mark.parametrize("kind", ["lstm", "mine:Guide", "nowhere:Guide"])
+def test_a_guide_named_that_the_run_does_not_have(kind: str) -> None:
+    listener = Recorder()
+    found = evaluate(reference(), settings={"guide.kind": kind}, listener=listener)
+    (told,) = listener.notes
+    assert told.startswith(f"guide.kind = {kind}: no effect")
+    assert found.elbo == evaluate(reference()).elbo
+    with pytest.raises(CheckpointError, match="started with other settings"):
+        go_on(reference(), guide__kind=kind)
+
+
+def test_a_run_with_classes_of_ones_own_beside_one_without(whole: Path) -> None:
+    named = {key.replace("__", "."): value for key, value in NAMED.items()}
+    _, found = compare(whole, reference(), settings=named)
+    assert found.against.elbo == evaluate(reference()).elbo
+
+
+def test_an_error_of_a_guide_is_no_error_of_airkit(tmp_path: Path) -> None:
+    """It comes with its traceback; what was saved before goes on."""
+    named = {**NAMED, "guide__kind": "outside:Raising"}
+    outside.Raising.starts = -1000
+    fit(tmp_path / "whole", **named)
+    outside.Raising.starts = 0
+    with pytest.raises(ZeroDivisionError):
+        fit(tmp_path / "run", **named)
+    run = RunFolder(tmp_path / "run")
+    assert run.saved()[-1] == run.file(10)
+    assert not [name for name in tree(run.path) if name.endswith((".part", ".lock"))]
+    assert go_on(run.path, **named).resumed_from == 10
+    assert_as_if_never_stopped(run.path, tmp_path / "whole")
+
+
+def test_a_guide_that_has_changed(home: Path) -> None:
+    """Its weights do not fit those saved; that is no damage of the checkpoint."""
+    kind: dict[str, Any] = {"guide__kind": "mine:Guide"}
+    layer = "\n    def __init__(self, *given):\n        "
+    layer += "super().__init__(*given)\n        self.more = torch.nn.Linear(4, 1)\n"
+    fit(home / "run", data_file(), Recorder(step3=interrupt), **kind)
+    before = tree(home / "run")
+    (home / "mine.py").write_text(MODULE.replace("(SaliencyGuide):", f"(SaliencyGuide):{layer}"))
+    forget()
+    with pytest.raises(AirkitError, match="do not fit the class named"):
+        go_on(home / "run", **kind)
+    assert tree(home / "run") == before
