@@ -70,7 +70,7 @@ class Trust:
             "pictures with all slots in use": f"{signs.full:.1%}",
             "pictures without an object": f"{signs.empty:.1%}",
             "pictures with each slot in use": rates,
-            f"pictures that one look counts otherwise than {signs.looks}": unstable,
+            f"pictures that one look counts otherwise than the best of {signs.looks}": unstable,
             "probability of the count found": f"{signs.certainty:.1%} on average",
             "median box": f"{found}; the model expects objects of {signs.object_size:.0f} px",
             f"objects larger than {LARGE:g} of the picture": f"{signs.large:.1%}",
