@@ -67,8 +67,7 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
 
 def _of_tiles(survey: Survey, side: int) -> Iterator[str]:
     yield (
-        f"{survey.pictures:,} pictures cut into tiles of {side} x {side} px, the last in a row "
-        "moved back to the edge"
+        f"pictures cut into tiles of {side} x {side} px, the last in a row moved back to the edge"
     )
     if survey.divided:
         yield (
