@@ -29,6 +29,8 @@ _BINS = 2**18
 _SAMPLE, _SAMPLE_BYTES = 400, 2**26
 MOST = 100
 """Most objects on a canvas."""
+_PARTS = 2**10
+"""Most arrays that they are kept in: each takes a hundred bytes of its own."""
 _LEVELS = 2**18
 """Most grey levels kept to take percentiles of."""
 
@@ -63,9 +65,12 @@ class Levels:
         self.greatest = max(self.greatest, float(levels.max()))
         flat = levels.ravel()
         if self._share < 1:
-            flat = flat[self._draws.integers(0, len(flat), max(1, round(self._share * len(flat))))]
+            some = int(self._share * len(flat) + self._draws.random())
+            flat = flat[self._draws.integers(0, len(flat), some)]
         self._kept.append(flat.copy())
         self._many += len(flat)
+        if len(self._kept) > _PARTS:
+            self._kept = [np.concatenate(self._kept)]
         while self._many > _LEVELS:
             whole = np.concatenate(self._kept)
             whole = whole[self._draws.random(len(whole)) < 0.5]
