@@ -53,8 +53,14 @@ def import_scenes(  # noqa: PLR0913 - an option each
         option("LOW,HIGH", "Grey levels that become black and white. [default: found]"),
     ] = None,
     channel: Annotated[
-        str, option("grey|red|green|blue", "What becomes of colour; grey is luminance.")
+        str,
+        option(
+            "grey|red|green|blue", "What becomes of colour that is not kept; grey is luminance."
+        ),
     ] = "grey",
+    color: Annotated[
+        str, option("auto|rgb|grey", "Colours: kept where pictures are colourful, always, never.")
+    ] = "auto",
     behind: Annotated[
         float, option("GREY", "Behind transparent pixels: 0 is black, 1 white.", min=0, max=1)
     ] = 0.0,
@@ -70,8 +76,8 @@ def import_scenes(  # noqa: PLR0913 - an option each
     """
     what: dict[str, Any] = {"val": val, "test": test, "counts": counts, "path": out}
     objects = {"most_objects": most_objects, "object_size": object_size, "tile": tile, "pad": pad}
-    how = {"channel": channel, "behind": behind, "skip_bad": skip_bad, "force": force}
-    how["scale"] = scale
+    how = {"channel": channel, "color": color, "behind": behind, "skip_bad": skip_bad}
+    how |= {"force": force, "scale": scale}
     given = {**what, **objects, **how, "settings": settings, "levels": _limits(levels)}
     with listening() as listener:
         report = airkit.import_scenes(train, **given, listener=listener)
@@ -100,7 +106,8 @@ def _tell(report: ImportReport) -> None:
     known = {split: ", ".join(names) or "nothing" for split, names in report.truth.items()}
     same = len(set(known.values())) == 1
     truth = known["train"] if same else ", ".join(f"{it} {known[it]}" for it in known)
-    side = f"{report.canvas_size} x {report.canvas_size} px"
+    colour = ", in colour" if report.channels == 3 else ""
+    side = f"{report.canvas_size} x {report.canvas_size} px{colour}"
     splits = ", ".join(f"{many:,} {split}" for split, many in report.splits.items())
     tell_rows(
         [

@@ -58,11 +58,11 @@ class Annotated(Files):
 
     def _check_size(self, picture: Picture, listed: Listed) -> None:
         """Refuse a picture of another size than it was annotated in; raises ImageError."""
-        if listed.size == picture.levels.shape or None in listed.size:
+        if listed.size == picture.size or None in listed.size:
             return
-        if listed.size[::-1] != picture.levels.shape:
+        if listed.size[::-1] != picture.size:
             height, width = listed.size
-            got = " x ".join(map(str, picture.levels.shape[::-1]))
+            got = " x ".join(map(str, picture.size[::-1]))
             raise contradiction(picture.name, f"{width} x {height} px, as {self.path} says", got)
         self.reading.noticed["swapped"] += 1
 
@@ -73,7 +73,7 @@ class Annotated(Files):
 
     def _mask(self, picture: Picture, segmentations: list[Any]) -> Array:
         """Objects of a picture, of which later ones hide earlier ones."""
-        mask = np.zeros(picture.levels.shape, np.uint16)
+        mask = np.zeros(picture.size, np.uint16)
         for place, segmentation in enumerate(segmentations, 1):
             try:
                 paint(mask, place, segmentation)

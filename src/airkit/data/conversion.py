@@ -13,7 +13,7 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
-from airkit.data.format import Arrays, chunk_rows
+from airkit.data.format import Arrays, rows_of
 from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.survey import Survey
 from airkit.data.tiles import cut
@@ -53,7 +53,7 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
         for levels, truth in cut(picture, side):
             waiting[split].append((scaled(levels, limits.low, limits.high), truth))
             done[split] += 1
-            if len(waiting[split]) == chunk_rows((getattr(config.data, split), side, side)):
+            if len(waiting[split]) == rows_of(config.data, split):
                 yield split, _stacked(waiting[split], config, arrays[split])
                 waiting[split].clear()
         total = sum(walk.survey.canvases.values())
@@ -72,7 +72,7 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
 
 
 def scaled(levels: Array, low: float, high: float) -> Array:
-    """Grey levels [S, S] in their own unit as uint8; ``low`` becomes 0 and ``high`` 255."""
+    """Levels [S, S] or [S, S, 3] in their own unit as uint8; ``low`` becomes 0, ``high`` 255."""
     if levels.dtype == np.uint8 and (low, high) == (0, 255):
         return levels
     ink = (levels.astype(np.float64) - low) / (high - low)

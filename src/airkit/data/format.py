@@ -93,11 +93,17 @@ def shapes(data: DataConfig, split: str, names: Sequence[str]) -> dict[str, tupl
 
 def create_arrays(group: Any, data: DataConfig, split: str, names: Sequence[str]) -> None:
     """Create a split's arrays, without content, in a group of an HDF5 file."""
+    rows = rows_of(data, split)
     for name, shape in shapes(data, split, names).items():
         layout: dict[str, Any] = {}
         if shape[0]:  # an empty array can have neither chunks nor filters
-            layout = {"chunks": (chunk_rows(shape), *shape[1:]), **_FILTERS[data.compression]}
+            layout = {"chunks": (rows, *shape[1:]), **_FILTERS[data.compression]}
         group.create_dataset(name, shape, np.dtype(DTYPES[name]), **layout)
+
+
+def rows_of(data: DataConfig, split: str) -> int:
+    """Canvases in a chunk of each of a split's arrays, so that all of them can grow together."""
+    return chunk_rows(shapes(data, split, ["image"])["image"])
 
 
 def chunk_rows(shape: tuple[int, ...]) -> int:

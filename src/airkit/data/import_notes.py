@@ -13,7 +13,7 @@ from airkit.data.survey import Survey
 LARGE, SMALL = 24, 14
 """Side of objects in pixels above which training is slow, and one that is fine."""
 NOTES = {
-    "colour": "{:,} pictures in colour became grey; --channel chooses how",
+    "colour": "{:,} pictures in colour became grey; --color rgb keeps it, --channel chooses how",
     "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
     "turn": "{:,} pictures were turned as their EXIF says",
     "companions": "{:,} files whose names end in _mask, _overlay and the like were passed over",

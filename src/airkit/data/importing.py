@@ -23,6 +23,7 @@ from airkit.data.conversion import Walk, canvases_of, scaled
 from airkit.data.digits import SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.given import sources_of
+from airkit.data.hues import keeps_colour
 from airkit.data.import_notes import notes
 from airkit.data.look import Findings, look
 from airkit.data.make import check_free, locked
@@ -52,6 +53,8 @@ class ImportReport:
     """What is known of each split's canvases: count, box, label, mask."""
     canvas_size: int
     """Side of the canvases in pixels."""
+    channels: int
+    """3 where the canvases are in colour, else 1."""
     low: float
     """Grey level that became black, in the pictures' own unit."""
     high: float
@@ -112,6 +115,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     scale: float = 1.0,
     levels: tuple[float, float] | None = None,
     channel: str = "grey",
+    color: str = "auto",
     behind: float = 0.0,
     skip_bad: bool = False,
     force: bool = False,
@@ -143,7 +147,9 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         scale: factor that sides of pictures are multiplied by, before all else: objects of about
             14 pixels train fast and well. All other sizes are those after it.
         levels: grey levels that become black and white; found by default.
-        channel: what becomes of colour: grey (luminance), red, green or blue.
+        channel: what becomes of colours that are not kept: grey (luminance), red, green or blue.
+        color: auto keeps the colours of colourful pictures, rgb those of all, grey none. A channel
+            other than grey keeps none.
         behind: grey behind transparent pixels, 0 (black) to 1 (white).
         skip_bad: leave out files that cannot be read, and list them in the report.
         force: replace a data file that is there.
@@ -171,6 +177,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     check_free(target, force)
     bad = Bad(skip_bad)
     sources = sources_of(given, reading, listener)
+    reading.colour = keeps_colour(color, reading, sources["train"])
     if tile is not None:
         sources = split_by_region(sources, tile, bad, listener)
     survey = _survey(sources, base.data.seed, asked, bad, listener)
@@ -192,6 +199,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         splits={split: getattr(config.data, split) for split in SPLITS},
         truth={split: tuple(names[1:]) for split, names in arrays.items()},
         canvas_size=config.data.canvas_size,
+        channels=config.data.channels,
         low=config.pictures.low,
         high=config.pictures.high,
         most_objects=config.data.max_digits,
@@ -265,6 +273,7 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
     data = {
         "source": PICTURES,
         "canvas_size": side,
+        "channels": survey.planes,
         "min_digits": 0,
         "max_digits": asked.most_objects or max(found.most_objects, survey.most),
         "count_weights": (),
@@ -284,7 +293,7 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
 
 
 def _some(survey: Survey, side: int, low: float, high: float) -> Array:
-    """Some canvases of the pictures to train on, as the file has them, uint8 [N, S, S]."""
+    """Some canvases of the pictures to train on, as the file has them, uint8 [N, S, S, ...]."""
     return np.stack([scaled(canvas, low, high) for canvas in survey.sample(side)])
 
 

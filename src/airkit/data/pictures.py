@@ -62,7 +62,7 @@ class Picture:
     name: str
     """Where it is from, for messages; of a file, its name comes first."""
     levels: Array
-    """Grey levels in their own unit, [H, W]."""
+    """Grey levels in their own unit, [H, W], or colours [H, W, 3]."""
     channels: int = 1
     """Channels that it had."""
     truth: Truth = UNKNOWN
@@ -72,6 +72,12 @@ class Picture:
     """The file that it is from."""
     index: int | None = None
     """Its place in a stack, from 0; None where the file is one picture."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.levels.shape[:2]
+        return height, width
 
 
 @dataclass

@@ -67,7 +67,7 @@ class Region(Pictures):
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; pictures too small to be split are all for train."""
         for picture in all_checked(self.whole, bad):
-            height, width = picture.levels.shape
+            height, width = picture.size
             window = regions(height, width, self.side, self.held_out).get(self.split)
             if window is not None:
                 levels, truth = picture.levels[window], picture.truth

@@ -98,6 +98,8 @@ class Survey:
     """The first sizes found, [H, W], with the picture where each was."""
     kinds: dict[np.dtype[Any], str] = field(default_factory=dict)
     """Types of the grey levels, with the first picture of each."""
+    planes: int = 1
+    """3 where levels are colours, else 1."""
     channels: set[int] = field(default_factory=set)
     canvases: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -131,10 +133,11 @@ class Survey:
         self.levels.add(picture.levels)
         self.kinds.setdefault(picture.levels.dtype, picture.name)
         self.channels.add(picture.channels)
+        self.planes = 3 if picture.levels.ndim == 3 else 1
         if len(self.sizes) < 3:
-            self.sizes.setdefault(picture.levels.shape, picture.name)
-        self._largest = np.maximum(self._largest, picture.levels.shape)
-        many = 1 if self.side is None else tiles_of(picture.levels.shape, self.side)
+            self.sizes.setdefault(picture.size, picture.name)
+        self._largest = np.maximum(self._largest, picture.size)
+        many = 1 if self.side is None else tiles_of(picture.size, self.side)
         self._note_truth(split, picture, many)
         if split == "train":
             self._bins[:, key >> 46] += (1, many)
@@ -175,7 +178,7 @@ class Survey:
         return height, width
 
     def sample(self, side: int) -> Iterator[Array]:
-        """Some canvases [S, S] of the pictures to train on, the same for the same pictures."""
+        """Some canvases of the pictures to train on, the same for the same pictures."""
         for key, _, levels in sorted(self._sample, key=lambda each: each[:2]):
             canvases = [canvas for canvas, _ in cut(Picture("", levels), side)]
             yield canvases[key % len(canvases)]
@@ -205,7 +208,7 @@ class Survey:
         if many > 1 and truth.boxes is not None and self.side is not None:
             unmasked = replace(picture, truth=replace(truth, mask=None))
             count = max(tile.count or 0 for _, tile in cut(unmasked, self.side))
-            self.divided += divided(truth.boxes, picture.levels.shape, self.side)
+            self.divided += divided(truth.boxes, picture.size, self.side)
         if count > MOST:
             raise contradiction(picture.name, f"at most {MOST} objects on a canvas", count)
         self.most = max(self.most, count)

@@ -39,13 +39,13 @@ def tiles_of(shape: tuple[int, ...], side: int) -> int:
 
 
 def cut(picture: Picture, side: int) -> Iterator[tuple[Array, Truth]]:
-    """Yield the tiles of a picture, grey levels [S, S], each with its truth.
+    """Yield the tiles of a picture, levels [S, S] or [S, S, 3], each with its truth.
 
     What does not fill a tile is padded on the right and below by its edge. A tile has the objects
     whose boxes have their centres in it, cut off at its border; without boxes, the count of a
     picture that is cut into several tiles is not known.
     """
-    height, width = picture.levels.shape
+    height, width = picture.levels.shape[:2]
     alone = tiles_of(picture.levels.shape, side) == 1
     for top in starts(height, side):
         for left in starts(width, side):
@@ -59,10 +59,10 @@ def cut(picture: Picture, side: int) -> Iterator[tuple[Array, Truth]]:
 
 
 def _pad(array: Array, side: int, mode: str) -> Array:
-    height, width = array.shape
+    height, width = array.shape[:2]
     if height == width == side:
         return array
-    missing = ((0, side - height), (0, side - width))
+    missing = ((0, side - height), (0, side - width), (0, 0))[: array.ndim]
     padded: Array = np.pad(array, missing, mode=mode)  # type: ignore[call-overload]
     return padded
 

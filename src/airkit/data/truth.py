@@ -64,7 +64,7 @@ def checked(picture: Picture) -> Picture:
 
 def _masked(picture: Picture, mask: Array, boxes: Array | None) -> tuple[Array, Array]:
     """A mask of places 1..k, and boxes; where there are none, those around the mask's objects."""
-    shape = picture.levels.shape
+    shape = picture.size
     if mask.shape[-2:] != shape or mask.ndim > 3 or mask.dtype.kind not in "biu":
         wanted = f"a mask of whole numbers {list(shape)}, or one for each object"
         raise contradiction(picture.name, wanted, f"{mask.dtype} {list(mask.shape)}")
@@ -98,7 +98,7 @@ def _of_stack(picture: Picture, stack: Array, boxes: Array | None) -> tuple[Arra
     if len(stack) > MOST or (boxes is not None and len(stack) != len(boxes)):
         wanted = f"at most {MOST:,} masks" if boxes is None else f"{len(boxes)} masks, as boxes"
         raise contradiction(picture.name, wanted, len(stack))
-    places = np.zeros(picture.levels.shape, np.uint16)
+    places = np.zeros(picture.size, np.uint16)
     for place, inside in enumerate(stack, 1):
         places[inside != 0] = place
     if boxes is None:
@@ -118,7 +118,7 @@ def _around(owners: Array, rows: Array, columns: Array, many: int) -> Array:
 
 def _clipped(picture: Picture, boxes: Array) -> Array:
     """Boxes cut off at the picture's border, which none may be beyond."""
-    height, width = picture.levels.shape
+    height, width = picture.size
     low = np.clip(boxes[:, :2], 0, (width, height))
     high = np.clip(boxes[:, :2] + boxes[:, 2:], 0, (width, height))
     wrong = ~((high > low).all(1) & np.isfinite(boxes).all(1))

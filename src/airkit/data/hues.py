@@ -1,0 +1,47 @@
+"""Whether the colours of pictures are to be kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+
+from airkit.data.pictures import Bad, Pictures, Reading
+from airkit.errors import ImageError
+
+CHOICES = ("auto", "rgb", "grey")
+SAMPLE = 64
+"""Pictures that are looked at."""
+_DIFFER = 0.1
+"""Least difference of two channels in a colour, by the brightest level of the picture."""
+_SHARE = 0.002
+"""Least share of pixels in colour in colourful pictures; compression makes fewer."""
+
+
+def keeps_colour(color: str, reading: Reading, pictures: Pictures) -> bool:
+    """Return whether pictures are to be read in colour.
+
+    Args:
+        color: auto, if the first of them are colourful; rgb, always; grey, never.
+        reading: how they are read; a channel other than grey is taken alone.
+        pictures: those to train on.
+
+    Raises:
+        ImageError: there is no such choice.
+    """
+    if color not in CHOICES:
+        what, hint = "Colour cannot be treated so", "--color auto"
+        raise ImageError(what, where="--color", expected=" or ".join(CHOICES), got=color, hint=hint)
+    if color != "auto" or reading.channel != "grey":
+        return color == "rgb" and reading.channel == "grey"
+    before, reading.colour = Counter(reading.noticed), True
+    shares = [_share(picture.levels) for picture in islice(pictures.walk(Bad(True)), SAMPLE)]
+    reading.noticed, reading.colour = before, False
+    return bool(shares) and float(np.mean(shares)) > _SHARE
+
+
+def _share(levels: np.ndarray[tuple[int, ...], np.dtype[np.number]]) -> float:
+    """Share of the pixels [H, W, 3] that are in colour."""
+    low, high = levels.min(2), levels.max(2)
+    return float(((high - low) > _DIFFER * max(float(levels.max()), 1e-9)).mean())
