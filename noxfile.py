@@ -27,6 +27,7 @@ MEASURED = (
     "paper/probe.py --source FOLDER --seeds 0 1 2",
     "pyro_speed.py --steps 40 --rounds 8 --threads 2",
     "speed.py --source FOLDER",
+    "scenes.py",
     "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
 )
 """How the benchmarks behind the tables of results are called; those of a GPU are on the page."""
@@ -81,6 +82,7 @@ def results(session: nox.Session) -> None:
     """The tables of results; ``nox -s results -- FOLDER`` measures anew first, for a day."""
     install(session, "test")
     for folder in session.posargs:
+        session.install(*CONSTRAINTS, "scipy")
         places = {"FOLDER": folder, "DATA": str(Path(session.create_tmp()) / "multi-mnist.h5")}
         session.run("airkit", "make-data", "--source", folder, "--out", places["DATA"], "--force")
         for command in MEASURED:

@@ -275,6 +275,21 @@ def probe() -> Table:
     return heads, rows
 
 
+def scenes() -> Table:
+    """Scenes beyond digits, seed by seed, beside the classical way."""
+    every, rows = _read("scenes")["rows"], []
+    for scene in dict.fromkeys(row["scene"] for row in every):
+        (known,) = (row for row in every if (row["scene"], row["way"]) == (scene, "classical"))
+        runs = [row for row in every if (row["scene"], row["way"]) == (scene, "airkit")]
+        keys = "count_accuracy_one_look", "count_accuracy", "foreground_ari"
+        shares = (", ".join(f"{100 * row[key]:.1f}" for row in runs) + " %" for key in keys[:2])
+        ari = ", ".join(f"{row[keys[2]]:.3f}" for row in runs)
+        longest = f"{max(row['train_seconds'] for row in runs):.0f} s"
+        rows.append((scene, f"{known['count_accuracy']:.1%}", *shares, ari, longest))
+    heads = ("scene", "classical, with labels", "one look", "16 looks", "foreground ARI", "training")
+    return heads, rows
+
+
 def provenance() -> Table:
     """What every result was measured with: command, day, hardware, versions."""
     rows = []
@@ -308,6 +323,7 @@ PARTS: dict[str, Part] = {
     "batches": batches,
     "codes": codes,
     "probe": probe,
+    "scenes": scenes,
     "making": making,
     "writing": writing,
     "reading": reading,
