@@ -286,7 +286,7 @@ def scenes() -> Table:
         ari = ", ".join(f"{row[keys[2]]:.3f}" for row in runs)
         longest = f"{max(row['train_seconds'] for row in runs):.0f} s"
         rows.append((scene, f"{known['count_accuracy']:.1%}", *shares, ari, longest))
-    heads = ("scene", "classical, with labels", "one look", "16 looks", "foreground ARI", "training")
+    heads = ("scene", "classical, labels", "one look", "16 looks", "foreground ARI", "training")
     return heads, rows
 
 
