@@ -93,8 +93,8 @@ def test_matching_is_one_to_one_and_best_first() -> None:
 
 
 def test_windows_frame_their_box() -> None:
-    image = torch.zeros(1, 20, 20, dtype=torch.uint8)
-    image[0, 4:12, 6:10] = 255
+    image = torch.zeros(1, 1, 20, 20, dtype=torch.uint8)
+    image[..., 4:12, 6:10] = 255
     size, centre = probe.framed(torch.tensor([[6.0, 4.0, 4.0, 8.0]]), 20)
     window = probe.windows(image, size, centre, 8).view(8, 8)
     wanted = torch.zeros(8, 8)

@@ -126,7 +126,7 @@ def test_it_holds_what_is_in_the_file() -> None:
     assert len(dataset) == 20
     for index in (0, 5, 19, -1):
         item = dataset[index]
-        assert torch.equal(item["image"] * 255, torch.from_numpy(canvases.image[index]).float())
+        assert torch.equal(item["image"][0] * 255, torch.from_numpy(canvases.image[index]).float())
         assert item["count"] == canvases.count[index]
         assert item["label"].tolist() == canvases.label[index].tolist()
         assert item["box"].tolist() == canvases.box[index].tolist()
@@ -137,7 +137,7 @@ def test_it_holds_what_is_in_the_file() -> None:
 def test_types_and_shapes() -> None:
     item = CanvasDataset(str(data_file()))[0]
     assert {name: (value.dtype, tuple(value.shape)) for name, value in item.items()} == {
-        "image": (torch.float32, (24, 24)),
+        "image": (torch.float32, (1, 24, 24)),
         "count": (torch.int64, ()),
         "label": (torch.int64, (2,)),
         "box": (torch.float32, (2, 4)),
@@ -159,7 +159,7 @@ def test_a_loader_batches_it() -> None:
     batches = list(DataLoader(dataset, batch_size=5))
     assert [len(batch["count"]) for batch in batches] == [5, 5, 2]
     assert torch.equal(torch.cat([batch["count"] for batch in batches]), dataset.truth("counts"))
-    assert batches[0]["image"].shape == (5, 24, 24)
+    assert batches[0]["image"].shape == (5, 1, 24, 24)
 
 
 def test_other_splits(tmp_path: Path) -> None:

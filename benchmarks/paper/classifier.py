@@ -57,7 +57,7 @@ class Perceptron(nn.Sequential):
 
 
 class Convolutional(nn.Module):
-    """Two convolutions with max-pooling and a hidden layer on images, uint8 [B, H, H]."""
+    """Two convolutions with max-pooling and a hidden layer on images, uint8 [B, 1, H, H]."""
 
     def __init__(self, side: int, classes: int, width: int = 256) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Convolutional(nn.Module):
         """Logits [B, classes], computed in bfloat16 where the processor multiplies it."""
         quick = best_precision(images.device.type) == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=quick):
-            logits: Tensor = self.layers(to_ink(images).unsqueeze(1))
+            logits: Tensor = self.layers(to_ink(images))
         return logits.float()
 
 

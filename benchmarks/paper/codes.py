@@ -105,10 +105,10 @@ def counts(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
 
 
 def network(inputs: Tensor, classes: int, seed: int) -> nn.Module:
-    """The classifier of codes [N, F] or of images [N, H, H]."""
+    """The classifier of codes [N, F] or of images [N, 1, H, H]."""
     torch.manual_seed(seed)
     kind = Perceptron if inputs.dim() == 2 else Convolutional
-    return kind(inputs.shape[1], classes)
+    return kind(inputs.shape[-1], classes)
 
 
 class Bench:

@@ -91,7 +91,7 @@ def framed(box: Tensor, side: int) -> tuple[Tensor, Tensor]:
 
 def windows(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """The pixels of a window of each canvas, ink in 0..1, [D, W W]."""
-    return crop(to_ink(images)[:, None], size, centre, side).flatten(1)
+    return crop(to_ink(images), size, centre, side).flatten(1)
 
 
 def components(inputs: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ Shapes: H x W pixels of an image; C channels, 1 or 3.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,7 +170,7 @@ class Images:
 
     def _expanded(self, given: Any, inside: bool) -> list[Any]:
         """The files of a folder; all else as it is."""
-        if isinstance(given, str | Path) and (path := to_path(given)).is_dir():
+        if isinstance(given, str | Path) and os.path.isdir(path := to_path(given)):
             return files_of(path, self.reading.noticed, inside=inside)
         return [given]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -21,12 +22,12 @@ OBJECTS = ("image", "index", "object", "x", "y", "width", "height", "centre_x", 
 
 def check_table(path: Path, option: str) -> None:
     """Refuse, before the work, a table with another ending than .csv; raises OutputError."""
-    if path.suffix.lower() != ".csv" or path.is_dir():
+    if path.suffix.lower() != ".csv" or os.path.isdir(path):
         raise OutputError(
             "A table of another name than .csv",
             where=f"{option} {path}",
             expected="a file name that ends in .csv",
-            got="a folder" if path.is_dir() else repr(path.suffix),
+            got="a folder" if os.path.isdir(path) else repr(path.suffix),
             hint=f"{option} {path.with_suffix('.csv').name}",
         )
 
