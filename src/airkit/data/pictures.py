@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ MOST_PIXELS = 2**28
 """Most pixels of a picture that is."""
 SCALES = 0.01, 10.0
 """Least and greatest factor to resize pictures by."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
 """EXIF's tag."""
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -255,7 +257,7 @@ class Files(Pictures):
         with reading_of(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check_regular(path)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(_source(path), formats=FORMATS) as image:
                 pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
                 for place, page in enumerate(ImageSequence.Iterator(image)):
                     name = str(path) if pages == 1 else f"{path}, page {place + 1}"
@@ -264,6 +266,13 @@ class Files(Pictures):
                     yield self.reading.picture(name, values, path, index, truth)
                     if image.format != "TIFF":
                         break
+
+
+def _source(path: Path) -> Path | BytesIO:
+    """A file for Pillow: a PNG in memory, where a chunk of forged length is no longer than it."""
+    with path.open("rb") as file:
+        start = file.read(len(_PNG))
+        return BytesIO(start + file.read()) if start == _PNG else path
 
 
 class InMemory(Pictures):

@@ -223,6 +223,9 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
     return replace(stack(chosen[0]), name=str(path)), known
 
 
+_LONGEST_HEAD = 10_000  # bytes of a NumPy file's header, as NumPy has it
+
+
 class _FortranError(ValueError):
     """An array is stored column by column."""
 
@@ -233,6 +236,10 @@ def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     read = np.lib.format.read_array_header_1_0
     if version != (1, 0):
         read = np.lib.format.read_array_header_2_0
+        length = int.from_bytes(file.read(4), "little")
+        if length > _LONGEST_HEAD:  # which NumPy would make room for before it refuses it
+            raise ValueError(f"a header of {length:,} bytes")
+        file.seek(-4, 1)
     shape, fortran, dtype = read(file)
     if fortran and len(shape) > 1:
         raise _FortranError("an array in Fortran's order; save numpy.ascontiguousarray of it")
