@@ -10,6 +10,7 @@ from PIL import Image
 
 from airkit.config.schema import Config, RenderConfig
 from airkit.figures.examples import Explained
+from airkit.figures.page import Page
 
 Array = np.ndarray[Any, Any]
 Extent = tuple[int, int, int, int]
@@ -56,3 +57,12 @@ def decoded(path: Path) -> Array:
     with Image.open(path) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("RGB"))
+
+
+def assert_words_apart(page: Page) -> None:
+    """Every text is on the page, and no two overlap."""
+    extents = [text.get_window_extent() for text in page.figure().texts]
+    for index, one in enumerate(extents):
+        assert 0 <= one.x0 < one.x1 <= page.width
+        assert 0 <= one.y0 < one.y1 <= page.height
+        assert not any(one.overlaps(other) for other in extents[index + 1 :])

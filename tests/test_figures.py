@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from pixels import ROWS, decoded, made, sized, where
+from pixels import ROWS, assert_words_apart, decoded, made, sized, where
 
 from airkit.config.schema import RenderConfig
 from airkit.data.compose import Canvases
@@ -126,11 +126,7 @@ def test_words_stay_on_the_page_and_apart() -> None:
         reconstructions.steps([busy] * 2, sized(rows=2, scale=0.5), 10_000),
         reconstructions.errors([made(3, 2)] * 2, sized(columns=2), 10_000),
     ):
-        extents = [text.get_window_extent() for text in sheet.figure().texts]
-        for index, one in enumerate(extents):
-            assert 0 <= one.x0 < one.x1 <= sheet.width
-            assert 0 <= one.y0 < one.y1 <= sheet.height
-            assert not any(one.overlaps(other) for other in extents[index + 1 :])
+        assert_words_apart(sheet)
 
 
 # --- what is chosen, and what is said of it

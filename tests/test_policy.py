@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pixels import assert_words_apart
 from tiny_runs import data_file, reference
 from torch import Tensor
 
@@ -101,11 +102,7 @@ def test_every_slot_has_a_scale_of_its_own_and_its_share_of_canvases() -> None:
 @pytest.mark.parametrize("scale", [0.5, 6.0])
 def test_words_stay_on_the_page_and_apart(scale: float) -> None:
     page = drawn(torch.full((3, 12, 2), 4.0), [12, 3, 10], scale=scale, columns=5)
-    extents = [text.get_window_extent() for text in page.figure().texts]
-    for index, one in enumerate(extents):
-        assert 0 <= one.x0 < one.x1 <= page.width
-        assert 0 <= one.y0 < one.y1 <= page.height
-        assert not any(one.overlaps(other) for other in extents[index + 1 :])
+    assert_words_apart(page)
 
 
 def test_looks_are_those_of_one_look_in_the_order_of_the_split() -> None:

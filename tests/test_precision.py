@@ -232,7 +232,7 @@ def _passes() -> Any:
         return unroll
 
     with (
-        mock.patch.object(AIR, "forward", spy(AIR.forward)),
+        mock.patch.object(AIR, "unroll", spy(AIR.unroll)),
         mock.patch.object(fast, "unroll", spy(fast.unroll)),
     ):
         yield seen

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from airkit.config.schema import Config, DataConfig, PicturesConfig
 from airkit.data.dataset import to_ink
+from airkit.data.look import SAMPLE
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
-from airkit.runs.signs import LOOKED, Signs, Watch
+from airkit.runs.signs import Signs, Watch
 
 KNOWN = blobs(60)
 IMAGES = torch.from_numpy(KNOWN["images"])[:, None]
@@ -127,8 +128,8 @@ def test_boxes_as_large_as_the_picture() -> None:
 
 
 def test_some_pictures_stand_for_many() -> None:
-    many = np.random.default_rng(0).integers(0, 60, LOOKED + 50)
+    many = np.random.default_rng(0).integers(0, 60, SAMPLE + 50)
     rows = torch.from_numpy(many)
     found = signs(COUNTS[rows], BOXES[rows], images=IMAGES[rows], batch=100)
-    assert found.pictures == LOOKED + 50
-    assert found.objects == int(COUNTS[rows][:LOOKED].sum())
+    assert found.pictures == SAMPLE + 50
+    assert found.objects == int(COUNTS[rows][:SAMPLE].sum())

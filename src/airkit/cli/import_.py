@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Layers, option
-from airkit.cli.output import show, size, tell_rows
+from airkit.cli.options import AsJson, Layers, SkipBad, option
+from airkit.cli.output import check_all_read, show, size, tell_rows
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError
 from airkit.system.text import duration
@@ -64,9 +64,7 @@ def import_scenes(  # noqa: PLR0913 - an option each
     behind: Annotated[
         float, option("GREY", "Behind transparent pixels: 0 is black, 1 white.", min=0, max=1)
     ] = 0.0,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
-    ] = False,
+    skip_bad: SkipBad = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -82,7 +80,7 @@ def import_scenes(  # noqa: PLR0913 - an option each
     with listening() as listener:
         report = airkit.import_scenes(train, **given, listener=listener)
     show(report, as_json, _tell)
-    _exit(report)
+    check_all_read(report.skipped, f"{report.path} holds all others")
 
 
 def _limits(text: str | None) -> tuple[float, float] | None:
@@ -121,14 +119,3 @@ def _tell(report: ImportReport) -> None:
             ("time", duration(report.seconds)),
         ]
     )
-
-
-def _exit(report: ImportReport) -> None:
-    """Exit with 1 where files were left out, and name them."""
-    if report.skipped:
-        more = len(report.skipped) - 3
-        raise AirkitError(
-            f"{len(report.skipped):,} files could not be read and were left out",
-            where=", ".join(report.skipped[:3]) + f" and {more:,} more" * (more > 0),
-            hint=f"mend or remove them; {report.path} holds all others",
-        )

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run, option
-from airkit.cli.output import tell_json
+from airkit.cli.options import DEFAULT_RUN, Checkpoint, Layers, Run, SkipBad, option
+from airkit.cli.output import check_all_read, tell_json
 from airkit.cli.progress import listening
-from airkit.errors import AirkitError
-
-if TYPE_CHECKING:
-    from airkit.evaluation.infer import Found
 
 Images = Annotated[
     list[Path],
@@ -41,9 +37,7 @@ def infer(  # noqa: PLR0913 - an option each
     exclude_edges: Annotated[
         bool, typer.Option("--exclude-edges", help="Leave out objects that touch the border.")
     ] = False,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
-    ] = False,
+    skip_bad: SkipBad = False,
     sub_folders: Annotated[
         bool, typer.Option("--sub-folders", help="Take the pictures of folders inside too.")
     ] = False,
@@ -63,15 +57,4 @@ def infer(  # noqa: PLR0913 - an option each
         found = airkit.infer(images, run, **given, settings=settings, listener=listener)
     for each in found:
         tell_json(each, one_line=True)
-    _exit(found)
-
-
-def _exit(found: Found) -> None:
-    """Exit with 1 where files were left out, and name them."""
-    if found.bad:
-        more = len(found.bad) - 3
-        raise AirkitError(
-            f"{len(found.bad):,} files could not be read and were left out",
-            where=", ".join([*found.bad][:3]) + f" and {more:,} more" * (more > 0),
-            hint=f"mend or remove them; {len(found):,} images were inferred on all the same",
-        )
+    check_all_read([*found.bad], f"{len(found):,} images were inferred on all the same")

@@ -85,6 +85,9 @@ Run = Annotated[Path, option("DIR", "The run folder.")]
 Data = Annotated[Path | None, option("FILE", "The data file. [default: the run's own]")]
 Checkpoint = Annotated[str, option("best|last|FILE", "Which checkpoint of the run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+SkipBad = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
+]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and JSON if asked for.")
 ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 
 from airkit.cli.process import result_stream
+from airkit.errors import AirkitError
 
 T = TypeVar("T")
 
@@ -40,6 +41,25 @@ def tell_json(result: object, *, one_line: bool = False) -> None:
         lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
         text = "{\n" + ",\n".join(lines) + "\n}"
     typer.echo(text, file=result_stream())
+
+
+def check_all_read(left_out: Sequence[str], rest: str) -> None:
+    """Name the files that ``--skip-bad`` left out, if there are some, as an error.
+
+    Args:
+        left_out: their names.
+        rest: what became of all others.
+
+    Raises:
+        AirkitError: there are some.
+    """
+    if left_out:
+        more = len(left_out) - 3
+        raise AirkitError(
+            f"{len(left_out):,} files could not be read and were left out",
+            where=", ".join(left_out[:3]) + f" and {more:,} more" * (more > 0),
+            hint=f"mend or remove them; {rest}",
+        )
 
 
 def _plain(value: Any) -> Any:

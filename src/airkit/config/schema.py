@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from typing import Self, TypeVar
 
 from pydantic import model_validator
 
@@ -34,6 +34,9 @@ __all__ = [
     "Section",
     "TrainConfig",
 ]
+
+
+T = TypeVar("T", int, float)
 
 
 class Config(Section):
@@ -136,33 +139,31 @@ class Config(Section):
         share = 0.2 if self.occludes else 0.5
         return max(share * self.contrast, self.noise, 0.01)
 
+    def _by_compositing(self, given: Auto | T, *, add: T, over: T) -> T:
+        """A setting, or where it is auto its value by whether objects add up or occlude."""
+        if given == "auto":
+            return over if self.occludes else add
+        return given
+
     @property
     def code_size(self) -> int:
         """Dimension of z_what; auto is 50, or 10 where objects occlude each other."""
-        if self.model.code_size != "auto":
-            return self.model.code_size
-        return 10 if self.occludes else 50
+        return self._by_compositing(self.model.code_size, add=50, over=10)
 
     @property
     def refinements(self) -> int:
         """How often a slot looks again; auto is 1, or 5 where objects occlude each other."""
-        if self.guide.refinements != "auto":
-            return self.guide.refinements
-        return 5 if self.occludes else 1
+        return self._by_compositing(self.guide.refinements, add=1, over=5)
 
     @property
     def blur(self) -> float:
         """Sd of the saliency's blur in object sizes; auto is 0.25, or 0.12 with occlusion."""
-        if self.guide.blur != "auto":
-            return self.guide.blur
-        return 0.12 if self.occludes else 0.25
+        return self._by_compositing(self.guide.blur, add=0.25, over=0.12)
 
     @property
     def surround(self) -> float:
         """Share of the surround taken off the saliency; auto is 0, or 0.4 with occlusion."""
-        if self.guide.surround != "auto":
-            return self.guide.surround
-        return 0.4 if self.occludes else 0.0
+        return self._by_compositing(self.guide.surround, add=0.0, over=0.4)
 
     @property
     def size_reach(self) -> float:
@@ -224,8 +225,8 @@ class Config(Section):
         unexplained, and the more likelihood a needless object gains by explaining the rest. The log
         prior odds of one more object fall to match: (size / 9.5)^3 nats where the contrast is twice
         the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square
-        and to the number of channels. Where objects occlude each other it is half of that, as much
-        of an object may be hidden.
+        and to the number of channels. Where objects occlude each other it is half of that, because
+        part of an object may be hidden.
         """
         if self.prior.ratio != "auto":
             return self.prior.ratio

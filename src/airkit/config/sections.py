@@ -189,8 +189,8 @@ class ModelConfig(Section):
     pixel_sd: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1: what the model leaves
     unexplained, more than the camera's noise. auto is half of the objects' contrast where they add
-    up (0.3 for digits), a fifth where they occlude each other, and at least the noise found; all
-    as model.stretch has it."""
+    up (0.3 for digits), a fifth where they occlude each other, and at least the noise found; both
+    measured in ink as model.stretch has compressed it."""
     decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
     """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
     a sigmoid and 0 for a linear output."""

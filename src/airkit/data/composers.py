@@ -17,8 +17,6 @@ from airkit.data.sources import LoadedDigits, Origin
 from airkit.errors import CanvasError
 from airkit.system.callbacks import Listener
 
-_LOOKED_AT = 256  # canvases
-
 
 class Composer(Protocol):
     """Makes canvases; it is sent to worker processes."""
@@ -91,9 +89,9 @@ def looked_at(config: Config, composer: Composer) -> PicturesConfig:
     the same; for digits, the defaults.
     """
     split = max(SPLITS, key=lambda split: int(getattr(config.data, split)))
-    many = min(getattr(config.data, split), _LOOKED_AT)
+    many = getattr(config.data, split)
     if config.data.source not in DRAWN or not many or config.pictures != PicturesConfig():
         return config.pictures
-    from airkit.data.look import look  # noqa: PLC0415 - loads torch, which digits do without
+    from airkit.data.look import SAMPLE, look  # noqa: PLC0415 - torch, which digits do without
 
-    return look(composer.compose(split, 0, many).image).pictures(digits=3)
+    return look(composer.compose(split, 0, min(many, SAMPLE)).image).pictures(digits=3)

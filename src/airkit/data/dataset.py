@@ -93,6 +93,13 @@ def channels_first(images: NDArray[np.uint8]) -> Tensor:
     return tensor[:, None] if tensor.dim() == 3 else tensor.permute(0, 3, 1, 2).contiguous()
 
 
+def channels_last(images: Tensor) -> NDArray[np.uint8]:
+    """Images [N, C, H, H] as data files hold them; the inverse of ``channels_first``."""
+    planes = images[:, 0] if images.shape[1] == 1 else images.permute(0, 2, 3, 1)
+    levels: NDArray[np.uint8] = planes.cpu().numpy()
+    return levels
+
+
 def to_ink(images: Tensor) -> Tensor:
     """Convert grey levels 0..255, uint8 of any shape, to ink in 0..1, float32."""
     return images.float() / 255

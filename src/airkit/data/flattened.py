@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
-SMALLEST = 8
-"""Least side of a picture."""
+from airkit.data.pictures import SMALLEST, Array
 
 
 def side_in_rows(rows: Array, shape: tuple[int, ...]) -> int | None:

@@ -14,12 +14,7 @@ from typing import Any
 from airkit.data.coco_pictures import annotated, is_coco
 from airkit.data.digits import SPLITS
 from airkit.data.folders import files_of
-from airkit.data.pictures import (
-    Files,
-    Pictures,
-    Reading,
-    reading_of,
-)
+from airkit.data.pictures import Files, Pictures, Reading, reading_of
 from airkit.data.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
 from airkit.data.tables import add_table
 from airkit.data.truth_rows import TRUTH
@@ -153,8 +148,9 @@ def _from_path(path: Path, known: Mapping[str, Any], reading: Reading) -> Pictur
         return rows_of(stack, {**found, **known}, reading)
     start = start_of(path, 8)  # the content decides, not the name
     if start.startswith((ZIP, _HDF5)):
-        packed = of_npz(path, reading) if start.startswith(ZIP) else of_hdf5(path, "", reading)
-        stack, found = packed
+        stack, found = (
+            of_npz(path, reading) if start.startswith(ZIP) else of_hdf5(path, "", reading)
+        )
         return rows_of(stack, {**found, **known}, reading)
     if start.startswith(_NPY):
         return rows_of(of_npy(path), known, reading)

@@ -71,6 +71,6 @@ def _of_tiles(survey: Survey, side: int) -> Iterator[str]:
     )
     if survey.divided:
         yield (
-            f"{survey.divided:,} objects are cut by borders of tiles; each is true of the tiles "
-            "that hold its box's centre, and cut off there"
+            f"{survey.divided:,} objects are cut by borders of tiles; each counts on the tiles "
+            "that hold the centre of its box, which ends at their border"
         )

@@ -19,11 +19,11 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings, layers, resolve
 from airkit.data import writer
+from airkit.data.colourful import keeps_colour
 from airkit.data.conversion import Walk, canvases_of, scaled
 from airkit.data.digits import SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.given import sources_of
-from airkit.data.hues import keeps_colour
 from airkit.data.import_notes import notes
 from airkit.data.look import Findings, look
 from airkit.data.make import check_free, locked

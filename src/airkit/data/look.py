@@ -33,6 +33,8 @@ BACKGROUNDS = {
     "smooth": "soft lumps",
 }
 """Backgrounds in words."""
+POLARITIES = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
+"""What objects are than the background, in words."""
 SAMPLE = 256
 """Most pictures to look at."""
 PIXELS = 2**21
@@ -99,8 +101,8 @@ class Findings:
         noise = f"noise of {self.noise:.1%} of white" if self.noise > 0.002 else "no noise"
         lines = [f"background: {BACKGROUNDS[self.background]}; {noise}"]
         if self.object_size:
-            than = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
-            seen = f"{than[self.polarity]} than the background by {self.contrast:.0%} of white"
+            than = POLARITIES[self.polarity]
+            seen = f"{than} than the background by {self.contrast:.0%} of white"
             overlap = "light adds up" if self.compositing == "add" else "one hides the other"
             faint = "; some are far fainter, and count as well" if self.stretch else ""
             lines.append(f"objects: {seen}{faint}; where they overlap, {overlap}")
@@ -196,9 +198,14 @@ def candidates(ink: Array, noise: float, *, faint: bool = False) -> list[Array]:
     return [found.box[found.picture == place] for place in range(len(ink))]
 
 
+def most_of(pixels: int) -> int:
+    """Most pictures to look at, of so many pixels each."""
+    return min(SAMPLE, max(_FEW, PIXELS // pixels))
+
+
 def _sample(images: NDArray[np.uint8], seed: int) -> Array:
     """Some of the pictures, as levels in 0..1, [N, C, H, H]."""
-    most = min(SAMPLE, max(_FEW, PIXELS // images[0].size))
+    most = most_of(images[0].size)
     rows = np.arange(len(images))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
@@ -245,7 +252,7 @@ def _estimate(levels: Array, background: Background, polarity: Polarity) -> Arra
 
 
 def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
-    """The simplest background that the outermost pixels agree with, polarity and the rest."""
+    """The simplest background that agrees with the outermost pixels; polarity; and what is left."""
     polarity: Polarity = "bright"
     for background in _ESTIMATES:
         residual = levels - _estimate(levels, background, polarity)

@@ -24,6 +24,8 @@ from airkit.errors import ImageError
 
 _BLOCK_BYTES = 2**24
 _Opened = Callable[[], AbstractContextManager[IO[bytes]]]
+_LONGEST_HEAD = 10_000
+"""Bytes of a NumPy file's header, as NumPy has it."""
 _ROWS = 256
 """Rows that are compared to tell flattened pictures."""
 _SHAPES = "an array [N, H, W], [N, H, W, C] or [N, C, H, W] of numbers"
@@ -221,9 +223,6 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
 
     known = {part: stack(name) for part, name in parts_of(plain, reading).items()}
     return replace(stack(chosen[0]), name=str(path)), known
-
-
-_LONGEST_HEAD = 10_000  # bytes of a NumPy file's header, as NumPy has it
 
 
 class _FortranError(ValueError):

@@ -185,8 +185,9 @@ class Likelihood(Measure):
         air, images = self.trained.air, batch.images
         noise = self._noise("elbo", len(images), looks=False)
         self.elbos.append(elbo.elbo(air, images, noise).cpu())
+        ink = air.background.ink(images)
         log_weights = [
-            iwae.log_weight(air, air(images, self._noise("iwae", len(images), looks=True)))
+            iwae.log_weight(air, air.unroll(ink, self._noise("iwae", len(images), looks=True)))
             for _ in range(self.trained.config.eval.likelihood_samples)
         ]
         self.bounds.append(iwae.iwae(torch.stack(log_weights)).cpu())

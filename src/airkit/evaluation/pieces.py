@@ -86,10 +86,10 @@ def pieces_of(
         overlap: of tiles, in pixels.
         edge: whether what is missing to a square repeats the edge, rather than being blank.
     """
-    if tile is None or given.side <= tile:
+    many = pieces_in(given.shape, tile, overlap)
+    if tile is None or many == 1:
         return [Piece(image, given.square(edge=edge))]
     (height, width), pixels = given.shape, given.square(tile, edge=edge)
-    many = pieces_in(given.shape, tile, overlap)
     return [
         Piece(
             image, pixels[:, y : y + tile, x : x + tile], (x, y), (left, top, right, bottom), many

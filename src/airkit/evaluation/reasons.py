@@ -79,9 +79,7 @@ class Reasons:
 
 def _peak(ink: Array, boxes: Array) -> float:
     """Median over boxes of their brightest ink; 0 without a box."""
+    if not len(boxes):
+        return 0.0
     places = boxes.astype(int).tolist()
-    return (
-        0.0
-        if not places
-        else float(np.median([ink[y : y + h, x : x + w].max() for x, y, w, h in places]))
-    )
+    return float(np.median([ink[y : y + h, x : x + w].max() for x, y, w, h in places]))

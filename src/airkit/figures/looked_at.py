@@ -13,7 +13,7 @@ import torch
 from airkit.config.schema import Config
 from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
-from airkit.data.look import BACKGROUNDS, candidates
+from airkit.data.look import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.page import FAINT, GAP, LINE, TRUTH, Sheet, slot_colour
 from airkit.model.background import Background
 
@@ -97,8 +97,7 @@ def _notes(config: Config, many: int, most: float) -> list[str]:
         many: pictures shown.
         most: ink that is drawn black.
     """
-    pictures = config.pictures
-    kind = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}[config.polarity]
+    pictures, kind = config.pictures, POLARITIES[config.polarity]
     mid = "grey is nothing, white and black" if config.polarity == "both" else "black is"
     faint = ", faint ink brought out" if config.stretch else ""
     return [

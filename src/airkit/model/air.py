@@ -116,7 +116,10 @@ class AIR(nn.Module):
             images: levels in 0..1, [B, C, H, H].
             noise: random inputs of the draw; without, means of latents and likeliest looks.
         """
-        ink = self.background.ink(images)
+        return self.unroll(self.background.ink(images), noise)
+
+    def unroll(self, ink: Tensor, noise: Noise = MEANS) -> Unrolled:
+        """``forward`` from what stands out of the background, [B, C, H, H]: ``Background.ink``."""
         state, canvas, signed = self.guide.start(ink), torch.zeros_like(ink), self.background.signed
         present, slots, errors = ink.new_ones(len(ink)), [], [_squares(ink)]
         for t in range(self.slots):

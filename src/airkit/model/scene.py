@@ -114,12 +114,13 @@ def explain_both(
     counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
-    unrolled = air(images)
+    ink = air.background.ink(images)
+    unrolled = air.unroll(ink)
     scores = _scores(air, unrolled)
     one = _one_look(air, images, unrolled, scores, counts)
     best = _best_count(unrolled, scores)
     for _ in range(looks - 1):
-        unrolled = air(images, Noise.draw_looks(generator, len(images), air.slots))
+        unrolled = air.unroll(ink, Noise.draw_looks(generator, len(images), air.slots))
         best = _better(best, _best_count(unrolled, _scores(air, unrolled)))
     return one, _scene(air, images, best)
 

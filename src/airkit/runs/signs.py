@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from airkit.config.schema import Config
-from airkit.data.look import behind, candidates, look
+from airkit.data.dataset import channels_last
+from airkit.data.look import behind, candidates, look, most_of
 from airkit.data.objects import LEAST_CONTRAST
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
@@ -26,10 +27,6 @@ from airkit.system import backgrounds
 
 Array = NDArray[Any]
 
-LOOKED = 256
-"""Most pictures on which results are compared with a look."""
-FEW, PIXELS = 16, 2**21
-"""So many of large pictures, and most pixels otherwise."""
 LARGE = 0.6
 """Share of a picture's side from which on an object is large."""
 _SIGNS = {"bright": 1.0, "dark": -1.0}
@@ -94,10 +91,9 @@ class Watch:
             looks: looks that the results are the best of.
         """
         self.air, self.config, self.looks = air, config, looks
-        planes = images.permute(0, 2, 3, 1) if images.shape[1] > 1 else images[:, 0]
-        self.found = look(planes.cpu().numpy())
-        side = images.shape[-1]
-        self._most = min(LOOKED, max(FEW, PIXELS // side**2), len(images))
+        self.found = look(channels_last(images))
+        self._most = min(most_of(images.shape[-1] ** 2), len(images))
+        """Pictures on which results are compared with the look."""
         self._counts: list[Tensor] = []
         self._sides: list[Tensor] = []
         self._compared: list[tuple[Tensor, ...]] = []

@@ -77,7 +77,10 @@ def _greatest(images: Tensor, side: int) -> Tensor:
 
 
 def _greatest_in_rows(images: Tensor, side: int) -> Tensor:
-    """The greatest of ``side`` pixels in a row: of 2, of 4, of 8 ..., up to half of them, twice."""
+    """The greatest of the ``side`` pixels of a row that are around each.
+
+    By doubling: of 2 neighbours, of 4, of 8 ..., and at last of two such runs that overlap.
+    """
     length, width = images.shape[-1], 1
     images = pad(images, (side // 2, side // 2), value=-torch.inf)
     while 2 * width <= side:

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.look import SAMPLE
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
 from airkit.model.scene import explain, explain_both, possible_looks
-from airkit.runs.signs import LOOKED, Watch
+from airkit.runs.signs import Watch
 from airkit.runs.trust import Trust, judge
 from airkit.system import seeds
 from airkit.training.step import Trainer
@@ -56,7 +57,7 @@ def trusted(trainer: Trainer, images: Tensor) -> Trust:
         trainer: the model that was trained, which stays as it is.
         images: pictures, uint8 [N, C, H, H], of which some are looked at; at least one.
     """
-    air, config, some = trainer.air, trainer.config, images[:LOOKED]
+    air, config, some = trainer.air, trainer.config, images[:SAMPLE]
     looks = possible_looks(air, LOOKS)
     generator = torch.Generator(trainer.device)
     generator.manual_seed(seeds.integer(config.train.seed, "trust"))
