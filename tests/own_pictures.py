@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from airkit.data.importing import ImportReport, import_scenes
+from airkit.data.imports.importing import ImportReport, import_scenes
 
 Array = np.ndarray[Any, Any]
 EXPECT: dict[str, Any] = {"most_objects": 3, "object_size": 6.0}

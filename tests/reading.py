@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from airkit.data.images import Given, Images
-from airkit.data.pictures import Bad
+from airkit.data.imports.images import Given, Images
+from airkit.data.imports.pictures import Bad
 
 
 def read_all(given: Any, **options: Any) -> list[Given]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from airkit.data.importing import import_scenes
+from airkit.data.imports.importing import import_scenes
 
 coins = pytest.importorskip("skimage.data").coins
 

@@ -20,7 +20,7 @@ from airkit.data.colours import from_hsv
 from airkit.data.compose import compose
 from airkit.data.dataset import CanvasDataset
 from airkit.data.digits import Digits
-from airkit.data.look import look
+from airkit.data.look.findings import look
 from airkit.data.make import make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.scenes import Scenes

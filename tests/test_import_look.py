@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from own_pictures import Array, blobs
 
-from airkit.data.importing import import_scenes
+from airkit.data.imports.importing import import_scenes
 from airkit.data.reader import read_info
 from airkit.system.callbacks import Listener
 

@@ -17,9 +17,9 @@ from tiny_runs import TRAIN, Recorder, folder, reference
 
 import airkit
 from airkit.config.settings import layers, resolve
-from airkit.data.images import Images
-from airkit.data.importing import import_scenes
-from airkit.data.pictures import Bad
+from airkit.data.imports.images import Images
+from airkit.data.imports.importing import import_scenes
+from airkit.data.imports.pictures import Bad
 from airkit.errors import ImageError, OutputError
 from airkit.evaluation.doubts import Doubts
 from airkit.evaluation.found import _interval

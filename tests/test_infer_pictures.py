@@ -11,7 +11,7 @@ from reading import read_all
 from tiny_runs import TRAIN
 
 import airkit
-from airkit.data.importing import import_scenes
+from airkit.data.imports.importing import import_scenes
 from airkit.data.reader import read_split
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from tiny_runs import Recorder, data_file, reference
 
 import airkit
-from airkit.data.blobs import blobs
+from airkit.data.imports.tiles import cores
+from airkit.data.look.blobs import blobs
 from airkit.data.reader import read_split
-from airkit.data.tiles import cores
 from airkit.errors import ImageError, OutputError
 from airkit.evaluation import infer, pieces
 from airkit.evaluation.pieces import Piece, Seen

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from airkit.config.settings import layers, resolve
-from airkit.data import idx, ink, strokes
+from airkit.data import idx, strokes
 from airkit.data.compose import compose
 from airkit.data.digits import Digits
+from airkit.data.look import ink
 from airkit.system.callbacks import SILENT
 
 Array = np.ndarray[Any, Any]

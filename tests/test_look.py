@@ -11,7 +11,7 @@ import pytest
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import DataConfig
 from airkit.data.compose import compose
-from airkit.data.look import Findings, candidates, look
+from airkit.data.look.findings import Findings, candidates, look
 from airkit.data.sources import load
 
 Array = np.ndarray[Any, Any]

@@ -15,9 +15,9 @@ from PIL import Image
 from tiny_runs import Recorder
 
 from airkit.data.digits import SPLITS
+from airkit.data.imports.regions import regions
+from airkit.data.imports.tiles import divided, starts
 from airkit.data.reader import read_split
-from airkit.data.regions import regions
-from airkit.data.tiles import divided, starts
 from airkit.errors import ImageError
 
 LARGE = 30

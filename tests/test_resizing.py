@@ -14,10 +14,10 @@ from reading import read_all
 from tiny_runs import TRAIN, Recorder
 
 import airkit
-from airkit.data.importing import import_scenes
-from airkit.data.pictures import Picture, Truth
+from airkit.data.imports.importing import import_scenes
+from airkit.data.imports.pictures import Picture, Truth
+from airkit.data.imports.resizing import resized
 from airkit.data.reader import read_info, read_split
-from airkit.data.resizing import resized
 from airkit.errors import ImageError
 from airkit.evaluation.found import Inferred, InferredObject
 

@@ -17,8 +17,8 @@ from tiny_runs import Recorder
 import airkit
 from airkit.data.coco import run_lengths
 from airkit.data.digits import SPLITS
+from airkit.data.imports.segmentations import paint
 from airkit.data.reader import read_split
-from airkit.data.segmentations import paint
 from airkit.errors import ImageError
 
 GIVEN = blobs(20)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from airkit.config.schema import Config, DataConfig, PicturesConfig
 from airkit.data.dataset import to_ink
-from airkit.data.look import SAMPLE
+from airkit.data.look.findings import SAMPLE
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
 from airkit.runs.signs import Signs, Watch

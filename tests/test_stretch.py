@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from airkit.config import settings
 from airkit.config.schema import Config, PicturesConfig
-from airkit.data.look import look
+from airkit.data.look.findings import look
 from airkit.data.scenes import Scenes
 from airkit.model.background import Background
 

@@ -11,7 +11,7 @@ import pytest
 
 from airkit.config import settings
 from airkit.config.schema import Config
-from airkit.data.look import TEXTURED, Findings
+from airkit.data.look.findings import TEXTURED, Findings
 from airkit.runs.signs import Signs
 from airkit.runs.trust import Trust, judge
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airkit.config.schema import Config
     from airkit.config.settings import Settings
     from airkit.data.dataset import CanvasDataset
-    from airkit.data.images import ImageLike
-    from airkit.data.importing import import_scenes
+    from airkit.data.imports.images import ImageLike
+    from airkit.data.imports.importing import import_scenes
     from airkit.data.make import make_data
     from airkit.errors import AirkitError
     from airkit.evaluation.compare import compare
@@ -68,7 +68,7 @@ _HOMES = {
     "describe": "airkit.runs.describe",
     "evaluate": "airkit.evaluation.evaluate",
     "export": "airkit.runs.export",
-    "import_scenes": "airkit.data.importing",
+    "import_scenes": "airkit.data.imports.importing",
     "Found": "airkit.evaluation.infer",
     "Inferred": "airkit.evaluation.found",
     "make_data": "airkit.data.make",

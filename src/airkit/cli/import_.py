@@ -15,7 +15,7 @@ from airkit.errors import AirkitError
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
-    from airkit.data.importing import ImportReport
+    from airkit.data.imports.importing import ImportReport
 
 _PICTURES = "A folder, a picture, .npy, .npz, FILE.h5:/PATH or a COCO .json"
 

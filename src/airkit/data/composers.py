@@ -92,6 +92,6 @@ def looked_at(config: Config, composer: Composer) -> PicturesConfig:
     many = getattr(config.data, split)
     if config.data.source not in DRAWN or not many or config.pictures != PicturesConfig():
         return config.pictures
-    from airkit.data.look import SAMPLE, look  # noqa: PLC0415 - torch, which digits do without
+    from airkit.data.look.findings import SAMPLE, look  # noqa: PLC0415 - torch, which digits do without
 
     return look(composer.compose(split, 0, min(many, SAMPLE)).image).pictures(digits=3)

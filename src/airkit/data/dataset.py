@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from airkit.config.pictures import PicturesConfig
 from airkit.data import reader
-from airkit.data.ink import look_at_canvases
+from airkit.data.look.ink import look_at_canvases
 from airkit.data.reader import DataInfo
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from airkit.data.images import Place
+from airkit.data.imports.images import Place
 from airkit.errors import OutputError
 from airkit.system.files import write_bytes
 

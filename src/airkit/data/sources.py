@@ -20,7 +20,7 @@ import numpy as np
 from airkit.config.registry import DRAWN, Registry, is_outside
 from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
 from airkit.data.idx import HOW_TO, Folder
-from airkit.data.ink import is_binary, look, thinned
+from airkit.data.look.ink import is_binary, look, thinned
 from airkit.data.mnist import SHORT, Mnist
 from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError

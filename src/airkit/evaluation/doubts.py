@@ -12,8 +12,8 @@ import numpy as np
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config
-from airkit.data.images import Given, Place
-from airkit.data.ink import SAMPLE, TOUCHING, Fault, look, look_at_size
+from airkit.data.imports.images import Given, Place
+from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, look, look_at_size
 from airkit.data.sources import PICTURES
 from airkit.system.callbacks import Listener
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.images import Given
+from airkit.data.imports.images import Given
 from airkit.evaluation.pieces import Piece, Seen
 
 Array = np.ndarray[Any, Any]

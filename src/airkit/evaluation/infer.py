@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from airkit.config.settings import Settings
-from airkit.data.images import Given, ImageLike, Images, Place
-from airkit.data.ink import Fault
+from airkit.data.imports.images import Given, ImageLike, Images, Place
+from airkit.data.imports.pictures import Bad
+from airkit.data.imports.resizing import nearest
 from airkit.data.labels import check_labels, label_file, write_labels
-from airkit.data.pictures import Bad
-from airkit.data.resizing import nearest
+from airkit.data.look.ink import Fault
 from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note

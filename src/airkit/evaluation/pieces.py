@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from airkit.data.images import Given
-from airkit.data.tiles import cores
+from airkit.data.imports.images import Given
+from airkit.data.imports.tiles import cores
 from airkit.errors import ImageError
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from airkit.config.schema import Config
-from airkit.data.look import candidates
+from airkit.data.look.findings import candidates
 from airkit.model.background import Background
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,7 @@ import torch
 from airkit.config.schema import Config
 from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
-from airkit.data.look import BACKGROUNDS, POLARITIES, candidates
+from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.page import FAINT, GAP, LINE, TRUTH, Sheet, slot_colour
 from airkit.model.background import Background
 

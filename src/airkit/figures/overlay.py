@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.images import Given, Place
+from airkit.data.imports.images import Given, Place
 from airkit.errors import OutputError
 from airkit.figures.page import GAP, MARGIN, Page, png
 from airkit.system.files import start_of, write_bytes, writing

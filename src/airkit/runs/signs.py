@@ -19,8 +19,8 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.data.dataset import channels_last
-from airkit.data.look import behind, candidates, look, most_of
-from airkit.data.objects import LEAST_CONTRAST
+from airkit.data.look.findings import behind, candidates, look, most_of
+from airkit.data.look.objects import LEAST_CONTRAST
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
 from airkit.system import backgrounds

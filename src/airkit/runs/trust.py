@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from airkit.config.schema import Config
-from airkit.data.look import TEXTURED, Findings
+from airkit.data.look.findings import TEXTURED, Findings
 from airkit.data.sources import PICTURES
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson

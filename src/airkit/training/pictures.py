@@ -8,7 +8,7 @@ from typing import Any
 
 from airkit.config.settings import Settings
 from airkit.data import reader
-from airkit.data.importing import import_scenes
+from airkit.data.imports.importing import import_scenes
 from airkit.errors import CheckpointError
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import Listener

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.data.look import SAMPLE
+from airkit.data.look.findings import SAMPLE
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
 from airkit.model.scene import explain, explain_both, possible_looks

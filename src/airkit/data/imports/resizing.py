@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from airkit.data.pictures import Array, Picture
+from airkit.data.imports.pictures import Array, Picture
 
 
 def resized(picture: Picture, scale: float) -> Picture:

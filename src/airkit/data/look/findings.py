@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from airkit.config.pictures import PicturesConfig
-from airkit.data import objects
-from airkit.data.blobs import Array, reach
-from airkit.data.objects import LEAST_CONTRAST, Compositing
+from airkit.data.look import objects
+from airkit.data.look.blobs import Array, reach
+from airkit.data.look.objects import LEAST_CONTRAST, Compositing
 from airkit.system import backgrounds
 
 Background = Literal["none", "constant", "plane", "smooth"]

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from airkit.data.pictures import Bad, Pictures, Reading
+from airkit.data.imports.pictures import Bad, Pictures, Reading
 from airkit.errors import ImageError
 
 CHOICES = ("auto", "rgb", "grey")

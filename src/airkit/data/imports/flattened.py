@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from airkit.data.pictures import SMALLEST, Array
+from airkit.data.imports.pictures import SMALLEST, Array
 
 
 def side_in_rows(rows: Array, shape: tuple[int, ...]) -> int | None:

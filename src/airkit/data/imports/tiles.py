@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from airkit.data.pictures import Array, Picture, Truth
+from airkit.data.imports.pictures import Array, Picture, Truth
 
 PARTS = ("count", "boxes", "labels", "mask")
 

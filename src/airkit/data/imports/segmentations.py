@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.pictures import Array
+from airkit.data.imports.pictures import Array
 
 _MOST_GROUPS = 7
 """Of one run length as text: 35 bits."""

@@ -19,19 +19,19 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings, layers, resolve
 from airkit.data import writer
-from airkit.data.colourful import keeps_colour
-from airkit.data.conversion import Walk, canvases_of, scaled
 from airkit.data.digits import SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
-from airkit.data.given import sources_of
-from airkit.data.import_notes import notes
-from airkit.data.look import Findings, look
+from airkit.data.imports.colourful import keeps_colour
+from airkit.data.imports.conversion import Walk, canvases_of, scaled
+from airkit.data.imports.given import sources_of
+from airkit.data.imports.notes import notes
+from airkit.data.imports.pictures import Array, Bad, Pictures, Reading
+from airkit.data.imports.regions import split_by_region
+from airkit.data.imports.survey import Survey
+from airkit.data.imports.truth import all_checked
+from airkit.data.look.findings import Findings, look
 from airkit.data.make import check_free, locked
-from airkit.data.pictures import Array, Bad, Pictures, Reading
-from airkit.data.regions import split_by_region
 from airkit.data.sources import PICTURES, Origin
-from airkit.data.survey import Survey
-from airkit.data.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file

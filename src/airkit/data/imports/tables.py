@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from airkit.data.pictures import Files, Pictures, Truth
+from airkit.data.imports.pictures import Files, Pictures, Truth
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular

@@ -10,10 +10,10 @@ from dataclasses import replace
 from itertools import islice
 
 from airkit.data.digits import SPLITS
-from airkit.data.pictures import LARGEST, SMALLEST, Bad, Picture, Pictures
-from airkit.data.survey import SHARE
-from airkit.data.tiles import within
-from airkit.data.truth import all_checked
+from airkit.data.imports.pictures import LARGEST, SMALLEST, Bad, Picture, Pictures
+from airkit.data.imports.survey import SHARE
+from airkit.data.imports.tiles import within
+from airkit.data.imports.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.pictures import Array, Reading, Truth
+from airkit.data.imports.pictures import Array, Reading, Truth
 from airkit.errors import ImageError
 
 TRUTH = ("counts", "boxes", "labels", "masks")

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airkit.data.coco_pictures import annotated, is_coco
 from airkit.data.digits import SPLITS
-from airkit.data.folders import files_of
-from airkit.data.pictures import Files, Pictures, Reading, reading_of
-from airkit.data.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
-from airkit.data.tables import add_table
-from airkit.data.truth_rows import TRUTH
+from airkit.data.imports.coco_pictures import annotated, is_coco
+from airkit.data.imports.folders import files_of
+from airkit.data.imports.pictures import Files, Pictures, Reading, reading_of
+from airkit.data.imports.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
+from airkit.data.imports.tables import add_table
+from airkit.data.imports.truth_rows import TRUTH
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import ZIP, check_regular, start_of

@@ -14,10 +14,10 @@ from airkit.config.schema import Config
 from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
 from airkit.data.format import Arrays, rows_of
-from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
-from airkit.data.survey import Survey
-from airkit.data.tiles import cut
-from airkit.data.truth import all_checked
+from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
+from airkit.data.imports.survey import Survey
+from airkit.data.imports.tiles import cut
+from airkit.data.imports.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.pictures import Array, Picture
-from airkit.data.tiles import PARTS, cut, divided, tiles_of
-from airkit.data.truth_rows import contradiction
+from airkit.data.imports.pictures import Array, Picture
+from airkit.data.imports.tiles import PARTS, cut, divided, tiles_of
+from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
 
 SHARE = 0.1

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from airkit.data.conversion import scaled
-from airkit.data.folders import files_of
-from airkit.data.given import pictures_of
-from airkit.data.import_notes import NOTES
-from airkit.data.ink import Kind, is_binary
-from airkit.data.pictures import (
+from airkit.data.imports.conversion import scaled
+from airkit.data.imports.folders import files_of
+from airkit.data.imports.given import pictures_of
+from airkit.data.imports.notes import NOTES
+from airkit.data.imports.pictures import (
     UNKNOWN,
     Array,
     Bad,
@@ -30,9 +29,10 @@ from airkit.data.pictures import (
     greatest,
     reading_of,
 )
-from airkit.data.resizing import resized
-from airkit.data.stacks import Rows
-from airkit.data.truth import checked
+from airkit.data.imports.resizing import resized
+from airkit.data.imports.stacks import Rows
+from airkit.data.imports.truth import checked
+from airkit.data.look.ink import Kind, is_binary
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path

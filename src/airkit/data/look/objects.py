@@ -1,6 +1,6 @@
 """What the parts of pictures that stand out say about objects: which, how strong, how many.
 
-The rules are plain and robust; ``airkit.data.look`` draws its findings from them.
+The rules are plain and robust; ``findings`` draws its findings from them.
 
 Shapes: N pictures, C channels, H side in pixels, K parts.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from airkit.data.blobs import Array, Blobs, blobs
+from airkit.data.look.blobs import Array, Blobs, blobs
 from airkit.system import backgrounds
 
 Compositing = Literal["add", "over"]

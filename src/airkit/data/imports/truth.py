@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from airkit.data.pictures import Array, Bad, Picture, Pictures, Truth
-from airkit.data.resizing import resized
-from airkit.data.truth_rows import contradiction
+from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
+from airkit.data.imports.resizing import resized
+from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
 
 MOST = 2**16 - 1

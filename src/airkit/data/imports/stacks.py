@@ -17,9 +17,9 @@ from typing import IO, Any
 import h5py
 import numpy as np
 
-from airkit.data.flattened import side_in_rows
-from airkit.data.pictures import Array, Bad, Picture, Pictures, Reading, reading_of
-from airkit.data.truth_rows import NAMES, parts_of, truth_of
+from airkit.data.imports.flattened import side_in_rows
+from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Reading, reading_of
+from airkit.data.imports.truth_rows import NAMES, parts_of, truth_of
 from airkit.errors import ImageError
 
 _BLOCK_BYTES = 2**24

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.pictures import Array, Files, Picture, Reading, Truth, reading_of
-from airkit.data.segmentations import paint
-from airkit.data.truth_rows import contradiction
+from airkit.data.imports.pictures import Array, Files, Picture, Reading, Truth, reading_of
+from airkit.data.imports.segmentations import paint
+from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
 
 _FOLDERS = (".", "images", "data")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from airkit.config.schema import Config
-from airkit.data.survey import Survey
+from airkit.data.imports.survey import Survey
 
 LARGE, SMALL = 24, 14
 """Side of objects in pixels above which training is slow, and one that is fine."""

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
-from airkit.data.ink import Kind
+from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
 
