@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from model_factory import blobs, double_noise, tiny_air, tiny_config
 from torch import Tensor
 
+from airkit.config.settings import layers, resolve
 from airkit.model import fast
 from airkit.model.background import Background
-from airkit.system.backgrounds import constant, plane, smooth
+from airkit.system import backgrounds
+from airkit.system.backgrounds import constant, median, plane, rolling_ball
 
 SIDE = 32
+KINDS = ["constant", "plane", "median", "rolling-ball"]
 
 
 def _gradients(batch: int, channels: int = 1) -> Tensor:
@@ -49,14 +54,61 @@ def test_a_plane_is_found_in_noise() -> None:
     assert (found - _gradients(4)[:, 0]).abs().max() < 0.03
 
 
-def test_a_smooth_background_keeps_lumps_and_drops_objects() -> None:
+def _lumps(batch: int) -> Tensor:
+    """Soft lumps within 0.2..0.3, float64 [B, 32, 32]."""
     axis = torch.linspace(0, torch.pi, SIDE, dtype=torch.float64)
-    lumps = (0.2 + 0.1 * torch.sin(axis) * torch.sin(axis)[:, None]).expand(4, -1, -1)
-    found = smooth(lumps + _sharp(4)[:, 0], 17)
-    assert (found - lumps).abs().max() < 0.06
+    return (0.2 + 0.1 * torch.sin(axis) * torch.sin(axis)[:, None]).expand(batch, -1, -1)
 
 
-@pytest.mark.parametrize("kind", ["none", "constant", "plane", "smooth"])
+@pytest.mark.parametrize("found", [median, rolling_ball])
+def test_filters_keep_lumps_and_drop_objects(found: Callable[[Tensor, int], Tensor]) -> None:
+    assert (found(_lumps(4) + _sharp(4)[:, 0], 17) - _lumps(4)).abs().max() < 0.1
+
+
+def test_a_median_drops_bright_and_dark_objects_alike() -> None:
+    both = _lumps(4) + _sharp(4)[:, 0] - 0.4 * _sharp(4)[:, 0].roll((12, 12), (1, 2))
+    assert (median(both, 17) - _lumps(4)).abs().max() < 0.1
+    assert (rolling_ball(both, 17) - _lumps(4)).abs().max() > 0.15
+
+
+def test_an_object_in_a_corner_is_not_the_background() -> None:
+    images = torch.full((1, 64, 64), 0.2)
+    images[:, -16:, -16:] = 0.8
+    torch.testing.assert_close(median(images, 33), torch.full_like(images, 0.2))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 31), (40, 17), (64, 64), (130, 70)])
+@pytest.mark.parametrize("side", [3, 17, 33, 77])
+def test_a_median_of_one_level_is_that_level(size: tuple[int, int], side: int) -> None:
+    flat = torch.full((2, *size), 0.3)
+    torch.testing.assert_close(median(flat, side), flat, rtol=0, atol=1e-6)
+
+
+def test_a_median_is_that_of_each_picture_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(5, 40, 40, generator=torch.Generator().manual_seed(0))
+    together = median(images, 17)
+    monkeypatch.setattr(backgrounds, "MOST", 1)
+    torch.testing.assert_close(median(images, 17), together, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("found", "chosen", "polarity", "wanted"),
+    [
+        ("smooth", "auto", "bright", "rolling-ball"),
+        ("smooth", "auto", "dark", "rolling-ball"),
+        ("smooth", "auto", "both", "median"),
+        ("plane", "auto", "both", "plane"),
+        ("none", "median", "bright", "median"),
+    ],
+)
+def test_what_was_found_chooses_the_filter(
+    found: str, chosen: str, polarity: str, wanted: str
+) -> None:
+    pictures = {"pictures.background": found, "pictures.polarity": polarity}
+    assert resolve(*layers({**pictures, "model.background": chosen})).background == wanted
+
+
+@pytest.mark.parametrize("kind", ["none", *KINDS])
 @pytest.mark.parametrize("polarity", ["bright", "dark", "both"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ink_on_the_background_is_the_picture(kind: str, polarity: str, channels: int) -> None:
@@ -65,7 +117,7 @@ def test_ink_on_the_background_is_the_picture(kind: str, polarity: str, channels
     torch.testing.assert_close(background.picture(images, stack), images[:, None].expand_as(stack))
 
 
-@pytest.mark.parametrize("kind", ["constant", "plane", "smooth"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("polarity", ["bright", "dark", "both"])
 def test_each_channel_has_a_background_of_its_own(kind: str, polarity: str) -> None:
     background, images = _background(kind, polarity), _gradients(3, 3) + _sharp(3)
@@ -75,14 +127,14 @@ def test_each_channel_has_a_background_of_its_own(kind: str, polarity: str) -> N
         torch.testing.assert_close(found[:, [channel]], wanted)
 
 
-@pytest.mark.parametrize("kind", ["constant", "plane", "smooth"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_dark_objects_have_the_ink_of_bright_ones(kind: str) -> None:
     images = _gradients(3) + _sharp(3)
     found = _background(kind, "dark").ink(1 - images)
     torch.testing.assert_close(found, _background(kind).ink(images))
 
 
-@pytest.mark.parametrize("kind", ["constant", "plane", "smooth"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_brighter_background_changes_no_ink(kind: str) -> None:
     images = _gradients(3) + _sharp(3)
     torch.testing.assert_close(_background(kind).ink(images + 0.1), _background(kind).ink(images))

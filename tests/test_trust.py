@@ -88,7 +88,7 @@ CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
     "twice the size": (UNSURE, {"model__object_size": 21.0}, SEEN, "--object-size 11"),
     "polarity": (NEEDLESS, {"model__polarity": "dark"}, SEEN, "model.polarity=bright"),
     "both kinds": (MISSED, {}, replace(SEEN, polarity="both"), "model.polarity=both"),
-    "no background": (NEEDLESS, {"model__background": "none"}, SEEN, "model.background=smooth"),
+    "no background": (NEEDLESS, {"model__background": "none"}, SEEN, "background=rolling-ball"),
     "low noise": (NEEDLESS, {"model__pixel_sd": 0.05}, SEEN, "model.pixel_sd=0.2"),
     "high noise": (MISSED, {"model__pixel_sd": 0.8}, SEEN, "model.pixel_sd=0.2"),
     "low price": (NEEDLESS, {"prior__ratio": 0.95}, SEEN, "prior.ratio="),

@@ -51,3 +51,10 @@ class PicturesConfig(Section):
         if self.low >= self.high:
             raise ValueError(f"low ({self.low:g}) is not below high ({self.high:g})")
         return self
+
+
+def filter_of(background: str, polarity: str) -> str:
+    """The filter, a ``model.background``, that takes off such a ``pictures.background``."""
+    if background == "smooth":
+        return "median" if polarity == "both" else "rolling-ball"
+    return background

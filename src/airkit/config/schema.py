@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 from pydantic import model_validator
 
-from airkit.config.pictures import PicturesConfig
+from airkit.config.pictures import PicturesConfig, filter_of
 from airkit.config.registry import is_outside
 from airkit.config.results import EvalConfig, RenderConfig
 from airkit.config.scenes import ScenesConfig
@@ -90,8 +90,9 @@ class Config(Section):
 
     @property
     def background(self) -> str:
-        """The background's kind; auto is what was found in the pictures."""
-        return self._found("background")
+        """The background's filter; auto is the one for what was found in the pictures."""
+        chosen = self.model.background
+        return filter_of(self.pictures.background, self.polarity) if chosen == "auto" else chosen
 
     @property
     def polarity(self) -> str:

@@ -167,10 +167,12 @@ class ModelConfig(Section):
     pose: Literal["uniform", "affine"] = "uniform"
     """Prior on z_where: uniform (centre uniform on the canvas, size log-normal) or affine (the
     paper's normal on [s, x, y])."""
-    background: Literal["auto", "none", "constant", "plane", "smooth"] = "auto"
+    background: Literal["auto", "none", "constant", "plane", "median", "rolling-ball"] = "auto"
     """What is behind the objects, taken off each picture by a robust filter: none (blank), constant
-    (one grey level), plane (a linear gradient) or smooth (soft lumps, wider than an object); auto
-    is what was found when the data was made or imported, none for digits."""
+    (one grey level), plane (a linear gradient), or soft lumps wider than two objects: median (what
+    is usual around each pixel) or rolling-ball (without what is brighter and narrower; darker,
+    where objects are dark). auto is what was found when the data was made or imported, none for
+    digits."""
     polarity: Literal["auto", "bright", "dark", "both"] = "auto"
     """Whether objects are brighter or darker than the background, or some of each; auto is what was
     found, bright for digits."""

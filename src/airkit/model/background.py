@@ -22,7 +22,7 @@ from airkit.config.schema import Config
 from airkit.system import backgrounds
 
 WIDTH = 2.0
-"""Side of the filter of a smooth background, in typical object sizes: wider than any object."""
+"""Side of the window of a median or rolling ball, in typical object sizes: wider than one."""
 
 
 class Background:
@@ -39,7 +39,8 @@ class Background:
             "none": torch.zeros_like,
             "constant": backgrounds.constant,
             "plane": backgrounds.plane,
-            "smooth": self._smooth,
+            "median": self._median,
+            "rolling-ball": self._rolling_ball,
         }
         self._estimate = estimates[config.background]
 
@@ -67,6 +68,10 @@ class Background:
         """Ink [B, N, C, H, H] on the backgrounds of ``images`` [B, C, H, H]."""
         return self.estimate(images)[:, None] + self.sign * self.plain(ink)
 
-    def _smooth(self, images: Tensor) -> Tensor:
-        """See ``backgrounds.smooth``; for dark objects the upper envelope."""
-        return self.sign * backgrounds.smooth(self.sign * images, self.side)
+    def _median(self, images: Tensor) -> Tensor:
+        """See ``backgrounds.median``."""
+        return backgrounds.median(images, self.side)
+
+    def _rolling_ball(self, images: Tensor) -> Tensor:
+        """See ``backgrounds.rolling_ball``; for dark objects the upper envelope."""
+        return self.sign * backgrounds.rolling_ball(self.sign * images, self.side)

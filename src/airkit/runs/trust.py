@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from airkit.config.pictures import filter_of
 from airkit.config.schema import Config
 from airkit.data.look.findings import TEXTURED, Findings
 from airkit.data.sources import PICTURES
@@ -30,7 +31,8 @@ CLEAR = 5.0
 """Contrast in standard deviations of the noise below which noise passes for objects."""
 DEAR = 2.5
 """Factor between two prices of an object, in nats, from which on they differ."""
-_ORDER = ("none", "constant", "plane", "smooth")
+_LUMPS, _SIMPLE = 3, {"none": 0, "constant": 1, "plane": 2}
+"""How far backgrounds vary: soft lumps, and those that vary less."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,10 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
             f"objects are {kind} on their background, and the model looks for "
             f"{config.polarity} ones: --set model.polarity={found.polarity}"
         )
-    if _ORDER.index(config.background) < _ORDER.index(found.background):
+    if _SIMPLE.get(config.background, _LUMPS) < _SIMPLE.get(found.background, _LUMPS):
         yield (
             f"the background varies more than model.background={config.background} explains: "
-            f"--set model.background={found.background}"
+            f"--set model.background={filter_of(found.background, config.polarity)}"
         )
     if found.stretch and not config.stretch:
         yield f"some objects are far fainter than others: --set model.stretch={found.stretch:g}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 ROUNDS = 8
 """Rounds of reweighting that fit a plane."""
@@ -17,6 +17,12 @@ TUKEY = 4.7
 """Residuals beyond so many standard deviations have no weight in the plane (Tukey's biweight)."""
 LEAST_SD = 1 / 255
 """Least standard deviation of residuals from the plane: half the pixels may lie on it exactly."""
+SAMPLES = 16
+"""Pixels along a side of a median's window that are looked at, about."""
+HOP = 4
+"""Distance of the centres of two windows, in these pixels."""
+MOST = 2**22
+"""Most pixels of windows to sort at a time."""
 
 
 def constant(images: Tensor) -> Tensor:
@@ -46,20 +52,52 @@ def plane(images: Tensor) -> Tensor:
         weighted = basis.t() * weights[:, None]
         fit = torch.linalg.solve(weighted @ basis, weighted @ levels[:, :, None])
         residual = (levels - (basis @ fit).squeeze(2)).abs()
-        sd = (1.4826 * residual.median(1, keepdim=True).values).clamp(min=LEAST_SD)
+        sd = (1.4826 * _middle(residual)[:, None]).clamp(min=LEAST_SD)
         weights = (1 - (residual / (TUKEY * sd)).clamp(max=1).square()).square()
     background: Tensor = (full @ fit[:, None]).squeeze(3)
     return background
 
 
-def smooth(images: Tensor, side: int) -> Tensor:
-    """A background of soft lumps, [B, H, H]: what is wider than ``side`` pixels, an odd number.
+def median(images: Tensor, side: int) -> Tensor:
+    """What is usual within ``side`` pixels, [B, H, H], where objects cover less than half.
 
-    A morphological opening of the picture, blurred before and after, which takes away bright parts
-    that are narrower.
+    The median of windows on a grid, interpolated, so that bright and dark objects both drop out.
+    All windows are as large, so that an object in a corner does not fill the one there.
+    """
+    thin = max(1, side // SAMPLES)
+    thinned, step = images[:, ::thin, ::thin], HOP * thin
+    rows, columns = (_windows(length, side // thin, images) for length in thinned.shape[1:])
+    some = max(1, MOST // (rows.numel() * columns.numel()))
+    parts = (thinned[first : first + some] for first in range(0, len(images), some))
+    index = rows[:, None, :, None], columns[:, None]
+    grid = torch.cat([_middle(part[:, *index].flatten(3)) for part in parts])
+    full = [(length - 1) * step + 1 for length in grid.shape[1:]]
+    found = interpolate(grid[:, None], full, mode="bilinear", align_corners=True)
+    return found[:, 0, : images.shape[1], : images.shape[2]]
+
+
+def _windows(length: int, side: int, like: Tensor) -> Tensor:
+    """Places of the pixels of windows along an axis, [K, side], or fewer in a smaller picture."""
+    side = min(side, length)
+    centres = torch.arange(0, length + HOP, HOP, device=like.device)[:, None]
+    within = torch.arange(side, device=like.device)
+    return (centres - side // 2).clamp(0, length - side) + within
+
+
+def rolling_ball(images: Tensor, side: int) -> Tensor:
+    """What is wider than ``side`` pixels, an odd number, [B, H, H], without bright narrower parts.
+
+    A morphological opening of the picture, blurred before and after. Its structuring element is a
+    square, which is fast, rather than the ball of Sternberg (1983), "Biomedical image processing":
+    the ball is nearly flat where it touches.
     """
     least = -_greatest(-blur(images, 5), side)
     return blur(_greatest(least, side), 2 * (side // 4) + 1)
+
+
+def _middle(levels: Tensor) -> Tensor:
+    """The median of the last axis, of two the lower: CUDA's own is not deterministic."""
+    return levels.sort(-1).values[..., (levels.shape[-1] - 1) // 2]
 
 
 def blur(images: Tensor, side: int) -> Tensor:

@@ -31,8 +31,10 @@ BACKGROUNDS = {
     "constant": "one grey level a picture",
     "plane": "a linear gradient",
     "smooth": "soft lumps",
+    "median": "soft lumps, as a median filter finds them",
+    "rolling-ball": "soft lumps, as a rolling ball finds them",
 }
-"""Backgrounds in words."""
+"""Backgrounds, and filters that find them, in words."""
 POLARITIES = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
 """What objects are than the background, in words."""
 SAMPLE = 256
@@ -234,7 +236,7 @@ def _noise(levels: Array) -> float:
 def _smooth(levels: torch.Tensor, polarity: Polarity) -> torch.Tensor:
     """Soft lumps, wider than a third of the picture."""
     sign = -1 if polarity == "dark" else 1
-    return sign * backgrounds.smooth(sign * levels, 2 * (levels.shape[-1] // 6) + 1)
+    return sign * backgrounds.rolling_ball(sign * levels, 2 * (levels.shape[-1] // 6) + 1)
 
 
 _ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] = {
