@@ -33,7 +33,7 @@ SURFACE = {
     f"{SETTINGS} {QUIET}",
     "sweep": "--data --out --seeds --threshold --workers --threads --engine --job --fresh --json "
     f"--steps --looks --device --preset {SETTINGS} {QUIET}",
-    "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels "
+    "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels --rois --shapes "
     "--tile --exclude-edges --skip-bad --sub-folders --invert --slots --looks --device "
     f"{SETTINGS} {QUIET}",
     "render": f"--run --out --data --checkpoint --json --kind --device {SETTINGS} {QUIET}",

@@ -93,6 +93,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     csv: str | Path | None = None,
     objects: str | Path | None = None,
     labels: str | Path | None = None,
+    rois: str | Path | None = None,
+    shapes: str | Path | None = None,
     settings: Settings = (),
     listener: Listener = SILENT,
 ) -> Found:
@@ -120,6 +122,10 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         objects: a table to write, a row an object.
         labels: a folder for a label image of each image, ``NAME_labels.tif``: 16 bits, 0 for the
             background, k for the object in place k - 1.
+        rois: a folder for a zip of ImageJ's ROIs of each image, ``NAME_rois.zip``; or a .zip, of
+            one image or stack.
+        shapes: a folder for a table of napari's shapes of each image, ``NAME_shapes.csv``; or a
+            .csv, likewise.
         settings: dotted keys and values, or layers; ``model.slots`` and those of ``eval`` matter.
         listener: hears notes and progress.
 
@@ -150,6 +156,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         csv=None if csv is None else to_path(csv),
         objects=None if objects is None else to_path(objects),
         labels=None if labels is None else to_path(labels),
+        rois=None if rois is None else to_path(rois),
+        shapes=None if shapes is None else to_path(shapes),
         drawing=drawing,
     )
     return infer_images(

@@ -30,6 +30,12 @@ def infer(  # noqa: PLR0913 - an option each
     csv: Annotated[Path | None, option("FILE", "A table to write, a row an image.")] = None,
     objects: Annotated[Path | None, option("FILE", "A table to write, a row an object.")] = None,
     labels: Annotated[Path | None, option("DIR", "A folder for a label image of each.")] = None,
+    rois: Annotated[
+        Path | None, option("DIR", "A folder for ImageJ's ROIs of each image, or one .zip.")
+    ] = None,
+    shapes: Annotated[
+        Path | None, option("DIR", "A folder for napari's shapes of each image, or one .csv.")
+    ] = None,
     tile: Annotated[
         int | None,
         option("PIXELS", "Cut larger images into overlapping tiles of this side.", min=8),
@@ -50,6 +56,7 @@ def infer(  # noqa: PLR0913 - an option each
     Ink is bright on dark. Settings override those of the run.
     """
     files = {"overlay": overlay, "csv": csv, "objects": objects, "labels": labels}
+    files |= {"rois": rois, "shapes": shapes}
     read = {"invert": invert, "skip_bad": skip_bad, "sub_folders": sub_folders}
     how = {"tile": tile, "exclude_edges": exclude_edges}
     given: dict[str, Any] = {**files, **read, **how, "checkpoint": checkpoint}

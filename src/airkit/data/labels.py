@@ -5,7 +5,6 @@ Shapes: H x W pixels of an image.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -16,8 +15,7 @@ import numpy as np
 from PIL import Image
 
 from airkit.data.imports.images import Place
-from airkit.errors import OutputError
-from airkit.system.files import write_bytes
+from airkit.system.files import check_replaceable, write_bytes
 
 Array = np.ndarray[Any, Any]
 _MARK = "airkit infer --labels"
@@ -26,26 +24,9 @@ _SOFTWARE = 305
 
 
 def check_labels(folder: Path, places: Sequence[Place]) -> None:
-    """Refuse, before the work, to replace a file that ``--labels`` did not write.
-
-    Raises:
-        OutputError: there is one, or two images would have the same label image.
-    """
-    taken: dict[Path, Place] = {}
-    for place in places:
-        target = label_file(folder, place)
-        if (other := taken.setdefault(target, place)) != place:
-            got, hint = f"{other.path} and {place.path}", "rename one, or infer them separately"
-            what = "Two images would have the same label image"
-            raise OutputError(what, where=target, got=got, hint=hint)
-        if os.path.lexists(target) and not _is_ours(target):
-            raise OutputError(
-                "A file that airkit infer did not write is in the way",
-                where=target,
-                expected="no such file, or one of an earlier --labels",
-                got="another file",
-                hint="move it away, or name another --labels",
-            )
+    """Refuse, before the work, what ``write_labels`` could not do; raises OutputError."""
+    targets = [(label_file(folder, place), place.path) for place in places]
+    check_replaceable(targets, "--labels", "label image", _is_ours)
 
 
 def label_file(folder: Path, place: Place) -> Path:

@@ -20,6 +20,7 @@ from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
+from airkit.evaluation.handover import ROIS, SHAPES, Handover
 from airkit.evaluation.pieces import Explainer, Piece, Seen, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
 from airkit.evaluation.tables import check_table, write_counts, write_objects
@@ -60,8 +61,16 @@ class Asked:
     csv: Path | None = None
     objects: Path | None = None
     labels: Path | None = None
+    rois: Path | None = None
+    shapes: Path | None = None
     drawing: Drawing | None = None
     """Draws each image with what was found on it: evaluation knows nothing of figures."""
+
+    def handovers(self) -> Iterator[tuple[Handover, Path]]:
+        """Yield the files for other programs that are wanted."""
+        for kind, path in ((ROIS, self.rois), (SHAPES, self.shapes)):
+            if path is not None:
+                yield kind, path
 
 
 def infer(
@@ -86,6 +95,8 @@ def infer(
         write_counts(asked.csv, results, results.bad)
     if asked.objects is not None:
         write_objects(asked.objects, results)
+    for kind, path in asked.handovers():
+        kind.write(path, results)
     return results
 
 
@@ -129,6 +140,8 @@ class _Inference:
             self.draw = self.asked.drawing(self.places, self.model.config.render.scale)
         if self.asked.labels is not None:
             check_labels(self.asked.labels, self.places)
+        for kind, path in self.asked.handovers():
+            kind.check(path, self.places)
         self.source.note(self.listener)
         note(zip(self.places, self.doubts.faults, strict=True), self.listener)
 

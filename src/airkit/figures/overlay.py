@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from airkit.data.imports.images import Given, Place
-from airkit.errors import OutputError
 from airkit.figures.page import GAP, MARGIN, Page, png
-from airkit.system.files import start_of, write_bytes, writing
+from airkit.system.files import check_replaceable, start_of, write_bytes
 
 Array = np.ndarray[Any, Any]
 
@@ -39,9 +38,8 @@ def overlays(
         OutputError: two pictures would have the same name, or a picture would replace an image
             or a file that ``overlay`` did not draw.
     """
-    _check_targets(folder, greys)
-    for grey in greys:
-        _check_free(_target(folder, grey))
+    targets = [(_target(folder, grey), grey.path) for grey in greys]
+    check_replaceable(targets, "--overlay", "picture", _is_ours)
 
     def draw(grey: Given, reconstruction: Array, boxes: Array) -> None:
         overlay(_target(folder, grey), grey.square(), reconstruction, boxes, scale)
@@ -73,41 +71,7 @@ def _target(folder: Path, grey: Place) -> Path:
     return folder / f"{grey.name}.png"
 
 
-def _check_targets(folder: Path, greys: Sequence[Place]) -> None:
-    """Refuse pictures that would replace images, or each other."""
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise OutputError("A file is in the way", where=folder, hint="another --overlay")
-    images = {os.path.realpath(grey.path) for grey in greys}
-    taken: dict[Path, Place] = {}
-    for grey in greys:
-        target = _target(folder, grey)
-        if os.path.realpath(target) in images:
-            raise OutputError(
-                "The picture would replace an image", where=target, hint="another --overlay"
-            )
-        if target in taken:
-            raise OutputError(
-                "Two images would have the same picture",
-                where=target,
-                got=f"{taken[target].path} and {grey.path}",
-                hint="rename one, or infer them separately",
-            )
-        taken[target] = grey
-
-
-def _check_free(target: Path) -> None:
-    """Refuse to replace a file that ``overlay`` did not draw."""
-    with writing(target):
-        try:
-            if _MARK in start_of(target, 512):
-                return
-        except FileNotFoundError:
-            if not target.is_symlink():  # a link to nothing is the user's
-                return
-    raise OutputError(
-        "A file that airkit infer did not draw is in the way",
-        where=target,
-        expected="no such file, or a picture of an earlier --overlay",
-        got="another file",
-        hint="move it away, or name another --overlay",
-    )
+def _is_ours(target: Path) -> bool:
+    with suppress(OSError):
+        return _MARK in start_of(target, 512)
+    return False

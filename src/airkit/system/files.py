@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -89,6 +89,50 @@ def check_target(target: Path, what: str, *endings: str) -> None:
             got=repr(target.suffix) if target.suffix else "a name without an ending",
             hint="another --out" if os.path.exists(better) else f"--out {quoted(better)}",
         )
+
+
+def check_replaceable(
+    targets: Sequence[tuple[Path, Path]], option: str, what: str, is_ours: Callable[[Path], bool]
+) -> None:
+    """Refuse, before the work, files that would replace images, each other, or files of the user's.
+
+    Args:
+        targets: the files to write, each with the image that it is of.
+        option: the option that asks for them.
+        what: what they are, in words.
+        is_ours: whether a file that is there was written by an earlier call.
+
+    Raises:
+        OutputError: one of them would, or a file is in the place of their folder.
+    """
+    images, taken = {os.path.realpath(image) for _, image in targets}, dict[Path, Path]()
+    for target, image in targets:
+        _check_folder(target.parent, option)
+        if os.path.realpath(target) in images:
+            raise OutputError(
+                f"The {what} would replace an image", where=target, hint=f"another {option}"
+            )
+        if target in taken:
+            raise OutputError(
+                f"Two images would have the same {what}",
+                where=target,
+                got=f"{taken[target]} and {image}",
+                hint="rename one, or infer them separately",
+            )
+        taken[target] = image
+        if os.path.lexists(target) and not is_ours(target):
+            raise OutputError(
+                "A file that airkit infer did not write is in the way",
+                where=target,
+                expected=f"no such file, or one of an earlier {option}",
+                got="another file",
+                hint=f"move it away, or name another {option}",
+            )
+
+
+def _check_folder(folder: Path, option: str) -> None:
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError("A file is in the way", where=folder, hint=f"another {option}")
 
 
 def write_bytes(target: Path, content: bytes) -> None:
