@@ -20,13 +20,19 @@ def tiny_config(
     slots: int = 2,
     *,
     side: int = SIDE,
+    shape: tuple[int, int] | None = None,
     channels: int = 1,
     prior: dict[str, Any] | None = None,
     refinements: int = 1,
     **model: Any,
 ) -> Config:
-    """A config of canvases of ``side`` pixels with objects of 8; ``model`` sets that section."""
-    data: dict[str, Any] = {"canvas_size": side, "channels": channels, "max_digits": 2}
+    """A config of canvases of ``side`` pixels with objects of 8; ``model`` sets that section.
+
+    ``shape`` is the height and the width of canvases that are not square.
+    """
+    height, width = shape or (side, side)
+    data: dict[str, Any] = {"canvas_size": max(height, width), "height": height, "width": width}
+    data |= {"channels": channels, "max_digits": 2}
     sizes = {"slots": slots, "window_size": 6, "code_size": 3, "hidden_size": 8}
     return Config(
         data=DataConfig(digit_size=8.0, digit_size_sd=0.0, **data),
@@ -77,6 +83,6 @@ def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> 
 def canvases_of(air: AIR, unrolled: Unrolled) -> Tensor:
     """Canvases of the first n objects of a pass, n = 0..T, [B, T + 1, C, H, H]."""
     flat = unrolled.windows.flatten(0, 1), unrolled.size.flatten(), unrolled.centre.flatten(0, 1)
-    painted = paint(*flat, air.canvas_size)
+    painted = paint(*flat, air.shape)
     painted = painted.view(*unrolled.size.shape, *painted.shape[1:])
     return torch.cat([torch.zeros_like(painted[:, :1]), painted.cumsum(1)], 1)

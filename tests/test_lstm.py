@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from model_factory import SIDE, blobs, generator, tiny_air, tiny_config
+from model_factory import blobs, generator, tiny_air, tiny_config
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
@@ -112,7 +112,7 @@ def test_depths_and_nonlinearities_are_those_of_the_settings() -> None:
     train = config.train.model_copy(update={"baseline_net": (6, 5)})
     config = config.model_copy(update={"train": train})
     nets: list[tuple[nn.Module, int]] = [(guide_of(air).predict, 2), (Decoder(config), 1)]
-    nets += [(build(config, SIDE), 2) for build in BASELINES.values()]
+    nets += [(build(config), 2) for build in BASELINES.values()]
     for net, layers in nets:
         kinds = [type(part) for part in net.modules()]
         assert kinds.count(nn.ELU) == layers
@@ -123,7 +123,7 @@ def test_baselines_remember_the_slots_before() -> None:
     """What they say of a slot depends on image and latents of every slot before, never on more."""
     config = tiny_config(3)
     for build in BASELINES.values():
-        baseline, images = build(config, SIDE).double(), blobs(BATCH)
+        baseline, images = build(config).double(), blobs(BATCH)
         said = {}
         for seed in (0, 1):
             state = baseline.start(images)
@@ -142,7 +142,7 @@ def test_baselines_remember_the_slots_before() -> None:
 
 def test_baselines_teach_the_guide_nothing() -> None:
     for build in BASELINES.values():
-        baseline, images = build(tiny_config(3), SIDE).double(), blobs(BATCH)
+        baseline, images = build(tiny_config(3)).double(), blobs(BATCH)
         latents = slots(0)[0].latents().requires_grad_()
         state, _ = baseline.predict(baseline.start(images))
         _, value = baseline.predict(baseline.advance(state, 0, latents))

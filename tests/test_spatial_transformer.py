@@ -110,7 +110,7 @@ def test_first_and_second_derivatives_are_those_of_finite_differences() -> None:
     windows = _random(1, 2, 5, 5).requires_grad_()
     for check in (gradcheck, gradgradcheck):
         assert check(partial(crop, side=5), (images, size, centre))
-        assert check(partial(paint, side=8), (windows, size, centre))
+        assert check(partial(paint, canvas=8), (windows, size, centre))
 
 
 @pytest.mark.parametrize(("size", "x", "y"), [(0.5, 0.2, -0.3), (0.4, -0.6, 0.6), (0.9, 0.0, 0.1)])

@@ -70,6 +70,12 @@ class Config(Section):
             )
         return self
 
+    def on_canvas(self, canvas: int | tuple[int, int]) -> Self:
+        """Return the configuration for square canvases of a side, or of a height and width."""
+        height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
+        sides = {"canvas_size": max(height, width), "height": height, "width": width}
+        return self.model_copy(update={"data": self.data.model_copy(update=sides)})
+
     @property
     def has_outside(self) -> bool:
         """Whether a class from outside takes part in training."""

@@ -75,7 +75,13 @@ class DataConfig(Section):
     cells, scenes that airkit draws as the section scenes says; or pictures, in a file that airkit
     import wrote."""
     canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
-    """Side of the square canvas, in pixels; imported pictures are padded to it."""
+    """Side of the square canvas, in pixels; of imported pictures, the longer side."""
+    height: Auto | Annotated[int, Field(ge=8, le=1024)] = "auto"
+    """Height of imported pictures, in pixels; auto is canvas_size, as in make-data, whose canvases
+    are square."""
+    width: Auto | Annotated[int, Field(ge=8, le=1024)] = "auto"
+    """Width of imported pictures, in pixels; auto is canvas_size, as in make-data, whose canvases
+    are square."""
     channels: Annotated[int, Field(ge=1, le=3), AfterValidator(_one_or_three)] = 1
     """1 for grey canvases, 3 for colour (RGB), where each digit, sprite or cell has its own."""
     min_digits: Annotated[int, Field(ge=0, le=100)] = 0
@@ -115,6 +121,11 @@ class DataConfig(Section):
             )
         if self.count_weights:
             self._check_weights()
+        if max(self.shape) != self.canvas_size:
+            raise ValueError(
+                f"the longer of height and width ({max(self.shape)}) is not canvas_size "
+                f"({self.canvas_size})"
+            )
         least, most = self.digit_size_range
         if most > self.canvas_size:
             raise ValueError(
@@ -137,6 +148,18 @@ class DataConfig(Section):
             )
         if not sum(self.count_weights) > 0:
             raise ValueError("count_weights are all zero; at least one must be positive")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a canvas, in pixels."""
+        side = self.canvas_size
+        height, width = (side if it == "auto" else it for it in (self.height, self.width))
+        return height, width
+
+    @property
+    def numbers(self) -> int:
+        """Numbers that make up a canvas: pixels times channels."""
+        return self.channels * self.shape[0] * self.shape[1]
 
     @property
     def digit_size_range(self) -> tuple[float, float]:

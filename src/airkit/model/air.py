@@ -11,7 +11,8 @@ the paper samples as z_pres, can be summed out exactly (``airkit.model.objective
 
 Training may use ``airkit.model.fast``: the same numbers, with gradients written by hand.
 
-Legend: B batch, C channels, T slots, H canvas side, W window side, Z code size.
+Legend: B batch, C channels, T slots, H height, W width, S the longer side, w window side, Z code
+size. A picture that is not square is the upper left H x W part of a square canvas of side S.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
 from airkit.model.guides.base import check_proposal
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
-from airkit.model.spatial_transformer import paint
+from airkit.model.spatial_transformer import Shape, own, paint
 
 
 class Draw(NamedTuple):
@@ -48,9 +49,9 @@ class Unrolled(NamedTuple):
         logits: log odds of z_pres_t = 1 given that all slots before are on, [B, T].
         where: z_where, [B, T, 3].
         what: z_what, [B, T, Z].
-        size: window sides as fractions of the canvas, [B, T].
+        size: window sides as fractions of S, [B, T].
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
-        windows: decoded windows, [B, T, C, W, W], with a mask as one more channel where objects
+        windows: decoded windows, [B, T, C, w, w], with a mask as one more channel where objects
             occlude each other; see ``Decoder``.
         log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1].
     """
@@ -90,10 +91,20 @@ class AIR(nn.Module):
     log_prior: Tensor
     """Log p(n) for n = 0..T, [T + 1]."""
 
-    def __init__(self, config: Config, *, canvas_size: int | None = None, slots: int | None = None):
-        """Build for ``config``, or for another ``canvas_size`` (H, pixels) or ``slots`` (T)."""
+    def __init__(
+        self, config: Config, *, canvas_size: int | Shape | None = None, slots: int | None = None
+    ):
+        """Build for ``config``, or for other canvases or another number of slots.
+
+        Args:
+            config: the resolved configuration.
+            canvas_size: S of square canvases in pixels, or H and W.
+            slots: T.
+        """
         super().__init__()
-        self.canvas_size = config.data.canvas_size if canvas_size is None else canvas_size
+        if canvas_size is not None:
+            config = config.on_canvas(canvas_size)
+        self.canvas_size, self.shape = config.data.canvas_size, config.data.shape
         self.slots = config.slots if slots is None else slots
         self.channels, self.code, self.pixel_sd = (
             config.data.channels,
@@ -102,7 +113,8 @@ class AIR(nn.Module):
         )
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
-        self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd)
+        extent = 1 / own(self.shape)[0], 1 / own(self.shape)[1]
+        self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
         self.decoder = Decoder(config)
         self.count_prior, self.prior_ratio = count_prior(config.prior.kind), config.prior_ratio
@@ -113,13 +125,13 @@ class AIR(nn.Module):
         """Run the guide over all slots and paint what it finds.
 
         Args:
-            images: levels in 0..1, [B, C, H, H].
+            images: levels in 0..1, [B, C, H, W].
             noise: random inputs of the draw; without, means of latents and likeliest looks.
         """
         return self.unroll(self.background.ink(images), noise)
 
     def unroll(self, ink: Tensor, noise: Noise = MEANS) -> Unrolled:
-        """``forward`` from what stands out of the background, [B, C, H, H]: ``Background.ink``."""
+        """``forward`` from what stands out of the background, [B, C, H, W]: ``Background.ink``."""
         state, canvas, signed = self.guide.start(ink), torch.zeros_like(ink), self.background.signed
         present, slots, errors = ink.new_ones(len(ink)), [], [_squares(ink)]
         for t in range(self.slots):
@@ -131,7 +143,7 @@ class AIR(nn.Module):
             q_what = self.guide.encode(residual, size, centre)
             z_what = q_what.sample(drawn.what)
             window = self.decoder(z_what)
-            canvas = self.compose(canvas, paint(window, size, centre, self.canvas_size))
+            canvas = self.compose(canvas, paint(window, size, centre, self.shape))
             errors.append(_squares(ink - canvas))
             state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
             slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
@@ -141,9 +153,9 @@ class AIR(nn.Module):
         """The canvas with one more object: ink adds up, or hides what is behind it.
 
         Args:
-            canvas: ink of the objects so far, [B, C, H, H].
-            painted: the object's window on an empty canvas, [B, C, H, H]; ink and mask,
-                [B, C + 1, H, H], where objects occlude each other.
+            canvas: ink of the objects so far, [B, C, H, W].
+            painted: the object's window on an empty canvas, [B, C, H, W]; ink and mask,
+                [B, C + 1, H, W], where objects occlude each other.
         """
         if not self.occludes:
             return canvas + painted
@@ -156,7 +168,7 @@ class AIR(nn.Module):
             squared_error: of an image from its canvas, summed over pixels and channels, any shape.
         """
         log_normaliser = math.log(self.pixel_sd) + 0.5 * math.log(2 * math.pi)
-        numbers = self.channels * self.canvas_size**2
+        numbers = self.channels * math.prod(self.shape)
         return -squared_error / (2 * self.pixel_sd**2) - numbers * log_normaliser
 
     def kl(self, unrolled: Unrolled) -> Tensor:
@@ -172,7 +184,7 @@ class AIR(nn.Module):
         return log_p - q_where.log_prob(where) - q_what.log_prob(what)
 
     def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw canvases [N, C, H, H] with the given numbers of objects [N] from the model.
+        """Draw canvases [N, C, H, W] with the given numbers of objects [N] from the model.
 
         A number may be greater than T. Smaller ones use as many random numbers as T objects.
         """
@@ -181,17 +193,16 @@ class AIR(nn.Module):
             shape, like = (len(counts), length), self.pose.mean
             return torch.randn(shape, generator=generator, device=counts.device, dtype=like.dtype)
 
-        sides = self.canvas_size, self.canvas_size
-        canvas = self.pose.mean.new_zeros(len(counts), self.channels, *sides)
+        canvas = self.pose.mean.new_zeros(len(counts), self.channels, *self.shape)
         for slot in range(max([self.slots, *counts.tolist()])):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
             window = self.decoder(randn(self.code))
-            painted = paint(window, *self.pose.decode(z_where), self.canvas_size)
+            painted = paint(window, *self.pose.decode(z_where), self.shape)
             more = self.compose(canvas, painted)
             canvas = torch.where((counts > slot)[:, None, None, None], more, canvas)
         return self.background.plain(canvas)
 
 
 def _squares(images: Tensor) -> Tensor:
-    """Sum of squares of each image [B, C, H, H], [B]."""
+    """Sum of squares of each image [B, C, H, W], [B]."""
     return images.square().sum((1, 2, 3))

@@ -13,8 +13,9 @@ test holds them equal); second derivatives raise. It gains by three things:
 No other module depends on how this is done: during a pass, the perceptrons of the model and the
 guide are lent another ``forward``, and the guide is shown a ``Residual`` of its own kind.
 
-Legend: B batch, C channels, H canvas side, N rows (B, or T * B slot after slot), P channels of a
-window (C, and a mask where objects occlude each other), T slots, W window side.
+Legend: B batch, C channels, H height, W width, S the longer side, N rows (B, or T * B slot after
+slot), P channels of a window (C, and a mask where objects occlude each other), T slots, w window
+side.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from airkit.model.air import AIR, Draw, Unrolled
 from airkit.model.distributions import Normal
@@ -36,7 +37,7 @@ from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype
-from airkit.model.spatial_transformer import crop
+from airkit.model.spatial_transformer import Shape, crop, on_own_sides, own
 
 Parts = tuple[Tensor, ...]
 Painted = tuple[Tensor, Tensor | None]
@@ -48,7 +49,7 @@ def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
 
     Args:
         air: the model, with the saliency or the lstm guide.
-        images: levels in 0..1, [B, C, H, H].
+        images: levels in 0..1, [B, C, H, W].
         noise: random inputs of the draw.
     """
     cache, ink = _Cache(), air.background.ink(images)
@@ -73,8 +74,8 @@ def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) 
     *_, code, size, centre = rows
     windows = air.decoder(code)
     with torch.no_grad():
-        spread = _spread(windows, size, centre, air.canvas_size)
-        painted = _paint(size, centre, spread)
+        spread = _spread(windows, size, centre, air.shape)
+        painted = _paint(size, centre, spread, air.shape)
         after = partial(_after, ink)
         residuals = torch.stack(list(accumulate(painted.chunk(air.slots), after, initial=ink)))
     return _unrolled(air, rows, windows, residuals, (spread, _masks(air, painted)))
@@ -99,7 +100,7 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
 def _walk(
     air: AIR, guide: SaliencyGuide, residuals: Tensor, noise: Noise, cache: _Cache
 ) -> tuple[list[Glimpse], Painted]:
-    """Fill ``residuals`` [T + 1, B, C, H, H] and the cache.
+    """Fill ``residuals`` [T + 1, B, C, H, W] and the cache.
 
     Returns:
         Glimpses, and what was painted.
@@ -114,8 +115,8 @@ def _walk(
             logit, q_where = guide.read(glimpses[-1])
             *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
             window = air.decoder(what)
-        spreads.append(_spread(window, size, centre, air.canvas_size))
-        painted = _paint(size, centre, spreads[-1])
+        spreads.append(_spread(window, size, centre, air.shape))
+        painted = _paint(size, centre, spreads[-1], air.shape)
         masks.append(_masks(air, painted))
         residuals[t + 1] = _after(ink, residuals[t], painted)
         if t + 1 < air.slots:
@@ -158,7 +159,7 @@ def _rows(noise: Noise) -> Noise:
 
 
 def _channels(residuals: Tensor, slot: int) -> Tensor:
-    """Image and residual at a slot, [B, 2 C, H, H], a view of [T + 1, B, C, H, H] if C is 1."""
+    """Image and residual at a slot, [B, 2 C, H, W], a view of [T + 1, B, C, H, W] if C is 1."""
     both = residuals[: slot + 1 : slot] if slot else residuals[:1].expand(2, -1, -1, -1, -1)
     _, batch, _, *sides = both.shape
     return both.transpose(0, 1).reshape(batch, -1, *sides)
@@ -319,8 +320,8 @@ class _MLP(torch.autograd.Function):
 
 
 def _read(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Windows [N, C, W, W] off images in parts [B, C, H, H]."""
-    grids = _grid(size, centre, side).chunk(len(parts))
+    """Windows [N, C, w, w] off images in parts [B, C, H, W]."""
+    grids = _grid(size, centre, side, _shape(parts[0])).chunk(len(parts))
     sample, pairs = torch.grid_sampler_2d, zip(parts, grids, strict=True)
     return _joined([sample(part, grid, *_BILINEAR) for part, grid in pairs])
 
@@ -338,20 +339,24 @@ class _Crop(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         size, centre, *parts = ctx.saved_tensors
         side, mask = grad.shape[-1], [False, True]
-        grids = _grid(size, centre, side).chunk(len(parts))
+        shape = _shape(parts[0])
+        grids = _grid(size, centre, side, shape).chunk(len(parts))
         pieces = zip(grad.contiguous().chunk(len(parts)), parts, grids, strict=True)
         backward = torch.ops.aten.grid_sampler_2d_backward
         by_grid = _joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
         by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
+        if shape[0] != shape[1]:
+            by_x, by_y = by_x * own(shape)[0], by_y * own(shape)[1]
         by_size = (by_x + by_y) @ _centres(side, size.dtype, size.device)
         by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
         return by_size, by_centre, None, *[None] * len(parts)
 
 
-def _grid(size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Where windows are read, (x, y) on [-1, 1], [N, W, W, 2]."""
+def _grid(size: Tensor, centre: Tensor, side: int, shape: Shape) -> Tensor:
+    """Where windows are read, (x, y) on [-1, 1] of the picture's sides, [N, w, w, 2]."""
     pixels = _centres(side, size.dtype, size.device)
-    x, y = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels).unbind()
+    points = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels)
+    x, y = on_own_sides(points, shape).unbind()
     return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
 
 
@@ -362,28 +367,28 @@ _BILINEAR = 0, 0, False
 # Paint and squared errors
 
 
-def _spread(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """The first half of painting: windows [N, P, W, W] along the canvas's x, [N, P, W, H]."""
+def _spread(windows: Tensor, size: Tensor, centre: Tensor, shape: Shape) -> Tensor:
+    """The first half of painting: windows [N, P, w, w] along the canvas's x, [N, P, w, W]."""
     window = windows.shape[-1]
-    x, _ = _on_window(size, centre, window, side)
-    return windows @ _tents(x, window).transpose(1, 2)[:, None]
+    x, _ = _on_window(size, centre, window, max(shape))
+    return windows @ _tents(x[:, : shape[1]], window).transpose(1, 2)[:, None]
 
 
-def _paint(size: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
-    """The second half of painting, [N, P, H, H]."""
-    window, side = spread.shape[2:]
-    _, y = _on_window(size, centre, window, side)
-    canvas: Tensor = _tents(y, window)[:, None] @ spread
+def _paint(size: Tensor, centre: Tensor, spread: Tensor, shape: Shape) -> Tensor:
+    """The second half of painting, [N, P, H, W]."""
+    window = spread.shape[2]
+    _, y = _on_window(size, centre, window, max(shape))
+    canvas: Tensor = _tents(y[:, : shape[0]], window)[:, None] @ spread
     return canvas
 
 
 def _masks(air: AIR, painted: Tensor) -> Tensor | None:
-    """Masks [N, 1, H, H] of painted windows [N, P, H, H]; None where light adds up."""
+    """Masks [N, 1, H, W] of painted windows [N, P, H, W]; None where light adds up."""
     return painted[:, -1:] if air.occludes else None
 
 
 def _after(ink: Tensor, residual: Tensor, painted: Tensor) -> Tensor:
-    """The residual [B, C, H, H] with one more object on the canvas; see ``AIR.compose``."""
+    """The residual [B, C, H, W] with one more object on the canvas; see ``AIR.compose``."""
     if painted.shape[1] == ink.shape[1]:
         return residual - painted
     mask = painted[:, -1:]
@@ -391,7 +396,7 @@ def _after(ink: Tensor, residual: Tensor, painted: Tensor) -> Tensor:
 
 
 class _PaintedErrors(torch.autograd.Function):
-    """Squared errors [B, T + 1] as a function of the windows [T * B, P, W, W] that were painted.
+    """Squared errors [B, T + 1] as a function of the windows [T * B, P, w, w] that were painted.
 
     Object t is in all canvases from n = t on, so that gradients add up from the last back; where
     objects occlude, through what the later masks leave.
@@ -425,14 +430,17 @@ class _PaintedErrors(torch.autograd.Function):
 def _paint_gradient(
     grad: Tensor, windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of windows [N, P, W, W], size [N] and centre [N, 2] from those of canvases."""
-    window, side = spread.shape[2:]
+    """Gradients of windows [N, P, w, w], size [N] and centre [N, 2] from those of canvases."""
+    window, (height, width) = spread.shape[2], _shape(grad)
+    side = max(height, width)
     positions = _on_window(size, centre, window, side)
     columns, rows = _tents(positions, window)
+    columns, rows = columns[:, :width], rows[:, :height]
     by_spread = rows.transpose(1, 2)[:, None] @ grad
     by_tents = by_spread.mT @ windows, grad @ spread.mT
-    # position = ((place - centre) / size + 1) W / 2 - 1 / 2
-    slopes = _slopes(torch.stack([each.sum(1) for each in by_tents]), positions)
+    # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
+    whole = [pad(each.sum(1), (0, 0, 0, side - each.shape[2])) for each in by_tents]
+    slopes = _slopes(torch.stack(whole), positions)
     by_places = slopes * (window / 2) / size[:, None]
     pixels = _centres(side, size.dtype, size.device)
     places = (pixels - centre.t()[:, :, None]) / size[:, None]
@@ -441,7 +449,7 @@ def _paint_gradient(
 
 
 def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
-    """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, H]."""
+    """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, S]."""
     scale = (window / 2) / size
     shift = (window / 2 - 0.5) - centre.t() * scale
     pixels = _centres(side, size.dtype, size.device)
@@ -481,6 +489,12 @@ def _centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def _numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """0, 1, 2 ..., [count]."""
     return torch.arange(count, dtype=dtype, device=device)
+
+
+def _shape(images: Tensor) -> Shape:
+    """Height and width."""
+    height, width = images.shape[-2:]
+    return height, width
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

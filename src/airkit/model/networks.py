@@ -1,6 +1,6 @@
 """The networks of AIR: perceptrons, the encoder and decoder of windows, and an LSTM cell.
 
-Legend: B batch, C channels, R units of the LSTM, W window side, Z code size.
+Legend: B batch, C channels, R units of the LSTM, w window side, Z code size.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def positive(raw: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, C, W, W].
+    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, C, w, w].
 
-    Where objects occlude each other a window is [B, C + 1, W, W]: the last channel is the mask, how
+    Where objects occlude each other a window is [B, C + 1, w, w]: the last channel is the mask, how
     much of each pixel is the object's, 0..1, and the others are the object's ink times that.
     """
 
@@ -81,7 +81,7 @@ class Decoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """q(z_what | x_att) of arXiv 1603.08575, figure 3: windows [B, C, W, W] to a normal [B, Z]."""
+    """q(z_what | x_att) of arXiv 1603.08575, figure 3: windows [B, C, w, w] to a normal [B, Z]."""
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Encoder(nn.Module):
         self.layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 
     def forward(self, windows: Tensor) -> Normal:
-        """The normal of z_what [B, Z] for windows [B, C, W, W]."""
+        """The normal of z_what [B, Z] for windows [B, C, w, w]."""
         mean, raw = self.layers(windows.flatten(1)).chunk(2, 1)
         return Normal(mean, positive(raw))
 

@@ -5,7 +5,7 @@ statements: ``z_pres_t``, ``z_where_t`` and ``z_what_t`` for slots t from 0, and
 plate ``canvases``. Latents of absent objects are masked, so that they cost nothing
 (arXiv 1603.08575, section 2.1).
 
-Legend: B batch, C channels, T slots, H canvas side, Z code size.
+Legend: B batch, C channels, T slots, H height, W width, Z code size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OFF = -1e3
 class PyroAIR:
     """``model`` and ``guide`` of an ``AIR`` for ``pyro.infer``.
 
-    Both take images with ink in 0..1, [B, C, H, H]. Samples of several particles at once
+    Both take images with ink in 0..1, [B, C, H, W]. Samples of several particles at once
     (``vectorize_particles``, ``parallel``) are not supported; particles one by one are.
     """
 
@@ -70,12 +70,12 @@ class PyroAIR:
         """Draw scenes and observe ``images``; without any, draw ``batch`` canvases as well.
 
         Returns:
-            The canvases without pixel noise, [B, C, H, H].
+            The canvases without pixel noise, [B, C, H, W].
         """
         air, pose = self.air, self.air.pose
         self._register("air.decoder", air.decoder)
         size = batch if images is None else len(images)
-        canvas = pose.mean.new_zeros(size, air.channels, air.canvas_size, air.canvas_size)
+        canvas = pose.mean.new_zeros(size, air.channels, *air.shape)
         present = pose.mean.new_ones(size)
         code = pose.mean.new_zeros(air.code)
         odds = presence_logits(air.log_prior if self.log_prior is None else self.log_prior)
@@ -85,7 +85,7 @@ class PyroAIR:
                 with self._costs(present):
                     where = _sample(f"z_where_{slot}", pose.mean, pose.sd)
                     what = _sample(f"z_what_{slot}", code, code + 1)
-                painted = paint(air.decoder(what), *pose.decode(where), air.canvas_size)
+                painted = paint(air.decoder(what), *pose.decode(where), air.shape)
                 canvas = _with(air, canvas, painted, present)
             ink = None if images is None else air.background.ink(images)
             pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(3), obs=ink)
@@ -116,7 +116,7 @@ class PyroAIR:
                 found = Slot(on if self.masking else present, pose, code, size, centre)
                 state = finder.advance(state, found)
                 if finder.sees_canvas:
-                    painted = paint(air.decoder(code), size, centre, air.canvas_size)
+                    painted = paint(air.decoder(code), size, centre, air.shape)
                     canvas = _with(air, canvas, painted, found.present)
                 if self.baseline is not None:
                     guess = self.baseline.advance(guess, slot, found.latents())
@@ -168,7 +168,7 @@ class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
 
 
 def _with(air: AIR, canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
-    """The canvas with one more object where that is ``present``, [B, C, H, H]."""
+    """The canvas with one more object where that is ``present``, [B, C, H, W]."""
     return torch.where(present[:, None, None, None] > 0, air.compose(canvas, painted), canvas)
 
 

@@ -1,6 +1,6 @@
 """From q(z | x) to scenes: how many objects, where, and what they look like.
 
-Legend: B batch, C channels, T slots, H canvas side, W window side.
+Legend: B batch, C channels, T slots, H height, W width, w window side.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Scene:
     what: Tensor
     """Mean of z_what in every slot, [B, T, Z]."""
     windows: Tensor
-    """Ink of the decoded windows, [B, T, C, W, W]."""
+    """Ink of the decoded windows, [B, T, C, w, w]."""
     masks: Tensor
     """How much of each pixel is object t's, 0..1: where objects occlude each other its mask without
-    what later ones hide, else the ink that it paints; 0 from slot ``count`` on, [B, T, H, H]."""
+    what later ones hide, else the ink that it paints; 0 from slot ``count`` on, [B, T, H, W]."""
     canvases: Tensor
-    """The background with the first n objects on it, n = 0..T, [B, T + 1, C, H, H]."""
+    """The background with the first n objects on it, n = 0..T, [B, T + 1, C, H, W]."""
     score: Tensor
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, [B]."""
 
     @property
     def canvas(self) -> Tensor:
-        """The reconstruction: the canvas of the first ``count`` objects, [B, C, H, H]."""
+        """The reconstruction: the canvas of the first ``count`` objects, [B, C, H, W]."""
         return self.canvases[torch.arange(len(self.count)), self.count]
 
     @property
@@ -66,7 +66,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
 
     Args:
         air: the trained model.
-        images: ink in 0..1, [B, C, H, H].
+        images: ink in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
     unrolled = air(images)
@@ -81,7 +81,7 @@ def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generato
 
     Args:
         air: the trained model.
-        images: ink in 0..1, [B, C, H, H].
+        images: ink in 0..1, [B, C, H, W].
         looks: explanations to compare; at least 1.
         generator: samples the looks.
     """
@@ -188,7 +188,7 @@ def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
     """The scene of an explanation; painting again is cheaper than keeping every look's canvases."""
     log_q, presence = log_count_posterior(found.logits)
     flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
-    painted = paint(*flat, air.canvas_size)
+    painted = paint(*flat, air.shape)
     painted = painted.view(*found.size.shape, *painted.shape[1:])
     present = torch.arange(air.slots, device=painted.device) < found.objects[:, None]
     box = ink_boxes(_covered(air, painted), found.size, found.centre)
@@ -208,7 +208,7 @@ def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
 
 
 def _canvases(air: AIR, painted: Tensor) -> Tensor:
-    """Canvas of the first n painted objects [B, T, ...], n = 0..T, [B, T + 1, C, H, H]."""
+    """Canvas of the first n painted objects [B, T, ...], n = 0..T, [B, T + 1, C, H, W]."""
     if not air.occludes:
         return pad(cumulative_sum(painted), (0, 0, 0, 0, 0, 0, 1, 0))
     blank = torch.zeros_like(painted[:, 0, :-1])
@@ -216,7 +216,7 @@ def _canvases(air: AIR, painted: Tensor) -> Tensor:
 
 
 def _covered(air: AIR, painted: Tensor) -> Tensor:
-    """Where each painted object [B, T, ...] is, alone: its mask or its ink, [B, T, H, H]."""
+    """Where each painted object [B, T, ...] is, alone: its mask or its ink, [B, T, H, W]."""
     return painted[:, :, -1] if air.occludes else painted.abs().amax(2)
 
 

@@ -1,10 +1,11 @@
 """The spatial transformer (arXiv 1506.02025) for scale and shift: crop windows, paint windows.
 
-A canvas spans [-1, 1] on both axes, pixel centres at (2 i + 1) / H - 1. A pose that only scales and
-shifts makes the transform separable, Wy . image . Wx^T, with bilinear weights in each matrix: what
-``affine_grid`` and ``grid_sample`` compute with zeros outside and ``align_corners=False``.
+A square canvas of side S spans [-1, 1] on both axes, pixel centres at (2 i + 1) / S - 1. A picture
+that is not square is the upper left part of the square of its longer side. A pose that only scales
+and shifts makes the transform separable, Wy . image . Wx^T, with bilinear weights in each matrix:
+what ``affine_grid`` and ``grid_sample`` compute with zeros outside and ``align_corners=False``.
 
-Legend: B batch, C channels, H canvas side, W window side.
+Legend: B batch, C channels, H height, W width, S the longer side, w window side.
 """
 
 from __future__ import annotations
@@ -13,46 +14,70 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+Shape = tuple[int, int]
+"""Height and width in pixels."""
+
 
 def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """Read a window off each image: the attention x_att of arXiv 1603.08575, section 3.
 
     Args:
-        images: [B, C, H, H].
-        size: [B], window side as a fraction of the image's.
+        images: [B, C, H, W].
+        size: [B], window side as a fraction of S.
         centre: [B, 2], (x, y) on [-1, 1].
-        side: W, pixels along the window's side.
+        side: w, pixels along the window's side.
 
     Returns:
-        Windows [B, C, W, W].
+        Windows [B, C, w, w].
     """
-    points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, B, W]
+    height, width = images.shape[2:]
+    points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, B, w]
     deterministic = images.is_cuda and torch.are_deterministic_algorithms_enabled()
     if not (torch.is_grad_enabled() or deterministic):  # faster, without second derivatives
-        x, y = points[0, :, None].expand(-1, side, -1), points[1, :, :, None].expand(-1, -1, side)
+        x, y = on_own_sides(points, (height, width))
+        x, y = x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)
         return grid_sample(images, torch.stack([x, y], -1), align_corners=False)
-    x, y = bilinear_weights((points + 1) * (images.shape[-1] / 2) - 0.5, images.shape[-1])
+    x, y = (points + 1) * (max(height, width) / 2) - 0.5
+    x, y = bilinear_weights(x, width), bilinear_weights(y, height)
     windows: Tensor = y[:, None] @ images @ x[:, None].mT
     return windows
 
 
-def paint(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
+def on_own_sides(points: Tensor, shape: Shape) -> Tensor:
+    """Points (x, y) [2, ...] as ``grid_sample`` takes them: each side of a picture is [-1, 1].
+
+    >>> on_own_sides(torch.tensor([0.0, 0.0]), (32, 64))
+    tensor([0., 1.])
+    """
+    if shape[0] == shape[1]:
+        return points
+    return torch.stack([(each + 1) * by - 1 for each, by in zip(points, own(shape), strict=True)])
+
+
+def own(shape: Shape) -> tuple[float, float]:
+    """S as a multiple of the width and of the height."""
+    side = max(shape)
+    return side / shape[1], side / shape[0]
+
+
+def paint(windows: Tensor, size: Tensor, centre: Tensor, canvas: int | Shape) -> Tensor:
     """Place each window on an empty canvas, by the inverse of the pose that crops it.
 
     Args:
-        windows: [B, C, W, W].
-        size: [B], window side as a fraction of the canvas.
+        windows: [B, C, w, w].
+        size: [B], window side as a fraction of S.
         centre: [B, 2], (x, y) on [-1, 1].
-        side: H, pixels along the canvas's side.
+        canvas: S of a square canvas, or H and W.
 
     Returns:
-        Canvases [B, C, H, H].
+        Canvases [B, C, H, W].
     """
-    window = windows.shape[-1]
-    points = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]  # [2, B, H]
+    height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
+    window, side = windows.shape[-1], max(height, width)
+    points = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]  # [2, B, S]
     x, y = bilinear_weights((points + 1) * (window / 2) - 0.5, window)
-    canvas: Tensor = y[:, None] @ windows @ x[:, None].mT
-    return canvas
+    painted: Tensor = y[:, None, :height] @ windows @ x[:, None, :width].mT
+    return painted
 
 
 def bilinear_weights(positions: Tensor, side: int) -> Tensor:

@@ -317,7 +317,7 @@ def _modules(config: Config) -> tuple[nn.Module, nn.Module] | None:
     none = train.estimator == "exact" or train.baseline == "none"
     with _Weightless():
         air = AIR(config)
-        return air, nn.Module() if none else BASELINES[train.baseline](config, air.canvas_size)
+        return air, nn.Module() if none else BASELINES[train.baseline](config)
 
 
 def _require(fine: bool, otherwise: str) -> None:

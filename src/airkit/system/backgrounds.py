@@ -1,6 +1,6 @@
 """Robust filters that estimate the background under objects, one picture at a time, without labels.
 
-Shapes: B pictures, H side in pixels.
+Shapes: B pictures of H x W pixels.
 """
 
 from __future__ import annotations
@@ -26,27 +26,28 @@ MOST = 2**22
 
 
 def constant(images: Tensor) -> Tensor:
-    """One grey level a picture: the median of its outermost pixels, [B, H, H]."""
+    """One grey level a picture: the median of its outermost pixels, [B, H, W]."""
     level = border(images).quantile(0.5, 1)
     return level[:, None, None].expand_as(images)
 
 
 def border(images: Tensor) -> Tensor:
-    """The outermost pixels of each picture, [B, 4 H - 4]."""
+    """The outermost pixels of each picture, [B, 2 H + 2 W - 4]."""
     return torch.cat([images[:, [0, -1]].flatten(1), images[:, 1:-1, [0, -1]].flatten(1)], 1)
 
 
 def plane(images: Tensor) -> Tensor:
-    """A linear gradient a picture, [B, H, H].
+    """A linear gradient a picture, [B, H, W].
 
     Least squares, reweighted so that objects are left out: Tukey's biweight, with the median
     absolute residual as the scale.
     """
-    side = images.shape[-1]
-    axis = torch.linspace(-1, 1, side, dtype=images.dtype, device=images.device)
-    full = torch.stack([axis.new_ones(side, side), *torch.meshgrid(axis, axis, indexing="ij")], -1)
-    some = slice(None, None, max(1, side // GRID))
-    basis, levels = full[some, some].reshape(-1, 3), images[:, some, some].flatten(1)
+    sides = images.shape[1:]
+    like = {"dtype": images.dtype, "device": images.device}
+    grid = torch.meshgrid(*(torch.linspace(-1, 1, side, **like) for side in sides), indexing="ij")
+    full = torch.stack([torch.ones_like(grid[0]), *grid], -1)
+    rows, columns = (slice(None, None, max(1, side // GRID)) for side in sides)
+    basis, levels = full[rows, columns].reshape(-1, 3), images[:, rows, columns].flatten(1)
     weights = torch.ones_like(levels)
     for _ in range(ROUNDS):
         weighted = basis.t() * weights[:, None]
@@ -59,7 +60,7 @@ def plane(images: Tensor) -> Tensor:
 
 
 def median(images: Tensor, side: int) -> Tensor:
-    """What is usual within ``side`` pixels, [B, H, H], where objects cover less than half.
+    """What is usual within ``side`` pixels, [B, H, W], where objects cover less than half.
 
     The median of windows on a grid, interpolated, so that bright and dark objects both drop out.
     All windows are as large, so that an object in a corner does not fill the one there.
@@ -85,7 +86,7 @@ def _windows(length: int, side: int, like: Tensor) -> Tensor:
 
 
 def rolling_ball(images: Tensor, side: int) -> Tensor:
-    """What is wider than ``side`` pixels, an odd number, [B, H, H], without bright narrower parts.
+    """What is wider than ``side`` pixels, an odd number, [B, H, W], without bright narrower parts.
 
     A morphological opening of the picture, blurred before and after. Its structuring element is a
     square, which is fast, rather than the ball of Sternberg (1983), "Biomedical image processing":

@@ -1,6 +1,7 @@
 """What a guide is: the protocol, what it is shown at each slot, and the noise that drives it.
 
-Legend: B batch, C channels, H canvas side, T slots, W window side, Z code size.
+Legend: B batch, C channels, H height, W width, S the longer side, T slots, w window side, Z code
+size.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Slot(NamedTuple):
         present: z_pres: 1 where the slot is on, 0 where it is off, [B].
         where: z_where, [B, 3].
         what: z_what, [B, Z].
-        size: window side as a fraction of the canvas, [B].
+        size: window side as a fraction of S, [B].
         centre: window centre (x, y) on [-1, 1], [B, 2].
     """
 
@@ -101,10 +102,10 @@ class Peak(NamedTuple):
 
 
 class Blur(NamedTuple):
-    """One Gaussian of a saliency: separable, on a grid of L x L cells.
+    """One Gaussian of a saliency: separable, on a grid of cells, L along the longer side.
 
     Attributes:
-        rows: a row of weights for each cell along one axis, [L, H].
+        rows: a row of weights for each cell along one axis, [L, S].
         share: what it counts for; negative for a surround that is taken off.
     """
 
@@ -112,9 +113,15 @@ class Blur(NamedTuple):
     share: float = 1.0
 
     def __call__(self, ink: Tensor) -> Tensor:
-        """Blur images [B, H, H] to [B, L, L]."""
-        blurred = self.rows @ (ink @ self.rows.t())
+        """Blur images [B, H, W] to cells [B, L H / S, L W / S]."""
+        down, along = map(self._within, ink.shape[1:])
+        blurred = down @ (ink @ along.t())
         return blurred if self.share == 1 else self.share * blurred
+
+    def _within(self, length: int) -> Tensor:
+        """The weights along an axis of ``length`` pixels."""
+        cells, side = self.rows.shape
+        return self.rows[: -(-length * cells // side), :length]
 
 
 class Residual:
@@ -125,23 +132,23 @@ class Residual:
     """
 
     def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:
-        """``images`` and ``canvas`` are [B, C, H, H]; ``signed`` where ink may be negative."""
+        """``images`` and ``canvas`` are [B, C, H, W]; ``signed`` where ink may be negative."""
         self._signed = signed
         self._both = torch.cat([images, images - canvas], 1).detach()
-        """Image and residual, [B, 2 C, H, H]."""
+        """Image and residual, [B, 2 C, H, W]."""
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Windows of image and residual, [B, 2 C, W, W].
+        """Windows of image and residual, [B, 2 C, w, w].
 
         Args:
-            size: window sides as fractions of the canvas, [B].
+            size: window sides as fractions of S, [B].
             centre: (x, y) on [-1, 1], [B, 2].
-            side: W, pixels along a window's side.
+            side: w, pixels along a window's side.
         """
         return crop(self._both, size, centre, side)
 
     def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Windows of the image alone, [B, C, W, W]; arguments as for ``crop``."""
+        """Windows of the image alone, [B, C, w, w]; arguments as for ``crop``."""
         return crop(self._both.chunk(2, 1)[0], size, centre, side)
 
     @torch.no_grad()
@@ -155,7 +162,7 @@ class Residual:
 
         Args:
             blurs: Gaussians on the same cells, the first for the centre.
-            mask: what may be looked at, 0..1, [B, H, H].
+            mask: what may be looked at, 0..1, [B, H, W].
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [B], or None for the peak itself.
         """
@@ -164,13 +171,12 @@ class Residual:
         saliency = blurs[0](ink)
         for surround in blurs[1:]:
             saliency = (saliency + surround(ink)).clamp_(min=0)
-        saliency = saliency.flatten(1)
+        along, saliency = saliency.shape[2], saliency.flatten(1)
         height, cell = saliency.max(1)
         if look is not None:
             cell = _sample_cells(saliency, height, sharpness, look)
-        side = len(blurs[0].rows)
-        cells = torch.stack([cell % side, cell.div(side, rounding_mode="floor")], 1)
-        return Peak((2 * cells.to(ink.dtype) + 1) / side - 1, height)
+        cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
+        return Peak((2 * cells.to(ink.dtype) + 1) / len(blurs[0].rows) - 1, height)
 
 
 def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
@@ -205,7 +211,7 @@ class Guide(nn.Module, ABC):
     window: int
     """Side of the windows that codes are read from, in pixels."""
     encoder: Encoder
-    """What ``encode`` applies to windows [B, 2 C, W, W] of image and residual."""
+    """What ``encode`` applies to windows [B, 2 C, w, w] of image and residual."""
 
     def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
         """Build for a configuration.
@@ -213,14 +219,14 @@ class Guide(nn.Module, ABC):
         Args:
             config: the resolved configuration.
             pose: what z_where stands for.
-            canvas_size: H, pixels along the canvas's side.
+            canvas_size: S in pixels.
         """
         super().__init__()
         self.pose, self.canvas_size, self.window = pose, canvas_size, config.window_size
 
     @abstractmethod
     def start(self, images: Tensor) -> Any:
-        """The state before the first slot, for images [B, C, H, H]."""
+        """The state before the first slot, for images [B, C, H, W]."""
 
     @abstractmethod
     def propose(
@@ -243,7 +249,7 @@ class Guide(nn.Module, ABC):
 
         Args:
             residual: as for ``propose``.
-            size: window sides as fractions of the canvas, [B].
+            size: window sides as fractions of S, [B].
             centre: (x, y) on [-1, 1], [B, 2].
 
         Returns:

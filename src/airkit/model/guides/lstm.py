@@ -4,7 +4,7 @@ An LSTM is fed the image and the latents of the slot before; a small net on its 
 presence and pose; the window at that pose is cropped off the image and encoded (section 2.2
 and figure 2 there). It never sees what is painted: the LSTM must remember it.
 
-Legend: B batch, C channels, H canvas side, R units of the LSTM, Z code size.
+Legend: B batch, C channels, H height, W width, R units of the LSTM, Z code size.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class LSTMGuide(Guide):
     sees_canvas = False
 
     def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
-        """Build the networks for canvases of ``canvas_size`` pixels."""
+        """Build the networks for the configuration's canvases."""
         super().__init__(config, pose, canvas_size)
         guide, nonlinearity = config.guide, config.model.nonlinearity
         latents = Slot.length(config.code_size)
-        widths = config.data.channels * canvas_size**2, *guide.embed_net
+        widths = config.data.numbers, *guide.embed_net
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()
         if guide.embed_net:

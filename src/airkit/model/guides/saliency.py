@@ -5,7 +5,7 @@ at the peak of the blurred residual may fall between two digits that touch; so t
 again where it would put the object, and proposes from there. No gradient flows through looks.
 For any fixed look the bound is valid, so its mean over sampled looks is valid too.
 
-Legend: B batch, C channels, G glimpse side, H canvas side.
+Legend: B batch, C channels, G glimpse side, H height, W width, S the longer side.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Glimpse(NamedTuple):
 class SaliencyGuide(Guide):
     """Blur the unexplained ink, look at its peak, look again, propose a pose, crop it, encode.
 
-    Its state is the mask of what has not been visited, 1 down to 0, [B, H, H].
+    Its state is the mask of what has not been visited, 1 down to 0, [B, H, W].
     """
 
     samples_looks, any_canvas = True, True
@@ -63,14 +63,14 @@ class SaliencyGuide(Guide):
     sd_bias: Tensor
 
     def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
-        """Build the networks, and the blur for a canvas of ``canvas_size`` pixels."""
+        """Build the networks, and the blur for a longer side of ``canvas_size`` pixels."""
         super().__init__(config, pose, canvas_size)
         self.sharpness = config.guide.look_sharpness
         self.glimpse, self.refinements = config.guide.glimpse_size, config.refinements
         self.log_reach = math.log(config.size_reach)
         self.typical = config.object_size / canvas_size
         self.reach = min(1.0, ZOOM * self.typical)
-        """Side of the glimpse as a fraction of the canvas."""
+        """Side of the glimpse as a fraction of S."""
         self.proposer = _proposer(config)
         self.encoder = Encoder(config, channels=2 * config.data.channels)
         self.register_buffer("grid", pixel_centres(canvas_size), persistent=False)
@@ -126,7 +126,8 @@ class SaliencyGuide(Guide):
         """Inhibition of return: mask the window just used from the slots after."""
         inside = slot.size[:, None, None] - (self.grid - slot.centre[:, :, None]).abs()
         x, y = torch.sigmoid(inside * (self.canvas_size / 2 * EDGE_SHARPNESS)).unbind(1)
-        used = (slot.present[:, None] * y)[:, :, None] * x[:, None, :]
+        height, width = state.shape[1:]
+        used = (slot.present[:, None] * y[:, :height])[:, :, None] * x[:, None, :width]
         return torch.addcmul(state, state, used, value=-1)
 
     def _glimpse(self, residual: Residual, centre: Tensor, height: Tensor) -> Glimpse:
@@ -146,9 +147,9 @@ def _proposer(config: Config) -> Perceptron:
 
 
 def _blur_matrix(side: int, sd: float) -> Tensor:
-    """A Gaussian of ``sd`` pixels as a matrix [L, H] whose inner rows sum to one.
+    """A Gaussian of ``sd`` pixels as a matrix [L, S] whose inner rows sum to one.
 
-    Its rows are the L = H / 2 places for looks along an axis, on every other pixel: the offset
+    Its rows are the L = S / 2 places for looks along an axis, on every other pixel: the offset
     from there to the object is learnt anyway.
     """
     places = (pixel_centres(math.ceil(side / 2)) + 1) * (side / 2) - 0.5

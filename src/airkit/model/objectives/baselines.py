@@ -4,7 +4,7 @@ Whatever does not depend on the sample itself may be subtracted from its cost wi
 gradient's mean (arXiv 1402.0030, section 2.3). So a baseline for slot t reads the image and
 the latents of the slots before t; its inputs carry no gradient back to the guide.
 
-Legend: B batch, C channels, H canvas side, T slots, L latents of a slot (3 + Z + 1), R units of
+Legend: B batch, C channels, H height, W width, T slots, L latents of a slot (3 + Z + 1), R units of
 the LSTM.
 """
 
@@ -27,7 +27,7 @@ class Baseline(nn.Module, ABC):
 
     @abstractmethod
     def start(self, images: Tensor) -> Any:
-        """The state before the first slot, for images [B, C, H, H]."""
+        """The state before the first slot, for images [B, C, H, W]."""
 
     @abstractmethod
     def predict(self, state: Any) -> tuple[Any, Tensor]:
@@ -57,12 +57,10 @@ class LSTMState(NamedTuple):
 class LSTMBaseline(Baseline):
     """A recurrent net of its own on image and last latents, as in Pyro's tutorial."""
 
-    def __init__(self, config: Config, canvas_size: int) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.size = Slot.length(config.code_size)
-        self.rnn = ImageLSTM(
-            config.data.channels * canvas_size**2, self.size, config.guide.rnn_size
-        )
+        self.rnn = ImageLSTM(config.data.numbers, self.size, config.guide.rnn_size)
         sizes = config.guide.rnn_size, *config.train.baseline_net, 1
         self.head = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 
@@ -98,12 +96,12 @@ class MLPState(NamedTuple):
 class MLPBaseline(Baseline):
     """A plain net on the image and all latents so far, as in the public TensorFlow port."""
 
-    def __init__(self, config: Config, canvas_size: int) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
         self.size = Slot.length(config.code_size)
         first, *rest = *config.train.baseline_net, 1
         activation = NONLINEARITIES[config.model.nonlinearity]()
-        self.image = nn.Linear(config.data.channels * canvas_size**2, first)
+        self.image = nn.Linear(config.data.numbers, first)
         self.latents = nn.Linear(config.slots * self.size, first, bias=False)
         last = mlp(first, *rest, nonlinearity=config.model.nonlinearity)
         self.head = nn.Sequential(activation, *last) if rest else nn.Sequential()
@@ -124,7 +122,7 @@ class MLPBaseline(Baseline):
         return state._replace(latents=torch.cat(parts, 1))
 
 
-BASELINES: dict[str, Callable[[Config, int], Baseline]] = {
+BASELINES: dict[str, Callable[[Config], Baseline]] = {
     "lstm": LSTMBaseline,
     "mlp": MLPBaseline,
 }

@@ -38,7 +38,7 @@ class NVIL(Objective):
         super().__init__(air, config, share)
         train, baseline = config.train, None
         if train.baseline != "none":
-            baseline = BASELINES[train.baseline](config, air.canvas_size).to(air.log_prior.device)
+            baseline = BASELINES[train.baseline](config).to(air.log_prior.device)
             self.baselines = baseline
         self.programs = PyroAIR(
             air,
