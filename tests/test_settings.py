@@ -203,7 +203,7 @@ def test_a_misspelt_key_is_recognised(key: str) -> None:
     [
         (
             {"data.bogus": 1},
-            "unknown key; data has source, canvas_size, channels, min_digits, max_digits, ",
+            "unknown key; data has source, canvas_size, height, width, channels, min_digits, ",
         ),
         ({"data.a.b": 1}, "unknown key; data has source"),
         ({"model.steps": 1}, "unknown key; did you mean train.steps?"),

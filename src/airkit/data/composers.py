@@ -56,8 +56,10 @@ def load(config: Config, listener: Listener) -> Composer:
     Raises:
         DigitsError: the digits cannot be loaded.
         ExtensionError: ``data.source`` is a class that cannot be used.
-        CanvasError: there are no digits for a split that needs some.
+        CanvasError: there are no digits for a split that needs some, or canvases that are not
+            square are asked for.
     """
+    _check_square(config.data)
     drawn = config.data.source in DRAWN
     if ignored := sorted(_given(config, "data.overlap") if drawn else _given(config, "scenes.")):
         listener.note(f"data.source = {config.data.source} takes no notice of {', '.join(ignored)}")
@@ -71,6 +73,18 @@ def load(config: Config, listener: Listener) -> Composer:
 def _given(config: Config, prefix: str) -> list[str]:
     """Dotted keys that begin with ``prefix`` and whose values are not the defaults."""
     return [key for key in differences(Config(), config) if key.startswith(prefix)]
+
+
+def _check_square(data: DataConfig) -> None:
+    height, width = data.shape
+    if height != width:
+        raise CanvasError(
+            "make-data draws square canvases",
+            where="data.height and data.width",
+            expected="auto, the canvas size",
+            got=f"{height} and {width}",
+            hint="leave them out; airkit import takes pictures of any height and width",
+        )
 
 
 def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:

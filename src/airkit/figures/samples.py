@@ -37,10 +37,10 @@ class Prior(SheetDrawing):
         scene = trained.data
         if request.data:
             scene = reader.read_info(request.data).config.data
-            model.check_canvas_size(scene.canvas_size, request.data)
+            model.check_canvas_size(scene.shape, request.data)
         slots = max(trained.slots, scene.max_digits + 1)
         counts, how = choose_counts(config, max(1, scene.max_digits), slots)
-        air = model.build(canvas_size=scene.canvas_size, slots=slots)
+        air = model.build(canvas_size=scene.shape, slots=slots)
         draws = generator(config.eval.seed, "prior samples", model.device)
         with torch.inference_mode():
             canvases = air.sample_canvases(torch.from_numpy(counts).to(model.device), draws)

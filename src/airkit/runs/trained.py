@@ -19,6 +19,7 @@ from airkit.errors import CheckpointError, DataFileError, ExtensionError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
 from airkit.model.scene import possible_looks
+from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
@@ -50,14 +51,15 @@ class TrainedModel:
     def build(
         self,
         *,
-        canvas_size: int | None = None,
+        canvas_size: int | Shape | None = None,
         slots: int | None = None,
         device: torch.device | None = None,
     ) -> AIR:
         """Return the model with its trained weights, in evaluation mode.
 
         Args:
-            canvas_size: side of the canvases in pixels; by default that of the training.
+            canvas_size: side of square canvases in pixels, or height and width; by default those
+                of the training.
             slots: most objects it can explain; by default as many as in training.
             device: where it computes; by default the device that ``train.device`` names.
 
@@ -72,24 +74,33 @@ class TrainedModel:
         air.guide.sharpness = self.config.eval.look_sharpness
         return air
 
-    def check_canvas_size(self, side: int, where: object) -> None:
+    @property
+    def any_canvas(self) -> bool:
+        """Whether the guide serves canvases of every size and shape.
+
+        Raises:
+            ExtensionError: as ``build``.
+        """
+        return GUIDES[_naming(self.state.config, self.config).guide.kind].any_canvas
+
+    def check_canvas_size(self, shape: Shape, where: object) -> None:
         """Refuse canvases of another size than a guide that reads whole canvases was trained on.
 
         Args:
-            side: side of the canvases in pixels.
+            shape: height and width of the canvases in pixels.
             where: the file that they are in, for the message.
 
         Raises:
             DataFileError: the guide does not serve canvases of that size.
         """
-        ours = self.state.config.data.canvas_size
-        kind = _naming(self.state.config, self.config).guide.kind
-        if ours != side and not GUIDES[kind].any_canvas:
+        ours = self.state.config.data.shape
+        if ours != shape and not self.any_canvas:
+            kind = self.state.config.guide.kind
             raise DataFileError(
                 f"The {kind} guide of this run reads canvases of one size only",
                 where=where,
-                expected=f"{ours}x{ours} px, as the run was trained on",
-                got=f"{side}x{side} px",
+                expected=f"{ours[1]}x{ours[0]} px, as the run was trained on",
+                got=f"{shape[1]}x{shape[0]} px",
                 hint="train on such canvases, or with guide.kind=saliency, which serves every size",
             )
 
@@ -141,7 +152,7 @@ class TrainedRun:
         return list(torch.split(torch.arange(len(self.canvases)), self.config.eval.batch_size))
 
     def images(self, indices: Tensor) -> Tensor:
-        """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, H]."""
+        """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
         return to_ink(self.canvases.images[indices].to(self.device))
 
     def generator(self, stream: str) -> torch.Generator:
@@ -202,13 +213,13 @@ def open_run(
     canvases = CanvasDataset(info.path, model.config.eval.split)
     if len(canvases) == 0:
         raise empty_split_error(info.path, model.config.eval.split)
-    side = info.config.data.canvas_size
-    model.check_canvas_size(side, info.path)
+    shape = info.config.data.shape
+    model.check_canvas_size(shape, info.path)
     model.check_channels(info.config.data.channels, info.path)
     slots = max(model.state.config.slots, info.config.data.max_digits + 1)
     return TrainedRun(
         config=model.config,
-        air=model.build(canvas_size=side, slots=slots),
+        air=model.build(canvas_size=shape, slots=slots),
         device=model.device,
         data=info.path,
         digest=info.content_digest,
@@ -222,7 +233,7 @@ def build(
     device: torch.device,
     call: Config | None = None,
     *,
-    canvas_size: int | None = None,
+    canvas_size: int | Shape | None = None,
     slots: int | None = None,
 ) -> AIR:
     """Return the model of a checkpoint with its weights, in evaluation mode.
@@ -232,7 +243,8 @@ def build(
         device: where it computes.
         call: the settings of the call. A class from outside airkit that the checkpoint records
             is used only where they name it.
-        canvas_size: side of the canvases in pixels; by default that of the training.
+        canvas_size: side of square canvases in pixels, or height and width; by default those
+                of the training.
         slots: most objects it can explain; by default as many as in training.
 
     Raises:

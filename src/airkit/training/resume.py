@@ -31,6 +31,8 @@ from airkit.training.presets import without_canvases
 
 SCENE = (
     "data.canvas_size",
+    "data.height",
+    "data.width",
     "data.min_digits",
     "data.max_digits",
     "data.count_weights",
