@@ -134,9 +134,9 @@ def test_names_and_places(tmp_path: Path) -> None:
 def test_images_keep_their_size(tmp_path: Path, shape: tuple[int, int]) -> None:
     (grey,) = read_all(npy(tmp_path / "b.npy", np.full(shape, 255, np.uint8)))
     assert (grey.path, grey.index, grey.name) == (tmp_path / "b.npy", None, "b")
-    assert (grey.ink.shape, grey.side) == (shape, max(shape))
-    assert grey.square().shape == (1, grey.side, grey.side)
-    assert grey.square()[0, : shape[0], : shape[1]].sum() == grey.square().sum() == np.prod(shape)
+    assert grey.shape == grey.ink.shape == shape
+    assert grey.padded(shape, edge=False).shape == (1, *shape)
+    assert grey.padded((9, 30), edge=False).sum() == np.prod(shape)
 
 
 @pytest.mark.parametrize("shape", [(7, 20), (20, 7), (1025, 8), (8, 1025)])

@@ -169,18 +169,19 @@ def test_boxes_lie_on_the_image_whatever_its_size(height: int, width: int) -> No
             assert min(across, down) >= 1
 
 
-def test_blank_beside_an_image_changes_nothing_but_the_clipping(home: Path) -> None:
-    """An image that is not square is looked at as one with blank to its right."""
+def test_an_image_that_is_not_square_is_looked_at_as_it_is(home: Path) -> None:
+    """Blank to its right moves little."""
     image = canvases()[1]
     narrow = write("narrow.png", image[:, :20])
     square = write("square.png", np.pad(image[:, :20], ((0, 0), (0, 4))))
     (one,), (other,) = lines(narrow), lines(square)
     assert (one["width"], other["width"]) == (20, 24)
     assert one["count"] > 0
-    assert one["count_probability"] == other["count_probability"]
+    assert one["count_probability"] == pytest.approx(other["count_probability"], abs=0.05)
     for here, there in zip(one["objects"], other["objects"], strict=True):
         x, y, width, height = there["box"]
-        assert here["box"] == [min(x, 19), y, max(1, min(x + width, 20) - min(x, 19)), height]
+        clipped = [min(x, 19), y, max(1, min(x + width, 20) - min(x, 19)), height]
+        assert here["box"] == pytest.approx(clipped, abs=1)
 
 
 def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_colours_are_kept() -> None:
     for given in (colours, colours / 255, opaque, Image.fromarray(colours)):
         (found,) = read_all(given, colour=True)
         np.testing.assert_allclose(found.pixels, planes, atol=1e-6)
-        assert found.square().shape == (3, 12, 12)
+        assert found.padded((12, 12), edge=True).shape == (3, 12, 12)
     (grey,) = read_all(colours[..., 0], colour=True)
     np.testing.assert_allclose(grey.pixels, np.repeat(planes[:1], 3, 0), atol=1e-6)
 

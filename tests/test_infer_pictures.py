@@ -41,7 +41,7 @@ def test_an_image_has_the_levels_of_the_pictures_imported(tmp_path: Path) -> Non
 def test_padding_repeats_the_edge_where_asked(edge: bool, wanted: float, tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.ones((8, 12), np.float32))
     (grey,) = read_all(tmp_path / "wide.npy")
-    assert (grey.square(edge=edge)[0, 8:] == wanted).all()
+    assert (grey.padded((12, 12), edge=edge)[0, 8:] == wanted).all()
 
 
 def test_infer_scales_as_import_did(tmp_path: Path) -> None:

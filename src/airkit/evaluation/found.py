@@ -1,6 +1,7 @@
 """What was found on an image, put together from its pieces.
 
-Legend: N objects found, T slots, Z length of z_what, S side of a piece.
+Legend: N objects found, T slots, Z length of z_what, C channels, H height and W width of an
+image.
 """
 
 from __future__ import annotations
@@ -135,17 +136,17 @@ def found_on(
 
 
 def stitched(given: Given, parts: Parts) -> Array:
-    """The reconstruction of an image of the cores of its pieces, [C, S, S] for its longer side."""
-    whole = np.zeros_like(given.square())
+    """The reconstruction of an image of the cores of its pieces, [C, H, W]."""
+    whole = np.zeros_like(given.pixels)
     for piece, seen in parts:
         assert seen.canvas is not None
-        (x, y), side = piece.corner, piece.side
+        x, y = piece.corner
         left, top = (
             max(start, round(max(edge, 0)))
             for start, edge in zip((x, y), piece.core[:2], strict=True)
         )
-        ends = zip((x, y), piece.core[2:], strict=True)
-        right, bottom = (round(min(start + side, edge, given.side)) for start, edge in ends)
+        ends = zip((x, y), piece.shape[::-1], piece.core[2:], given.shape[::-1], strict=True)
+        right, bottom = (round(min(start + side, edge, end)) for start, side, edge, end in ends)
         part = seen.canvas[:, top - y : bottom - y, left - x : right - x]
         whole[:, top:bottom, left:right] = part
     return whole
@@ -164,7 +165,7 @@ def labelled(given: Given, parts: Parts, slots: Sequence[tuple[int, int]]) -> Ar
         piece, seen = parts[place]
         assert seen.owner is not None
         x, y = piece.corner
-        part = labels[y : y + piece.side, x : x + piece.side]
+        part = labels[y : y + piece.shape[0], x : x + piece.shape[1]]
         height, width = part.shape
         part[(seen.owner[:height, :width] == slot + 1) & (part == 0)] = number
     return labels
@@ -203,7 +204,7 @@ def _within(centres: Array, core: tuple[float, ...], margin: float) -> Array:
 
 
 def _boxes(piece: Piece, seen: Seen, shape: tuple[int, ...]) -> Array:
-    """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is squared is larger."""
+    """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is padded is larger."""
     height, width = shape
     low, high = seen.box[:, :2] + piece.corner, seen.box[:, :2] + seen.box[:, 2:] + piece.corner
     low = np.minimum(low, (width - 1, height - 1))

@@ -31,7 +31,7 @@ __all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[Given, Array, Array], None]
-"""Draws an image with its reconstruction [H, H] and the boxes found [N, 4]."""
+"""Draws an image with its reconstruction [C, H, W] and the boxes found [N, 4]."""
 Drawing = Callable[[Sequence[Place], float], Draw]
 """Makes a ``Draw`` for all images at a scale, once it has checked that they can be drawn."""
 _MOST_TILES = 16
@@ -129,7 +129,7 @@ class _Inference:
     def survey(self) -> None:
         """Walk through all images for the first time, and say what is off with them."""
         for grey in self.source.walk(self.bad):
-            self.model.check_canvas_size(min(grey.side, self.asked.tile or grey.side), grey.path)
+            self.model.check_canvas_size(self._shape(grey), grey.path)
             self.doubts.add(grey)
             self.places.append(Place(grey.path, grey.index))
             self._pieces += pieces_in(grey.shape, self.asked.tile, self.overlap)
@@ -166,11 +166,23 @@ class _Inference:
             if self.places[many : many + 1] != [Place(grey.path, grey.index)]:
                 raise _changed(grey.path)
             self._given[many] = grey
-            tile = self.asked.tile
-            yield from pieces_of(grey, many, tile, self.overlap, edge=self.imported)
+            tile, shape = self.asked.tile, self._shape(grey)
+            yield from pieces_of(grey, many, tile, self.overlap, shape=shape, edge=self.imported)
             many += 1
         if many < len(self.places):
             raise _changed(self.places[many].path)
+
+    def _shape(self, given: Given) -> tuple[int, int]:
+        """Height and width of an image's pieces.
+
+        A guide that reads whole canvases gets images whose longer side is that of its canvases
+        padded to these.
+        """
+        height, width = (min(side, self.asked.tile or side) for side in given.shape)
+        own = self.model.state.config.data.shape
+        if max(height, width) == max(own) and not self.model.any_canvas:
+            return max(height, own[0]), max(width, own[1])
+        return height, width
 
     def _told(self) -> Iterator[tuple[Place, Fault | None]]:
         """What to say of images on which nothing was found, or whose slots are full."""

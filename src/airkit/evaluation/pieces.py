@@ -1,6 +1,6 @@
-"""Images as square pieces, and what a model sees on each: batches of one size go together.
+"""Images as pieces, and what a model sees on each: batches of one shape go together.
 
-Legend: C channels, S side of a piece, T slots, Z length of z_what.
+Legend: C channels, H height and W width of a piece, T slots, Z length of z_what.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from airkit.errors import ImageError
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
+from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator
 from airkit.system.device import generator
 
@@ -35,12 +36,12 @@ OVERLAP = 2.0
 
 @dataclass(frozen=True)
 class Piece:
-    """A square of an image: all of it, or a tile."""
+    """A part of an image: all of it, or a tile."""
 
     image: int
     """The image's place."""
     pixels: Array
-    """Ink in 0..1, float32 [C, S, S]."""
+    """Ink in 0..1, float32 [C, H, W]."""
     corner: tuple[int, int] = (0, 0)
     """Where it is on the image, (x, y) of its upper left."""
     core: tuple[float, float, float, float] = (-np.inf, -np.inf, np.inf, np.inf)
@@ -49,9 +50,10 @@ class Piece:
     """How many pieces the image makes."""
 
     @property
-    def side(self) -> int:
-        """S."""
-        return int(self.pixels.shape[-1])
+    def shape(self) -> Shape:
+        """Height and width."""
+        _, height, width = self.pixels.shape
+        return height, width
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,13 @@ class Seen:
     full: bool
     """Whether all slots are on."""
     canvas: Array | None
-    """The reconstruction, [C, S, S]; None where it is not asked for."""
+    """The reconstruction, [C, H, W]; None where it is not asked for."""
     owner: Array | None
-    """The slot that each pixel belongs to, counted from 1, uint8 [S, S]; None likewise."""
+    """The slot that each pixel belongs to, counted from 1, uint8 [H, W]; None likewise."""
 
 
 def pieces_of(
-    given: Given, image: int, tile: int | None, overlap: int, *, edge: bool
+    given: Given, image: int, tile: int | None, overlap: int, *, shape: Shape, edge: bool
 ) -> list[Piece]:
     """The pieces of an image: itself, or tiles of a larger one, which overlap.
 
@@ -84,12 +86,13 @@ def pieces_of(
         image: its place.
         tile: side of a tile, None for none.
         overlap: of tiles, in pixels.
-        edge: whether what is missing to a square repeats the edge, rather than being blank.
+        shape: least height and width of a piece; what is missing is added to the image.
+        edge: whether that repeats the edge, rather than being blank.
     """
-    many = pieces_in(given.shape, tile, overlap)
+    many, pixels = pieces_in(given.shape, tile, overlap), given.padded(shape, edge=edge)
     if tile is None or many == 1:
-        return [Piece(image, given.square(edge=edge))]
-    (height, width), pixels = given.shape, given.square(tile, edge=edge)
+        return [Piece(image, pixels)]
+    height, width = given.shape
     return [
         Piece(
             image, pixels[:, y : y + tile, x : x + tile], (x, y), (left, top, right, bottom), many
@@ -121,7 +124,7 @@ def overlap_of(tile: int, size: float) -> int:
 
 
 class Explainer:
-    """Explains pieces in batches of one size."""
+    """Explains pieces in batches of one shape."""
 
     def __init__(self, model: TrainedModel, *, tiled: bool, canvases: bool, owners: bool) -> None:
         """Take the model.
@@ -134,43 +137,43 @@ class Explainer:
         """
         self.model, self.tiled, self.canvases, self.owners = model, tiled, canvases, owners
         self._air = lru_cache(4)(self._build)
-        self._draws: dict[int, tuple[torch.Generator, torch.Generator | None]] = {}
+        self._draws: dict[Shape, tuple[torch.Generator, torch.Generator | None]] = {}
 
     def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
         """Yield what is seen on each piece, as batches become full."""
-        waiting: dict[int, list[Piece]] = defaultdict(list)
+        waiting: dict[Shape, list[Piece]] = defaultdict(list)
         pixels = 0
         for piece in pieces:
-            side = piece.side
-            waiting[side].append(piece)
-            pixels += side**2
+            shape = piece.shape
+            waiting[shape].append(piece)
+            pixels += prod(shape)
             if pixels > WAITING_PIXELS:
-                side = max(waiting, key=lambda each: each**2 * len(waiting[each]))
-            if pixels > WAITING_PIXELS or len(waiting[side]) == self._batch_size(side):
-                pixels -= side**2 * len(waiting[side])
-                yield from self._batch(waiting.pop(side))
-        for side in sorted(waiting):
-            yield from self._batch(waiting[side])
+                shape = max(waiting, key=lambda each: prod(each) * len(waiting[each]))
+            if pixels > WAITING_PIXELS or len(waiting[shape]) == self._batch_size(shape):
+                pixels -= prod(shape) * len(waiting[shape])
+                yield from self._batch(waiting.pop(shape))
+        for shape in sorted(waiting):
+            yield from self._batch(waiting[shape])
 
-    def _batch_size(self, side: int) -> int:
-        return max(1, min(self.model.config.eval.batch_size, BATCH_PIXELS // side**2))
+    def _batch_size(self, shape: Shape) -> int:
+        return max(1, min(self.model.config.eval.batch_size, BATCH_PIXELS // prod(shape)))
 
-    def _build(self, side: int) -> AIR:
+    def _build(self, shape: Shape) -> AIR:
         config, slots = self.model.config, self.model.config.slots
         if self.tiled and config.model.slots == "auto":
-            slots = ceil(slots * max(1, side / config.data.canvas_size) ** 2)
-        return self.model.build(canvas_size=side, slots=slots)
+            slots = ceil(slots * max(1, prod(shape) / prod(config.data.shape)))
+        return self.model.build(canvas_size=shape, slots=slots)
 
     def _batch(self, pieces: list[Piece]) -> Iterator[tuple[Piece, Seen]]:
-        side, config, device = pieces[0].side, self.model.config, self.model.device
-        if side not in self._draws:
+        shape, config, device = pieces[0].shape, self.model.config, self.model.device
+        if shape not in self._draws:
             looks = generator(config.eval.seed, "looks", device)
-            self._draws[side] = looks, count_generator(config, device)
-        air = self._air(side)
+            self._draws[shape] = looks, count_generator(config, device)
+        air = self._air(shape)
         images = torch.from_numpy(np.stack([piece.pixels for piece in pieces])).to(device)
         with torch.inference_mode():
             many = possible_looks(air, config.eval.looks)
-            scene = explain_by_looks(air, images, many, *self._draws[side])
+            scene = explain_by_looks(air, images, many, *self._draws[shape])
         yield from zip(pieces, self._seen(scene), strict=True)
 
     def _seen(self, scene: Scene) -> Iterator[Seen]:

@@ -1,6 +1,6 @@
 """Why nothing was found on an image: a look at its ink without the model.
 
-Shapes: C channels, S side of an image or a tile, K boxes.
+Shapes: C channels, H x W pixels of an image or a tile, K boxes.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ class Reasons:
             self.turned = Background(config.model_copy(update={"model": model}))
 
     def common(self, images: Sequence[Array]) -> str:
-        """Return the most common reason of tiles, levels in 0..1, [C, S, S] each."""
+        """Return the most common reason of tiles, levels in 0..1, [C, H, W] each."""
         found = [self.reason(image) for image in images]
         told = [reason for reason in found if reason != NOTHING]
         return max(told, key=told.count) if told else NOTHING
 
     def reason(self, image: Array) -> str:
-        """Return why nothing was found on an image, levels in 0..1, [C, S, S]."""
+        """Return why nothing was found on an image, levels in 0..1, [C, H, W]."""
         peak, boxes = self._candidates(image, self.background)
         if self.turned is not None and self._candidates(image, self.turned)[0] > _STRONGER * peak:
             return POLARITY
@@ -67,12 +67,12 @@ class Reasons:
         """Median of the brightest ink, 0 without any, and boxes [K, 4] of what may be objects."""
         ink = background.ink(torch.from_numpy(image)[None]).numpy()
         ink = (np.abs(ink) if background.signed else ink).max(1)
-        boxes = self._clear(candidates(ink, self.config.noise)[0], image.shape[-1])
+        boxes = self._clear(candidates(ink, self.config.noise)[0], image.shape[1:])
         return _peak(ink[0], boxes), boxes
 
-    def _clear(self, boxes: Array, side: int) -> Array:
+    def _clear(self, boxes: Array, shape: tuple[int, ...]) -> Array:
         """Boxes without small ones at the border, where an estimated background leaves specks."""
-        inside = ((boxes[:, :2] > 0) & (boxes[:, :2] + boxes[:, 2:] < side)).all(1)
+        inside = ((boxes[:, :2] > 0) & (boxes[:, :2] + boxes[:, 2:] < shape[::-1])).all(1)
         large = np.sqrt(boxes[:, 2:].prod(1)) >= self.size / 2
         return np.asarray(boxes[inside | large])
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from airkit.data.imports.images import Given, Place
-from airkit.figures.page import GAP, MARGIN, Page, png
+from airkit.figures.page import GAP, MARGIN, Page, drawn, png
 from airkit.system.files import check_replaceable, start_of, write_bytes
 
 Array = np.ndarray[Any, Any]
@@ -31,7 +31,7 @@ def overlays(
         scale: pixels of a picture per pixel of its image.
 
     Returns:
-        A function of an image, its reconstruction [C, H, H] and the boxes found [N, 4], which
+        A function of an image, its reconstruction [C, H, W] and the boxes found [N, 4], which
         writes the picture.
 
     Raises:
@@ -42,7 +42,7 @@ def overlays(
     check_replaceable(targets, "--overlay", "picture", _is_ours)
 
     def draw(grey: Given, reconstruction: Array, boxes: Array) -> None:
-        overlay(_target(folder, grey), grey.square(), reconstruction, boxes, scale)
+        overlay(_target(folder, grey), grey.pixels, reconstruction, boxes, scale)
 
     return draw
 
@@ -52,17 +52,18 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
 
     Args:
         target: the file.
-        image: levels in 0..1, [C, H, H].
-        reconstruction: levels in 0..1, [C, H, H].
+        image: levels in 0..1, [C, H, W].
+        reconstruction: levels in 0..1, [C, H, W].
         boxes: boxes of the objects found, slot after slot, (x, y, width, height) in pixels, [N, 4].
         scale: pixels of the picture per pixel of the image.
 
     Raises:
         OutputError: the picture cannot be written, or would be too large.
     """
-    side = max(1, round(image.shape[-1] * scale))
-    page = Page(side + 2 * MARGIN, 2 * side + GAP + 2 * MARGIN)
-    for ink, top in ((image, MARGIN), (reconstruction, MARGIN + side + GAP)):
+    side = max(1, round(max(image.shape[1:]) * scale))
+    height, width = drawn(image.shape[1:], side)
+    page = Page(width + 2 * MARGIN, 2 * height + GAP + 2 * MARGIN)
+    for ink, top in ((image, MARGIN), (reconstruction, MARGIN + height + GAP)):
         page.tile(ink, MARGIN, top, side).slots(boxes)
     write_bytes(target, png(page.rendered(), Software=_DRAWN_BY))
 

@@ -4,13 +4,13 @@ Canvases and frames are written into an array pixel by pixel, so that nothing is
 Matplotlib writes the text over it and encodes the PNG. At 72 dots per inch a point is a pixel,
 so that all lengths here are pixels of the picture.
 
-Legend: H canvas side, S side of a tile (a canvas as drawn), both in pixels.
+Legend: H height and W width of a canvas, S longer side of a tile (a canvas as drawn), in pixels.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -66,6 +66,12 @@ _MAX_PIXELS = 2**26
 _MAX_SIDE = 2**15
 
 
+def drawn(shape: Sequence[int], side: int) -> tuple[int, int]:
+    """Height and width of a canvas [H, W, ...] on a page, where its longer side is ``side``."""
+    height, width = (max(1, round(side * each / max(shape[:2]))) for each in shape[:2])
+    return height, width
+
+
 def slot_colour(slot: int) -> Colour:
     """Return the colour of slot 0, 1, 2 ...: red, green, blue, and so on."""
     return SLOTS[slot % len(SLOTS)]
@@ -107,7 +113,7 @@ class Page:
         """Draw a canvas or window: grey as dark ink on white, colours as they are.
 
         Args:
-            ink: levels in 0..1, [C, H, H].
+            ink: levels in 0..1, [C, H, W].
             left: left edge on the page.
             top: top edge on the page.
             side: S; each pixel of the page shows the nearest one of the canvas.
@@ -119,15 +125,19 @@ class Page:
         return self._enlarge(pixels, left, top, side)
 
     def heat(self, heat: Array, left: int, top: int, side: int) -> Tile:
-        """Draw a heat map [H, H] in 0..1, white to red to black, ``side`` pixels wide."""
+        """Draw a heat map [H, W] in 0..1, white to red to black; ``side`` is S."""
         return self._enlarge(_HEAT(heat, bytes=True)[:, :, :3], left, top, side)
 
     def _enlarge(self, pixels: Array, left: int, top: int, side: int) -> Tile:
-        """Draw pixels [H, H, 1 or 3] with an outline, ``side`` pixels wide."""
-        self._fill(left - 1, top - 1, left + side + 1, top + side + 1, EDGE)
-        nearest = ((np.arange(side) + 0.5) * len(pixels) / side).astype(int)
-        self.pixels[top : top + side, left : left + side] = pixels[nearest][:, nearest]
-        return Tile(self, left, top, side, side / len(pixels))
+        """Draw pixels [H, W, 1 or 3] with an outline; ``side`` is S."""
+        height, width = drawn(pixels.shape, side)
+        self._fill(left - 1, top - 1, left + width + 1, top + height + 1, EDGE)
+        rows, columns = (
+            ((np.arange(after) + 0.5) * before / after).astype(int)
+            for after, before in zip((height, width), pixels.shape[:2], strict=True)
+        )
+        self.pixels[top : top + height, left : left + width] = pixels[rows][:, columns]
+        return Tile(self, left, top, width, height, side / max(pixels.shape[:2]))
 
     def frame(self, left: int, top: int, right: int, bottom: int, *, colour: Colour) -> None:
         """Draw a frame two pixels thick around pixels left..right, top..bottom (ends excluded)."""
@@ -173,7 +183,8 @@ class Tile:
     page: Page
     left: int
     top: int
-    side: int
+    width: int
+    height: int
     scale: float
 
     def boxes(self, boxes: Array, colours: Iterable[Colour]) -> None:
@@ -199,8 +210,8 @@ class Tile:
     def caption(self, words: str, *, line: int = 0, **look: Any) -> None:
         """Write text centred above the tile, or below it on line 1, 2 ..."""
         above = self.top - LINE / 2 - 1
-        below = self.top + self.side + LINE * (line - 0.5) + 1
-        middle = self.left + self.side / 2
+        below = self.top + self.height + LINE * (line - 0.5) + 1
+        middle = self.left + self.width / 2
         self.page.texts.append(Text(middle, below if line else above, words, **look))
 
 

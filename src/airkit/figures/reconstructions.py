@@ -271,5 +271,5 @@ def _kind(canvases: Canvases, digits: str, others: str) -> str:
 
 
 def tile_side(image: Array, render: RenderConfig) -> int:
-    """Return the side of a canvas as drawn, in pixels of the picture."""
-    return max(1, round(float(image.shape[-1] * render.scale)))
+    """Return the longer side of a canvas [C, H, W] as drawn, in pixels of the picture."""
+    return max(1, round(float(max(image.shape[1:]) * render.scale)))

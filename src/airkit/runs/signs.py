@@ -3,7 +3,7 @@
 They rest on the model's own results, and on an independent witness: a look at the same pictures
 without the model (``airkit.data.look``), with its background and its candidates by a threshold.
 
-Legend: B batch, C channels, H side in pixels, T slots, N pictures, K boxes.
+Legend: B batch, C channels, H x W pixels, T slots, N pictures, K boxes.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ class Watch:
         Args:
             air: the model.
             config: the run's settings.
-            images: all pictures, uint8 [N, C, H, H]; at least one.
+            images: all pictures, uint8 [N, C, H, W]; at least one.
             looks: looks that the results are the best of.
         """
         self.air, self.config, self.looks = air, config, looks
         self.found = look(channels_last(images))
-        self._most = min(most_of(images.shape[-1] ** 2), len(images))
+        self._most = min(most_of(images.shape[-2] * images.shape[-1]), len(images))
         """Pictures on which results are compared with the look."""
         self._counts: list[Tensor] = []
         self._sides: list[Tensor] = []
@@ -102,7 +102,7 @@ class Watch:
         """Take note of a batch.
 
         Args:
-            images: levels in 0..1, [B, C, H, H].
+            images: levels in 0..1, [B, C, H, W].
             scene: the best of the looks.
             one_look: the explanation of one look.
         """
@@ -138,7 +138,7 @@ class Watch:
         )
 
     def _compare(self, levels: Tensor, canvas: Tensor, boxes: Array) -> dict[str, Any]:
-        """Compare reconstructions [N, C, H, H] and boxes [N, T, 4] with what stands out."""
+        """Compare reconstructions [N, C, H, W] and boxes [N, T, 4] with what stands out."""
         found = self.found
         off = levels - torch.from_numpy(behind(levels.numpy(), found))
         toward = off.sign() if found.polarity == "both" else off.new_tensor(_SIGNS[found.polarity])
@@ -165,7 +165,7 @@ class Watch:
         return self.found.stretch or self.found.contrast
 
     def _is_on(self, ink: Array, boxes: Array) -> Array:
-        """Whether something stands out in boxes [K, 4] of blurred ink [H, H], bool [K]."""
+        """Whether something stands out in boxes [K, 4] of blurred ink [H, W], bool [K]."""
         noise = 0.8 * self.found.noise * (self.found.polarity == "both")
         corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).round()
         parts = [ink[y:low, x:right] for x, y, right, low in corners.clip(0).astype(int)]
@@ -174,7 +174,7 @@ class Watch:
 
 
 def _of_residual(residual: Tensor) -> dict[str, Any]:
-    """How large what the reconstructions leave [N, C, H, H] is, and how structured."""
+    """How large what the reconstructions leave [N, C, H, W] is, and how structured."""
     square = float(residual.square().mean())
     product = float((residual[..., 1:] * residual[..., :-1]).mean())
     return {"residual": math.sqrt(square), "residual_correlation": product / max(square, 1e-12)}

@@ -43,8 +43,9 @@ def plane(images: Tensor) -> Tensor:
     absolute residual as the scale.
     """
     sides = images.shape[1:]
-    like = {"dtype": images.dtype, "device": images.device}
-    grid = torch.meshgrid(*(torch.linspace(-1, 1, side, **like) for side in sides), indexing="ij")
+    dtype, device = images.dtype, images.device
+    axes = [torch.linspace(-1, 1, side, dtype=dtype, device=device) for side in sides]
+    grid = torch.meshgrid(*axes, indexing="ij")
     full = torch.stack([torch.ones_like(grid[0]), *grid], -1)
     rows, columns = (slice(None, None, max(1, side // GRID)) for side in sides)
     basis, levels = full[rows, columns].reshape(-1, 3), images[:, rows, columns].flatten(1)

@@ -91,21 +91,18 @@ class Given(Place):
         _, height, width = self.pixels.shape
         return height, width
 
-    @property
-    def side(self) -> int:
-        """Side of the smallest square that holds the image, in pixels."""
-        return max(self.shape)
-
-    def square(self, side: int | None = None, *, edge: bool = False) -> Array:
-        """The image with blank, or with its edge repeated, to its right or below, [C, S, S].
+    def padded(self, shape: tuple[int, int], *, edge: bool) -> Array:
+        """The image with blank, or with its edge repeated, to its right and below, [C, ...].
 
         Args:
-            side: S, where that is more than the image's own; what is larger stays as it is.
+            shape: least height and width; what is larger stays as it is.
             edge: repeat the edge.
         """
-        missing = [(0, 0), *((0, max(0, (side or self.side) - each)) for each in self.shape)]
-        square: Array = np.pad(self.pixels, missing, "edge" if edge else "constant")
-        return square
+        if self.shape == shape:
+            return self.pixels
+        missing = [(0, max(0, least - own)) for least, own in zip(shape, self.shape, strict=True)]
+        padded: Array = np.pad(self.pixels, [(0, 0), *missing], "edge" if edge else "constant")
+        return padded
 
 
 class Images:

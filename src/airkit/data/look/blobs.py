@@ -1,6 +1,6 @@
 """Objects as a threshold finds them: connected parts of pictures, and how far ink is correlated.
 
-Shapes: N pictures, H side in pixels, K parts.
+Shapes: N pictures of H x W pixels, S the longer side, K parts.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def blobs(ink: Array, flags: Array) -> Blobs:
     """Return the parts of flags that hang together along sides and corners.
 
     Args:
-        ink: what stands out of the background, [N, H, H].
-        flags: its pixels that belong to objects, [N, H, H].
+        ink: what stands out of the background, [N, H, W].
+        flags: its pixels that belong to objects, [N, H, W].
     """
     picture, y, x = np.nonzero(flags)
     part = _parts(flags)
@@ -77,7 +77,7 @@ def reach(ink: Array) -> float:
     has all but fallen to what objects apart have in common.
 
     Args:
-        ink: what stands out of the background, [N, H, H].
+        ink: what stands out of the background, [N, H, W].
     """
     found, common = _autocovariance(ink), _autocovariance(ink.mean(0)[None])
     far = slice(len(found) * 2 // 3, None)
@@ -93,17 +93,18 @@ def reach(ink: Array) -> float:
 
 
 def _autocovariance(ink: Array) -> Array:
-    """Mean product of the ink of two pixels, by their distance in pixels, [3 H / 4]."""
-    side = ink.shape[-1]
-    power = np.zeros((2 * side, side + 1))
+    """Mean product of the ink of two pixels, by their distance in pixels, [3 S / 4]."""
+    sides = ink.shape[1:]
+    double = 2 * sides[0], 2 * sides[1]
+    power = np.zeros((double[0], sides[1] + 1))
     for some in np.array_split(ink, -(-len(ink) // 32)):
-        power += np.square(np.abs(np.fft.rfft2(some, (2 * side, 2 * side)))).sum(0)
-    lags = np.minimum(np.arange(2 * side), 2 * side - np.arange(2 * side))
-    products = np.fft.irfft2(power, (2 * side, 2 * side)) / len(ink)
-    pairs = np.maximum(side - lags, 0)[:, None] * np.maximum(side - lags, 0)
-    ring = np.hypot(lags[:, None], lags).round().astype(np.int64)
+        power += np.square(np.abs(np.fft.rfft2(some, double))).sum(0)
+    down, along = (np.minimum(np.arange(most), most - np.arange(most)) for most in double)
+    products = np.fft.irfft2(power, double) / len(ink)
+    pairs = np.maximum(sides[0] - down, 0)[:, None] * np.maximum(sides[1] - along, 0)
+    ring = np.hypot(down[:, None], along).round().astype(np.int64)
     total, weight = (np.bincount(ring.ravel(), each.ravel()) for each in (products, pairs))
-    mean: Array = (total / np.maximum(weight, 1))[: side * 3 // 4]
+    mean: Array = (total / np.maximum(weight, 1))[: max(sides) * 3 // 4]
     return mean
 
 
@@ -111,7 +112,7 @@ def _parts(flags: Array) -> Array:
     """Number of the part of each pixel that is set, in the order of ``nonzero``."""
     index = flags.ravel().cumsum().reshape(flags.shape) - 1
     ends = []
-    for one, other in _neighbours(flags.shape[-1]):
+    for one, other in _neighbours():
         both = flags[one] & flags[other]
         ends.append((index[one][both], index[other][both]))
     first, second = (np.concatenate(each) for each in zip(*ends, strict=True))
@@ -127,9 +128,9 @@ def _parts(flags: Array) -> Array:
     return part
 
 
-def _neighbours(side: int) -> list[tuple[Any, Any]]:
+def _neighbours() -> list[tuple[Any, Any]]:
     """Slices of pictures and of the pixels to the right, below, and below to both sides."""
-    all_, low, high = slice(None), slice(0, side - 1), slice(1, side)
+    all_, low, high = slice(None), slice(0, -1), slice(1, None)
     return [
         ((all_, all_, low), (all_, all_, high)),
         ((all_, low), (all_, high)),

@@ -4,7 +4,7 @@
 ``auto`` follows it. The rules are plain and robust, each over a sample of pictures; where one is in
 doubt, it says so.
 
-Shapes: N pictures, C channels, H side in pixels.
+Shapes: N pictures, C channels, H x W pixels.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class _Evidence:
     """What doubts rest on."""
 
     side: int
-    """Of the pictures."""
+    """Of the pictures, the longer one."""
     uneven: float
     """Deviation of the border from the background."""
     size: float
@@ -138,11 +138,11 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     """Look at a sample of pictures.
 
     Args:
-        images: uint8 [N, H, H], of colours [N, H, H, 3]; at least one.
+        images: uint8 [N, H, W], of colours [N, H, W, 3]; at least one.
         seed: of the sample.
     """
     levels = _sample(images, seed)
-    noise, side = _noise(levels), levels.shape[-1]
+    noise, side = _noise(levels), max(levels.shape[2:])
     background, polarity, residual = _split(levels, noise)
     ink = _ink(residual, polarity)
     found = objects.parts_of(ink, noise)
@@ -179,7 +179,7 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
 
 
 def behind(levels: Array, found: Findings) -> Array:
-    """Return the backgrounds that a look found under levels in 0..1, [N, C, H, H]."""
+    """Return the backgrounds that a look found under levels in 0..1, [N, C, H, W]."""
     return _estimate(levels, found.background, found.polarity)
 
 
@@ -187,7 +187,7 @@ def candidates(ink: Array, noise: float, *, faint: bool = False) -> list[Array]:
     """Return boxes of what may be objects, those that touch in one.
 
     Args:
-        ink: what stands out of the background, as positive numbers, [N, H, H].
+        ink: what stands out of the background, as positive numbers, [N, H, W].
         noise: standard deviation of the pixel noise, in the same unit.
         faint: whether far fainter ones count as well.
 
@@ -206,7 +206,7 @@ def most_of(pixels: int) -> int:
 
 
 def _sample(images: NDArray[np.uint8], seed: int) -> Array:
-    """Some of the pictures, as levels in 0..1, [N, C, H, H]."""
+    """Some of the pictures, as levels in 0..1, [N, C, H, W]."""
     most = most_of(images[0].size)
     rows = np.arange(len(images))
     if len(rows) > most:
@@ -215,7 +215,7 @@ def _sample(images: NDArray[np.uint8], seed: int) -> Array:
 
 
 def _levels(images: NDArray[np.uint8]) -> Array:
-    """Pictures as levels in 0..1, [N, C, H, H]."""
+    """Pictures as levels in 0..1, [N, C, H, W]."""
     planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
     return np.asarray(planes / np.float32(255), np.float32)
 
@@ -236,7 +236,7 @@ def _noise(levels: Array) -> float:
 def _smooth(levels: torch.Tensor, polarity: Polarity) -> torch.Tensor:
     """Soft lumps, wider than a third of the picture."""
     sign = -1 if polarity == "dark" else 1
-    return sign * backgrounds.rolling_ball(sign * levels, 2 * (levels.shape[-1] // 6) + 1)
+    return sign * backgrounds.rolling_ball(sign * levels, 2 * (max(levels.shape[1:]) // 6) + 1)
 
 
 _ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] = {
@@ -286,7 +286,7 @@ def _polarity(residual: Array, noise: float) -> Polarity:
 
 
 def _ink(residual: Array, polarity: Polarity) -> Array:
-    """What stands out, as positive numbers, in the channel where it does most: [N, H, H]."""
+    """What stands out, as positive numbers, in the channel where it does most: [N, H, W]."""
     if polarity == "both":
         return np.asarray(np.abs(residual).max(1))
     return np.asarray((residual if polarity == "bright" else -residual).max(1))

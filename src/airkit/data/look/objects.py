@@ -2,7 +2,7 @@
 
 The rules are plain and robust; ``findings`` draws its findings from them.
 
-Shapes: N pictures, C channels, H side in pixels, K parts.
+Shapes: N pictures, C channels, H x W pixels, K parts.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def stretch(ink: Array, alone: Blobs, noise: float) -> tuple[float, Blobs]:
     """Whether some objects are far fainter than others, and all parts then.
 
     Args:
-        ink: what stands out, [N, H, H].
+        ink: what stands out, [N, H, W].
         alone: parts of one object each.
         noise: standard deviation of the pixel noise.
 
