@@ -46,13 +46,13 @@ def test_colours(tmp_path: Path, name: str) -> None:
     assert channels == report.channels == (3 if expected.ndim == 4 else 1)
 
 
-def test_files_with_truth_as_padded_tiles(tmp_path: Path) -> None:
+def test_files_with_truth_as_tiles_that_they_do_not_fill(tmp_path: Path) -> None:
     folder = save(tmp_path / "f", RED)
     assert as_set(all_images(imported(folder, tmp_path / "a.h5").path)) == as_set(RED)
     report = imported(RED, tmp_path / "b.h5", tile=40, masks=GIVEN["masks"])
     known = read_split(report.path, "train").known
-    assert known["image"].shape[1:] == (40, 40, 3)
-    assert known["mask"].shape[1:] == (40, 40)
+    assert known["image"].shape[1:] == (24, 24, 3)
+    assert known["mask"].shape[1:] == (24, 24)
     with pytest.raises(ImageError, match="--color"):
         imported(RED, tmp_path / "c.h5", color="sepia")
 

@@ -147,7 +147,7 @@ def test_a_picture_smaller_than_a_tile(tmp_path: Path) -> None:
     assert report.splits == {"train": 1, "val": 0, "test": 0}
     assert any("too few" in note for note in listener.notes)
     known = read_split(report.path, "train").known
-    assert known["image"].shape == known["mask"].shape == (1, 64, 64)
+    assert known["image"].shape == known["mask"].shape == (1, 30, 40)
 
 
 def test_objects_that_borders_cut_are_told(tmp_path: Path) -> None:

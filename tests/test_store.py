@@ -212,11 +212,11 @@ def test_other_files(good: Path, tmp_path: Path) -> None:
 
 def test_a_newer_format(copy: Path) -> None:
     with h5py.File(copy, "r+") as file:
-        file.attrs["format_version"] = 3
+        file.attrs["format_version"] = 4
         file.attrs["airkit_version"] = np.bytes_("9.1")
     error = refusal(read_split, copy, "train")
     assert error.what == "This data file is of a newer format than this airkit reads"
-    assert "got       3, written by airkit 9.1" in str(error)
+    assert "got       4, written by airkit 9.1" in str(error)
 
 
 def _delete(name: str) -> Callable[[Any], None]:

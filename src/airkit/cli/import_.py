@@ -105,7 +105,7 @@ def _tell(report: ImportReport) -> None:
     same = len(set(known.values())) == 1
     truth = known["train"] if same else ", ".join(f"{it} {known[it]}" for it in known)
     colour = ", in colour" if report.channels == 3 else ""
-    side = f"{report.canvas_size} x {report.canvas_size} px{colour}"
+    side = f"{report.width} x {report.height} px{colour}"
     splits = ", ".join(f"{many:,} {split}" for split, many in report.splits.items())
     tell_rows(
         [

@@ -106,10 +106,10 @@ class Coco:
             yield {"id": 1, "name": self._what, "supercategory": self._what}
 
     def _images(self) -> Iterator[Entry]:
-        side = self.info.config.data.canvas_size
+        height, width = self.info.config.data.shape
         names = (_name(split, it) for split in self.splits for it in range(self.info.splits[split]))
         for number, name in enumerate(names, 1):
-            yield {"id": number, "file_name": name, "width": side, "height": side, "license": 1}
+            yield {"id": number, "file_name": name, "width": width, "height": height, "license": 1}
 
     def _annotations(self) -> Iterator[Entry]:
         """Write the PNGs, and yield the annotations of each."""

@@ -21,18 +21,18 @@ from airkit.system.paths import to_path
 class CanvasDataset(Dataset[dict[str, Tensor]]):
     """One split of a data file, held in memory.
 
-    Item i is a dict: ``image`` float32 [C, H, H] with levels in 0..1 (C is 1 or 3), ``count``
+    Item i is a dict: ``image`` float32 [C, H, W] with levels in 0..1 (C is 1 or 3), ``count``
     int64 [], ``label`` int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in
-    pixels, padded with -1), ``mask`` uint8 [H, H] (0 for the background, k for the object in place
+    pixels, padded with -1), ``mask`` uint8 [H, W] (0 for the background, k for the object in place
     k - 1). What the file does not have of these is not in the dict. The tensors are the caller's
     own: changing them leaves the data set as it is.
 
     Attributes:
-        images: levels of grey or of red, green and blue, uint8 [N, C, H, H].
+        images: levels of grey or of red, green and blue, uint8 [N, C, H, W].
         counts: int64 [N]; None where the file has none, as with the following.
         labels: int64 [N, M].
         boxes: float32 [N, M, 4].
-        masks: uint8 [N, H, H].
+        masks: uint8 [N, H, W].
 
     Args:
         path: the data file.
@@ -88,13 +88,13 @@ def note_ink(canvases: CanvasDataset, data: DataInfo, listener: Listener) -> Non
 
 
 def channels_first(images: NDArray[np.uint8]) -> Tensor:
-    """Grey [N, H, H] or colour [N, H, H, 3] images, as data files hold them, as [N, C, H, H]."""
+    """Grey [N, H, W] or colour [N, H, W, 3] images, as data files hold them, as [N, C, H, W]."""
     tensor = torch.from_numpy(images)
     return tensor[:, None] if tensor.dim() == 3 else tensor.permute(0, 3, 1, 2).contiguous()
 
 
 def channels_last(images: Tensor) -> NDArray[np.uint8]:
-    """Images [N, C, H, H] as data files hold them; the inverse of ``channels_first``."""
+    """Images [N, C, H, W] as data files hold them; the inverse of ``channels_first``."""
     planes = images[:, 0] if images.shape[1] == 1 else images.permute(0, 2, 3, 1)
     levels: NDArray[np.uint8] = planes.cpu().numpy()
     return levels

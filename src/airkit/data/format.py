@@ -3,7 +3,7 @@
 Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names,
 those that are known; the root's attributes hold the rest.
 
-Shapes: N canvases of a split, M digits at most on one, H side of a canvas.
+Shapes: N canvases of a split of H x W pixels, M digits at most on one.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from airkit.data.compose import Canvases
 from airkit.data.digits import SPLITS
 
 FORMAT = "airkit-canvases"
-FORMAT_VERSION = 2
-"""Newest version; a grey file with the arrays of digits, no more and no fewer, stays version 1."""
+FORMAT_VERSION = 3
+"""Newest version: that of canvases that are not square. Square ones are version 2, or 1 in a grey
+file with the arrays of digits, no more and no fewer."""
 LIBVER = ("v110", "v110")
 """Version of HDF5's own file format."""
 
@@ -72,21 +73,23 @@ def from_words(words: str) -> Arrays | None:
 
 def version_of(arrays: Arrays, data: DataConfig) -> int:
     """Format version of a file with these arrays."""
+    if data.shape[0] != data.shape[1]:
+        return FORMAT_VERSION
     as_ever = to_words(arrays) == to_words(DIGITS) and data.channels == 1
-    return 1 if as_ever else FORMAT_VERSION
+    return 1 if as_ever else 2
 
 
 def shapes(data: DataConfig, split: str, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of a split's arrays of these names, in the order of the file."""
-    many, places, side = getattr(data, split), max(data.max_digits, 1), data.canvas_size
+    many, places = getattr(data, split), max(data.max_digits, 1)
     colours = (data.channels,) if data.channels > 1 else ()
     every = {
-        "image": (many, side, side, *colours),
+        "image": (many, *data.shape, *colours),
         "count": (many,),
         "label": (many, places),
         "box": (many, places, 4),
         "source_index": (many, places),
-        "mask": (many, side, side),
+        "mask": (many, *data.shape),
     }
     return {name: shape for name, shape in every.items() if name in names}
 

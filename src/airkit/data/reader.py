@@ -3,7 +3,7 @@
 Nothing in a file is trusted: every array must be in the file itself, complete, and of the shape
 that the file's own configuration gives it, before memory is allocated for it.
 
-Shapes: N canvases of a split, M digits at most on one, H side of a canvas.
+Shapes: N canvases of a split, M digits at most on one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Pictures as canvases: cut or padded, scaled to 0..255, with what is known of them.
 
-Shapes: S side of a canvas, M most objects on one.
+Shapes: H x W pixels of a canvas, M most objects on one.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
     Raises:
         ImageError: there are not as many pictures as were surveyed.
     """
-    side, done = config.data.canvas_size, dict.fromkeys(SPLITS, 0)
+    shape, done = config.data.shape, dict.fromkeys(SPLITS, 0)
     limits = config.pictures
     waiting: dict[str, list[tuple[Array, Truth]]] = {split: [] for split in SPLITS}
     for split, picture in walk.pictures():
-        for levels, truth in cut(picture, side):
+        for levels, truth in cut(picture, shape):
             waiting[split].append((scaled(levels, limits.low, limits.high), truth))
             done[split] += 1
             if len(waiting[split]) == rows_of(config.data, split):
@@ -72,7 +72,7 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
 
 
 def scaled(levels: Array, low: float, high: float) -> Array:
-    """Levels [S, S] or [S, S, 3] in their own unit as uint8; ``low`` becomes 0, ``high`` 255."""
+    """Levels [H, W] or [H, W, 3] in their own unit as uint8; ``low`` becomes 0, ``high`` 255."""
     if levels.dtype == np.uint8 and (low, high) == (0, 255):
         return levels
     ink = (levels.astype(np.float64) - low) / (high - low)

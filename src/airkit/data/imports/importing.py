@@ -52,7 +52,11 @@ class ImportReport:
     truth: Mapping[str, tuple[str, ...]]
     """What is known of each split's canvases: count, box, label, mask."""
     canvas_size: int
-    """Side of the canvases in pixels."""
+    """Longer side of the canvases in pixels."""
+    height: int
+    """Height of the canvases in pixels."""
+    width: int
+    """Width of the canvases in pixels."""
     channels: int
     """3 where the canvases are in colour, else 1."""
     low: float
@@ -143,7 +147,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         object_size: typical side of an object, in pixels; by default what a look finds.
         tile: cut pictures into tiles of this side in pixels; splits are of whole pictures,
             or of regions where there are but one or two.
-        pad: allow pictures of several sizes, padded to the largest one by their edge.
+        pad: allow pictures of several sizes, padded by their edge to the greatest height and the
+            greatest width.
         scale: factor that sides of pictures are multiplied by, before all else: objects of about
             14 pixels train fast and well. All other sizes are those after it.
         levels: grey levels that become black and white; found by default.
@@ -199,6 +204,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         splits={split: getattr(config.data, split) for split in SPLITS},
         truth={split: tuple(names[1:]) for split, names in arrays.items()},
         canvas_size=config.data.canvas_size,
+        height=config.data.shape[0],
+        width=config.data.shape[1],
         channels=config.data.channels,
         low=config.pictures.low,
         high=config.pictures.high,
@@ -264,15 +271,17 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
             got=asked.most_objects,
             hint=f"--most-objects {survey.most}",
         )
-    side = asked.tile or max(survey.largest)
+    shape = survey.canvas
     sizes = list(survey.sizes)
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
     low, high = _limits(survey) if asked.levels is None else asked.levels
-    found = look(_some(survey, side, low, high))
-    size = min(found.digit_size, side) if asked.object_size is None else asked.object_size
+    found = look(_some(survey, low, high))
+    size = min(found.digit_size, max(shape)) if asked.object_size is None else asked.object_size
     data = {
         "source": PICTURES,
-        "canvas_size": side,
+        "canvas_size": max(shape),
+        "height": "auto" if shape[0] == shape[1] else shape[0],
+        "width": "auto" if shape[0] == shape[1] else shape[1],
         "channels": survey.planes,
         "min_digits": 0,
         "max_digits": asked.most_objects or max(found.most_objects, survey.most),
@@ -292,9 +301,9 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
     return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures})), found
 
 
-def _some(survey: Survey, side: int, low: float, high: float) -> Array:
-    """Some canvases of the pictures to train on, as the file has them, uint8 [N, S, S, ...]."""
-    return np.stack([scaled(canvas, low, high) for canvas in survey.sample(side)])
+def _some(survey: Survey, low: float, high: float) -> Array:
+    """Some canvases of the pictures to train on, as the file has them, uint8 [N, H, W, ...]."""
+    return np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
 
 
 def _limits(survey: Survey) -> tuple[float, float]:

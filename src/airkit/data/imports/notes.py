@@ -38,7 +38,7 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
         survey: of the pictures.
         config: the settings that the data file records.
     """
-    pictures, side = config.pictures, config.data.canvas_size
+    pictures, shape = config.pictures, config.data.shape
     for name, words in NOTES.items():
         if noticed[name]:
             yield words.format(noticed[name])
@@ -55,9 +55,9 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
             f"{survey.levels.least:g} to {survey.levels.greatest:g})"
         )
     if survey.side is not None:
-        yield from _of_tiles(survey, side)
-    elif any(size != (side, side) for size in survey.sizes):
-        yield f"padded on the right and below by their edge, to {side} x {side} px"
+        yield from _of_tiles(survey, shape)
+    elif any(size != shape for size in survey.sizes):
+        yield f"padded on the right and below by their edge, to {shape[1]} x {shape[0]} px"
     for split, many in survey.dropped.items():
         yield f"{many:,} {split} pictures left out, which a held-out split has too"
     held = [split for split in ("val", "test") if not survey.canvases[split]]
@@ -65,10 +65,9 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
         yield f"too few pictures for {' and '.join(held)}"
 
 
-def _of_tiles(survey: Survey, side: int) -> Iterator[str]:
-    yield (
-        f"pictures cut into tiles of {side} x {side} px, the last in a row moved back to the edge"
-    )
+def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
+    tiles = f"tiles of {shape[1]} x {shape[0]} px"
+    yield f"pictures cut into {tiles}, the last in a row moved back to the edge"
     if survey.divided:
         yield (
             f"{survey.divided:,} objects are cut by borders of tiles; each counts on the tiles "

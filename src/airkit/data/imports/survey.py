@@ -172,15 +172,15 @@ class Survey:
         return next((name for name in ("test", "val") if place < self._edges[name]), "train")
 
     @property
-    def largest(self) -> tuple[int, int]:
-        """Greatest height and width."""
-        height, width = self._largest.tolist()
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of a canvas: the greatest there are, up to those of a tile."""
+        height, width = (min(side, self.side or side) for side in self._largest.tolist())
         return height, width
 
-    def sample(self, side: int) -> Iterator[Array]:
+    def sample(self) -> Iterator[Array]:
         """Some canvases of the pictures to train on, the same for the same pictures."""
         for key, _, levels in sorted(self._sample, key=lambda each: each[:2]):
-            canvases = [canvas for canvas, _ in cut(Picture("", levels), side)]
+            canvases = [canvas for canvas, _ in cut(Picture("", levels), self.canvas)]
             yield canvases[key % len(canvases)]
 
     def _is_held_out(self, split: str, key: int) -> bool:
@@ -207,7 +207,7 @@ class Survey:
         count = truth.count or 0
         if many > 1 and truth.boxes is not None and self.side is not None:
             unmasked = replace(picture, truth=replace(truth, mask=None))
-            count = max(tile.count or 0 for _, tile in cut(unmasked, self.side))
+            count = max(tile.count or 0 for _, tile in cut(unmasked, (self.side, self.side)))
             self.divided += divided(truth.boxes, picture.size, self.side)
         if count > MOST:
             raise contradiction(picture.name, f"at most {MOST} objects on a canvas", count)

@@ -1,12 +1,12 @@
-"""From a picture with what is known of it to square canvases: tiles, padding, and their truth.
+"""From a picture with its truth to canvases of one shape: tiles and padding.
 
-Shapes: H x W pixels of a picture, S side of a canvas, k objects.
+Shapes: H x W pixels of a picture or a canvas, S side of a tile, k objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -34,35 +34,33 @@ def cores(length: int, side: int, overlap: int) -> list[tuple[int, float, float]
 
 
 def tiles_of(shape: tuple[int, ...], side: int) -> int:
-    """How many tiles a picture [H, W] is cut into."""
+    """How many tiles a picture [H, W] is cut into, S along the sides that are longer."""
     return len(starts(shape[0], side)) * len(starts(shape[1], side))
 
 
-def cut(picture: Picture, side: int) -> Iterator[tuple[Array, Truth]]:
-    """Yield the tiles of a picture, levels [S, S] or [S, S, 3], each with its truth.
+def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth]]:
+    """Yield the tiles of a picture, of one ``shape``, [H, W] or [H, W, 3], each with its truth.
 
     What does not fill a tile is padded on the right and below by its edge. A tile has the objects
     whose boxes have their centres in it, cut off at its border; without boxes, the count of a
     picture that is cut into several tiles is not known.
     """
-    height, width = picture.levels.shape[:2]
-    alone = tiles_of(picture.levels.shape, side) == 1
-    for top in starts(height, side):
-        for left in starts(width, side):
-            window = slice(top, top + side), slice(left, left + side)
-            truth = picture.truth if alone else within(picture.truth, window)
-            mask = truth.mask
-            if mask is not None and mask.shape != (side, side):
-                mask = _pad(mask[window] if alone else mask, side, "constant")
-                truth = Truth(truth.count, truth.boxes, truth.labels, mask)
-            yield _pad(picture.levels[window], side, "edge"), truth
+    rows, columns = map(starts, picture.size, shape)
+    alone = len(rows) == len(columns) == 1
+    for top, left in product(rows, columns):
+        window = slice(top, top + shape[0]), slice(left, left + shape[1])
+        truth = picture.truth if alone else within(picture.truth, window)
+        if truth.mask is not None:
+            mask = _pad(truth.mask, shape, "constant")
+            truth = Truth(truth.count, truth.boxes, truth.labels, mask)
+        yield _pad(picture.levels[window], shape, "edge"), truth
 
 
-def _pad(array: Array, side: int, mode: str) -> Array:
-    height, width = array.shape[:2]
-    if height == width == side:
+def _pad(array: Array, shape: tuple[int, int], mode: str) -> Array:
+    if array.shape[:2] == shape:
         return array
-    missing = ((0, side - height), (0, side - width), (0, 0))[: array.ndim]
+    sides = zip(shape, array.shape, strict=False)
+    missing = [*((0, side - own) for side, own in sides), (0, 0)][: array.ndim]
     padded: Array = np.pad(array, missing, mode=mode)  # type: ignore[call-overload]
     return padded
 
