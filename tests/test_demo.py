@@ -105,6 +105,9 @@ def test_the_answer_is_what_the_model_explains(serving: Serving) -> None:
             assert [len(grey(window)) for window in seen["windows"]] == [64] * air.slots
             assert seen["looks"] == {"/see": 1, "/best": 3}[path]
             assert seen["true_count"] is None
+            low, high = seen["interval"]
+            assert low <= count <= high
+            assert low <= int(np.argmax(seen["posterior"])) <= high
 
 
 def test_a_guide_that_does_not_look_has_one_explanation(tmp_path: Path) -> None:
@@ -147,6 +150,7 @@ def test_random_canvases_are_of_the_test_split(serving: Serving) -> None:
     }
     found = [told(serving, "/random") for _ in range(8)]
     assert all(known[b64decode(each["image"])] == each["true_count"] for each in found)
+    assert all(each["true_count"] for each in found), "none is empty"
     assert len({each["image"] for each in found}) > 1
 
 
@@ -158,9 +162,12 @@ def test_samples_come_from_the_model(serving: Serving) -> None:
 
 
 def test_what_the_page_is_told_of_the_model(serving: Serving) -> None:
+    facts = json.loads(ask(serving, "GET", "/model")[2])
+    ink = facts.pop("ink")
+    assert ink == pytest.approx(10 * 20 / 28)
+    assert ink < facts.pop("largest") < 1.5 * ink
     sizes = {"canvas": SIDE, "channels": 1, "slots": 3, "digit": 10.0}
-    facts = sizes | {"what": "digit", "looks": 3, "random": True}
-    assert json.loads(ask(serving, "GET", "/model")[2]) == facts
+    assert facts == sizes | {"what": "digit", "dark": False, "looks": 3, "random": True}
 
 
 def test_without_its_data_there_are_no_random_canvases(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from airkit.data.imports.importing import import_scenes
 from airkit.data.imports.pictures import Bad
 from airkit.errors import ImageError, OutputError
 from airkit.evaluation.doubts import Doubts
-from airkit.evaluation.found import _interval
+from airkit.evaluation.found import interval
 
 Array = np.ndarray[Any, Any]
 
@@ -221,7 +221,7 @@ def test_a_table_that_cannot_be_written_is_told_first(name: str, home: Path) -> 
 def test_the_interval_of_a_count(
     probability: list[float], count: int, expected: tuple[int, int]
 ) -> None:
-    assert _interval(np.array(probability), count) == expected
+    assert interval(np.array(probability), count) == expected
 
 
 def test_images_that_change_meanwhile_are_told(home: Path) -> None:

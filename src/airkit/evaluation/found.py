@@ -125,7 +125,7 @@ def found_on(
         width=shape[1],
         height=shape[0],
         count=len(objects),
-        interval=_interval(probability, len(objects)),
+        interval=interval(probability, len(objects)),
         count_probability=tuple(probability.tolist()),
         touching_border=sum(int(flags.sum()) for flags in at_border),
         status="",
@@ -244,8 +244,8 @@ def _of_kept(posterior: Array, kept: Array) -> Array:
     return np.bincount(np.append(0, kept.cumsum()), posterior.astype(np.float64))
 
 
-def _interval(probability: Array, count: int) -> tuple[int, int]:
-    """See ``Inferred.interval``."""
+def interval(probability: Array, count: int) -> tuple[int, int]:
+    """Return ``Inferred.interval``."""
     order = np.argsort(-probability, kind="stable")
     enough = int(np.searchsorted(probability[order].cumsum(), SHARE)) + 1
     likely = [*order[:enough].tolist(), count]

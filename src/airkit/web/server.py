@@ -121,8 +121,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, port: int, session: Session) -> None:
         self.session = session
-        template = files("airkit.web").joinpath("templates/demo.html")
-        self.page = template.read_text(encoding="utf-8")
+        self.page = _page()
         self.policy = _content_security_policy(self.page)
         super().__init__((HOST, port), Handler)
 
@@ -140,6 +139,16 @@ class Server(ThreadingHTTPServer):
         """Ignore clients that went away; anything else is a bug and shows its traceback."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
+
+
+def _page() -> str:
+    """Return the page with its style and scripts in it."""
+
+    def read(name: str) -> str:
+        return files("airkit.web").joinpath("templates", name).read_text(encoding="utf-8")
+
+    part = re.compile(r"/\* (demo\.css|drawing\.js|demo\.js) \*/\n")
+    return part.sub(lambda found: read(found[1]), read("demo.html"))
 
 
 def _content_security_policy(page: str) -> str:

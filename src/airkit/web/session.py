@@ -20,12 +20,19 @@ from airkit.config.settings import Settings
 from airkit.data.dataset import CanvasDataset, note_ink, to_grey, to_ink
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
+from airkit.evaluation.found import interval
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator
 
+INK = 20 / 28
+"""Share of a digit's patch that its ink takes up, as in MNIST."""
+TRIES = 20
+"""Most canvases of unknown count that are looked at for one that is not empty."""
+LARGER = 1.15
+"""Factor of the typical size up to which any model knows an object."""
 T = TypeVar("T")
 Seen = dict[str, Any]
 """What the model makes of one canvas, ready for JSON. Levels are bytes in base64, row by row,
@@ -34,7 +41,8 @@ pixel by pixel, a byte for each channel.
 ``image`` and ``reconstruction``, [H, H, C]; ``windows``, what each slot paints before it is placed,
 T of [W, W, C]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in
 pixels; ``posterior``, q(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
-``looks``, the explanations compared; ``true_count``, None where it is not known.
+``interval``, the counts that q(n) leaves possible, as of ``airkit infer``; ``looks``, the
+explanations compared; ``true_count``, None where it is not known.
 """
 
 
@@ -45,22 +53,29 @@ class Session:
     """
 
     def __init__(self, config: Config, air: AIR, canvases: CanvasDataset | None) -> None:
-        """Keep ``canvases``, if any, for ``random`` to choose from."""
+        """Keep ``canvases``, if any, for ``random`` to choose from those that show something."""
         self.config, self.air, self.canvases = config, air, canvases
+        self._filled = torch.empty(0) if canvases is None else _filled(canvases)
         self.looks = possible_looks(air, config.eval.looks)
         self._generator = generator(config.eval.seed, "demo")
         self._worker = ThreadPoolExecutor(1, "model", torch.set_num_threads, (1,))
 
     def facts(self) -> dict[str, Any]:
         """Return what the page needs before the first drawing: sizes, and what it may ask for."""
+        data = self.config.data
+        objects = data.source in (PICTURES, *DRAWN)
+        ink = data.digit_size * (1 if objects else INK)
         return {
             "canvas": self.air.canvas_size,
             "channels": self.air.channels,
-            "what": "object" if self.config.data.source in (PICTURES, *DRAWN) else "digit",
+            "what": "object" if objects else "digit",
+            "dark": self.config.polarity == "dark",
             "slots": self.air.slots,
-            "digit": self.config.data.digit_size,
+            "digit": data.digit_size,
+            "ink": ink,
+            "largest": ink * max(LARGER, 1 + data.digit_size_sd / data.digit_size),
             "looks": self.looks,
-            "random": self.canvases is not None,
+            "random": len(self._filled) > 0,
         }
 
     def see(self, image: Tensor) -> Seen:
@@ -82,15 +97,23 @@ class Session:
         return self._on_worker(act)
 
     def random(self) -> Seen | None:
-        """Explain a canvas of the run's test split; None where its data file is not there."""
+        """Explain a canvas of the run's test split that is not empty; None where there is none.
+
+        Where nobody has counted, one on which the model finds something is looked for a while.
+        """
         canvases = self.canvases
-        if canvases is None:
+        if canvases is None or not len(self._filled):
             return None
 
         def act() -> Seen:
-            index = int(torch.randint(len(canvases), (), generator=self._generator))
-            count = None if canvases.counts is None else int(canvases.counts[index])
-            return self._see(to_ink(canvases.images[index]), count)
+            for _ in range(TRIES):
+                place = torch.randint(len(self._filled), (), generator=self._generator)
+                index = int(self._filled[place])
+                count = None if canvases.counts is None else int(canvases.counts[index])
+                seen = self._see(to_ink(canvases.images[index]), count)
+                if count or seen["count"]:
+                    break
+            return seen
 
         return self._on_worker(act)
 
@@ -159,12 +182,21 @@ def _test_split(model: TrainedModel, listener: Listener) -> CanvasDataset | None
     return canvases if len(canvases) else None
 
 
+def _filled(canvases: CanvasDataset) -> Tensor:
+    """Return the places of the canvases that are not empty, by their counts or their levels."""
+    if canvases.counts is not None:
+        return canvases.counts.nonzero().squeeze(1)
+    levels = canvases.images.flatten(1)
+    return (levels.amax(1) > levels.amin(1)).nonzero().squeeze(1)
+
+
 def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None) -> Seen:
     """Return the scene of one canvas as the page needs it."""
     count = int(scene.count[0])
     return {
         "image": _packed(image),
         "count": count,
+        "interval": interval(scene.count_probability[0].numpy(), count),
         "posterior": scene.count_probability[0].tolist(),
         "presence": scene.presence[0].tolist(),
         "boxes": scene.box[0, :count].tolist(),
