@@ -16,7 +16,7 @@ How digits are laid out:
 The count is drawn first, from a stream of its own, and never again. On colour canvases each digit
 has a colour of its own, and the rules on full ink hold for each channel.
 
-Shapes: N canvases, n drawn at one attempt, M digits at most on one, H side of a canvas, C channels.
+Shapes: N canvases of H x W pixels, n drawn at one attempt, M digits at most on one, C channels.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Canvases:
     """Canvases and their truth; places without an object hold -1, and what is unknown is None.
 
     Attributes:
-        image: u8 [N, H, H], ink from 0 to 255; of colours [N, H, H, 3].
+        image: u8 [N, H, W], ink from 0 to 255; of colours [N, H, W, 3].
         count: u8 [N], objects on each canvas.
         label: i8 [N, M], class of each object.
         box: f32 [N, M, 4], x, y, width, height of each object's ink, in pixels; x and y are the
             left and top edge.
         source_index: i32 [N, M], row of each digit in its source.
-        mask: u8 [N, H, H], 0 for the background, k for pixels of the object in place k - 1.
+        mask: u8 [N, H, W], 0 for the background, k for pixels of the object in place k - 1.
     """
 
     image: Bytes

@@ -1,7 +1,7 @@
 """Measures of a trained model: those of ``airkit eval``, and the base class of your own.
 
-Legend: N canvases of the split, B of a batch, C channels, H side of a canvas, T slots, M most true
-objects.
+Legend: N canvases of the split, B of a batch, C channels, H x W pixels of a canvas, T slots, M most
+true objects.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Batch:
     indices: Tensor
     """Places in the split, int64 [B]."""
     images: Tensor
-    """Levels in 0..1, [B, C, H, H]."""
+    """Levels in 0..1, [B, C, H, W]."""
     scene: Scene
     """The best of ``eval.looks`` explanations."""
     one_look: Scene
@@ -45,7 +45,7 @@ class Batch:
     boxes: Tensor | None
     """True boxes of ink (x, y, width, height) in pixels, -1 pads, [B, M, 4]; None likewise."""
     masks: Tensor | None = None
-    """True object of each pixel, from 1, 0 for the background, uint8 [B, H, H]; None likewise."""
+    """True object of each pixel, from 1, 0 for the background, uint8 [B, H, W]; None likewise."""
 
 
 class Measure(ABC):

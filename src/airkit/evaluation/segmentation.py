@@ -1,6 +1,6 @@
 """The measure of masks: how well the pixels of a canvas are grouped by object.
 
-Legend: N canvases, P pixels of one, H its side, T slots.
+Legend: N canvases, P pixels of one, H x W, T slots.
 """
 
 from __future__ import annotations
@@ -81,13 +81,13 @@ def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.f
 
 
 def found_mask(masks: Tensor) -> Tensor:
-    """Which object dominates each pixel, counted from 1; 0 is the background: int64 [B, H, H].
+    """Which object dominates each pixel, counted from 1; 0 is the background: int64 [B, H, W].
 
     A pixel belongs to the object with the greatest share of it, if that is at least half of the
     object's mean share of its pixels, each weighted by the share itself.
 
     Args:
-        masks: share of each pixel that an object has, as in ``Scene.masks``, [B, T, H, H].
+        masks: share of each pixel that an object has, as in ``Scene.masks``, [B, T, H, W].
     """
     level = masks.square().sum((2, 3)) / masks.sum((2, 3)).clamp(min=1e-9)
     clear = masks >= level[:, :, None, None] / 2

@@ -82,7 +82,7 @@ class Trainer:
 
         Args:
             config: the run's settings.
-            images: canvases to train on, uint8 [N, C, H, H].
+            images: canvases to train on, uint8 [N, C, H, W].
             device: where to compute.
             processes: the processes that train together.
 
@@ -130,7 +130,7 @@ class Trainer:
         """What step ``number`` is computed from.
 
         Returns:
-            This process's images, levels in 0..1, [B, C, H, H]; the estimator's random numbers; and
+            This process's images, levels in 0..1, [B, C, H, W]; the estimator's random numbers; and
             log p(n) for n = 0..T, [T + 1].
         """
         rows = self.processes.share.rows(self.batches.size)

@@ -55,7 +55,7 @@ def trusted(trainer: Trainer, images: Tensor) -> Trust:
 
     Args:
         trainer: the model that was trained, which stays as it is.
-        images: pictures, uint8 [N, C, H, H], of which some are looked at; at least one.
+        images: pictures, uint8 [N, C, H, W], of which some are looked at; at least one.
     """
     air, config, some = trainer.air, trainer.config, images[:SAMPLE]
     looks = possible_looks(air, LOOKS)

@@ -86,7 +86,7 @@ def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault |
     ink give them away: they are square, and as large as the tile.
 
     Args:
-        images: uint8, [N, H, H].
+        images: uint8, [N, H, W].
         boxes: of ink (x, y, width, height), in pixels, padded with -1, [N, M, 4]; None if unknown.
         side: mean side of the digits' images, in pixels, ``data.digit_size``.
     """

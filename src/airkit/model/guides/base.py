@@ -205,7 +205,7 @@ class Guide(nn.Module, ABC):
     sees_canvas = True
     """Whether it depends on what the slots before painted. If not, nothing is painted for it."""
     any_canvas = False
-    """Whether its weights serve canvases of every size."""
+    """Whether its weights serve canvases of every size and shape."""
     sharpness: float = 1.0
     """Sharpness of sampled looks; see ``Residual.peak``."""
     window: int
