@@ -55,7 +55,13 @@ def assert_same_steps(one: Trainer, other: Trainer, steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [options("saliency", "exact"), options("lstm", "exact"), {"guide__looks": "argmax"}]
+    "keys",
+    [
+        options("saliency", "exact"),
+        options("lstm", "exact"),
+        {"guide__looks": "argmax"},
+        {"data__height": 16},
+    ],
 )
 def test_replayed_steps_are_the_steps(keys: dict[str, Any]) -> None:
     """Batch, random numbers, prior and learning rate of each step reach the captured one."""

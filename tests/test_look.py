@@ -91,10 +91,11 @@ def seen(levels: Array) -> Findings:
         (1 - discs(lumps, noise=0.02, adds=True), "smooth", "dark", 0.015),
     ],
 )
+@pytest.mark.parametrize("shape", [(SIDE, SIDE), (36, SIDE), (SIDE, 30)], ids=str)
 def test_background_polarity_noise_and_sizes(
-    levels: Array, background: str, polarity: str, noise: float
+    levels: Array, background: str, polarity: str, noise: float, shape: tuple[int, int]
 ) -> None:
-    found = seen(levels)
+    found = seen(levels[:, : shape[0], : shape[1]])
     assert (found.background, found.polarity) == (background, polarity)
     assert found.noise == pytest.approx(noise, abs=0.007)
     assert found.object_size == pytest.approx(10.5, abs=1.5)

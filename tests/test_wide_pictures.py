@@ -157,7 +157,7 @@ def test_infer_takes_the_runs_shape_other_shapes_and_tiles(tmp_path: Path) -> No
     assert len(evaluated) == 4
     padded = airkit.infer(images[:, :15], run("lstm"))
     assert (padded[0].height, padded[0].width) == (15, 32)
-    with pytest.raises(DataFileError, match="32x20 px"):
+    with pytest.raises(DataFileError, match="20x32 px"):
         airkit.infer(np.swapaxes(images, 1, 2), run("lstm"))
 
 

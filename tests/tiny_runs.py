@@ -152,7 +152,9 @@ def config(**keys: Any) -> Config:
 
 def trainer(device: torch.device = CPU, **keys: Any) -> Trainer:
     """A trainer at its first step, on the tiny data."""
-    return Trainer(config(**keys), CanvasDataset(data_file()).images, device)
+    given, images = config(**keys), CanvasDataset(data_file()).images
+    height, width = given.data.shape
+    return Trainer(given, images[..., :height, :width], device)
 
 
 def go_on(run: Path, listener: Listener | None = None, **keys: Any) -> TrainReport:

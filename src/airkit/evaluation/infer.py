@@ -175,14 +175,13 @@ class _Inference:
     def _shape(self, given: Given) -> tuple[int, int]:
         """Height and width of an image's pieces.
 
-        A guide that reads whole canvases gets images whose longer side is that of its canvases
-        padded to these.
+        A guide that reads whole canvases gets images that are as long, and smaller across, padded
+        to these.
         """
         height, width = (min(side, self.asked.tile or side) for side in given.shape)
         own = self.model.state.config.data.shape
-        if max(height, width) == max(own) and not self.model.any_canvas:
-            return max(height, own[0]), max(width, own[1])
-        return height, width
+        fits = height <= own[0] and width <= own[1] and max(height, width) == max(own)
+        return own if fits and not self.model.any_canvas else (height, width)
 
     def _told(self) -> Iterator[tuple[Place, Fault | None]]:
         """What to say of images on which nothing was found, or whose slots are full."""

@@ -9,6 +9,7 @@ Shapes: N pictures, C channels, H x W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -234,9 +235,9 @@ def _noise(levels: Array) -> float:
 
 
 def _smooth(levels: torch.Tensor, polarity: Polarity) -> torch.Tensor:
-    """Soft lumps, wider than a third of the picture."""
-    sign = -1 if polarity == "dark" else 1
-    return sign * backgrounds.rolling_ball(sign * levels, 2 * (max(levels.shape[1:]) // 6) + 1)
+    """Soft lumps, wider than a third of the picture, or of a square of its area."""
+    sign, side = -1 if polarity == "dark" else 1, math.isqrt(math.prod(levels.shape[1:]))
+    return sign * backgrounds.rolling_ball(sign * levels, 2 * (side // 6) + 1)
 
 
 _ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] = {
