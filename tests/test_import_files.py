@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from tiny_runs import Recorder, data_file
 
 import airkit
 from airkit.data.digits import SPLITS
+from airkit.data.imports.folders import files_of
 from airkit.data.reader import read_split
 
 GIVEN = blobs(20)
@@ -146,6 +150,48 @@ def test_folders_of_splits(tmp_path: Path, val: str | None) -> None:
     assert held_out == as_set(GIVEN["images"][12:16])
     expected = {"train": 12, "val": 4, "test": 4} if val else {"train": 11, "val": 1, "test": 4}
     assert report.splits == expected
+
+
+def test_names_of_any_kind_are_in_natural_order(tmp_path: Path) -> None:
+    wanted = [
+        *("0.png", "1.png", "001.PNG", "02.png", "2.png", "10.png", f"{10**20}.png", "A1.png"),
+        *(
+            "a2.png",
+            "A10.png",
+            "a-1.png",
+            "b1-2.png",
+            "b1-10.png",
+            "b01-20.png",
+            "é.png",
+            "\udcff.png",
+        ),
+    ]
+    for name in wanted:
+        (tmp_path / name).touch()
+    found = files_of(tmp_path, Counter())
+    assert sorted(path.name for path in found) == sorted(wanted)
+    keys = [
+        [int(it) if it.isdigit() else it for it in re.split(r"(\d+)", name.lower())]
+        for name in (path.name for path in found)
+    ]
+    assert keys == sorted(keys)
+    assert len(found) == len(wanted)
+    assert tmp_path / "é.png" in found
+
+
+def test_names_take_few_bytes(tmp_path: Path) -> None:
+    many = 3000
+    for place in range(many):
+        (tmp_path / f"{place}.png").touch()
+    tracemalloc.start()
+    try:
+        found = files_of(tmp_path, Counter())
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [path.name for path in found] == [f"{place}.png" for place in range(many)]
+    assert kept < 20 * many
+    assert peak < 250 * many
 
 
 def test_files_are_in_natural_order(tmp_path: Path) -> None:

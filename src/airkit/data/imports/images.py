@@ -168,7 +168,7 @@ class Images:
     def _expanded(self, given: Any, inside: bool) -> list[Any]:
         """The files of a folder; all else as it is."""
         if isinstance(given, str | Path) and os.path.isdir(path := to_path(given)):
-            return files_of(path, self.reading.noticed, inside=inside)
+            return [*files_of(path, self.reading.noticed, inside=inside)]
         return [given]
 
     def _inks(self, path: Path, given: Any, bad: Bad) -> Iterator[Given]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -239,7 +239,11 @@ class Files(Pictures):
     """Picture files, each of one picture or, a TIFF, of several pages."""
 
     def __init__(
-        self, name: str, paths: list[Path], reading: Reading, truth: dict[Path, Truth] | None = None
+        self,
+        name: str,
+        paths: Collection[Path],
+        reading: Reading,
+        truth: dict[Path, Truth] | None = None,
     ) -> None:
         super().__init__(name, len(paths), reading)
         self.paths, self.truth = paths, truth or {}
