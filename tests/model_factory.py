@@ -76,7 +76,8 @@ def blobs(
 
 def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> Noise:
     """A float64 ``Noise`` for ``batch`` images."""
-    noise = Noise.draw(generator(seed), batch, air.slots, air.code, looks=looks)
+    sizes = batch, air.slots, air.code
+    noise = Noise.draw(generator(seed), *sizes, looks=looks, behind=air.behind)
     return Noise(*(None if part is None else part.double() for part in noise))
 
 

@@ -83,6 +83,9 @@ CASES: list[dict[str, Any]] = [
     {"slots": 3, "compositing": "over", "polarity": "both", "stretch": 0.03},
     *({"kind": kind, "shape": (11, 16), "pose": "affine"} for kind in ("saliency", "lstm")),
     *({"shape": shape, "compositing": "over", "channels": 3} for shape in ((9, 16), (16, 10))),
+    *({"background": "learned", "kind": kind} for kind in ("saliency", "lstm")),
+    {"background": "learned", "compositing": "over", "channels": 3, "polarity": "dark"},
+    {"background": "learned", "shape": (9, 16)},
 ]
 
 

@@ -111,7 +111,8 @@ def test_pyro_scores_the_same_scenes(channels: int) -> None:
 def test_a_scene_shows_each_object_where_it_is_seen(channels: int) -> None:
     air, images = _air(channels=channels), blobs(8, channels=channels)
     with torch.no_grad():
-        scene, unrolled = explain(air, images, generator(5)), air(images)
+        scene = explain(air, images, generator(5))
+        unrolled = air.unroll(images, candidates=air.candidates)
         _, mask = _painted(air, unrolled.windows, unrolled.size, unrolled.centre)
     assert scene.windows.shape == (8, 3, channels, 6, 6)
     assert 0 < scene.count.sum() < 24

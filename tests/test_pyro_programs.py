@@ -8,7 +8,7 @@ from typing import Any
 import pyro
 import pytest
 import torch
-from model_factory import blobs, generator, tiny_air, tiny_config
+from model_factory import blobs, double_noise, tiny_air, tiny_config
 from pyro import poutine
 from pyro.infer import (
     SVI,
@@ -30,6 +30,7 @@ from airkit.model.objectives.baselines import BASELINES
 from airkit.model.pyro_programs import PyroAIR
 
 GUIDES = ["saliency", "lstm"]
+BACKGROUNDS = pytest.mark.parametrize("background", ["none", "learned"])
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 BATCH = 5
 
@@ -51,14 +52,15 @@ def air_of(kind: str, slots: int = 3, **other: Any) -> AIR:
 
 
 def noise_for(air: AIR, batch: int, seed: int = 0) -> Noise:
-    drawn = Noise.draw(generator(seed), batch, air.slots, air.code, looks=False)
-    return Noise(*(None if part is None else part.double() for part in drawn))
+    return double_noise(air, batch, seed, looks=False)
 
 
 def traces(air: AIR, images: Tensor, noise: Noise, count: int, **options: Any) -> Any:
     """Model and guide traces where every canvas holds ``count`` objects, the noise's."""
     unrolled, programs = air(images, noise), PyroAIR(air, **options)
     data = {}
+    if air.background.learned is not None:
+        data["z_behind"] = air.background.learned.encode(images).sample(noise.behind)
     for slot in range(air.slots):
         data[f"z_pres_{slot}"] = torch.full((len(images),), float(slot < count)).double()
         data[f"z_where_{slot}"] = unrolled.where.value[:, slot]
@@ -87,17 +89,20 @@ def site_kl(model: Any, guide: Any, name: str) -> Tensor:
 @CHANNELS
 @pytest.mark.parametrize("kind", GUIDES)
 @pytest.mark.parametrize("prior", ["geometric", "success"])
-@pytest.mark.parametrize("pose", ["uniform", "affine"])
+@pytest.mark.parametrize(
+    ("pose", "background"), [("uniform", "none"), ("affine", "none"), ("uniform", "learned")]
+)
 def test_the_exact_elbo_is_pyros_enumerated_over_counts(
-    kind: str, prior: str, pose: str, channels: int
+    kind: str, prior: str, pose: str, background: str, channels: int
 ) -> None:
-    air = air_of(kind, prior={"kind": prior, "ratio": 0.3}, pose=pose, channels=channels)
+    sets: dict[str, Any] = {"pose": pose, "background": background, "channels": channels}
+    air = air_of(kind, prior={"kind": prior, "ratio": 0.3}, **sets)
     images, noise = blobs(BATCH, channels=channels), noise_for(air, BATCH)
     total, mass = torch.zeros(BATCH).double(), torch.zeros(BATCH).double()
     for count in range(air.slots + 1):
         _, model, guide = traces(air, images, noise, count)
         log_q = log_prob(guide, "z_pres")
-        value = log_prob(model, "z_pres", "obs") - log_q
+        value = log_prob(model, "z_pres", "z_behind", "obs") - log_prob(guide, "z_pres", "z_behind")
         for slot in range(air.slots):
             value = value - site_kl(model, guide, f"z_where_{slot}")
             value = value - site_kl(model, guide, f"z_what_{slot}")
@@ -107,18 +112,19 @@ def test_the_exact_elbo_is_pyros_enumerated_over_counts(
 
 
 @CHANNELS
+@BACKGROUNDS
 @pytest.mark.parametrize("kind", GUIDES)
 @pytest.mark.parametrize("shape", [(16, 16), (16, 9)])
 def test_every_weight_of_the_bound_is_pyros(
-    kind: str, channels: int, shape: tuple[int, int]
+    kind: str, background: str, channels: int, shape: tuple[int, int]
 ) -> None:
     """Log p(x, z, n) - log q(z) for each count, with log densities in the place of KLs."""
-    air = air_of(kind, channels=channels, shape=shape)
+    air = air_of(kind, channels=channels, background=background, shape=shape)
     images, noise = blobs(BATCH, channels=channels)[..., : shape[1]], noise_for(air, BATCH)
     for count in range(air.slots + 1):
         unrolled, model, guide = traces(air, images, noise, count)
         ours = iwae.log_joint(air, unrolled)[:, count]
-        theirs = log_prob(model, "z_", "obs") - log_prob(guide, "z_where", "z_what")
+        theirs = log_prob(model, "z_", "obs") - log_prob(guide, "z_where", "z_what", "z_behind")
         torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-6)
         log_q = log_count_posterior(unrolled.logits)[0][:, count]
         torch.testing.assert_close(log_q, log_prob(guide, "z_pres"), rtol=1e-8, atol=1e-10)

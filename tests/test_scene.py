@@ -9,7 +9,7 @@ import torch
 from model_factory import SIDE, blobs, canvases_of, generator, tiny_air, tiny_config
 from torch import Tensor
 
-from airkit.model.air import AIR
+from airkit.model.air import AIR, Unrolled
 from airkit.model.boxes import INK, ink_boxes
 from airkit.model.scene import Scene, explain, explain_best, explain_both
 from airkit.model.spatial_transformer import paint
@@ -37,11 +37,16 @@ def _best(air: AIR, images: Tensor, looks: int) -> Scene:
     return explain_best(air, images, looks, generator(9))
 
 
+def _compared(air: AIR, images: Tensor) -> Unrolled:
+    """The pass that a scene of one look is made of."""
+    return air.unroll(images, candidates=air.candidates)
+
+
 @torch.no_grad()
 def test_the_count_from_one_look_is_the_mode_of_q() -> None:
     air, images, counts = _air(), _images(30), set[int]()
     scene = explain(air, images)
-    chances = torch.sigmoid(air(images).logits).tolist()
+    chances = torch.sigmoid(_compared(air, images).logits).tolist()
     for row, count, q in zip(chances, scene.count, scene.count_probability, strict=True):
         on = [float(np.prod(row[:n])) for n in range(4)]
         wanted = [on[n] * (1 - row[n]) for n in range(3)] + [on[3]]
@@ -66,7 +71,7 @@ def test_a_sampled_count_follows_q() -> None:
 @torch.no_grad()
 def test_the_score_is_that_of_the_mean_latents() -> None:
     air, images = _air(), _images(30)
-    scene, unrolled = explain(air, images), air(images)
+    scene, unrolled = explain(air, images), _compared(air, images)
     kl, fit = air.kl(unrolled), unrolled.log_likelihood
     for row, n in enumerate(scene.count.tolist()):
         wanted = float(fit[row, n] + air.log_prior[n] - kl[row, :n].sum())
@@ -111,12 +116,12 @@ def test_more_looks_never_lower_the_score() -> None:
 
 @CHANNELS
 @torch.no_grad()
-def test_one_look_draws_nothing_and_is_at_the_peak(channels: int) -> None:
+def test_one_look_draws_nothing_and_is_the_best_candidate(channels: int) -> None:
     air, images, draws = _air(channels=channels), _images(12, channels), generator(0)
     before = draws.get_state()
     scene = explain_best(air, images, 1, draws)
     assert torch.equal(draws.get_state(), before)
-    wanted = canvases_of(air, air(images))
+    wanted = canvases_of(air, _compared(air, images))
     torch.testing.assert_close(scene.canvases, wanted, rtol=0, atol=1e-6)
 
 

@@ -190,12 +190,14 @@ class ModelConfig(Section):
     pose: Literal["uniform", "affine"] = "uniform"
     """Prior on z_where: uniform (centre uniform on the canvas, size log-normal) or affine (the
     paper's normal on [s, x, y])."""
-    background: Literal["auto", "none", "constant", "plane", "median", "rolling-ball"] = "auto"
+    background: Literal[
+        "auto", "none", "constant", "plane", "median", "rolling-ball", "learned"
+    ] = "auto"
     """What is behind the objects, taken off each picture by a robust filter: none (blank), constant
     (one grey level), plane (a linear gradient), or soft lumps wider than two objects: median (what
     is usual around each pixel) or rolling-ball (without what is brighter and narrower; darker,
-    where objects are dark). auto is what was found when the data was made or imported, none for
-    digits."""
+    where objects are dark); or learned, a latent of the model that is drawn as 4 x 4 points. auto
+    is what was found when the data was made or imported, none for digits."""
     polarity: Literal["auto", "bright", "dark", "both"] = "auto"
     """Whether objects are brighter or darker than the background, or some of each; auto is what was
     found, bright for digits."""
@@ -234,6 +236,10 @@ class GuideConfig(Section):
     at a position drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
+    candidates: Annotated[int, Field(ge=1, le=64)] = 4
+    """Looks, spread over the saliency, that each slot compares where objects are counted and drawn;
+    it takes the one whose object leaves least unexplained where it paints. A look between two that
+    touch leaves much. 1 looks at the peak. Training draws its looks."""
     blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""

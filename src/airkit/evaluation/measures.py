@@ -185,9 +185,8 @@ class Likelihood(Measure):
         air, images = self.trained.air, batch.images
         noise = self._noise("elbo", len(images), looks=False)
         self.elbos.append(elbo.elbo(air, images, noise).cpu())
-        ink = air.background.ink(images)
         log_weights = [
-            iwae.log_weight(air, air.unroll(ink, self._noise("iwae", len(images), looks=True)))
+            iwae.log_weight(air, air(images, self._noise("iwae", len(images), looks=True)))
             for _ in range(self.trained.config.eval.likelihood_samples)
         ]
         self.bounds.append(iwae.iwae(torch.stack(log_weights)).cpu())
@@ -197,8 +196,8 @@ class Likelihood(Measure):
         return {"elbo": _mean(self.elbos), "log_likelihood_bound": _mean(self.bounds)}
 
     def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
-        air = self.trained.air
-        return Noise.draw(self.generators[stream], batch, air.slots, air.code, looks=looks)
+        air, draws = self.trained.air, self.generators[stream]
+        return Noise.draw(draws, batch, air.slots, air.code, looks=looks, behind=air.behind)
 
 
 class Reconstruction(Measure):

@@ -39,10 +39,10 @@ class Reasons:
 
     def __init__(self, config: Config) -> None:
         self.size, self.config = config.object_size, config
-        self.background, self.turned = Background(config), None
+        self.background, self.turned = Background.untrained(config), None
         if other := _OPPOSITE.get(config.polarity):
             model = config.model.model_copy(update={"polarity": other})
-            self.turned = Background(config.model_copy(update={"model": model}))
+            self.turned = Background.untrained(config.model_copy(update={"model": model}))
 
     def common(self, images: Sequence[Array]) -> str:
         """Return the most common reason of tiles, levels in 0..1, [C, H, W] each."""

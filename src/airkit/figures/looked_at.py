@@ -33,7 +33,7 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
             ``render`` how many pictures and how large.
     """
     images = to_ink(channels_first(canvases.image))
-    background = Background(config)
+    background = Background.untrained(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
     ink = np.take_along_axis(ink, np.abs(ink).argmax(1)[:, None], 1)  # the strongest channel
     plain = background.plain(torch.from_numpy(ink)).numpy()[:, 0]

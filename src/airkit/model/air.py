@@ -18,13 +18,14 @@ size. A picture that is not square is the upper left H x W part of a square canv
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
+from airkit.model import learned_background
 from airkit.model.background import Background
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
@@ -113,9 +114,12 @@ class AIR(nn.Module):
         )
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
+        self.behind = 0 if self.background.learned is None else learned_background.CODE
         extent = 1 / own(self.shape)[0], 1 / own(self.shape)[1]
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
+        self.candidates = config.guide.candidates if self.guide.samples_looks else 1
+        """Looks that each slot compares where one scene is wanted, and not a draw."""
         self.decoder = Decoder(config)
         self.count_prior, self.prior_ratio = count_prior(config.prior.kind), config.prior_ratio
         log_prior = self.count_prior.log_prob(self.prior_ratio, self.slots).float()
@@ -128,15 +132,42 @@ class AIR(nn.Module):
             images: levels in 0..1, [B, C, H, W].
             noise: random inputs of the draw; without, means of latents and likeliest looks.
         """
-        return self.unroll(self.background.ink(images), noise)
+        return self.on_background(images, noise, self.unroll)
 
-    def unroll(self, ink: Tensor, noise: Noise = MEANS) -> Unrolled:
-        """``forward`` from what stands out of the background, [B, C, H, W]: ``Background.ink``."""
-        state, canvas, signed = self.guide.start(ink), torch.zeros_like(ink), self.background.signed
+    def on_background(
+        self, images: Tensor, noise: Noise, unroll: Callable[[Tensor, Noise], Unrolled]
+    ) -> Unrolled:
+        """``forward``, with ``unroll`` for the pass over the slots.
+
+        A learned background is drawn once, before all slots, and its log p(z) - log q(z | x) is in
+        every ``Unrolled.log_likelihood``.
+        """
+        learned = self.background.learned
+        if learned is None:
+            return unroll(self.background.ink(images), noise)
+        q_behind = learned.encode(images)
+        z_behind = q_behind.sample(noise.behind)
+        unrolled = unroll(self.background.ink(images, learned.decode(z_behind, self.shape)), noise)
+        ratio = learned.log_ratio(q_behind, z_behind)
+        return unrolled._replace(log_likelihood=unrolled.log_likelihood + ratio[:, None])
+
+    def unroll(self, ink: Tensor, noise: Noise = MEANS, *, candidates: int = 1) -> Unrolled:
+        """``forward`` from what stands out of the background.
+
+        Args:
+            ink: ``Background.ink``, [B, C, H, W].
+            noise: as for ``forward``.
+            candidates: looks that each slot compares; with 1 it takes that of ``noise``.
+        """
+        state, signed = self.guide.start(ink.detach()), self.background.signed
+        canvas = torch.zeros_like(ink)
         present, slots, errors = ink.new_ones(len(ink)), [], [_squares(ink)]
         for t in range(self.slots):
             drawn, residual = noise.slot(t), Residual(ink, canvas, signed=signed)
-            logit, q_where, state = self.guide.propose(state, residual, drawn.look)
+            look = drawn.look
+            if candidates > 1:
+                look = self._best_look(candidates, state, residual, ink, canvas)
+            logit, q_where, state = self.guide.propose(state, residual, look)
             check_proposal(logit, q_where, len(ink))
             z_where = q_where.sample(drawn.where)
             size, centre = self.pose.decode(z_where)
@@ -148,6 +179,36 @@ class AIR(nn.Module):
             state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
             slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
         return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
+
+    @torch.no_grad()
+    def _best_look(
+        self, candidates: int, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
+    ) -> Tensor:
+        """The look, of some that are spread evenly, whose object fits the ink best, [B].
+
+        A look between two objects that touch finds a bit of each, which one window cannot draw.
+        """
+        looks = [(k + 0.5) / candidates for k in range(candidates)]
+        tried = [ink.new_full((len(ink),), look) for look in looks]
+        misfits = [self._misfit(look, state, residual, ink, canvas) for look in tried]
+        return torch.stack(tried)[torch.stack(misfits).argmin(0), torch.arange(len(ink))]
+
+    def _misfit(
+        self, look: Tensor, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
+    ) -> Tensor:
+        """What an object leaves unexplained where it paints, by what it explains, [B]."""
+        _, q_where, _ = self.guide.propose(state, residual, look)
+        size, centre = self.pose.decode(q_where.mean)
+        window = self.decoder(self.guide.encode(residual, size, centre).mean)
+        painted = paint(window, size, centre, self.shape)
+        left = (ink - self.compose(canvas, painted)).square()
+        gain = ((ink - canvas).square() - left).sum((1, 2, 3))
+        error = (left * self.cover(painted)[:, None]).sum((1, 2, 3))
+        return torch.where(gain > 0, error / gain, torch.inf)
+
+    def cover(self, painted: Tensor) -> Tensor:
+        """Where painted objects [..., P, H, W] are: their masks or their ink, [..., H, W]."""
+        return painted[..., -1, :, :] if self.occludes else painted.abs().amax(-3)
 
     def compose(self, canvas: Tensor, painted: Tensor) -> Tensor:
         """The canvas with one more object: ink adds up, or hides what is behind it.

@@ -2,7 +2,8 @@
 
 AIR paints on blank canvases. Where pictures are not blank behind their objects, a robust filter
 estimates the background of each, without labels and without weights, and the model explains the
-rest, the ink. Where objects are darker than the background, ink is darkness. Where some are far
+rest, the ink. A learned background (``airkit.model.learned_background``) takes the place of the
+filter. Where objects are darker than the background, ink is darkness. Where some are far
 fainter than others, ink is stretched by asinh, as astronomers show stars and galaxies side by side
 (Lupton, Gunn and Szalay 1999, arXiv astro-ph/9903081): opaque objects hide each other in stretched
 ink as they do in the picture.
@@ -16,20 +17,23 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from airkit.config.schema import Config
+from airkit.model.learned_background import LearnedBackground
 from airkit.system import backgrounds
 
 WIDTH = 2.0
 """Side of the window of a median or rolling ball, in typical object sizes: wider than one."""
 
 
-class Background:
+class Background(nn.Module):
     """Splits pictures into background and ink, and puts them together again."""
 
     def __init__(self, config: Config) -> None:
         """Take ``model.background`` and ``model.polarity`` from a resolved configuration."""
+        super().__init__()
+        self.learned = LearnedBackground(config) if config.background == "learned" else None
         self.signed = config.polarity == "both"
         """Whether ink may be negative."""
         self.sign = -1.0 if config.polarity == "dark" else 1.0
@@ -42,18 +46,32 @@ class Background:
             "median": self._median,
             "rolling-ball": self._rolling_ball,
         }
-        self._estimate = estimates[config.background]
+        self._estimate = estimates.get(config.background, torch.zeros_like)
+
+    @staticmethod
+    def untrained(config: Config) -> Background:
+        """What is known before weights are: for a learned background, the one a look found."""
+        if config.background != "learned":
+            return Background(config)
+        found = config.model.model_copy(update={"background": config.pictures.background})
+        return Background(config.model_copy(update={"model": found}))
 
     def estimate(self, images: Tensor) -> Tensor:
-        """The background of images [B, C, H, H], each channel by itself."""
+        """The background of images [B, C, H, W]: of each channel by itself, unless learned."""
+        if self.learned is not None:
+            return self.learned.decode(self.learned.encode(images).mean, images.shape[2:])
         return self._estimate(images.flatten(0, 1)).view_as(images)
 
-    def ink(self, images: Tensor) -> Tensor:
-        """What stands out of the background, of levels in 0..1, [B, C, H, H].
+    def ink(self, images: Tensor, behind: Tensor | None = None) -> Tensor:
+        """What stands out of the background, of levels in 0..1, [B, C, H, W].
 
         Positive where objects are, but for noise and for pictures with objects of both kinds.
+
+        Args:
+            images: levels in 0..1, [B, C, H, W].
+            behind: their backgrounds, where they are not to be estimated.
         """
-        plain = self.sign * (images - self.estimate(images))
+        plain = self.sign * (images - (self.estimate(images) if behind is None else behind))
         if not self.stretch:
             return plain
         return torch.asinh(plain / self.stretch) / math.asinh(1 / self.stretch)
@@ -65,7 +83,7 @@ class Background:
         return self.stretch * torch.sinh(ink * math.asinh(1 / self.stretch))
 
     def picture(self, images: Tensor, ink: Tensor) -> Tensor:
-        """Ink [B, N, C, H, H] on the backgrounds of ``images`` [B, C, H, H]."""
+        """Ink [B, N, C, H, W] on the backgrounds of ``images`` [B, C, H, W]."""
         return self.estimate(images)[:, None] + self.sign * self.plain(ink)
 
     def _median(self, images: Tensor) -> Tensor:

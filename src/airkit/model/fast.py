@@ -52,18 +52,22 @@ def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
         images: levels in 0..1, [B, C, H, W].
         noise: random inputs of the draw.
     """
-    cache, ink = _Cache(), air.background.ink(images)
-    with _lent(air, cache):
-        if isinstance(air.guide, SaliencyGuide):
-            return _twice(air, air.guide, ink, noise, cache)
-        assert isinstance(air.guide, LSTMGuide)
-        return _once(air, air.guide, ink, noise, cache)
+    cache = _Cache()
+
+    def over_slots(ink: Tensor, noise: Noise) -> Unrolled:
+        with _lent(air, cache):
+            if isinstance(air.guide, SaliencyGuide):
+                return _twice(air, air.guide, ink, noise, cache)
+            assert isinstance(air.guide, LSTMGuide)
+            return _once(air, air.guide, ink, noise, cache)
+
+    return air.on_background(images, noise, over_slots)
 
 
 def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot, with gradients; canvases are painted at the end."""
-    state, present, slots = guide.start(ink), ink.new_ones(len(ink)), []
-    residual = _ViewedResidual([ink], cache, air.background.signed)
+    seen, present, slots = ink.detach(), ink.new_ones(len(ink)), []
+    state, residual = guide.start(seen), _ViewedResidual([seen], cache, air.background.signed)
     for t in range(air.slots):
         drawn = noise.slot(t)
         logit, q_where, state = guide.propose(state, residual, drawn.look)
@@ -76,16 +80,16 @@ def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) 
     with torch.no_grad():
         spread = _spread(windows, size, centre, air.shape)
         painted = _paint(size, centre, spread, air.shape)
-        after = partial(_after, ink)
-        residuals = torch.stack(list(accumulate(painted.chunk(air.slots), after, initial=ink)))
-    return _unrolled(air, rows, windows, residuals, (spread, _masks(air, painted)))
+        after = partial(_after, seen)
+        residuals = torch.stack(list(accumulate(painted.chunk(air.slots), after, initial=seen)))
+    return _unrolled(air, (*rows, windows), ink, residuals, (spread, _masks(air, painted)))
 
 
 def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot without gradients, then all slots at once with them."""
     residuals = ink.new_empty(air.slots + 1, *ink.shape)
-    residuals[0] = ink
     with torch.no_grad():
+        residuals[0] = ink
         glimpses, painted = _walk(air, guide, residuals, noise, cache)
     views = [_channels(residuals, t) for t in range(air.slots)]
     with cache.replaying():
@@ -94,7 +98,7 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
         shown = _ViewedResidual(views, cache, air.background.signed)
         rows = _latents(air, shown, logit, q_where, _rows(noise))
         windows = air.decoder(rows[6])
-    return _unrolled(air, rows, windows, residuals, painted)
+    return _unrolled(air, (*rows, windows), ink, residuals, painted)
 
 
 def _walk(
@@ -133,14 +137,12 @@ def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise
     return logit, *q_where, where, *q_what, q_what.sample(noise.what), size, centre
 
 
-def _unrolled(
-    air: AIR, rows: Parts, windows: Tensor, residuals: Tensor, painted: Painted
-) -> Unrolled:
+def _unrolled(air: AIR, rows: Parts, ink: Tensor, residuals: Tensor, painted: Painted) -> Unrolled:
     """Rows, slot after slot, as [B, T, ...]."""
-    size, centre, (spread, masks) = *rows[-2:], painted
-    error = _PaintedErrors.apply(residuals, masks, windows, size, centre, spread)  # type: ignore[no-untyped-call]
+    size, centre, windows, (spread, masks) = *rows[-3:], painted
+    error = _PaintedErrors.apply(residuals, masks, ink, windows, size, centre, spread)  # type: ignore[no-untyped-call]
     logit, w_mean, w_sd, where, c_mean, c_sd, what, size, centre, windows = (
-        part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in (*rows, windows)
+        part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in rows
     )
     return Unrolled(
         logit,
@@ -155,7 +157,7 @@ def _unrolled(
 
 def _rows(noise: Noise) -> Noise:
     """The noise of all slots, slot after slot, [T * B, ...]."""
-    return Noise(*(None if part is None else part.transpose(0, 1).flatten(0, 1) for part in noise))
+    return noise.by_slot(lambda part: part.transpose(0, 1).flatten(0, 1))
 
 
 def _channels(residuals: Tensor, slot: int) -> Tensor:
@@ -396,15 +398,15 @@ def _after(ink: Tensor, residual: Tensor, painted: Tensor) -> Tensor:
 
 
 class _PaintedErrors(torch.autograd.Function):
-    """Squared errors [B, T + 1] as a function of the windows [T * B, P, w, w] that were painted.
+    """Squared errors [B, T + 1] as a function of ink and of the windows [T * B, P, w, w] painted.
 
     Object t is in all canvases from n = t on, so that gradients add up from the last back; where
     objects occlude, through what the later masks leave.
     """
 
     @staticmethod
-    def forward(ctx: Any, residuals: Tensor, masks: Tensor | None, *painted: Tensor) -> Tensor:
-        ctx.save_for_backward(residuals, masks, *painted)
+    def forward(ctx: Any, residuals: Tensor, masks: Tensor | None, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(residuals, masks, *inputs[1:])  # all but the ink
         norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
         return norms.square().t()
 
@@ -424,7 +426,8 @@ class _PaintedErrors(torch.autograd.Function):
         if masks is not None:  # which hide the canvas before, the image less the residual
             hidden = residuals[:-1] - residuals[:1]
             torch.sum(by_ink * hidden, 2, out=by_painted[:, :, channels])
-        return None, None, *_paint_gradient(by_painted.flatten(0, 1), *painted), None
+        by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
+        return None, None, by_image, *_paint_gradient(by_painted.flatten(0, 1), *painted), None
 
 
 def _paint_gradient(

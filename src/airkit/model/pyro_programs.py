@@ -1,9 +1,9 @@
 """The model and guide as Pyro programs, for use with ``pyro.infer``.
 
 Networks, poses and formulas are those of ``airkit.model.air``; here are only the sample
-statements: ``z_pres_t``, ``z_where_t`` and ``z_what_t`` for slots t from 0, and ``obs``, in the
-plate ``canvases``. Latents of absent objects are masked, so that they cost nothing
-(arXiv 1603.08575, section 2.1).
+statements: ``z_pres_t``, ``z_where_t`` and ``z_what_t`` for slots t from 0, ``z_behind`` of a
+learned background, and ``obs``, in the plate ``canvases``. Latents of absent objects are masked,
+so that they cost nothing (arXiv 1603.08575, section 2.1).
 
 Legend: B batch, C channels, T slots, H height, W width, Z code size.
 """
@@ -57,8 +57,9 @@ class PyroAIR:
             masking: whether latents of absent objects cost nothing.
             drawn_looks: whether a guide that looks somewhere first samples its looks.
             param_store: whether parameters are registered in Pyro's store, as ``pyro.infer.SVI``
-                with ``pyro.optim`` needs, under ``air.guide``, ``air.decoder`` and
-                ``air.baseline``; the store is global, so clear it between models.
+                with ``pyro.optim`` needs, under ``air.guide``, ``air.decoder``,
+                ``air.background`` and ``air.baseline``; the store is global, so clear it between
+                models.
         """
         self.air, self.masking = air, masking
         self.baseline, self.baseline_scale = baseline, baseline_scale
@@ -87,7 +88,8 @@ class PyroAIR:
                     what = _sample(f"z_what_{slot}", code, code + 1)
                 painted = paint(air.decoder(what), *pose.decode(where), air.shape)
                 canvas = _with(air, canvas, painted, present)
-            ink = None if images is None else air.background.ink(images)
+            behind = self._behind(size)
+            ink = None if images is None else air.background.ink(images, behind)
             pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(3), obs=ink)
         return canvas
 
@@ -97,11 +99,11 @@ class PyroAIR:
         air, finder = self.air, self.air.guide
         self._register("air.guide", finder)
         looks = self._looks(images)
-        images = air.background.ink(images)
-        state, canvas = finder.start(images), torch.zeros_like(images)
         on = present = images.new_ones(len(images))
-        guess = self._start_baseline(images)
         with pyro.plate("canvases", len(images)):
+            images = self._ink(images)
+            state, canvas = finder.start(images.detach()), torch.zeros_like(images)
+            guess = self._start_baseline(images.detach())
             for slot in range(air.slots):
                 residual = Residual(images, canvas, signed=air.background.signed)
                 logit, where, state = finder.propose(state, residual, looks[slot])
@@ -120,6 +122,24 @@ class PyroAIR:
                     canvas = _with(air, canvas, painted, found.present)
                 if self.baseline is not None:
                     guess = self.baseline.advance(guess, slot, found.latents())
+
+    def _ink(self, images: Tensor) -> Tensor:
+        """What stands out of the background; of a learned one, as the guide draws it."""
+        learned = self.air.background.learned
+        if learned is None:
+            return self.air.background.ink(images)
+        self._register("air.background", learned)
+        code = _sample("z_behind", *learned.encode(images))
+        return self.air.background.ink(images, learned.decode(code, self.air.shape))
+
+    def _behind(self, batch: int) -> Tensor | None:
+        """A learned background as the model draws it, [B, C, H, W]; None for another."""
+        learned = self.air.background.learned
+        if learned is None:
+            return None
+        self._register("air.background", learned)
+        code = self.air.pose.mean.new_zeros(batch, self.air.behind)
+        return learned.decode(_sample("z_behind", code, code + 1), self.air.shape)
 
     def _register(self, name: str, module: nn.Module) -> None:
         if self.param_store:

@@ -62,21 +62,23 @@ class Scene:
 
 
 def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> Scene:
-    """One look per slot at the saliency's peak, means of all latents, and the mode of q(n).
+    """One look per slot, means of all latents, and the mode of q(n).
+
+    Each slot compares ``air.candidates`` looks and takes the one whose object fits best.
 
     Args:
         air: the trained model.
         images: ink in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
-    unrolled = air(images)
+    unrolled = air.unroll(air.background.ink(images), candidates=air.candidates)
     return _one_look(air, images, unrolled, _scores(air, unrolled), counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
     """The best of several explanations: a rule for counting and drawing, never a bound.
 
-    The first look is at the saliency's peak, the others are sampled; kept is the (look, count)
+    The first look is that of ``explain``, the others are sampled; kept is the (look, count)
     of greatest log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents.
 
     Args:
@@ -115,7 +117,7 @@ def explain_both(
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     ink = air.background.ink(images)
-    unrolled = air.unroll(ink)
+    unrolled = air.unroll(ink, candidates=air.candidates)
     scores = _scores(air, unrolled)
     one = _one_look(air, images, unrolled, scores, counts)
     best = _best_count(unrolled, scores)
@@ -191,7 +193,7 @@ def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
     painted = paint(*flat, air.shape)
     painted = painted.view(*found.size.shape, *painted.shape[1:])
     present = torch.arange(air.slots, device=painted.device) < found.objects[:, None]
-    box = ink_boxes(_covered(air, painted), found.size, found.centre)
+    box = ink_boxes(air.cover(painted), found.size, found.centre)
     return Scene(
         count=found.objects,
         count_probability=log_q.exp(),
@@ -215,14 +217,9 @@ def _canvases(air: AIR, painted: Tensor) -> Tensor:
     return torch.stack(list(accumulate(painted.unbind(1), air.compose, initial=blank)), 1)
 
 
-def _covered(air: AIR, painted: Tensor) -> Tensor:
-    """Where each painted object [B, T, ...] is, alone: its mask or its ink, [B, T, H, W]."""
-    return painted[:, :, -1] if air.occludes else painted.abs().amax(2)
-
-
 def _masks(air: AIR, painted: Tensor, present: Tensor) -> Tensor:
     """See ``Scene.masks``."""
-    covered = _covered(air, painted) * present[:, :, None, None]
+    covered = air.cover(painted) * present[:, :, None, None]
     if not air.occludes:
         return covered
     shown = (

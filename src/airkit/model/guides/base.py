@@ -1,13 +1,13 @@
 """What a guide is: the protocol, what it is shown at each slot, and the noise that drives it.
 
-Legend: B batch, C channels, H height, W width, S the longer side, T slots, w window side, Z code
-size.
+Legend: B batch, C channels, H height, K size of a background's latent, W width, S the longer side,
+T slots, w window side, Z code size.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,22 +29,40 @@ class Noise(NamedTuple):
         where: standard normal, [B, T, 3]; None takes the mean of z_where.
         what: standard normal, [B, T, Z]; None takes the mean of z_what.
         look: uniform on 0..1, [B, T], to sample looks with; None looks at the peak.
+        behind: standard normal, [B, K], of a learned background; None takes its mean.
     """
 
     where: Tensor | None
     what: Tensor | None
     look: Tensor | None
+    behind: Tensor | None = None
 
     @staticmethod
     def draw(
-        generator: torch.Generator, batch: int, slots: int, code: int, *, looks: bool
+        generator: torch.Generator,
+        batch: int,
+        slots: int,
+        code: int,
+        *,
+        looks: bool,
+        behind: int = 0,
     ) -> Noise:
-        """Draw noise on the generator's device; ``looks`` says whether looks are sampled too."""
+        """Draw noise on the generator's device.
+
+        Args:
+            generator: what to draw from.
+            batch: B.
+            slots: T.
+            code: Z.
+            looks: whether looks are sampled too.
+            behind: K, the size of a learned background's latent, if there is one.
+        """
         device = generator.device
         return Noise(
             torch.randn(batch, slots, 3, generator=generator, device=device),
             torch.randn(batch, slots, code, generator=generator, device=device),
             torch.rand(batch, slots, generator=generator, device=device) if looks else None,
+            torch.randn(batch, behind, generator=generator, device=device) if behind else None,
         )
 
     @staticmethod
@@ -55,7 +73,12 @@ class Noise(NamedTuple):
 
     def slot(self, index: int) -> Noise:
         """The noise of one slot, [B, ...]."""
-        return Noise(*(None if part is None else part[:, index] for part in self))
+        return self.by_slot(lambda part: part[:, index])
+
+    def by_slot(self, change: Callable[[Tensor], Tensor]) -> Noise:
+        """The noise of slots, each part [B, T, ...] as ``change`` returns it."""
+        where, what, look, _ = (None if part is None else change(part) for part in self)
+        return Noise(where, what, look)
 
 
 MEANS = Noise(None, None, None)

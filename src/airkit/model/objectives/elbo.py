@@ -29,7 +29,7 @@ def elbo(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor | None = None
 
     Args:
         air: the model and its guide.
-        images: ink in 0..1, [B, C, H, H].
+        images: ink in 0..1, [B, C, H, W].
         noise: the random inputs of the draw; without any (``MEANS``) this is no bound.
         log_prior: log p(n) for n = 0..T, [T + 1], in place of the model's own.
     """
@@ -58,7 +58,8 @@ class ExactELBO(Objective):
         self.generator.manual_seed(seed)
         air, batch = self.air, rows * self.share.count
         sampled = self.config.guide.looks == "drawn"
-        noise = Noise.draw(self.generator, batch, air.slots, air.code, looks=sampled)
+        sizes = batch, air.slots, air.code
+        noise = Noise.draw(self.generator, *sizes, looks=sampled, behind=air.behind)
         return self.share.noise(noise, batch)
 
     def forward(self, images: Tensor, random: Noise, log_prior: Tensor) -> tuple[Tensor, Tensor]:

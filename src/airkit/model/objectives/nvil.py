@@ -78,6 +78,9 @@ class NVIL(Objective):
             cost = downstream + presence + (where + what if programs.masking else 0.0)
             scored = scored + _scored(guide.nodes[f"z_pres_{slot}"], cost)
             downstream = downstream + presence + where + what
+        if self.air.background.learned is not None:
+            behind = [trace.nodes["z_behind"]["log_prob"] for trace in (model, guide)]
+            downstream = downstream + behind[0] - behind[1]
         return downstream, downstream + scored
 
     def _traces(self, images: Tensor) -> tuple[Any, Any]:
