@@ -236,10 +236,11 @@ class GuideConfig(Section):
     at a position drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
-    candidates: Annotated[int, Field(ge=1, le=64)] = 4
+    candidates: Auto | Annotated[int, Field(ge=1, le=64)] = "auto"
     """Looks, spread over the saliency, that each slot compares where objects are counted and drawn;
-    it takes the one whose object leaves least unexplained where it paints. A look between two that
-    touch leaves much. 1 looks at the peak. Training draws its looks."""
+    it takes the one whose object leaves least unexplained where it paints, as a look between two
+    that touch leaves much. 1 looks at the peak alone; auto is 4 where objects add
+    up, and 6 where they occlude each other."""
     blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""

@@ -13,7 +13,7 @@ import torch
 
 from airkit.config.schema import Config
 from airkit.data.look.findings import candidates
-from airkit.model.background import Background
+from airkit.model.background import Background, without_weights
 
 Array = np.ndarray[Any, Any]
 NOTHING, POLARITY = "nothing stands out", "other polarity"
@@ -38,11 +38,12 @@ class Reasons:
     """Finds why nothing was found, by what the model takes for background and objects."""
 
     def __init__(self, config: Config) -> None:
+        config = without_weights(config)
         self.size, self.config = config.object_size, config
-        self.background, self.turned = Background.untrained(config), None
+        self.background, self.turned = Background(config), None
         if other := _OPPOSITE.get(config.polarity):
             model = config.model.model_copy(update={"polarity": other})
-            self.turned = Background.untrained(config.model_copy(update={"model": model}))
+            self.turned = Background(config.model_copy(update={"model": model}))
 
     def common(self, images: Sequence[Array]) -> str:
         """Return the most common reason of tiles, levels in 0..1, [C, H, W] each."""

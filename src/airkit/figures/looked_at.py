@@ -15,7 +15,7 @@ from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.page import FAINT, GAP, LINE, TRUTH, Sheet, slot_colour
-from airkit.model.background import Background
+from airkit.model.background import Background, without_weights
 
 Array = np.ndarray[Any, Any]
 
@@ -33,7 +33,8 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
             ``render`` how many pictures and how large.
     """
     images = to_ink(channels_first(canvases.image))
-    background = Background.untrained(config)
+    config = without_weights(config)
+    background = Background(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
     ink = np.take_along_axis(ink, np.abs(ink).argmax(1)[:, None], 1)  # the strongest channel
     plain = background.plain(torch.from_numpy(ink)).numpy()[:, 0]

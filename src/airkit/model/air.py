@@ -118,7 +118,7 @@ class AIR(nn.Module):
         extent = 1 / own(self.shape)[0], 1 / own(self.shape)[1]
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
-        self.candidates = config.guide.candidates if self.guide.samples_looks else 1
+        self.candidates = config.candidates if self.guide.samples_looks else 1
         """Looks that each slot compares where one scene is wanted, and not a draw."""
         self.decoder = Decoder(config)
         self.count_prior, self.prior_ratio = count_prior(config.prior.kind), config.prior_ratio

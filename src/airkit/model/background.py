@@ -27,6 +27,14 @@ WIDTH = 2.0
 """Side of the window of a median or rolling ball, in typical object sizes: wider than one."""
 
 
+def without_weights(config: Config) -> Config:
+    """The configuration with a background that needs no weights: for learned, what a look found."""
+    if config.background != "learned":
+        return config
+    found = config.model.model_copy(update={"background": "auto"})
+    return config.model_copy(update={"model": found})
+
+
 class Background(nn.Module):
     """Splits pictures into background and ink, and puts them together again."""
 
@@ -47,14 +55,6 @@ class Background(nn.Module):
             "rolling-ball": self._rolling_ball,
         }
         self._estimate = estimates.get(config.background, torch.zeros_like)
-
-    @staticmethod
-    def untrained(config: Config) -> Background:
-        """What is known before weights are: for a learned background, the one a look found."""
-        if config.background != "learned":
-            return Background(config)
-        found = config.model.model_copy(update={"background": config.pictures.background})
-        return Background(config.model_copy(update={"model": found}))
 
     def estimate(self, images: Tensor) -> Tensor:
         """The background of images [B, C, H, W]: of each channel by itself, unless learned."""
