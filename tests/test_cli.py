@@ -81,13 +81,21 @@ def test_airkit_alone_shows_the_four_steps() -> None:
     result = run()
     lines = result.stdout.splitlines()
     assert (result.exit_code, result.stderr) == (0, "")
-    examples = [line.partition("   ")[0].split() for line in map(str.strip, lines)]
+    examples = [line.partition("  ")[0].split() for line in map(str.strip, lines)]
     examples = [words[1:] for words in examples if words[:1] == ["airkit"]]
     assert [words[0] for words in examples] == ["make-data", "train", "eval", "render"]
     for name, *options in examples:
         command = commands()[name]
         command.make_context(name, options, parent=command.context_class(commands()[""]))
     assert max(map(len, lines)) <= 80
+
+
+def test_help_has_whole_summaries() -> None:
+    told = " ".join(run("--help").stdout.split())
+    assert "..." not in told.partition("Commands:")[2]
+    for name, command in commands().items():
+        if name and " " not in name:
+            assert f" {name} {' '.join(command.help.partition(chr(10) * 2)[0].split())}" in told
 
 
 def test_a_group_alone_shows_its_help() -> None:
@@ -99,21 +107,27 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "told", "hint"),
     [
-        ("trian", "Error: No such command 'trian'. Did you mean 'train'?"),
-        ("train --bogus 5", "Error: No such option: --bogus"),
-        ("train --steps", "Error: Option '--steps' requires an argument."),
-        ("train more", "Error: Got unexpected extra argument(s) (more)"),
-        ("info", "Error: Missing argument 'PATH'."),
-        ("sweep --engine cloud", "Error: Invalid value for '--engine'"),
-        ("completion tcsh", "Error: Invalid value for 'bash|zsh|fish'"),
+        ("trian", "No such command 'trian'\n", "'train'; airkit --help"),
+        ("config shw", "No such command 'shw'\n", "'show'; airkit config --help"),
+        ("--bogus", "No such option: --bogus\n", "airkit --help"),
+        ("train --bogus 5", "No such option: --bogus\n", "airkit train --help"),
+        ("train --stesp 5", "No such option: --stesp\n", "--steps"),
+        ("train --steps", "Option '--steps' requires an argument\n", "airkit train --help"),
+        ("train more", "Got unexpected extra argument(s) (more)\n", "airkit train --help"),
+        ("info", "Missing argument 'PATH'\n", "airkit info --help"),
+        ("sweep --engine cloud", "Invalid value for '--engine'", "airkit sweep --help"),
+        ("completion tcsh", "Invalid value for 'bash|zsh|fish'", "airkit completion --help"),
     ],
 )
-def test_usage_errors_exit_with_2(arguments: str, told: str) -> None:
+def test_usage_errors_have_the_form_of_all_errors_and_exit_with_2(
+    arguments: str, told: str, hint: str
+) -> None:
     result = run(*arguments.split())
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.splitlines()[-1].startswith(told)
+    assert result.stderr.startswith(f"airkit: {told}")
+    assert result.stderr.splitlines()[-1].startswith(f"  try       {hint}")
 
 
 @pytest.mark.parametrize(
@@ -136,9 +150,9 @@ def test_usage_errors_exit_with_2(arguments: str, told: str) -> None:
 def test_an_option_of_another_program_is_translated(arguments: str, told: str) -> None:
     result = run(*arguments.split())
     assert (result.exit_code, result.stdout) == (2, "")
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("Error: No such option: --")
-    assert f". Use {told}" in last
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("airkit: No such option: --")
+    assert last.startswith(f"  try       {told}")
 
 
 @pytest.fixture(name="made")

@@ -70,7 +70,9 @@ def test_make_data_tells_what_it_made(work: Path) -> None:
 
 def test_train_tells_a_line_a_row(work: Path) -> None:
     labels = _labels((work / "trained.out").read_text())
-    assert labels == ["run", "steps", "time", "best validation"]
+    assert labels[:4] == ["run", "steps", "time", "best validation"]
+    end = (work / "trained.out").read_text().rpartition("\n\n")[2]
+    assert "weights  runs/air/checkpoints\nnext     airkit eval\n" in end
     rows = [line.split(":")[0] for line in (work / "trained.err").read_text().splitlines()]
     assert rows == ["step 2 of 4", "step 4 of 4", "step 4 of 4"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -25,7 +27,8 @@ from airkit.cli import (
     sweep,
     train,
 )
-from airkit.cli.options import Command, with_options
+from airkit.cli.options import USAGE, Command, with_options
+from airkit.cli.output import aligned, columns, wrapped
 from airkit.errors import AirkitError
 from airkit.system.signals import EXIT_CODE, handle_signals
 
@@ -33,30 +36,75 @@ from airkit.system.signals import EXIT_CODE, handle_signals
 class Program(TyperGroup):
     """The group of all commands, which turns errors into messages and exit codes."""
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options before the command; exit with 2 where they are wrong."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except USAGE as error:
+            raise _misused(error) from error
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; exit with 1 after an AirkitError, with 130 after a signal."""
+        """Run the command; exit with 1 after an AirkitError, 2 after a typo, 130 after a signal."""
         try:
             with handle_signals(process.interrupt):
                 return super().invoke(ctx)
+        except USAGE as error:
+            raise _misused(error) from error
         except AirkitError as error:
             process.unmute_for(error)
-            typer.echo(f"airkit: {error}", err=True)
+            _tell_error(error)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             typer.echo(process.INTERRUPTED, err=True)
             raise typer.Exit(EXIT_CODE) from error
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, each with its whole summary."""
+        del ctx
+        rows = [(name, each.get_short_help_str(1000)) for name, each in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
-START = """\
-Attend-Infer-Repeat on multi-MNIST, in four steps; none needs an option:
 
-  airkit make-data --max-digits 2   make canvases of digits: multi-mnist.h5
-  airkit train --steps 2000         train on them: runs/air
-  airkit eval --split test          measure counting, boxes and likelihood
-  airkit render --kind steps        draw what the model saw: runs/air/figures
+def _tell_error(error: AirkitError) -> None:
+    """Print an error; on a terminal its lines are wrapped below their labels."""
+    width = columns(sys.stderr)
+    first, *others = f"airkit: {error}".splitlines()
+    typer.echo(wrapped(first, width, "  "), err=True)
+    for line in others:
+        labelled = re.match(r"  (where|expected|got|try) +", line)
+        indent = " " * (len(labelled[0]) if labelled else 4)
+        typer.echo(wrapped(line, width, indent), err=True)
 
-All commands and options: airkit --help"""
-"""What ``airkit`` prints without arguments."""
+
+def _misused(error: Any) -> typer.Exit:
+    """Print what was wrong with what was typed, in the form of all errors."""
+    command = error.ctx.command_path if error.ctx else "airkit"
+    others = getattr(error, "possibilities", None) or ()  # told in a message's form of their own
+    told = error.message if others else error.format_message()
+    what, _, nearest = told.rstrip(".?").partition(". Did you mean ")
+    nearest = " or ".join(others) or nearest
+    hint = f"{nearest}; {command} --help lists all" if nearest else f"{command} --help"
+    _tell_error(AirkitError(what, where=command, hint=hint))
+    return typer.Exit(2)
+
+
+STEPS = (
+    ("make-data --max-digits 2", "make canvases of digits: multi-mnist.h5"),
+    ("train --steps 2000", "train on them: runs/air"),
+    ("eval --split test", "measure counting, boxes and likelihood"),
+    ("render --kind steps", "draw what the model saw: runs/air/figures"),
+)
+
+
+def _tell_start() -> None:
+    """Print what ``airkit`` does, where nothing is asked for."""
+    width = columns(sys.stdout)
+    told = "Attend-Infer-Repeat on multi-MNIST, in four steps; none needs an option:"
+    rows = [(f"airkit {command}", what) for command, what in STEPS]
+    inner = None if width is None else width - 2
+    lines = [wrapped(told, width), "", *(f"  {line}" for line in aligned(rows, inner)), ""]
+    typer.echo("\n".join([*lines, "All commands and options: airkit --help"]))
 
 
 # Plain help: the same text in a terminal, a pipe and the docs, without loading rich.
@@ -92,7 +140,7 @@ def main(
     """Attend-Infer-Repeat on multi-MNIST: make canvases, train, measure and draw."""
     del version
     if ctx.invoked_subcommand is None:
-        typer.echo(START)
+        _tell_start()
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -16,11 +16,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+from rich.theme import Theme
 
 from airkit.cli.lines import Paced
-from airkit.cli.output import percent
+from airkit.cli.output import percent, wrapped
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.:-=+*#"
+STYLES = {
+    "bar.back": "bright_black",
+    "bar.complete": "bold",
+    "bar.finished": "bold",
+    "bar.pulse": "bold",
+    "progress.download": "none",
+    "progress.remaining": "none",
+}
+"""Styles that read on light and on dark backgrounds: the terminal's own colour, and grey."""
 WIDE = 60
 """Columns from which on the speed is shown, and most values of a curve, one per column."""
 
@@ -33,7 +43,7 @@ class Bars(Paced):
         self._tasks: dict[str, TaskID] = {}
         self._elbo: deque[float] = deque(maxlen=WIDE)
         self._accuracy: deque[float] = deque(maxlen=WIDE)
-        self._console = console or Console(stderr=True)
+        self._console = console or Console(stderr=True, theme=Theme(STYLES))
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -55,8 +65,9 @@ class Bars(Paced):
         self._live.stop()
 
     def note(self, text: str) -> None:
-        """Write the note above the bars, as it is: no markup, no wrapping."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Write the note above the bars, as it is: no markup, whole words."""
+        told = wrapped(text, self._console.width)
+        self._console.print(told, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, task: str, done: int, total: int) -> None:
         """Move the bar of ``task``."""

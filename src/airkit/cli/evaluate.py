@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run, option
-from airkit.cli.output import percent, percent_range, tell_json, tell_rows
+from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run, on_run, option
+from airkit.cli.output import (
+    columns,
+    percent,
+    percent_range,
+    tell_end,
+    tell_json,
+    tell_rows,
+    wrapped,
+)
 from airkit.cli.progress import listening
 from airkit.system.text import duration
 
@@ -50,6 +59,24 @@ def evaluate(
     else:
         tell_measures(measures)
         _tell_comparison(comparison)
+        tell_end(_headline(measures), _next(measures))
+
+
+def _headline(measures: Measures) -> str:
+    """What it comes to: how well it counts, or whether to trust counts that nobody checked."""
+    trust = measures.trust
+    if not math.isnan(measures.count_accuracy):
+        looks = "one look" if measures.looks == 1 else f"the best of {measures.looks} looks"
+        share = percent(measures.count_accuracy)
+        return f"{share} of {measures.canvases:,} canvases are counted right, by {looks} each"
+    if trust is None:
+        return "measured; no true counts to compare with"
+    return "in doubt: see what to try, above" if trust.trouble else "no sign of trouble"
+
+
+def _next(measures: Measures) -> list[tuple[str, str]]:
+    run = measures.run
+    return [("next", on_run("airkit report", run)), ("", on_run("airkit demo", run))]
 
 
 def tell_measures(measures: Measures) -> None:
@@ -118,8 +145,11 @@ def _share(share: float, interval: Sequence[float]) -> str:
 
 
 def _tell_confusion(confusion: Sequence[Sequence[int]]) -> None:
-    typer.echo("confusion: a row for each true count, a column for each inferred one")
+    told = "confusion: a row for each true count, a column for each inferred one"
+    typer.echo(wrapped(told, columns(sys.stdout), "  "))
     width = max(len(str(number)) for row in confusion for number in row) + 2
+    if 4 + width * max(map(len, confusion)) > (columns(sys.stdout) or math.inf):
+        width -= 1
     for count, row in [("", range(max(map(len, confusion)))), *enumerate(confusion)]:
         typer.echo(f"{count:>4}" + "".join(f"{number:>{width}}" for number in row))
 

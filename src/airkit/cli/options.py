@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 import airkit
 from airkit.cli.process import silence
 from airkit.errors import AirkitError
+from airkit.system.text import quoted
 
 if TYPE_CHECKING:
     from airkit.config.settings import Layer
@@ -185,6 +186,7 @@ class Command(TyperCommand):
         try:
             texts, _, order = self.make_parser(ctx).parse_args(args=list(args))
         except USAGE as error:
+            error.ctx = ctx
             if hasattr(error, "possibilities"):
                 _name_the_setting(error, ctx.command_path.partition(" ")[2])
             raise
@@ -221,7 +223,12 @@ def _name_the_setting(error: Any, command: str) -> None:
         flags = {flag.key: text for text, flag in FLAGS[command].items()}
         advice = " or ".join(flags.get(key, f"--set {key}=...") for key in keys)
     if advice:
-        error.message, error.possibilities = f"No such option: {option}. Use {advice}", []
+        error.message, error.possibilities = f"No such option: {option}", [advice]
+
+
+def on_run(command: str, run: str | Path) -> str:
+    """Return a command on a run, to be typed."""
+    return command if Path(run) == DEFAULT_RUN else f"{command} --run {quoted(run)}"
 
 
 def takes_path(parameter: Any) -> bool:

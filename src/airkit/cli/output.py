@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import typer
 
@@ -15,6 +19,8 @@ from airkit.cli.process import result_stream
 from airkit.errors import AirkitError
 
 T = TypeVar("T")
+LEAST_ROOM = 24
+"""Columns for a value from which on it stands beside its label."""
 
 
 def show(result: T, as_json: bool, tell: Callable[[T], object]) -> None:
@@ -26,11 +32,48 @@ def show(result: T, as_json: bool, tell: Callable[[T], object]) -> None:
 
 
 def tell_rows(rows: Iterable[tuple[str, object]]) -> None:
-    """Print labels and values, aligned."""
-    rows = list(rows)
-    width = max(len(label) for label, _ in rows)
-    for label, value in rows:
-        typer.echo(f"{label:<{width}}  {value}".rstrip())
+    """Print labels and values, aligned; on a terminal long values are wrapped."""
+    for line in aligned([(label, str(value)) for label, value in rows], columns(sys.stdout)):
+        typer.echo(line)
+
+
+def tell_end(headline: str, rows: Iterable[tuple[str, object]]) -> None:
+    """Print what it all comes to, set off from what was printed before, then what is next."""
+    typer.echo()
+    for line in wrapped(headline, columns(sys.stdout)).splitlines():
+        typer.secho(line, bold="NO_COLOR" not in os.environ)
+    tell_rows(rows)
+
+
+def columns(stream: TextIO) -> int | None:
+    """Return the width of a terminal; None for a pipe or a file, whose lines are not wrapped."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def aligned(rows: Sequence[tuple[str, str]], width: int | None) -> list[str]:
+    """Return lines of labels and values, or of labels above values where those have no room."""
+    label = max(len(label) for label, _ in rows)
+    if width is not None and width - label < LEAST_ROOM:
+        texts = [(name, f"  {wrapped(value, width, '  ')}") for name, value in rows]
+        return [line for name, text in texts for line in (name, *text.splitlines())]
+    indent = " " * (label + 2)
+    whole = [wrapped(f"{name:<{label}}  {value}".rstrip(), width, indent) for name, value in rows]
+    return [line for text in whole for line in text.splitlines()]
+
+
+def wrapped(text: str, width: int | None, indent: str = "") -> str:
+    """Return text in lines of ``width`` at most, words, paths and numbers with their % whole."""
+    if width is None:
+        return text
+    lines = textwrap.wrap(
+        text.replace(" %", "\N{NO-BREAK SPACE}%"),
+        width,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+    return "\n".join(lines).replace("\N{NO-BREAK SPACE}%", " %")
 
 
 def tell_json(result: object, *, one_line: bool = False) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, option
-from airkit.cli.output import percent, show, tell_rows
+from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, on_run, option
+from airkit.cli.output import percent, show, tell_end, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.signals import EXIT_CODE
 from airkit.system.text import duration
@@ -62,3 +62,23 @@ def _tell(report: TrainReport) -> None:
     if report.trust is not None and report.trust.trouble:
         rows += report.trust.rows()
     tell_rows(rows)
+    tell_end(_headline(report), _next(report))
+
+
+def _headline(report: TrainReport) -> str:
+    """What it comes to: how well it counts on the validation canvases, as far as is known."""
+    if report.trust is not None and report.trust.trouble:
+        return "trained, but in doubt: see what to try, above"
+    if report.best is None or report.best.count_accuracy is None:
+        return "trained"
+    share = percent(report.best.count_accuracy)
+    return f"{share} of the validation canvases are counted right, by one look each"
+
+
+def _next(report: TrainReport) -> list[tuple[str, str]]:
+    """Where the weights are, and what to do with them."""
+    return [
+        ("weights", str(report.run / "checkpoints")),
+        ("next", on_run("airkit eval", report.run)),
+        ("", on_run("airkit render", report.run)),
+    ]
