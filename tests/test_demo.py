@@ -166,7 +166,7 @@ def test_what_the_page_is_told_of_the_model(serving: Serving) -> None:
     ink = facts.pop("ink")
     assert ink == pytest.approx(10 * 20 / 28)
     assert ink < facts.pop("largest") < 1.5 * ink
-    sizes = {"canvas": SIDE, "channels": 1, "slots": 3, "digit": 10.0}
+    sizes = {"height": SIDE, "width": SIDE, "window": 8, "channels": 1, "slots": 3, "digit": 10.0}
     assert facts == sizes | {"what": "digit", "dark": False, "looks": 3, "random": True}
 
 

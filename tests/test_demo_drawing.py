@@ -170,7 +170,7 @@ def test_doubt_is_shown_as_doubt(drawn: Drawn) -> None:
     seen = {
         "count": 1, "posterior": [0.05, 0.5, 0.4, 0.05], "interval": [1, 2],
         "presence": [0.9, 0.4, 0.1], "boxes": [[2, 2, 5, 5]], "looks": 3,
-        "windows": [], "reconstruction": "AAAA",
+        "windows": [], "reconstruction": "A" * 768,  # 24 x 24 px
     }  # fmt: skip
 
     def told(**other: Any) -> tuple[str, str]:

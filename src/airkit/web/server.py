@@ -220,9 +220,9 @@ class Handler(BaseHTTPRequestHandler):
             raise _RefusedError(403, "this page answers to itself only")
 
     def _canvas(self) -> Tensor:
-        """Return the levels of the canvas in the body, [C, H, H]."""
+        """Return the levels of the canvas in the body, [C, H, W]."""
         air = self.server.session.air
-        shape = air.canvas_size, air.canvas_size, air.channels
+        shape = *air.shape, air.channels
         levels = torch.frombuffer(bytearray(self._body(prod(shape))), dtype=torch.uint8)
         return to_ink(levels.view(shape).permute(2, 0, 1))
 

@@ -1,6 +1,6 @@
 """What a trained model sees on one canvas, for the page of ``airkit demo``.
 
-Legend: C channels, T slots, H canvas side, W window side.
+Legend: C channels, T slots, H height and W width of a canvas, w window side.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Seen = dict[str, Any]
 """What the model makes of one canvas, ready for JSON. Levels are bytes in base64, row by row,
 pixel by pixel, a byte for each channel.
 
-``image`` and ``reconstruction``, [H, H, C]; ``windows``, what each slot paints before it is placed,
-T of [W, W, C]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in
+``image`` and ``reconstruction``, [H, W, C]; ``windows``, what each slot paints before it is placed,
+T of [w, w, C]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in
 pixels; ``posterior``, q(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
 ``interval``, the counts that q(n) leaves possible, as of ``airkit infer``; ``looks``, the
 explanations compared; ``true_count``, None where it is not known.
@@ -66,7 +66,9 @@ class Session:
         objects = data.source in (PICTURES, *DRAWN)
         ink = data.digit_size * (1 if objects else INK)
         return {
-            "canvas": self.air.canvas_size,
+            "height": self.air.shape[0],
+            "width": self.air.shape[1],
+            "window": self.config.window_size,
             "channels": self.air.channels,
             "what": "object" if objects else "digit",
             "dark": self.config.polarity == "dark",
@@ -79,11 +81,11 @@ class Session:
         }
 
     def see(self, image: Tensor) -> Seen:
-        """Explain a canvas, levels in 0..1, [C, H, H], by one look, which keeps pace with a pen."""
+        """Explain a canvas, levels in 0..1, [C, H, W], by one look, which keeps pace with a pen."""
         return self._on_worker(lambda: self._see(image))
 
     def best(self, image: Tensor) -> Seen:
-        """Explain one canvas, levels in 0..1, [C, H, H], by the best of ``eval.looks`` looks.
+        """Explain one canvas, levels in 0..1, [C, H, W], by the best of ``eval.looks`` looks.
 
         The same canvas gives the same answer.
         """
@@ -208,5 +210,5 @@ def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None
 
 
 def _packed(ink: Tensor) -> str:
-    """Return levels [C, H, H] as bytes, which end at white, in base64."""
+    """Return levels [C, H, W] as bytes, which end at white, in base64."""
     return b64encode(to_grey(ink).permute(1, 2, 0).numpy().tobytes()).decode("ascii")

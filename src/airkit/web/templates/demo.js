@@ -30,12 +30,12 @@ const percent = share => `${(100 * share).toFixed(1)} %`;
 const named = n => `${n} ${model.what}${n === 1 ? "" : "s"}`;
 
 /* Draw levels of grey, or of red, green and blue, in base64, on a canvas of one pixel each. */
-function paint(packed, canvas) {
-  const bytes = atob(packed), many = model.channels;
-  const side = Math.round(Math.sqrt(bytes.length / many));
-  canvas.width = canvas.height = side;
-  const image = new ImageData(side, side);
-  for (let i = 0; i < side * side; i++) {
+function paint(packed, canvas, width) {
+  const bytes = atob(packed), many = model.channels, pixels = bytes.length / many;
+  canvas.width = width;
+  canvas.height = pixels / width;
+  const image = new ImageData(width, pixels / width);
+  for (let i = 0; i < pixels; i++) {
     for (let c = 0; c < 3; c++) image.data[4 * i + c] = bytes.charCodeAt(many * i + c % many);
     image.data[4 * i + 3] = 255;
   }
@@ -100,7 +100,7 @@ function fail(error) {
 function replace(seen, path) {
   const source = path === "/random" ? "The data file has" : "The model was asked for";
   const truth = seen.true_count === null ? "" : `${source} ${seen.true_count}.`;
-  change([{picture: paint(seen.image, make("canvas")), truth}]);
+  change([{picture: paint(seen.image, make("canvas"), model.width), truth}]);
 }
 
 /* Draw other items, which can be undone. */
@@ -166,21 +166,21 @@ function show(seen) {
     const item = at("slots").children[slot], present = slot < seen.count;
     item.className = present ? "" : "off";
     item.firstChild.style.borderColor = present ? colour(slot) : "";
-    paint(window, item.querySelector("canvas"));
+    paint(window, item.querySelector("canvas"), model.window);
     item.lastChild.textContent = percent(seen.presence[slot]);
   });
-  paint(seen.reconstruction, at("reconstruction")).style.scale = 1 / zoom;
+  paint(seen.reconstruction, at("reconstruction"), model.width).style.scale = 1 / zoom;
   frame(seen.boxes);
 }
 
 /* Boxes over the drawing and over the reconstruction, numbered, at the size of the drawing. */
 function frame(boxes) {
-  const by = 1 / zoom, half = model.canvas / 2, to = value => half + (value - half) * by;
+  const by = 1 / zoom;
   const rem = parseFloat(getComputedStyle(document.body).fontSize);
   for (const over of document.querySelectorAll(".boxes")) {
-    const text = rem * model.canvas / over.clientWidth;
+    const text = rem * model.width / over.clientWidth;
     over.replaceChildren(...boxes.flatMap(([x, y, width, height], slot) => {
-      const [left, top] = [to(x), to(y)];
+      const [left, top] = zoomed([x, y], by);
       const box = svg("rect", {x: left, y: top, width: width * by, height: height * by});
       const label = svg("text", {x: Math.max(left, text * .1), y: Math.max(top - text * .3, text),
         "font-size": text}, slot + 1);
@@ -199,8 +199,8 @@ function ink() {
 
 function place(event) {
   const {left, top, width, height} = drawing.getBoundingClientRect();
-  return [(event.clientX - left) / width * model.canvas,
-          (event.clientY - top) / height * model.canvas];
+  return [(event.clientX - left) / width * model.width,
+          (event.clientY - top) / height * model.height];
 }
 
 drawing.addEventListener("pointerdown", event => {
@@ -254,8 +254,8 @@ document.addEventListener("keydown", event => {
 });
 
 function move(dx, dy) {
-  const inside = value => Math.min(model.canvas, Math.max(0, value));
-  const to = [inside(spot[0] + dx), inside(spot[1] + dy)];
+  const inside = (value, most) => Math.min(most, Math.max(0, value));
+  const to = [inside(spot[0] + dx, model.width), inside(spot[1] + dy, model.height)];
   if (held !== null) {
     const others = [...items];
     others[held] = moved(items[held], to[0] - spot[0], to[1] - spot[1]);
@@ -298,16 +298,20 @@ at("fit").addEventListener("click", () => { fits = !fits; draw(items); ask("/see
 
 /* What the page begins with. */
 function examples() {
-  const side = model.canvas, places = [[.3, .28], [.7, .6]], names = model.what === "digit" ? [3, 7] : [1, 2];
-  return places.slice(0, model.slots).map((place, i) => (
-    {...placed(names[i], place.map(share => share * side), ink()), example: true}));
+  const places = [[.3, .28], [.7, .6]], names = model.what === "digit" ? [3, 7] : [1, 2];
+  return places.slice(0, model.slots).map(([x, y], i) => (
+    {...placed(names[i], [x * model.width, y * model.height], ink()), example: true}));
 }
 
 function lay(facts) {
   model = facts;
-  for (const canvas of [drawing, scaled]) canvas.width = canvas.height = scale() * model.canvas;
+  for (const canvas of [drawing, scaled]) {
+    canvas.width = scale() * model.width;
+    canvas.height = scale() * model.height;
+  }
+  document.body.style.setProperty("--shape", model.width / model.height);
   for (const svg of document.querySelectorAll(".paper svg"))
-    svg.setAttribute("viewBox", `0 0 ${model.canvas} ${model.canvas}`);
+    svg.setAttribute("viewBox", `0 0 ${model.width} ${model.height}`);
   for (let n = 0; n <= model.slots; n++)
     at("posterior").append(make("li", "", make("span", "", String(n)),
       make("div", "track", make("div", "bar")), make("span", "share")));
@@ -323,7 +327,7 @@ function lay(facts) {
   at("colour").hidden = model.channels === 1;
   document.body.classList.toggle("as-is", model.channels > 1 || model.dark);
   document.body.classList.toggle("dark", model.dark);
-  stand([.25 * model.canvas, .72 * model.canvas]);
+  stand([.25 * model.width, .72 * model.height]);
   draw(examples());
   ask("/see");
 }

@@ -111,20 +111,25 @@ function path(line) {
   return made;
 }
 
+/* A point of the canvas, moved away from the middle by a factor. */
+function zoomed([x, y], by) {
+  return [model.width / 2 + by * (x - model.width / 2),
+          model.height / 2 + by * (y - model.height / 2)];
+}
+
 /* Draw items on a canvas, scaled by zoom about the middle. */
 function render(items, canvas, zoom) {
-  const brush = canvas.getContext("2d", {willReadFrequently: true}), half = model.canvas / 2;
+  const brush = canvas.getContext("2d", {willReadFrequently: true});
   brush.setTransform(scale(), 0, 0, scale(), 0, 0);
   brush.globalCompositeOperation = "source-over";
   brush.fillStyle = model.dark ? "#fff" : "#000";
-  brush.fillRect(0, 0, model.canvas, model.canvas);
-  const at = value => half + zoom * (value - half);
+  brush.fillRect(0, 0, model.width, model.height);
   for (const {picture, lines, colour} of items)
     if (picture) {
       brush.globalCompositeOperation = "source-over";
       brush.imageSmoothingEnabled = false;
-      brush.drawImage(picture, 0, 0, model.canvas, model.canvas);
-    } else for (const line of lines) soft(brush, line.map(point => point.map(at)), colour);
+      brush.drawImage(picture, 0, 0, model.width, model.height);
+    } else for (const line of lines) soft(brush, line.map(point => zoomed(point, zoom)), colour);
 }
 
 /* A soft line, as wide as the strokes of written digits: full ink in the middle, none at the rim.
@@ -145,14 +150,14 @@ function soft(brush, line, colour) {
 }
 
 /* Pixels of the drawing for one of the model's canvas. */
-const scale = () => Math.max(1, Math.min(8, Math.floor(1024 / model.canvas)));
+const scale = () => Math.max(1, Math.min(8, Math.floor(1024 / Math.max(model.width, model.height))));
 
 /* Return a drawing at the model's size: each pixel is the mean of scale x scale. */
 function levels(canvas) {
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  const side = model.canvas, many = model.channels, sums = new Uint32Array(side * side * many);
+  const {width, height, channels: many} = model, sums = new Uint32Array(width * height * many);
   for (let y = 0, i = 0, by = scale(); y < canvas.height; y++)
-    for (let x = 0, row = Math.floor(y / by) * side; x < side; x++)
+    for (let x = 0, row = Math.floor(y / by) * width; x < width; x++)
       for (let sub = 0; sub < by; sub++, i += 4)
         for (let c = 0; c < many; c++) sums[many * (row + x) + c] += data[i + c];
   return Uint8Array.from(sums, sum => Math.round(sum / scale() ** 2));
