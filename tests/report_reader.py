@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 class Reader(HTMLParser):
     """Text, tables and addresses of a page; fails where tags do not pair up."""
 
-    VOID = frozenset({"meta", "img"})
+    VOID = frozenset({"meta", "img", "br"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,7 +33,8 @@ class Reader(HTMLParser):
             self.tables[-1][-1].append("")
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag such as <path/>, which holds nothing."""
+        """A tag such as <path/>, which holds nothing but an address."""
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag

@@ -6,26 +6,43 @@ import re
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import pytest
 from report_reader import Reader
 
-from airkit.figures.charts import LINES, THEME, bars, forest, reliability, svg
-from airkit.figures.curves import accuracy_chart, elbo_chart, line
+from airkit.figures.charts import LINES, THEME, axis_start, dots, forest, reliability, svg
+from airkit.figures.curves import elbo_chart, line, miscounts_chart
 
 
-def test_bars_are_as_high_as_the_shares() -> None:
-    axes: Any = bars({"0": 1.0, "2": 0.25}, {"0": (0.7, 1.0), "2": (0.1, 0.5)}).axes[0]
-    assert [bar.get_height() for bar in axes.patches] == [100, 25]
+def test_dots_are_at_the_shares_on_an_axis_that_holds_the_intervals() -> None:
+    axes: Any = dots({"0": 1.0, "2": 0.25}, {"0": (0.7, 1.0), "2": (0.1, 0.5)}).axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[0, 100], [1, 25]]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "2"]
     assert _whiskers(axes) == [pytest.approx((70, 100)), pytest.approx((10, 50))]
-    assert svg(bars({}, {}), "none").startswith("<svg")
+    assert svg(dots({}, {}), "none").startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("least", "start"),
+    [(0.1, 0), (0.5, 50), (0.949, 90), (0.95, 95), (0.997, 99.5), (1.0, 99.5)],
+)
+def test_an_axis_that_does_not_begin_at_0_says_so(least: float, start: float) -> None:
+    assert axis_start([least, 1.0]) == start
+    for figure in (
+        dots({"0": 1.0}, {"0": (least, 1.0)}),
+        forest([("a", {"count_accuracy": 1.0, "count_accuracy_interval": (least, 1.0)})]),
+    ):
+        assert (f"begins at {start:g}" in svg(figure, "it")) == (start > 0)
 
 
 def test_reliability_has_a_point_for_each_bin_beside_the_diagonal() -> None:
-    axes: Any = reliability([(0.45, 0.5, (0.2, 0.8)), (0.95, 1.0, (0.9, 1.0))]).axes[0]
-    diagonal, points = (each.get_xydata().tolist() for each in axes.lines)
+    points = [(0.45, 0.5, (0.2, 0.8)), (0.95, 1.0, (0.9, 1.0))]
+    axes: Any = reliability(points, [50, 100]).axes[0]
+    diagonal, found = axes.lines[0].get_xydata().tolist(), axes.collections[1].get_offsets()
     assert diagonal == [[0, 0], [100, 100]]
-    assert points == [pytest.approx([45, 50]), pytest.approx([95, 100])]
+    assert found.tolist() == [pytest.approx([45, 50]), pytest.approx([95, 100])]
+    half, whole = axes.collections[1].get_sizes()
+    assert half == whole / 2, "areas are as the numbers of canvases"
     assert _whiskers(axes) == [pytest.approx((20, 80)), pytest.approx((90, 100))]
 
 
@@ -59,12 +76,12 @@ def test_names_are_taken_as_they_are() -> None:
 def test_an_svg_is_the_same_each_time_and_needs_no_other_file() -> None:
     rows = [{"step": step, "val_count_accuracy": 0.1 * step} for step in range(5)]
     one, two = (
-        svg(accuracy_chart([line("it", LINES[3], rows, "val_count_accuracy")]), "accuracy")
+        svg(miscounts_chart([line("it", LINES[3], rows, "val_count_accuracy")]), "miscounts")
         for _ in range(2)
     )
     assert one == two
     assert "http" not in one
-    many = svg(accuracy_chart([line("it", LINES[3], rows * 9, "val_count_accuracy")]), "accuracy")
+    many = svg(miscounts_chart([line("it", LINES[3], rows * 9, "val_count_accuracy")]), "many")
     assert (one.count("<use "), many.count("<use ")) == (5, 0), "few points are shown"
     assert one.startswith('<svg viewBox="0 0 440 250" width="440" height="250" role="img" ')
     Reader(one)
@@ -75,7 +92,7 @@ def test_colours_are_those_of_the_page_in_both_themes() -> None:
     light, _, dark = text.partition("prefers-color-scheme")
     assert set(THEME.values()) <= set(re.findall(r"--([\w-]+):", light))
     assert {*THEME.values()} - {"line-7"} <= set(re.findall(r"--([\w-]+):", dark))
-    chart = svg(bars({"0": 0.5}, {"0": (0.4, 0.6)}), "it")
+    chart = svg(dots({"0": 0.5}, {"0": (0.4, 0.6)}), "it")
     assert {"line-0", "ink", "faint", "line"} == set(re.findall(r"var\(--([\w-]+)\)", chart))
 
 
@@ -97,6 +114,18 @@ def test_any_values_can_be_drawn(values: list[float]) -> None:
         == len(drawn.steps)
         == len(values) - 2 * ("inf" in str(values))
     )
+
+
+def test_miscounts_are_on_a_logarithmic_scale_that_ends_in_0() -> None:
+    rows = [{"step": step, "it": share} for step, share in enumerate((0.5, 0.99, 0.998, 1.0))]
+    axes = miscounts_chart([line("it", LINES[0], rows, "it")]).axes[0]
+    drawn = [float(value) for value in axes.lines[0].get_ydata()]  # type: ignore[arg-type, union-attr]
+    assert drawn == pytest.approx([50, 1, 0.2, 0])
+    assert list(axes.get_yticks()) == pytest.approx([0, 0.1, 1, 10, 100])
+    places = axes.transData.transform([(0, tick) for tick in (0.1, 1, 10, 100)])[:, 1]
+    assert np.diff(places) == pytest.approx([places[1] - places[0]] * 3, rel=0.01)
+    low, high = axes.get_ylim()
+    assert low < 0 < 100 < high
 
 
 def test_ticks_of_few_steps_are_whole_and_distinct() -> None:

@@ -25,11 +25,12 @@ from airkit.cli.app import app
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data.make import make_data
+from airkit.figures.examples import FIRST
 from airkit.model.air import Unrolled
 from airkit.model.guides import Noise, Peak, Slot, saliency
 from airkit.model.pyro_programs import OFF
 from airkit.runs.export import export
-from airkit.web.gather import FIRST, WORST
+from airkit.web.gather import WORST
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -13,8 +13,9 @@ from PIL import Image
 from airkit.config.schema import Config, DataConfig, ModelConfig, PicturesConfig, RenderConfig
 from airkit.data.compose import Canvases
 from airkit.figures.looked_at import looked_at
-from airkit.figures.page import SLOTS, TRUTH, Sheet
+from airkit.figures.marks import SLOTS, TRUTH, Frame
 from airkit.figures.render import render
+from airkit.figures.sheet import Sheet
 
 SIDE, SIZE = 48, 10
 LOOKS: dict[str, dict[str, Any]] = {
@@ -46,9 +47,10 @@ def sheet_of(images: Any, counts: Any = None, scale: float = 2.0, **look: Any) -
 
 
 def frames(sheet: Sheet, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of all that has a colour."""
-    y, x = np.nonzero((sheet.pixels == colour).all(2))
-    return int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
+    """Left, top, right and bottom of the frame of a colour."""
+    (frame,) = (it for it in sheet.marks if isinstance(it, Frame) and it.colour == colour)
+    left, top, right, bottom = map(round, (frame.left, frame.top, frame.right, frame.bottom))
+    return left - 2, top - 2, right + 2, bottom + 2
 
 
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)

@@ -14,9 +14,10 @@ from tiny_runs import data_file, reference
 from torch import Tensor
 
 from airkit.config.schema import Config, RenderConfig
-from airkit.figures.page import Sheet
+from airkit.figures.page import HEAT
 from airkit.figures.policy import histogram, looks, sheet, smoothed
 from airkit.figures.render import render
+from airkit.figures.sheet import Sheet
 from airkit.model.scene import explain
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT, Listener
@@ -84,19 +85,30 @@ def test_mass_is_where_the_windows_are_centred_and_off_slots_have_none() -> None
     assert first[12, 12] == second[4, 4] == 0
 
 
-def test_every_slot_has_a_scale_of_its_own_and_its_share_of_canvases() -> None:
+def test_slots_are_as_dark_as_they_are_often_on_and_the_bar_says_how_often() -> None:
     page = drawn(torch.full((3000, 4, 2), 10.5), [3] + [2] * 749 + [1] * 750 + [0] * 1500)
-    first, second, third, fourth = tiles(page, 4)
-    assert np.array_equal(first, second)
-    assert np.array_equal(first, third)
-    assert first.max() > 0.98
-    assert not fourth.any()
+    first, second, third, fourth = (tile.max() for tile in tiles(page, 4))
+    assert first > 0.7
+    assert 0.4 * first < second < 0.7 * first
+    assert third < 0.01
+    assert fourth == 0
     words = [text.words for text in page.texts]
     assert words[-8:] == [
         "slot 1", "on in 50.0 %", "slot 2", "on in 25.0 %",
         "slot 3", "on in 0.03 %", "slot 4", "never on",
     ]  # fmt: skip
     assert words[1] == "test split, all 3,000 canvases; one look at each"
+    (bar,) = page.keys
+    most = 50 * smoothed(histogram(np.array([[10.5, 10.5]]), SIDE)).max()
+    assert f"{most:.2g} % of all canvases" in bar.label
+    assert bar.colours[0] == (255, 255, 255)
+
+
+def test_a_map_has_one_hue() -> None:
+    blue = HEAT(np.linspace(0.05, 1, 20))
+    assert (np.diff(blue[:, :3].sum(1)) < 0).all(), "the more, the darker"
+    assert (blue[:, 2] > blue[:, 1]).all()
+    assert (blue[:, 1] > blue[:, 0]).all()
 
 
 @pytest.mark.parametrize("scale", [0.5, 6.0])

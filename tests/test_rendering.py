@@ -28,7 +28,7 @@ from airkit.errors import (
 )
 from airkit.evaluation.evaluate import evaluate
 from airkit.figures.examples import explained
-from airkit.figures.page import EDGE
+from airkit.figures.marks import EDGE
 from airkit.figures.render import render
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT
@@ -83,7 +83,7 @@ def test_curves_need_neither_checkpoint_nor_data(
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     picture = render(run, kind="curves")
     assert picture.path == run / "figures" / "curves.png"
-    assert decoded(picture.path).shape == (640, 900, 3)
+    assert decoded(picture.path).shape == (1137, 1600, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,7 +148,7 @@ def test_a_checkpoint_can_be_chosen(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [*OF_CANVASES, "prior"])
 def test_canvases_may_be_larger_and_fuller_than_the_run_knows(kind: str, run: Path) -> None:
     other = tiny_runs.data_file(canvas_size=40, max_digits=4, min_digits=4)
-    picture = render(run, kind=kind, data=other)
+    picture = render(run, kind=kind, data=other, settings={"render.scale": 2})
     edges = [right - left for left, _, right, _ in where(decoded(picture.path)[:, :100], EDGE)]
     assert edges[0] == 82
 
@@ -158,7 +158,7 @@ def test_data_needs_no_run_and_has_a_default_file(
 ) -> None:
     picture = render(tmp_path / "none", kind="data", data=tiny_runs.data_file())
     assert picture.path == tmp_path / "none" / "figures" / "data.png"
-    assert picture.canvases == 20
+    assert 10 < picture.canvases < 20, "few of them blank"
     monkeypatch.chdir(tmp_path)
     shutil.copy(tiny_runs.data_file(), "multi-mnist.h5")
     assert render(kind="data").path == Path("runs/air/figures/data.png")

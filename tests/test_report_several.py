@@ -172,7 +172,7 @@ def test_a_sweep_of_failures_alone_is_told_as_such(tmp_path: Path) -> None:
     written = airkit.report(path)
     assert written.measures == ()
     text = Reader(written.path.read_text(encoding="utf-8")).text
-    assert f"None finished on {tiny_runs.data_file()} (digits: strokes)" in text
+    assert f"None finished on {tiny_runs.data_file().name} (digits: strokes)" in text
     high = 100 * wilson(0, 2)[1]
     assert f"0 of 2 95 % interval of the rate 0.0 to {high:.1f}" in text
     assert text.count("failed: killed by SIGKILL") == 2

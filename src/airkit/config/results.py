@@ -38,6 +38,10 @@ class EvalConfig(Section):
     """Seed of the looks and samples drawn in evaluation."""
 
 
+Scale = Literal["auto"] | Annotated[float, Field(gt=0, le=20)]
+"""Screen pixels per canvas pixel, or auto."""
+
+
 class RenderConfig(Section):
     """Figures."""
 
@@ -52,5 +56,6 @@ class RenderConfig(Section):
     """Rows of the sheet."""
     columns: Annotated[int, Field(ge=1, le=100)] = 8
     """Columns of the sheet."""
-    scale: Annotated[float, Field(gt=0, le=20)] = 2.0
-    """Screen pixels per canvas pixel."""
+    scale: Scale = "auto"
+    """Screen pixels per canvas pixel; auto makes sheets 1,600 pixels wide, as for slides, and wider
+    where their canvases have more pixels than that."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from airkit.config.results import Scale
 from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Images, Place
 from airkit.data.imports.pictures import Bad
@@ -32,7 +33,7 @@ __all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 Array = np.ndarray[Any, Any]
 Draw = Callable[[Given, Array, Array], None]
 """Draws an image with its reconstruction [C, H, W] and the boxes found [N, 4]."""
-Drawing = Callable[[Sequence[Place], float], Draw]
+Drawing = Callable[[Sequence[Place], Scale], Draw]
 """Makes a ``Draw`` for all images at a scale, once it has checked that they can be drawn."""
 _MOST_TILES = 16
 """Most tiles of an image that are looked at for the reason why nothing was found."""

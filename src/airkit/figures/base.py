@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from airkit.config.settings import Layer
-from airkit.figures.page import Sheet
+from airkit.figures.sheet import Sheet
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, TrainedRun, open_model, open_run
 from airkit.system.callbacks import Listener

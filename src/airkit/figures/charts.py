@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from airkit.errors import sanitize
-from airkit.figures.page import DPI, FAINT, INK, blank_figure, default_style, hexadecimal
+from airkit.figures.marks import FAINT, INK, hexadecimal
+from airkit.figures.page import DPI, blank_figure, default_style
 
 Array = np.ndarray[Any, Any]
 Interval = tuple[float, float]
@@ -37,13 +38,14 @@ THEME = {
 }
 """CSS variable of the page by the colour that it replaces in an SVG."""
 _TICKS = (0, 25, 50, 75, 100)
+_STARTS = (0, 50, 80, 90, 95, 98, 99, 99.5)
 _POINTS: dict[str, Any] = {
     "fmt": "o", "color": LINES[0], "ecolor": _INK, "markersize": 8, "clip_on": False
 }  # fmt: skip
 
 
-def bars(shares: Mapping[str, float], intervals: Mapping[str, Interval]) -> Figure:
-    """Return a bar chart of the share counted right by true count, with intervals.
+def dots(shares: Mapping[str, float], intervals: Mapping[str, Interval]) -> Figure:
+    """Return the share counted right by true count, with intervals, on a scale that shows them.
 
     Args:
         shares: shares in 0..1 by true count.
@@ -53,27 +55,34 @@ def bars(shares: Mapping[str, float], intervals: Mapping[str, Interval]) -> Figu
     figure, axes = chart(56 + 64 * width, 250)
     right = np.array([*shares.values()])
     error = _error(right, [intervals[count] for count in shares])
-    places = range(len(shares))
-    look: dict[str, Any] = {"capsize": 6, "elinewidth": 1.5, "capthick": 1.5, "clip_on": False}
-    axes.bar(places, 100 * right, 0.625, color=LINES[0], yerr=error, ecolor=_INK, error_kw=look)
-    _percent(axes, "true count")
-    axes.set_xticks(places, list(shares))
+    axes.errorbar(range(len(shares)), 100 * right, yerr=error, **_POINTS)
+    low = axis_start([low for low, _ in intervals.values()])
+    tidy(axes, f"right, %{_cut(low)}", "true count")
+    axes.set_ylim(low, 100)
+    axes.set_xticks(range(len(shares)), list(shares))
     axes.set_xlim(-0.7, width - 0.3)
     return figure
 
 
-def reliability(points: Sequence[tuple[float, float, Interval]]) -> Figure:
+def reliability(points: Sequence[tuple[float, float, Interval]], sizes: Sequence[int]) -> Figure:
     """Return the share counted right against the mean confidence, beside the diagonal.
 
     Args:
         points: confidence, share and its 95 % interval, all in 0..1.
+        sizes: the canvases of each point, to whose number the area of its dot is proportional, as
+            far as a dot can be seen.
     """
     figure, axes = chart(248, 250)
     confidence, right = np.array([each[:2] for each in points]).reshape(-1, 2).T
     error = _error(right, [interval for _, _, interval in points])
     axes.plot((0, 100), (0, 100), color=_FAINT, linewidth=1, linestyle=(0, (4, 4)))
-    axes.errorbar(100 * confidence, 100 * right, yerr=error, **_POINTS)
-    _percent(axes, "greatest q(n), %")
+    bars: dict[str, Any] = {**_POINTS, "fmt": "none", "elinewidth": 1}
+    axes.errorbar(100 * confidence, 100 * right, yerr=error, **bars)
+    areas = np.maximum(12, 260 * np.array(sizes) / max(1, *sizes))
+    axes.scatter(100 * confidence, 100 * right, s=areas, color=LINES[0], clip_on=False, zorder=3)
+    tidy(axes, "right, %", "greatest q(n), %")
+    axes.set_ylim(0, 100)
+    axes.set_yticks(_TICKS)
     axes.set_xlim(0, 100)
     axes.set_xticks((0, 50, 100))
     return figure
@@ -88,18 +97,29 @@ def forest(runs: Sequence[tuple[str, Mapping[str, Any] | None]]) -> Figure:
     figure, axes = chart(436, 58 + 24 * len(runs), left=130, top=6)
     found = {row: measures for row, (_, measures) in enumerate(runs) if measures is not None}
     right = np.array([each["count_accuracy"] for each in found.values()])
-    error = _error(right, [each["count_accuracy_interval"] for each in found.values()])
-    axes.errorbar(100 * right, list(found), xerr=error, **_POINTS)
+    intervals = [each["count_accuracy_interval"] for each in found.values()]
+    axes.errorbar(100 * right, list(found), xerr=_error(right, intervals), **_POINTS)
+    low = axis_start([low for low, _ in intervals])
     failed = [row for row in range(len(runs)) if row not in found]
-    axes.plot([0] * len(failed), failed, "x", color=FAILED, markersize=8, mew=2, clip_on=False)
-    tidy(axes, "", "right, %", grid="x")
-    axes.set_xlim(0, 100)
-    axes.set_xticks(_TICKS)
+    axes.plot([low] * len(failed), failed, "x", color=FAILED, markersize=8, mew=2, clip_on=False)
+    tidy(axes, "", f"right, %{_cut(low)}", grid="x")
+    axes.set_xlim(low, 100)
     axes.set_ylim(len(runs) - 0.5, -0.5)
     axes.set_yticks(range(len(runs)), [_shorten(name) for name, _ in runs])
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
     return figure
+
+
+def axis_start(shares: Sequence[float]) -> float:
+    """Return where an axis of per cent up to 100 begins that holds all shares, given in 0..1."""
+    least = 100 * min(shares, default=0)
+    return max(start for start in _STARTS if start <= least)
+
+
+def _cut(start: float) -> str:
+    """Say where an axis begins if not at 0."""
+    return f"; the axis begins at {start:g}" if start else ""
 
 
 def _error(shares: Array, intervals: Sequence[Interval]) -> Array:
@@ -133,13 +153,6 @@ def tidy(axes: Axes, title: str, below: str, grid: Literal["x", "y"] = "y") -> N
     axes.tick_params(length=0, pad=7, labelsize=FONT, labelcolor=_FAINT)
     axes.grid(color=_GRID, linewidth=1, axis=grid)
     axes.set_axisbelow(True)
-
-
-def _percent(axes: Axes, below: str) -> None:
-    """Tidy a chart whose vertical axis is the share counted right, from 0 to 100 %."""
-    tidy(axes, "right, %", below)
-    axes.set_ylim(0, 100)
-    axes.set_yticks(_TICKS)
 
 
 def _shorten(name: str) -> str:

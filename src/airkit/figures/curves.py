@@ -1,22 +1,24 @@
-"""Training curves: ELBO and count accuracy against steps, of one run or several."""
+"""Training curves: ELBO and miscounts against steps, of one run or several."""
 
 from __future__ import annotations
 
 import math
 import os
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 from airkit.config import settings
 from airkit.errors import CheckpointError, sanitize
 from airkit.figures.base import Drawing, Request
 from airkit.figures.charts import FONT, chart, tidy
-from airkit.figures.page import FAINT, INK, SLOTS, TITLE, blank_figure, hexadecimal
+from airkit.figures.marks import FAINT, INK, SLOTS, TITLE, hexadecimal
+from airkit.figures.page import blank_figure
 from airkit.runs.folder import no_run_error
 
 Rows = Sequence[Mapping[str, Any]]
@@ -24,7 +26,8 @@ Rows = Sequence[Mapping[str, Any]]
 
 WIDTH, HEIGHT = 900, 640
 _TRAIN = "#96a5cd"
-_VALIDATION = hexadecimal(SLOTS[2])
+_VALIDATION = hexadecimal(SLOTS[0])
+_ZOOM = 16 / 9  # makes WIDTH 1,600 pixels
 
 
 class Line(NamedTuple):
@@ -67,8 +70,8 @@ def line(name: str, colour: str, rows: Rows, metric: str) -> Line:
 
 
 def curves(rows: Rows, title: str) -> Figure:
-    """Return training and validation ELBO above validation count accuracy."""
-    figure = blank_figure(WIDTH, HEIGHT)
+    """Return training and validation ELBO above validation miscounts."""
+    figure = blank_figure(WIDTH, HEIGHT, _ZOOM)
     figure.subplots_adjust(left=0.1, right=0.97, top=0.855, bottom=0.09)
     heading: dict[str, Any] = {"x": 0.1, "parse_math": False}
     figure.text(y=0.955, s=title, size=TITLE, weight="bold", color=hexadecimal(INK), **heading)
@@ -79,7 +82,7 @@ def curves(rows: Rows, title: str) -> Figure:
     training = line("training", _TRAIN, rows, "elbo")
     plot_elbo(upper, [training, line("validation", _VALIDATION, rows, "val_elbo")])
     upper.legend(frameon=False, loc="lower right", fontsize=FONT)
-    plot_accuracy(lower, [line("validation", _VALIDATION, rows, "val_count_accuracy")])
+    plot_miscounts(lower, [line("validation", _VALIDATION, rows, "val_count_accuracy")])
     lower.set_xlim(0, max(row["step"] for row in rows) * 1.01 + 1)
     upper.set_xlabel("")
     return figure
@@ -90,7 +93,7 @@ def newest(rows: Rows) -> str:
     names = {
         "elbo": "training ELBO {:,.1f}",
         "val_elbo": "validation ELBO {:,.1f}",
-        "val_count_accuracy": "{:.1%} of the val split counted right",
+        "val_count_accuracy": "{:.1%} of the validation canvases counted right",
     }
     values = {name: [row[name] for row in rows if name in row] for name in names}
     said = [words.format(values[name][-1]) for name, words in names.items() if values[name]]
@@ -98,16 +101,62 @@ def newest(rows: Rows) -> str:
 
 
 def plot_elbo(axes: Axes, lines: Sequence[Line]) -> None:
-    """Plot ELBO against steps; the first steps, far below the others, may be cut off."""
-    _plot(axes, lines, "ELBO, nats per canvas")
-    axes.set_ylim(*elbo_limits([value for each in lines for value in each.values]))
+    """Plot ELBO against steps, all of it, finer towards the best value."""
+    _plot(axes, lines, "ELBO, nats per canvas; the scale is finer towards the top")
+    scale = elbo_scale([value for each in lines for value in each.values])
+    if scale is None:
+        axes.set_title("ELBO, nats per canvas", loc="left")
+        return
+    top, unit, ticks = scale
+    axes.set_yscale(
+        "function",
+        functions=(
+            lambda value: -np.arcsinh((top - value) / unit),
+            lambda place: top + unit * np.sinh(place),
+        ),
+    )
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axes.set_ylim(ticks[-1], top)
 
 
-def plot_accuracy(axes: Axes, lines: Sequence[Line]) -> None:
-    """Plot count accuracy, given in 0..1, against steps, in per cent."""
-    percent = [each._replace(values=[100 * share for share in each.values]) for each in lines]
-    _plot(axes, percent, "validation canvases counted right, %")
-    axes.set_ylim(-2, 103)
+def elbo_scale(values: Sequence[float]) -> tuple[float, float, list[float]] | None:
+    """Return an axis for ELBO on which neither the first steps nor the last ones are lost.
+
+    Returns:
+        Its top, its unit, which is about how far the median is below the best, and ticks from the
+        top to below the least value, at growing distances. None where plain numbers do.
+    """
+    if len(values) < 3:
+        return None
+    best, least = max(values), min(values)
+    spread = best - float(np.median(values))
+    if not spread or best - least < 8 * spread or spread < 1e-9 * abs(best):
+        return None
+    unit = 10.0 ** math.floor(math.log10(spread))
+    top = math.ceil(best / unit) * unit
+    distances = [unit * digit * 10**power for power in range(16) for digit in (1, 3)]
+    beyond = bisect_left(distances, top - least)
+    return top, unit, [top, *(top - distance for distance in distances[: beyond + 1])]
+
+
+def plot_miscounts(axes: Axes, lines: Sequence[Line]) -> None:
+    """Plot the share of miscounts against steps, in per cent, on a logarithmic scale down to 0.
+
+    Args:
+        axes: the chart.
+        lines: curves of count accuracy, in 0..1.
+    """
+    missed = [each._replace(values=[100 * (1 - it) for it in each.values]) for each in lines]
+    _plot(axes, missed, "validation canvases miscounted, %")
+    some = [value for each in missed for value in each.values if value > 1e-9]
+    least = 10.0 ** math.floor(math.log10(min(some, default=1)))
+    axes.set_yscale("symlog", linthresh=least, linscale=0.4)
+    axes.set_ylim(-0.15 * least, 120)
+    ticks = [0, *(10.0**power for power in range(round(math.log10(least)), 3))]
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.10g}"))
 
 
 def elbo_chart(lines: Sequence[Line]) -> Figure:
@@ -117,27 +166,11 @@ def elbo_chart(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def accuracy_chart(lines: Sequence[Line]) -> Figure:
-    """Return a small chart of count accuracy against steps."""
+def miscounts_chart(lines: Sequence[Line]) -> Figure:
+    """Return a small chart of miscounts against steps, from curves of count accuracy."""
     figure, axes = chart(440, 250, left=56)
-    plot_accuracy(axes, lines)
+    plot_miscounts(axes, lines)
     return figure
-
-
-def elbo_limits(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    """Return limits of the ELBO's axis that the first steps, far below the others, do not stretch.
-
-    The axis ends ten times as far below the median as the top is above it. Where that is no
-    proper range, as where half of the values are the greatest, the limits are None.
-    """
-    if len(values) < 3:
-        return None, None
-    top, middle = max(values), float(np.median(values))
-    low = max(min(values), middle - 10 * (top - middle))
-    if top - low <= 1e-9 * max(1, abs(top)):
-        return None, None
-    margin = 0.05 * (top - low)
-    return low - margin, top + margin
 
 
 def _plot(axes: Axes, lines: Sequence[Line], title: str) -> None:

@@ -5,7 +5,8 @@ Legend: B batch, H canvas side and W window side in pixels, T slots, N true obje
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,11 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airkit.data.compose import Canvases
 from airkit.model.scene import Scene, explain_by_looks
 from airkit.runs.trained import TrainedRun, count_generator
 from airkit.system.callbacks import Listener
 
 Array = np.ndarray[Any, Any]
+
+FIRST = 100
+"""Canvases of a split, its first ones, among which those to show are chosen, at least."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,9 @@ class Explained:
         return self.true_count in (None, self.count)
 
     @property
-    def counts(self) -> str:
-        """The true count, where it is known, and the inferred one, in words."""
-        known = "" if self.true_count is None else f"{self.true_count} → "
-        return f"{known}{self.count}"
+    def known_count(self) -> int:
+        """The true count; the inferred one where that is not known."""
+        return self.count if self.true_count is None else self.true_count
 
     @property
     def squared_error(self) -> float:
@@ -117,17 +121,70 @@ def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained
     return found, searched
 
 
-def varied(canvases: Iterable[Explained], many: int, among: int) -> list[Explained]:
-    """Return up to ``many`` of the first ``among`` canvases, with true counts as varied as can be.
+@dataclass(frozen=True)
+class Choice:
+    """Canvases chosen to be shown, and those that they were chosen from."""
 
-    Where true counts are not known, inferred ones stand in. The counts take turns, the greatest
-    first, so that a sheet of a few rows shows busy scenes.
+    shown: list[Explained]
+    hard: int
+    """How many of those shown, the last ones, are the hardest."""
+    pool: list[Explained]
+
+    def note(self, split: str, total: int) -> str:
+        """Return how they were chosen from a split of ``total`` canvases, in words."""
+        looked_at, shown = len(self.pool), len(self.shown)
+        those = f"{shown:,} of" if shown < looked_at else "all of"
+        whole = "" if looked_at == total else f" of {total:,}"
+        last = f"then the {self.hard:,} hardest" if self.hard > 1 else "then the hardest"
+        hard = f", {last}" if self.hard else ""
+        right = sum(canvas.right for canvas in self.pool)
+        known = self.pool[0].true_count is not None
+        counted = f"of the {looked_at:,}, {right:,} are counted right"
+        return (
+            f"{split} split, {those} the first {looked_at:,}{whole} canvases: "
+            f"counts in turn{hard}; " + (counted if known else "true counts are not known")
+        )
+
+
+def chosen(canvases: Iterable[Explained], many: int) -> Choice:
+    """Choose canvases to show from the first ones: counts in turn, then the hardest.
+
+    A quarter are the hardest, which are those miscounted, then those of the greatest squared error.
+    Of the others, counts take turns, the greatest first, and few are blank.
+
+    Args:
+        canvases: canvases in order, one or more.
+        many: how many to choose, at most; three times as many are looked at, and at least 100.
     """
-    by_count: dict[int, list[Explained]] = {}
-    for canvas in islice(canvases, max(many, among)):
-        count = canvas.count if canvas.true_count is None else canvas.true_count
-        by_count.setdefault(count, []).append(canvas)
-    turns = sorted(by_count.items(), reverse=True)
-    ranked = [(turn, -count, canvas) for count, each in turns for turn, canvas in enumerate(each)]
-    ranked.sort(key=lambda item: item[:2])
-    return [canvas for _, _, canvas in ranked[:many]]
+    pool = list(islice(canvases, max(FIRST, 3 * many)))
+    busy = [canvas for canvas in pool if canvas.known_count or canvas.count]
+    ranked = sorted(busy, key=lambda it: (it.right, -it.squared_error))
+    hard = ranked[: many // 4] if len(busy) > many else []
+    taken = {id(canvas) for canvas in hard}
+    others = [canvas for canvas in pool if id(canvas) not in taken]
+    turns = by_turns([canvas.known_count for canvas in others], many - len(hard))
+    return Choice([others[place] for place in turns] + hard, len(hard), pool)
+
+
+def by_turns(counts: Sequence[int], many: int) -> list[int]:
+    """Return the places of up to ``many`` counts that take turns, the greatest first.
+
+    Few of them, one in 16, are of blank canvases, whose count is 0, unless all are.
+    """
+    turns: Counter[int] = Counter()
+    ranked = []
+    for place, count in enumerate(counts):
+        ranked.append((turns[count], -count, place))
+        turns[count] += 1
+    spare = 1 if len(counts) - turns[0] < many else 0
+    blank = max(many // 16, spare) if turns[0] < len(counts) else many
+    kept = [place for turn, count, place in sorted(ranked) if count or turn < blank]
+    return kept[:many]
+
+
+def shown_first(canvases: Canvases, many: int) -> Canvases:
+    """Return up to ``many`` of the canvases: counts in turn where they are known."""
+    places = list(range(len(canvases.image)))[:many]
+    if canvases.count is not None:
+        places = by_turns(canvases.count.tolist(), many)
+    return Canvases(**{name: array[places] for name, array in canvases.known.items()})

@@ -14,12 +14,15 @@ from airkit.config.schema import Config
 from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
-from airkit.figures.page import FAINT, GAP, LINE, TRUTH, Sheet, slot_colour
+from airkit.figures.examples import shown_first
+from airkit.figures.marks import FAINT, GAP, LINE, TRUTH, slot_colour
+from airkit.figures.sheet import Key, Sheet, tile_side
 from airkit.model.background import Background, without_weights
 
 Array = np.ndarray[Any, Any]
 
 PANELS = 3
+_KEYS = (Key((TRUTH,), "", "typical size"), Key((slot_colour(0),), "", "candidate"))
 _LEAST_PANEL = 90  # width of a caption such as 12 candidates
 _APART = 4
 
@@ -28,10 +31,12 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     """Return pictures, each beside its background and its ink with the boxes of candidates.
 
     Args:
-        canvases: the pictures, one or more, and what is known of them.
+        canvases: the first pictures of the split, one or more, and what is known of them.
         config: ``pictures``, ``model`` and ``data`` say what was found, or named in its place;
             ``render`` how many pictures and how large.
     """
+    columns, total = max(1, config.render.columns // PANELS), len(canvases.image)
+    canvases = shown_first(canvases, config.render.rows * columns)
     images = to_ink(channels_first(canvases.image))
     config = without_weights(config)
     background = Background(config)
@@ -45,12 +50,16 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     )
     most = float(np.quantile(np.abs(ink), 0.999)) or 1.0
     left = 0.5 - ink / (2 * most) if background.signed else 1 - ink / most
-    panel = max(_LEAST_PANEL, round(images.shape[-1] * config.render.scale))
-    columns = max(1, config.render.columns // PANELS)
-    many = min(len(images), config.render.rows * columns)
+    many = len(images)
+    across = PANELS * min(columns, many)
+    panel = max(_LEAST_PANEL, tile_side(images.shape[2:], config.render, across))
     cell = (PANELS * (panel + _APART) - _APART, LINE + panel + GAP)
-    notes = _notes(config, many, float(background.plain(torch.tensor(most))))
-    sheet = Sheet("Pictures, background, and what is left for objects", notes, many, columns, cell)
+    notes = _notes(config, (many, total), float(background.plain(torch.tensor(most))))
+    title, wide = (
+        "Pictures, background, and what is left for objects",
+        config.render.scale == "auto",
+    )
+    sheet = Sheet(title, notes, many, columns, cell, keys=_KEYS, wide=wide)
     sheet.canvases = many
     for index in range(many):
         true = "picture" if canvases.count is None else f"true count {canvases.count[index]}"
@@ -90,22 +99,22 @@ def _typical(config: Config) -> Array:
     return np.array([[corner, corner, size, size]])
 
 
-def _notes(config: Config, many: int, most: float) -> list[str]:
+def _notes(config: Config, shown: tuple[int, int], most: float) -> list[str]:
     """Return what the sheet shows.
 
     Args:
         config: as of ``looked_at``.
-        many: pictures shown.
+        shown: pictures shown, and those that they were chosen from.
         most: ink that is drawn black.
     """
     pictures, kind = config.pictures, POLARITIES[config.polarity]
     mid = "grey is nothing, white and black" if config.polarity == "both" else "black is"
     faint = ", faint ink brought out" if config.stretch else ""
     return [
-        f"{config.eval.split} split, the first {many:,}. Background: "
+        f"{config.eval.split} split, {shown[0]:,} of the first {shown[1]:,}. Background: "
         f"{BACKGROUNDS[config.background]}; noise of {pictures.noise:.1%} of white; objects {kind} "
-        f"by {pictures.contrast:.0%} of white, about {config.object_size:.0f} px (the square), at "
+        f"by {pictures.contrast:.0%} of white, about {config.object_size:.0f} px, at "
         f"most {config.data.max_digits}.",
-        f"Right: what the background leaves, {mid} {most:.0%} of white or more{faint}; in red "
-        "boxes what may be objects by a threshold, those that touch in one.",
+        f"Right: what the background leaves, {mid} {most:.0%} of white or more{faint}; candidates "
+        "are what may be objects by a threshold, those that touch in one.",
     ]

@@ -9,26 +9,29 @@ from typing import Any
 
 import numpy as np
 
+from airkit.config.results import Scale
 from airkit.data.imports.images import Given, Place
-from airkit.figures.page import GAP, MARGIN, Page, drawn, png
+from airkit.figures.marks import GAP, MARGIN, drawn
+from airkit.figures.page import Page, png
 from airkit.system.files import check_replaceable, start_of, write_bytes
 
 Array = np.ndarray[Any, Any]
 
+_LONGER = 400  # side of an image as drawn where the scale is auto, unless it is larger itself
 _DRAWN_BY = "airkit infer --overlay"
 _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
 """Among the first bytes of every picture; tells it from a file of the user's."""
 
 
 def overlays(
-    folder: Path, greys: Sequence[Place], scale: float
+    folder: Path, greys: Sequence[Place], scale: Scale
 ) -> Callable[[Given, Array, Array], None]:
     """Check that a picture of each image can be written, and return the function that draws one.
 
     Args:
         folder: where the pictures go; it need not exist yet.
         greys: all images that will be drawn.
-        scale: pixels of a picture per pixel of its image.
+        scale: pixels of a picture per pixel of its image, or auto.
 
     Returns:
         A function of an image, its reconstruction [C, H, W] and the boxes found [N, 4], which
@@ -47,7 +50,7 @@ def overlays(
     return draw
 
 
-def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, scale: float) -> None:
+def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, scale: Scale) -> None:
     """Write a PNG of an image above its reconstruction, ink dark on white.
 
     Args:
@@ -55,12 +58,14 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
         image: levels in 0..1, [C, H, W].
         reconstruction: levels in 0..1, [C, H, W].
         boxes: boxes of the objects found, slot after slot, (x, y, width, height) in pixels, [N, 4].
-        scale: pixels of the picture per pixel of the image.
+        scale: pixels of the picture per pixel of the image; auto makes it about 400 a side.
 
     Raises:
         OutputError: the picture cannot be written, or would be too large.
     """
-    side = max(1, round(max(image.shape[1:]) * scale))
+    longer = max(image.shape[1:])
+    times = max(1, round(_LONGER / longer)) if scale == "auto" else scale
+    side = max(1, round(longer * times))
     height, width = drawn(image.shape[1:], side)
     page = Page(width + 2 * MARGIN, 2 * height + GAP + 2 * MARGIN)
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + height + GAP)):

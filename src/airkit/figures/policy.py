@@ -14,7 +14,9 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.figures.base import Request, SheetDrawing
-from airkit.figures.page import FAINT, LINE, Sheet
+from airkit.figures.marks import FAINT, LINE
+from airkit.figures.page import HEAT
+from airkit.figures.sheet import Key, Sheet, tile_side
 from airkit.model.scene import explain
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
@@ -23,6 +25,7 @@ Array = np.ndarray[Any, Any]
 
 _BLUR = 0.04  # standard deviation of the blur, as a fraction of the canvas side
 _MAX_BINS = 128  # larger canvases have bins of two pixels a side
+_BAR = 16  # squares of the colour bar
 _MIN_CELL = 84  # width of a caption such as: on in 66.7 %
 
 
@@ -56,7 +59,7 @@ def looks(run: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:
 
 
 def sheet(centres: Tensor, counts: Tensor, side: int, config: Config) -> Sheet:
-    """Return a heat map of each slot's window centres.
+    """Return a map of each slot's window centres, all on one scale, so that rare slots are faint.
 
     Args:
         centres: window centres (x, y) in pixels, [N, T, 2].
@@ -65,25 +68,44 @@ def sheet(centres: Tensor, counts: Tensor, side: int, config: Config) -> Sheet:
         config: ``render`` gives columns and scale, ``eval`` the split.
     """
     slots, render = centres.shape[1], config.render
-    drawn = max(1, round(side * render.scale))
-    width = max(drawn, _MIN_CELL)
+    drawn = tile_side((side, side), render, min(render.columns, slots))
+    cell = (max(drawn, _MIN_CELL), drawn + 2 * LINE)
+    heats = [shares(centres[:, slot], counts > slot, side) for slot in range(slots)]
+    most = max(heat.max() for heat in heats)
     notes = [
         f"{config.eval.split} split, all {len(counts):,} canvases; one look at each",
-        "where a slot's windows are centred, on the canvases where it is on; the darker the more "
-        "often, each slot on its own scale",
+        "where the windows of a slot are centred, on the canvases where it is on",
     ]
-    cell = (width, drawn + 2 * LINE)
-    page = Sheet("Where each slot looks", notes, slots, render.columns, cell)
+    title, wide = "Where each slot looks", render.scale == "auto"
+    page = Sheet(title, notes, slots, render.columns, cell, keys=[_bar(most)], wide=wide)
     page.canvases = len(counts)
-    for slot in range(slots):
+    for slot, heat in enumerate(heats):
         left, top = page.corner(slot)
-        on = counts > slot
-        heat = smoothed(histogram(centres[on, slot].numpy(), side))
-        corner = left + (width - drawn) // 2, top + LINE
-        tile = page.heat(heat / max(heat.max(), 1e-9), *corner, drawn)
-        tile.caption(f"slot {slot + 1}", bold=bool(on.any()))
-        tile.caption(_share(int(on.sum()), len(on)), line=1, colour=FAINT)
+        corner = left + (cell[0] - drawn) // 2, top + LINE
+        tile = page.heat(heat / max(most, 1e-12), *corner, drawn)
+        on = int((counts > slot).sum())
+        tile.caption(f"slot {slot + 1}", bold=on > 0)
+        tile.caption(_share(on, len(counts)), line=1, colour=FAINT)
     return page
+
+
+def shares(centres: Tensor, on: Tensor, side: int) -> Array:
+    """Return the share of all canvases on which a slot is on and centred in a bin, [S, S].
+
+    Args:
+        centres: its window centres (x, y) in pixels, [N, 2].
+        on: whether it is on, bool [N].
+        side: H.
+    """
+    heat: Array = smoothed(histogram(centres[on].numpy(), side)) / max(1, len(on))
+    return heat
+
+
+def _bar(most: float) -> Key:
+    """Return the colour bar, from white to the colour of the greatest share."""
+    colours = HEAT(np.linspace(0, 1, _BAR), bytes=True)[:, :3].tolist()
+    label = f"from never to {100 * most:.2g} % of all canvases, at each place"
+    return Key(tuple((red, green, blue) for red, green, blue in colours), "", label)
 
 
 def _share(on: int, total: int) -> str:

@@ -1,13 +1,12 @@
 """Pictures of canvases beside their reconstructions, slot by slot too, and of data alone.
 
-Legend: N canvases, C channels, H canvas side, T slots, M boxes.
+Legend: N canvases, C channels, H height and W width of a canvas, T slots, M boxes.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +18,24 @@ from airkit.data import reader
 from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
 from airkit.figures.base import Request, SheetDrawing
-from airkit.figures.examples import Explained, explained, miscounted, varied
+from airkit.figures.examples import FIRST, Explained, chosen, explained, miscounted, shown_first
 from airkit.figures.looked_at import looked_at
-from airkit.figures.page import FAINT, GAP, INK, LINE, TRUTH, Sheet, Tile
+from airkit.figures.marks import BAD, FAINT, GAP, INK, LINE, TRUTH, drawn
+from airkit.figures.page import Tile
+from airkit.figures.sheet import TRUTH_KEY, Sheet, found_keys, tile_side
 from airkit.runs.trained import empty_split_error, override
 
 Array = np.ndarray[Any, Any]
 
-MIN_CELL = 48
-"""Width of a caption such as 10 → 11."""
+MIN_CELL = 58
+"""Width of a caption such as model 10."""
 _MIN_STEP = 76  # width of a caption such as slot 12: last
-_CANDIDATES = 100  # canvases among which ``steps`` chooses varied ones
-_COUNTS = "over them: true count → count found"
-_FOUND = "over them: count found"
-_ORDER = "boxes found first to last: red, green, blue, orange ..."
-_TRUTH_ABOVE = (
-    f"above: canvas and true boxes, below: reconstruction and boxes found; {_COUNTS}; {_ORDER}"
-)
+_PAIRS = "canvas: what there is, with its true count; model: what the model paints and counts"
+_UNKNOWN = "canvas: what there is; model: what the model paints and counts"
 
 
 class Reconstructions(SheetDrawing):
-    """The first canvases of the split above what the model makes of them."""
+    """Canvases of the split above what the model makes of them."""
 
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
@@ -65,13 +61,14 @@ class Errors(SheetDrawing):
 
 
 class Data(SheetDrawing):
-    """The first canvases of a data file, which needs no run."""
+    """Canvases of a data file, which needs no run."""
 
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
         path, config = _data_file(request)
         split = config.eval.split
-        canvases = reader.read_split(path, split, config.render.rows * config.render.columns)
+        many = config.render.rows * config.render.columns
+        canvases = reader.read_split(path, split, max(FIRST, 3 * many))
         if not len(canvases.image):
             raise empty_split_error(path, split)
         if config.pictures != PicturesConfig():
@@ -110,14 +107,15 @@ def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -
         total: canvases in the split.
     """
     render = config.render
-    shown = list(islice(canvases, render.rows * render.columns))
-    right, known = sum(canvas.right for canvas in shown), shown[0].true_count is not None
-    notes = [
-        f"{config.eval.split} split, the first {len(shown):,} of {total:,} canvases, "
-        + (f"{right:,} counted right" if known else "their true counts not known"),
-        f"above: canvas, below: reconstruction; {_COUNTS if known else _FOUND}; {_ORDER}",
-    ]
-    return _pairs("Reconstructions", notes, shown, render, truth=False)
+    choice = chosen(canvases, render.rows * render.columns)
+    note = choice.note(config.eval.split, total)
+    return _pairs("Canvases and what the model sees", [note], choice.shown, render, truth=False)
+
+
+def showcase(canvases: Iterable[Explained], many: int, config: Config) -> Sheet:
+    """Return ``many`` canvases, none of them blank unless all are, as the first to be seen."""
+    shown = chosen(canvases, many).shown
+    return _pairs("Canvases and what the model sees", [], shown, config.render, truth=False)
 
 
 def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
@@ -128,7 +126,7 @@ def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
         notes = [f"{split} split, all {seen:,} canvases were counted right"]
         return Sheet("No miscounted canvas", notes, 0, 1, (0, 0))
     first = "" if seen == total else f"first {seen:,} of its "
-    notes = [f"{split} split, {len(shown):,} among the {first}{total:,} canvases", _TRUTH_ABOVE]
+    notes = [f"{split} split, {len(shown):,} among the {first}{total:,} canvases"]
     return _pairs("Miscounted canvases", notes, shown, render, truth=True)
 
 
@@ -138,7 +136,7 @@ def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
         f"{config.eval.split} split, {len(shown):,} of {total:,} canvases, the count farthest off "
         "first, then the greatest squared error"
     )
-    return _pairs("Worst miscounts", [note, _TRUTH_ABOVE], shown, config.render, truth=True)
+    return _pairs("Worst miscounts", [note], shown, config.render, truth=True)
 
 
 def worst_reconstructions(shown: list[Explained], config: Config, total: int) -> Sheet:
@@ -147,17 +145,23 @@ def worst_reconstructions(shown: list[Explained], config: Config, total: int) ->
         f"{config.eval.split} split, the {len(shown):,} of {total:,} canvases with the greatest "
         f"squared error a pixel, from {shown[0].squared_error:.4f} to {shown[-1].squared_error:.4f}"
     )
-    return _pairs("Worst reconstructions", [note, _TRUTH_ABOVE], shown, config.render, truth=True)
+    return _pairs("Worst reconstructions", [note], shown, config.render, truth=True)
 
 
 def _pairs(
     title: str, notes: list[str], shown: list[Explained], render: RenderConfig, *, truth: bool
 ) -> Sheet:
     """Return canvases above reconstructions, with true boxes above where ``truth`` is set."""
-    side = tile_side(shown[0].image, render)
-    width = max(side, MIN_CELL)
-    cell = (width, LINE + 2 * side + 4 + GAP // 2)
-    sheet = Sheet(title, notes, len(shown), render.columns, cell)
+    shape = shown[0].image.shape[1:]
+    side = tile_side(shape, render, min(render.columns, len(shown)))
+    height, width = drawn(shape, side)
+    cell = (max(width, MIN_CELL), 2 * LINE + 2 * height + 4 + GAP // 2)
+    keys = found_keys(max(canvas.count for canvas in shown))
+    if truth and any(len(canvas.true_boxes) for canvas in shown):
+        keys.append(TRUTH_KEY)
+    notes = [*notes, _UNKNOWN if shown[0].true_count is None else _PAIRS]
+    wide = render.scale == "auto"
+    sheet = Sheet(title, notes, len(shown), render.columns, cell, keys=keys, wide=wide)
     sheet.canvases = len(shown)
     for index, canvas in enumerate(shown):
         above = sheet.cell_tile(index, canvas.image, side)
@@ -165,14 +169,23 @@ def _pairs(
             above.boxes(canvas.true_boxes, [TRUTH] * len(canvas.true_boxes))
         else:
             above.slots(canvas.boxes)
-        below = sheet.cell_tile(index, canvas.reconstruction, side, LINE + side + 4)
+        below = sheet.cell_tile(index, canvas.reconstruction, side, 2 * LINE + height + 4)
         below.slots(canvas.boxes)
-        _caption_counts(above, canvas)
+        _caption_canvas(above, canvas)
+        _caption_model(below, canvas)
     return sheet
 
 
-def _caption_counts(tile: Tile, canvas: Explained) -> None:
-    tile.caption(canvas.counts, colour=FAINT if canvas.right else INK, bold=not canvas.right)
+def _caption_canvas(tile: Tile, canvas: Explained) -> None:
+    """Write ``canvas`` and its true count, where that is known, above a tile."""
+    count = "" if canvas.true_count is None else f" {canvas.true_count}"
+    tile.caption(f"canvas{count}", colour=FAINT)
+
+
+def _caption_model(tile: Tile, canvas: Explained, **place: Any) -> None:
+    """Write ``model`` and the count found beside a tile, so that a wrong one is not overlooked."""
+    colour = FAINT if canvas.right else BAD
+    tile.caption(f"model {canvas.count}", colour=colour, bold=not canvas.right, **place)
 
 
 def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
@@ -182,42 +195,47 @@ def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     inferred count are faint. The arguments are those of ``reconstructions``.
     """
     render = config.render
-    shown = varied(canvases, render.rows, _CANDIDATES)
-    slots = len(shown[0].windows)
-    side, window = tile_side(shown[0].image, render), tile_side(shown[0].windows[0], render)
-    width = max(side, window, _MIN_STEP)
+    choice = chosen(canvases, render.rows)
+    shown, slots = choice.shown, len(choice.shown[0].windows)
+    shape, window_side = shown[0].image.shape[1:], shown[0].windows.shape[-1]
+    side = tile_side(shape, render, slots + 1)
+    window = max(1, round(side * window_side / max(shape)))
+    height, width = drawn(shape, side)
     notes = [
-        f"{config.eval.split} split, {len(shown):,} of {total:,} canvases",
-        "left: canvas, true count → count found; then the reconstruction after each slot, its "
-        "window, and the probability p that all slots so far are on; faint: past the count found",
+        choice.note(config.eval.split, total),
+        "left: the canvas; then what the model has painted after each slot, below it what the slot "
+        "adds, and the probability p that all slots so far are on; faint: past the count found",
     ]
-    cell = (width, LINE + side + 6 + window + LINE)
-    sheet = Sheet("Slot by slot", notes, len(shown) * (slots + 1), slots + 1, cell)
+    cell = (max(width, window, _MIN_STEP), LINE + height + 6 + window + LINE)
+    keys, wide = found_keys(max(canvas.count for canvas in shown)), render.scale == "auto"
+    many = len(shown) * (slots + 1)
+    sheet = Sheet("Slot by slot", notes, many, slots + 1, cell, keys=keys, wide=wide)
     sheet.canvases = len(shown)
     for row, canvas in enumerate(shown):
         first = row * (slots + 1)
         tile = sheet.cell_tile(first, canvas.image, side)
-        tile.caption(canvas.counts, bold=True)
+        _caption_canvas(tile, canvas)
+        _caption_model(tile, canvas, line=1)
         for slot in range(slots):
-            _draw_step(sheet, first + 1 + slot, canvas, slot, (side, window))
+            _draw_step(sheet, first + 1 + slot, canvas, slot, (side, height, window))
     return sheet
 
 
 def _draw_step(
-    sheet: Sheet, index: int, canvas: Explained, slot: int, sides: tuple[int, int]
+    sheet: Sheet, index: int, canvas: Explained, slot: int, sides: tuple[int, int, int]
 ) -> None:
     """Draw the reconstruction after ``slot`` in cell ``index``, its window below, and captions.
 
-    ``sides`` are those of the reconstruction and of the window, in pixels of the picture.
+    ``sides`` are the longer side and the height of the reconstruction, and the window's side.
     """
-    side, window = sides
+    side, height, window = sides
     on = slot < canvas.count
     fade, colour = (0.0, INK) if on else (0.75, FAINT)
     tile = sheet.cell_tile(index, canvas.canvases[slot + 1], side, fade=fade)
     tile.slots(canvas.boxes[: slot + 1])
     last = slot + 1 == canvas.count
     tile.caption(f"slot {slot + 1}" + ": last" * last, bold=last, colour=colour)
-    small = sheet.cell_tile(index, canvas.windows[slot], window, LINE + side + 6, fade=fade)
+    small = sheet.cell_tile(index, canvas.windows[slot], window, LINE + height + 6, fade=fade)
     small.caption(f"p = {canvas.presence[slot]:.2f}", line=1, colour=colour)
 
 
@@ -225,15 +243,20 @@ def data(canvases: Canvases, render: RenderConfig, split: str) -> Sheet:
     """Return canvases, one or more, with what is known of their true counts, boxes and labels.
 
     Args:
-        canvases: the canvases.
-        render: columns and scale.
+        canvases: the first canvases of the split, of which some are shown.
+        render: rows, columns and scale.
         split: the split's name.
     """
+    total = len(canvases.image)
+    canvases = shown_first(canvases, render.rows * render.columns)
     images = to_ink(channels_first(canvases.image)).numpy()
-    side = tile_side(images[0], render)
-    width = max(side, MIN_CELL)
-    notes = [f"{split} split, the first {len(images):,}; {_said(canvases)}"]
-    sheet = Sheet("Canvases", notes, len(images), render.columns, (width, LINE + side))
+    side = tile_side(images.shape[2:], render, min(render.columns, len(images)))
+    height, width = drawn(images.shape[2:], side)
+    width = max(width, MIN_CELL)
+    notes = [f"{split} split, {len(images):,} of the first {total:,}; {_said(canvases)}"]
+    wide, keys = render.scale == "auto", [TRUTH_KEY] if canvases.box is not None else []
+    cell = (width, LINE + height)
+    sheet = Sheet("Canvases", notes, len(images), render.columns, cell, keys=keys, wide=wide)
     sheet.canvases = len(images)
     for index, image in enumerate(images):
         tile = sheet.cell_tile(index, image, side)
@@ -268,8 +291,3 @@ def _objects(canvases: Canvases, index: int, width: int) -> str:
 def _kind(canvases: Canvases, digits: str, others: str) -> str:
     """Return one text for digits, which have rows in their source, and one for other objects."""
     return others if canvases.source_index is None else digits
-
-
-def tile_side(image: Array, render: RenderConfig) -> int:
-    """Return the longer side of a canvas [C, H, W] as drawn, in pixels of the picture."""
-    return max(1, round(float(max(image.shape[1:]) * render.scale)))

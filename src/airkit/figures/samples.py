@@ -14,8 +14,9 @@ from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
-from airkit.figures.page import FAINT, LINE, Sheet
-from airkit.figures.reconstructions import MIN_CELL, tile_side
+from airkit.figures.marks import FAINT, LINE, drawn
+from airkit.figures.reconstructions import MIN_CELL
+from airkit.figures.sheet import Sheet, tile_side
 from airkit.model.counts import log_count_prior, sample_unbounded_counts
 from airkit.system.device import generator
 
@@ -52,14 +53,16 @@ def prior(counts: Array, canvases: Array, render: RenderConfig, how: str) -> She
 
     Args:
         counts: their numbers of objects, [N].
-        canvases: their ink in 0..1, [N, C, H, H].
+        canvases: their ink in 0..1, [N, C, H, W].
         render: columns and scale.
         how: how the counts were chosen, for the note.
     """
-    side = tile_side(canvases[0], render)
-    width = max(side, MIN_CELL)
+    side = tile_side(canvases.shape[2:], render, min(render.columns, len(counts)))
+    height, width = drawn(canvases.shape[2:], side)
+    width = max(width, MIN_CELL)
     notes = [f"over each: its number of objects, {how}"]
-    sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, (width, LINE + side))
+    cell, wide = (width, LINE + height), render.scale == "auto"
+    sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, cell, wide=wide)
     sheet.canvases = len(counts)
     for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
         sheet.cell_tile(index, canvas, side).caption(str(count), colour=FAINT)
@@ -82,16 +85,14 @@ def choose_counts(config: Config, most: int, slots: int) -> tuple[Array, str]:
     """
     if config.render.counts == "unbounded":
         return _unbounded(config)
-    log_prior = log_count_prior(config.prior.kind, config.prior_ratio, slots)
-    empty = _empty(log_prior[0].exp().item())
     if config.render.counts == "prior":
+        log_prior = log_count_prior(config.prior.kind, config.prior_ratio, slots)
         law = f"the {config.prior.kind} prior of ratio {config.prior_ratio:.3g} on 0..{slots}"
         draws = torch.multinomial(
             log_prior.exp(), _canvases(config), replacement=True, generator=_generator(config)
         )
-        return draws.numpy(), f"drawn from {law}, under which {empty}"
-    by_row = even(most, config.render.rows, config.render.columns)
-    return by_row, f"chosen evenly by row; under the prior {empty}"
+        return draws.numpy(), f"drawn from {law}{_blank(draws.numpy())}"
+    return even(most, config.render.rows, config.render.columns), f"from 1 up to {most}"
 
 
 def even(most: int, rows: int, columns: int) -> Array:
@@ -112,11 +113,14 @@ def _unbounded(config: Config) -> tuple[Array, str]:
             hint="lower prior.ratio; the mean number is ratio / (1 - ratio)",
         )
     law = f"p(n) = (1 - {ratio:.3g}) {ratio:.3g}^n, n = 0, 1, 2 ... without bound"
-    return draws, f"drawn from {law}, under which {_empty(1 - ratio)}"
+    return draws, f"drawn from {law}{_blank(draws)}"
 
 
-def _empty(share: float) -> str:
-    return f"{100 * share:.3g} % of scenes are empty"
+def _blank(counts: Array) -> str:
+    """Say how to have fuller canvases where most have no object."""
+    many = int((counts == 0).sum())
+    wanted = 2 * many > len(counts)
+    return f"; {many:,} have none, and a greater prior.ratio gives more" if wanted else ""
 
 
 def _canvases(config: Config) -> int:

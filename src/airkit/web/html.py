@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import base64
+import datetime
 import math
+import os
 from collections.abc import Mapping
+from functools import partial
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-from airkit.figures import charts, curves
-from airkit.figures.page import Sheet, default_style
+from airkit.figures import charts, curves, vector
+from airkit.figures.marks import contrasting, hexadecimal
+from airkit.figures.page import default_style
+from airkit.figures.sheet import Key
 from airkit.system.text import duration
+
+MOST = 1_500_000
+"""Bytes that a page has at most, if smaller pictures can do that."""
+_SIDES = (512, 192, 128, 96, 64, 48)
 
 
 def html(template: str, **parts: Any) -> str:
-    """Return the page that a template makes of its parts, given by the names that it uses."""
+    """Return the page that a template makes of its parts, given by the names that it uses.
+
+    Canvases of so many or so noisy pixels that the page would be large are reduced.
+    """
+    for largest in _SIDES:
+        text = _html(template, largest, parts)
+        if len(text) <= MOST:
+            break
+    return text
+
+
+def _html(template: str, largest: int, parts: Mapping[str, Any]) -> str:
+    """Return the page, its canvases reduced to ``largest`` pixels a side."""
     environment = Environment(
         loader=FunctionLoader(_source),
         autoescape=True,
@@ -26,7 +46,8 @@ def html(template: str, **parts: Any) -> str:
     )
     environment.filters |= {
         "percent": percent, "number": number, "duration": duration, "fact": fact,
-        "svg": charts.svg, "cells": cells
+        "svg": charts.svg, "colours": colours, "readable": readable, "day": day,
+        "basename": os.path.basename, "cells": partial(vector.cells, largest=largest)
     }  # fmt: skip
     environment.globals |= {"charts": charts, "curves": curves}
     with default_style():
@@ -38,11 +59,20 @@ def _source(name: str) -> str:
     return resources.files("airkit.web").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def cells(sheet: Sheet, together: int = 1) -> list[str]:
-    """Return a sheet as data URIs of PNG, of ``together`` cells each, so that they wrap."""
-    return [
-        f"data:image/png;base64,{base64.b64encode(part).decode()}" for part in sheet.parts(together)
-    ]
+def colours(key: Key) -> str:
+    """Return the CSS background of a key of a legend."""
+    names = [hexadecimal(colour) for colour in key.colours]
+    return names[0] if len(names) == 1 else f"linear-gradient(to right, {', '.join(names)})"
+
+
+def day(date: datetime.date) -> str:
+    """Return a date in words, such as 1 May 2026."""
+    return f"{date.day} {date:%B %Y}"
+
+
+def readable(key: Key) -> str:
+    """Return the colour of what is written on a key."""
+    return hexadecimal(contrasting(key.colours[0]))
 
 
 def percent(share: float) -> str:

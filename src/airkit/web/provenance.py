@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ _OF_CALL = ("eval.", "render.", "train.device", "prior.")
 
 All other settings are the run's, but for classes from outside, which the call has to name.
 """
+
+
+def today() -> date:
+    """Return the day on which a report is made."""
+    return datetime.now().astimezone().date()
 
 
 def versions() -> dict[str, str]:

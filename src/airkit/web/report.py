@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from airkit.config.registry import DRAWN
 from airkit.config.settings import Settings, layers
+from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures
 from airkit.figures import Request
@@ -23,7 +25,7 @@ from airkit.system.paths import output_file, to_path
 from airkit.web import provenance
 from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
 from airkit.web.gather import calibration_error, gather
-from airkit.web.html import html
+from airkit.web.html import html, percent
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,40 @@ def _one(request: Request) -> Written:
         measures=measures,
         calibration=bins,
         calibration_error=calibration_error(bins),
+        sizes=[each.canvases for each in bins],
+        headline=headline(measures),
         reliability=[(each.confidence, each.share, each.interval) for each in bins],
         elbo=[each for each in elbo if each.steps],
         shares=line("validation", LINES[0], rows, "val_count_accuracy"),
         sheets=sheets,
     )
     return text, (measures,)
+
+
+class Headline(NamedTuple):
+    """The result in a few words."""
+
+    value: str
+    words: str
+    note: str
+    doubtful: bool
+
+
+def headline(measures: Measures) -> Headline:
+    """Return the share counted right, or how many objects were found where no count is known."""
+    canvases, trust = f"{measures.canvases:,} {measures.split} canvases", measures.trust
+    doubtful = trust is not None and bool(trust.trouble)
+    looks = f"best of {measures.looks} looks" if measures.looks > 1 else "one look"
+    if measures.confusion:
+        low, high = map(percent, measures.count_accuracy_interval)
+        note = f"95 % interval {low} to {high}; {looks}"
+        value = f"{percent(measures.count_accuracy)} %"
+        return Headline(value, f"of {canvases} counted right", note, doubtful)
+    if trust is None:
+        return Headline(f"{measures.canvases:,}", f"{measures.split} canvases", looks, doubtful)
+    value = f"{sum(trust.signs.slot_rates):.1f}"
+    note = f"true counts are not measured; {looks}"
+    return Headline(value, f"objects found on a canvas, on average of {canvases}", note, doubtful)
 
 
 def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
@@ -121,6 +151,9 @@ def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
     preset, changed = provenance.from_preset(trained_on.config)
     return {
         "name": request.run.path.resolve().name,
+        "date": provenance.today(),
+        "objects": "objects" if data.facts["source"] in (*DRAWN, PICTURES) else "digits",
+        "training_data": Path(checkpoint.facts["data"]).name,
         "config": trained_on.config,
         "slots": run.air.slots,
         "device": str(run.device),
@@ -144,6 +177,7 @@ def _several(runs: Sequence[Path], request: Request) -> Written:
     text = html(
         "comparison",
         name=request.run.path.resolve().name if swept else f"{len(found)} runs",
+        date=provenance.today(),
         sweep=sweep,
         attempts=found,
         measured=measures[0] if measures else None,
