@@ -67,5 +67,6 @@ def commands(text: str) -> list[str]:
 
 
 def timeless(text: str) -> str:
-    """A report without what time training and measuring took."""
+    """A report without its day and what time training and measuring took."""
+    text = re.sub(r"\d+ \w+ \d{4}(?=[<:])|(?<=datetime=\")[^\"]+", "", text)
     return re.sub(r"(?<=<td)(?: id=\"seconds\")?>[\d.:]+(?: m?s)?(?=</td>)", "", text)

@@ -121,7 +121,7 @@ def test_a_default_of_several_is_what_would_be_typed() -> None:
 
 def test_the_page_tells_how_many_canvases_a_report_draws() -> None:
     page = " ".join((DOCS / "commands" / "report.md").read_text(encoding="utf-8").split())
-    assert f"of the first {FIRST} canvases of the split at most" in page
+    assert f"from the first {FIRST} canvases of the split" in page
     assert f"Each sheet of the worst has up to {WORST}," in page
 
 

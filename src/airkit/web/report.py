@@ -52,8 +52,8 @@ def report(
     """Measure a run as ``evaluate`` does, draw it, and write both as one HTML file.
 
     The file holds its pictures and needs no network. The same call writes the same file but
-    for the time that measuring took. Several runs, or the folder of a sweep, are compared on
-    the same canvases.
+    for the day and the time that measuring took. Several runs, or the folder of a sweep, are
+    compared on the same canvases.
 
     Args:
         run: the run folder, that of a sweep, or several run folders.
