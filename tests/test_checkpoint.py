@@ -24,7 +24,7 @@ from airkit.model.air import AIR
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import build
+from airkit.runs.weights import build
 
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
 HINT = "\n  try       name another with --checkpoint"

@@ -34,7 +34,8 @@ from airkit.model.scene import explain
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
-from airkit.runs.trained import build, open_run
+from airkit.runs.trained import open_run
+from airkit.runs.weights import build
 from airkit.system import seeds
 from airkit.system.callbacks import SILENT
 from airkit.system.statistics import wilson

@@ -30,7 +30,7 @@ from airkit.model.air import AIR
 from airkit.model.scene import explain
 from airkit.runs.export import export
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import build
+from airkit.runs.weights import build
 from airkit.system.callbacks import SILENT
 
 

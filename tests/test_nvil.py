@@ -34,7 +34,7 @@ def estimator(
     guide: str = "lstm", kind: str = "nvil", *, channels: int = 1, **train: Any
 ) -> Objective:
     """An estimator for a tiny float64 model, its baseline float64 as well."""
-    config = tiny_config(2, channels=channels)
+    config = tiny_config(2, channels=channels, pixel_sd=0.4)  # costs are small, means settle soon
     config = config.model_copy(
         update={
             "guide": config.guide.model_copy(update={"kind": guide, "rnn_size": 7}),
@@ -44,7 +44,6 @@ def estimator(
         }
     )
     air = tiny_air(config)
-    air.pixel_sd = 0.4  # a density near 1, so that costs are small and means settle soon
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         built = objectives.build(air, config)

@@ -145,8 +145,7 @@ def losses(programs: PyroAIR, images: Tensor, elbo: Any, draws: int) -> Tensor:
 @pytest.mark.parametrize("elbo", [Trace_ELBO, TraceGraph_ELBO])
 def test_the_mean_of_pyros_losses_is_the_exact_elbo(kind: str, elbo: Any) -> None:
     """Within four standard errors, which are below a hundredth of it."""
-    air, images = air_of(kind, slots=2), blobs(BATCH)
-    air.pixel_sd = 1.0
+    air, images = air_of(kind, slots=2, pixel_sd=1.0), blobs(BATCH)
     found = losses(PyroAIR(air), images, elbo(), 15)
     with torch.no_grad():
         many = images.repeat(20 * REPEATS, 1, 1, 1)
@@ -230,8 +229,7 @@ def test_predictive_draws_from_the_posterior() -> None:
 
 def test_importance_weights_tighten_the_bound() -> None:
     """Pyro's importance-weighted bound is above its ELBO, and where the fast path's is."""
-    air, images = air_of("saliency", slots=2), blobs(1)
-    air.pixel_sd = 1.0
+    air, images = air_of("saliency", slots=2, pixel_sd=1.0), blobs(1)
     programs, many = PyroAIR(air), images.repeat(REPEATS, 1, 1, 1)
     plain = -losses(programs, images, Trace_ELBO(), 5)
     with torch.no_grad():

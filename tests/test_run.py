@@ -17,7 +17,7 @@ from airkit.errors import CheckpointError, OutputError
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import build
+from airkit.runs.weights import build
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from airkit.data.dataset import CanvasDataset
 from airkit.errors import AirkitError
 from airkit.model.scene import explain
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import build
+from airkit.runs.weights import build
 from airkit.sweeps.sweep import sweep
 from airkit.training.tensorboard import CANVASES, MARGIN, reconstructions
 

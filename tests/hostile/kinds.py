@@ -27,7 +27,7 @@ from airkit.data.reader import read_info
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import SweepReport
-from airkit.runs.trained import build
+from airkit.runs.weights import build
 from airkit.system.callbacks import SILENT
 from hostile import attacks, formats
 from hostile.attacks import Attacks

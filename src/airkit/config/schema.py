@@ -146,6 +146,11 @@ class Config(Section):
         share = 0.2 if self.occludes else 0.5
         return max(share * self.contrast, self.noise, 0.01)
 
+    def with_pixel_sd(self, pixel_sd: float) -> Config:
+        """The same configuration with another standard deviation of the pixel noise."""
+        model = self.model.model_copy(update={"pixel_sd": pixel_sd})
+        return self.model_copy(update={"model": model})
+
     def _by_compositing(self, given: Auto | T, *, add: T, over: T) -> T:
         """A setting, or where it is auto its value by whether objects add up or occlude."""
         if given == "auto":
@@ -240,8 +245,12 @@ class Config(Section):
         and to the number of channels. Where objects occlude each other it is half of that, because
         part of an object may be hidden.
         """
+        return self.prior_ratio_at(self.pixel_sd)
+
+    def prior_ratio_at(self, pixel_sd: float) -> float:
+        """``prior_ratio`` for another standard deviation of the pixel noise."""
         if self.prior.ratio != "auto":
             return self.prior.ratio
-        clearness = self.data.channels * (self.contrast / (2 * self.pixel_sd)) ** 2
+        clearness = self.data.channels * (self.contrast / (2 * pixel_sd)) ** 2
         share = 0.5 if self.occludes else 1.0
         return math.exp(-min(600.0, share * (self.object_size / 9.5) ** 3 * clearness))

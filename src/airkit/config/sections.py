@@ -218,6 +218,9 @@ class ModelConfig(Section):
     unexplained, more than the camera's noise. auto is half of the objects' contrast where they add
     up (0.3 for digits), a fifth where they occlude each other, and at least the noise found; both
     measured in ink as model.stretch has compressed it."""
+    pixel_noise: Literal["fixed", "learned"] = "fixed"
+    """Whether pixel_sd stays as it is, or is learned from there on, as one number for all pixels; a
+    prior.ratio of auto then follows it."""
     decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
     """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
     a sigmoid and 0 for a linear output."""

@@ -35,6 +35,9 @@ from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, own, paint
 
+LEAST_SD = 0.01
+"""Least standard deviation of the pixel noise that is learned."""
+
 
 class Draw(NamedTuple):
     """A draw of one latent in every slot: the guide's normals and the values, [B, T, D]."""
@@ -89,8 +92,7 @@ class AIR(nn.Module):
 
     pose: Pose
     guide: Guide
-    log_prior: Tensor
-    """Log p(n) for n = 0..T, [T + 1]."""
+    first_log_prior: Tensor
 
     def __init__(
         self, config: Config, *, canvas_size: int | Shape | None = None, slots: int | None = None
@@ -107,11 +109,10 @@ class AIR(nn.Module):
             config = config.on_canvas(canvas_size)
         self.canvas_size, self.shape = config.data.canvas_size, config.data.shape
         self.slots = config.slots if slots is None else slots
-        self.channels, self.code, self.pixel_sd = (
-            config.data.channels,
-            config.code_size,
-            config.pixel_sd,
-        )
+        self.channels, self.code = config.data.channels, config.code_size
+        self.config, self.log_sd = config, None
+        if config.model.pixel_noise == "learned":
+            self.log_sd = nn.Parameter(torch.tensor(math.log(config.pixel_sd)))
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
         self.behind = 0 if self.background.learned is None else learned_background.CODE
@@ -121,9 +122,30 @@ class AIR(nn.Module):
         self.candidates = config.candidates if self.guide.samples_looks else 1
         """Looks that each slot compares where one scene is wanted, and not a draw."""
         self.decoder = Decoder(config)
-        self.count_prior, self.prior_ratio = count_prior(config.prior.kind), config.prior_ratio
-        log_prior = self.count_prior.log_prob(self.prior_ratio, self.slots).float()
-        self.register_buffer("log_prior", log_prior, persistent=False)
+        self.count_prior = count_prior(config.prior.kind)
+        log_prior = self.count_prior.log_prob(config.prior_ratio, self.slots).float()
+        self.register_buffer("first_log_prior", log_prior, persistent=False)
+
+    @property
+    def pixel_sd(self) -> float | Tensor:
+        """Standard deviation of the pixel noise; a scalar tensor where it is learned."""
+        if self.log_sd is None:
+            return self.config.pixel_sd
+        return self.log_sd.exp().clamp(min=LEAST_SD)
+
+    @property
+    def prior_ratio(self) -> float:
+        """The count prior's ratio; where it is auto and the noise is learned, it follows that."""
+        sd = self.pixel_sd
+        return self.config.prior_ratio_at(sd.item() if isinstance(sd, Tensor) else sd)
+
+    @property
+    def log_prior(self) -> Tensor:
+        """Log p(n) for n = 0..T, [T + 1]."""
+        if self.log_sd is None:
+            return self.first_log_prior
+        log_prior = self.count_prior.log_prob(self.prior_ratio, self.slots)
+        return log_prior.to(self.first_log_prior)
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
         """Run the guide over all slots and paint what it finds.
@@ -228,9 +250,11 @@ class AIR(nn.Module):
         Args:
             squared_error: of an image from its canvas, summed over pixels and channels, any shape.
         """
-        log_normaliser = math.log(self.pixel_sd) + 0.5 * math.log(2 * math.pi)
+        sd = self.pixel_sd
+        log_sd = sd.log() if isinstance(sd, Tensor) else math.log(sd)
         numbers = self.channels * math.prod(self.shape)
-        return -squared_error / (2 * self.pixel_sd**2) - numbers * log_normaliser
+        log_normaliser = log_sd + 0.5 * math.log(2 * math.pi)
+        return -squared_error / (2 * sd**2) - numbers * log_normaliser
 
     def kl(self, unrolled: Unrolled) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T]."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from airkit.config import settings
-from airkit.config.registry import Named, is_outside
-from airkit.config.schema import Config, Section
+from airkit.config.registry import is_outside
+from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.errors import CheckpointError, DataFileError, ExtensionError
+from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
 from airkit.model.scene import possible_looks
@@ -23,6 +22,7 @@ from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
+from airkit.runs.weights import build, naming
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import from_record, to_path
@@ -81,7 +81,7 @@ class TrainedModel:
         Raises:
             ExtensionError: as ``build``.
         """
-        return GUIDES[_naming(self.state.config, self.config).guide.kind].any_canvas
+        return GUIDES[naming(self.state.config, self.config).guide.kind].any_canvas
 
     def check_canvas_size(self, shape: Shape, where: object) -> None:
         """Refuse canvases of another size than a guide that reads whole canvases was trained on.
@@ -217,92 +217,19 @@ def open_run(
     model.check_canvas_size(shape, info.path)
     model.check_channels(info.config.data.channels, info.path)
     slots = max(model.state.config.slots, info.config.data.max_digits + 1)
+    air = model.build(canvas_size=shape, slots=slots)
+    config = model.config
+    if isinstance(air.pixel_sd, Tensor):  # learned
+        config = config.with_pixel_sd(air.pixel_sd.item())
     return TrainedRun(
-        config=model.config,
-        air=model.build(canvas_size=shape, slots=slots),
+        config=config,
+        air=air,
         device=model.device,
         data=info.path,
         digest=info.content_digest,
         canvases=canvases,
         checkpoint=model.checkpoint,
     )
-
-
-def build(
-    state: Checkpoint,
-    device: torch.device,
-    call: Config | None = None,
-    *,
-    canvas_size: int | Shape | None = None,
-    slots: int | None = None,
-) -> AIR:
-    """Return the model of a checkpoint with its weights, in evaluation mode.
-
-    Args:
-        state: the checkpoint.
-        device: where it computes.
-        call: the settings of the call. A class from outside airkit that the checkpoint records
-            is used only where they name it.
-        canvas_size: side of square canvases in pixels, or height and width; by default those
-                of the training.
-        slots: most objects it can explain; by default as many as in training.
-
-    Raises:
-        ExtensionError: such a class that ``call`` does not name.
-        CheckpointError: such a class whose weights have other names or shapes.
-    """
-    config = _naming(state.config, call or state.config)
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
-        air = AIR(config, canvas_size=canvas_size, slots=slots)
-    load_weights(air, state.model, "guide.kind", config.guide.kind)
-    return air.to(device).eval()
-
-
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str) -> None:
-    """Load a checkpoint's weights into a module.
-
-    Args:
-        module: the model, or the objective's baselines.
-        weights: its state dict in the checkpoint.
-        setting: the setting that names the class of the module.
-        kind: that class.
-
-    Raises:
-        CheckpointError: a class from outside airkit whose weights have other names or shapes;
-            reading a checkpoint compares them for airkit's own classes alone.
-    """
-    try:
-        module.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            "The checkpoint's weights do not fit the class named",
-            where=f"{setting} = {kind}",
-            expected="the class that the run was trained with",
-            got=str(error).splitlines()[-1].strip(),
-            hint=f"--set {setting}=package.module:Class names another",
-        ) from error
-
-
-def _naming(recorded: Config, call: Config) -> Config:
-    """Return ``recorded``, with classes from outside marked as named where ``call`` names them.
-
-    Raises:
-        ExtensionError: ``call`` names another class from outside.
-    """
-    update: dict[str, Section] = {}
-    for section in ("guide", "prior"):
-        ours, kind = getattr(recorded, section), getattr(call, section).kind
-        if ours.kind == kind:
-            update[section] = ours.model_copy(update={"kind": kind})
-        elif is_outside(ours.kind) and isinstance(kind, Named):
-            raise ExtensionError(
-                f"You named {kind}, but this run was trained with {ours.kind}",
-                where=f"{section}.kind",
-                expected=ours.kind,
-                got=kind,
-                hint=f"--set {section}.kind={ours.kind}",
-            )
-    return recorded.model_copy(update=update)
 
 
 def override(base: Config, origin: str, given: Settings) -> Config:

@@ -18,8 +18,8 @@ from airkit.data.dataset import CanvasDataset, note_ink
 from airkit.errors import AirkitError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import load_weights
 from airkit.runs.trust import Trust
+from airkit.runs.weights import load_weights
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic, own_device

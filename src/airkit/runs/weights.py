@@ -1,0 +1,92 @@
+"""Models with the weights of a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from airkit.config.registry import Named, is_outside
+from airkit.config.schema import Config, Section
+from airkit.errors import CheckpointError, ExtensionError
+from airkit.model.air import AIR
+from airkit.model.spatial_transformer import Shape
+from airkit.runs.checkpoint import Checkpoint
+
+
+def build(
+    state: Checkpoint,
+    device: torch.device,
+    call: Config | None = None,
+    *,
+    canvas_size: int | Shape | None = None,
+    slots: int | None = None,
+) -> AIR:
+    """Return the model of a checkpoint with its weights, in evaluation mode.
+
+    Args:
+        state: the checkpoint.
+        device: where it computes.
+        call: the settings of the call. A class from outside airkit that the checkpoint records
+            is used only where they name it.
+        canvas_size: side of square canvases in pixels, or height and width; by default those
+                of the training.
+        slots: most objects it can explain; by default as many as in training.
+
+    Raises:
+        ExtensionError: such a class that ``call`` does not name.
+        CheckpointError: such a class whose weights have other names or shapes.
+    """
+    config = naming(state.config, call or state.config)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        air = AIR(config, canvas_size=canvas_size, slots=slots)
+    load_weights(air, state.model, "guide.kind", config.guide.kind)
+    return air.to(device).eval()
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str) -> None:
+    """Load a checkpoint's weights into a module.
+
+    Args:
+        module: the model, or the objective's baselines.
+        weights: its state dict in the checkpoint.
+        setting: the setting that names the class of the module.
+        kind: that class.
+
+    Raises:
+        CheckpointError: a class from outside airkit whose weights have other names or shapes;
+            reading a checkpoint compares them for airkit's own classes alone.
+    """
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            "The checkpoint's weights do not fit the class named",
+            where=f"{setting} = {kind}",
+            expected="the class that the run was trained with",
+            got=str(error).splitlines()[-1].strip(),
+            hint=f"--set {setting}=package.module:Class names another",
+        ) from error
+
+
+def naming(recorded: Config, call: Config) -> Config:
+    """Return ``recorded``, with classes from outside marked as named where ``call`` names them.
+
+    Raises:
+        ExtensionError: ``call`` names another class from outside.
+    """
+    update: dict[str, Section] = {}
+    for section in ("guide", "prior"):
+        ours, kind = getattr(recorded, section), getattr(call, section).kind
+        if ours.kind == kind:
+            update[section] = ours.model_copy(update={"kind": kind})
+        elif is_outside(ours.kind) and isinstance(kind, Named):
+            raise ExtensionError(
+                f"You named {kind}, but this run was trained with {ours.kind}",
+                where=f"{section}.kind",
+                expected=ours.kind,
+                got=kind,
+                hint=f"--set {section}.kind={ours.kind}",
+            )
+    return recorded.model_copy(update=update)
