@@ -93,9 +93,13 @@ def test_a_look_is_at_the_ink_and_never_beyond_the_picture(shape: Shape) -> None
 
 
 @SHAPES
+@pytest.mark.parametrize("background", ["none", "median", "learned"])
 @pytest.mark.parametrize("compositing", ["add", "over"])
-def test_scenes_have_the_pictures_shape_and_boxes_on_it(shape: Shape, compositing: str) -> None:
-    air, images = tiny_air(_config(shape, compositing=compositing)), _blobs(30, shape)
+def test_scenes_have_the_pictures_shape_and_boxes_on_it(
+    shape: Shape, compositing: str, background: str
+) -> None:
+    air = tiny_air(_config(shape, compositing=compositing, background=background))
+    images = _blobs(30, shape)
     for scene in (explain(air, images), explain_best(air, images, 3, generator(0))):
         assert scene.canvases.shape == (30, 4, 1, *shape)
         assert scene.masks.shape == (30, 3, *shape)

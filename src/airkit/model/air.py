@@ -33,7 +33,7 @@ from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
 from airkit.model.guides.base import check_proposal
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
-from airkit.model.spatial_transformer import Shape, own, paint
+from airkit.model.spatial_transformer import Shape, paint
 
 LEAST_SD = 0.01
 """Least standard deviation of the pixel noise that is learned."""
@@ -116,7 +116,7 @@ class AIR(nn.Module):
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
         self.behind = 0 if self.background.learned is None else learned_background.CODE
-        extent = 1 / own(self.shape)[0], 1 / own(self.shape)[1]
+        extent = self.shape[1] / self.canvas_size, self.shape[0] / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
         self.candidates = config.candidates if self.guide.samples_looks else 1

@@ -8,7 +8,7 @@ fainter than others, ink is stretched by asinh, as astronomers show stars and ga
 (Lupton, Gunn and Szalay 1999, arXiv astro-ph/9903081): opaque objects hide each other in stretched
 ink as they do in the picture.
 
-Legend: B batch, C channels, H canvas side.
+Legend: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype
-from airkit.model.spatial_transformer import Shape, crop, on_own_sides, own
+from airkit.model.spatial_transformer import Shape, crop, on_own_sides, side_ratios
 
 Parts = tuple[Tensor, ...]
 Painted = tuple[Tensor, Tensor | None]
@@ -348,7 +348,8 @@ class _Crop(torch.autograd.Function):
         by_grid = _joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
         by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
         if shape[0] != shape[1]:
-            by_x, by_y = by_x * own(shape)[0], by_y * own(shape)[1]
+            across, down = side_ratios(shape)
+            by_x, by_y = by_x * across, by_y * down
         by_size = (by_x + by_y) @ _centres(side, size.dtype, size.device)
         by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
         return by_size, by_centre, None, *[None] * len(parts)

@@ -51,11 +51,13 @@ def on_own_sides(points: Tensor, shape: Shape) -> Tensor:
     """
     if shape[0] == shape[1]:
         return points
-    return torch.stack([(each + 1) * by - 1 for each, by in zip(points, own(shape), strict=True)])
+    return torch.stack(
+        [(each + 1) * by - 1 for each, by in zip(points, side_ratios(shape), strict=True)]
+    )
 
 
-def own(shape: Shape) -> tuple[float, float]:
-    """S as a multiple of the width and of the height."""
+def side_ratios(shape: Shape) -> tuple[float, float]:
+    """S divided by the width, and by the height."""
     side = max(shape)
     return side / shape[1], side / shape[0]
 
