@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from PIL import Image
 from tiny_runs import Recorder
 
 from airkit.data.digits import SPLITS
+from airkit.data.imports.pictures import Picture
 from airkit.data.imports.regions import regions
+from airkit.data.imports.survey import Levels, Survey
 from airkit.data.imports.tiles import divided, starts
 from airkit.data.reader import read_split
 from airkit.errors import ImageError
@@ -162,6 +165,31 @@ def test_objects_that_borders_cut_are_told(tmp_path: Path) -> None:
     assert any("objects are cut" in note for note in listener.notes)
     boxes = read_split(test.path, "test").known["box"]
     assert ((boxes[..., :2] + boxes[..., 2:]).max(), boxes[..., 2].max()) == (40, 6)
+
+
+def test_a_look_sees_many_tiles_of_one_picture() -> None:
+    levels = scene(400, 300)["images"][0]
+    survey = Survey(0, 40, ("train",))
+    survey.add("train", Picture("a", levels), 0)
+    survey.end_of("train")
+    tiles = [*survey.sample()]
+    assert {tile.shape for tile in tiles} == {(40, 40)}
+    assert len({tile.tobytes() for tile in tiles}) == 10 * 8
+    assert all(patches(tile[None]) <= patches(levels[None]) for tile in tiles[:3])
+
+
+def test_few_levels_of_a_large_picture_are_kept() -> None:
+    levels = np.arange(2**21, dtype=np.uint32).reshape(2**11, 2**10)
+    kept = Levels()
+    tracemalloc.start()
+    try:
+        kept.add(levels)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < levels.nbytes
+    low, high = kept.percentiles(10, 90)
+    assert (low / 2**21, high / 2**21) == pytest.approx((0.1, 0.9), abs=0.01)
 
 
 def test_too_many_objects_on_a_tile(tmp_path: Path) -> None:

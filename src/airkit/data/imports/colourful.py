@@ -7,6 +7,7 @@ from itertools import islice
 
 import numpy as np
 
+from airkit.data.imports.levels import Array, blocks
 from airkit.data.imports.pictures import Bad, Pictures, Reading
 from airkit.errors import ImageError
 
@@ -41,7 +42,8 @@ def keeps_colour(color: str, reading: Reading, pictures: Pictures) -> bool:
     return bool(shares) and float(np.mean(shares)) > _SHARE
 
 
-def _share(levels: np.ndarray[tuple[int, ...], np.dtype[np.number]]) -> float:
+def _share(levels: Array) -> float:
     """Share of the pixels [H, W, 3] that are in colour."""
-    low, high = levels.min(2), levels.max(2)
-    return float(((high - low) > _DIFFER * max(float(levels.max()), 1e-9)).mean())
+    least = _DIFFER * max(float(levels.max()), 1e-9)
+    found = (np.ptp(block, axis=2) > least for block in blocks(levels))
+    return sum(np.count_nonzero(each) for each in found) / levels[..., 0].size

@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePath
 
@@ -87,7 +88,13 @@ def _listed(folder: Path) -> Iterator[str]:
     """Names in a folder, those of folders with a slash at their end."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            yield entry.name + "/" * entry.is_dir()
+            yield entry.name + "/" * _is_folder(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link to itself
+        return entry.is_dir()
+    return False
 
 
 def _sorted(keys: Iterator[bytes]) -> Iterator[bytes]:

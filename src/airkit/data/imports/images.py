@@ -17,6 +17,7 @@ from PIL import Image
 from airkit.data.imports.conversion import scaled
 from airkit.data.imports.folders import files_of
 from airkit.data.imports.given import pictures_of
+from airkit.data.imports.levels import greatest
 from airkit.data.imports.notes import NOTES
 from airkit.data.imports.pictures import (
     UNKNOWN,
@@ -26,7 +27,6 @@ from airkit.data.imports.pictures import (
     Picture,
     Pictures,
     Reading,
-    greatest,
     reading_of,
 )
 from airkit.data.imports.resizing import resized

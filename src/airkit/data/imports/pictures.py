@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+from airkit.data.imports.levels import greatest, kind_of, luminance, opaque
 from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
@@ -38,7 +39,6 @@ SCALES = 0.01, 10.0
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION = 0x0112
 """EXIF's tag."""
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Reading:
         self, name: str, values: Array, path: Path, index: int | None, truth: Truth = UNKNOWN
     ) -> Picture:
         """The picture of values [H, W, C]."""
-        kind = _kind(values)
+        kind = kind_of(values)
         levels = self.colours(values) if self.colour else self.grey(values)
         return Picture(name, levels, values.shape[2], truth, kind, path, index)
 
@@ -158,8 +158,7 @@ class Reading:
         self.noticed["colour"] += 1
         if self.channel in CHANNELS:
             return np.ascontiguousarray(values[..., CHANNELS[self.channel]])
-        level = values[..., :3] @ _LUMINANCE
-        return level.round().astype(values.dtype) if values.dtype.kind in "iu" else level
+        return luminance(values)
 
     def values(self, name: str, page: Image.Image) -> Array:
         """Values [H, W, C] of a page of any mode, turned as its EXIF says; opacity comes last."""
@@ -169,40 +168,22 @@ class Reading:
         self.noticed["turn"] += turn != 1
         if turn > 4 and page.format == "TIFF" and _codec(page) == "raw":
             raise ValueError("an uncompressed TIFF to turn by EXIF, which Pillow garbles")
-        turned = ImageOps.exif_transpose(page)
+        turned = page if turn == 1 else ImageOps.exif_transpose(page)
         clear = turned.info.get("transparency")
         if turned.mode.startswith("I") or turned.mode == "F":
-            levels = np.array(turned)
+            levels = np.asarray(turned)
             return levels[..., None] if clear is None else _without(levels, clear)
         grey, opacity = turned.mode in ("1", "L", "LA"), "A" in turned.mode or clear is not None
-        values = np.array(turned.convert("RGBA" if opacity else "RGB"))
-        return values[..., :: 3 if opacity else 4] if grey else values
+        wanted = "RGBA" if opacity else "L" if grey else "RGB"
+        values = np.asarray(turned if turned.mode == wanted else turned.convert(wanted))
+        return np.atleast_3d(values[..., ::3] if grey and opacity else values)
 
     def _opaque(self, values: Array) -> Array:
         """Values [H, W, C + 1] without their opacity, over ``behind``."""
-        most = greatest(values.dtype)
-        opacity = values[..., -1:].astype(np.float32) / most
-        if opacity.min() == 1:
+        if values[..., -1].min() == greatest(values.dtype):
             return values[..., :-1]
         self.noticed["transparency"] += 1
-        flat = values[..., :-1] * opacity + self.behind * most * (1 - opacity)
-        return np.asarray(flat.round() if values.dtype.kind in "iu" else flat).astype(values.dtype)
-
-
-def _kind(values: Array) -> Kind:
-    """How a picture was stored, by its values [H, W, C]."""
-    channels, most = values.shape[2], greatest(values.dtype)
-    opacity = values[..., -1]
-    if channels in (2, 4) and opacity.min() < most and opacity.max() > most / 2:
-        return "transparent"  # around ink that is not
-    if channels > 2 and np.ptp(values[..., :3], axis=-1).max() > most / 10:
-        return "colours"
-    return "16 bits" if values.dtype.kind == "u" and values.dtype.itemsize == 2 else "grey"
-
-
-def greatest(dtype: np.dtype[Any]) -> float:
-    """Greatest level of a type, 1 for floats: what opaque is."""
-    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+        return opaque(values, self.behind)
 
 
 @dataclass

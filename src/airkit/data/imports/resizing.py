@@ -30,10 +30,10 @@ def resized(picture: Picture, scale: float) -> Picture:
 
 def _averaged(levels: Array, height: int, width: int) -> Array:
     """Levels [H, W] or [H, W, 3] of another size; each pixel is the mean of those it covers."""
-    planes = np.atleast_3d(levels).astype(np.float32)
+    size, how = (width, height), Image.Resampling.BILINEAR
     several = [
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR))
-        for plane in np.moveaxis(planes, -1, 0)
+        np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, how))
+        for plane in np.moveaxis(np.atleast_3d(levels), -1, 0)
     ]
     whole = np.stack(several, -1).reshape(height, width, *levels.shape[2:])
     return (whole.round() if levels.dtype.kind in "iu" else whole).astype(levels.dtype)

@@ -12,13 +12,14 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from heapq import heappush, heappushpop
+from heapq import heappush, heapreplace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from airkit.data.imports.pictures import Array, Picture
-from airkit.data.imports.tiles import PARTS, cut, divided, tiles_of
+from airkit.data.imports.tiles import PARTS, cut, divided, starts, tiles_of
 from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
 
@@ -64,6 +65,8 @@ class Levels:
         self.least = min(self.least, float(levels.min()))
         self.greatest = max(self.greatest, float(levels.max()))
         flat = levels.ravel()
+        while self._share * len(flat) > _LEVELS:  # a picture may have far more
+            self._halve()
         if self._share < 1:
             some = int(self._share * len(flat) + self._draws.random())
             flat = flat[self._draws.integers(0, len(flat), some)]
@@ -72,10 +75,15 @@ class Levels:
         if len(self._kept) > _PARTS:
             self._kept = [np.concatenate(self._kept)]
         while self._many > _LEVELS:
+            self._halve()
+
+    def _halve(self) -> None:
+        """Keep about half of the levels."""
+        if self._kept:
             whole = np.concatenate(self._kept)
             whole = whole[self._draws.random(len(whole)) < 0.5]
             self._kept, self._many = [whole], len(whole)
-            self._share /= 2
+        self._share /= 2
 
     def percentiles(self, *shares: float) -> tuple[float, ...]:
         """Percentiles of the levels kept."""
@@ -116,7 +124,7 @@ class Survey:
         self._held_out = {name: array("Q") for name in ("test", "val")}
         self._bins = np.zeros((2, _BINS), np.int64)  # pictures, canvases
         self._edges = {"test": 0, "val": 0}
-        self._sample: list[tuple[int, int, Array]] = []
+        self._sample: list[tuple[int, int, int, Array]] = []
         self._largest = np.zeros(2, int)
 
     def add(self, split: str, picture: Picture, place: int) -> None:
@@ -179,9 +187,8 @@ class Survey:
 
     def sample(self) -> Iterator[Array]:
         """Some canvases of the pictures to train on, the same for the same pictures."""
-        for key, _, levels in sorted(self._sample, key=lambda each: each[:2]):
-            canvases = [canvas for canvas, _ in cut(Picture("", levels), self.canvas)]
-            yield canvases[key % len(canvases)]
+        for *_, levels in sorted(self._sample, key=lambda each: each[:3]):
+            yield from (canvas for canvas, _ in cut(Picture("", levels), self.canvas))
 
     def _is_held_out(self, split: str, key: int) -> bool:
         """Whether a split that comes before ``split``, from test on, has the picture."""
@@ -214,7 +221,14 @@ class Survey:
         self.most = max(self.most, count)
 
     def _keep(self, key: int, picture: Picture) -> None:
-        """Keep the picture if it is among those of the greatest keys."""
-        most = min(_SAMPLE, max(8, _SAMPLE_BYTES // picture.levels.nbytes))
-        entry = (key, self.pictures, picture.levels.copy())
-        (heappush if len(self._sample) < most else heappushpop)(self._sample, entry)
+        """Keep those of a picture's tiles that are among those of the greatest ranks."""
+        height, width = (min(side, self.side or side) for side in picture.size)
+        corners = [*product(starts(picture.size[0], height), starts(picture.size[1], width))]
+        draws = np.random.default_rng(key)
+        ranks = [key] if len(corners) == 1 else draws.integers(2**63, size=len(corners)).tolist()
+        for place, (rank, (top, left)) in enumerate(zip(ranks, corners, strict=True)):
+            tile = picture.levels[top : top + height, left : left + width]
+            free = len(self._sample) < min(_SAMPLE, max(8, _SAMPLE_BYTES // tile.nbytes))
+            if free or rank > self._sample[0][0]:
+                entry = (rank, self.pictures, place, tile.copy())
+                (heappush if free else heapreplace)(self._sample, entry)

@@ -235,8 +235,13 @@ def _noise(levels: Array) -> float:
 
 
 def _smooth(levels: torch.Tensor, polarity: Polarity) -> torch.Tensor:
-    """Soft lumps, wider than a third of the picture, or of a square of its area."""
+    """Soft lumps, as the filter for such objects finds them.
+
+    Wider than a third of the picture, or of a square of its area; a median needs half of it.
+    """
     sign, side = -1 if polarity == "dark" else 1, math.isqrt(math.prod(levels.shape[1:]))
+    if polarity == "both":
+        return backgrounds.median(levels, side // 2)
     return sign * backgrounds.rolling_ball(sign * levels, 2 * (side // 6) + 1)
 
 
@@ -256,11 +261,11 @@ def _estimate(levels: Array, background: Background, polarity: Polarity) -> Arra
 
 def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
     """The simplest background that agrees with the outermost pixels; polarity; and what is left."""
-    polarity: Polarity = "bright"
     for background in _ESTIMATES:
-        residual = levels - _estimate(levels, background, polarity)
-        if background != "smooth":  # whose filter depends on the polarity
-            polarity = _polarity(residual, noise)
+        residual = levels - _estimate(levels, background, "both")
+        polarity = _polarity(residual, noise)
+        if background == "smooth" and polarity != "both":
+            residual = levels - _estimate(levels, background, polarity)
         if _unevenness(residual) <= _EVEN + noise / 4:
             break
     return background, polarity, residual

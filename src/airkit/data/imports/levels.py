@@ -1,0 +1,65 @@
+"""Levels of a picture of any channels: luminance, opacity, how it was stored.
+
+A picture may have 2^28 pixels, so that what takes several numbers a pixel is done some rows at a
+time.
+
+Shapes: H x W pixels, C channels: grey or three colours, then opacity if at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from airkit.data.look.ink import Kind
+
+Array = np.ndarray[Any, Any]
+_BLOCK_BYTES = 2**22
+_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def greatest(dtype: np.dtype[Any]) -> float:
+    """Greatest level of a type, 1 for floats: what opaque is."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+
+
+def kind_of(values: Array) -> Kind:
+    """How a picture was stored, by its values [H, W, C]."""
+    channels, most = values.shape[2], greatest(values.dtype)
+    opacity = values[..., -1]
+    if channels in (2, 4) and opacity.min() < most and opacity.max() > most / 2:
+        return "transparent"  # around ink that is not
+    if channels > 2 and any(
+        np.ptp(block[..., :3], axis=-1).max() > most / 10 for block in blocks(values)
+    ):
+        return "colours"
+    return "16 bits" if values.dtype.kind == "u" and values.dtype.itemsize == 2 else "grey"
+
+
+def luminance(values: Array) -> Array:
+    """Levels [H, W] of colours [H, W, C]."""
+    parts = (block[..., :3] @ _LUMINANCE for block in blocks(values))
+    return np.concatenate([_as(part, values.dtype) for part in parts])
+
+
+def opaque(values: Array, behind: float) -> Array:
+    """Values [H, W, C + 1] over a grey ``behind``, 0 for black, 1 for white: [H, W, C]."""
+    most, parts = greatest(values.dtype), []
+    for block in blocks(values):
+        opacity = block[..., -1:].astype(np.float32) / most
+        flat = block[..., :-1] * opacity + behind * most * (1 - opacity)
+        parts.append(_as(flat, values.dtype).astype(values.dtype))
+    return np.concatenate(parts)
+
+
+def _as(levels: Array, dtype: np.dtype[Any]) -> Array:
+    """Levels of whole numbers, where ``dtype`` has these."""
+    return levels.round().astype(dtype) if dtype.kind in "iu" else levels
+
+
+def blocks(values: Array) -> Iterator[Array]:
+    """Some rows of an array at a time."""
+    step = max(1, _BLOCK_BYTES // max(1, values[:1].nbytes))
+    return (values[start : start + step] for start in range(0, len(values), step))
