@@ -105,6 +105,14 @@ def test_an_overlay_has_the_image_above_its_reconstruction(tmp_path: Path) -> No
     assert where(pixels, SLOTS[0]) == frames
 
 
+def test_an_overlay_of_dark_objects_shows_them_as_they_are(tmp_path: Path) -> None:
+    image = np.full((1, 10, 10), 0.2)
+    overlay(tmp_path / "a.png", image, image, np.zeros((0, 4)), "auto", as_is=True)
+    pixels = decoded(tmp_path / "a.png")
+    assert pixels.shape == (2 * 400 + 10 + 28, 400 + 28, 3)
+    assert (pixels[20:400, 20:400] == 51).all()
+
+
 def test_sheets_fill_row_by_row_and_are_cut_into_their_cells() -> None:
     sheet = Sheet("Title", [], 5, 3, (200, 50))
     corners = [sheet.corner(index) for index in range(5)]

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 from pixels import made, sized
 
+from airkit.config.pictures import PicturesConfig
 from airkit.figures import reconstructions
 from airkit.figures.marks import SLOTS, contrasting, hexadecimal
+from airkit.figures.samples import prior
 from airkit.figures.vector import cells
 
 
@@ -46,6 +48,24 @@ def test_colours_stay_as_they_are_and_what_is_past_the_count_is_transparent() ->
     assert all('class="colour"' in svg for svg in svgs)
     assert ['opacity="0.25"' in svg for svg in svgs] == [False, False, True, True]
     assert (pictures(svgs[2])[0] == 128).all(), "its pixels are not whitened, for the dark"
+
+
+@pytest.mark.parametrize(
+    ("polarity", "kind", "level"), [("bright", "ink", 205), ("dark", "colour", 50)]
+)
+def test_pictures_of_dark_objects_are_as_they_are(polarity: str, kind: str, level: int) -> None:
+    """In the dark too: the page turns over the class ``ink`` alone."""
+    config = sized().model_copy(update={"pictures": PicturesConfig(polarity=polarity)})
+    levels = np.full((1, 20, 20), 50 / 255, np.float32)
+    scene = replace(made(1, 1), image=levels, canvases=np.stack([levels] * 4))
+    svgs = [
+        *cells(reconstructions.reconstructions([scene], config, 1), "it", 99),
+        *cells(reconstructions.steps([scene], config, 1), "it", 99)[:2],
+        *cells(prior(np.array([1]), levels[None], config, "1"), "it", 99),
+    ]
+    for svg in svgs:
+        assert f'class="{kind}"' in svg
+        assert (pictures(svg)[0] == level).all()
 
 
 def test_large_canvases_are_reduced() -> None:

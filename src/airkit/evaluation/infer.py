@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.config.results import Scale
+from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Images, Place
 from airkit.data.imports.pictures import Bad
@@ -33,8 +33,8 @@ __all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 Array = np.ndarray[Any, Any]
 Draw = Callable[[Given, Array, Array], None]
 """Draws an image with its reconstruction [C, H, W] and the boxes found [N, 4]."""
-Drawing = Callable[[Sequence[Place], Scale], Draw]
-"""Makes a ``Draw`` for all images at a scale, once it has checked that they can be drawn."""
+Drawing = Callable[[Sequence[Place], Config], Draw]
+"""Makes a ``Draw`` for all images, once it has checked that they can be drawn."""
 _MOST_TILES = 16
 """Most tiles of an image that are looked at for the reason why nothing was found."""
 
@@ -138,7 +138,7 @@ class _Inference:
                 self.listener.progress("reading", self.source.done, len(self.source.given))
         self.doubts.end()
         if self.asked.drawing is not None:
-            self.draw = self.asked.drawing(self.places, self.model.config.render.scale)
+            self.draw = self.asked.drawing(self.places, self.model.config)
         if self.asked.labels is not None:
             check_labels(self.asked.labels, self.places)
         for kind, path in self.asked.handovers():

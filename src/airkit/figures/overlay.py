@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from airkit.config.results import Scale
+from airkit.config.schema import Config
 from airkit.data.imports.images import Given, Place
 from airkit.figures.marks import GAP, MARGIN, drawn
 from airkit.figures.page import Page, png
@@ -24,14 +25,14 @@ _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
 
 
 def overlays(
-    folder: Path, greys: Sequence[Place], scale: Scale
+    folder: Path, greys: Sequence[Place], config: Config
 ) -> Callable[[Given, Array, Array], None]:
     """Check that a picture of each image can be written, and return the function that draws one.
 
     Args:
         folder: where the pictures go; it need not exist yet.
         greys: all images that will be drawn.
-        scale: pixels of a picture per pixel of its image, or auto.
+        config: ``render.scale`` says how large, and the polarity whether grey is shown as it is.
 
     Returns:
         A function of an image, its reconstruction [C, H, W] and the boxes found [N, 4], which
@@ -44,14 +45,24 @@ def overlays(
     targets = [(_target(folder, grey), grey.path) for grey in greys]
     check_replaceable(targets, "--overlay", "picture", _is_ours)
 
+    scale, as_is = config.render.scale, config.polarity == "dark"
+
     def draw(grey: Given, reconstruction: Array, boxes: Array) -> None:
-        overlay(_target(folder, grey), grey.pixels, reconstruction, boxes, scale)
+        overlay(_target(folder, grey), grey.pixels, reconstruction, boxes, scale, as_is=as_is)
 
     return draw
 
 
-def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, scale: Scale) -> None:
-    """Write a PNG of an image above its reconstruction, ink dark on white.
+def overlay(
+    target: Path,
+    image: Array,
+    reconstruction: Array,
+    boxes: Array,
+    scale: Scale,
+    *,
+    as_is: bool = False,
+) -> None:
+    """Write a PNG of an image above its reconstruction.
 
     Args:
         target: the file.
@@ -59,6 +70,7 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
         reconstruction: levels in 0..1, [C, H, W].
         boxes: boxes of the objects found, slot after slot, (x, y, width, height) in pixels, [N, 4].
         scale: pixels of the picture per pixel of the image; auto makes it about 400 a side.
+        as_is: show grey levels as they are, and not as dark ink on white.
 
     Raises:
         OutputError: the picture cannot be written, or would be too large.
@@ -68,6 +80,7 @@ def overlay(target: Path, image: Array, reconstruction: Array, boxes: Array, sca
     side = max(1, round(longer * times))
     height, width = drawn(image.shape[1:], side)
     page = Page(width + 2 * MARGIN, 2 * height + GAP + 2 * MARGIN)
+    page.as_is = as_is
     for ink, top in ((image, MARGIN), (reconstruction, MARGIN + height + GAP)):
         page.tile(ink, MARGIN, top, side).slots(boxes)
     write_bytes(target, png(page.rendered(), Software=_DRAWN_BY))

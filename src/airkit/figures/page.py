@@ -56,6 +56,9 @@ class Page:
         OutputError: it would be too large to draw.
     """
 
+    as_is = False
+    """Show grey levels as they are, black being 0, as for pictures of dark objects."""
+
     def __init__(self, width: int, height: int, zoom: int = 1) -> None:
         if max(width, height) * zoom > _MAX_SIDE or width * height * zoom**2 > _MAX_PIXELS:
             raise OutputError(
@@ -69,7 +72,7 @@ class Page:
         self.marks: list[Mark] = []
 
     def tile(self, ink: Array, left: float, top: float, side: int, *, fade: float = 0.0) -> Tile:
-        """Draw a canvas or window: grey as dark ink on white, colours as they are.
+        """Draw a canvas or window: grey as dark ink on white unless ``as_is``, colours as they are.
 
         Args:
             ink: levels in 0..1, [C, H, W].
@@ -79,9 +82,9 @@ class Page:
             fade: share of the ink to take away.
         """
         levels = np.moveaxis(ink.clip(0, 1), 0, 2)
-        grey = levels.shape[2] == 1
-        pixels = np.rint(255 * (1 - levels if grey else levels)).astype(np.uint8)
-        return self._add(Picture(left, top, side, pixels, "ink" if grey else "colour", fade))
+        inked = levels.shape[2] == 1 and not self.as_is
+        pixels = np.rint(255 * (1 - levels if inked else levels)).astype(np.uint8)
+        return self._add(Picture(left, top, side, pixels, "ink" if inked else "colour", fade))
 
     def heat(self, heat: Array, left: float, top: float, side: int) -> Tile:
         """Draw a heat map [H, W] in 0..1, from white to dark blue; ``side`` is S."""

@@ -109,13 +109,13 @@ def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -
     render = config.render
     choice = chosen(canvases, render.rows * render.columns)
     note = choice.note(config.eval.split, total)
-    return _pairs("Canvases and what the model sees", [note], choice.shown, render, truth=False)
+    return _pairs("Canvases and what the model sees", [note], choice.shown, config, truth=False)
 
 
 def showcase(canvases: Iterable[Explained], many: int, config: Config) -> Sheet:
     """Return ``many`` canvases, none of them blank unless all are, as the first to be seen."""
     shown = chosen(canvases, many).shown
-    return _pairs("Canvases and what the model sees", [], shown, config.render, truth=False)
+    return _pairs("Canvases and what the model sees", [], shown, config, truth=False)
 
 
 def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
@@ -127,7 +127,7 @@ def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
         return Sheet("No miscounted canvas", notes, 0, 1, (0, 0))
     first = "" if seen == total else f"first {seen:,} of its "
     notes = [f"{split} split, {len(shown):,} among the {first}{total:,} canvases"]
-    return _pairs("Miscounted canvases", notes, shown, render, truth=True)
+    return _pairs("Miscounted canvases", notes, shown, config, truth=True)
 
 
 def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
@@ -136,7 +136,7 @@ def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
         f"{config.eval.split} split, {len(shown):,} of {total:,} canvases, the count farthest off "
         "first, then the greatest squared error"
     )
-    return _pairs("Worst miscounts", [note], shown, config.render, truth=True)
+    return _pairs("Worst miscounts", [note], shown, config, truth=True)
 
 
 def worst_reconstructions(shown: list[Explained], config: Config, total: int) -> Sheet:
@@ -145,14 +145,14 @@ def worst_reconstructions(shown: list[Explained], config: Config, total: int) ->
         f"{config.eval.split} split, the {len(shown):,} of {total:,} canvases with the greatest "
         f"squared error a pixel, from {shown[0].squared_error:.4f} to {shown[-1].squared_error:.4f}"
     )
-    return _pairs("Worst reconstructions", [note], shown, config.render, truth=True)
+    return _pairs("Worst reconstructions", [note], shown, config, truth=True)
 
 
 def _pairs(
-    title: str, notes: list[str], shown: list[Explained], render: RenderConfig, *, truth: bool
+    title: str, notes: list[str], shown: list[Explained], config: Config, *, truth: bool
 ) -> Sheet:
     """Return canvases above reconstructions, with true boxes above where ``truth`` is set."""
-    shape = shown[0].image.shape[1:]
+    render, shape = config.render, shown[0].image.shape[1:]
     side = tile_side(shape, render, min(render.columns, len(shown)))
     height, width = drawn(shape, side)
     cell = (max(width, MIN_CELL), 2 * LINE + 2 * height + 4 + GAP // 2)
@@ -162,7 +162,7 @@ def _pairs(
     notes = [*notes, _UNKNOWN if shown[0].true_count is None else _PAIRS]
     wide = render.scale == "auto"
     sheet = Sheet(title, notes, len(shown), render.columns, cell, keys=keys, wide=wide)
-    sheet.canvases = len(shown)
+    sheet.canvases, sheet.as_is = len(shown), config.polarity == "dark"
     for index, canvas in enumerate(shown):
         above = sheet.cell_tile(index, canvas.image, side)
         if truth:
@@ -210,7 +210,7 @@ def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     keys, wide = found_keys(max(canvas.count for canvas in shown)), render.scale == "auto"
     many = len(shown) * (slots + 1)
     sheet = Sheet("Slot by slot", notes, many, slots + 1, cell, keys=keys, wide=wide)
-    sheet.canvases = len(shown)
+    sheet.canvases, sheet.as_is = len(shown), config.polarity == "dark"
     for row, canvas in enumerate(shown):
         first = row * (slots + 1)
         tile = sheet.cell_tile(first, canvas.image, side)

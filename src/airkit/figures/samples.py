@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from airkit.config.schema import Config, RenderConfig
+from airkit.config.schema import Config
 from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
@@ -45,25 +45,26 @@ class Prior(SheetDrawing):
         draws = generator(config.eval.seed, "prior samples", model.device)
         with torch.inference_mode():
             canvases = air.sample_canvases(torch.from_numpy(counts).to(model.device), draws)
-        return prior(counts, canvases.cpu().numpy(), config.render, how)
+        return prior(counts, canvases.cpu().numpy(), config, how)
 
 
-def prior(counts: Array, canvases: Array, render: RenderConfig, how: str) -> Sheet:
+def prior(counts: Array, canvases: Array, config: Config, how: str) -> Sheet:
     """Return canvases drawn from the model.
 
     Args:
         counts: their numbers of objects, [N].
         canvases: their ink in 0..1, [N, C, H, W].
-        render: columns and scale.
+        config: ``render`` says how many columns and how large.
         how: how the counts were chosen, for the note.
     """
+    render = config.render
     side = tile_side(canvases.shape[2:], render, min(render.columns, len(counts)))
     height, width = drawn(canvases.shape[2:], side)
     width = max(width, MIN_CELL)
     notes = [f"over each: its number of objects, {how}"]
     cell, wide = (width, LINE + height), render.scale == "auto"
     sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, cell, wide=wide)
-    sheet.canvases = len(counts)
+    sheet.canvases, sheet.as_is = len(counts), config.polarity == "dark"
     for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
         sheet.cell_tile(index, canvas, side).caption(str(count), colour=FAINT)
     return sheet
