@@ -53,7 +53,7 @@ def test_colours_stay_as_they_are_and_what_is_past_the_count_is_transparent() ->
 @pytest.mark.parametrize(
     ("polarity", "kind", "level"), [("bright", "ink", 205), ("dark", "colour", 50)]
 )
-def test_pictures_of_dark_objects_are_as_they_are(polarity: str, kind: str, level: int) -> None:
+def test_pictures_of_dark_objects_are_as_they_are(polarity: Any, kind: str, level: int) -> None:
     """In the dark too: the page turns over the class ``ink`` alone."""
     config = sized().model_copy(update={"pictures": PicturesConfig(polarity=polarity)})
     levels = np.full((1, 20, 20), 50 / 255, np.float32)
