@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nox
@@ -90,6 +91,14 @@ def results(session: nox.Session) -> None:
             given = [places.get(word, word) for word in arguments]
             session.run("python", f"benchmarks/{script}", *given)
     session.run("python", "tools/reference.py")
+
+
+@nox.session
+def pictures(session: nox.Session) -> None:
+    """The pictures of docs and README: ``nox -s pictures -- --digits FOLDER``."""
+    install(session, "test", "browser")
+    paths = os.pathsep.join(["tests", "benchmarks"])
+    session.run("python", "tools/pictures.py", *session.posargs, env={"PYTHONPATH": paths})
 
 
 @nox.session

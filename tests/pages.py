@@ -66,14 +66,19 @@ def opened(
     theme: Literal["light", "dark"] = "light",
     size: tuple[int, int] = DESKTOP,
     touch: bool = False,
+    sharp: float = 1,
 ) -> Iterator[Watched]:
-    """Open an address (``Path.as_uri()`` for a file) and yield the page; closes it at the end."""
+    """Open an address (``Path.as_uri()`` for a file) and yield the page; closes it at the end.
+
+    ``sharp`` is pixels of the screen for one of ``size``.
+    """
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=_chromium(), args=QUIET)
         context = browser.new_context(
             color_scheme=theme,
             viewport={"width": size[0], "height": size[1]},
             has_touch=touch,
+            device_scale_factor=sharp,
         )
         watched = Watched(context.new_page())
         _watch(watched)

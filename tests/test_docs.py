@@ -175,10 +175,12 @@ def test_the_row_beside_the_rivals_is_what_was_measured() -> None:
         f"median | {Config().train.steps:,} steps"
     )
     often = f"| {found['successes']} of {found['attempted']} at {found['threshold']:.0%} |"
-    page = (DOCS / "results.md").read_text(encoding="utf-8").replace(" %", "%")
+    page = (DOCS / "results/published.md").read_text(encoding="utf-8").replace(" %", "%")
     assert row in page
     assert often in page
-    link = "the worst](docs/results.md#how-often-it-works)"
+    worst = f"| {found['worst']:.2%} the worst of {found['attempted']} seeds |"
+    assert worst in (DOCS / "results.md").read_text(encoding="utf-8").replace(" %", "%")
+    link = "the worst](docs/results/reliability.md)"
     told = (
         f"Of {found['attempted']} seeds of the default preset [{link} counts {found['worst']:.2%}"
     )
@@ -187,7 +189,7 @@ def test_the_row_beside_the_rivals_is_what_was_measured() -> None:
 
 
 def test_every_result_names_a_benchmark_that_is_there() -> None:
-    page = (DOCS / "results.md").read_text(encoding="utf-8").partition("generated: provenance")[2]
+    page = (DOCS / "results/provenance.md").read_text(encoding="utf-8")
     kept = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
     scripts = re.findall(r"`python (benchmarks/[\w/]+\.py)", page)
     assert {path.stem.removesuffix("_gpu") for path in kept} <= {

@@ -25,7 +25,7 @@ function svg(tag, values, text = "") {
   return made;
 }
 
-const colour = slot => `var(--slot${slot % 8})`;
+const colour = slot => `var(--slot${slot % 7})`;
 const percent = share => `${(100 * share).toFixed(1)} %`;
 const named = n => `${n} ${model.what}${n === 1 ? "" : "s"}`;
 
