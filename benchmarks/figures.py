@@ -11,7 +11,7 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-WIDTH, HEIGHT, DPI = 9.0, 4.6, 110
+WIDTH, HEIGHT, DPI = 9.0, 4.6, 178
 COLOURS = ("#1f5fa8", "#d1452b", "#2f8f4e", "#8757b0", "#6b6b6b")
 
 

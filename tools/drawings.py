@@ -25,7 +25,7 @@ svg { color-scheme: light dark; font-family: system-ui, sans-serif; }
 """
 SLOTS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 """Colours of boxes, as in ``airkit render``."""
-CELL, GAP, LEFT = 168, 14, 84
+CELL, GAP, LEFT = 168, 14, 118
 
 
 def document(width: int, height: int, title: str, parts: Iterable[str]) -> str:
@@ -55,7 +55,7 @@ def seen(canvases: Sequence[dict[str, Any]], side: int) -> str:
     width, height = LEFT + len(canvases) * (CELL + GAP), GAP + 2 * (CELL + GAP) + 56
     rows = [GAP + CELL / 2, 2 * GAP + 1.5 * CELL, height - 34]
     names = zip(("canvas", "model", "count"), rows, strict=True)
-    parts = [text(GAP, y, name, look='class="soft"') for name, y in names]
+    parts = [text(GAP, y, name, 26, 'class="soft"') for name, y in names]
     for place, each in enumerate(canvases):
         x = LEFT + place * (CELL + GAP)
         parts += [_image(x, GAP, each["image"], side)]
@@ -93,34 +93,32 @@ def _box(left: float, top: float, scale: float, slot: int, box: Sequence[float])
 def accuracies(runs: Sequence[dict[str, Any]]) -> str:
     """Return a dot for each run's share of counts that are right, on a scale from 96 to 100 %."""
     presets = list(dict.fromkeys(run["preset"] for run in runs))
-    low, wide, left, top, row = 0.96, 620, 150, 56, 46
+    low, wide, left, top, row = 0.96, 470, 160, 60, 46
     bottom = top + row * len(presets)
 
     def x(share: float) -> float:
         return left + wide * (share - low) / (1 - low)
 
-    parts = [
-        '<circle class="many" cx="158" cy="22" r="6"/>',
-        text(172, 22, "16 looks, a dot a seed"),
-        '<circle class="one" cx="388" cy="22" r="5" stroke-width="2"/>',
-        text(402, 22, "one look"),
-    ]
+    soft = 'class="soft" text-anchor="middle"'
+    parts = [*_dot("many", left + 8, 24), text(left + 24, 24, "16 looks, a dot a seed", 19)]
+    parts += [*_dot("one", left + 278, 24), text(left + 294, 24, "one look", 19)]
     for tick in (0.96, 0.97, 0.98, 0.99, 1.0):
         ends = f'x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 12}" y2="{bottom - 8}"'
-        anchor = 'class="soft" text-anchor="middle"'
         parts += [
             f'<line class="line" {ends}/>',
-            text(x(tick), bottom + 10, f"{tick:.0%}", 15, anchor),
+            text(x(tick), bottom + 10, f"{tick:.0%}", 19, soft),
         ]
     for place, preset in enumerate(presets):
         y = top + row * (place + 0.4)
-        parts.append(text(left - 16, y, preset, look='text-anchor="end"'))
+        parts.append(text(left - 16, y, preset, 20, 'text-anchor="end"'))
         for run in (run for run in runs if run["preset"] == preset):
-            one, many = x(run["count_accuracy_one_look"]), x(run["count_accuracy"])
-            parts.append(
-                f'<circle class="one" cx="{one:.1f}" cy="{y}" r="5" stroke-width="2"/>'
-                f'<circle class="many" cx="{many:.1f}" cy="{y}" r="6" fill-opacity="0.75"/>'
-            )
+            parts += _dot("one", x(run["count_accuracy_one_look"]), y)
+            parts += _dot("many", x(run["count_accuracy"]), y)
+    parts.append(text(left + wide / 2, bottom + 40, "canvases counted right", 19, soft))
     title = "Share of held-out canvases counted right, every seed of every preset"
-    parts.append(text(left + wide / 2, bottom + 36, "canvases counted right", 15, anchor))
-    return document(left + wide + 40, bottom + 54, title, parts)
+    return document(left + wide + 40, bottom + 60, title, parts)
+
+
+def _dot(kind: str, x: float, y: float) -> list[str]:
+    look = 'r="5" stroke-width="2"' if kind == "one" else 'r="6" fill-opacity="0.75"'
+    return [f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" {look}/>']

@@ -72,7 +72,7 @@ def worst() -> Table:
 def _span(runs: list[dict[str, Any]], key: str) -> str:
     """Least and greatest of a share over runs."""
     shares = [row[key] for row in runs]
-    return f"{min(shares):.1%} to {max(shares):.1%}"
+    return f"{min(shares):.1%}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{max(shares):.1%}"
 
 
 def estimators() -> Table:
