@@ -29,7 +29,7 @@ SIDE = 20
 def drawn(centres: Tensor, counts: list[int], **render: Any) -> Sheet:
     """The sheet of some looks, at one screen pixel a canvas pixel unless told otherwise."""
     config = Config(render=RenderConfig(**{"scale": 1.0, **render}))
-    return sheet(centres, torch.tensor(counts), SIDE, config)
+    return sheet(centres, torch.tensor(counts), (SIDE, SIDE), config)
 
 
 def tiles(page: Sheet, count: int) -> list[Array]:
@@ -54,15 +54,23 @@ def test_points_fall_into_the_pixel_they_are_on_or_the_nearest_one() -> None:
     wanted = np.zeros((SIDE, SIDE), int)
     wanted[0, 0], wanted[7, 3], wanted[5, 19] = 1, 2, 1  # row, then column
     wanted[7, 0], wanted[19, 19], wanted[19, 7] = 1, 1, 1
-    assert np.array_equal(histogram(np.array(inside + outside), SIDE), wanted)
-    assert not histogram(np.zeros((0, 2)), SIDE).any()
+    assert np.array_equal(histogram(np.array(inside + outside), (SIDE, SIDE)), wanted)
+    assert not histogram(np.zeros((0, 2)), (SIDE, SIDE)).any()
 
 
 @pytest.mark.parametrize(("side", "bins"), [(8, 8), (128, 128), (129, 65), (1024, 512)])
 def test_bins_are_a_pixel_or_two(side: int, bins: int) -> None:
-    found = histogram(np.array([[side - 0.01, 0.3 * side]]), side)
+    found = histogram(np.array([[side - 0.01, 0.3 * side]]), (side, side))
     assert found.shape == (bins, bins)
     assert found[int(0.3 * bins), bins - 1] == found.sum() == 1
+
+
+@pytest.mark.parametrize(("shape", "bins"), [((20, 50), (20, 50)), ((301, 40), (151, 20))])
+def test_a_map_has_the_shape_of_the_canvas(shape: Any, bins: tuple[int, int]) -> None:
+    found = histogram(np.array([[shape[1] - 0.01, 0.01], [0.0, 1e6]]), shape)
+    assert found.shape == smoothed(found).shape == bins
+    assert found[0, -1] == found[-1, 0] == 1
+    assert smoothed(found).sum() == pytest.approx(2)
 
 
 @pytest.mark.parametrize("at", [(10, 4), (0, 0), (0, 11), (49, 49)])
@@ -99,7 +107,7 @@ def test_slots_are_as_dark_as_they_are_often_on_and_the_bar_says_how_often() -> 
     ]  # fmt: skip
     assert words[1] == "test split, all 3,000 canvases; one look at each"
     (bar,) = page.keys
-    most = 50 * smoothed(histogram(np.array([[10.5, 10.5]]), SIDE)).max()
+    most = 50 * smoothed(histogram(np.array([[10.5, 10.5]]), (SIDE, SIDE))).max()
     assert f"{most:.2g} % of all canvases" in bar.label
     assert bar.colours[0] == (255, 255, 255)
 

@@ -1,6 +1,6 @@
 """Explained canvases: the truth beside what the model inferred, and choices among them.
 
-Legend: B batch, H canvas side and W window side in pixels, T slots, N true objects.
+Legend: B batch, H height and W width of a canvas, w window side in pixels, T slots, N true objects.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Explained:
     """One canvas, the truth about it, and the inferred scene; ink is in 0..1."""
 
     image: Array
-    """The canvas, [C, H, H]."""
+    """The canvas, [C, H, W]."""
     true_count: int | None
     """N; None where it is not known."""
     true_boxes: Array
@@ -43,13 +43,13 @@ class Explained:
     presence: Array
     """Probability that slots 1..t are on, [T]."""
     windows: Array
-    """What each slot paints, before it is placed, [T, C, W, W]."""
+    """What each slot paints, before it is placed, [T, C, w, w]."""
     canvases: Array
-    """Reconstructions from the first n objects, n = 0..T, [T + 1, C, H, H]."""
+    """Reconstructions from the first n objects, n = 0..T, [T + 1, C, H, W]."""
 
     @property
     def reconstruction(self) -> Array:
-        """Reconstruction from the inferred objects, [C, H, H]."""
+        """Reconstruction from the inferred objects, [C, H, W]."""
         reconstruction: Array = self.canvases[self.count]
         return reconstruction
 
@@ -93,7 +93,7 @@ def unbatched(
     Args:
         run: holds the truth.
         indices: places of the canvases in the split, [B].
-        images: their ink, [B, C, H, H].
+        images: their ink, [B, C, H, W].
         scene: what was inferred for them.
     """
     counts, boxes = run.canvases.counts, run.canvases.boxes

@@ -1,6 +1,6 @@
 """Pictures beside their background and what stands out of it, which is left for objects.
 
-Legend: N pictures, C channels, H side in pixels, K boxes.
+Legend: N pictures, C channels, H x W pixels, K boxes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first
-from airkit.figures.marks import FAINT, GAP, LINE, TRUTH, slot_colour
+from airkit.figures.marks import FAINT, GAP, LINE, TRUTH, drawn, slot_colour
 from airkit.figures.sheet import Key, Sheet, tile_side
 from airkit.model.background import Background, without_weights
 
@@ -52,8 +52,9 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     left = 0.5 - ink / (2 * most) if background.signed else 1 - ink / most
     many = len(images)
     across = PANELS * min(columns, many)
-    panel = max(_LEAST_PANEL, tile_side(images.shape[2:], config.render, across))
-    cell = (PANELS * (panel + _APART) - _APART, LINE + panel + GAP)
+    side = max(_LEAST_PANEL, tile_side(images.shape[2:], config.render, across))
+    height, width = drawn(images.shape[2:], side)
+    cell = (PANELS * (max(width, _LEAST_PANEL) + _APART) - _APART, LINE + height + GAP)
     notes = _notes(config, (many, total), float(background.plain(torch.tensor(most))))
     title, wide = (
         "Pictures, background, and what is left for objects",
@@ -63,30 +64,34 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     sheet.canvases = many
     for index in range(many):
         true = "picture" if canvases.count is None else f"true count {canvases.count[index]}"
-        _panel(sheet, (index, 0), images[index].numpy(), true)
-        _panel(sheet, (index, 1), behind[index], "background", _typical(config))
+        _panel(sheet, (index, 0, side), images[index].numpy(), true)
+        _panel(sheet, (index, 1, side), behind[index], "background", _typical(config))
         found = f"{len(boxes[index])} candidate{'s' * (len(boxes[index]) != 1)}"
-        _panel(sheet, (index, 2), left[index], found, boxes[index])
+        _panel(sheet, (index, 2, side), left[index], found, boxes[index])
     return sheet
 
 
 def _panel(
-    sheet: Sheet, where: tuple[int, int], levels: Array, caption: str, boxes: Array | None = None
+    sheet: Sheet,
+    where: tuple[int, int, int],
+    levels: Array,
+    caption: str,
+    boxes: Array | None = None,
 ) -> None:
-    """Draw levels [C, H, H] as they are, with boxes [K, 4].
+    """Draw levels [C, H, W] as they are, with boxes [K, 4].
 
     Args:
         sheet: the sheet.
-        where: cell, and place in it.
+        where: cell, place in it, and the longer side there.
         levels: in 0..1.
         caption: what is written above.
         boxes: boxes to draw: of candidates, in the last place.
     """
-    index, place = where
+    index, place, side = where
     left, top = sheet.corner(index)
-    side = sheet.cell[1] - LINE - GAP
+    step = (sheet.cell[0] + _APART) // PANELS
     as_is = levels if len(levels) > 1 else 1 - levels  # grey is drawn as ink
-    tile = sheet.tile(as_is, left + place * (side + _APART), top + LINE, side)
+    tile = sheet.tile(as_is, left + place * step, top + LINE, side)
     tile.caption(caption, colour=FAINT)
     if boxes is not None:
         tile.boxes(boxes, [TRUTH if place == 1 else slot_colour(0)] * len(boxes))
@@ -95,8 +100,8 @@ def _panel(
 def _typical(config: Config) -> Array:
     """A square of the typical size of an object, in the middle of a picture, [1, 4]."""
     size = config.object_size
-    corner = (config.data.canvas_size - size) / 2
-    return np.array([[corner, corner, size, size]])
+    height, width = config.data.shape
+    return np.array([[(width - size) / 2, (height - size) / 2, size, size]])
 
 
 def _notes(config: Config, shown: tuple[int, int], most: float) -> list[str]:

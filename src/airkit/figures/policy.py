@@ -1,6 +1,7 @@
 """The localisation policy that the guide has learned: where each slot looks, over a split.
 
-Legend: N canvases, T slots, H canvas side in pixels, S bins along a side, M points.
+Legend: N canvases, T slots, H height and W width of a canvas in pixels, R rows and K columns of
+bins, M points.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.figures.base import Request, SheetDrawing
-from airkit.figures.marks import FAINT, LINE
+from airkit.figures.marks import FAINT, LINE, drawn
 from airkit.figures.page import HEAT
 from airkit.figures.sheet import Key, Sheet, tile_side
 from airkit.model.scene import explain
+from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
 
 Array = np.ndarray[Any, Any]
 
-_BLUR = 0.04  # standard deviation of the blur, as a fraction of the canvas side
+_BLUR = 0.04  # standard deviation of the blur, as a fraction of the longer side
 _MAX_BINS = 128  # larger canvases have bins of two pixels a side
 _BAR = 16  # squares of the colour bar
 _MIN_CELL = 84  # width of a caption such as: on in 66.7 %
@@ -36,7 +38,7 @@ class Policy(SheetDrawing):
         """Return the sheet."""
         run = request.open_run()
         centres, counts = looks(run, request.listener)
-        return sheet(centres, counts, run.air.canvas_size, run.config)
+        return sheet(centres, counts, run.air.shape, run.config)
 
 
 def looks(run: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:
@@ -58,19 +60,20 @@ def looks(run: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:
     return torch.cat(centres), torch.cat(counts)
 
 
-def sheet(centres: Tensor, counts: Tensor, side: int, config: Config) -> Sheet:
+def sheet(centres: Tensor, counts: Tensor, shape: Shape, config: Config) -> Sheet:
     """Return a map of each slot's window centres, all on one scale, so that rare slots are faint.
 
     Args:
         centres: window centres (x, y) in pixels, [N, T, 2].
         counts: inferred counts, [N].
-        side: H.
+        shape: H and W.
         config: ``render`` gives columns and scale, ``eval`` the split.
     """
     slots, render = centres.shape[1], config.render
-    drawn = tile_side((side, side), render, min(render.columns, slots))
-    cell = (max(drawn, _MIN_CELL), drawn + 2 * LINE)
-    heats = [shares(centres[:, slot], counts > slot, side) for slot in range(slots)]
+    side = tile_side(shape, render, min(render.columns, slots))
+    height, width = drawn(shape, side)
+    cell = (max(width, _MIN_CELL), height + 2 * LINE)
+    heats = [shares(centres[:, slot], counts > slot, shape) for slot in range(slots)]
     most = max(heat.max() for heat in heats)
     notes = [
         f"{config.eval.split} split, all {len(counts):,} canvases; one look at each",
@@ -81,23 +84,23 @@ def sheet(centres: Tensor, counts: Tensor, side: int, config: Config) -> Sheet:
     page.canvases = len(counts)
     for slot, heat in enumerate(heats):
         left, top = page.corner(slot)
-        corner = left + (cell[0] - drawn) // 2, top + LINE
-        tile = page.heat(heat / max(most, 1e-12), *corner, drawn)
+        corner = left + (cell[0] - width) // 2, top + LINE
+        tile = page.heat(heat / max(most, 1e-12), *corner, side)
         on = int((counts > slot).sum())
         tile.caption(f"slot {slot + 1}", bold=on > 0)
         tile.caption(_share(on, len(counts)), line=1, colour=FAINT)
     return page
 
 
-def shares(centres: Tensor, on: Tensor, side: int) -> Array:
-    """Return the share of all canvases on which a slot is on and centred in a bin, [S, S].
+def shares(centres: Tensor, on: Tensor, shape: Shape) -> Array:
+    """Return the share of all canvases on which a slot is on and centred in a bin, [R, K].
 
     Args:
         centres: its window centres (x, y) in pixels, [N, 2].
         on: whether it is on, bool [N].
-        side: H.
+        shape: H and W.
     """
-    heat: Array = smoothed(histogram(centres[on].numpy(), side)) / max(1, len(on))
+    heat: Array = smoothed(histogram(centres[on].numpy(), shape)) / max(1, len(on))
     return heat
 
 
@@ -115,26 +118,34 @@ def _share(on: int, total: int) -> str:
     return f"on in {percent:.1f} %" if percent >= 0.1 else f"on in {percent:.1g} %"
 
 
-def histogram(points: Array, side: int) -> Array:
+def histogram(points: Array, shape: Shape) -> Array:
     """Count the points in each bin of the canvas.
 
     Args:
         points: (x, y) in pixels from the upper left corner, [M, 2]. Points outside the canvas,
             which an affine pose may have, count in the nearest bin.
-        side: H.
+        shape: H and W.
 
     Returns:
-        Counts by row, from the top, and column, [S, S].
+        Counts by row, from the top, and column, [R, K].
     """
-    bins = side if side <= _MAX_BINS else math.ceil(side / 2)
-    column, row = np.clip(points * bins / side, 0, bins - 1).astype(int).T
-    return np.bincount(row * bins + column, minlength=bins**2).reshape(bins, bins)
+    large = max(shape) > _MAX_BINS
+    rows, columns = (math.ceil(side / 2) if large else side for side in shape)
+    most = columns - 1, rows - 1
+    column, row = np.clip(points * (columns, rows) / shape[::-1], 0, most).astype(int).T
+    return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
 
 
 def smoothed(counts: Array) -> Array:
-    """Return counts [S, S] after a slight Gaussian blur that keeps their sum, [S, S]."""
-    places = np.arange(len(counts)) / len(counts)
-    kernel = np.exp(-0.5 * ((places[:, None] - places) / _BLUR) ** 2)
-    kernel /= kernel.sum(0)  # keeps within the canvas what a bin at the edge would spread beyond
-    heat: Array = kernel @ counts @ kernel.T
+    """Return counts [R, K] after a slight Gaussian blur that keeps their sum, [R, K]."""
+    sd = _BLUR * max(counts.shape)
+    down, across = (_kernel(bins, sd) for bins in counts.shape)
+    heat: Array = down @ counts @ across.T
     return heat
+
+
+def _kernel(bins: int, sd: float) -> Array:
+    """Return a blur along an axis: what a bin at the edge would spread beyond stays within."""
+    places = np.arange(bins)
+    kernel: Array = np.exp(-0.5 * ((places[:, None] - places) / sd) ** 2)
+    return np.asarray(kernel / kernel.sum(0))

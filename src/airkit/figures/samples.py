@@ -1,6 +1,6 @@
 """Canvases drawn from the model, and how many objects they have.
 
-Legend: N canvases, C channels, H canvas side in pixels, T slots.
+Legend: N canvases, C channels, H x W pixels, T slots.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         "showcase": reconstructions.showcase(first, LARGE, large),
         "reconstructions": reconstructions.reconstructions(first, config, total),
         "steps": reconstructions.steps(first, config, total),
-        "policy": policy.sheet(torch.cat(centres), mode, run.air.canvas_size, config),
+        "policy": policy.sheet(torch.cat(centres), mode, run.air.shape, config),
         "prior": Prior().sheet(_scaled_call(request, config)),
         "worst_counts": reconstructions.worst_counts(counts, config, total) if counts else None,
         "worst_errors": reconstructions.worst_reconstructions(errors, config, total),
