@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ import command_line
 import numpy as np
 import pytest
 import tiny_runs
+from PIL import Image
 from report_reader import Reader, timeless
 from reports import page, plain, reported, text_of
 
@@ -153,6 +156,22 @@ def test_the_file_needs_no_other_and_is_small() -> None:
     assert all(each.startswith("#") for each in {*addresses} - {*inside})
     bare = re.sub(r"data:image/png;base64,[\w+/=]+", "", text)
     assert not re.findall(r"<(?:script|link|iframe|object)\b|url\((?!#)|@import|https?://", bare)
+
+
+def test_a_report_that_would_be_large_has_smaller_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"eval.looks": 1, "render.rows": 1}
+    whole = text_of(tmp_path, tiny_runs.reference(), settings=given)
+    monkeypatch.setattr("airkit.web.html.MOST", len(whole) - 1)
+    monkeypatch.setattr("airkit.web.html._SIDES", (512, 24, 12, 6))
+    reduced = text_of(tmp_path, tiny_runs.reference(), settings=given)
+    assert len(reduced) < len(whole)
+    (address, *_) = re.findall(r"data:image/png;base64,([^\"]+)", reduced)
+    with Image.open(BytesIO(base64.b64decode(address))) as picture:
+        assert picture.size == (12, 12), "the largest that do"
+    sides = r'<image [^>]*width="\d+" height="\d+"'
+    assert re.findall(sides, reduced) == re.findall(sides, whole), "they are as large to see"
 
 
 def test_odd_names_are_escaped(tmp_path: Path) -> None:

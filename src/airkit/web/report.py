@@ -15,7 +15,7 @@ from airkit.evaluation.evaluate import Measures
 from airkit.figures import Request
 from airkit.figures.charts import LINES
 from airkit.figures.curves import Line, line
-from airkit.runs.describe import describe
+from airkit.runs.describe import Description, describe
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import is_sweep
 from airkit.runs.trained import TrainedRun
@@ -152,7 +152,7 @@ def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
     return {
         "name": request.run.path.resolve().name,
         "date": provenance.today(),
-        "objects": "objects" if data.facts["source"] in (*DRAWN, PICTURES) else "digits",
+        "objects": _objects(data),
         "training_data": Path(checkpoint.facts["data"]).name,
         "config": trained_on.config,
         "slots": run.air.slots,
@@ -167,6 +167,11 @@ def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
     }
 
 
+def _objects(data: Description) -> str:
+    """Return what is on the canvases of a data file."""
+    return "objects" if data.facts["source"] in (*DRAWN, PICTURES) else "digits"
+
+
 def _several(runs: Sequence[Path], request: Request) -> Written:
     """Report on several runs, or on those of a sweep."""
     swept = len(runs) == 1
@@ -178,6 +183,7 @@ def _several(runs: Sequence[Path], request: Request) -> Written:
         "comparison",
         name=request.run.path.resolve().name if swept else f"{len(found)} runs",
         date=provenance.today(),
+        objects=_objects(data),
         sweep=sweep,
         attempts=found,
         measured=measures[0] if measures else None,
