@@ -111,9 +111,7 @@ def test_the_same_weights_serve_other_shapes(tmp_path: Path) -> None:
         airkit.evaluate(run("lstm"), other)
 
 
-@pytest.mark.parametrize(
-    "kind", ["reconstructions", "steps", "errors", "policy", "data", "curves", "prior"]
-)
+@pytest.mark.parametrize("kind", ["reconstructions", "steps", "policy", "data", "prior"])
 def test_figures(kind: str, tmp_path: Path) -> None:
     picture = airkit.render(run(), kind=kind, out=tmp_path / "a.png")
     assert picture.width > 100
@@ -151,14 +149,18 @@ def test_infer_takes_the_runs_shape_other_shapes_and_tiles(tmp_path: Path) -> No
             assert 0 <= y < y + height <= found.height
     with Image.open(next((tmp_path / "labels").iterdir())) as labels:
         assert labels.size == (20, 32)
-    evaluated = airkit.infer(
-        read_split(wide(), "test").image, run("lstm"), settings={"eval.looks": 1}
-    )
-    assert len(evaluated) == 4
     padded = airkit.infer(images[:, :15], run("lstm"))
     assert (padded[0].height, padded[0].width) == (15, 32)
     with pytest.raises(DataFileError, match="20x32 px"):
         airkit.infer(np.swapaxes(images, 1, 2), run("lstm"))
+
+
+@pytest.mark.parametrize("kind", ["saliency", "lstm"])
+def test_infer_counts_as_eval_does(kind: str) -> None:
+    test, one = read_split(wide(), "test"), {"eval.looks": 1}
+    found = [it.count for it in airkit.infer(test.image, run(kind), settings=one)]
+    accuracy = airkit.evaluate(run(kind), settings=one).count_accuracy
+    assert accuracy == np.mean(np.array(found) == test.known["count"])
 
 
 def test_make_data_is_square_and_says_so(tmp_path: Path) -> None:
