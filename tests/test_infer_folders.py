@@ -16,6 +16,7 @@ from reading import read_all
 from tiny_runs import TRAIN, Recorder, folder, reference
 
 import airkit
+from airkit.config.pictures import PicturesConfig
 from airkit.config.settings import layers, resolve
 from airkit.data.imports.images import Images
 from airkit.data.imports.importing import import_scenes
@@ -285,7 +286,7 @@ def test_8_bits_in_16_are_told_to_a_run_on_drawn_scenes() -> None:
 def test_floats_are_a_share_of_white_for_a_run_of_8_bits() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     for given in (levels, levels / np.float32(255), levels.astype(np.uint16)):
-        (grey,) = read_all(given, limits=(0.0, 255.0))
+        (grey,) = read_all(given, pictures=PicturesConfig())
         np.testing.assert_allclose(grey.ink, levels / 255, atol=1e-6)
 
 

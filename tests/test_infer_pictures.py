@@ -11,6 +11,7 @@ from reading import read_all
 from tiny_runs import TRAIN
 
 import airkit
+from airkit.config.pictures import PicturesConfig
 from airkit.data.imports.importing import import_scenes
 from airkit.data.reader import read_split
 
@@ -27,13 +28,13 @@ def test_an_image_has_the_levels_of_the_pictures_imported(tmp_path: Path) -> Non
     images = _sixteen()
     report = import_scenes(images, path=tmp_path / "o.h5")
     Image.fromarray(images[0]).save(tmp_path / "0.png")
-    limits = report.low, report.high
-    (grey,) = read_all(tmp_path / "0.png", limits=limits)
+    pictures = PicturesConfig(low=report.low, high=report.high)
+    (grey,) = read_all(tmp_path / "0.png", pictures=pictures)
     found = grey.ink
     known = {image.tobytes() for split in ("train", "val", "test")
              for image in read_split(report.path, split).image}  # fmt: skip
     assert (255 * found).round().astype(np.uint8).tobytes() in known
-    (dark,) = read_all(tmp_path / "0.png", limits=limits, invert=True)
+    (dark,) = read_all(tmp_path / "0.png", pictures=pictures, invert=True)
     np.testing.assert_allclose(dark.ink, 1 - found, atol=1e-6)
 
 

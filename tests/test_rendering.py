@@ -196,7 +196,8 @@ def test_no_data_file_or_an_empty_split(kind: str, run: Path, tmp_path: Path) ->
     told = failing(DataFileError, run, kind=kind, data=missing)
     assert told.startswith("There is no such data file\n")
     assert f"airkit make-data --out {missing}" in told
-    told = failing(DataFileError, run, kind=kind, data=empty)
+    settings = {"eval.split": "test"}
+    told = failing(DataFileError, run, kind=kind, data=empty, settings=settings)
     assert told.startswith("The data file has no canvases in its test split\n")
     assert "--split" in told
     assert not (run / "figures").exists()

@@ -39,6 +39,10 @@ class PicturesConfig(Section):
     """Width of the pictures in pixels, resized; 0 likewise."""
     channels: Annotated[int, Field(ge=0, le=4)] = 0
     """Channels of the pictures as they came; 0 likewise."""
+    channel: Literal["grey", "red", "green", "blue"] = "grey"
+    """What colours that are not kept become: grey (luminance), or one of them."""
+    behind: Share = 0.0
+    """Grey behind transparent pixels, 0 (black) to 1 (white)."""
     scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor by which the sides of the pictures were multiplied."""
     low: float = 0.0

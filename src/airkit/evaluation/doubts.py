@@ -82,9 +82,12 @@ class Doubts:
         """Take note of an image on which all slots are on."""
         self._full.add(grey.ink, grey.ink.size)
 
-    def of_full(self, slots: int) -> Fault:
+    def of_full(self, slots: int, tile: int | None) -> Fault:
         """What is off with those: there may be more objects, or larger ones."""
-        more = f"as many objects as there are slots, {slots}; there may be more, try more --slots"
+        where, mend = "", "try more --slots"
+        if tile is not None:
+            where, mend = "on a tile, ", f"try smaller tiles than {tile} px, or more --slots"
+        more = f"{where}as many objects as there are slots, {slots}; there may be more, {mend}"
         larger = self.side and look_at_size(self._full.items, self.side, TOUCHING)
         return larger or Fault("slots", more)
 

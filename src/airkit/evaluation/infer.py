@@ -25,8 +25,10 @@ from airkit.evaluation.handover import ROIS, SHAPES, Handover
 from airkit.evaluation.pieces import Explainer, Piece, Seen, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
 from airkit.evaluation.tables import check_table, write_counts, write_objects
+from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
+from airkit.system.paths import to_path
 
 __all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 
@@ -88,6 +90,7 @@ def infer(
         if path is not None:
             check_table(path, option)
     model = open_model(run, checkpoint, settings, listener)
+    _repeat_verdict(RunFolder(to_path(run)), listener)
     inference = _Inference(images, model, asked, listener)
     inference.survey()
     found = dict(inference.walk())
@@ -108,21 +111,24 @@ class _Inference:
         self.model, self.asked, self.listener = model, asked, listener
         trained = model.state.config
         self.imported = trained.data.source == PICTURES
-        limits = trained.pictures.low, trained.pictures.high
         self.source = Images(
             images,
             invert=asked.invert,
-            limits=limits if self.imported else None,  # as airkit import scaled
-            scale=trained.pictures.scale,
+            pictures=trained.pictures if self.imported else None,
             colour=trained.data.channels == 3,
             tiled=asked.tile is not None,
             inside=asked.sub_folders,
         )
         self.bad, self.doubts = Bad(asked.skip_bad), Doubts(trained, invert=asked.invert)
         self.size, self.reasons = model.config.object_size, Reasons(model.config)
-        self.overlap = 0 if asked.tile is None else overlap_of(asked.tile, self.size)
+        scale = trained.pictures.scale
+        self.tile = None if asked.tile is None else max(1, round(scale * asked.tile))
+        """Side of tiles, once images are resized."""
+        self.overlap = 0 if self.tile is None else overlap_of(self.tile, self.size, scale)
         self.places: list[Place] = []
         self.draw: Draw | None = None
+        self.slots = self.model.config.slots
+        """Of a piece on which all are in use."""
         self._pieces = 0
         self._given: dict[int, Given] = {}
         self._faults: dict[int, Fault] = {}
@@ -133,7 +139,7 @@ class _Inference:
             self.model.check_canvas_size(self._shape(grey), grey.path)
             self.doubts.add(grey)
             self.places.append(Place(grey.path, grey.index))
-            self._pieces += pieces_in(grey.shape, self.asked.tile, self.overlap)
+            self._pieces += pieces_in(grey.shape, self.tile, self.overlap)
             if self.source.done:
                 self.listener.progress("reading", self.source.done, len(self.source.given))
         self.doubts.end()
@@ -167,8 +173,10 @@ class _Inference:
             if self.places[many : many + 1] != [Place(grey.path, grey.index)]:
                 raise _changed(grey.path)
             self._given[many] = grey
-            tile, shape = self.asked.tile, self._shape(grey)
-            yield from pieces_of(grey, many, tile, self.overlap, shape=shape, edge=self.imported)
+            shape = self._shape(grey)
+            yield from pieces_of(
+                grey, many, self.tile, self.overlap, shape=shape, edge=self.imported
+            )
             many += 1
         if many < len(self.places):
             raise _changed(self.places[many].path)
@@ -179,14 +187,14 @@ class _Inference:
         A guide that reads whole canvases gets images that are as long, and smaller across, padded
         to these.
         """
-        height, width = (min(side, self.asked.tile or side) for side in given.shape)
+        height, width = (min(side, self.tile or side) for side in given.shape)
         own = self.model.state.config.data.shape
         fits = height <= own[0] and width <= own[1] and max(height, width) == max(own)
         return own if fits and not self.model.any_canvas else (height, width)
 
     def _told(self) -> Iterator[tuple[Place, Fault | None]]:
         """What to say of images on which nothing was found, or whose slots are full."""
-        full = self.doubts.of_full(self.model.config.slots)
+        full = self.doubts.of_full(self.slots, self.asked.tile)
         for place in sorted(self._faults):
             fault = self._faults[place]
             yield self.places[place], full if fault.cause == "slots" else fault
@@ -217,6 +225,7 @@ class _Inference:
             self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
             return reason
         if full:
+            self.slots = max(len(seen.presence) for _, seen in parts if seen.full)
             self.doubts.add_full(given)
             self._faults[place] = Fault("slots", "")
         return "slots full" if full else reason if none else "ok"
@@ -225,6 +234,15 @@ class _Inference:
         """Why nothing was found, by a look at some of the pieces."""
         some = parts[:: -(-len(parts) // _MOST_TILES)]
         return self.reasons.common([piece.pixels for piece, _ in some])
+
+
+def _repeat_verdict(run: RunFolder, listener: Listener) -> None:
+    """Say again what was in doubt at the end of the training."""
+    if trouble := run.trouble():
+        listener.note(
+            f"this run was in doubt at the end of its training, and so is what it finds: "
+            f"{'; '.join(trouble)}; airkit eval says what to try"
+        )
 
 
 def _changed(path: Path) -> ImageError:

@@ -109,15 +109,25 @@ def pieces_in(shape: tuple[int, ...], tile: int | None, overlap: int) -> int:
     return len(cores(shape[0], tile, overlap)) * len(cores(shape[1], tile, overlap))
 
 
-def overlap_of(tile: int, size: float) -> int:
-    """Overlap of tiles for objects of a typical ``size`` in pixels; raises ImageError."""
+def overlap_of(tile: int, size: float, scale: float = 1.0) -> int:
+    """Overlap of tiles for objects of a typical ``size``, in pixels of images that were resized.
+
+    Args:
+        tile: side of a tile.
+        size: of objects.
+        scale: factor by which sides of images were multiplied, for the message.
+
+    Raises:
+        ImageError: tiles are too small.
+    """
     overlap = ceil(OVERLAP * size)
     if tile < 2 * overlap:
         raise ImageError(
             "Tiles are too small for the objects",
             where="--tile",
-            expected=f"at least {2 * overlap} px, for objects of about {size:.0f} px",
-            got=f"{tile} px",
+            expected=f"at least {ceil(2 * overlap / scale)} px, for objects of about "
+            f"{size / scale:.0f} px",
+            got=f"{round(tile / scale)} px",
             hint="larger tiles, or none",
         )
     return overlap

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from airkit.config import settings
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
@@ -66,14 +67,24 @@ class Data(SheetDrawing):
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
         path, config = _data_file(request)
-        split = config.eval.split
         many = config.render.rows * config.render.columns
+        split = _split(path, config, request)
+        config = config.model_copy(update={"eval": config.eval.model_copy(update={"split": split})})
         canvases = reader.read_split(path, split, max(FIRST, 3 * many))
         if not len(canvases.image):
             raise empty_split_error(path, split)
         if config.pictures != PicturesConfig():
             return looked_at(canvases, config)
         return data(canvases, config.render, split)
+
+
+def _split(path: Path, config: Config, request: Request) -> str:
+    """The split of ``eval.split``; where nobody chose it and it is empty, one that is not."""
+    named = [key for layer in request.given for key, _ in settings.flatten(layer.values)]
+    many = reader.read_info(path).splits
+    if "eval.split" in named or many[config.eval.split]:
+        return config.eval.split
+    return next((split for split in ("val", "train") if many[split]), config.eval.split)
 
 
 def _explained(request: Request) -> tuple[Iterator[Explained], Config, int]:

@@ -4,6 +4,7 @@ config.toml             the resolved configuration
 metrics.jsonl           a row every ``train.log_every`` steps, and one for each validation
 checkpoints/step-*.pt   the newest few checkpoints, and the best
 best.json               step and measures of the best validation
+trust.json              the verdict at the end of a training on pictures
 figures/                pictures of ``airkit render``
 tensorboard/            event files, where ``train.tensorboard`` is on
 train.lock              while a process trains here
@@ -16,13 +17,13 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from airkit.config import settings
-from airkit.errors import CheckpointError
+from airkit.errors import CheckpointError, sanitize
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.sweep_folder import is_sweep
@@ -35,7 +36,8 @@ from airkit.system.text import quoted
 _STEP = re.compile(r"step-(\d{9,})\.pt")
 _MOST = 3.4028234663852886e38  # the greatest float32; metrics are computed in it
 _MOST_STEPS = 10**9
-_NAMES = ("config.toml", "metrics.jsonl", "best.json")
+_MOST_VERDICT = 2**14
+_NAMES = ("config.toml", "metrics.jsonl", "best.json", "trust.json")
 _ANOTHER = "name another; airkit train makes one"
 
 
@@ -52,6 +54,18 @@ class RunFolder:
     def metrics(self) -> Path:
         """The file of metrics rows."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def verdict(self) -> Path:
+        """The file of the verdict at the end."""
+        return self.path / "trust.json"
+
+    def trouble(self) -> list[str]:
+        """Return what was in doubt at the end of the training; nothing where none was."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            told = json.loads(files.start_of(self.verdict, _MOST_VERDICT))["trouble"]
+            return [sanitize(str(each), 200) for each in told]
+        return []
 
     @property
     def figures(self) -> Path:
@@ -106,6 +120,7 @@ class RunFolder:
 
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, ``config.toml`` and ``best.json``, then remove old checkpoints."""
+        _remove(self.verdict)  # of an earlier end
         if os.path.exists(self.metrics):
             files.sync(self.metrics)  # a checkpoint never outlasts the rows before it
         checkpoints.write(self.file(state.step), state)

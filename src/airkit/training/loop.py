@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from airkit.runs.weights import load_weights
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic, own_device
+from airkit.system.files import write_text
 from airkit.system.paths import to_path, to_record
 from airkit.system.signals import StopRequest, stop_on_signals
 from airkit.training.diagnosis import Fault, error, find_fault
@@ -198,7 +200,12 @@ class Loop:
         if not pictures or not self.resumed_from < self.step == self.config.train.steps:
             return None
         held_out = self.val.images if len(self.val) else self.trainer.images
-        return self.processes.by_lead(lambda: trusted(self.trainer, held_out))
+        return self.processes.by_lead(lambda: self._verdict(held_out))
+
+    def _verdict(self, images: Tensor) -> Trust:
+        trust = trusted(self.trainer, images)
+        write_text(self.start.run.verdict, json.dumps(trust.to_dict()) + "\n")
+        return trust
 
     def _read(self) -> tuple[torch.device, Tensor, CanvasDataset]:
         """The device, the images to train on and the split to validate on."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from airkit.config.pictures import PicturesConfig
 from airkit.data.imports.conversion import scaled
 from airkit.data.imports.folders import files_of
 from airkit.data.imports.given import pictures_of
@@ -108,14 +109,13 @@ class Given(Place):
 class Images:
     """Images of a user's own, read anew each time that they are walked through."""
 
-    def __init__(  # noqa: PLR0913 - an option each
+    def __init__(
         self,
         given: ImageLike | Iterable[ImageLike],
         *,
         invert: bool = False,
-        limits: tuple[float, float] | None = None,
+        pictures: PicturesConfig | None = None,
         colour: bool = False,
-        scale: float = 1.0,
         tiled: bool = False,
         inside: bool = False,
     ) -> None:
@@ -125,19 +125,20 @@ class Images:
             given: one or several of: a folder; what ``airkit import`` reads; an array or a tensor
                 [H, W] or [H, W, C], or a stack of these; a PIL image.
             invert: take dark for ink.
-            limits: grey levels that become black and white, as of a data file of pictures; without,
-                all that the type can hold, or 0..1 of floats.
+            pictures: how those of the training were imported: the grey levels that became black
+                and white, the channel, the grey behind transparent pixels, the scale; without, all
+                that the type can hold, or 0..1 of floats, and ink that is blank behind.
             colour: whether to keep colours, rather than their luminance.
-            scale: factor that sides are multiplied by.
             tiled: whether images are cut into tiles, so that larger ones are allowed.
             inside: take the pictures of folders inside of a folder too, one level down.
 
         Raises:
             ImageError: a folder without pictures.
         """
-        self.invert, self.limits = invert, limits
+        self.invert, self.limits = invert, pictures and (pictures.low, pictures.high)
+        how = pictures or PicturesConfig(behind=float(invert))
         self.reading = Reading(
-            behind=float(invert), tiled=tiled, colour=colour, scale=scale, single=True
+            how.channel, how.behind, tiled=tiled, colour=colour, scale=how.scale, single=True
         )
         several = not isinstance(given, str | Path | Image.Image) and not hasattr(given, "shape")
         each = given if several and isinstance(given, Iterable) else [given]

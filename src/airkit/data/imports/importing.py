@@ -88,6 +88,8 @@ class Asked:
     tile: int | None = None
     pad: bool = False
     scale: float = 1.0
+    channel: str = "grey"
+    behind: float = 0.0
     levels: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -176,6 +178,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         tile=tile,
         pad=pad,
         scale=scale,
+        channel=channel,
+        behind=behind,
         levels=levels,
     )
     base = resolve(*layers(settings))
@@ -294,6 +298,8 @@ def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Confi
         "height": int(height),
         "width": int(width),
         "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
+        "channel": asked.channel,
+        "behind": asked.behind,
         "scale": asked.scale,
         "low": low,
         "high": high,
