@@ -99,7 +99,7 @@ def evaluation(device: str, seconds: float, rounds: int) -> list[dict[str, Any]]
     plain = PlainAIR().to(device)
     works: dict[str, Callable[[], Any]] = {
         "one look": partial(explain, air, images),
-        "16 looks": partial(explain_best, air, images, 16, torch.Generator(device)),
+        "16 looks": partial(explain_best, air, images, 16, 0),
         "one look, one canvas at a time": partial(one_by_one, air, images[:20]),
         "plain reading, one look": partial(plain_look, plain, images),
         "plain reading, one canvas at a time": partial(plain_one_by_one, plain, images[:20]),

@@ -100,7 +100,7 @@ def test_scenes_have_the_pictures_shape_and_boxes_on_it(
 ) -> None:
     air = tiny_air(_config(shape, compositing=compositing, background=background))
     images = _blobs(30, shape)
-    for scene in (explain(air, images), explain_best(air, images, 3, generator(0))):
+    for scene in (explain(air, images), explain_best(air, images, 3, 0)):
         assert scene.canvases.shape == (30, 4, 1, *shape)
         assert scene.masks.shape == (30, 3, *shape)
         boxes = scene.box[scene.box[..., 2] > 0]

@@ -125,7 +125,7 @@ def test_a_scene_shows_each_object_where_it_is_seen(channels: int) -> None:
 
 def test_the_best_of_looks_is_drawn_on_its_ground() -> None:
     air, images = _air(background="constant"), 0.2 + 0.5 * blobs(4)
-    scene = explain_best(air, images, 3, generator(0))
+    scene = explain_best(air, images, 3, 0)
     torch.testing.assert_close(scene.canvases[:, 0], images - air.background.ink(images))
 
 

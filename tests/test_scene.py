@@ -34,7 +34,7 @@ def _images(batch: int, channels: int = 1) -> Tensor:
 
 @torch.no_grad()
 def _best(air: AIR, images: Tensor, looks: int) -> Scene:
-    return explain_best(air, images, looks, generator(9))
+    return explain_best(air, images, looks, 9)
 
 
 def _compared(air: AIR, images: Tensor) -> Unrolled:
@@ -106,27 +106,17 @@ def test_parts_of_a_scene_belong_together(looks: int, channels: int) -> None:
     torch.testing.assert_close(scene.masks, painted * present[:, :, None, None])
 
 
-@torch.no_grad()
-def test_more_looks_never_lower_the_score() -> None:
-    air, images = _air(), _images(30)
-    scores = torch.stack([_best(air, images, looks).score for looks in range(1, 9)])
-    assert (scores.diff(dim=0) >= 0).all()
-    assert (scores[-1] > scores[0]).any()
-
-
 @CHANNELS
 @torch.no_grad()
-def test_one_look_draws_nothing_and_is_the_best_candidate(channels: int) -> None:
-    air, images, draws = _air(channels=channels), _images(12, channels), generator(0)
-    before = draws.get_state()
-    scene = explain_best(air, images, 1, draws)
-    assert torch.equal(draws.get_state(), before)
+def test_one_look_is_the_best_candidate(channels: int) -> None:
+    air, images = _air(channels=channels), _images(12, channels)
+    scene = explain_best(air, images, 1, 0)
     wanted = canvases_of(air, _compared(air, images))
     torch.testing.assert_close(scene.canvases, wanted, rtol=0, atol=1e-6)
 
 
 @torch.no_grad()
-def test_the_same_generator_gives_the_same_scene() -> None:
+def test_the_same_seed_gives_the_same_scene() -> None:
     air, images = _air(), _images(12)
     one, other = (_best(air, images, 6) for _ in range(2))
     for field in fields(Scene):
@@ -137,24 +127,25 @@ def test_the_same_generator_gives_the_same_scene() -> None:
 @torch.no_grad()
 def test_both_explanations_at_once_are_those_of_each_alone(channels: int) -> None:
     air, images = _air(channels=channels), _images(12, channels)
-    both = explain_both(air, images, 4, generator(9))
+    both = explain_both(air, images, 4, 9)
     for found, alone in zip(both, (explain(air, images), _best(air, images, 4)), strict=True):
         for field in fields(Scene):
             assert torch.equal(getattr(found, field.name), getattr(alone, field.name)), field.name
 
 
-@pytest.mark.parametrize("looks", [0, 1])
+@pytest.mark.parametrize("looks", [0, 1, 9])
 @torch.no_grad()
-def test_looks_at_the_peak_do_not_depend_on_the_batch(looks: int) -> None:
+def test_a_scene_depends_neither_on_the_batch_nor_on_the_order(looks: int) -> None:
     air, images = _air(), _images(12)
 
     def scene_of(part: Tensor) -> Scene:
         return _best(air, part, looks) if looks else explain(air, part)
 
-    whole, parts = scene_of(images), [scene_of(part) for part in torch.split(images, 5)]
+    order = torch.randperm(12, generator=generator(0))
+    whole, parts = scene_of(images), [scene_of(part) for part in torch.split(images[order], 5)]
     for field in fields(Scene):
         joined = torch.cat([getattr(part, field.name) for part in parts])
-        torch.testing.assert_close(joined, getattr(whole, field.name), msg=field.name)
+        torch.testing.assert_close(joined, getattr(whole, field.name)[order], msg=field.name)
 
 
 @pytest.mark.parametrize(("x", "y"), [(3, 12), (10, 5)])
@@ -233,6 +224,6 @@ def test_faint_ink_is_no_ink_and_ink_itself_is() -> None:
 @torch.no_grad()
 def test_a_blank_image_is_explained() -> None:
     air = _air().float()
-    scene = explain_best(air, torch.zeros(2, 1, SIDE, SIDE), 4, generator(0))
+    scene = explain_best(air, torch.zeros(2, 1, SIDE, SIDE), 4, 0)
     assert scene.score.isfinite().all()
     assert scene.box.isfinite().all()

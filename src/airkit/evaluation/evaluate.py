@@ -18,7 +18,7 @@ from airkit.config.settings import Settings
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.model.scene import explain_both
 from airkit.runs.signs import Watch
-from airkit.runs.trained import TrainedRun, count_generator, open_run
+from airkit.runs.trained import TrainedRun, count_generator, look_seed, open_run
 from airkit.runs.trust import Trust, judge
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
@@ -173,13 +173,12 @@ class Evaluation:
         it lasts, PyTorch computes on as many CPU threads as pay.
         """
         trained = self.trained
-        looks = trained.generator("looks")
         counts = count_generator(trained.config, trained.device)
         with threads.restored():
             if trained.device.type == "cpu" and not threads.fixed():
                 self._set_threads(listener)
             for indices in trained.batches():
-                yield self._batch(indices, looks, counts)
+                yield self._batch(indices, counts)
                 listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
 
     def _set_threads(self, listener: Listener) -> None:
@@ -189,13 +188,11 @@ class Evaluation:
         torch.set_num_threads(number)
 
     @torch.no_grad()
-    def _batch(
-        self, indices: Tensor, looks: torch.Generator, counts: torch.Generator | None
-    ) -> Batch:
+    def _batch(self, indices: Tensor, counts: torch.Generator | None) -> Batch:
         """Look at some canvases and measure them."""
         trained = self.trained
-        images = trained.images(indices)
-        one, best = explain_both(trained.air, images, trained.looks, looks, counts)
+        images, seed = trained.images(indices), look_seed(trained.config)
+        one, best = explain_both(trained.air, images, trained.looks, seed, counts)
         batch = Batch(
             indices=indices,
             images=images,
@@ -214,7 +211,7 @@ class Evaluation:
         trained = self.trained
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             images = trained.images(trained.batches()[0][:REHEARSED])
-            explain_both(trained.air, images, 1, trained.generator("looks"), None)
+            explain_both(trained.air, images, 1, 0)
 
     def measures(self, run: str | Path) -> Measures:
         """Return the measures of all batches, which name the run folder as ``run``.

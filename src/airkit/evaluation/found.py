@@ -59,7 +59,7 @@ class Inferred:
     """Least and greatest n of the fewest that together have 95 % of ``count_probability``, and
     ``count`` itself."""
     count_probability: tuple[float, ...]
-    """q(n) for n = 0, 1, ... under the explanation kept; n is at most the number of slots, of all
+    """Probability of n objects for n = 0, 1, ...; n is at most the number of slots, of all
     tiles together."""
     touching_border: int
     """Objects that touch the border, counted or left out."""

@@ -22,8 +22,7 @@ from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.model.spatial_transformer import Shape
-from airkit.runs.trained import TrainedModel, count_generator
-from airkit.system.device import generator
+from airkit.runs.trained import TrainedModel, count_generator, look_seed
 
 Array = np.ndarray[Any, Any]
 BATCH_PIXELS = 2**22
@@ -147,7 +146,7 @@ class Explainer:
         """
         self.model, self.tiled, self.canvases, self.owners = model, tiled, canvases, owners
         self._air = lru_cache(4)(self._build)
-        self._draws: dict[Shape, tuple[torch.Generator, torch.Generator | None]] = {}
+        self._counts: dict[Shape, torch.Generator | None] = {}
 
     def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
         """Yield what is seen on each piece, as batches become full."""
@@ -176,14 +175,13 @@ class Explainer:
 
     def _batch(self, pieces: list[Piece]) -> Iterator[tuple[Piece, Seen]]:
         shape, config, device = pieces[0].shape, self.model.config, self.model.device
-        if shape not in self._draws:
-            looks = generator(config.eval.seed, "looks", device)
-            self._draws[shape] = looks, count_generator(config, device)
+        if shape not in self._counts:
+            self._counts[shape] = count_generator(config, device)
         air = self._air(shape)
         images = torch.from_numpy(np.stack([piece.pixels for piece in pieces])).to(device)
         with torch.inference_mode():
             many = possible_looks(air, config.eval.looks)
-            scene = explain_by_looks(air, images, many, *self._draws[shape])
+            scene = explain_by_looks(air, images, many, look_seed(config), self._counts[shape])
         yield from zip(pieces, self._seen(scene), strict=True)
 
     def _seen(self, scene: Scene) -> Iterator[Seen]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from airkit.data.compose import Canvases
 from airkit.model.scene import Scene, explain_by_looks
-from airkit.runs.trained import TrainedRun, count_generator
+from airkit.runs.trained import TrainedRun, count_generator, look_seed
 from airkit.system.callbacks import Listener
 
 Array = np.ndarray[Any, Any]
@@ -75,7 +75,7 @@ def explained(run: TrainedRun, listener: Listener) -> Iterator[Explained]:
     Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same random
     streams as in evaluation, so that the same canvases are miscounted here and there.
     """
-    draws = run.generator("looks"), count_generator(run.config, run.device)
+    draws = look_seed(run.config), count_generator(run.config, run.device)
     total = len(run.canvases)
     for indices in run.batches():
         images = run.images(indices)

@@ -5,6 +5,7 @@ Legend: B batch, C channels, T slots, H height, W width, w window side.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
@@ -17,8 +18,14 @@ from airkit.model.air import AIR, Unrolled
 from airkit.model.boxes import ink_boxes
 from airkit.model.counts import log_count_posterior
 from airkit.model.distributions import cumulative_sum
-from airkit.model.guides import Noise
+from airkit.model.guides import MEANS
 from airkit.model.spatial_transformer import paint
+
+SURE = 4
+"""Looks that have to agree before an image is looked at no more."""
+TEMPERATURE = 4.0
+"""What scores are divided by before they are compared as log probabilities. Errors of neighbouring
+pixels go together, so that a likelihood of independent pixels counts each several times."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +35,9 @@ class Scene:
     count: Tensor
     """Objects, int64 [B]."""
     count_probability: Tensor
-    """q(n) for n = 0..T under the explanation kept, [B, T + 1]."""
+    """p(n) for n = 0..T, [B, T + 1]: q(n) from one look, or what all looks say together."""
     presence: Tensor
-    """Probability that slot t is on, p_1 ... p_t, [B, T]."""
+    """Probability that there are t objects or more, t = 1..T, [B, T]."""
     box: Tensor
     """Extent of each object's painted ink (x, y, width, height) in pixels, [B, T, 4]; -1 from
     slot ``count`` on."""
@@ -68,26 +75,30 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
 
     Args:
         air: the trained model.
-        images: ink in 0..1, [B, C, H, W].
+        images: levels in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
-    unrolled = air.unroll(air.background.ink(images), candidates=air.candidates)
-    return _one_look(air, images, unrolled, _scores(air, unrolled), counts)
+    return _one_look(air, images, _first_pass(air, air.background.ink(images)), counts)
 
 
-def explain_best(air: AIR, images: Tensor, looks: int, generator: torch.Generator) -> Scene:
-    """The best of several explanations: a rule for counting and drawing, never a bound.
+def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
+    """The count from several looks, and the best explanation with that count.
 
-    The first look is that of ``explain``, the others are sampled; kept is the (look, count)
-    of greatest log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents.
+    The first look is that of ``explain``, the others are sampled. Look k gives the count n the
+    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents, and
+    p(n) is proportional to the sum over looks of exp(S_k(n) / ``TEMPERATURE``). The count is its
+    mode; drawn is the look of greatest S_k(count). An image whose first ``SURE`` looks all have
+    their greatest score at the mode of q(n) is looked at no more.
+
+    It is a rule for counting and drawing, never a bound.
 
     Args:
         air: the trained model.
-        images: ink in 0..1, [B, C, H, W].
-        looks: explanations to compare; at least 1.
-        generator: samples the looks.
+        images: levels in 0..1, [B, C, H, W].
+        looks: the most explanations to compare; at least 1.
+        seed: of the looks, which for an image depend on it and on its pixels alone.
     """
-    return explain_both(air, images, looks, generator)[1]
+    return explain_both(air, images, looks, seed)[1]
 
 
 def possible_looks(air: AIR, asked: int) -> int:
@@ -99,105 +110,150 @@ def explain_by_looks(
     air: AIR,
     images: Tensor,
     looks: int,
-    generator: torch.Generator,
+    seed: int,
     counts: torch.Generator | None = None,
 ) -> Scene:
     """``explain`` for one look, ``explain_best`` for more: the rule of ``airkit eval``."""
     if looks == 1:
         return explain(air, images, counts)
-    return explain_best(air, images, looks, generator)
+    return explain_best(air, images, looks, seed)
 
 
 def explain_both(
     air: AIR,
     images: Tensor,
     looks: int,
-    generator: torch.Generator,
+    seed: int,
     counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     ink = air.background.ink(images)
-    unrolled = air.unroll(ink, candidates=air.candidates)
-    scores = _scores(air, unrolled)
-    one = _one_look(air, images, unrolled, scores, counts)
-    best = _best_count(unrolled, scores)
-    for _ in range(looks - 1):
-        unrolled = air.unroll(ink, Noise.draw_looks(generator, len(images), air.slots))
-        best = _better(best, _best_count(unrolled, _scores(air, unrolled)))
+    draws = looks_of(images, seed, looks, air.slots)
+    passes = [_first_pass(air, ink)]
+    passes += [_pass(air, ink, draws[:, k]) for k in range(1, min(looks, SURE))]
+    one = _one_look(air, images, passes[0], counts)
+    votes = torch.stack([each.scores.argmax(1) for each in passes])
+    doubtful = (votes != passes[0].log_q.argmax(1)).any(0).nonzero().squeeze(1)
+    best = _best(passes)
+    if looks > SURE and len(doubtful):
+        ink, draws = ink[doubtful], draws[doubtful]
+        passes = [each.rows(doubtful) for each in passes]
+        passes += [_pass(air, ink, draws[:, k]) for k in range(SURE, looks)]
+        best = best.replaced(doubtful, _best(passes))
     return one, _scene(air, images, best)
 
 
-class _Explanation(NamedTuple):
-    """The parts of one pass of the guide that a scene is made of, [B, ...] each."""
+class _Pass(NamedTuple):
+    """What one look found, [B, ...] each."""
 
-    logits: Tensor
     where: Tensor
     what: Tensor
     size: Tensor
     centre: Tensor
     windows: Tensor
+    log_q: Tensor
+    """Log q(n), n = 0..T, [B, T + 1]."""
+    scores: Tensor
+    """Log p(x | canvas_n) + log p(n) - sum of the first n KLs, in nats, [B, T + 1]."""
+
+    def rows(self, index: Tensor) -> _Pass:
+        """Some of the images."""
+        return _Pass(*(part[index] for part in self))
+
+
+class _Explanation(NamedTuple):
+    """A pass with a count, and how probable each count is, [B, ...] each."""
+
+    found: _Pass
     objects: Tensor
-    score: Tensor
+    log_p: Tensor
+
+    def replaced(self, index: Tensor, other: _Explanation) -> _Explanation:
+        """With some images as ``other`` explains them."""
+        pairs = zip((*self.found, *self[1:]), (*other.found, *other[1:]), strict=True)
+        *found, objects, log_p = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
+        return _Explanation(_Pass(*found), objects, log_p)
 
 
-def _explanation(unrolled: Unrolled, count: Tensor, score: Tensor) -> _Explanation:
-    means = unrolled.where.normal.mean, unrolled.what.normal.mean
-    place = unrolled.size, unrolled.centre
-    return _Explanation(unrolled.logits, *means, *place, unrolled.windows, count, score)
+def _first_pass(air: AIR, ink: Tensor) -> _Pass:
+    return _passed(air, air.unroll(ink, candidates=air.candidates))
 
 
-def _one_look(
-    air: AIR,
-    images: Tensor,
-    unrolled: Unrolled,
-    scores: Tensor,
-    counts: torch.Generator | None,
-) -> Scene:
+def _pass(air: AIR, ink: Tensor, look: Tensor) -> _Pass:
+    return _passed(air, air.unroll(ink, MEANS._replace(look=look.to(ink.dtype))))
+
+
+def _passed(air: AIR, unrolled: Unrolled) -> _Pass:
+    return _Pass(
+        unrolled.where.normal.mean,
+        unrolled.what.normal.mean,
+        unrolled.size,
+        unrolled.centre,
+        unrolled.windows,
+        log_count_posterior(unrolled.logits)[0],
+        _scores(air, unrolled),
+    )
+
+
+def _one_look(air: AIR, images: Tensor, found: _Pass, counts: torch.Generator | None) -> Scene:
     """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
-    log_q = log_count_posterior(unrolled.logits)[0]
     if counts is None:
-        count = log_q.argmax(1)
+        count = found.log_q.argmax(1)
     else:
-        count = torch.multinomial(log_q.exp(), 1, generator=counts).squeeze(1)
-    score = scores.gather(1, count[:, None]).squeeze(1)
-    return _scene(air, images, _explanation(unrolled, count, score))
+        count = torch.multinomial(found.log_q.exp(), 1, generator=counts).squeeze(1)
+    return _scene(air, images, _Explanation(found, count, found.log_q))
 
 
-def _best_count(unrolled: Unrolled, scores: Tensor) -> _Explanation:
-    """A pass with the count of the greatest score."""
-    score, count = scores.max(1)
-    return _explanation(unrolled, count, score)
+def _best(passes: Sequence[_Pass]) -> _Explanation:
+    """The count of all passes, and the pass that explains it best; see ``explain_best``."""
+    scores = torch.stack([each.scores for each in passes])
+    log_p = (scores / TEMPERATURE).logsumexp(0).log_softmax(1)
+    count, rows = log_p.argmax(1), torch.arange(len(log_p), device=log_p.device)
+    winner = scores[:, rows, count].argmax(0)
+    parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
+    return _Explanation(_Pass(*parts), count, log_p)
 
 
 def _scores(air: AIR, unrolled: Unrolled) -> Tensor:
-    """Log p(x | canvas_n) + log p(n) - sum of the first n KLs, in nats, [B, T + 1]."""
+    """See ``_Pass.scores``."""
     cost = pad(cumulative_sum(air.kl(unrolled)), (1, 0))
     return unrolled.log_likelihood + air.log_prior - cost
 
 
-def _better(one: _Explanation, other: _Explanation) -> _Explanation:
-    """The explanation of the greater score, image by image."""
-    wins = other.score > one.score
-    return _Explanation(
-        *(
-            torch.where(wins.view(-1, *[1] * (no.dim() - 1)), yes, no)
-            for yes, no in zip(other, one, strict=True)
-        )
-    )
+def looks_of(images: Tensor, seed: int, looks: int, slots: int) -> Tensor:
+    """Numbers to sample looks with, of each image's own: uniform on 0..1, float64 [B, looks, T].
+
+    They depend on the seed and on the image's pixels, and not on what else is in the batch.
+    """
+    levels = (images.flatten(1) * 255).round().long()
+    places = torch.arange(levels.shape[1] + looks * slots, device=images.device)
+    weights = _scrambled(places + seed)
+    own = (levels * weights[: levels.shape[1]]).sum(1)
+    numbers = _scrambled(own[:, None] ^ weights[levels.shape[1] :])
+    return ((numbers >> 11) & (2**53 - 1)).double().mul(2.0**-53).view(len(images), looks, slots)
 
 
-def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
+def _scrambled(numbers: Tensor) -> Tensor:
+    """SplitMix64 (Steele, Lea and Flood 2014) of int64 numbers, whose products wrap around."""
+    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15), (31, 1)):
+        # a shift of negative numbers must bring zeros in
+        numbers = (numbers ^ ((numbers >> shift) & (2 ** (64 - shift) - 1))) * factor
+    return numbers
+
+
+def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
     """The scene of an explanation; painting again is cheaper than keeping every look's canvases."""
-    log_q, presence = log_count_posterior(found.logits)
+    found, count, log_p = best
     flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
     painted = paint(*flat, air.shape)
     painted = painted.view(*found.size.shape, *painted.shape[1:])
-    present = torch.arange(air.slots, device=painted.device) < found.objects[:, None]
+    present = torch.arange(air.slots, device=painted.device) < count[:, None]
     box = ink_boxes(air.cover(painted), found.size, found.centre)
+    probability = log_p.exp()
     return Scene(
-        count=found.objects,
-        count_probability=log_q.exp(),
-        presence=presence,
+        count=count,
+        count_probability=probability,
+        presence=cumulative_sum(probability.flip(1)).flip(1)[:, 1:],
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
         centre=(found.centre + 1) * air.canvas_size / 2,
         where=found.where,
@@ -205,7 +261,7 @@ def _scene(air: AIR, images: Tensor, found: _Explanation) -> Scene:
         windows=found.windows[:, :, : air.channels],
         masks=_masks(air, painted, present),
         canvases=air.background.picture(images, _canvases(air, painted)),
-        score=found.score,
+        score=found.scores.gather(1, count[:, None]).squeeze(1),
     )
 
 

@@ -23,6 +23,7 @@ from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
 from airkit.runs.weights import build, naming
+from airkit.system import seeds
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import from_record, to_path
@@ -261,6 +262,11 @@ def training_data(state: Checkpoint) -> TrainingData:
     """Return what a checkpoint records of its data file."""
     path = from_record(state.data)
     return TrainingData("run", path, state.data_digest, state.config, state.data_source)
+
+
+def look_seed(config: Config) -> int:
+    """Return the seed of sampled looks; see ``airkit.model.scene.explain_best``."""
+    return seeds.integer(config.eval.seed, "looks")
 
 
 def count_generator(config: Config, device: torch.device) -> torch.Generator | None:

@@ -59,12 +59,11 @@ def trusted(trainer: Trainer, images: Tensor) -> Trust:
     """
     air, config, some = trainer.air, trainer.config, images[:SAMPLE]
     looks = possible_looks(air, LOOKS)
-    generator = torch.Generator(trainer.device)
-    generator.manual_seed(seeds.integer(config.train.seed, "trust"))
+    seed = seeds.integer(config.train.seed, "trust")
     watch = Watch(air, config, some, looks)
     with trainer.evaluating():
         for batch in torch.split(some, config.eval.batch_size):
             ink = to_ink(batch.to(trainer.device))
-            one, best = explain_both(air, ink, looks, generator)
+            one, best = explain_both(air, ink, looks, seed)
             watch.add(ink, best, one)
     return judge(watch.signs(), watch.found, config)

@@ -59,7 +59,7 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         request: the call of ``report``.
 
     Returns:
-        The measures, the calibration of the count from one look, and the sheets. Where true counts
+        The measures, the calibration of the count, and the sheets. Where true counts
         are not known there is no calibration, and no sheet of miscounts.
 
     Raises:
@@ -71,7 +71,7 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
     first: list[Explained] = []
     counts: list[Explained] = []
     errors: list[Explained] = []
-    centres, modes, confidence = [], [], []
+    centres, modes, right, confidence = [], [], [], []
     for batch in evaluation.batches(request.listener):
         canvases = list(unbatched(run, batch.indices, batch.images, batch.scene))
         first += canvases[: kept - len(first)]
@@ -79,7 +79,8 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         errors = nlargest(WORST, errors + canvases, key=lambda it: it.squared_error)
         centres.append(batch.one_look.centre.cpu())
         modes.append(batch.one_look.mode.cpu())
-        confidence.append(batch.one_look.count_probability.amax(1).cpu())
+        right += [each.right for each in canvases]
+        confidence.append(batch.scene.count_probability.amax(1).cpu())
     mode = torch.cat(modes)
     large = scaled(run.config, run.air.canvas_size, _LARGE_SIDE)
     found = {
@@ -91,10 +92,9 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, list[Bin], Shee
         "worst_counts": reconstructions.worst_counts(counts, config, total) if counts else None,
         "worst_errors": reconstructions.worst_reconstructions(errors, config, total),
     }
-    known = run.canvases.counts
     bins = []
-    if known is not None:
-        bins = calibration(torch.cat(confidence).numpy(), (mode == known).numpy())
+    if run.canvases.counts is not None:
+        bins = calibration(torch.cat(confidence).numpy(), np.array(right))
     return evaluation.measures(str(request.run.path)), bins, found
 
 

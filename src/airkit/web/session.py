@@ -23,7 +23,7 @@ from airkit.errors import DataFileError
 from airkit.evaluation.found import interval
 from airkit.model.air import AIR
 from airkit.model.scene import Scene, explain, explain_by_looks, possible_looks
-from airkit.runs.trained import TrainedModel, open_model
+from airkit.runs.trained import TrainedModel, look_seed, open_model
 from airkit.system.callbacks import Listener
 from airkit.system.device import generator
 
@@ -91,9 +91,9 @@ class Session:
         """
 
         def act() -> Seen:
-            looks = generator(self.config.eval.seed, "looks")
+            seed = look_seed(self.config)
             return _seen(
-                image, explain_by_looks(self.air, image[None], self.looks, looks), self.looks
+                image, explain_by_looks(self.air, image[None], self.looks, seed), self.looks
             )
 
         return self._on_worker(act)

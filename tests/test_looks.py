@@ -1,0 +1,120 @@
+"""Several looks: what is drawn for each image, when it is enough, and what they say together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from model_factory import SIDE, blobs, tiny_air, tiny_config
+from torch import Tensor
+
+from airkit.model.air import AIR, Unrolled
+from airkit.model.counts import log_count_posterior
+from airkit.model.guides import MEANS
+from airkit.model.scene import SURE, TEMPERATURE, explain, explain_best, looks_of
+
+SEED = 9
+
+
+def _air() -> AIR:
+    """A model whose looks disagree about some images, and not about others."""
+    air = tiny_air(tiny_config(3, pixel_sd=1.5), seed=0, spread=0.3)
+    with torch.no_grad():
+        air.get_parameter("guide.proposer.4.weight")[0].mul_(20.0)
+        air.get_parameter("guide.proposer.4.bias")[0] += 0.5 - air(IMAGES).logits.median()
+    return air
+
+
+IMAGES = torch.cat([blobs(12, seed=many, objects=many) for many in (1, 2, 3)])
+
+
+def _passes(air: AIR, image: Tensor, looks: int) -> list[Unrolled]:
+    """All looks at one image [1, C, H, W]."""
+    draws = looks_of(image, SEED, looks, air.slots)
+    first = air.unroll(image, candidates=air.candidates)
+    rest = (air.unroll(image, MEANS._replace(look=draws[:, k])) for k in range(1, looks))
+    return [first, *rest]
+
+
+def _scores(air: AIR, unrolled: Unrolled) -> list[float]:
+    kl = air.kl(unrolled)[0]
+    fit = unrolled.log_likelihood[0]
+    return [float(fit[n] + air.log_prior[n] - kl[:n].sum()) for n in range(air.slots + 1)]
+
+
+@pytest.mark.parametrize("looks", [1, 3, SURE, 8])
+@torch.no_grad()
+def test_the_rule_by_plain_loops(looks: int) -> None:
+    air, stopped = _air(), 0
+    found = explain_best(air, IMAGES, looks, SEED)
+    for index in range(len(IMAGES)):
+        passes = _passes(air, IMAGES[[index]], looks)
+        scores = np.array([_scores(air, each) for each in passes])
+        mode = int(log_count_posterior(passes[0].logits)[0].argmax())
+        sure = all(each.argmax() == mode for each in scores[:SURE])
+        stopped += sure
+        scores = scores[:SURE] if sure else scores
+        weights = np.exp((scores - scores.max()) / TEMPERATURE).sum(0)
+        probability = weights / weights.sum()
+        assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
+        count = int(found.count[index])
+        assert count == int(probability.argmax())
+        best = int(scores[:, count].argmax())
+        assert torch.allclose(found.where[index], passes[best].where.normal.mean[0])
+        assert float(found.score[index]) == pytest.approx(scores[best, count])
+    assert 0 < stopped < len(IMAGES)
+
+
+@torch.no_grad()
+def test_sure_images_are_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    air, rows = _air(), list[int]()
+    plain = AIR.unroll
+
+    def counted(self: AIR, ink: Tensor, *given: object, **named: object) -> Unrolled:
+        rows.append(len(ink))
+        return plain(self, ink, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(AIR, "unroll", counted)
+    explain_best(air, IMAGES, SURE + 3, SEED)
+    assert rows[:SURE] == [len(IMAGES)] * SURE
+    assert len(set(rows[SURE:])) == 1
+    assert len(rows) == SURE + 3
+    assert 0 < rows[-1] < len(IMAGES)
+
+
+@torch.no_grad()
+def test_presence_and_count_agree_with_the_probabilities() -> None:
+    air = _air()
+    for scene in (explain(air, IMAGES), explain_best(air, IMAGES, 8, SEED)):
+        assert torch.equal(scene.count, scene.count_probability.argmax(1))
+        tails = scene.count_probability.flip(1).cumsum(1).flip(1)[:, 1:]
+        torch.testing.assert_close(scene.presence, tails)
+
+
+def test_numbers_are_uniform_and_of_each_image() -> None:
+    images = (blobs(400, seed=3) * 255).round() / 255
+    draws = looks_of(images, SEED, 16, 5)
+    assert draws.shape == (400, 16, 5)
+    share = torch.histc(draws, 20, 0, 1) / draws.numel()
+    assert ((share - 0.05).abs() < 5 * (0.05 * 0.95 / draws.numel()) ** 0.5).all()
+    centred = (draws - 0.5).flatten(1)
+    correlations = centred.t() @ centred / (400 / 12)
+    assert (correlations.fill_diagonal_(0).abs() < 5 / 400**0.5).all()
+    assert len(set(draws.flatten().tolist())) == draws.numel()
+
+
+def test_one_grey_level_or_the_seed_changes_all_of_them() -> None:
+    image = torch.zeros(1, 1, SIDE, SIDE)
+    other = image.clone()
+    other[0, 0, 3, 4] = 1 / 255
+    first, second, third = (
+        looks_of(image, 1, 4, 3), looks_of(other, 1, 4, 3), looks_of(image, 2, 4, 3)
+    )  # fmt: skip
+    assert ((first - second).abs() > 1e-6).all()
+    assert ((first - third).abs() > 1e-6).all()
+    assert torch.equal(first, looks_of(image, 1, 4, 3))
+
+
+def test_fewer_looks_are_the_first_of_more() -> None:
+    images = blobs(5)
+    assert torch.equal(looks_of(images, 0, 3, 4), looks_of(images, 0, 9, 4)[:, :3])
