@@ -53,7 +53,10 @@ def run() -> Path:
 
 @pytest.fixture(scope="module")
 def air(run: Path) -> AIR:
-    return build(state(run), torch.device("cpu"))
+    saved = state(run)
+    air = build(saved, torch.device("cpu"))
+    air.guide.sharpness = saved.config.eval.look_sharpness
+    return air
 
 
 def canvases() -> CanvasDataset:

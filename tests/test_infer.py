@@ -174,7 +174,7 @@ def test_an_image_that_is_not_square_is_looked_at_as_it_is(home: Path) -> None:
     image = canvases()[1]
     narrow = write("narrow.png", image[:, :20])
     square = write("square.png", np.pad(image[:, :20], ((0, 0), (0, 4))))
-    (one,), (other,) = lines(narrow), lines(square)
+    (one,), (other,) = lines(narrow, "--looks", 1), lines(square, "--looks", 1)
     assert (one["width"], other["width"]) == (20, 24)
     assert one["count"] > 0
     assert one["count_probability"] == pytest.approx(other["count_probability"], abs=0.05)

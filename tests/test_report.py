@@ -74,10 +74,10 @@ def test_tables_hold_every_canvas() -> None:
     confusion = [[int(cell) for cell in row[1:]] for row in reader.table("true")[1:]]
     assert confusion == measures.confusion
     assert sum(map(sum, confusion)) == measures.canvases == 20
-    bins = [(int(row[1]), float(row[3])) for row in reader.table("greatest q(n), %")[1:]]
+    bins = [(int(row[1]), float(row[3])) for row in reader.table("probability of the count, %")[1:]]
     assert sum(canvases for canvases, _ in bins) == 20
     right = sum(canvases * share for canvases, share in bins) / 100
-    assert right == pytest.approx(20 * measures.count_accuracy_one_look, abs=0.01)
+    assert right == pytest.approx(20 * measures.count_accuracy, abs=0.01)
     by_count = reader.table("true count")[1:]
     assert [row[:2] for row in by_count] == [
         [count, f"{100 * share:.1f}"] for count, share in measures.per_count_accuracy.items()

@@ -80,7 +80,7 @@ def reliability(points: Sequence[tuple[float, float, Interval]], sizes: Sequence
     axes.errorbar(100 * confidence, 100 * right, yerr=error, **bars)
     areas = np.maximum(12, 260 * np.array(sizes) / max(1, *sizes))
     axes.scatter(100 * confidence, 100 * right, s=areas, color=LINES[0], clip_on=False, zorder=3)
-    tidy(axes, "right, %", "greatest q(n), %")
+    tidy(axes, "right, %", "probability of the count, %")
     axes.set_ylim(0, 100)
     axes.set_yticks(_TICKS)
     axes.set_xlim(0, 100)

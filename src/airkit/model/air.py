@@ -35,6 +35,8 @@ from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
 
+TIE = 1.001
+"""Factor between misfits below which two looks fit equally well."""
 LEAST_SD = 0.01
 """Least standard deviation of the pixel noise that is learned."""
 
@@ -213,7 +215,11 @@ class AIR(nn.Module):
         looks = [(k + 0.5) / candidates for k in range(candidates)]
         tried = [ink.new_full((len(ink),), look) for look in looks]
         misfits = [self._misfit(look, state, residual, ink, canvas) for look in tried]
-        return torch.stack(tried)[torch.stack(misfits).argmin(0), torch.arange(len(ink))]
+        best, least = tried[-1], torch.stack(misfits).amin(0)
+        for look, misfit in zip(reversed(tried), reversed(misfits), strict=True):
+            # Looks that settle at one place differ by rounding: the first of them is taken.
+            best = torch.where(misfit <= TIE * least, look, best)
+        return best
 
     def _misfit(
         self, look: Tensor, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
