@@ -16,6 +16,7 @@ from airkit.config.schema import Config, PicturesConfig
 from airkit.data.look.findings import look
 from airkit.data.scenes import Scenes
 from airkit.model.background import Background
+from airkit.system import stretch
 
 KNEE = 0.03
 
@@ -96,3 +97,13 @@ def test_a_look_sees_faint_objects_beside_strong_ones(
     assert found.stretch == wanted
     assert found.pictures().stretch == wanted
     assert (wanted > 0) == ("fainter" in " ".join(found.describe()))
+
+
+@pytest.mark.parametrize("knee", [0.0, 0.03, 0.5, 1.0])
+def test_numbers_and_tensors_are_stretched_alike(knee: float) -> None:
+    ink = torch.linspace(-1, 1, 21, dtype=torch.float64)
+    found = stretch.stretched(ink, knee, torch.asinh)
+    one_by_one = [stretch.stretched(float(each), knee) for each in ink]
+    assert_close(found, torch.tensor(one_by_one).double())
+    assert_close(stretch.plain(found, knee, torch.sinh), ink)
+    assert stretch.stretched(1.0, knee) == 1.0

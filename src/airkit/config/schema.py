@@ -20,6 +20,7 @@ from airkit.config.sections import (
     Section,
     TrainConfig,
 )
+from airkit.system.stretch import stretched
 
 __all__ = [
     "Config",
@@ -127,16 +128,14 @@ class Config(Section):
     @property
     def contrast(self) -> float:
         """Typical contrast of an object with the background, in ink as it is stretched."""
-        return self._stretched(self.pictures.contrast)
+        contrast: float = stretched(self.pictures.contrast, self.stretch)
+        return contrast
 
     @property
     def noise(self) -> float:
         """Standard deviation of the pixel noise found, in ink as it is stretched."""
-        return self._stretched(self.pictures.noise)
-
-    def _stretched(self, level: float) -> float:
-        knee = self.stretch
-        return math.asinh(level / knee) / math.asinh(1 / knee) if knee else level
+        noise: float = stretched(self.pictures.noise, self.stretch)
+        return noise
 
     @property
     def pixel_sd(self) -> float:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from airkit.config.schema import Config
 from airkit.model.learned_background import LearnedBackground
-from airkit.system import backgrounds
+from airkit.system import backgrounds, stretch
 
 WIDTH = 2.0
 """Side of the window of a median or rolling ball, in typical object sizes: wider than one."""
@@ -72,15 +72,13 @@ class Background(nn.Module):
             behind: their backgrounds, where they are not to be estimated.
         """
         plain = self.sign * (images - (self.estimate(images) if behind is None else behind))
-        if not self.stretch:
-            return plain
-        return torch.asinh(plain / self.stretch) / math.asinh(1 / self.stretch)
+        ink: Tensor = stretch.stretched(plain, self.stretch, torch.asinh)
+        return ink
 
     def plain(self, ink: Tensor) -> Tensor:
         """Ink as it was before the stretch, of any shape."""
-        if not self.stretch:
-            return ink
-        return self.stretch * torch.sinh(ink * math.asinh(1 / self.stretch))
+        plain: Tensor = stretch.plain(ink, self.stretch, torch.sinh)
+        return plain
 
     def picture(self, images: Tensor, ink: Tensor) -> Tensor:
         """Ink [B, N, C, H, W] on the backgrounds of ``images`` [B, C, H, W]."""
