@@ -33,6 +33,7 @@ HOMES = {
     "pydantic": ("config", "runs", "system/text"),
     "pyro": ("model/pyro_programs", "model/objectives/nvil"),
     "rich": ("cli",),
+    "roifile": ("evaluation/handover",),
     "safetensors": ("runs",),
     "submitit": ("sweeps/engines",),
     "tensorboard": ("training/tensorboard",),
