@@ -42,7 +42,7 @@ def _scores(air: AIR, unrolled: Unrolled) -> list[float]:
     return [float(fit[n] + air.log_prior[n] - kl[:n].sum()) for n in range(air.slots + 1)]
 
 
-@pytest.mark.parametrize("looks", [1, 3, SURE, 8])
+@pytest.mark.parametrize("looks", [1, 3, SURE, SURE + 3])
 @torch.no_grad()
 def test_the_rule_by_plain_loops(looks: int) -> None:
     air, stopped = _air(), 0
@@ -83,12 +83,10 @@ def test_sure_images_are_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @torch.no_grad()
-def test_presence_and_count_agree_with_the_probabilities() -> None:
+def test_the_count_is_the_mode() -> None:
     air = _air()
-    for scene in (explain(air, IMAGES), explain_best(air, IMAGES, 8, SEED)):
+    for scene in (explain(air, IMAGES), explain_best(air, IMAGES, SURE + 3, SEED)):
         assert torch.equal(scene.count, scene.count_probability.argmax(1))
-        tails = scene.count_probability.flip(1).cumsum(1).flip(1)[:, 1:]
-        torch.testing.assert_close(scene.presence, tails)
 
 
 def test_numbers_are_uniform_and_of_each_image() -> None:

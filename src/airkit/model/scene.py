@@ -21,7 +21,7 @@ from airkit.model.distributions import cumulative_sum
 from airkit.model.guides import MEANS
 from airkit.model.spatial_transformer import paint
 
-SURE = 4
+SURE = 8
 """Looks that have to agree before an image is looked at no more."""
 TEMPERATURE = 4.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
@@ -37,7 +37,7 @@ class Scene:
     count_probability: Tensor
     """p(n) for n = 0..T, [B, T + 1]: q(n) from one look, or what all looks say together."""
     presence: Tensor
-    """Probability that there are t objects or more, t = 1..T, [B, T]."""
+    """Probability p_1 ... p_t that slot t is on, by q of the look kept, [B, T]."""
     box: Tensor
     """Extent of each object's painted ink (x, y, width, height) in pixels, [B, T, 4]; -1 from
     slot ``count`` on."""
@@ -249,11 +249,10 @@ def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
     painted = painted.view(*found.size.shape, *painted.shape[1:])
     present = torch.arange(air.slots, device=painted.device) < count[:, None]
     box = ink_boxes(air.cover(painted), found.size, found.centre)
-    probability = log_p.exp()
     return Scene(
         count=count,
-        count_probability=probability,
-        presence=cumulative_sum(probability.flip(1)).flip(1)[:, 1:],
+        count_probability=log_p.exp(),
+        presence=cumulative_sum(found.log_q.exp().flip(1)).flip(1)[:, 1:],
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
         centre=(found.centre + 1) * air.canvas_size / 2,
         where=found.where,
