@@ -65,6 +65,7 @@ class Workshop:
     def rendered(self, run: str, kind: str, **given: Any) -> Path:
         """Return a figure of a run."""
         values = {name.replace("__", "."): value for name, value in given.items()}
+        values["render.scale"] = "auto"  # runs that were kept may have another
         return airkit.render(self.run(run), kind=kind, settings=values).path
 
     def overlay(self) -> Path:
@@ -157,8 +158,8 @@ def pictures(shop: Workshop) -> dict[str, Callable[[], Path]]:
         "tutorial-steps.png": lambda: shop.rendered("air", "steps", render__rows=3),
         "tutorial-drawing.png": shop.overlay,
         "tutorial-narrow.png": lambda: shop.rendered("narrow", "reconstructions", render__rows=2),
-        "policy-saliency.png": lambda: shop.rendered("digits", "policy", eval__split="train"),
-        "policy-lstm.png": lambda: shop.rendered("lstm", "policy", eval__split="train"),
+        "policy-saliency.png": lambda: shop.rendered("digits", "policy"),
+        "policy-lstm.png": lambda: shop.rendered("lstm", "policy"),
         "report.png": shop.report,
         "demo.png": shop.demo,
     }
