@@ -29,6 +29,7 @@ MEASURED = (
     "pyro_speed.py --steps 40 --rounds 8 --threads 2",
     "speed.py --source FOLDER",
     "scenes.py",
+    "import_memory.py --out benchmarks/results/import_memory.json",
     "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
 )
 """How the benchmarks behind the tables of results are called; those of a GPU are on the page."""

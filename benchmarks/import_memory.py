@@ -73,11 +73,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--few", type=int, default=10_000)
     parser.add_argument("--many", type=int, default=1_000_000)
-    parser.add_argument("--files", type=int, default=300_000)
+    parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--out", type=Path, help="a JSON file for what is measured")
     args = parser.parse_args()
-    found = provenance.note("import_memory.py", "h5py", "numpy", "pillow") | {"rows": []}
+    command = f"import_memory.py --files {args.files} --out FILE"
+    found = provenance.note(command, "h5py", "numpy", "pillow") | {"rows": []}
     for kind in args.kinds:
         few = imported(kind, args.few)
         many = imported(kind, args.files if kind == "folder" else args.many)
