@@ -42,7 +42,7 @@ HOMES = {
     "typer": ("cli",),
 }
 """The only places that import a library."""
-LONG_FILES = {"model/fast.py": 500}
+LONG_FILES = {"model/fast.py": 520}
 
 
 def libraries(tree: ast.AST) -> Iterator[str]:

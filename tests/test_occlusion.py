@@ -136,7 +136,7 @@ def test_the_bound_is_finite_on_black_and_white() -> None:
 
 
 @CHANNELS
-def test_an_object_that_may_be_hidden_costs_half(channels: int) -> None:
+def test_an_object_that_may_be_hidden_costs_half_and_more_in_colour(channels: int) -> None:
     given: dict[str, Any] = {"channels": channels, "prior": {"ratio": "auto"}, "pixel_sd": 0.2}
     over, add = (tiny_config(compositing=kind, **given).prior_ratio for kind in ("over", "add"))
-    assert math.log(over) == pytest.approx(math.log(add) / 2)
+    assert math.log(over) == pytest.approx(math.log(add) * channels / 2)

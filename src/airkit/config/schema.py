@@ -18,8 +18,8 @@ from airkit.config.sections import (
     ModelConfig,
     PriorConfig,
     Section,
-    TrainConfig,
 )
+from airkit.config.training import TrainConfig
 from airkit.system.stretch import stretched
 
 __all__ = [
@@ -242,7 +242,8 @@ class Config(Section):
         prior odds of one more object fall to match: (size / 9.5)^3 nats where the contrast is twice
         the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square
         and to the number of channels. Where objects occlude each other it is half of that, because
-        part of an object may be hidden.
+        part of an object may be hidden; in colour 3/2 of it, as a colour of its own for each object
+        leaves more undrawn.
         """
         return self.prior_ratio_at(self.pixel_sd)
 
@@ -251,5 +252,5 @@ class Config(Section):
         if self.prior.ratio != "auto":
             return self.prior.ratio
         clearness = self.data.channels * (self.contrast / (2 * pixel_sd)) ** 2
-        share = 0.5 if self.occludes else 1.0
+        share = self.data.channels / 2 if self.occludes else 1.0
         return math.exp(-min(600.0, share * (self.object_size / 9.5) ** 3 * clearness))
