@@ -284,7 +284,8 @@ class PriorConfig(Section):
     ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
     """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
     typical size of an object, as exp(-(object_size / 9.5)^3) for digits, and faster where the
-    objects' contrast is more than twice model.pixel_sd; half as fast where they occlude (3/2 in colour)."""
+    objects' contrast is more than twice model.pixel_sd; half as fast where they occlude, or in
+    colour 3/2 as fast."""
     schedule: Literal["constant", "linear", "exponential"] = "exponential"
     """How the ratio changes from anneal_from to ratio during training."""
     anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9
