@@ -225,9 +225,9 @@ def _passes() -> Any:
     seen: list[tuple[bool, torch.dtype]] = []
 
     def spy(forward: Callable[..., Any]) -> Callable[..., Any]:
-        def unroll(air: AIR, images: Tensor, *noise: Any) -> Any:
+        def unroll(air: AIR, images: Tensor, *noise: Any, **given: Any) -> Any:
             seen.append((torch.is_grad_enabled(), product_dtype(images.dtype)))
-            return forward(air, images, *noise)
+            return forward(air, images, *noise, **given)
 
         return unroll
 

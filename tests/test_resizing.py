@@ -97,7 +97,7 @@ def test_what_is_found_is_told_on_the_picture_as_it_came(tmp_path: Path) -> None
     report = imported(given["images"], tmp_path / "a.h5", scale=0.25)
     airkit.train(report.path, tmp_path / "run", settings={**TRAIN, "train.steps": 2})
     folder = save(tmp_path / "in", given["images"][:4])
-    for options in ({"labels": tmp_path / "labels"}, {"tile": 24}):
+    for options in ({"labels": tmp_path / "labels"}, {"tile": 96}):
         found = airkit.infer(folder, tmp_path / "run", **options)
         assert [(each.width, each.height) for each in found] == [(96, 96)] * 4
     with Image.open(tmp_path / "labels" / "0_labels.tif") as labels:

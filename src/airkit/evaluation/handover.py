@@ -20,7 +20,7 @@ from typing import NamedTuple
 from airkit.data.imports.images import Place
 from airkit.errors import OutputError
 from airkit.evaluation.found import Inferred
-from airkit.system.files import check_replaceable, start_of, write_bytes
+from airkit.system.files import check_replaceable, remove, start_of, write_bytes
 
 _MARK = b"airkit infer --rois"
 """The comment of every zip of ROIs; tells it from a file of the user's."""
@@ -69,7 +69,7 @@ class Handover(NamedTuple):
             if any(it.objects for it in stack):
                 write_bytes(target, self.content(stack))
             else:
-                target.unlink(missing_ok=True)
+                remove(target)
 
     def _target(self, path: Path, image: Path) -> Path:
         if path.suffix.lower() == Path(self.ending).suffix:

@@ -117,7 +117,7 @@ def check_replaceable(
                 f"Two images would have the same {what}",
                 where=target,
                 got=f"{taken[target]} and {image}",
-                hint="rename one, or infer them separately",
+                hint="name a folder, rename one, or infer them separately",
             )
         taken[target] = image
         if os.path.lexists(target) and not is_ours(target):
@@ -144,6 +144,12 @@ def write_bytes(target: Path, content: bytes) -> None:
 def write_text(target: Path, content: str) -> None:
     """Write ``content`` to ``target`` atomically, as UTF-8."""
     write_bytes(target, content.encode())
+
+
+def remove(target: Path) -> None:
+    """Remove a file, if it is there; raises OutputError where that cannot be."""
+    with writing(target):
+        target.unlink(missing_ok=True)
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
