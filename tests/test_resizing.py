@@ -14,6 +14,7 @@ from reading import read_all
 from tiny_runs import TRAIN, Recorder
 
 import airkit
+from airkit.config.pictures import PicturesConfig
 from airkit.data.imports.importing import import_scenes
 from airkit.data.imports.pictures import Picture, Truth
 from airkit.data.imports.resizing import resized
@@ -102,7 +103,7 @@ def test_what_is_found_is_told_on_the_picture_as_it_came(tmp_path: Path) -> None
         assert [(each.width, each.height) for each in found] == [(96, 96)] * 4
     with Image.open(tmp_path / "labels" / "0_labels.tif") as labels:
         assert labels.size == (96, 96)
-    (small,) = read_all(folder / "0.png", scale=0.25, limits=(0.0, 255.0))
+    (small,) = read_all(folder / "0.png", pictures=PicturesConfig(scale=0.25))
     assert (small.shape, small.came) == ((24, 24), (96, 96))
 
 
