@@ -150,3 +150,26 @@ def test_the_model_explains_the_ink(path: str, channels: int) -> None:
     found = air(images, noise) if path == "reference" else fast.unroll(air, images, noise)
     torch.testing.assert_close(found.log_likelihood, plain(ink, noise).log_likelihood)
     assert float(ink.abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("kind", ["plane", "learned"])
+@torch.no_grad()
+def test_draws_find_a_background_once_and_are_those_of_single_passes(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air, images = tiny_air(tiny_config(background=kind)), 0.3 + 0.5 * blobs(3)
+    noises = [double_noise(air, 3, seed) for seed in range(3)]
+    wanted = [air(images, noise).log_likelihood for noise in noises]
+    found = list[Tensor]()
+
+    def estimate(levels: Tensor) -> Tensor:
+        found.append(levels)
+        return plane(levels)
+
+    monkeypatch.setitem(vars(air.background), "_estimate", estimate)
+    draw = air.draws(images)
+    assert all(
+        torch.equal(draw(noise).log_likelihood, one)
+        for noise, one in zip(noises, wanted, strict=True)
+    )
+    assert len(found) == (kind == "plane")

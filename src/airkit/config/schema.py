@@ -241,9 +241,9 @@ class Config(Section):
         unexplained, and the more likelihood a needless object gains by explaining the rest. The log
         prior odds of one more object fall to match: (size / 9.5)^3 nats where the contrast is twice
         the noise, fitted to digits of 13, 16 and 21 px, and in proportion to that ratio's square
-        and to the number of channels. Where objects occlude each other it is half of that, because
-        part of an object may be hidden; in colour 3/2 of it, as a colour of its own for each object
-        leaves more undrawn.
+        and to the number of channels. Where objects occlude each other they are half of that, as
+        part of an object may be hidden. In colour they are 3/2 of it: the decoder draws an object
+        less well where each has a colour of its own.
         """
         return self.prior_ratio_at(self.pixel_sd)
 

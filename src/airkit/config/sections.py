@@ -240,10 +240,10 @@ class GuideConfig(Section):
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
     candidates: Auto | Annotated[int, Field(ge=1, le=64)] = "auto"
-    """Looks, spread over the saliency, that each slot compares where objects are counted and drawn;
-    it takes the one whose object leaves least unexplained where it paints, as a look between two
-    that touch leaves much. 1 looks at the peak alone; auto is 4 where objects add
-    up, and 6 where they occlude each other."""
+    """How many looks each slot of the saliency guide compares where objects are counted and drawn.
+    It takes the look whose object fits best where it is painted; a look between two objects that
+    touch fits neither. With 1 it looks at the peak alone. auto is 4 where objects add up, and 6
+    where they occlude each other."""
     blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""
@@ -284,8 +284,8 @@ class PriorConfig(Section):
     ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
     """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
     typical size of an object, as exp(-(object_size / 9.5)^3) for digits, and faster where the
-    objects' contrast is more than twice model.pixel_sd; half as fast where they occlude, or in
-    colour 3/2 as fast."""
+    objects' contrast is more than twice model.pixel_sd. Where they occlude each other it falls half
+    as fast, or in colour 3/2 times as fast."""
     schedule: Literal["constant", "linear", "exponential"] = "exponential"
     """How the ratio changes from anneal_from to ratio during training."""
     anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -182,11 +182,12 @@ class Likelihood(Measure):
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
-        air, images = self.trained.air, batch.images
-        noise = self._noise("elbo", len(images), looks=False)
-        self.elbos.append(elbo.elbo(air, images, noise).cpu())
+        air, many = self.trained.air, len(batch.images)
+        draw = air.draws(batch.images)
+        one = draw(self._noise("elbo", many, looks=False))
+        self.elbos.append(elbo.elbo_of(air, one, air.log_prior).cpu())
         log_weights = [
-            iwae.log_weight(air, air(images, self._noise("iwae", len(images), looks=True)))
+            iwae.log_weight(air, draw(self._noise("iwae", many, looks=True)))
             for _ in range(self.trained.config.eval.likelihood_samples)
         ]
         self.bounds.append(iwae.iwae(torch.stack(log_weights)).cpu())

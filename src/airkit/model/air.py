@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -95,6 +96,7 @@ class AIR(nn.Module):
     pose: Pose
     guide: Guide
     first_log_prior: Tensor
+    """``log_prior`` at the pixel noise of the configuration."""
 
     def __init__(
         self, config: Config, *, canvas_size: int | Shape | None = None, slots: int | None = None
@@ -158,6 +160,15 @@ class AIR(nn.Module):
         """
         return self.on_background(images, noise, self.unroll)
 
+    def draws(self, images: Tensor) -> Callable[[Noise], Unrolled]:
+        """``forward`` of the same images with one noise after another.
+
+        A background that is not drawn is found once for all of them.
+        """
+        if self.background.learned is not None:
+            return partial(self, images)
+        return partial(self.unroll, self.background.ink(images))
+
     def on_background(
         self, images: Tensor, noise: Noise, unroll: Callable[[Tensor, Noise], Unrolled]
     ) -> Unrolled:
@@ -212,8 +223,7 @@ class AIR(nn.Module):
 
         A look between two objects that touch finds a bit of each, which one window cannot draw.
         """
-        looks = [(k + 0.5) / candidates for k in range(candidates)]
-        tried = [ink.new_full((len(ink),), look) for look in looks]
+        tried = [ink.new_full((len(ink),), (k + 0.5) / candidates) for k in range(candidates)]
         misfits = [self._misfit(look, state, residual, ink, canvas) for look in tried]
         best, least = tried[-1], torch.stack(misfits).amin(0)
         for look, misfit in zip(reversed(tried), reversed(misfits), strict=True):

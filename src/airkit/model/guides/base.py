@@ -65,12 +65,6 @@ class Noise(NamedTuple):
             torch.randn(batch, behind, generator=generator, device=device) if behind else None,
         )
 
-    @staticmethod
-    def draw_looks(generator: torch.Generator, batch: int, slots: int) -> Noise:
-        """Noise for looks alone; latents are at their means."""
-        look = torch.rand(batch, slots, generator=generator, device=generator.device)
-        return Noise(None, None, look)
-
     def slot(self, index: int) -> Noise:
         """The noise of one slot, [B, ...]."""
         return self.by_slot(lambda part: part[:, index])
