@@ -151,18 +151,16 @@ def test_what_is_drawn_is_counted_boxed_and_painted(
         page.assert_fine(serving)
 
 
-def test_one_look_is_shown_at_once_and_the_best_of_many_follows(
-    serving: Serving, drawn: Drawn
-) -> None:
+def test_one_look_is_shown_at_once_and_many_together_follow(serving: Serving, drawn: Drawn) -> None:
     drawn.watched.page.evaluate(
         "notes = []; new MutationObserver(() => notes.push(at('note').textContent))"
         ".observe(at('note'), {childList: true})"
     )
     drawn.mouse(ONE)
-    assert drawn.settled()["note"] == "best of 3 looks"
+    assert drawn.settled()["note"] == "3 looks together"
     notes = drawn.watched.page.evaluate("notes")
     assert notes[0] == "from one look"
-    assert notes[-2:] == ["from one look", "best of 3 looks"]
+    assert notes[-2:] == ["from one look", "3 looks together"]
     assert drawn.watched.requests[-1] == f"{serving.address}best"
 
 

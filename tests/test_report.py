@@ -13,7 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import command_line
-import numpy as np
 import pytest
 import tiny_runs
 from PIL import Image
@@ -22,7 +21,7 @@ from reports import page, plain, reported, text_of
 
 import airkit
 from airkit.runs.folder import RunFolder
-from airkit.web.gather import WORST, calibration, calibration_error, worst
+from airkit.web.gather import WORST, worst
 from airkit.web.html import number
 
 OWN = """
@@ -44,6 +43,8 @@ def test_the_numbers_are_those_of_eval() -> None:
     ours, text = reported()
     theirs = airkit.evaluate(tiny_runs.reference())
     assert replace(ours, seconds=0.0) == replace(theirs, seconds=0.0)
+    assert theirs.calibration is not None
+    assert theirs.calibration_one_look is not None
     tiles = Reader(text).text
     for words in (
         f"Count accuracy, one look {100 * theirs.count_accuracy_one_look:.1f} %",
@@ -54,6 +55,8 @@ def test_the_numbers_are_those_of_eval() -> None:
         f"ELBO {theirs.elbo:.1f}",
         f"IWAE {theirs.log_likelihood_bound:.1f}",
         f"Squared error {theirs.mse:.5f}",
+        f"Brier score {theirs.calibration.brier:.4f} {theirs.calibration.brier_constant:.4f}",
+        f"points {100 * theirs.calibration_one_look.error:.2f} Brier",
     ):
         assert words in tiles
 
@@ -79,21 +82,11 @@ def test_tables_hold_every_canvas() -> None:
     right = sum(canvases * share for canvases, share in bins) / 100
     assert right == pytest.approx(20 * measures.count_accuracy, abs=0.01)
     by_count = reader.table("true count")[1:]
-    assert [row[:2] for row in by_count] == [
-        [count, f"{100 * share:.1f}"] for count, share in measures.per_count_accuracy.items()
+    one = measures.per_count_accuracy_one_look
+    assert [[row[0], row[1], row[3]] for row in by_count] == [
+        [count, f"{100 * share:.1f}", f"{100 * one[count]:.1f}"]
+        for count, share in measures.per_count_accuracy.items()
     ]
-
-
-def test_calibration_by_hand() -> None:
-    confidence = np.array([0.41, 0.45, 0.99, 1.0, 1.0], np.float32)
-    bins = calibration(confidence, np.array([True, False, True, True, False]))
-    assert [(each.low, each.high, each.canvases) for each in bins] == [(0.4, 0.5, 2), (0.9, 1.0, 3)]
-    assert [each.share for each in bins] == [0.5, pytest.approx(2 / 3)]
-    assert bins[0].confidence == pytest.approx(0.43)
-    expected = (2 * 0.07 + 3 * (2.99 / 3 - 2 / 3)) / 5
-    assert calibration_error(bins) == pytest.approx(expected)
-    none_right = calibration(np.array([0.95] * 10), np.zeros(10, bool))[0]
-    assert none_right.interval == pytest.approx((0.0, 0.2775), abs=1e-4)
 
 
 def test_the_worst_are_the_counts_farthest_off_then_the_greatest_errors() -> None:

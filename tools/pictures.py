@@ -124,7 +124,7 @@ class Workshop:
 
 
 def draw(page: Page) -> None:
-    """Draw on the demo's canvas, and wait for the best of many looks."""
+    """Draw on the demo's canvas, and wait for many looks together."""
     box = page.locator("#drawing").bounding_box()
     assert box is not None
     for stroke in STROKES:
@@ -134,7 +134,7 @@ def draw(page: Page) -> None:
         for place in places[1:]:
             page.mouse.move(*place, steps=8)
         page.mouse.up()
-    page.get_by_text("best of 16 looks").wait_for()
+    page.get_by_text("16 looks together").wait_for()
 
 
 def redrawn(benchmark: Any, *more: str) -> Path:

@@ -26,6 +26,7 @@ from airkit.cli.progress import listening
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
+    from airkit.evaluation.calibration import Calibration
     from airkit.evaluation.compare import Comparison
     from airkit.evaluation.evaluate import Measures
 
@@ -66,9 +67,9 @@ def _headline(measures: Measures) -> str:
     """What it comes to: how well it counts, or whether to trust counts that nobody checked."""
     trust = measures.trust
     if not math.isnan(measures.count_accuracy):
-        looks = "one look" if measures.looks == 1 else f"the best of {measures.looks} looks"
+        looks = "one look" if measures.looks == 1 else f"{measures.looks} looks together"
         share = percent(measures.count_accuracy)
-        return f"{share} of {measures.canvases:,} canvases are counted right, by {looks} each"
+        return f"{share} of {measures.canvases:,} canvases are counted right, by {looks}"
     if trust is None:
         return "measured; no true counts to compare with"
     return "in doubt: see what to try, above" if trust.trouble else "no sign of trouble"
@@ -87,6 +88,7 @@ def tell_measures(measures: Measures) -> None:
             ("canvases", f"{measures.canvases:,} of {measures.split} in {measures.data}"),
             *_accuracies(measures),
             *_by_count(measures),
+            *_calibrations(measures),
             *_values(measures),
             *_trust(measures),
             ("time", duration(measures.seconds)),
@@ -97,7 +99,7 @@ def tell_measures(measures: Measures) -> None:
 
 
 def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
-    """The count accuracy of the best of several looks, if there are several, and of one."""
+    """The count accuracy of several looks together, if there are several, and of one."""
     if measures.looks > 1:
         share = _share(measures.count_accuracy, measures.count_accuracy_interval)
         yield f"count accuracy, {measures.looks} looks", share
@@ -106,9 +108,29 @@ def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
 
 
 def _by_count(measures: Measures) -> Iterator[tuple[str, str]]:
+    """The accuracy of each true count; of several looks together, then of one look."""
     for count, share in measures.per_count_accuracy.items():
         interval = measures.per_count_accuracy_interval[count]
-        yield f"by true count, {count}", _share(share, interval)
+        told = _share(share, interval)
+        if measures.looks > 1 and count in measures.per_count_accuracy_one_look:
+            told += f", one look {percent(measures.per_count_accuracy_one_look[count])}"
+        yield f"by true count, {count}", told
+
+
+def _calibrations(measures: Measures) -> Iterator[tuple[str, str]]:
+    if measures.looks > 1:
+        yield from _calibration(f"{measures.looks} looks", measures.calibration)
+    yield from _calibration("one look", measures.calibration_one_look)
+
+
+def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, str]]:
+    """Calibration error and scores, beside those of one confidence for all canvases."""
+    if found is not None:
+        yield (
+            f"calibration, {which}",
+            f"ECE {found.error:.4f}; Brier {found.brier:.4f}, constant {found.brier_constant:.4f}; "
+            f"log score {found.log_score:.4f}, constant {found.log_score_constant:.4f}",
+        )
 
 
 def _values(measures: Measures) -> Iterator[tuple[str, str]]:

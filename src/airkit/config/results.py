@@ -15,8 +15,8 @@ class EvalConfig(Section):
     split: Literal["train", "val", "test"] = "test"
     """Which split to measure."""
     looks: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Explanations per canvas, of which the best is kept: the first looks at the peaks of the
-    saliency map, the others at drawn positions."""
+    """Most looks at a canvas, which count it together: the first at the peaks of the saliency map,
+    the others at drawn positions."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
     likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5

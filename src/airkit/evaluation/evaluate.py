@@ -15,6 +15,7 @@ from torch import Tensor
 
 from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
+from airkit.evaluation.calibration import Calibration
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.model.scene import explain_both
 from airkit.runs.signs import Watch
@@ -39,7 +40,7 @@ class Measures:
     canvases: int
     """Canvases measured."""
     count_accuracy: float = NAN
-    """Share of canvases counted right with ``looks`` looks."""
+    """Share of canvases counted right with ``looks`` looks together."""
     count_accuracy_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
     count_accuracy_one_look: float = NAN
@@ -50,8 +51,18 @@ class Measures:
     """``count_accuracy`` among the canvases of each true count."""
     per_count_accuracy_interval: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Their 95 % intervals (Wilson)."""
+    per_count_accuracy_one_look: dict[str, float] = field(default_factory=dict)
+    """``count_accuracy_one_look`` among the canvases of each true count."""
+    per_count_accuracy_one_look_interval: dict[str, tuple[float, float]] = field(
+        default_factory=dict
+    )
+    """Their 95 % intervals (Wilson)."""
     confusion: list[list[int]] = field(default_factory=list)
     """Canvases by true count (rows) and inferred count (columns), both from 0."""
+    calibration: Calibration | None = None
+    """Whether ``count_probability`` says how often the count is right."""
+    calibration_one_look: Calibration | None = None
+    """The same of q(n) at one look."""
     mean_iou: float = NAN
     """Mean IoU of true boxes of ink with the boxes found; a missed box counts as 0."""
     ap50: float = NAN
@@ -70,7 +81,7 @@ class Measures:
     trust: Trust | None = None
     """Whether the results are to be trusted, judged without any truth."""
     looks: int
-    """Explanations compared per canvas."""
+    """Most looks at a canvas, which count it together."""
     likelihood_samples: int
     """Samples of the IWAE bound."""
     seconds: float

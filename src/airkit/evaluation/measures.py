@@ -18,12 +18,13 @@ from airkit.config.registry import Registry
 from airkit.config.schema import Config
 from airkit.config.settings import spelled
 from airkit.errors import AirkitError
+from airkit.evaluation.calibration import calibration, confidences
+from airkit.evaluation.counting import confusion, count_shares
 from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
-from airkit.system.statistics import wilson
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +38,7 @@ class Batch:
     images: Tensor
     """Levels in 0..1, [B, C, H, W]."""
     scene: Scene
-    """The best of ``eval.looks`` explanations."""
+    """What all ``eval.looks`` looks say together."""
     one_look: Scene
     """The explanation of one look per slot, at the saliency's peak."""
     counts: Tensor | None
@@ -98,7 +99,7 @@ class Measure(ABC):
 
 
 class Counts(Measure):
-    """Share of canvases counted right, in all and by true count; the confusion matrix.
+    """Share of canvases counted right, in all and by true count; confusion matrix; calibration.
 
     Intervals are Wilson's (1927, "Probable inference"), at 95 %.
     """
@@ -108,33 +109,31 @@ class Counts(Measure):
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
         self._parts: list[Array] = []
+        self._confidences: list[Array] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
         assert batch.counts is not None
         rows = batch.counts, batch.scene.count, batch.one_look.count
         self._parts.append(torch.stack([row.cpu() for row in rows]).numpy())
+        scenes = batch.scene, batch.one_look
+        self._confidences.append(np.stack([confidences(scene) for scene in scenes]))
 
     @property
     def table(self) -> Array:
-        """Counts that are true, of the best explanation, and of one look, int64 [3, N]."""
+        """Counts that are true, of all looks together, and of one look, int64 [3, N]."""
         return np.concatenate(self._parts, axis=1)
 
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are about counts."""
         true, found, one_look = self.table
-        right = found == true
-        by_count = {str(n): right[true == n] for n in np.unique(true)}
-        confusion = np.zeros((int(true.max()) + 1, self.trained.air.slots + 1), int)
-        np.add.at(confusion, (true, found), 1)
+        together, single = np.concatenate(self._confidences, axis=2)
         return {
-            "count_accuracy": float(right.mean()),
-            "count_accuracy_interval": _interval(right),
-            "count_accuracy_one_look": float((one_look == true).mean()),
-            "count_accuracy_one_look_interval": _interval(one_look == true),
-            "per_count_accuracy": {n: float(part.mean()) for n, part in by_count.items()},
-            "per_count_accuracy_interval": {n: _interval(part) for n, part in by_count.items()},
-            "confusion": confusion.tolist(),
+            **count_shares(true, found),
+            **count_shares(true, one_look, "_one_look"),
+            "confusion": confusion(true, found, self.trained.air.slots),
+            "calibration": calibration(together, found == true),
+            "calibration_one_look": calibration(single, one_look == true),
         }
 
 
@@ -244,10 +243,6 @@ def check_counts(config: Config) -> None:
             got=spelled(config.eval.measures),
             hint="add it, or leave eval.measures out",
         )
-
-
-def _interval(right: Array) -> tuple[float, float]:
-    return wilson(int(right.sum()), len(right))
 
 
 def _mean(parts: list[Tensor]) -> float:

@@ -73,7 +73,7 @@ class Signs:
     looks: int
     """Looks compared."""
     unstable: float
-    """Share on which one look counts otherwise than the best of several; NaN for one look."""
+    """Share on which one look counts otherwise than several together; NaN for one look."""
     certainty: float
     """Mean probability of the most probable count, at one look."""
 
@@ -88,7 +88,7 @@ class Watch:
             air: the model.
             config: the run's settings.
             images: all pictures, uint8 [N, C, H, W]; at least one.
-            looks: looks that the results are the best of.
+            looks: most looks at a picture.
         """
         self.air, self.config, self.looks = air, config, looks
         self.found = look(channels_last(images))
@@ -103,7 +103,7 @@ class Watch:
 
         Args:
             images: levels in 0..1, [B, C, H, W].
-            scene: the best of the looks.
+            scene: what all looks say together.
             one_look: the explanation of one look.
         """
         certainty = one_look.count_probability.amax(1)

@@ -72,7 +72,7 @@ class Trust:
             "pictures with all slots in use": f"{signs.full:.1%}",
             "pictures without an object": f"{signs.empty:.1%}",
             "pictures with each slot in use": rates,
-            f"pictures that one look counts otherwise than the best of {signs.looks}": unstable,
+            f"pictures that one look counts otherwise than {signs.looks} together": unstable,
             "probability of the count found": f"{signs.certainty:.1%} on average",
             "median box": f"{found}; the model expects objects of {signs.object_size:.0f} px",
             f"objects larger than {LARGE:g} of the picture": f"{signs.large:.1%}",
@@ -116,7 +116,7 @@ def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
         "missed": f"{signs.missed:.0%} of what stands out is in no object's box",
         "needless": f"{signs.needless:.0%} of the objects found are where nothing stands out",
         "large": f"{signs.large:.0%} of the objects are larger than {LARGE:g} of the picture",
-        "unstable": f"one look and the best of {signs.looks} count differently on "
+        "unstable": f"one look and {signs.looks} together count differently on "
         f"{signs.unstable:.0%} of the pictures",
     }
     yield from (words for name, words in said.items() if name in wrong)

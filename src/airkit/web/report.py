@@ -24,7 +24,7 @@ from airkit.system.files import check_target, write_text
 from airkit.system.paths import output_file, to_path
 from airkit.web import provenance
 from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
-from airkit.web.gather import calibration_error, gather
+from airkit.web.gather import gather
 from airkit.web.html import html, percent
 
 
@@ -96,7 +96,7 @@ Written = tuple[str, tuple[Measures, ...]]
 def _one(request: Request) -> Written:
     """Report on one run."""
     run = request.open_run()
-    measures, bins, sheets = gather(run, request)
+    measures, sheets = gather(run, request)
     rows = request.run.rows()
     elbo = [
         line("training", LINES[7], rows, "elbo"),
@@ -106,11 +106,8 @@ def _one(request: Request) -> Written:
         "report",
         **_facts(run, request),
         measures=measures,
-        calibration=bins,
-        calibration_error=calibration_error(bins),
-        sizes=[each.canvases for each in bins],
+        counted=run.canvases.counts is not None,
         headline=headline(measures),
-        reliability=[(each.confidence, each.share, each.interval) for each in bins],
         elbo=[each for each in elbo if each.steps],
         shares=line("validation", LINES[0], rows, "val_count_accuracy"),
         sheets=sheets,
@@ -131,7 +128,7 @@ def headline(measures: Measures) -> Headline:
     """Return the share counted right, or how many objects were found where no count is known."""
     canvases, trust = f"{measures.canvases:,} {measures.split} canvases", measures.trust
     doubtful = trust is not None and bool(trust.trouble)
-    looks = f"best of {measures.looks} looks" if measures.looks > 1 else "one look"
+    looks = f"{measures.looks} looks together" if measures.looks > 1 else "one look"
     if measures.confusion:
         low, high = map(percent, measures.count_accuracy_interval)
         note = f"95 % interval {low} to {high}; {looks}"

@@ -85,7 +85,7 @@ class Session:
         return self._on_worker(lambda: self._see(image))
 
     def best(self, image: Tensor) -> Seen:
-        """Explain one canvas, levels in 0..1, [C, H, W], by the best of ``eval.looks`` looks.
+        """Explain one canvas, levels in 0..1, [C, H, W], by ``eval.looks`` looks together.
 
         The same canvas gives the same answer.
         """

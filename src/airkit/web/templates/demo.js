@@ -73,7 +73,7 @@ function input() {
   return levels(scaled);
 }
 
-/* Show the answer; when the pen rests, the best of many looks follows that of one. */
+/* Show the answer; when the pen rests, that of many looks together follows that of one. */
 function answered(path, seen) {
   const late = waiting && path !== "/see";
   if (late) return;
@@ -82,7 +82,7 @@ function answered(path, seen) {
   if (!waiting && holder === null && seen.looks < model.looks) rest();
 }
 
-/* Ask for the best of many looks in a moment, unless the pen comes down again. */
+/* Ask for many looks together in a moment, unless the pen comes down again. */
 function rest() {
   clearTimeout(resting);
   resting = setTimeout(() => {
@@ -155,7 +155,7 @@ function show(seen) {
   at("doubt").textContent = seen.count === model.slots ? `at most ${model.slots} here`
     : low < high ? `most likely ${most}` : "";
   at("note").textContent = model.looks === 1 ? ""
-    : seen.looks === 1 ? "from one look" : `best of ${seen.looks} looks`;
+    : seen.looks === 1 ? "from one look" : `${seen.looks} looks together`;
   seen.posterior.forEach((share, n) => {
     const row = at("posterior").children[n];
     row.className = n === most ? "most" : "";
