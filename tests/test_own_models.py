@@ -93,6 +93,14 @@ def test_a_guide_named_that_the_run_does_not_have(kind: str) -> None:
         go_on(reference(), guide__kind=kind)
 
 
+def test_settings_of_the_trained_model_have_no_effect_and_it_says_so() -> None:
+    listener, given = Recorder(), {"model.pixel_sd": 0.1, "guide.look_sharpness": 3}
+    found = evaluate(reference(), settings=given, listener=listener)
+    assert [note.partition(" = ")[0] for note in listener.notes] == list(given)
+    assert all("no effect" in note for note in listener.notes)
+    assert found.elbo == evaluate(reference()).elbo
+
+
 def test_a_run_with_classes_of_ones_own_beside_one_without(whole: Path) -> None:
     named = {key.replace("__", "."): value for key, value in NAMED.items()}
     _, found = compare(whole, reference(), settings=named)

@@ -169,7 +169,7 @@ class Config(Section):
     @property
     def candidates(self) -> int:
         """Looks that each slot compares; auto is 4, or 6 where objects occlude each other."""
-        return self._by_compositing(self.guide.candidates, add=4, over=6)
+        return self._by_compositing(self.eval.candidates, add=4, over=6)
 
     @property
     def blur(self) -> float:

@@ -239,11 +239,6 @@ class GuideConfig(Section):
     at a position drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
-    candidates: Auto | Annotated[int, Field(ge=1, le=64)] = "auto"
-    """How many looks each slot of the saliency guide compares where objects are counted and drawn.
-    It takes the look whose object fits best where it is painted; a look between two objects that
-    touch fits neither. With 1 it looks at the peak alone. auto is 4 where objects add up, and 6
-    where they occlude each other."""
     blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""

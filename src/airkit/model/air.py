@@ -123,7 +123,7 @@ class AIR(nn.Module):
         extent = self.shape[1] / self.canvas_size, self.shape[0] / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
-        self.candidates = config.candidates if self.guide.samples_looks else 1
+        self.candidates = config.candidates
         """Looks that each slot compares where one scene is wanted, and not a draw."""
         self.decoder = Decoder(config)
         self.count_prior = count_prior(config.prior.kind)
@@ -200,7 +200,7 @@ class AIR(nn.Module):
         for t in range(self.slots):
             drawn, residual = noise.slot(t), Residual(ink, canvas, signed=signed)
             look = drawn.look
-            if candidates > 1:
+            if candidates > 1 and self.guide.samples_looks:
                 look = self._best_look(candidates, state, residual, ink, canvas)
             logit, q_where, state = self.guide.propose(state, residual, look)
             check_proposal(logit, q_where, len(ink))

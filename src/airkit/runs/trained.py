@@ -28,6 +28,9 @@ from airkit.system.callbacks import Listener
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import from_record, to_path
 
+LEARNED = ("model.", "guide.", "prior.")
+"""Prefixes of the settings that a trained model has for good, but for its number of slots."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -73,6 +76,7 @@ class TrainedModel:
             self.state, device or self.device, self.config, canvas_size=canvas_size, slots=slots
         )
         air.guide.sharpness = self.config.eval.look_sharpness
+        air.candidates = self.config.candidates
         return air
 
     @property
@@ -170,8 +174,8 @@ def open_model(
         run: the run folder.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         given: settings of this call, which override the run's.
-        listener: hears of damaged checkpoints that were passed over, and of a guide or count prior
-            that is named but is not the run's.
+        listener: hears of damaged checkpoints that were passed over, and of settings of the call
+            that a trained model cannot take up.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
@@ -180,7 +184,8 @@ def open_model(
     path, state = RunFolder(to_path(run)).find(checkpoint, listener)
     config = override(with_auto_backward(state.config), f"run {run}", given)
     for key, (ours, other) in settings.differences(state.config, config).items():
-        if key in ("guide.kind", "prior.kind") and not is_outside(ours):
+        fixed = key.startswith(LEARNED) and key != "model.slots"
+        if fixed and not is_outside(ours):
             listener.note(f"{key} = {other}: no effect, as the run was trained with {ours}")
     return TrainedModel(path, state, config)
 
