@@ -41,7 +41,7 @@ SURFACE = {
     "demo": f"--run --checkpoint --port {SETTINGS}",
     "info": f"PATH --verify --json {QUIET}",
     "completion": "bash|zsh|fish",
-    "export": f"PATH --out --split --checkpoint --force --json {QUIET}",
+    "export": f"PATH --out --split --checkpoint --measures --licence --force --json {QUIET}",
     "config": "",
     "config show": f"--preset {SETTINGS}",
     "config schema": "",

@@ -68,7 +68,7 @@ def link(path: str) -> None:
 
 
 USERS: dict[str, tuple[bool, Callable[[str], object]]] = {
-    "config.toml": (True, write),  # which only an export of weights has
+    "config.json": (True, write),  # which only an export of weights has
     "images/notes.txt": (True, write),
     "images/test-000000.png": (True, link),
     "best.json": (False, lambda path: trained(Path("out").absolute())),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -61,10 +60,9 @@ def test_a_foreign_file_for_a_run_is_no_checkpoint(home: Path) -> None:
 
 @pytest.mark.parametrize("option", [["--checkpoint=last"], ["--force"], []])
 @pytest.mark.parametrize("content", [["notes.txt"], ["images/1.png"], []])
-def test_a_folder_that_is_no_run_asks_for_no_library(
-    home: Path, monkeypatch: pytest.MonkeyPatch, content: list[str], option: list[str]
+def test_a_folder_that_is_no_run_is_not_exported(
+    home: Path, content: list[str], option: list[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "safetensors", None)
     (home / "folder").mkdir()
     for name in content:
         (home / "folder" / name).parent.mkdir(exist_ok=True)

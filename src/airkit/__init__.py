@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airkit.figures.render import render
     from airkit.runs.describe import describe
     from airkit.runs.export import export
+    from airkit.runs.trained import load
     from airkit.sweeps.sweep import sweep
     from airkit.training.loop import train
     from airkit.web.report import report
@@ -51,6 +52,7 @@ __all__ = [
     "export",
     "import_scenes",
     "infer",
+    "load",
     "make_data",
     "render",
     "report",
@@ -71,6 +73,7 @@ _HOMES = {
     "import_scenes": "airkit.data.imports.importing",
     "Found": "airkit.evaluation.infer",
     "Inferred": "airkit.evaluation.found",
+    "load": "airkit.runs.trained",
     "make_data": "airkit.data.make",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",

@@ -16,28 +16,41 @@ if TYPE_CHECKING:
     from airkit.runs.export import Exported
 
 
-def export(
+def export(  # noqa: PLR0913 - an option each
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A data file, a checkpoint or a run folder.")
     ],
     out: Annotated[Path, option("DIR", "The folder to write, new or empty.")],
+    *,
     split: Annotated[
         str | None, option("train|val|test|all", "Canvases of a data file. [default: test]")
     ] = None,
     checkpoint: Annotated[
         str | None, option("best|last|FILE", "Which checkpoint of a run folder. [default: best]")
     ] = None,
+    measures: Annotated[
+        Path | None, option("FILE", "What airkit eval --json printed, for the model's card.")
+    ] = None,
+    licence: Annotated[
+        str | None, option("NAME", "For the card, such as cc-by-4.0. [default: as known]")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
-    *,
     as_json: AsJson = False,
 ) -> None:
-    """Write canvases as COCO, or a trained model as safetensors.
+    """Write canvases as COCO, or a trained model as safetensors, with a card about it.
 
-    The content of PATH says which.
+    The content of PATH says which. Every --run takes the folder of a model.
     """
     with listening() as listener:
         done = airkit.export(
-            path, out, split=split, checkpoint=checkpoint, force=force, listener=listener
+            path,
+            out,
+            split=split,
+            checkpoint=checkpoint,
+            measures=measures,
+            licence=licence,
+            force=force,
+            listener=listener,
         )
     show(done, as_json, _tell)
 

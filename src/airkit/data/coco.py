@@ -6,6 +6,7 @@ Canvases are written one by one, so that memory does not grow with their number.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,8 @@ class Coco:
     """Images written so far."""
     annotations: int = field(default=0, init=False)
     """Annotations written so far."""
+    counts: dict[str, Counter[int]] = field(default_factory=dict, init=False)
+    """Canvases by their number of objects, of each split; empty where that is not known."""
     _labels: set[int] = field(default_factory=set, init=False)
     """Labels found, and the digits 0 to 9 or all sprites; a category's id is its label + 1."""
 
@@ -115,6 +118,7 @@ class Coco:
         """Write the PNGs, and yield the annotations of each."""
         for split in self.splits:
             done, total = 0, self.info.splits[split]
+            counts = self.counts[split] = Counter()
             for part in reader.read_parts(self.info.path, split):
                 for place in range(len(part.image)):
                     self.stop.check()
@@ -122,6 +126,7 @@ class Coco:
                     image.save(self.folder / "images" / _name(split, done + place))
                     self.images += 1
                     yield from self._boxes(part, place)
+                counts.update([] if part.count is None else part.count.tolist())
                 done += len(part.image)
                 self.listener.progress(f"exporting {split}", done, total)
 

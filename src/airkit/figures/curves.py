@@ -50,7 +50,7 @@ class Curves(Drawing):
         rows = request.run.rows()
         if rows:
             return curves(rows, f"Training of {sanitize(request.run.path.resolve().name)}")
-        if not request.run.saved():
+        if not request.run.holds_model:
             raise no_run_error(request.run.path)
         there = os.path.exists(request.run.metrics)
         raise CheckpointError(

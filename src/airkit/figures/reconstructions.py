@@ -101,7 +101,7 @@ def _data_file(request: Request) -> tuple[Path, Config]:
     path = request.data
     default = Path("multi-mnist.h5")
     named = request.checkpoint not in ("best", "last")
-    if path is None and not named and not request.run.saved() and os.path.exists(default):
+    if path is None and not named and not request.run.holds_model and os.path.exists(default):
         path = default
     if path is not None:
         return path, override(reader.read_info(path).config, f"data file {path}", request.given)

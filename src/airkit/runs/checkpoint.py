@@ -141,8 +141,7 @@ def read(path: str | Path) -> Checkpoint:
         _require(isinstance(content.get("config"), str), "no configuration")
         config = settings.from_json(content["config"], str(path))
         state = checked(_ADAPTER.validate_python, {**content, "config": config})
-        _require(state.best is None or state.best.step <= state.step, "best.step after step")
-        _check_tensors(state, path.stat().st_size)
+        check(state, path.stat().st_size)
     except (ValueError, RuntimeError, ConfigError) as error:
         raise _error("This checkpoint is damaged", path, got=reason(error)) from error
     return state
@@ -246,17 +245,23 @@ def _popped(code: pickletools.OpcodeInfo, stack: list[int], marks: list[int]) ->
         yield stack.pop()
 
 
-def _check_tensors(state: Checkpoint, size: int) -> None:
-    """Check all tensors against the configuration and the file's ``size`` in bytes.
+def check(state: Checkpoint, size: int, *, trainable: bool = True) -> None:
+    """Check a state and its tensors against the configuration and the file's size.
 
     Classes from outside airkit are not imported to read a file. Where one makes some of the
     weights, their names and shapes are compared when the model is built.
+
+    Args:
+        state: the content of the file.
+        size: its size in bytes.
+        trainable: whether there are baselines and an optimiser's state beside the weights.
 
     Raises:
         ValueError: a tensor of a wrong type or shape, not finite, or larger than the file, as
             views can be.
         RuntimeError: weights that are missing, unexpected, or of a wrong shape.
     """
+    _require(state.best is None or state.best.step <= state.step, "best.step after step")
     moments = list(_moments(state.optimiser.get("state")))
     weights = [*state.model.values(), *state.baselines.values()]
     every = [*weights, *(tensor for entry in moments for tensor in entry.values())]
@@ -267,7 +272,8 @@ def _check_tensors(state: Checkpoint, size: int) -> None:
     modules = _modules(state.config)
     if modules is not None:
         _require(all(tensor.dtype == torch.float32 for tensor in every), "an odd number format")
-        for module, found in zip(modules, (state.model, state.baselines), strict=True):
+        parts = [state.model, state.baselines] if trainable else [state.model]
+        for module, found in zip(modules, parts, strict=False):
             module.load_state_dict(found, assign=True)
         shapes = [tensor.shape for module in modules for tensor in module.parameters()]
         _check_shapes(state.optimiser["state"], shapes)

@@ -12,6 +12,7 @@ from airkit.config.schema import Config
 from airkit.config.settings import differences
 from airkit.data import reader
 from airkit.errors import AirkitError, CheckpointError
+from airkit.runs import cards
 from airkit.runs.sweep_folder import RUN, Plan, is_sweep
 from airkit.runs.sweep_report import REPORT, SweepReport
 from airkit.system import files
@@ -32,7 +33,7 @@ class Description:
     path: Path
     """The file or folder."""
     kind: str
-    """data file, checkpoint, run folder or sweep."""
+    """data file, checkpoint, run folder, exported model or sweep."""
     facts: Mapping[str, Any]
     """Facts by name, in the order to print them."""
     config: Config
@@ -67,6 +68,8 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
         CheckpointError: a checkpoint or run folder that is damaged, or of a newer airkit.
     """
     path = to_path(path)
+    if path.name == cards.WEIGHTS and cards.is_shared(path.parent):
+        path = path.parent
     if is_sweep(path):
         return _sweep(path)
     found = kind(path)
@@ -145,7 +148,9 @@ def _run_folder(path: Path, listener: Listener) -> Description:
     from airkit.runs.folder import RunFolder  # noqa: PLC0415 - as above
 
     run = RunFolder(path)
-    _, state = run.find("last", listener)
+    file, state = run.find("last", listener)
+    if file.name == cards.WEIGHTS:
+        return Description(path, "exported model", _state(state), state.config)
     facts = {
         **_state(state),
         "checkpoints": [file.name for file in run.saved()],

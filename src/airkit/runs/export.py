@@ -1,4 +1,4 @@
-"""Exports for other programs: canvases as COCO, weights as safetensors.
+"""Exports for other programs: canvases as COCO, models as safetensors, each with its card.
 
 The folder of an export is written beside its place and then renamed. Only a folder that an
 export wrote is ever replaced.
@@ -6,25 +6,22 @@ export wrote is ever replaced.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from airkit._version import __version__
-from airkit.config import settings
 from airkit.data import reader
 from airkit.data.coco import ANNOTATIONS
 from airkit.data.digits import SPLITS
 from airkit.data.reader import DataInfo
 from airkit.errors import AirkitError, DataFileError, OutputError
-from airkit.runs import describe
+from airkit.runs import cards, describe
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
@@ -35,12 +32,11 @@ from airkit.system.text import quoted
 if TYPE_CHECKING:
     from airkit.runs.checkpoint import Checkpoint
 
-WEIGHTS = "model.safetensors"
 _MARK = b'"airkit_version"'
 """In the first 4,096 bytes of one of these two files of every export."""
 _FILES = {
-    ANNOTATIONS: r"annotations\.json|images|images/(train|val|test)-\d{6,}\.png",
-    WEIGHTS: r"model\.safetensors|config\.toml",
+    ANNOTATIONS: r"annotations\.json|README\.md|images|images/(train|val|test)-\d{6,}\.png",
+    cards.CONFIG: r"config\.json|README\.md|model\.safetensors",
 }
 """What an export holds, by its marked file."""
 
@@ -57,28 +53,35 @@ class Exported:
     """Numbers by name: ``images`` and ``annotations``, or ``step`` and ``parameters``."""
 
 
-def export(
+def export(  # noqa: PLR0913 - an argument for each option of the command
     path: str | Path,
     out: str | Path,
     *,
     split: str | None = None,
     checkpoint: str | None = None,
+    measures: str | Path | None = None,
+    licence: str | None = None,
     force: bool = False,
     listener: Listener = SILENT,
 ) -> Exported:
-    """Write a data file as COCO, or a trained model as safetensors.
+    """Write a data file as COCO, or a trained model as safetensors, with a card about it.
+
+    ``airkit.load`` and every ``run`` take the folder of a model.
 
     Args:
         path: a data file, a checkpoint or a run folder; its content tells which.
         out: the folder to write, new or empty; it appears when it is complete.
         split: canvases of a data file: train, val, test, by default, or all.
         checkpoint: of a run folder: ``best``, by default, ``last`` or a checkpoint file.
+        measures: what ``airkit eval --json`` printed of the model, for its card.
+        licence: for the card, as Hugging Face names it, such as ``cc-by-4.0``; by default that
+            of the digits, and ``unknown`` for pictures and models.
         force: replace an earlier export.
         listener: hears progress.
 
     Raises:
         AirkitError: ``path`` is no file of airkit's, or has no splits or no checkpoints to choose
-            from; or safetensors is not installed.
+            from; or the measures cannot be read or are of another checkpoint.
         DataFileError: the data file is damaged, or there are no canvases in such a split.
         CheckpointError: the checkpoint or the run folder is damaged, or there is no such one.
         OutputError: the folder is not empty or cannot be written.
@@ -89,22 +92,26 @@ def export(
     if kind == "run folder":
         _check_run(path)
     _check_applies("--checkpoint", checkpoint, path, kind, "run folder")
+    told = None if measures is None else to_path(measures)
     if kind == "data file":
-        return _canvases(path, out, "test" if split is None else split, force, listener)
+        _check_applies("--measures", told, path, kind, "model")
+        wanted = "test" if split is None else split
+        return _canvases(path, out, wanted, licence, force=force, listener=listener)
     if kind == "run folder" and checkpoint is None:
         checkpoint = "best"
-    return _weights(path, out, checkpoint, force, listener)
+    card = partial(cards.model_card, measures=told, licence=licence)
+    return _weights(path, out, checkpoint, card, force=force, listener=listener)
 
 
 def _check_run(path: Path) -> None:
     """Refuse a folder that is no run, before a library is asked for."""
     from airkit.runs.folder import RunFolder, no_run_error  # noqa: PLC0415 - loads torch
 
-    if not RunFolder(path).saved():
+    if not RunFolder(path).holds_model:
         raise no_run_error(path)
 
 
-def _check_applies(option: str, given: str | None, path: Path, kind: str, needs: str) -> None:
+def _check_applies(option: str, given: object, path: Path, kind: str, needs: str) -> None:
     """Refuse an option that has no effect on this kind of file."""
     if given is not None and kind != needs:
         raise AirkitError(
@@ -116,7 +123,15 @@ def _check_applies(option: str, given: str | None, path: Path, kind: str, needs:
         )
 
 
-def _canvases(path: Path, out: Path, split: str, force: bool, listener: Listener) -> Exported:
+def _canvases(
+    path: Path,
+    out: Path,
+    split: str,
+    licence: str | None,
+    *,
+    force: bool,
+    listener: Listener,
+) -> Exported:
     from airkit.data.coco import Coco  # noqa: PLC0415 - weights are exported without it
 
     about = reader.read_info(path)
@@ -127,6 +142,7 @@ def _canvases(path: Path, out: Path, split: str, force: bool, listener: Listener
     with _replacing(out, force=force, listener=listener) as (folder, stop):
         coco = Coco(about, splits, folder, stop, listener)
         coco.write()
+        _write(folder / cards.CARD, cards.data_card(about, splits, coco, licence).encode())
     return Exported(out, "COCO", {"images": coco.images, "annotations": coco.annotations})
 
 
@@ -152,63 +168,34 @@ def _splits(about: DataInfo, split: str) -> list[str]:
     return splits
 
 
-def _weights(path: Path, out: Path, name: str | None, force: bool, listener: Listener) -> Exported:
+def _weights(
+    path: Path,
+    out: Path,
+    name: str | None,
+    card: Callable[[Checkpoint, list[str]], str],
+    *,
+    force: bool,
+    listener: Listener,
+) -> Exported:
     """Export the checkpoint ``path``, or the one called ``name`` of the run folder ``path``."""
-    from airkit.runs.folder import RunFolder  # noqa: PLC0415 - canvases are exported without torch
+    from airkit.runs import hub  # noqa: PLC0415 - canvases are exported without torch
+    from airkit.runs.folder import RunFolder  # noqa: PLC0415
 
-    library = _safetensors()  # found missing before anything is read or made
     if name is None:
         state = describe.read_checkpoint(path)
     else:
         _, state = RunFolder(path).find(name, listener)
+    contents = {**hub.contents(state), cards.CARD: card(state, RunFolder(path).trouble()).encode()}
     with _replacing(out, force=force, listener=listener) as (folder, _):
-        _write(folder / WEIGHTS, _packed(state, library))
-        _write(folder / "config.toml", settings.to_toml(state.config).encode())
+        for file, content in contents.items():
+            _write(folder / file, content)
     many = sum(value.numel() for value in state.model.values())
     return Exported(out, "safetensors", {"step": state.step, "parameters": many})
-
-
-def _safetensors() -> ModuleType:
-    """Return the library; raises AirkitError where it is not installed."""
-    try:
-        import safetensors.torch  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise AirkitError(
-            "safetensors is not installed", hint='pip install "airkit[export]"'
-        ) from error
-    return safetensors.torch
 
 
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     files.sync(path)
-
-
-def _packed(state: Checkpoint, library: ModuleType) -> bytes:
-    """Return the weights in safetensors' format; the same checkpoint gives the same bytes.
-
-    The format is the length of the header in 8 bytes, the header as JSON, and the tensors. The
-    library writes the metadata in random order, so that they are replaced by ours. Spaces at the
-    header's end keep the tensors at a multiple of 8 bytes.
-    """
-    from airkit.runs.checkpoint import FORMAT_VERSION  # noqa: PLC0415 - as above
-
-    metadata = {
-        "airkit_version": __version__,  # first: the mark of an export
-        "format": "pt",  # by which other readers know weights of PyTorch
-        "format_version": str(FORMAT_VERSION),
-        "step": str(state.step),
-        "seed": str(state.config.train.seed),
-        "data_digest": state.data_digest,
-        "config": settings.to_json(state.config),
-    }
-    weights = {name: value.contiguous().clone() for name, value in state.model.items()}
-    content = library.save(weights, metadata)
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.dumps({**json.loads(content[8:start]), "__metadata__": metadata}).encode()
-    header += b" " * (-len(header) % 8)
-    packed: bytes = len(header).to_bytes(8, "little") + header + content[start:]
-    return packed
 
 
 @contextmanager

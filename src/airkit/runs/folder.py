@@ -24,6 +24,7 @@ from typing import Any
 
 from airkit.config import settings
 from airkit.errors import CheckpointError, sanitize
+from airkit.runs import cards, hub
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.sweep_folder import is_sweep
@@ -86,6 +87,11 @@ class RunFolder:
         found = files.matching(self.path / "checkpoints", "step-*.pt")
         return sorted((path for path in found if _STEP.fullmatch(path.name)), key=_step)
 
+    @property
+    def holds_model(self) -> bool:
+        """Whether there are checkpoints, or a model that ``airkit export`` wrote."""
+        return bool(self.saved()) or cards.is_shared(self.path)
+
     def file(self, step: int) -> Path:
         """Return the checkpoint file of a step."""
         return self.path / "checkpoints" / f"step-{step:09d}.pt"
@@ -145,7 +151,8 @@ class RunFolder:
 
     def foreign(self) -> list[str]:
         """Return names of files that a training would replace, where there is no checkpoint."""
-        return [name for name in _NAMES if not self.saved() and os.path.exists(self.path / name)]
+        names = (*_NAMES, cards.WEIGHTS, cards.CONFIG)
+        return [name for name in names if not self.saved() and os.path.exists(self.path / name)]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """Return the newest checkpoint that can be read; None where there is none at all.
@@ -175,13 +182,19 @@ class RunFolder:
     def find(self, name: str, listener: Listener) -> tuple[Path, Checkpoint]:
         """Return the file and the content of a checkpoint: ``best``, ``last`` or a file.
 
+        The folder may be one that ``airkit export`` wrote, which holds one state alone.
+
         Raises:
             CheckpointError: no run, no checkpoint, or one that cannot be read.
         """
         if name not in ("best", "last"):
-            return (file := to_path(name)), checkpoints.read(file)
+            file = to_path(name)
+            exported = file.name == cards.WEIGHTS and cards.is_shared(file.parent)
+            return file, hub.read(file.parent) if exported else checkpoints.read(file)
         saved = self.saved()
         newest = self.latest(listener)
+        if newest is None and cards.is_shared(self.path):
+            return self.path / cards.WEIGHTS, hub.read(self.path)
         if newest is None:
             raise no_run_error(self.path)
         if name == "last" or newest.best is None or newest.best.step == newest.step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
 from airkit.runs.weights import build, naming
 from airkit.system import seeds
-from airkit.system.callbacks import Listener
+from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import from_record, to_path
 
@@ -163,6 +164,34 @@ class TrainedRun:
     def generator(self, stream: str) -> torch.Generator:
         """A fresh generator on a named random stream of ``eval.seed``."""
         return generator(self.config.eval.seed, stream, self.device)
+
+
+def load(
+    path: str | Path = "runs/air",
+    *,
+    checkpoint: str = "best",
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> AIR:
+    """Return a trained model, in evaluation mode.
+
+    Args:
+        path: a run folder, a checkpoint, or the folder of a model that ``export`` wrote, such as
+            one from Hugging Face. No file can run code.
+        checkpoint: of a run folder: ``best``, ``last`` or a checkpoint file.
+        settings: dotted keys and values, or layers; ``train.device`` matters, and names of
+            classes from outside airkit that the model was trained with.
+        listener: hears of damaged checkpoints that were passed over.
+
+    Raises:
+        CheckpointError: there is no such model, or a damaged one.
+        ConfigError: the settings are not valid.
+        DeviceError: there is no such device.
+        ExtensionError: as ``TrainedModel.build``.
+    """
+    path = to_path(path)
+    chosen = str(path) if os.path.isfile(path) else checkpoint
+    return open_model(path, chosen, settings, listener).build()
 
 
 def open_model(
