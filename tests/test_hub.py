@@ -56,11 +56,9 @@ def test_an_exported_model_measures_and_counts_as_its_run_does(shared: Path) -> 
     differing = {name for name in ours if ours[name] != theirs[name]}
     assert differing <= {"seconds", "run", "checkpoint"}
     images = read_split(data_file(), "test").image
-    ours, theirs = (
-        [each.to_dict() for each in airkit.infer(images, path, checkpoint="last")]
-        for path in (shared, reference())
-    )
-    assert ours == theirs
+    found = (airkit.infer(images, path, checkpoint="last") for path in (shared, reference()))
+    one, other = ([each.to_dict() for each in images] for images in found)
+    assert one == other
 
 
 def test_an_exported_model_serves_as_a_run(shared: Path) -> None:
@@ -245,7 +243,7 @@ def test_a_data_card_tells_seeds_splits_and_counts(home: Path, split: str) -> No
 
 def test_the_licence_of_pictures_is_unknown_unless_told(home: Path) -> None:
     pictures = read_split(data_file(), "train").image
-    airkit.import_scenes(pictures, out="mine.h5")
+    airkit.import_scenes(pictures, path="mine.h5")
     for licence, expected in ((None, "unknown"), ("mit", "mit")):
         airkit.export("mine.h5", "out", licence=licence, force=True)
         card = DatasetCard.load("out/README.md")

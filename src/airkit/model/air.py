@@ -94,7 +94,9 @@ class AIR(nn.Module):
     """
 
     pose: Pose
+    """The prior of z_where, and what it means on the canvas."""
     guide: Guide
+    """q(z | x), slot by slot."""
     first_log_prior: Tensor
     """``log_prior`` at the pixel noise of the configuration."""
 
