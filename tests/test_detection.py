@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
+from airkit.evaluation.detection import mean_iou, pairwise_iou, voc_average_precision
 
 Box = tuple[int, int, int, int]
 Boxes = list[list[Box]]
@@ -73,7 +73,7 @@ def simple_ap(truth: Boxes, found: Boxes, confidence: Array, threshold: float) -
     claimed, hits = [set[int]() for _ in truth], list[bool]()
     for n, t in order:
         free = [m for m in range(len(truth[n])) if m not in claimed[n]]
-        best = max(free, key=lambda m: (cell_iou(truth[n][m], found[n][t]), -m), default=None)
+        best = max(free, key=lambda m: (cell_iou(truth[n][m], found[n][t]), m), default=None)
         hits.append(best is not None and cell_iou(truth[n][best], found[n][t]) >= threshold)
         if hits[-1] and best is not None:
             claimed[n].add(best)
@@ -105,7 +105,7 @@ def test_measures_are_their_definitions(canvases: Any, seed: int) -> None:
     iou, boxes = pairs(truth, found), total(truth)
     assert mean_iou(iou, boxes) == pytest.approx(simple_mean_iou(truth, found))
     wanted = simple_ap(truth, found, confidence, 0.5)
-    assert average_precision(iou, confidence, boxes, 0.5) == pytest.approx(wanted)
+    assert voc_average_precision(iou, confidence, boxes, 0.5) == pytest.approx(wanted)
 
 
 HERE, THERE, AWAY = (0, 0, 4, 4), (8, 8, 4, 4), (20, 20, 3, 3)
@@ -130,7 +130,7 @@ RANKED = np.array([[0.9, 0.8, 0.7, 0.6], [0.5, 0.4, 0.3, 0.2]])
 )
 def test_known_cases(truth: Boxes, found: Boxes, ap: float, iou: float) -> None:
     boxes = total(truth)
-    assert average_precision(pairs(truth, found), RANKED, boxes, 0.5) == pytest.approx(ap)
+    assert voc_average_precision(pairs(truth, found), RANKED, boxes, 0.5) == pytest.approx(ap)
     assert mean_iou(pairs(truth, found), boxes) == pytest.approx(iou)
 
 
@@ -138,4 +138,4 @@ def test_without_true_boxes_there_is_no_measure() -> None:
     iou = pairwise_iou(padded([[], []], 0), padded([[HERE], []], 4))
     assert iou.shape == (2, 0, 4)
     assert math.isnan(mean_iou(iou, 0))
-    assert math.isnan(average_precision(iou, RANKED, 0, 0.5))
+    assert math.isnan(voc_average_precision(iou, RANKED, 0, 0.5))

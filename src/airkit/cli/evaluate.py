@@ -137,13 +137,18 @@ def _values(measures: Measures) -> Iterator[tuple[str, str]]:
     """The measures that are single numbers, those from outside last."""
     samples = f" nats a canvas, {measures.likelihood_samples} samples"
     yield "mean IoU", _number(measures.mean_iou, ".3f")
-    yield "AP50", _number(measures.ap50, ".3f")
+    for name in ("ap", "ap50", "ap75"):
+        if not math.isnan(value := getattr(measures, name)):
+            yield name.upper(), _number(value, ".3f")
     yield "ELBO", _number(measures.elbo, ".1f", " nats a canvas")
     yield "log-likelihood bound", _number(measures.log_likelihood_bound, ".1f", samples)
     yield "squared error", _number(measures.mse, ".5f", " a pixel")
     if not math.isnan(measures.ari):  # only data with masks has it
         yield "ARI", _number(measures.ari, ".3f")
         yield "foreground ARI", _number(measures.foreground_ari, ".3f")
+        yield "covering", _number(measures.covering, ".3f")
+        yield "mean covering", _number(measures.mean_covering, ".3f")
+        yield "mask AP", _number(measures.mask_ap, ".3f")
     for name, value in measures.outside.items():
         yield name, "-" if value is None else json.dumps(value)
 

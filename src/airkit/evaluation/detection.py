@@ -2,7 +2,7 @@
 
 Boxes are (x, y, width, height) in pixels; -1 pads.
 
-Legend: N canvases, M most true boxes on one, T slots.
+Legend: N canvases, M most true objects on one, T slots, D objects found on all canvases.
 """
 
 from __future__ import annotations
@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Flags = NDArray[np.bool_]
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+"""IoU thresholds of COCO's AP."""
+RECALLS = np.linspace(0, 1, 101)
+"""Recalls at which COCO reads precision."""
+MOST = 100
+"""Most objects found on a canvas that COCO's AP looks at."""
 
 
 def pairwise_iou(truth: Floats, inferred: Floats) -> Floats:
@@ -27,12 +34,12 @@ def pairwise_iou(truth: Floats, inferred: Floats) -> Floats:
         Area of the intersection over area of the union, [N, M, T]; 0 where the true box is
         padding, -1 where the inferred box is.
     """
-    a, b = truth[:, :, None], inferred[:, None]
+    a, b = truth[:, :, None].astype(np.float64), inferred[:, None].astype(np.float64)
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     shared = np.clip(high - low, 0, None).prod(-1)
     union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
-    found = np.broadcast_to(b[..., 2] > 0, union.shape)
+    found = np.broadcast_to(b[..., 2] >= 0, union.shape)
     both = found & (a[..., 2] > 0)
     return np.where(both, shared / np.where(both, union, 1), np.where(found, 0.0, -1.0))
 
@@ -63,40 +70,83 @@ def mean_iou(iou: Floats, boxes: int) -> float:
     return float(total / boxes)
 
 
-def average_precision(iou: Floats, confidence: Floats, boxes: int, threshold: float) -> float:
-    """Return the average precision of the inferred boxes at an IoU threshold.
+def average_precisions(iou: Floats, confidence: Floats, objects: int) -> tuple[float, float, float]:
+    """Return COCO's AP, AP50 and AP75, as pycocotools 2.0 computes them for a single category.
 
-    It is the area under the precision-recall curve, precision made monotone, as in PASCAL VOC
-    from 2010 on (Everingham et al., IJCV 111, 2015). On each canvas an inferred box
-    takes the true box of greatest IoU that is left. Slots do so in order, which is the order of
-    confidence: it never grows from slot to slot.
+    Of each canvas the 100 most confident objects found are taken, most confident first; each takes
+    the true one of greatest IoU that is left, of equals the last. All canvases' are ranked by
+    confidence, of equals the first. Precision, made monotone, is averaged over the recalls 0, 0.01
+    ... 1 (Lin et al., arXiv 1405.0312), and AP over the IoU thresholds 0.5, 0.55 ... 0.95.
 
     Args:
         iou: IoU of all pairs, as from ``pairwise_iou``, [N, M, T].
-        confidence: probability that a slot is on, [N, T].
-        boxes: number of true boxes on all canvases.
+        confidence: how sure each object found is, [N, T].
+        objects: number of true objects on all canvases.
+
+    Returns:
+        AP, AP50 and AP75, 0..1; NaN where there are no true objects.
+    """
+    if objects == 0:
+        return (float("nan"),) * 3
+    iou, confidence = _ranked(iou, confidence)
+    pairs = iou[:, :, :MOST], confidence[:, :MOST]
+    found = [_interpolated(*_curve(*pairs, objects, least)) for least in THRESHOLDS]
+    return float(np.mean(found)), found[0], found[5]
+
+
+def voc_average_precision(iou: Floats, confidence: Floats, objects: int, threshold: float) -> float:
+    """Return the whole area under the precision-recall curve at an IoU threshold.
+
+    So PASCAL VOC has it from 2010 on (Everingham et al., IJCV 111, 2015), precision made monotone;
+    matched and ranked as for ``average_precisions``, without a limit.
+
+    Args:
+        iou: IoU of all pairs, as from ``pairwise_iou``, [N, M, T].
+        confidence: how sure each object found is, [N, T].
+        objects: number of true objects on all canvases.
         threshold: least IoU of a match, such as 0.5.
 
     Returns:
-        The area, 0..1; NaN where there are no true boxes.
+        The area, 0..1; NaN where there are no true objects.
     """
-    if boxes == 0:
+    if objects == 0:
         return float("nan")
-    hit, detected = _matches(iou, threshold)
-    order = np.argsort(-confidence[detected], kind="stable")
-    hits = np.cumsum(hit[detected][order])
+    recall, precision = _curve(*_ranked(iou, confidence), objects, threshold)
+    return float(np.sum(np.diff(recall, prepend=0) * precision))
+
+
+def _ranked(iou: Floats, confidence: Floats) -> tuple[Floats, Floats]:
+    """Objects found in order of confidence on each canvas, padding last."""
+    confidence = np.where((iou > -1).any(1), confidence.astype(np.float64), -np.inf)
+    order = np.argsort(-confidence, axis=1, kind="stable")
+    ranked = np.take_along_axis(iou, order[:, None], 2)
+    return ranked, np.take_along_axis(confidence, order, 1)
+
+
+def _curve(
+    iou: Floats, confidence: Floats, objects: int, threshold: float
+) -> tuple[Floats, Floats]:
+    """Recall and monotone precision after each object found, [D] each."""
+    hit, found = _matches(iou, min(threshold, 1 - 1e-10)), np.isfinite(confidence)
+    order = np.argsort(-confidence[found], kind="stable")
+    hits = np.cumsum(hit[found][order])
     precision = hits / np.arange(1, len(hits) + 1)
-    monotone = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(hits, prepend=0) * monotone) / boxes)
+    return hits / objects, np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def _matches(iou: Floats, threshold: float) -> tuple[Flags, Flags]:
-    """Return which slots match a true box of their own, and which have a box at all, [N, T]."""
+def _interpolated(recall: Floats, precision: Floats) -> float:
+    """Mean precision at ``RECALLS``, 0 at those that are not reached."""
+    reached = np.searchsorted(recall, RECALLS, side="left")
+    return float(np.append(precision, 0.0)[reached].mean())
+
+
+def _matches(iou: Floats, threshold: float) -> Flags:
+    """Return which slots match a true object of their own, bool [N, T]."""
     canvases = np.arange(len(iou))
-    free = iou.copy()
+    free = iou[:, ::-1].copy()  # argmax takes the first of equals, pycocotools the last
     hit = np.zeros((iou.shape[0], iou.shape[2]), bool)
     for slot in range(iou.shape[2]):
         best = free[:, :, slot].argmax(1)
         hit[:, slot] = free[canvases, best, slot] >= threshold
         free[canvases[hit[:, slot]], best[hit[:, slot]]] = -1
-    return hit, hit | (iou > -1).any(1)
+    return hit

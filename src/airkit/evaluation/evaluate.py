@@ -65,8 +65,14 @@ class Measures:
     """The same of q(n) at one look."""
     mean_iou: float = NAN
     """Mean IoU of true boxes of ink with the boxes found; a missed box counts as 0."""
+    ap: float = NAN
+    """COCO's average precision of the boxes found, mean over IoU 0.5, 0.55 ... 0.95."""
     ap50: float = NAN
-    """Average precision of the boxes found at IoU 0.5."""
+    """The same at IoU 0.5 alone."""
+    ap75: float = NAN
+    """The same at IoU 0.75 alone."""
+    ap50_voc: float = NAN
+    """The whole area under the precision-recall curve at IoU 0.5, as PASCAL VOC has it."""
     elbo: float = NAN
     """Mean one-draw ELBO, in nats per canvas."""
     log_likelihood_bound: float = NAN
@@ -78,6 +84,17 @@ class Measures:
     foreground_ari: float = NAN
     """The same over the pixels of true objects, of the canvases that have some; each pixel is given
     to the object that paints it most."""
+    covering: float = NAN
+    """Mean segmentation covering of the true objects of a canvas, each weighted by its pixels, of
+    the canvases that have some."""
+    mean_covering: float = NAN
+    """The same with every object of a canvas weighted alike."""
+    mask_ap: float = NAN
+    """COCO's average precision of the masks found, mean over IoU 0.5, 0.55 ... 0.95."""
+    mask_ap50: float = NAN
+    """The same at IoU 0.5 alone."""
+    mask_ap75: float = NAN
+    """The same at IoU 0.75 alone."""
     trust: Trust | None = None
     """Whether the results are to be trusted, judged without any truth."""
     looks: int

@@ -20,7 +20,12 @@ from airkit.config.settings import spelled
 from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
 from airkit.evaluation.counting import confusion, count_shares
-from airkit.evaluation.detection import average_precision, mean_iou, pairwise_iou
+from airkit.evaluation.detection import (
+    average_precisions,
+    mean_iou,
+    pairwise_iou,
+    voc_average_precision,
+)
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
@@ -159,10 +164,10 @@ class Boxes(Measure):
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are about boxes."""
         iou, confidence = np.concatenate(self.iou), np.concatenate(self.confidence)
-        return {
-            "mean_iou": mean_iou(iou, self.total),
-            "ap50": average_precision(iou, confidence, self.total, threshold=0.5),
-        }
+        pairs = iou, confidence, self.total
+        precisions = dict(zip(("ap", "ap50", "ap75"), average_precisions(*pairs), strict=True))
+        area = voc_average_precision(*pairs, threshold=0.5)
+        return {"mean_iou": mean_iou(iou, self.total), **precisions, "ap50_voc": area}
 
 
 class Likelihood(Measure):
