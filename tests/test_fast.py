@@ -158,7 +158,7 @@ def test_perceptrons_are_their_own_again_after_a_pass(kind: str) -> None:
     noise = double_noise(air, 2, looks=kind == "saliency")
     fast.unroll(air, images, noise)
     with (
-        mock.patch.object(fast, "_spread", side_effect=ZeroDivisionError),
+        mock.patch.object(fast, "_add", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         fast.unroll(air, images, noise)

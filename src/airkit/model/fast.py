@@ -7,7 +7,7 @@ test holds them equal); second derivatives raise. It gains by three things:
   gradients first, and then over all slots at once, T * B rows: fewer and larger products. What
   the first pass computed, the second takes from a ``_Cache``.
 - Gradients of perceptrons, crops and paint are written out: bilinear weights have slope 1 or -1,
-  images need no gradient, and squared errors of all T + 1 canvases share one backward pass.
+  images need no gradient, and the squared errors of all T + 1 canvases share one backward pass.
 - Weights are cast to bfloat16 once a pass, where ``precision`` asks for it.
 
 No other module depends on how this is done: during a pass, the perceptrons of the model and the
@@ -23,12 +23,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import accumulate
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad
+from torch.nn.functional import linear
 
 from airkit.model.air import AIR, Draw, Unrolled
 from airkit.model.distributions import Normal
@@ -40,8 +40,9 @@ from airkit.model.precision import product_dtype
 from airkit.model.spatial_transformer import Shape, crop, on_own_sides, side_ratios
 
 Parts = tuple[Tensor, ...]
-Painted = tuple[Tensor, Tensor | None]
-"""What ``_spread`` and ``_masks`` return for all slots, slot after slot."""
+Painted = list[tuple[Tensor, Tensor, Tensor | None]]
+"""By slot, as ``_add`` returns them: tents [2, B, w, S], windows painted along the canvas's y, x
+first, [B, w, P H], and masks [B, 1, H, W] or None."""
 
 
 def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
@@ -75,58 +76,43 @@ def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) 
         _, _, _, where, _, _, what, size, centre = slots[-1]
         state = guide.advance(state, Slot(present, where, what, size, centre))
     rows = tuple(map(torch.cat, zip(*slots, strict=True)))
-    *_, code, size, centre = rows
-    windows = air.decoder(code)
+    windows = air.decoder(rows[6])
+    residuals = ink.new_empty(air.slots + 1, *ink.shape)
+    painted: Painted = []
     with torch.no_grad():
-        spread = _spread(windows, size, centre, air.shape)
-        painted = _paint(size, centre, spread, air.shape)
-        after = partial(_after, seen)
-        residuals = torch.stack(list(accumulate(painted.chunk(air.slots), after, initial=seen)))
-    return _unrolled(air, (*rows, windows), ink, residuals, (spread, _masks(air, painted)))
+        residuals[0] = ink
+        for t, window in enumerate(windows.chunk(air.slots)):
+            size, centre = slots[t][-2:]
+            painted.append(_add(air, residuals, t, window, (size, centre)))
+    return _unrolled(air, (*rows, windows), ink, residuals, painted)
 
 
 def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot without gradients, then all slots at once with them."""
-    residuals = ink.new_empty(air.slots + 1, *ink.shape)
+    residuals, signed = ink.new_empty(air.slots + 1, *ink.shape), air.background.signed
+    state, present = guide.start(ink), ink.new_ones(len(ink))
+    glimpses: list[Glimpse] = []
+    views: list[Tensor] = []
+    painted: Painted = []
     with torch.no_grad():
         residuals[0] = ink
-        glimpses, painted = _walk(air, guide, residuals, noise, cache)
-    views = [_channels(residuals, t) for t in range(air.slots)]
+        for t in range(air.slots):
+            views.append(_channels(residuals, t))
+            drawn, residual = noise.slot(t), _ViewedResidual(views[-1:], cache, signed)
+            glimpses.append(guide.attend(state, residual, drawn.look))
+            with cache.recording():
+                logit, q_where = guide.read(glimpses[-1])
+                *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
+                window = air.decoder(what)
+            painted.append(_add(air, residuals, t, window, (size, centre)))
+            if t + 1 < air.slots:
+                state = guide.advance(state, Slot(present, where, what, size, centre))
     with cache.replaying():
-        glimpse = Glimpse(*map(torch.cat, zip(*glimpses, strict=True)))
-        logit, q_where = guide.read(glimpse)
-        shown = _ViewedResidual(views, cache, air.background.signed)
+        logit, q_where = guide.read(Glimpse(*map(torch.cat, zip(*glimpses, strict=True))))
+        shown = _ViewedResidual(views, cache, signed)
         rows = _latents(air, shown, logit, q_where, _rows(noise))
         windows = air.decoder(rows[6])
     return _unrolled(air, (*rows, windows), ink, residuals, painted)
-
-
-def _walk(
-    air: AIR, guide: SaliencyGuide, residuals: Tensor, noise: Noise, cache: _Cache
-) -> tuple[list[Glimpse], Painted]:
-    """Fill ``residuals`` [T + 1, B, C, H, W] and the cache.
-
-    Returns:
-        Glimpses, and what was painted.
-    """
-    ink, signed = residuals[0], air.background.signed
-    state, present = guide.start(ink), ink.new_ones(len(ink))
-    glimpses, spreads, masks = [], [], []
-    for t in range(air.slots):
-        drawn, residual = noise.slot(t), _ViewedResidual([_channels(residuals, t)], cache, signed)
-        glimpses.append(guide.attend(state, residual, drawn.look))
-        with cache.recording():
-            logit, q_where = guide.read(glimpses[-1])
-            *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
-            window = air.decoder(what)
-        spreads.append(_spread(window, size, centre, air.shape))
-        painted = _paint(size, centre, spreads[-1], air.shape)
-        masks.append(_masks(air, painted))
-        residuals[t + 1] = _after(ink, residuals[t], painted)
-        if t + 1 < air.slots:
-            state = guide.advance(state, Slot(present, where, what, size, centre))
-    hidden = torch.cat([each for each in masks if each is not None]) if air.occludes else None
-    return glimpses, (torch.cat(spreads), hidden)
 
 
 def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise) -> Parts:
@@ -139,8 +125,7 @@ def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise
 
 def _unrolled(air: AIR, rows: Parts, ink: Tensor, residuals: Tensor, painted: Painted) -> Unrolled:
     """Rows, slot after slot, as [B, T, ...]."""
-    size, centre, windows, (spread, masks) = *rows[-3:], painted
-    error = _PaintedErrors.apply(residuals, masks, ink, windows, size, centre, spread)  # type: ignore[no-untyped-call]
+    error = _PaintedErrors.apply(residuals, painted, ink, *rows[-3:])  # type: ignore[no-untyped-call]
     logit, w_mean, w_sd, where, c_mean, c_sd, what, size, centre, windows = (
         part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in rows
     )
@@ -237,6 +222,8 @@ class _ViewedResidual(Residual):
         if _deterministic(self.parts[0]):
             return crop(_joined(self.parts), size, centre, side)
         (windows,) = self.cache(lambda: (_read(self.parts, size, centre, side),))
+        if not torch.is_grad_enabled():
+            return windows
         cropped: Tensor = _Crop.apply(size, centre, windows, *self.parts)  # type: ignore[no-untyped-call]
         return cropped
 
@@ -264,9 +251,10 @@ def _first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
 def _perceptron(network: Perceptron, cache: _Cache, inputs: Tensor) -> Tensor:
     """What ``Perceptron.forward`` returns."""
     dtype = product_dtype(inputs.dtype)
-    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
     outputs = cache(lambda: _outputs(network, inputs, dtype, cache))
-    weights = [cache.cast(layer.weight, dtype) for layer in layers]
+    if not torch.is_grad_enabled():
+        return outputs[-1]
+    weights = [cache.cast(each.weight, dtype) for each in network if isinstance(each, nn.Linear)]
     slope = _SLOPES[type(network[1]) if len(network) > 1 else nn.ReLU]
     out: Tensor = _MLP.apply(slope, outputs, weights, inputs, *network.parameters())  # type: ignore[no-untyped-call]
     return out
@@ -370,32 +358,25 @@ _BILINEAR = 0, 0, False
 # Paint and squared errors
 
 
-def _spread(windows: Tensor, size: Tensor, centre: Tensor, shape: Shape) -> Tensor:
-    """The first half of painting: windows [N, P, w, w] along the canvas's x, [N, P, w, W]."""
+def _add(
+    air: AIR, residuals: Tensor, slot: int, windows: Tensor, pose: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Fill the residual after a slot, one more object on its canvas; see ``AIR.compose``."""
+    before, after, (height, width) = residuals[slot], residuals[slot + 1], air.shape
     window = windows.shape[-1]
-    x, _ = _on_window(size, centre, window, max(shape))
-    return windows @ _tents(x[:, : shape[1]], window).transpose(1, 2)[:, None]
+    tents = _tents(_on_window(*pose, window, max(air.shape)), window)
+    across = (_columns(windows) @ tents[1, ..., :height]).view(len(windows), window, -1)
+    painted = (across.mT @ tents[0, ..., :width]).view(len(windows), -1, height, width)
+    if not air.occludes:
+        torch.sub(before, painted, out=after)
+        return tents, across, None
+    torch.lerp(before, residuals[0], painted[:, -1:], out=after).sub_(painted[:, :-1])
+    return tents, across, painted[:, -1:]
 
 
-def _paint(size: Tensor, centre: Tensor, spread: Tensor, shape: Shape) -> Tensor:
-    """The second half of painting, [N, P, H, W]."""
-    window = spread.shape[2]
-    _, y = _on_window(size, centre, window, max(shape))
-    canvas: Tensor = _tents(y[:, : shape[0]], window)[:, None] @ spread
-    return canvas
-
-
-def _masks(air: AIR, painted: Tensor) -> Tensor | None:
-    """Masks [N, 1, H, W] of painted windows [N, P, H, W]; None where light adds up."""
-    return painted[:, -1:] if air.occludes else None
-
-
-def _after(ink: Tensor, residual: Tensor, painted: Tensor) -> Tensor:
-    """The residual [B, C, H, W] with one more object on the canvas; see ``AIR.compose``."""
-    if painted.shape[1] == ink.shape[1]:
-        return residual - painted
-    mask = painted[:, -1:]
-    return torch.addcmul(residual - painted[:, :-1], ink - residual, mask)
+def _columns(windows: Tensor) -> Tensor:
+    """Windows [N, P, w, w], x first, [N, w P, w]."""
+    return windows.permute(0, 3, 1, 2).reshape(len(windows), -1, windows.shape[-1])
 
 
 class _PaintedErrors(torch.autograd.Function):
@@ -406,50 +387,55 @@ class _PaintedErrors(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, residuals: Tensor, masks: Tensor | None, *inputs: Tensor) -> Tensor:
-        ctx.save_for_backward(residuals, masks, *inputs[1:])  # all but the ink
+    def forward(ctx: Any, residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
         norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
         return norms.square().t()
 
     @staticmethod
     @_first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        residuals, masks, *painted = ctx.saved_tensors
-        slots, batch, channels, *sides = residuals[1:].shape
+        residuals, size, centre, windows, *painted = ctx.saved_tensors
+        slots, (batch, channels, height, width) = len(residuals) - 1, residuals.shape[1:]
         weights = (-2 * grad).t()[:, :, None, None, None]
-        by_painted = residuals.new_empty(slots, batch, painted[0].shape[1], *sides)
-        by_ink = by_painted[:, :, :channels]
-        torch.mul(residuals[-1], weights[-1], out=by_ink[-1])
-        shown = None if masks is None else 1 - masks.view(slots, batch, 1, *sides)
-        for slot in reversed(range(slots - 1)):
-            later = by_ink[slot + 1] if shown is None else by_ink[slot + 1] * shown[slot + 1]
-            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink[slot])
-        if masks is not None:  # which hide the canvas before, the image less the residual
-            hidden = residuals[:-1] - residuals[:1]
-            torch.sum(by_ink * hidden, 2, out=by_painted[:, :, channels])
         by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
-        return None, None, by_image, *_paint_gradient(by_painted.flatten(0, 1), *painted), None
+        by_windows, window = torch.empty_like(windows), windows.shape[-1]
+        by_tents = grad.new_zeros(2, slots * batch, window, max(height, width))
+        later = torch.zeros_like(residuals[0])
+        for slot in reversed(range(slots)):
+            rows, mask = slice(slot * batch, (slot + 1) * batch), painted[3 * slot + 2]
+            by_painted = grad.new_empty(batch, windows.shape[1], height, width)
+            by_ink = by_painted[:, :channels]
+            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink)
+            later = by_ink
+            if mask is not None:  # which hides the canvas before, the image less the residual
+                hidden = (residuals[slot] - residuals[0]).mul_(by_ink)
+                torch.sum(hidden, 1, out=by_painted[:, channels])
+                later = torch.addcmul(by_ink, by_ink, mask, value=-1)
+            found = _paint_gradient(by_painted, windows[rows], *painted[3 * slot :][:2])
+            by_windows[rows], by_tents[0, rows, :, :width], by_tents[1, rows, :, :height] = found
+        return None, None, by_image, *_pose_gradient(by_tents, size, centre), by_windows
 
 
 def _paint_gradient(
-    grad: Tensor, windows: Tensor, size: Tensor, centre: Tensor, spread: Tensor
+    grad: Tensor, windows: Tensor, tents: Tensor, across: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of windows [N, P, w, w], size [N] and centre [N, 2] from those of canvases."""
-    window, (height, width) = spread.shape[2], _shape(grad)
-    side = max(height, width)
-    positions = _on_window(size, centre, window, side)
-    columns, rows = _tents(positions, window)
-    columns, rows = columns[:, :width], rows[:, :height]
-    by_spread = rows.transpose(1, 2)[:, None] @ grad
-    by_tents = by_spread.mT @ windows, grad @ spread.mT
+    """Gradients of windows [N, P, w, w], columns [N, w, W] and rows [N, w, H], from canvases'."""
+    (height, width), count = _shape(grad), len(grad)
+    flat = grad.view(count, -1, width)
+    by_across = (tents[0, ..., :width] @ flat.mT).view(count, -1, height)
+    by_columns = (by_across @ tents[1, ..., :height].mT).view(count, -1, *windows.shape[1:3])
+    return by_columns.permute(0, 2, 3, 1), across @ flat, _columns(windows).mT @ by_across
+
+
+def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of size [N] and centre [N, 2] from those of tents [2, N, w, S]."""
+    window, side = by_tents.shape[2:]
     # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
-    whole = [pad(each.sum(1), (0, 0, 0, side - each.shape[2])) for each in by_tents]
-    slopes = _slopes(torch.stack(whole), positions)
-    by_places = slopes * (window / 2) / size[:, None]
-    pixels = _centres(side, size.dtype, size.device)
-    places = (pixels - centre.t()[:, :, None]) / size[:, None]
-    by_windows = by_spread @ columns[:, None]
-    return by_windows, -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
+    by_places = _slopes(by_tents, _on_window(size, centre, window, side)) * (window / 2)
+    by_places /= size[:, None]
+    places = (_centres(side, size.dtype, size.device) - centre.t()[:, :, None]) / size[:, None]
+    return -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
 
 
 def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
@@ -464,21 +450,22 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
 
 
 def _tents(positions: Tensor, side: int) -> Tensor:
-    """See ``spatial_transformer.bilinear_weights``."""
-    distance = positions[..., None] - _numbers(side, positions.dtype, positions.device)
+    """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
+    numbers = _numbers(side, positions.dtype, positions.device)
+    distance = positions[..., None, :] - numbers[:, None]
     return (1 - distance.abs_()).clamp_(min=0)
 
 
 def _slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
-    """Gradients of ``positions`` [...] from those of their ``_tents`` [..., side].
+    """Gradients of ``positions`` [..., S] from those of their ``_tents`` [..., side, S].
 
     As a position moves up, the weight of the pixel below falls and that of the one above rises.
     """
     below = positions.floor().long()
-    both = torch.stack([below, below + 1], -1)
-    inside = (both >= 0) & (both < by_weights.shape[-1])
-    found = by_weights.gather(-1, both.clamp_(0, by_weights.shape[-1] - 1)) * inside
-    return found[..., 1] - found[..., 0]
+    both = torch.stack([below, below + 1], -2)
+    inside = (both >= 0) & (both < by_weights.shape[-2])
+    found = by_weights.gather(-2, both.clamp_(0, by_weights.shape[-2] - 1)) * inside
+    return found[..., 1, :] - found[..., 0, :]
 
 
 @lru_cache(maxsize=64)
