@@ -64,6 +64,6 @@ def assert_words_apart(page: Page) -> None:
     drawn = page.figure().texts[: len(page.texts)]  # the numbers of boxes may overlap
     extents = [text.get_window_extent() for text in drawn]
     for index, one in enumerate(extents):
-        assert 0 <= one.x0 < one.x1 <= page.width
-        assert 0 <= one.y0 < one.y1 <= page.height
+        assert 0 <= one.x0 < one.x1 <= page.width * page.zoom
+        assert 0 <= one.y0 < one.y1 <= page.height * page.zoom
         assert not any(one.overlaps(other) for other in extents[index + 1 :])

@@ -83,7 +83,7 @@ def test_curves_need_neither_checkpoint_nor_data(
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     picture = render(run, kind="curves")
     assert picture.path == run / "figures" / "curves.png"
-    assert decoded(picture.path).shape == (1137, 1600, 3)
+    assert decoded(picture.path).shape == (picture.height, 1600, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -223,9 +223,9 @@ def test_an_unknown_kind(place: str, run: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "what", "hint"),
     [
-        ("a.jpg", "Pictures are written as PNG alone", "a.png"),
-        ("a", "Pictures are written as PNG alone", "a.png"),
-        ("mine.jpg", "Pictures are written as PNG alone", "another --out"),
+        ("a.jpg", "Pictures are written as PNG or SVG or PDF", "a.png"),
+        ("a", "Pictures are written as PNG or SVG or PDF", "a.png"),
+        ("mine.jpg", "Pictures are written as PNG or SVG or PDF", "another --out"),
         ("folder.png", "A folder is in the way", "another --out"),
         ("mine.png/a.png", "A file is in the way", "name another path"),
     ],

@@ -20,6 +20,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 
 if TYPE_CHECKING:
+    import airkit.figures as figures  # noqa: PLR0402 - the facade is not imported
     from airkit.config import settings
     from airkit.config.schema import Config
     from airkit.config.settings import Settings
@@ -50,6 +51,7 @@ __all__ = [
     "describe",
     "evaluate",
     "export",
+    "figures",
     "import_scenes",
     "infer",
     "load",
@@ -189,8 +191,8 @@ sys.meta_path.append(_SettingsImporter)
 
 
 def __getattr__(name: str) -> Any:
-    if name == "settings":
-        return import_module("airkit.settings")
+    if name in ("figures", "settings"):
+        return import_module(f"airkit.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
@@ -198,4 +200,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, "settings"})
+    return sorted({*globals(), *_HOMES, "figures", "settings"})

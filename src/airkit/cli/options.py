@@ -55,7 +55,10 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
     "sweep": _flags("train.steps N", _LOOKS, _DEVICE),
     "eval": _flags(_SPLIT, _LOOKS, "eval.counts mode|sampled", _DEVICE),
     "infer": _flags("model.slots N", _LOOKS, _DEVICE),
-    "render": _flags("render.kind KIND", _DEVICE),
+    "render": _flags(
+        *("render.kind KIND", "render.format png|svg|pdf", "render.width WIDTH"),
+        *("render.dpi N", _DEVICE),
+    ),
     "report": _flags(_SPLIT, _LOOKS, _DEVICE),
     "demo": {},
     "config show": {},

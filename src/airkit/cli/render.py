@@ -16,14 +16,15 @@ def render(
     settings: Layers,
     run: Run = DEFAULT_RUN,
     out: Annotated[
-        str | None, option("FILE", "The PNG to write. [default: figures/ in the run folder]")
+        str | None,
+        option("FILE", "The PNG, SVG or PDF to write. [default: figures/ in the run folder]"),
     ] = None,
     data: Data = None,
     checkpoint: Checkpoint = "best",
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Draw what the model saw, as a PNG.
+    """Draw what the model saw, as a PNG, or as an SVG or PDF for print.
 
     Settings override those of the run.
     """

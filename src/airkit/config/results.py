@@ -43,6 +43,8 @@ class EvalConfig(Section):
     """Seed of the looks and samples drawn in evaluation."""
 
 
+Width = Literal["auto", "column", "page"] | Annotated[float, Field(ge=1, le=40)]
+"""Width of a figure in print: a name or inches; auto is for the screen."""
 Scale = Literal["auto"] | Annotated[float, Field(gt=0, le=20)]
 """Screen pixels per canvas pixel, or auto."""
 
@@ -63,4 +65,15 @@ class RenderConfig(Section):
     """Columns of the sheet."""
     scale: Scale = "auto"
     """Screen pixels per canvas pixel; auto makes sheets 1,600 pixels wide, as for slides, and wider
-    where their canvases have more pixels than that."""
+    where their canvases have more pixels than that. Where a width is set, canvases fill it."""
+    format: Literal["auto", "png", "svg", "pdf"] = "auto"
+    """Format of the file; auto is that of its ending, else png."""
+    width: Width = "auto"
+    """Width in print: column (3.25 inches) or page (6.75 inches, both columns), as in ICML's
+    style, or inches; text is then of 7 points, and no more columns are drawn than fit. auto is a
+    sheet for the screen."""
+    dpi: Literal["auto"] | Annotated[int, Field(ge=36, le=2400)] = "auto"
+    """Dots per inch of a PNG, and of the canvases in PDF and SVG; auto is 600, or 144 for a PNG for
+    the screen."""
+    titles: bool = True
+    """Whether there are a title and notes above the figure."""

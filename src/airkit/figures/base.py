@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from airkit.config import settings
+from airkit.config.schema import RenderConfig
 from airkit.config.settings import Layer
+from airkit.errors import CheckpointError
+from airkit.figures.paper import POINTS
 from airkit.figures.sheet import Sheet
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import TrainedModel, TrainedRun, open_model, open_run
-from airkit.system.callbacks import Listener
+from airkit.runs.trained import TrainedModel, TrainedRun, open_model, open_run, override
+from airkit.system.callbacks import SILENT, Listener
 
 
 @dataclass(frozen=True)
@@ -51,12 +56,25 @@ class Request:
         """
         return open_model(self.run.path, self.checkpoint, self.given, self.listener)
 
+    def render(self) -> RenderConfig:
+        """Return the settings of figures: those of the call over those of the run, if there is one.
+
+        Raises:
+            ConfigError: the settings are not valid.
+        """
+        config = settings.resolve(*self.given)
+        with suppress(CheckpointError):
+            if self.run.holds_model:
+                recorded = self.run.find(self.checkpoint, SILENT)[1].config
+                config = override(recorded, f"run {self.run.path}", self.given)
+        return config.render
+
 
 class Drawing(ABC):
     """A kind of figure, drawn from a trained run or a data file.
 
     ``airkit render --kind package.module:Class`` creates one without arguments, calls ``draw``
-    once, and writes the figure as PNG, of the size and resolution that the figure has.
+    once, and writes the figure in the size and resolution that it has; ``--width`` scales its size.
 
     Example:
         A file ``counts.py``, for ``airkit render --kind counts:Counts``::
@@ -111,4 +129,9 @@ class SheetDrawing(Drawing):
         """Return the sheet as a figure of exactly its pixels."""
         sheet = self.sheet(request)
         self.canvases = sheet.canvases
+        if sheet.unit < sheet.paper.unit:
+            points = POINTS * sheet.unit / sheet.paper.unit
+            request.listener.note(
+                f"this figure needs a greater width: its small text is of {points:.1f} points"
+            )
         return sheet.figure()

@@ -138,7 +138,9 @@ def chart(width: int, height: int, left: int = 44, top: int = 26) -> tuple[Figur
     return figure, axes
 
 
-def tidy(axes: Axes, title: str, below: str, grid: Literal["x", "y"] = "y") -> None:
+def tidy(
+    axes: Axes, title: str, below: str, grid: Literal["x", "y"] = "y", unit: float = 1.0
+) -> None:
     """Give a chart a title at the upper left, faint text, and a grid in place of a frame.
 
     Args:
@@ -146,12 +148,14 @@ def tidy(axes: Axes, title: str, below: str, grid: Literal["x", "y"] = "y") -> N
         title: what the vertical axis is.
         below: what the horizontal axis is.
         grid: the axis at whose ticks there are lines.
+        unit: points to a pixel of the page.
     """
-    axes.set_title(title, loc="left", pad=10, fontsize=FONT, color=_FAINT)
-    axes.set_xlabel(below, fontsize=FONT, color=_FAINT)
+    text: dict[str, Any] = {"fontsize": FONT * unit, "color": _FAINT}
+    axes.set_title(title, loc="left", pad=10 * unit, **text)
+    axes.set_xlabel(below, **text)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, pad=7, labelsize=FONT, labelcolor=_FAINT)
-    axes.grid(color=_GRID, linewidth=1, axis=grid)
+    axes.tick_params(length=0, pad=7 * unit, labelsize=FONT * unit, labelcolor=_FAINT)
+    axes.grid(color=_GRID, linewidth=unit, axis=grid)
     axes.set_axisbelow(True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,18 +14,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from airkit.config import settings
 from airkit.errors import CheckpointError, sanitize
 from airkit.figures.base import Drawing, Request
 from airkit.figures.charts import FONT, chart, tidy
 from airkit.figures.marks import FAINT, INK, SLOTS, TITLE, hexadecimal
-from airkit.figures.page import blank_figure
+from airkit.figures.page import DPI, blank_figure
+from airkit.figures.paper import SCREEN, Paper
 from airkit.runs.folder import no_run_error
 
 Rows = Sequence[Mapping[str, Any]]
 """Rows of ``metrics.jsonl``."""
 
-WIDTH, HEIGHT = 900, 640
+WIDTH = 900
+_LETTER = 6.6  # width of a letter
+_LINE = 22  # height of a line of the heading
 _TRAIN = "#96a5cd"
 _VALIDATION = hexadecimal(SLOTS[0])
 _ZOOM = 16 / 9  # makes WIDTH 1,600 pixels
@@ -46,10 +49,10 @@ class Curves(Drawing):
 
     def draw(self, request: Request) -> Figure:
         """Return the figure."""
-        settings.resolve(*request.given)
+        paper = Paper.of(request.render())
         rows = request.run.rows()
         if rows:
-            return curves(rows, f"Training of {sanitize(request.run.path.resolve().name)}")
+            return curves(rows, f"Training of {sanitize(request.run.path.resolve().name)}", paper)
         if not request.run.holds_model:
             raise no_run_error(request.run.path)
         there = os.path.exists(request.run.metrics)
@@ -69,20 +72,28 @@ def line(name: str, colour: str, rows: Rows, metric: str) -> Line:
     return Line(name, colour, [step for step, _ in finite], [value for _, value in finite])
 
 
-def curves(rows: Rows, title: str) -> Figure:
+def curves(rows: Rows, title: str, paper: Paper = SCREEN) -> Figure:
     """Return training and validation ELBO above validation miscounts."""
-    figure = blank_figure(WIDTH, HEIGHT, _ZOOM)
-    figure.subplots_adjust(left=0.1, right=0.97, top=0.855, bottom=0.09)
-    heading: dict[str, Any] = {"x": 0.1, "parse_math": False}
-    figure.text(y=0.955, s=title, size=TITLE, weight="bold", color=hexadecimal(INK), **heading)
-    figure.text(y=0.92, s=newest(rows), size=FONT, color=hexadecimal(FAINT), **heading)
+    unit = paper.unit
+    width, left = (paper.width, 62) if paper.printed else (WIDTH, 90)
+    said = textwrap.wrap(newest(rows), int((width - left) / _LETTER))
+    heading = [(title, TITLE, INK, "bold"), *((each, FONT, FAINT, "normal") for each in said)]
+    top = 16 + _LINE * len(heading) if paper.titles else 0
+    plots = max(270.0, 0.5 * width)
+    height = top + plots + 90
+    figure = blank_figure(width * unit, height * unit, DPI * _ZOOM if unit == 1 else paper.dpi)
+    for place, (words, size, colour, weight) in enumerate(heading if paper.titles else []):
+        where = left / width, 1 - (26 + _LINE * place) / height
+        look: dict[str, Any] = {"color": hexadecimal(colour), "parse_math": False}
+        figure.text(*where, words, size=size * unit, weight=weight, **look)
+    figure.subplots_adjust(left / width, 56 / height, 1 - 20 / width, 1 - (top + 34) / height)
     upper, lower = figure.subplots(
-        2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.2}
+        2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.25}
     )
     training = line("training", _TRAIN, rows, "elbo")
-    plot_elbo(upper, [training, line("validation", _VALIDATION, rows, "val_elbo")])
-    upper.legend(frameon=False, loc="lower right", fontsize=FONT)
-    plot_miscounts(lower, [line("validation", _VALIDATION, rows, "val_count_accuracy")])
+    plot_elbo(upper, [training, line("validation", _VALIDATION, rows, "val_elbo")], unit)
+    upper.legend(frameon=False, loc="lower right", fontsize=FONT * unit)
+    plot_miscounts(lower, [line("validation", _VALIDATION, rows, "val_count_accuracy")], unit)
     lower.set_xlim(0, max(row["step"] for row in rows) * 1.01 + 1)
     upper.set_xlabel("")
     return figure
@@ -100,9 +111,9 @@ def newest(rows: Rows) -> str:
     return f"step {max(row['step'] for row in rows):,}: " + ", ".join(said)
 
 
-def plot_elbo(axes: Axes, lines: Sequence[Line]) -> None:
+def plot_elbo(axes: Axes, lines: Sequence[Line], unit: float = 1.0) -> None:
     """Plot ELBO against steps, all of it, finer towards the best value."""
-    _plot(axes, lines, "ELBO, nats per canvas; the scale is finer towards the top")
+    _plot(axes, lines, "ELBO, nats per canvas; finer towards the top", unit)
     scale = elbo_scale([value for each in lines for value in each.values])
     if scale is None:
         axes.set_title("ELBO, nats per canvas", loc="left")
@@ -140,15 +151,16 @@ def elbo_scale(values: Sequence[float]) -> tuple[float, float, list[float]] | No
     return top, unit, [top, *(top - distance for distance in distances[: beyond + 1])]
 
 
-def plot_miscounts(axes: Axes, lines: Sequence[Line]) -> None:
+def plot_miscounts(axes: Axes, lines: Sequence[Line], unit: float = 1.0) -> None:
     """Plot the share of miscounts against steps, in per cent, on a logarithmic scale down to 0.
 
     Args:
         axes: the chart.
         lines: curves of count accuracy, in 0..1.
+        unit: points to a pixel of the page.
     """
     missed = [each._replace(values=[100 * (1 - it) for it in each.values]) for each in lines]
-    _plot(axes, missed, "validation canvases miscounted, %")
+    _plot(axes, missed, "validation canvases miscounted, %", unit)
     some = [value for each in missed for value in each.values if value > 1e-9]
     least = 10.0 ** math.floor(math.log10(min(some, default=1)))
     axes.set_yscale("symlog", linthresh=least, linscale=0.4)
@@ -173,14 +185,17 @@ def miscounts_chart(lines: Sequence[Line]) -> Figure:
     return figure
 
 
-def _plot(axes: Axes, lines: Sequence[Line], title: str) -> None:
+def _plot(axes: Axes, lines: Sequence[Line], title: str, unit: float) -> None:
     """Plot curves; those of few points show them."""
     for index, each in enumerate(lines):
         few = len(each.steps) <= 40
-        look: dict[str, Any] = {"marker": "o" if few else "", "linewidth": 2 if few else 1.25}
+        look: dict[str, Any] = {
+            "marker": "o" if few else "",
+            "linewidth": (2 if few else 1.25) * unit,
+        }
         look |= {"color": each.colour, "label": each.name, "gid": f"curve-{index}"}
-        axes.plot(each.steps, each.values, markersize=4, **look)
-    tidy(axes, title, "steps")
+        axes.plot(each.steps, each.values, markersize=4 * unit, **look)
+    tidy(axes, title, "steps", unit=unit)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
     axes.set_xlim(left=0)
     for axis in (axes.xaxis, axes.yaxis):

@@ -16,7 +16,8 @@ from airkit.data.dataset import channels_first, to_ink
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first
 from airkit.figures.marks import FAINT, GAP, LINE, TRUTH, drawn, slot_colour
-from airkit.figures.sheet import Key, Sheet, tile_side
+from airkit.figures.paper import Paper
+from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.background import Background, without_weights
 
 Array = np.ndarray[Any, Any]
@@ -36,6 +37,7 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
             ``render`` how many pictures and how large.
     """
     columns, total = max(1, config.render.columns // PANELS), len(canvases.image)
+    columns = min(columns, fitted(config, PANELS * (_LEAST_PANEL + _APART) - _APART).render.columns)
     canvases = shown_first(canvases, config.render.rows * columns)
     images = to_ink(channels_first(canvases.image))
     config = without_weights(config)
@@ -56,11 +58,8 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     height, width = drawn(images.shape[2:], side)
     cell = (PANELS * (max(width, _LEAST_PANEL) + _APART) - _APART, LINE + height + GAP)
     notes = _notes(config, (many, total), float(background.plain(torch.tensor(most))))
-    title, wide = (
-        "Pictures, background, and what is left for objects",
-        config.render.scale == "auto",
-    )
-    sheet = Sheet(title, notes, many, columns, cell, keys=_KEYS, wide=wide)
+    title, paper = "Pictures, background, and what is left for objects", Paper.of(config.render)
+    sheet = Sheet(title, notes, many, columns, cell, keys=_KEYS, paper=paper)
     sheet.canvases = many
     for index in range(many):
         true = "picture" if canvases.count is None else f"true count {canvases.count[index]}"

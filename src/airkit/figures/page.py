@@ -1,14 +1,15 @@
-"""Pages of pixels: canvases enlarged without blur, frames on whole pixels, and text.
+"""Pages of pictures, frames and text, drawn by matplotlib for the screen and for print.
 
-Canvases and frames are written into an array pixel by pixel, so that nothing is resampled.
-Matplotlib writes the text over it and encodes the PNG. At 72 dots per inch a point is a pixel.
+Pictures are enlarged without blur and frames lie on whole dots of the page's resolution, so that a
+PNG is sharp; in PDF and SVG frames and text are vectors over pictures of that resolution.
 
 Legend: H height and W width of a canvas, S longer side of a tile (a canvas as drawn), in pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import BytesIO
@@ -16,10 +17,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
-from matplotlib.transforms import IdentityTransform
+from matplotlib.image import BboxImage, imsave
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox, TransformedBbox
 from numpy.typing import NDArray
 
 from airkit.errors import OutputError
@@ -38,6 +41,8 @@ from airkit.figures.marks import (
 )
 
 Array = np.ndarray[Any, Any]
+Extent = tuple[float, float, float, float]
+"""Left, top, right and bottom, from the upper left corner."""
 
 HEAT = LinearSegmentedColormap.from_list("looks", ("#ffffff", "#6baed6", "#08306b"))
 """Colours of a map."""
@@ -50,7 +55,7 @@ _MAX_SIDE = 2**15
 class Page:
     """A white page: pictures, frames and tags, in this order from below, and the text on them.
 
-    Lengths are pixels of a page at a zoom of 1.
+    Lengths are pixels of a page at a zoom of 1, each of which is ``unit`` points long.
 
     Raises:
         OutputError: it would be too large to draw.
@@ -59,17 +64,23 @@ class Page:
     as_is = False
     """Show grey levels as they are, black being 0, as for pictures of dark objects."""
 
-    def __init__(self, width: int, height: int, zoom: int = 1) -> None:
-        if max(width, height) * zoom > _MAX_SIDE or width * height * zoom**2 > _MAX_PIXELS:
+    def __init__(self, width: float, height: float, dpi: float = DPI, unit: float = 1.0) -> None:
+        self.width, self.height, self.dpi, self.unit = width, height, dpi, unit
+        across, down = (round(side * self.zoom) for side in (width, height))
+        if max(across, down) > _MAX_SIDE or across * down > _MAX_PIXELS:
             raise OutputError(
                 "The picture would be too large",
                 expected=f"at most {_MAX_SIDE:,} pixels a side and {_MAX_PIXELS:,} in all",
-                got=f"{width * zoom:,} x {height * zoom:,} pixels",
-                hint="lower render.scale, render.rows or render.columns",
+                got=f"{across:,} x {down:,} pixels",
+                hint="lower render.scale, render.rows or render.columns, or render.dpi",
             )
-        self.width, self.height, self.zoom = width, height, zoom
         self.texts: list[Text] = []
         self.marks: list[Mark] = []
+
+    @property
+    def zoom(self) -> float:
+        """Dots of the output to a pixel of the page."""
+        return self.dpi * self.unit / DPI
 
     def tile(self, ink: Array, left: float, top: float, side: int, *, fade: float = 0.0) -> Tile:
         """Draw a canvas or window: grey as dark ink on white unless ``as_is``, colours as they are.
@@ -99,86 +110,93 @@ class Page:
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """The page without its text, uint8 [height, width, 3] times the zoom."""
-        sides = self.height * self.zoom, self.width * self.zoom
-        raster = Raster(np.full((*sides, 3), 255, np.uint8), self.zoom)
-        for mark in self.marks:
-            raster.draw(mark)
-        return raster.pixels
+        return _rasterized(self._marked())[:, :, :3]
 
     def figure(self) -> Figure:
-        """Return the page as a figure of the same number of pixels."""
-        figure = blank_figure(self.width * self.zoom, self.height * self.zoom)
-        figure.figimage(self.pixels, origin="upper")
+        """Return the page as a figure of its size and resolution."""
+        figure = self._marked()
         tags = [mark.text for mark in self.marks if isinstance(mark, Tag)]
         for text in [*self.texts, *tags]:
             figure.text(
-                text.x * self.zoom,
-                (self.height - text.y) * self.zoom,
+                text.x / self.width,
+                1 - text.y / self.height,
                 text.words,
-                transform=IdentityTransform(),
-                fontsize=text.size * self.zoom,
+                fontsize=text.size * self.unit,
                 color=hexadecimal(text.colour),
                 fontweight="bold" if text.bold else "normal",
                 horizontalalignment=text.align,
                 verticalalignment="center_baseline",
                 parse_math=False,
+                zorder=len(self.marks),
             )
         return figure
 
     def rendered(self) -> Array:
         """Return the pixels with the text on them, uint8 [height, width, 4] times the zoom."""
-        buffer = BytesIO()
         with default_style():
-            self.figure().savefig(buffer, format="rgba")
-        sides = self.height * self.zoom, self.width * self.zoom
-        return np.frombuffer(buffer.getvalue(), np.uint8).reshape(*sides, 4)
+            return _rasterized(self.figure())
 
+    def _marked(self) -> Figure:
+        """Return a figure of all but the text."""
+        figure = blank_figure(self.width * self.unit, self.height * self.unit, self.dpi)
+        for order, mark in enumerate(self.marks):
+            for artist in self._artists(mark, figure):
+                artist.set_zorder(order)
+                figure.add_artist(artist)
+        return figure
 
-@dataclass(frozen=True)
-class Raster:
-    """Pixels [height, width, 3] to draw on, ``zoom`` of them to each of a page."""
-
-    pixels: NDArray[np.uint8]
-    zoom: int
-
-    def draw(self, mark: Mark) -> None:
-        """Draw a mark; what is beyond the page is left out."""
-        if isinstance(mark, Picture):
-            self._enlarge(mark)
-        elif isinstance(mark, Frame):
-            self._frame(mark)
+    def _artists(self, mark: Mark, figure: Figure) -> Iterator[Artist]:
+        """Yield what a mark consists of, on whole dots."""
+        if isinstance(mark, Frame):
+            extent = self._on_dots(mark.left, mark.top, mark.right, mark.bottom)
+            yield self._outline(extent, max(1, round(2 * self.zoom)), mark.colour, figure)
+        elif isinstance(mark, Tag):
+            extent = self._on_dots(mark.left, mark.top, mark.left + TAG, mark.top + TAG)
+            fill: dict[str, Any] = {"facecolor": hexadecimal(mark.colour), "linewidth": 0}
+            yield self._rectangle(extent, figure, **fill)
         else:
-            extent = self._at(mark.left, mark.top, mark.left + TAG, mark.top + TAG)
-            left, top, right, bottom = (max(0, it) for it in extent)
-            self.pixels[top:bottom, left:right] = mark.colour
+            height, width = mark.shape
+            left, top, *_ = self._on_dots(mark.left, mark.top)
+            right, bottom = self._on_dots(width, height)
+            extent = left, top, left + right, top + bottom
+            yield self._image(mark, extent, figure)
+            yield self._outline(extent, max(1, round(self.zoom / 2)), EDGE, figure)
 
-    def _enlarge(self, picture: Picture) -> None:
-        """Draw a picture with an outline; each pixel shows the nearest one of the picture."""
-        left, top = self._at(picture.left, picture.top)
-        height, width = (each * self.zoom for each in picture.shape)
-        self._outline((left, top, left + width, top + height), 1, EDGE)
-        rows, columns = (
-            ((np.arange(after) + 0.5) * before / after).astype(int)
-            for after, before in zip((height, width), picture.pixels.shape[:2], strict=True)
-        )
-        faded = 255 - (1 - picture.fade) * (255.0 - picture.pixels[rows][:, columns])
-        self.pixels[top : top + height, left : left + width] = np.rint(faded)
+    def _on_dots(self, *places: float) -> tuple[Any, ...]:
+        """Return places in whole dots."""
+        return tuple(round(place * self.zoom) for place in places)
 
-    def _frame(self, frame: Frame) -> None:
-        extent = self._at(frame.left, frame.top, frame.right, frame.bottom)
-        self._outline(extent, 2 * self.zoom, frame.colour)
-
-    def _outline(self, extent: Sequence[int], thick: int, colour: Colour) -> None:
-        """Draw an outline just outside an extent (left, top, right, bottom), in pixels."""
+    def _image(self, picture: Picture, extent: Extent, figure: Figure) -> BboxImage:
+        """Return a picture whose every dot shows the nearest pixel, or the mean of several."""
         left, top, right, bottom = extent
-        x0, y0, x1, y1 = (max(0, it) for it in (left - thick, top - thick, left, top))
-        x2, y2, x3, y3 = (max(0, it) for it in (right, bottom, right + thick, bottom + thick))
-        self.pixels[y0:y1, x0:x3] = self.pixels[y2:y3, x0:x3] = colour
-        self.pixels[y0:y3, x0:x1] = self.pixels[y0:y3, x2:x3] = colour
+        height = round(self.height * self.zoom)
+        corners = np.array([[left, height - bottom], [right, height - top]]) / self.dpi
+        faded = 255 - (1 - picture.fade) * (255.0 - picture.pixels)
+        larger = right - left >= picture.pixels.shape[1]
+        image = BboxImage(
+            TransformedBbox(Bbox(corners), figure.dpi_scale_trans),
+            interpolation="nearest" if larger else "antialiased",
+            origin="upper",
+        )
+        image.set_data(np.rint(faded).astype(np.uint8).repeat(3 // faded.shape[2], 2))
+        return image
 
-    def _at(self, *places: float) -> list[int]:
-        """Return places in pixels."""
-        return [round(place * self.zoom) for place in places]
+    def _outline(self, extent: Extent, thick: int, colour: Colour, figure: Figure) -> Rectangle:
+        """Return an outline just outside an extent; all is in dots."""
+        left, top, right, bottom = extent
+        half = thick / 2
+        line: dict[str, Any] = {"edgecolor": hexadecimal(colour), "facecolor": "none"}
+        line["linewidth"] = thick * DPI / self.dpi
+        return self._rectangle(
+            (left - half, top - half, right + half, bottom + half), figure, **line
+        )
+
+    def _rectangle(self, extent: Extent, figure: Figure, **look: Any) -> Rectangle:
+        left, top, right, bottom = (side / self.dpi for side in extent)
+        corner = left, round(self.height * self.zoom) / self.dpi - bottom
+        place: dict[str, Any] = {"transform": figure.dpi_scale_trans, "snap": False}
+        place["antialiased"] = False
+        return Rectangle(corner, right - left, bottom - top, **place, **look)
 
 
 @dataclass(frozen=True)
@@ -229,6 +247,14 @@ class Tile:
         self.page.texts.append(Text(middle, below if line else above, words, **look))
 
 
+def _rasterized(figure: Figure) -> Array:
+    """Return the pixels of a figure, uint8 [height, width, 4]."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="rgba", dpi="figure")
+    width, height = figure.canvas.get_width_height()
+    return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)
+
+
 def png(pixels: Array, **metadata: str) -> bytes:
     """Return pixels, uint8 [height, width, 4], as PNG; ``metadata`` is stored as text."""
     buffer = BytesIO()
@@ -241,6 +267,9 @@ def default_style() -> AbstractContextManager[None]:
     return style.context("default")
 
 
-def blank_figure(width: int, height: int, zoom: float = 1) -> Figure:
-    """Return a white figure of ``width`` by ``height`` pixels, a point being one, times a zoom."""
-    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI * zoom, facecolor="white")
+def blank_figure(width: float, height: float, dpi: float = DPI) -> Figure:
+    """Return a white figure of ``width`` by ``height`` points and a whole number of dots."""
+    across, down = (
+        math.nextafter(round(side * dpi / DPI), math.inf) / dpi for side in (width, height)
+    )
+    return Figure(figsize=(across, down), dpi=dpi, facecolor="white")

@@ -17,7 +17,8 @@ from airkit.config.schema import Config
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.marks import FAINT, LINE, drawn
 from airkit.figures.page import HEAT
-from airkit.figures.sheet import Key, Sheet, tile_side
+from airkit.figures.paper import Paper
+from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.scene import explain
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedRun
@@ -69,7 +70,7 @@ def sheet(centres: Tensor, counts: Tensor, shape: Shape, config: Config) -> Shee
         shape: H and W.
         config: ``render`` gives columns and scale, ``eval`` the split.
     """
-    slots, render = centres.shape[1], config.render
+    slots, render = centres.shape[1], fitted(config, _MIN_CELL).render
     side = tile_side(shape, render, min(render.columns, slots))
     height, width = drawn(shape, side)
     cell = (max(width, _MIN_CELL), height + 2 * LINE)
@@ -77,10 +78,11 @@ def sheet(centres: Tensor, counts: Tensor, shape: Shape, config: Config) -> Shee
     most = max(heat.max() for heat in heats)
     notes = [
         f"{config.eval.split} split, all {len(counts):,} canvases; one look at each",
-        "where the windows of a slot are centred, on the canvases where it is on",
+        "where the windows of a slot are centred, on the canvases where it is on; the bar: how "
+        "often at each place",
     ]
-    title, wide = "Where each slot looks", render.scale == "auto"
-    page = Sheet(title, notes, slots, render.columns, cell, keys=[_bar(most)], wide=wide)
+    title, paper = "Where each slot looks", Paper.of(render)
+    page = Sheet(title, notes, slots, render.columns, cell, keys=[_bar(most)], paper=paper)
     page.canvases = len(counts)
     for slot, heat in enumerate(heats):
         left, top = page.corner(slot)
@@ -107,7 +109,7 @@ def shares(centres: Tensor, on: Tensor, shape: Shape) -> Array:
 def _bar(most: float) -> Key:
     """Return the colour bar, from white to the colour of the greatest share."""
     colours = HEAT(np.linspace(0, 1, _BAR), bytes=True)[:, :3].tolist()
-    label = f"from never to {100 * most:.2g} % of all canvases, at each place"
+    label = f"0 to {100 * most:.2g} % of all canvases"
     return Key(tuple((red, green, blue) for red, green, blue in colours), "", label)
 
 

@@ -23,7 +23,8 @@ from airkit.figures.examples import FIRST, Explained, chosen, explained, miscoun
 from airkit.figures.looked_at import looked_at
 from airkit.figures.marks import BAD, FAINT, GAP, INK, LINE, TRUTH, drawn
 from airkit.figures.page import Tile
-from airkit.figures.sheet import TRUTH_KEY, Sheet, found_keys, tile_side
+from airkit.figures.paper import Paper
+from airkit.figures.sheet import TRUTH_KEY, Sheet, fitted, found_keys, tile_side
 from airkit.runs.trained import empty_split_error, override
 
 Array = np.ndarray[Any, Any]
@@ -58,7 +59,8 @@ class Errors(SheetDrawing):
         """Return the sheet."""
         run = request.open_run()
         run.canvases.truth("counts")
-        return errors(explained(run, request.listener), run.config, len(run.canvases))
+        config = fitted(run.config, MIN_CELL)
+        return errors(explained(run, request.listener), config, len(run.canvases))
 
 
 class Data(SheetDrawing):
@@ -67,6 +69,7 @@ class Data(SheetDrawing):
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
         path, config = _data_file(request)
+        config = fitted(config, MIN_CELL)
         many = config.render.rows * config.render.columns
         split = _split(path, config, request)
         config = config.model_copy(update={"eval": config.eval.model_copy(update={"split": split})})
@@ -90,7 +93,7 @@ def _split(path: Path, config: Config, request: Request) -> str:
 def _explained(request: Request) -> tuple[Iterator[Explained], Config, int]:
     """Return the explained canvases of the split, the configuration and the split's size."""
     run = request.open_run()
-    return explained(run, request.listener), run.config, len(run.canvases)
+    return explained(run, request.listener), fitted(run.config, MIN_CELL), len(run.canvases)
 
 
 def _data_file(request: Request) -> tuple[Path, Config]:
@@ -171,8 +174,8 @@ def _pairs(
     if truth and any(len(canvas.true_boxes) for canvas in shown):
         keys.append(TRUTH_KEY)
     notes = [*notes, _UNKNOWN if shown[0].true_count is None else _PAIRS]
-    wide = render.scale == "auto"
-    sheet = Sheet(title, notes, len(shown), render.columns, cell, keys=keys, wide=wide)
+    paper = Paper.of(render)
+    sheet = Sheet(title, notes, len(shown), render.columns, cell, keys=keys, paper=paper)
     sheet.canvases, sheet.as_is = len(shown), config.polarity == "dark"
     for index, canvas in enumerate(shown):
         above = sheet.cell_tile(index, canvas.image, side)
@@ -218,9 +221,9 @@ def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
         "adds, and the probability p that all slots so far are on; faint: past the count found",
     ]
     cell = (max(width, window, _MIN_STEP), LINE + height + 6 + window + LINE)
-    keys, wide = found_keys(max(canvas.count for canvas in shown)), render.scale == "auto"
+    keys, paper = found_keys(max(canvas.count for canvas in shown)), Paper.of(render)
     many = len(shown) * (slots + 1)
-    sheet = Sheet("Slot by slot", notes, many, slots + 1, cell, keys=keys, wide=wide)
+    sheet = Sheet("Slot by slot", notes, many, slots + 1, cell, keys=keys, paper=paper)
     sheet.canvases, sheet.as_is = len(shown), config.polarity == "dark"
     for row, canvas in enumerate(shown):
         first = row * (slots + 1)
@@ -265,9 +268,9 @@ def data(canvases: Canvases, render: RenderConfig, split: str) -> Sheet:
     height, width = drawn(images.shape[2:], side)
     width = max(width, MIN_CELL)
     notes = [f"{split} split, {len(images):,} of the first {total:,}; {_said(canvases)}"]
-    wide, keys = render.scale == "auto", [TRUTH_KEY] if canvases.box is not None else []
+    paper, keys = Paper.of(render), [TRUTH_KEY] if canvases.box is not None else []
     cell = (width, LINE + height)
-    sheet = Sheet("Canvases", notes, len(images), render.columns, cell, keys=keys, wide=wide)
+    sheet = Sheet("Canvases", notes, len(images), render.columns, cell, keys=keys, paper=paper)
     sheet.canvases = len(images)
     for index, image in enumerate(images):
         tile = sheet.cell_tile(index, image, side)

@@ -1,38 +1,62 @@
-"""``airkit render``: from a run or a data file to a PNG."""
+"""``airkit render``: from a run or a data file to a figure, and to a file of it."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from airkit.config import settings
 from airkit.config.settings import Layer, Settings
 from airkit.errors import ExtensionError
-from airkit.figures import FIGURES
-from airkit.figures.base import Request
-from airkit.figures.page import default_style
+from airkit.figures.base import Drawing, Request
+from airkit.figures.kinds import FIGURES
+from airkit.figures.page import DPI, default_style
+from airkit.figures.paper import POINTS, Paper
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, replacing
 from airkit.system.paths import output_file, to_path
 
+FORMATS = ("png", "svg", "pdf")
+FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "airkit"}
+"""Parameters of matplotlib that keep text as text, and files the same each time."""
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that was drawn."""
+    """A picture that was drawn; a notebook shows it."""
 
     path: Path
-    """The PNG file."""
+    """The file."""
     kind: str
     """What it shows, as ``render.kind``."""
     width: int
-    """In pixels."""
+    """In pixels; in points of 1/72 inch for PDF and SVG."""
     height: int
-    """In pixels."""
+    """As ``width``."""
     canvases: int
     """Canvases drawn, or for the policy looked at; 0 for curves, and where none was miscounted."""
+
+    def _repr_png_(self) -> bytes | None:
+        return self._content(".png")
+
+    def _repr_svg_(self) -> str | None:
+        content = self._content(".svg")
+        return None if content is None else content.decode()
+
+    def _repr_pdf_(self) -> bytes | None:
+        return self._content(".pdf")
+
+    def _content(self, ending: str) -> bytes | None:
+        """Return what is in the file, if it has this ending and is still there."""
+        with suppress(OSError):
+            return self.path.read_bytes() if self.path.suffix.lower() == ending else None
+        return None
 
 
 def render(  # noqa: PLR0913 - an argument for each option of the command
@@ -45,7 +69,7 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     settings: Settings = (),
     listener: Listener = SILENT,
 ) -> Picture:
-    """Draw a picture of a run, or of a data file, and write it as PNG.
+    """Draw a picture of a run, or of a data file, and write it as PNG, SVG or PDF.
 
     Neither the run's weights nor any global random state changes, and the same call draws
     the same picture again.
@@ -55,7 +79,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
         kind: what to draw, as ``render.kind``: one of airkit's own kinds, or a class from outside
             as ``package.module:Class``. The kind ``data`` needs no run where ``data`` is given,
             and ``curves`` no checkpoint.
-        out: the file to write; by default KIND.png in the folder ``figures`` of the run.
+        out: the file to write, whose ending says the format; by default KIND.png in the folder
+            ``figures`` of the run, or another format as ``render.format``.
         data: the data file; by default the one the run was trained on.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         settings: dotted keys and values, or layers; those of ``render`` and ``eval`` matter.
@@ -69,34 +94,102 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
         DeviceError: there is no such device.
         ExtensionError: a class from outside that this call does not name, that cannot be
             imported, that fails, or that draws no matplotlib figure.
-        OutputError: the picture cannot be written, is no PNG, or would be too large.
+        OutputError: the picture cannot be written, is in none of these formats, or would be too
+            large.
     """
-    request = Request(
-        RunFolder(to_path(run)),
-        None if data is None else to_path(data),
-        checkpoint,
-        _layers(settings, kind),
-        listener,
+    request = _request(
+        run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    chosen = _kind(request)
+    chosen, render = _kind(request), request.render()
     with FIGURES.running(chosen):
         drawing = FIGURES[chosen]()
-    name = f"{chosen.rpartition(':')[2]}.png"
-    target = request.run.figures / name if out is None else output_file(out, name)
-    check_target(target, "Pictures are written as PNG alone", ".png")
+    target, form = _target(request, chosen, out, render.format)
+    request.given.append(Layer("format", {"render": {"format": form}}))
+    paper = Paper.of(render.model_copy(update={"format": form}))
     with default_style():
-        with FIGURES.running(chosen):
-            figure = drawing.draw(request)
-        _check_figure(figure, chosen)
-        width, height = (int(side) for side in figure.canvas.get_width_height())
+        figure = _drawn(request, chosen, drawing, paper)
         with replacing(target) as unfinished:
-            figure.savefig(unfinished, format="png")
+            save(figure, unfinished, form)
+    sides = figure.canvas.get_width_height() if form == "png" else figure.get_size_inches() * DPI
+    width, height = (round(float(side)) for side in sides)
     return Picture(target, chosen, width, height, drawing.canvases)
 
 
-def _layers(given: Settings, kind: str | None) -> list[Layer]:
-    layers = settings.layers(given)
-    return layers if kind is None else [*layers, Layer("kind", {"render": {"kind": kind}})]
+def draw(
+    run: str | Path = "runs/air",
+    *,
+    kind: str | None = None,
+    data: str | Path | None = None,
+    checkpoint: str = "best",
+    settings: Settings = (),
+    listener: Listener = SILENT,
+) -> Figure:
+    """Return a picture of a run, or of a data file, as a matplotlib figure.
+
+    Its text stays text in a PDF with matplotlib's ``pdf.fonttype`` at 42, and in an SVG with
+    ``svg.fonttype`` at "none"; ``render`` sees to that. Arguments and errors are those of
+    ``render``.
+    """
+    request = _request(
+        run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
+    )
+    chosen, paper = _kind(request), Paper.of(request.render())
+    with FIGURES.running(chosen):
+        drawing = FIGURES[chosen]()
+    with default_style():
+        return _drawn(request, chosen, drawing, paper)
+
+
+def save(figure: Figure, path: Path, form: str) -> None:
+    """Write a figure, its text as text, with neither the time nor random names in it."""
+    undated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    with rc_context(FONTS):
+        figure.savefig(path, format=form, dpi="figure", metadata=undated.get(form))
+
+
+def _request(
+    run: str | Path,
+    kind: str | None,
+    *,
+    data: str | Path | None,
+    checkpoint: str,
+    given: Settings,
+    listener: Listener,
+) -> Request:
+    layers = [*settings.layers(given)]
+    if kind is not None:
+        layers.append(Layer("kind", {"render": {"kind": kind}}))
+    path = None if data is None else to_path(data)
+    return Request(RunFolder(to_path(run)), path, checkpoint, layers, listener)
+
+
+def _target(request: Request, kind: str, out: str | Path | None, form: str) -> tuple[Path, str]:
+    """Return the file to write and its format.
+
+    Raises:
+        OutputError: it has another ending than its format, or a folder is there.
+    """
+    name = f"{kind.rpartition(':')[2]}.{'png' if form == 'auto' else form}"
+    target = request.run.figures / name if out is None else output_file(out, name)
+    endings = FORMATS if form == "auto" else (form,)
+    what = f"Pictures are written as {' or '.join(each.upper() for each in endings)}"
+    check_target(target, what, *(f".{each}" for each in endings))
+    return target, target.suffix[1:].lower()
+
+
+def _drawn(request: Request, kind: str, drawing: Drawing, paper: Paper) -> Figure:
+    """Return the figure; one of another width than that of print is scaled to it."""
+    size: dict[Any, Any] = {"font.size": POINTS} if paper.printed else {}
+    with rc_context(size):
+        with FIGURES.running(kind):
+            figure = drawing.draw(request)
+        _check_figure(figure, kind)
+    width, height = figure.get_size_inches()
+    inches = paper.width * paper.unit / DPI
+    if paper.printed and abs(width - inches) > 1e-3 * inches:
+        figure.set_size_inches(inches, inches * height / width)
+        figure.set_dpi(paper.dpi)
+    return figure
 
 
 def _kind(request: Request) -> str:

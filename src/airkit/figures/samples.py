@@ -15,8 +15,9 @@ from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.marks import FAINT, LINE, drawn
+from airkit.figures.paper import Paper
 from airkit.figures.reconstructions import MIN_CELL
-from airkit.figures.sheet import Sheet, tile_side
+from airkit.figures.sheet import Sheet, fitted, tile_side
 from airkit.model.counts import log_count_prior, sample_unbounded_counts
 from airkit.system.device import generator
 
@@ -35,6 +36,7 @@ class Prior(SheetDrawing):
         trained = model.state.config
         # Settings on auto follow the data and the model of the training.
         config = model.config.model_copy(update={"data": trained.data, "model": trained.model})
+        config = fitted(config, MIN_CELL)
         scene = trained.data
         if request.data:
             scene = reader.read_info(request.data).config.data
@@ -62,8 +64,8 @@ def prior(counts: Array, canvases: Array, config: Config, how: str) -> Sheet:
     height, width = drawn(canvases.shape[2:], side)
     width = max(width, MIN_CELL)
     notes = [f"over each: its number of objects, {how}"]
-    cell, wide = (width, LINE + height), render.scale == "auto"
-    sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, cell, wide=wide)
+    cell, paper = (width, LINE + height), Paper.of(render)
+    sheet = Sheet("Drawn from the model", notes, len(counts), render.columns, cell, paper=paper)
     sheet.canvases, sheet.as_is = len(counts), config.polarity == "dark"
     for index, (count, canvas) in enumerate(zip(counts, canvases, strict=True)):
         sheet.cell_tile(index, canvas, side).caption(str(count), colour=FAINT)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +40,13 @@ class Report:
     """Its size."""
     measures: tuple[Measures, ...]
     """The measures in it, those of ``airkit eval``: of each run that finished."""
+
+    def _repr_html_(self) -> str | None:
+        """Return the report in a frame, for notebooks, as long as its file is there."""
+        with suppress(OSError):
+            page = escape(self.path.read_text(encoding="utf-8"))
+            return f'<iframe srcdoc="{page}" style="border: 0; width: 100%; height: 45em"></iframe>'
+        return None
 
 
 def report(
