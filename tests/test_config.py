@@ -130,3 +130,11 @@ def test_the_automatic_ratio_falls_with_the_size_of_objects() -> None:
     sizes = [settings.resolve(*settings.layers({"model.object_size": it})) for it in (9.5, 20, 60)]
     ratios = [config.prior_ratio for config in sizes]
     assert ratios == pytest.approx([0.3679, 8.84e-5, 3.96e-110], rel=1e-2)
+
+
+def test_what_auto_came_to_is_what_the_model_is_built_with() -> None:
+    auto = settings.resolve()
+    assert auto.settled["model.slots"] == auto.slots == 3
+    assert auto.settled["prior.ratio"] == auto.prior_ratio
+    given = settings.resolve(*settings.layers({"model.object_size": 12.0, "prior.ratio": 0.1}))
+    assert auto.settled.keys() - given.settled.keys() == {"model.object_size", "prior.ratio"}

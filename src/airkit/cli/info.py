@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,9 +39,19 @@ def info(
 def _tell(description: Description) -> None:
     facts = [(name.replace("_", " "), _text(name, it)) for name, it in description.facts.items()]
     tell_rows([(description.kind, description.path), *facts])
-    typer.echo("settings other than the defaults:")
-    changed = [(f"  {key}", airkit.settings.spelled(it)) for key, it in description.changed.items()]
-    tell_rows(changed or [("  none", "")])
+    _tell_settings("settings other than the defaults", description.changed)
+    if description.settled:
+        _tell_settings("settings on auto, and what they came to", description.settled)
+
+
+def _tell_settings(title: str, settings: Mapping[str, Any]) -> None:
+    typer.echo(f"{title}:")
+    rows = [(f"  {key}", _setting(it)) for key, it in settings.items()]
+    tell_rows(rows or [("  none", "")])
+
+
+def _setting(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else airkit.settings.spelled(value)
 
 
 def _text(name: str, value: object) -> object:

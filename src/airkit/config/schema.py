@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import model_validator
 
@@ -76,6 +76,17 @@ class Config(Section):
         height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
         sides = {"canvas_size": max(height, width), "height": height, "width": width}
         return self.model_copy(update={"data": self.data.model_copy(update=sides)})
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """What settings on auto come to, by dotted key; without those that wait for a device."""
+        found = {}
+        for section, values in self:
+            for name, value in values:
+                ours = f"{section}_{name}" if section == "prior" else name
+                if value == "auto" and hasattr(self, ours):
+                    found[f"{section}.{name}"] = getattr(self, ours)
+        return found
 
     @property
     def has_outside(self) -> bool:

@@ -44,6 +44,11 @@ class Description:
         """Settings other than the defaults, by dotted key."""
         return {key: new for key, (_, new) in differences(Config(), self.config).items()}
 
+    @property
+    def settled(self) -> dict[str, Any]:
+        """What a model's settings on auto came to, by dotted key; empty for data files."""
+        return {} if self.kind == "data file" else self.config.settled
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
         return {
@@ -51,6 +56,7 @@ class Description:
             "kind": self.kind,
             **self.facts,
             "config": self.config.model_dump(mode="json"),
+            "settled": self.settled,
         }
 
 
