@@ -93,7 +93,9 @@ def network(name: str, data: CanvasDataset) -> nn.Sequential:
     most = int(data.truth("counts").max())
     layers += [nn.Flatten(), nn.Linear(channels * side**2, hidden), nn.ReLU()]
     layers.append(nn.Linear(hidden, most + 1))
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    net = nn.Sequential(*layers)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return net
 
 
 def fit(net: nn.Sequential, data: CanvasDataset, rate: float, epochs: int) -> None:
@@ -103,7 +105,7 @@ def fit(net: nn.Sequential, data: CanvasDataset, rate: float, epochs: int) -> No
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
     for images, counts in batches(data, epochs):
         optimiser.zero_grad()
-        cross_entropy(logits(net, augmented(images)), counts).backward()
+        torch.autograd.backward(cross_entropy(logits(net, augmented(images)), counts))
         optimiser.step()
         cycle.step()
 
@@ -113,7 +115,7 @@ def batches(data: CanvasDataset, epochs: int) -> Iterator[tuple[Tensor, Tensor]]
     counts = data.truth("counts")
     for _ in range(epochs):
         order = torch.randperm(len(data))[: len(data) // BATCH * BATCH]
-        for rows in order.split(BATCH):
+        for rows in torch.split(order, BATCH):
             yield data.images[rows] / 255, counts[rows]
 
 
@@ -136,7 +138,7 @@ def right(net: nn.Sequential, data: CanvasDataset, flips: tuple[tuple[int, ...],
     """Share of canvases counted right by the mean of the probabilities over flips."""
     net.eval()
     votes = []
-    for images in data.images.split(500):
+    for images in torch.split(data.images, 500):
         tried = [logits(net, (images / 255).flip(axes)).softmax(1) for axes in flips]
         votes.append(torch.stack(tried).mean(0).argmax(1))
     share = (torch.cat(votes) == data.truth("counts")).double().mean()
