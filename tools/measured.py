@@ -116,9 +116,10 @@ def every_seed() -> Table:
     """The count accuracy of every seed of every sweep."""
     sweeps, rows = _read("success")["sweeps"], []
     for preset, sweep in sweeps.items():
-        shares = ", ".join(f"{row.get('count_accuracy', 0):.2%}" for row in sweep["rows"])
-        rows.append((preset, f"{sweep['rows'][0]['seed']}", shares))
-    return ("preset", "first seed", "count accuracy with 16 looks, seed by seed"), rows
+        for looks, name in (("one", "count_accuracy_one_look"), ("16", "count_accuracy")):
+            shares = ", ".join(f"{row.get(name, 0):.2%}" for row in sweep["rows"])
+            rows.append((preset, f"{sweep['rows'][0]['seed']}", looks, shares))
+    return ("preset", "first seed", "looks", "count accuracy, seed by seed"), rows
 
 
 def pyro_speed() -> Table:
