@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +19,15 @@ TINY = ["--preset", "tiny", "--source", "strokes", "--train", "40", "--val", "8"
 
 def run(*arguments: object) -> Result:
     """Run a command in this process, piped."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="airkit")
+    words = [str(argument) for argument in arguments]
+    with mock.patch("typer.testing._get_command", return_value=_program()):
+        return CliRunner().invoke(app, words, prog_name="airkit")
+
+
+@cache
+def _program() -> Any:
+    """The program; what builds it takes longer than most commands."""
+    return get_command(app)
 
 
 def set_up(folder: Path) -> Path:
@@ -41,7 +51,7 @@ def fails(*arguments: object) -> str:
 
 def commands() -> dict[str, Any]:
     """Every command by the words that call it."""
-    root: Any = get_command(app)
+    root = _program()
     found = {"": root}
     for name, command in root.commands.items():
         found[name] = command

@@ -40,10 +40,11 @@ class InTurn(Engine):
 
 @cache
 def swept() -> Path:
-    """A sweep of two seeds by processes of their own."""
+    """A sweep of two seeds: one in this process, then one by a process of its own."""
     path = folder() / "sweep"
-    engine = Processes(workers=2, threads=1)  # the same bits as in this process
-    sweep(data_file(), path, seeds=2, settings=TRAIN, engine=engine)
+    sweep(data_file(), path, seeds=1, settings=TRAIN, engine=InTurn())
+    engine = Processes(workers=1, threads=1)  # the same bits as in this process
+    sweep(folder=path, seeds=2, engine=engine)
     return path
 
 
