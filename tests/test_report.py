@@ -55,6 +55,9 @@ def test_the_numbers_are_those_of_eval() -> None:
         f"ELBO {theirs.elbo:.1f}",
         f"IWAE {theirs.log_likelihood_bound:.1f}",
         f"Squared error {theirs.mse:.5f}",
+        "; for new digits {:.1f} to {:.1f}".format(
+            *(100 * it for it in theirs.count_accuracy_interval_new_digits)
+        ),
         f"Brier score {theirs.calibration.brier:.4f} {theirs.calibration.brier_constant:.4f}",
         f"points {100 * theirs.calibration_one_look.error:.2f} Brier",
     ):

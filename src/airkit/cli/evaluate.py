@@ -101,9 +101,11 @@ def tell_measures(measures: Measures) -> None:
 def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
     """The count accuracy of several looks together, if there are several, and of one."""
     if measures.looks > 1:
-        share = _share(measures.count_accuracy, measures.count_accuracy_interval)
+        new = measures.count_accuracy_interval_new_digits
+        share = _share(measures.count_accuracy, measures.count_accuracy_interval, new)
         yield f"count accuracy, {measures.looks} looks", share
-    share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval)
+    new = measures.count_accuracy_one_look_interval_new_digits
+    share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval, new)
     yield "count accuracy, one look", share
 
 
@@ -165,10 +167,11 @@ def _number(value: float, form: str, unit: str = "") -> str:
     return "-" if math.isnan(value) else f"{value:{form}}{unit}"
 
 
-def _share(share: float, interval: Sequence[float]) -> str:
+def _share(share: float, interval: Sequence[float], new: Sequence[float] = (math.nan,)) -> str:
     if math.isnan(share):
         return "-"
-    return f"{percent(share)} (95 % interval {percent_range(interval)})"
+    digits = "" if math.isnan(new[0]) else f", for new digits {percent_range(new)}"
+    return f"{percent(share)} (95 % interval {percent_range(interval)}{digits})"
 
 
 def _tell_confusion(confusion: Sequence[Sequence[int]]) -> None:

@@ -33,6 +33,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         labels: int64 [N, M].
         boxes: float32 [N, M, 4].
         masks: uint8 [N, H, W].
+        sources: which image of its source each object is, -1 where there is none, int32 [N, M].
 
     Args:
         path: the data file.
@@ -52,6 +53,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         self.counts = None if count is None else count.long()
         self.labels = None if label is None else label.long()
         self.boxes, self.masks = known.get("box"), known.get("mask")
+        self.sources = known.get("source_index")
 
     def truth(self, name: str) -> Tensor:
         """Return ``counts``, ``labels``, ``boxes`` or ``masks``, which the file must have.

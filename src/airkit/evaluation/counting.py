@@ -1,4 +1,4 @@
-"""Shares of canvases counted right. Legend: N canvases."""
+"""Shares of canvases counted right. Legend: N canvases, M most objects on one."""
 
 from __future__ import annotations
 
@@ -36,6 +36,44 @@ def confusion(true: Ints, found: Ints, most: int) -> list[list[int]]:
     np.add.at(table, (true, found), 1)
     rows: list[list[int]] = table.tolist()
     return rows
+
+
+def interval_for_new_digits(right: NDArray[np.bool_], digits: Ints | None) -> tuple[float, float]:
+    """Return the 95 % interval of the share counted right, had other digits been drawn as well.
+
+    Wilson's interval holds for other canvases of the same digits. Canvases that share a digit are
+    right or wrong together to some degree, so that they tell of fewer new ones: each pair of them
+    counts once in the variance (Fafchamps and Gubert 2007, J. Dev. Econ. 83; Aronow, Samii and
+    Assenova 2015, Political Analysis 23), and the interval is Wilson's for as many independent
+    canvases as have that variance (Dean and Pagano 2015, J. Surv. Stat. Methodol. 3).
+
+    Resampling the digits does not do it: a canvas weighted by the product of the weights of its k
+    digits counts 2^k - 1 times by itself, by their sum k times, by their mean 1 / k times.
+
+    Args:
+        right: which canvases are counted right, [N].
+        digits: which image of its source each object is, -1 where there is none, [N, M].
+
+    Returns:
+        The interval, never narrower than Wilson's; NaN where no source is known.
+    """
+    if digits is None or not (digits >= 0).any():
+        return float("nan"), float("nan")
+    share, many = float(right.mean()), len(right)
+    error, (canvas, digit) = right - share, _memberships(digits)
+    together = np.square(np.bincount(digit, error[canvas])).sum()
+    alone = np.square(error) @ (np.bincount(canvas, minlength=many) - 1)
+    variance, plain = (together - alone) / many**2, share * (1 - share) / many
+    effective = many * plain / variance if variance > plain else many
+    return wilson(share * effective, effective)
+
+
+def _memberships(digits: Ints) -> tuple[Ints, Ints]:
+    """Canvases and the digits on them, a pair for each digit, also if it is there twice."""
+    canvas, place = np.nonzero(digits >= 0)
+    _, digit = np.unique(digits[canvas, place], return_inverse=True)
+    pairs = np.unique(canvas * (digit.max() + 1) + digit)
+    return pairs // (digit.max() + 1), pairs % (digit.max() + 1)
 
 
 def _interval(right: NDArray[np.bool_]) -> tuple[float, float]:

@@ -42,11 +42,15 @@ class Measures:
     count_accuracy: float = NAN
     """Share of canvases counted right with ``looks`` looks together."""
     count_accuracy_interval: tuple[float, float] = (NAN, NAN)
-    """Its 95 % interval (Wilson)."""
+    """Its 95 % interval (Wilson): where another draw of canvases of the same digits would be."""
+    count_accuracy_interval_new_digits: tuple[float, float] = (NAN, NAN)
+    """The wider one where another draw of digits would be as well."""
     count_accuracy_one_look: float = NAN
     """Share of canvases counted right from one look at the saliency's peak."""
     count_accuracy_one_look_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
+    count_accuracy_one_look_interval_new_digits: tuple[float, float] = (NAN, NAN)
+    """The wider one where another draw of digits would be as well."""
     per_count_accuracy: dict[str, float] = field(default_factory=dict)
     """``count_accuracy`` among the canvases of each true count."""
     per_count_accuracy_interval: dict[str, tuple[float, float]] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from airkit.config.schema import Config
 from airkit.config.settings import spelled
 from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
-from airkit.evaluation.counting import confusion, count_shares
+from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import (
     average_precisions,
     mean_iou,
@@ -133,8 +133,13 @@ class Counts(Measure):
         """Return the fields of ``Measures`` that are about counts."""
         true, found, one_look = self.table
         together, single = np.concatenate(self._confidences, axis=2)
+        sources = self.trained.canvases.sources
+        digits = None if sources is None else sources.numpy()
+        new = "interval_new_digits"
         return {
             **count_shares(true, found),
+            f"count_accuracy_{new}": interval_for_new_digits(found == true, digits),
+            f"count_accuracy_one_look_{new}": interval_for_new_digits(one_look == true, digits),
             **count_shares(true, one_look, "_one_look"),
             "confusion": confusion(true, found, self.trained.air.slots),
             "calibration": calibration(together, found == true),

@@ -8,7 +8,7 @@ Z95 = 1.959964
 """Standard normal deviate of a two-sided 95 % interval."""
 
 
-def wilson(right: int, total: int, z: float = Z95) -> tuple[float, float]:
+def wilson(right: float, total: float, z: float = Z95) -> tuple[float, float]:
     """Return Wilson's interval (1927) for a share of ``right`` in ``total``; 95 % by default."""
     share, weight = right / total, z**2 / total
     centre = (share + weight / 2) / (1 + weight)
