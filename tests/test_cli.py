@@ -36,6 +36,8 @@ SURFACE = {
     "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels --rois --shapes "
     "--tile --exclude-edges --skip-bad --sub-folders --invert --slots --looks --device "
     f"{SETTINGS} {QUIET}",
+    "predict": "RUN IMAGES... --data --out --samples --rows --checkpoint --skip-bad --sub-folders "
+    f"--invert --json --split --slots --looks --device {SETTINGS} {QUIET}",
     "render": f"--run --out --data --checkpoint --json --kind --format --width "
     f"--dpi --device {SETTINGS} {QUIET}",
     "report": f"--run --out --data --checkpoint --json --split --looks --device {SETTINGS} {QUIET}",

@@ -20,6 +20,7 @@ WRITTEN = {
     "train --run runs/other --steps 2": "runs/other/best.json",
     "render --kind data --out sheet.png": "sheet.png",
     "infer canvas.npy --overlay over": "over",
+    "predict runs/air --looks 1 --out p.csv": "p.csv",
     "report --looks 1 --out report.html": "report.html",
     "export multi-mnist.h5 --out coco": "coco",
     "sweep --seeds 1 --steps 2 --looks 1": "runs/sweep/report.json",

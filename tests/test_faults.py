@@ -177,7 +177,8 @@ EXPECT: list[object] = ["--most-objects", "2", "--object-size", "9"]
 
 def _whole(command: str, option: str) -> list[object]:
     """A command line that works but for the name too long."""
-    name = LONG + {"render": ".png", "report": ".html"}.get(command, "") * (option == "--out")
+    endings = {"render": ".png", "report": ".html", "predict": ".csv"}
+    name = LONG + endings.get(command, "") * (option == "--out")
     data: list[object] = ["--data", data_file()]
     run: list[object] = ["--run", reference()]
     needed: dict[str, list[object]] = {
@@ -186,11 +187,13 @@ def _whole(command: str, option: str) -> list[object]:
         "sweep": data,
         "infer": [folder() / "canvas.npy", *run],
         "export": [reference(), "--out", "out"],
+        "predict": [reference(), "--out", "out.csv"],
         "config show": [],
         "import": [f"{data_file()}:/test/image", *EXPECT],
     }
     if not option.startswith("--"):
-        rest: dict[str, list[object]] = {"infer": run, "export": ["--out", "out"], "import": EXPECT}
+        out: list[object] = ["--out", "out.csv"]
+        rest = {"infer": run, "export": out, "import": EXPECT, "predict": out}
         return [*command.split(), name, *rest.get(command, [])]
     return [*command.split(), *needed.get(command, run), option, name]
 
@@ -210,7 +213,8 @@ def test_a_name_too_long_is_one_message(
 def test_an_empty_name_is_one_message(home: Path, command: str, option: str, metavar: str) -> None:
     """As that of a variable that is not set; it would be the current folder."""
     named = option.startswith("--")
-    told = fails(*command.split(), *([option] if named else []), "")
+    before = ["run"] if (command, metavar) == ("predict", "IMAGES...") else []
+    told = fails(*command.split(), *before, *([option] if named else []), "")
     assert told.startswith("airkit: An empty text names no file or folder\n")
     assert f"  where     {option if named else metavar}\n" in told
     assert list(home.iterdir()) == []

@@ -65,6 +65,7 @@ COMMANDS = {
     "train again": "train --run {0}/run --steps 10",
     "eval": "eval --run {0}/run",
     "infer": "infer {1}/image.npy --run {0}/run",
+    "predict": "predict {0}/run --out {1}/found.jsonl",
     "report": "report --run {0}/run --out {1}/report.html",
     "info of data": "info {0}/data.h5 --verify",
     "info of a run": "info {0}/run",

@@ -34,6 +34,7 @@ COMMANDS = (
     "render --run run --json",
     "report --run run --json",
     "infer stack.npy --run run --overlay overlay",
+    "predict run --out predictions.jsonl --samples 2 --json",
     "export data.h5 --out coco --json",
     "export run --out weights --json",
     "sweep --data data.h5 --out sweep --seeds 1 --steps 2 --device cpu --json",

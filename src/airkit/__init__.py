@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airkit.evaluation.compare import compare
     from airkit.evaluation.evaluate import evaluate
     from airkit.evaluation.infer import Found
+    from airkit.evaluation.predict import predict, write_predictions
     from airkit.figures.render import render
     from airkit.runs.describe import describe
     from airkit.runs.export import export
@@ -56,11 +57,13 @@ __all__ = [
     "infer",
     "load",
     "make_data",
+    "predict",
     "render",
     "report",
     "settings",
     "sweep",
     "train",
+    "write_predictions",
 ]
 
 _HOMES = {
@@ -77,10 +80,12 @@ _HOMES = {
     "Inferred": "airkit.evaluation.found",
     "load": "airkit.runs.trained",
     "make_data": "airkit.data.make",
+    "predict": "airkit.evaluation.predict",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
     "sweep": "airkit.sweeps.sweep",
     "train": "airkit.training.loop",
+    "write_predictions": "airkit.evaluation.predict",
 }
 
 
@@ -106,9 +111,8 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     """Count and locate the objects of images, as ``evaluate`` does those of a data file.
 
     All images are read and checked before the model looks at the first; they are read once more
-    then, a batch at a time. Looks and counts are drawn for the images of one size in their order,
-    ``eval.batch_size`` at a time, from the same streams as in evaluation: on the canvases of a
-    split the counts are the same.
+    then, a batch at a time. Looks are drawn as in evaluation: on the canvases of a split the counts
+    are the same.
 
     Args:
         images: one or several of: what ``import_scenes`` reads, such as a folder, a PNG or TIFF

@@ -20,6 +20,14 @@ Images = Annotated[
 ]
 
 
+SubFolders = Annotated[
+    bool, typer.Option("--sub-folders", help="Take the pictures of folders inside too.")
+]
+Invert = Annotated[
+    bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")
+]
+
+
 def infer(  # noqa: PLR0913 - an option each
     settings: Layers,
     images: Images,
@@ -44,16 +52,13 @@ def infer(  # noqa: PLR0913 - an option each
         bool, typer.Option("--exclude-edges", help="Leave out objects that touch the border.")
     ] = False,
     skip_bad: SkipBad = False,
-    sub_folders: Annotated[
-        bool, typer.Option("--sub-folders", help="Take the pictures of folders inside too.")
-    ] = False,
-    invert: Annotated[
-        bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")
-    ] = False,
+    sub_folders: SubFolders = False,
+    invert: Invert = False,
 ) -> None:
     """Count and locate the objects of your own images: one JSON line each.
 
-    Ink is bright on dark. Settings override those of the run.
+    Ink is bright on dark. Settings override those of the run. For a data file, or for posteriors,
+    codes, masks and samples as arrays: airkit predict.
     """
     files = {"overlay": overlay, "csv": csv, "objects": objects, "labels": labels}
     files |= {"rois": rois, "shapes": shapes}

@@ -55,6 +55,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
     "sweep": _flags("train.steps N", _LOOKS, _DEVICE),
     "eval": _flags(_SPLIT, _LOOKS, "eval.counts mode|sampled", _DEVICE),
     "infer": _flags("model.slots N", _LOOKS, _DEVICE),
+    "predict": _flags(_SPLIT, "model.slots N", _LOOKS, _DEVICE),
     "render": _flags(
         *("render.kind KIND", "render.format png|svg|pdf", "render.width WIDTH"),
         *("render.dpi N", _DEVICE),

@@ -208,16 +208,10 @@ class Evaluation:
         counts = count_generator(trained.config, trained.device)
         with threads.restored():
             if trained.device.type == "cpu" and not threads.fixed():
-                self._set_threads(listener)
+                threads.settle(self._rehearse, listener.note)
             for indices in trained.batches():
                 yield self._batch(indices, counts)
                 listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
-
-    def _set_threads(self, listener: Listener) -> None:
-        number = threads.paying(self._rehearse)
-        if number < torch.get_num_threads():
-            listener.note(threads.note(number))
-        torch.set_num_threads(number)
 
     @torch.no_grad()
     def _batch(self, indices: Tensor, counts: torch.Generator | None) -> Batch:

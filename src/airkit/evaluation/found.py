@@ -205,8 +205,13 @@ def _within(centres: Array, core: tuple[float, ...], margin: float) -> Array:
 
 def _boxes(piece: Piece, seen: Seen, shape: tuple[int, ...]) -> Array:
     """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is padded is larger."""
+    return clipped(seen.box + np.array([*piece.corner, 0, 0]), shape)
+
+
+def clipped(boxes: Array, shape: tuple[int, ...]) -> Array:
+    """Return boxes [N, 4] clipped to an image [H, W], at least a pixel of it."""
     height, width = shape
-    low, high = seen.box[:, :2] + piece.corner, seen.box[:, :2] + seen.box[:, 2:] + piece.corner
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
     low = np.minimum(low, (width - 1, height - 1))
     return np.concatenate([low, np.maximum(np.minimum(high, (width, height)) - low, 1)], 1)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from airkit.data.imports.images import Given
 from airkit.data.imports.tiles import cores
@@ -150,6 +151,15 @@ class Explainer:
 
     def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
         """Yield what is seen on each piece, as batches become full."""
+        for batch, scene, *_ in self.scenes(pieces):
+            yield from zip(batch, self._seen(scene), strict=True)
+
+    def scenes(self, pieces: Iterable[Piece]) -> Iterator[tuple[list[Piece], Scene, AIR, Tensor]]:
+        """Yield batches of pieces of one shape: their scene, the model and levels [B, C, H, W]."""
+        for batch in self._batches(pieces):
+            yield batch, *self._scene(batch)
+
+    def _batches(self, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         waiting: dict[Shape, list[Piece]] = defaultdict(list)
         pixels = 0
         for piece in pieces:
@@ -160,9 +170,9 @@ class Explainer:
                 shape = max(waiting, key=lambda each: prod(each) * len(waiting[each]))
             if pixels > WAITING_PIXELS or len(waiting[shape]) == self._batch_size(shape):
                 pixels -= prod(shape) * len(waiting[shape])
-                yield from self._batch(waiting.pop(shape))
+                yield waiting.pop(shape)
         for shape in sorted(waiting):
-            yield from self._batch(waiting[shape])
+            yield waiting[shape]
 
     def _batch_size(self, shape: Shape) -> int:
         return max(1, min(self.model.config.eval.batch_size, BATCH_PIXELS // prod(shape)))
@@ -173,7 +183,7 @@ class Explainer:
             slots = ceil(slots * max(1, prod(shape) / prod(config.data.shape)))
         return self.model.build(canvas_size=shape, slots=slots)
 
-    def _batch(self, pieces: list[Piece]) -> Iterator[tuple[Piece, Seen]]:
+    def _scene(self, pieces: list[Piece]) -> tuple[Scene, AIR, Tensor]:
         shape, config, device = pieces[0].shape, self.model.config, self.model.device
         if shape not in self._counts:
             self._counts[shape] = count_generator(config, device)
@@ -182,7 +192,7 @@ class Explainer:
         with torch.inference_mode():
             many = possible_looks(air, config.eval.looks)
             scene = explain_by_looks(air, images, many, look_seed(config), self._counts[shape])
-        yield from zip(pieces, self._seen(scene), strict=True)
+        return scene, air, images
 
     def _seen(self, scene: Scene) -> Iterator[Seen]:
         names = ("count_probability", "presence", "box", "centre", "where", "what")

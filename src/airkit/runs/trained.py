@@ -15,6 +15,7 @@ from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.reader import DataInfo
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
@@ -243,16 +244,7 @@ def open_run(
         DeviceError: there is no such device.
         ExtensionError: as ``TrainedModel.build``.
     """
-    model = open_model(run, checkpoint, given, listener)
-    info = reader.read_info(to_path(data)) if data else model.data.read()
-    canvases = CanvasDataset(info.path, model.config.eval.split)
-    if len(canvases) == 0:
-        raise empty_split_error(info.path, model.config.eval.split)
-    shape = info.config.data.shape
-    model.check_canvas_size(shape, info.path)
-    model.check_channels(info.config.data.channels, info.path)
-    slots = max(model.state.config.slots, info.config.data.max_digits + 1)
-    air = model.build(canvas_size=shape, slots=slots)
+    model, info, air = open_on(run, data, checkpoint, given, listener)
     config = model.config
     if isinstance(air.pixel_sd, Tensor):  # learned
         config = config.with_pixel_sd(air.pixel_sd.item())
@@ -262,9 +254,32 @@ def open_run(
         device=model.device,
         data=info.path,
         digest=info.content_digest,
-        canvases=canvases,
+        canvases=CanvasDataset(info.path, config.eval.split),
         checkpoint=model.checkpoint,
     )
+
+
+def open_on(
+    run: str | Path,
+    data: str | Path | None,
+    checkpoint: str,
+    given: Settings,
+    listener: Listener,
+) -> tuple[TrainedModel, DataInfo, AIR]:
+    """Do as ``open_run`` without reading the canvases.
+
+    Returns:
+        The checkpoint with its settings, what the data file says of itself, and the model.
+    """
+    model = open_model(run, checkpoint, given, listener)
+    info = reader.read_info(to_path(data)) if data else model.data.read()
+    if info.splits[model.config.eval.split] == 0:
+        raise empty_split_error(info.path, model.config.eval.split)
+    shape = info.config.data.shape
+    model.check_canvas_size(shape, info.path)
+    model.check_channels(info.config.data.channels, info.path)
+    slots = max(model.config.slots, info.config.data.max_digits + 1)
+    return model, info, model.build(canvas_size=shape, slots=slots)
 
 
 def override(base: Config, origin: str, given: Settings) -> Config:

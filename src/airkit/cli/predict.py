@@ -1,0 +1,62 @@
+"""``airkit predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import airkit
+from airkit.cli import output
+from airkit.cli.infer import Invert, SubFolders
+from airkit.cli.options import AsJson, Checkpoint, Data, Layers, SkipBad, option
+from airkit.cli.progress import listening
+from airkit.system.text import duration
+
+if TYPE_CHECKING:
+    from airkit.evaluation.predict import Written
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
+Images = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="IMAGES...", help="Pictures, as infer takes them, not a data file."),
+]
+Out = Annotated[str, option("FILE", "What to write: .csv, .jsonl, .parquet or .npz.")]
+
+
+def predict(  # noqa: PLR0913 - an option each
+    settings: Layers,
+    run: Run,
+    images: Images = None,
+    data: Data = None,
+    *,
+    out: Out,
+    samples: Annotated[int, option("K", "Samples to draw of the posterior.", min=0)] = 0,
+    rows: Annotated[
+        str, option("pictures|objects", "Of a .csv: a row a picture, or a row an object.")
+    ] = "pictures",
+    checkpoint: Checkpoint = "best",
+    skip_bad: SkipBad = False,
+    sub_folders: SubFolders = False,
+    invert: Invert = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write all that a model says of a data file or pictures as one table, for programs.
+
+    Truth where known, counts, posterior, boxes, poses, codes, masks, samples. To count pictures of
+    your own, with tiles, overlays and label images: airkit infer. Settings override the run's.
+    """
+    read = {"skip_bad": skip_bad, "sub_folders": sub_folders, "invert": invert}
+    given: dict[str, Any] = {**read, "data": data, "samples": samples, "rows": rows}
+    given |= {"images": images or None, "checkpoint": checkpoint, "settings": settings}
+    with listening() as listener:
+        written = airkit.write_predictions(out, run, **given, listener=listener)
+    output.show(written, as_json, _tell)
+    output.check_all_read([*written.bad], f"{written.pictures:,} others are in the file")
+
+
+def _tell(written: Written) -> None:
+    rows = [("predictions", str(written.path)), ("pictures", f"{written.pictures:,}")]
+    rows += [("size", output.size(written.bytes)), ("time", duration(written.seconds))]
+    output.tell_rows(rows)

@@ -1,0 +1,215 @@
+"""What there is to predict on, canvases of a data file or pictures, and predictions of each.
+
+Legend: B batch, C channels, H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from airkit.config.settings import Settings
+from airkit.data import reader
+from airkit.data.dataset import channels_first, to_ink
+from airkit.data.imports.images import Given
+from airkit.data.imports.resizing import nearest
+from airkit.errors import ImageError
+from airkit.evaluation.found import clipped, interval
+from airkit.evaluation.pieces import Explainer, Piece, pieces_of
+from airkit.evaluation.predictions import Predictions, joined
+from airkit.evaluation.segmentation import found_mask
+from airkit.evaluation.survey import Survey, repeat_verdict
+from airkit.model.air import AIR
+from airkit.model.samples import sample
+from airkit.model.scene import Scene, explain_by_looks, possible_looks
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import count_generator, look_seed, open_model, open_on
+from airkit.system import threads
+from airkit.system.callbacks import Listener
+from airkit.system.paths import to_path
+
+Array = np.ndarray[Any, Any]
+TOGETHER = 1000
+"""Most pictures that are looked at before their predictions are written."""
+_PIXELS = 2**23
+"""Most pixels of their masks, all as large as the largest."""
+_TRUTH = {"count": "true_count", "box": "true_box", "label": "true_label"}
+"""Truth of a data file, and what predictions call it."""
+Opening = tuple[str | Path, str, Settings, Listener]
+"""The run, its checkpoint, settings and who listens."""
+
+
+class CanvasesSource:
+    """The canvases of a split of a data file."""
+
+    def __init__(self, data: str | Path | None, samples: int, opening: Opening) -> None:
+        run, checkpoint, settings, self.listener = opening
+        opened = open_on(run, data, checkpoint, settings, self.listener)
+        self.model, self.info, self.air = opened
+        self.config, self.samples = self.model.config, samples
+        self.many, self.files = self.info.splits[self.config.eval.split], [self.info.path]
+        self.bad: Mapping[str, str] = {}
+
+    def batches(self) -> Iterator[Predictions]:
+        """Look at the canvases as ``airkit eval`` does, ``eval.batch_size`` at a time."""
+        counts, done = count_generator(self.config, self.model.device), 0
+        with threads.restored():
+            for part in self._parts():
+                levels = to_ink(channels_first(part["image"])).to(self.model.device)
+                if not (done or self.model.device.type != "cpu" or threads.fixed()):
+                    threads.settle(partial(self._explain, levels, None), self.listener.note)
+                scene = self._explain(levels, counts)
+                arrays = _arrays(self.air, levels, scene, self.samples, self.config.eval.seed)
+                yield Predictions(**self._about(part, done), **arrays)
+                done += len(levels)
+                self.listener.progress("predicting", done, self.many)
+
+    def _parts(self) -> Iterator[dict[str, Any]]:
+        """The arrays of the split, of as many canvases as are looked at together."""
+        size, waiting = self.config.eval.batch_size, dict[str, Any]()
+        for part in reader.read_parts(self.info.path, self.config.eval.split):
+            known = part.known.items()
+            waiting = {
+                name: np.concatenate([waiting.get(name, new[:0]), new]) for name, new in known
+            }
+            while len(waiting["image"]) >= size:
+                yield {name: array[:size] for name, array in waiting.items()}
+                waiting = {name: array[size:] for name, array in waiting.items()}
+        if len(waiting["image"]):
+            yield waiting
+
+    @torch.no_grad()
+    def _explain(self, levels: Tensor, counts: torch.Generator | None) -> Scene:
+        looks = possible_looks(self.air, self.config.eval.looks)
+        return explain_by_looks(self.air, levels, looks, look_seed(self.config), counts)
+
+    def _about(self, part: Mapping[str, Array], start: int) -> dict[str, Any]:
+        """What is known of canvases without a look at them."""
+        many, (height, width) = len(part["image"]), self.info.config.data.shape
+        truth = {_TRUTH[name]: array for name, array in part.items() if name in _TRUTH}
+        wide = {name: it if it.dtype.kind == "f" else it.astype(int) for name, it in truth.items()}
+        place = {"image": str(self.info.path), "width": width, "height": height}
+        return {
+            **{name: np.full(many, value) for name, value in place.items()},
+            "index": np.arange(start, start + many),
+            **wide,
+        }
+
+
+class PicturesSource:
+    """Pictures of a user's own, explained as by ``airkit infer``."""
+
+    def __init__(
+        self, images: Any, samples: int, opening: Opening, how: Mapping[str, bool]
+    ) -> None:
+        run, checkpoint, settings, self.listener = opening
+        self.model, self.samples = open_model(run, checkpoint, settings, self.listener), samples
+        repeat_verdict(RunFolder(to_path(run)), self.listener)
+        self.survey = Survey(images, self.model, **how)
+        for _ in self.survey.check(self.listener):
+            pass
+        self.survey.note(self.listener)
+        self.bad, self.many = self.survey.bad.skipped, len(self.survey.places)
+        self.files = [*dict.fromkeys(place.path for place in self.survey.places)]
+        if not self.many:
+            raise ImageError(
+                "No picture could be read",
+                where=next(iter(self.bad), "the pictures named"),
+                expected="at least one",
+                hint="name others",
+            )
+
+    def batches(self) -> Iterator[Predictions]:
+        """Look at the pictures in order, and yield some at a time."""
+        explainer, done = Explainer(self.model, tiled=False, canvases=False, owners=False), 0
+        for some in _some(self.survey.walk()):
+            yield self._predicted(explainer, dict(enumerate(some, done)))
+            done += len(some)
+            self.listener.progress("predicting", done, self.many)
+        self.survey.note_found(self.listener)
+
+    def _predicted(self, explainer: Explainer, some: Mapping[int, Given]) -> Predictions:
+        shapes = {place: self.survey.shape_of(given) for place, given in some.items()}
+        edge = self.survey.imported
+        pieces = [
+            piece
+            for place, given in some.items()
+            for piece in pieces_of(given, place, None, 0, shape=shapes[place], edge=edge)
+        ]
+        parts, order = [], []
+        for batch, scene, air, levels in explainer.scenes(pieces):
+            arrays = _arrays(air, levels, scene, self.samples, self.model.config.eval.seed)
+            for row, piece in enumerate(batch):
+                own = {name: array[row : row + 1] for name, array in arrays.items()}
+                parts.append(self._of_picture(some[piece.image], piece, own))
+                order.append(piece.image)
+        return joined(parts, {})[np.argsort(order)]
+
+    def _of_picture(self, given: Given, piece: Piece, arrays: dict[str, Any]) -> Predictions:
+        """The predictions of one picture, in pixels of it as it came."""
+        (height, width), (count,) = given.came, arrays["count"].tolist()
+        factors = np.array([width, height] * 2) / np.array([*given.shape[::-1]] * 2)
+        box = arrays["box"].copy()
+        box[:, :count] = clipped(box[0, :count], given.shape) * factors
+        mask = nearest(arrays["mask"][0, : given.shape[0], : given.shape[1]], height, width)
+        (posterior,), (slots,) = arrays["count_probability"], arrays["confidence"].shape[1:]
+        low, high = interval(posterior, count)
+        status = self.survey.status(
+            piece.image,
+            given,
+            [piece.pixels],
+            full=slots if count == slots else 0,
+            none=not count,
+            unsure=low < high,
+        )
+        about = {"image": str(given.path), "index": -1 if given.index is None else given.index}
+        about |= {"width": width, "height": height, "status": status}
+        own = {name: np.array([value]) for name, value in about.items()}
+        return Predictions(**{**arrays, **own, "box": box, "mask": mask[None]})
+
+
+def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> dict[str, Any]:
+    """The arrays of a scene, and of samples; a status of its slots alone."""
+    found = {
+        "count": scene.count,
+        "count_probability": scene.count_probability,
+        "confidence": scene.presence,
+        "box": scene.box,
+        "z_where": scene.where,
+        "z_what": scene.what,
+        "score": scene.score,
+        "mask": found_mask(scene.masks).to(torch.int32),
+    }
+    if samples:
+        with torch.no_grad():
+            drawn = sample(air, levels, samples, seed)
+        found |= {
+            "sample_count": drawn.count,
+            "sample_weight": drawn.log_weight.softmax(1),
+            "sample_z_where": drawn.where,
+            "sample_z_what": drawn.what,
+        }
+    arrays = {name: values.cpu().numpy() for name, values in found.items()}
+    status = np.where(arrays["count"] == air.slots, "slots full", "ok")
+    return {**arrays, "mask": arrays["mask"].astype(np.uint16), "status": status}
+
+
+def _some(walk: Iterable[Given]) -> Iterator[list[Given]]:
+    """Pictures in order, as many as may be looked at together."""
+    some: list[Given] = []
+    most = 0
+    for given in walk:
+        largest = max(most, given.came[0] * given.came[1], given.pixels[0].size)
+        if some and (len(some) == TOGETHER or largest * (len(some) + 1) > _PIXELS):
+            yield some
+            some, largest = [], given.pixels[0].size
+        some.append(given)
+        most = largest
+    if some:
+        yield some

@@ -1,0 +1,149 @@
+"""A user's own images, checked before a model looks at them, and judged after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from airkit.data.imports.images import Given, Images, Place
+from airkit.data.imports.pictures import Bad
+from airkit.data.look.ink import Fault
+from airkit.data.sources import PICTURES
+from airkit.errors import ImageError
+from airkit.evaluation.doubts import Doubts, note
+from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
+from airkit.runs.folder import RunFolder
+from airkit.runs.trained import TrainedModel
+from airkit.system.callbacks import Listener
+
+Array = np.ndarray[Any, Any]
+_MOST_TILES = 16
+"""Most tiles of an image that are looked at for the reason why nothing was found."""
+
+
+class Survey:
+    """Two walks through all images: to check them, and to look at them."""
+
+    def __init__(
+        self,
+        images: Any,
+        model: TrainedModel,
+        *,
+        invert: bool = False,
+        tile: int | None = None,
+        skip_bad: bool = False,
+        sub_folders: bool = False,
+    ) -> None:
+        """Take what a person names, and how; see ``airkit.infer``."""
+        self.model, trained, self._given_tile = model, model.state.config, tile
+        self.imported = trained.data.source == PICTURES
+        self.source = Images(
+            images,
+            invert=invert,
+            pictures=trained.pictures if self.imported else None,
+            colour=trained.data.channels == 3,
+            tiled=tile is not None,
+            inside=sub_folders,
+        )
+        self.tile = None if tile is None else max(1, round(trained.pictures.scale * tile))
+        """Side of tiles, once images are resized."""
+        self.places: list[Place] = []
+        self.bad, self._doubts = Bad(skip_bad), Doubts(trained, invert=invert)
+        self._reasons, self._slots = Reasons(model.config), model.config.slots
+        self._faults: dict[int, Fault] = {}
+
+    def check(self, listener: Listener) -> Iterator[Given]:
+        """Yield all images in the first walk; each is checked before, all of them at the end."""
+        for given in self.source.walk(self.bad):
+            self.model.check_canvas_size(self.shape_of(given), given.path)
+            self._doubts.add(given)
+            self.places.append(Place(given.path, given.index))
+            yield given
+            if self.source.done:
+                listener.progress("reading", self.source.done, len(self.source.given))
+        self._doubts.end()
+
+    def note(self, listener: Listener) -> None:
+        """Say what is off with the images, after the first walk."""
+        self.source.note(listener)
+        note(zip(self.places, self._doubts.faults, strict=True), listener)
+
+    def walk(self) -> Iterator[Given]:
+        """Yield all images in the second walk; raises ImageError if they changed."""
+        many = 0
+        for given in self.source.walk(self.bad):
+            if self.places[many : many + 1] != [Place(given.path, given.index)]:
+                raise _changed(given.path)
+            yield given
+            many += 1
+        if many < len(self.places):
+            raise _changed(self.places[many].path)
+
+    def shape_of(self, given: Given) -> tuple[int, int]:
+        """Height and width of an image's pieces.
+
+        A guide that reads whole canvases gets images that are as long, and smaller across, padded
+        to these.
+        """
+        height, width = (min(side, self.tile or side) for side in given.shape)
+        own = self.model.state.config.data.shape
+        fits = height <= own[0] and width <= own[1] and max(height, width) == max(own)
+        return own if fits and not self.model.any_canvas else (height, width)
+
+    def status(
+        self, place: int, given: Given, pixels: Sequence[Array], *, full: int, none: bool,
+        unsure: bool,
+    ) -> str:  # fmt: skip
+        """What is off with an image, or ok.
+
+        Args:
+            place: the image's place.
+            given: the image.
+            pixels: its pieces, [C, H, W] each.
+            full: slots of a piece on which all are on; 0 where there is none.
+            none: whether nothing was found.
+            unsure: whether several counts are likely.
+        """
+        fault = self._doubts.faults[place]
+        if fault is not None and not self._doubts.fine(place):
+            return fault.cause
+        reason = self._reason(pixels) if full or none or unsure else ""
+        if reason == POLARITY or (none and reason in TEXTS):
+            self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
+            return reason
+        if full:
+            self._slots = full
+            self._doubts.add_full(given)
+            self._faults[place] = Fault("slots", "")
+        return "slots full" if full else reason if none else "ok"
+
+    def note_found(self, listener: Listener) -> None:
+        """Say on which images nothing was found, or all slots are in use."""
+        full = self._doubts.of_full(self._slots, self._given_tile)
+        faults = sorted(self._faults.items())
+        told = [(self.places[it], full if one.cause == "slots" else one) for it, one in faults]
+        note(told, listener)
+
+    def _reason(self, pixels: Sequence[Array]) -> str:
+        """Why nothing was found, by a look at some of the pieces."""
+        return self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
+
+
+def repeat_verdict(run: RunFolder, listener: Listener) -> None:
+    """Say again what was in doubt at the end of the training."""
+    if trouble := run.trouble():
+        listener.note(
+            f"this run was in doubt at the end of its training, and so is what it finds: "
+            f"{'; '.join(trouble)}; airkit eval says what to try"
+        )
+
+
+def _changed(path: Path) -> ImageError:
+    return ImageError(
+        "The images changed while they were read",
+        where=path,
+        hint="the same command again, once nothing writes to them",
+    )
