@@ -304,17 +304,6 @@ def test_drawn_looks_are_drawn() -> None:
     assert not torch.equal(three, four)
 
 
-def test_several_particles_at_once_are_refused() -> None:
-    programs = PyroAIR(air_of("lstm", slots=2))
-    elbo = Trace_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1)
-    predictive = Predictive(programs.model, num_samples=3, parallel=True)
-    message = r"z_pres_0 has shape \(3, 2\), expected \(2,\): .* one at a time"
-    with pytest.raises(ValueError, match=message):
-        elbo.loss(programs.model, programs.guide, blobs(2))
-    with pytest.raises(ValueError, match=message):
-        predictive(batch=2)
-
-
 def test_values_to_condition_on_need_a_row_for_each_canvas() -> None:
     programs = PyroAIR(air_of("lstm", slots=2))
     model = poutine.condition(programs.model, {"z_pres_0": torch.tensor(1.0)})

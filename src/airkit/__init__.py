@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airkit.figures.render import render
     from airkit.runs.describe import describe
     from airkit.runs.export import export
+    from airkit.runs.save import save
     from airkit.runs.trained import load
     from airkit.sweeps.sweep import sweep
     from airkit.training.loop import train
@@ -60,6 +61,7 @@ __all__ = [
     "predict",
     "render",
     "report",
+    "save",
     "settings",
     "sweep",
     "train",
@@ -83,6 +85,7 @@ _HOMES = {
     "predict": "airkit.evaluation.predict",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
+    "save": "airkit.runs.save",
     "sweep": "airkit.sweeps.sweep",
     "train": "airkit.training.loop",
     "write_predictions": "airkit.evaluation.predict",

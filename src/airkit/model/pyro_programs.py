@@ -5,11 +5,13 @@ statements: ``z_pres_t``, ``z_where_t`` and ``z_what_t`` for slots t from 0, ``z
 learned background, and ``obs``, in the plate ``canvases``. Latents of absent objects are masked,
 so that they cost nothing (arXiv 1603.08575, section 2.1).
 
-Legend: B batch, C channels, T slots, H height, W width, Z code size.
+Legend: B batch, C channels, T slots, H height, W width, Z code size; K particles, where a plate
+around the programs draws several at once; R = K B rows, which is all that the networks see.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -19,6 +21,7 @@ import torch
 from pyro import distributions as dist
 from pyro import poutine
 from pyro.ops.provenance import detach_provenance
+from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
@@ -34,8 +37,8 @@ OFF = -1e3
 class PyroAIR:
     """``model`` and ``guide`` of an ``AIR`` for ``pyro.infer``.
 
-    Both take images with ink in 0..1, [B, C, H, W]. Samples of several particles at once
-    (``vectorize_particles``, ``parallel``) are not supported; particles one by one are.
+    Both take images with ink in 0..1, [B, C, H, W]. Several particles may be drawn at once
+    (``vectorize_particles``, ``parallel``): sites are then [K, B].
     """
 
     def __init__(
@@ -71,25 +74,30 @@ class PyroAIR:
         """Draw scenes and observe ``images``; without any, draw ``batch`` canvases as well.
 
         Returns:
-            The canvases without pixel noise, [B, C, H, W].
+            The canvases without pixel noise, [B, C, H, W], or [K, B, C, H, W].
         """
         air, pose = self.air, self.air.pose
         self._register("air.decoder", air.decoder)
-        size = batch if images is None else len(images)
-        canvas = pose.mean.new_zeros(size, air.channels, *air.shape)
-        present = pose.mean.new_ones(size)
+        if air.log_sd is not None and self.param_store:
+            pyro.param("air.log_sd", air.log_sd)
+        rows = _Rows(batch if images is None else len(images))
+        canvas = pose.mean.new_zeros(rows.total, air.channels, *air.shape)
+        present = pose.mean.new_ones(rows.total)
         code = pose.mean.new_zeros(air.code)
         odds = presence_logits(air.log_prior if self.log_prior is None else self.log_prior)
-        with pyro.plate("canvases", size):
+        with pyro.plate("canvases", rows.batch):
             for slot in range(air.slots):
-                present = _presence(slot, odds[slot], present)
-                with self._costs(present):
-                    where = _sample(f"z_where_{slot}", pose.mean, pose.sd)
-                    what = _sample(f"z_what_{slot}", code, code + 1)
+                present = rows.presence(slot, odds[slot], present)
+                with self._costs(rows, present):
+                    where = rows.sample(f"z_where_{slot}", pose.mean, pose.sd)
+                    what = rows.sample(f"z_what_{slot}", code, code + 1)
                 painted = paint(air.decoder(what), *pose.decode(where), air.shape)
                 canvas = _with(air, canvas, painted, present)
-            behind = self._behind(size)
-            ink = None if images is None else air.background.ink(images, behind)
+            behind = self._behind(rows)
+            canvas = rows.apart(canvas)
+            ink = None
+            if images is not None:
+                ink = rows.apart(air.background.ink(rows.together(images), behind))
             pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(3), obs=ink)
         return canvas
 
@@ -98,21 +106,23 @@ class PyroAIR:
         del batch
         air, finder = self.air, self.air.guide
         self._register("air.guide", finder)
+        rows = _Rows(len(images))
+        images = rows.together(images)
         looks = self._looks(images)
-        on = present = images.new_ones(len(images))
-        with pyro.plate("canvases", len(images)):
-            images = self._ink(images)
+        on = present = images.new_ones(rows.total)
+        with pyro.plate("canvases", rows.batch):
+            images = self._ink(rows, images)
             state, canvas = finder.start(images.detach()), torch.zeros_like(images)
             guess = self._start_baseline(images.detach())
             for slot in range(air.slots):
                 residual = Residual(images, canvas, signed=air.background.signed)
                 logit, where, state = finder.propose(state, residual, looks[slot])
-                guess, cost = self._predict(guess, present)
-                present = _presence(slot, logit, present, infer=cost)
-                with self._costs(present):
-                    pose = _sample(f"z_where_{slot}", *where)
+                guess, cost = self._predict(rows, guess, present)
+                present = rows.presence(slot, logit, present, infer=cost)
+                with self._costs(rows, present):
+                    pose = rows.sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    code = _sample(f"z_what_{slot}", *finder.encode(residual, size, centre))
+                    code = rows.sample(f"z_what_{slot}", *finder.encode(residual, size, centre))
                 # A masked object and all after it cost nothing, so that the guide may run on as
                 # if it were there, as in the exact objective.
                 found = Slot(on if self.masking else present, pose, code, size, centre)
@@ -123,37 +133,37 @@ class PyroAIR:
                 if self.baseline is not None:
                     guess = self.baseline.advance(guess, slot, found.latents())
 
-    def _ink(self, images: Tensor) -> Tensor:
+    def _ink(self, rows: _Rows, images: Tensor) -> Tensor:
         """What stands out of the background; of a learned one, as the guide draws it."""
         learned = self.air.background.learned
         if learned is None:
             return self.air.background.ink(images)
         self._register("air.background", learned)
-        code = _sample("z_behind", *learned.encode(images))
+        code = rows.sample("z_behind", *learned.encode(images))
         return self.air.background.ink(images, learned.decode(code, self.air.shape))
 
-    def _behind(self, batch: int) -> Tensor | None:
-        """A learned background as the model draws it, [B, C, H, W]; None for another."""
+    def _behind(self, rows: _Rows) -> Tensor | None:
+        """A learned background as the model draws it, [R, C, H, W]; None for another."""
         learned = self.air.background.learned
         if learned is None:
             return None
         self._register("air.background", learned)
-        code = self.air.pose.mean.new_zeros(batch, self.air.behind)
-        return learned.decode(_sample("z_behind", code, code + 1), self.air.shape)
+        code = self.air.pose.mean.new_zeros(self.air.behind)
+        return learned.decode(rows.sample("z_behind", code, code + 1), self.air.shape)
 
     def _register(self, name: str, module: nn.Module) -> None:
         if self.param_store:
             pyro.module(name, module)
 
     def _looks(self, images: Tensor) -> Sequence[Tensor | None]:
-        """Uniform noise for each slot's look, [B] each, or None for the peak."""
+        """Uniform noise for each slot's look, [R] each, or None for the peak."""
         if not (self.drawn_looks and self.air.guide.samples_looks):
             return [None] * self.air.slots
         return torch.rand(self.air.slots, len(images), device=images.device).to(images).unbind()
 
-    def _costs(self, present: Tensor) -> AbstractContextManager[Any]:
+    def _costs(self, rows: _Rows, present: Tensor) -> AbstractContextManager[Any]:
         """Mask the latents sampled inside where the object is absent."""
-        there: Any = present > 0
+        there: Any = rows.apart(present > 0)
         return poutine.mask(mask=there) if self.masking else nullcontext()
 
     def _start_baseline(self, images: Tensor) -> Any:
@@ -162,7 +172,7 @@ class PyroAIR:
         self._register("air.baseline", self.baseline)
         return self.baseline.start(images)
 
-    def _predict(self, guess: Any, present: Tensor) -> tuple[Any, Any]:
+    def _predict(self, rows: _Rows, guess: Any, present: Tensor) -> tuple[Any, Any]:
         """The baseline's state, and its prediction as ``TraceGraph_ELBO`` takes it.
 
         After an absent object the presence is certain, and there is nothing to predict.
@@ -171,7 +181,51 @@ class PyroAIR:
             return None, {}
         guess, value = self.baseline.predict(guess)
         value = value * self.baseline_scale * detach_provenance(present)
-        return guess, {"baseline": {"baseline_value": value}}
+        return guess, {"baseline": {"baseline_value": rows.apart(value)}}
+
+
+class _Rows:
+    """The canvases of all particles as rows [R, ...] for the networks, as sites [K, B, ...]."""
+
+    def __init__(self, batch: int) -> None:
+        """Look for plates around a program of ``batch`` canvases."""
+        plates = (each for each in _PYRO_STACK if isinstance(each, pyro.plate))
+        sizes = {each.dim: each.subsample_size for each in plates if each.dim is not None}
+        outer = [sizes.get(dim, 1) for dim in range(min(sizes, default=-1), -1)]
+        self.batch, self.shape = batch, torch.Size([*outer, batch])
+        self.total = math.prod(self.shape)
+
+    def together(self, images: Tensor) -> Tensor:
+        """Return a copy of the images [B, ...] for each particle, [R, ...]."""
+        if len(self.shape) == 1:
+            return images
+        return images.expand(*self.shape, *images.shape[1:]).flatten(0, len(self.shape) - 1)
+
+    def apart(self, rows: Tensor) -> Tensor:
+        """Return rows [R, ...] as sites have them, [K, B, ...]."""
+        return rows.reshape(*self.shape, *rows.shape[1:])
+
+    def _rows_of(self, value: Tensor, *event: int) -> Tensor:
+        """Return a site's value [K, B, ...], or [B, ...] for all particles, as rows."""
+        return value.expand(*self.shape, *event).reshape(self.total, *event)
+
+    def sample(self, name: str, mean: Tensor, sd: Tensor) -> Tensor:
+        """Draw a site of independent normals along the last axis; returns rows."""
+        if mean.dim() > 1:
+            mean, sd = self.apart(mean), self.apart(sd)
+        return self._rows_of(pyro.sample(name, dist.Normal(mean, sd).to_event(1)), mean.shape[-1])
+
+    def presence(self, slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:
+        """Draw z_pres of a slot from its logit [R]; surely off where the slot before is."""
+        odds = self.apart(torch.where(before > 0, logit, torch.full_like(before, OFF)))
+        present: Tensor = pyro.sample(f"z_pres_{slot}", _Bernoulli(logits=odds), infer=infer)
+        if present.shape not in (self.shape, self.shape[-1:]):
+            raise ValueError(
+                f"z_pres_{slot} has shape {tuple(present.shape)}, expected {tuple(self.shape)}: "
+                "values to condition on need a row for each canvas, presences cannot be "
+                "enumerated, and no plate may take the place of the canvases'"
+            )
+        return self._rows_of(present)
 
 
 class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
@@ -190,22 +244,3 @@ class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
 def _with(air: AIR, canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
     """The canvas with one more object where that is ``present``, [B, C, H, W]."""
     return torch.where(present[:, None, None, None] > 0, air.compose(canvas, painted), canvas)
-
-
-def _presence(slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:
-    """The site z_pres of a slot from its logit [B]; surely off where the slot before is."""
-    odds = torch.where(before > 0, logit, torch.full_like(before, OFF))
-    present: Tensor = pyro.sample(f"z_pres_{slot}", _Bernoulli(logits=odds), infer=infer)
-    if present.shape != before.shape:
-        raise ValueError(
-            f"z_pres_{slot} has shape {tuple(present.shape)}, expected {tuple(before.shape)}: "
-            "values to condition on need a row for each canvas, and particles are drawn one at "
-            "a time, with vectorize_particles and parallel off"
-        )
-    return present
-
-
-def _sample(name: str, mean: Tensor, sd: Tensor) -> Tensor:
-    """A site of independent normals along the last axis."""
-    value: Tensor = pyro.sample(name, dist.Normal(mean, sd).to_event(1))
-    return value

@@ -20,6 +20,22 @@ OF_DATA = ("data.", "pictures.", "scenes.")
 """Prefixes of the settings that a data file decides."""
 
 
+SCENE = (
+    "data.canvas_size",
+    "data.height",
+    "data.width",
+    "data.min_digits",
+    "data.max_digits",
+    "data.count_weights",
+    "data.digit_size",
+    "data.digit_size_sd",
+    "data.overlap",
+    "pictures.",
+    "scenes.",
+)
+"""Prefixes of settings that describe the canvases; others of ``data`` say how they were made."""
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a run or a sweep records of the data file that it was trained on."""

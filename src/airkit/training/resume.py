@@ -23,26 +23,11 @@ from airkit.model.precision import best_precision
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import OF_DATA, TrainingData
+from airkit.runs.origin import OF_DATA, SCENE, TrainingData
 from airkit.runs.trained import override, training_data, with_auto_backward
 from airkit.system.callbacks import Listener
 from airkit.system.paths import absolute, to_path
 from airkit.training.presets import without_canvases
-
-SCENE = (
-    "data.canvas_size",
-    "data.height",
-    "data.width",
-    "data.min_digits",
-    "data.max_digits",
-    "data.count_weights",
-    "data.digit_size",
-    "data.digit_size_sd",
-    "data.overlap",
-    "pictures.",
-    "scenes.",
-)
-"""Prefixes of settings that describe the canvases; others of ``data`` say how they were made."""
 
 FREE = (
     "train.steps",

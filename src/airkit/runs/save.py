@@ -1,0 +1,123 @@
+"""Models that were trained elsewhere, as in Pyro, written as runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from airkit.config import settings
+from airkit.config.registry import is_outside
+from airkit.data import reader
+from airkit.data.reader import DataInfo
+from airkit.errors import CheckpointError, DataFileError, OutputError
+from airkit.model.air import AIR
+from airkit.model.objectives.baselines import BASELINES
+from airkit.runs.checkpoint import Checkpoint
+from airkit.runs.folder import RunFolder
+from airkit.runs.origin import SCENE
+from airkit.system.callbacks import SILENT, Listener
+from airkit.system.paths import absolute, to_path, to_record
+
+
+def save(
+    air: AIR,
+    run: str | Path,
+    data: str | Path = "multi-mnist.h5",
+    *,
+    steps: int = 0,
+    baseline: nn.Module | None = None,
+    listener: Listener = SILENT,
+) -> Path:
+    """Write a model that was trained elsewhere, as with Pyro's SVI, as a new run.
+
+    Every command takes the run: ``evaluate`` measures it, and ``train`` goes on from its weights
+    with an optimiser that has seen nothing yet.
+
+    Args:
+        air: the model; such as ``programs.air`` of a ``PyroAIR``, whose weights Pyro's optimisers
+            move in place.
+        run: the run folder, without a training in it.
+        data: the data file that it was trained on.
+        steps: steps taken; ``train.steps`` and the learning rate count from there.
+        baseline: that of the estimator; a new one by default, where the estimator has one.
+        listener: hears of a folder that cannot be locked.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        CheckpointError: the weights are not finite.
+        DataFileError: the data file cannot be read, or the model is not one of its canvases.
+        OutputError: the folder holds a training or other files, or cannot be written.
+    """
+    folder, info = RunFolder(to_path(run)), reader.read_info(to_path(data))
+    _check_data(air, info)
+    state = _state(air, info, steps, baseline)
+    with folder.locked(listener):
+        _check_free(folder)
+        folder.save(state)
+    return folder.path
+
+
+def _state(air: AIR, info: DataInfo, steps: int, baseline: nn.Module | None) -> Checkpoint:
+    made = info.config
+    sections = {"data": made.data, "pictures": made.pictures, "scenes": made.scenes}
+    config = air.config.model_copy(update=sections)
+    none = config.train.estimator == "exact" or config.train.baseline == "none"
+    if baseline is None:
+        outside = is_outside(config.train.estimator)
+        baseline = nn.Module() if none or outside else BASELINES[config.train.baseline](config)
+    return Checkpoint(
+        step=steps,
+        config=config,
+        model=_weights(air),
+        baselines=_weights(baseline),
+        optimiser={"state": {}},
+        data=to_record(absolute(info.path)),
+        data_digest=info.content_digest,
+        seconds=0.0,
+        loss_sum=0.0,
+        loss_count=0,
+        best=None,
+        data_source=info.source,
+    )
+
+
+def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights as a checkpoint has them; raises CheckpointError."""
+    state = module.state_dict()
+    for name, value in state.items():
+        if not bool(value.isfinite().all()):
+            hint = "save it at a step where it was, or train with a lower learning rate"
+            raise CheckpointError("The weights are not finite", where=name, hint=hint)
+    return {name: value.detach().cpu().float().contiguous() for name, value in state.items()}
+
+
+def _check_data(air: AIR, info: DataInfo) -> None:
+    """Refuse canvases that the model was not made for; raises DataFileError."""
+    differing = settings.differences(info.config, air.config)
+    wrong = {key: values for key, values in differing.items() if key.startswith(SCENE)}
+    if wrong:
+        theirs, ours = ([f"{key} = {each[i]}" for key, each in wrong.items()] for i in (0, 1))
+        raise DataFileError(
+            "The model was made for other canvases",
+            where=info.path,
+            expected=", ".join(ours),
+            got=", ".join(theirs),
+            hint="name the data file that it was trained on, whose settings AIR was built with",
+        )
+
+
+def _check_free(folder: RunFolder) -> None:
+    """Refuse a folder that holds a training, or what it would replace."""
+    there = [path.name for path in folder.saved()] or folder.foreign()
+    if there:
+        raise OutputError(
+            "This folder is in use",
+            where=folder.path,
+            expected="a new folder",
+            got=", ".join(there[:3]) + ", ..." * (len(there) > 3),
+            hint="name another run",
+        )
