@@ -14,7 +14,8 @@ Legend: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +56,25 @@ class Background(nn.Module):
             "rolling-ball": self._rolling_ball,
         }
         self._estimate = estimates.get(config.background, torch.zeros_like)
+        self.filters = config.background in estimates and config.background != "none"
+        """Whether it is estimated of each picture, without weights."""
+        self._known: Tensor | None = None
+
+    @contextmanager
+    def known(self, behind: Tensor) -> Iterator[None]:
+        """Take ``behind`` [B, C, H, W] for the background of all images while inside."""
+        self._known = behind
+        try:
+            yield
+        finally:
+            self._known = None
 
     def estimate(self, images: Tensor) -> Tensor:
         """The background of images [B, C, H, W]: of each channel by itself, unless learned."""
         if self.learned is not None:
             return self.learned.decode(self.learned.encode(images).mean, images.shape[2:])
+        if self._known is not None:
+            return self._known
         return self._estimate(images.flatten(0, 1)).view_as(images)
 
     def ink(self, images: Tensor, behind: Tensor | None = None) -> Tensor:

@@ -5,6 +5,7 @@ Shapes: B pictures of H x W pixels.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
@@ -99,7 +100,10 @@ def rolling_ball(images: Tensor, side: int) -> Tensor:
 
 def _middle(levels: Tensor) -> Tensor:
     """The median of the last axis, of two the lower: CUDA's own is not deterministic."""
-    return levels.sort(-1).values[..., (levels.shape[-1] - 1) // 2]
+    middle = (levels.shape[-1] - 1) // 2
+    if levels.is_cuda:
+        return levels.sort(-1).values[..., middle]
+    return torch.from_numpy(np.partition(levels.numpy(), middle, -1)[..., middle])
 
 
 def blur(images: Tensor, side: int) -> Tensor:

@@ -22,6 +22,7 @@ from airkit.model.precision import best_precision, precision
 from airkit.runs.cuda_graph import CUDAGraph
 from airkit.system import seeds
 from airkit.system.device import seeded
+from airkit.training.backgrounds import MOST, Backgrounds
 from airkit.training.optimiser import Optimiser
 from airkit.training.parallel import ALONE, ProcessGroup
 
@@ -94,6 +95,9 @@ class Trainer:
         self.images = images.to(device)
         self.batches = Batches(len(images), config.train.batch_size, config.train.seed, device)
         self.air, self.estimator = processes.by_each(self._build)
+        behind = self.air.background
+        kept = behind.filters and device.type == "cpu" and images.numel() <= MOST
+        self.backgrounds = Backgrounds(self.images, behind.estimate) if kept else None
         self.optimiser = Optimiser(self.air, self.estimator.baselines, config, device)
         chosen = config.train.precision
         self.precision = best_precision(device.type) if chosen == "auto" else chosen
@@ -113,7 +117,7 @@ class Trainer:
             The loss, a scalar on the device, valid until the next step.
         """
         self.optimiser.set_learning_rates(number)
-        with self._random(number):
+        with self._random(number), self._background(number):
             images, random, log_prior = self.inputs(number)
             if self.graph is None:
                 return self._take(number, images, log_prior, random)
@@ -122,7 +126,7 @@ class Trainer:
 
     def backward(self, number: int) -> Tensor:
         """Add the gradients of step ``number`` to the parameters'; returns the loss."""
-        with self._random(number):
+        with self._random(number), self._background(number):
             images, random, log_prior = self.inputs(number)
             return self._backward(images, log_prior, random)
 
@@ -133,8 +137,7 @@ class Trainer:
             This process's images, levels in 0..1, [B, C, H, W]; the estimator's random numbers; and
             log p(n) for n = 0..T, [T + 1].
         """
-        rows = self.processes.share.rows(self.batches.size)
-        images = to_ink(self.images[self.batches.at(number)[rows]])
+        images = to_ink(self.images[self._indices(number)])
         seed = seeds.integer(self.config.train.seed, "guide", number)
         return images, self.estimator.random(len(images), seed), self.log_prior(number)
 
@@ -183,6 +186,16 @@ class Trainer:
         rank = self.processes.launch.rank
         stream = ("validation", rank) if number is None else ("step", number, rank)
         return seeded(seeds.integer(self.config.train.seed, *stream), self.device)
+
+    def _background(self, number: int) -> AbstractContextManager[None]:
+        """Keep the model from estimating the backgrounds of step ``number`` again."""
+        if self.backgrounds is None:
+            return nullcontext()
+        return self.air.background.known(self.backgrounds.at(self._indices(number)))
+
+    def _indices(self, number: int) -> Tensor:
+        """Indices of this process's canvases of step ``number``, [B]."""
+        return self.batches.at(number)[self.processes.share.rows(self.batches.size)]
 
     def _can_capture(self) -> bool:
         on = self.device.type == "cuda" and self.config.train.cuda_graph
