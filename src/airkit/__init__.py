@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from airkit.evaluation.evaluate import evaluate
     from airkit.evaluation.infer import Found
     from airkit.evaluation.predict import predict, write_predictions
+    from airkit.evaluation.score import score
     from airkit.figures.render import render
     from airkit.runs.describe import describe
     from airkit.runs.export import export
@@ -62,6 +63,7 @@ __all__ = [
     "render",
     "report",
     "save",
+    "score",
     "settings",
     "sweep",
     "train",
@@ -86,6 +88,7 @@ _HOMES = {
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
     "save": "airkit.runs.save",
+    "score": "airkit.evaluation.score",
     "sweep": "airkit.sweeps.sweep",
     "train": "airkit.training.loop",
     "write_predictions": "airkit.evaluation.predict",

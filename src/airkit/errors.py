@@ -108,6 +108,10 @@ class ImageError(AirkitError):
     """An image that cannot be read, or that holds no grey levels."""
 
 
+class PredictionsError(AirkitError):
+    """Predictions of another model that cannot be read, or that do not match the canvases."""
+
+
 class CheckpointError(AirkitError):
     """A checkpoint or run folder that is missing, damaged, newer, or of another configuration."""
 

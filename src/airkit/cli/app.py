@@ -25,6 +25,7 @@ from airkit.cli import (
     process,
     render,
     report,
+    score,
     sweep,
     train,
 )
@@ -149,6 +150,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_.import_scenes,
     "train": train.train,
     "eval": evaluate.evaluate,
+    "score": score.score,
     "infer": infer.infer,
     "predict": predict.predict,
     "render": render.render,

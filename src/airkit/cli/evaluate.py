@@ -59,7 +59,7 @@ def evaluate(
         tell_json(measures.to_dict() | ({"comparison": comparison} if comparison else {}))
     else:
         tell_measures(measures)
-        _tell_comparison(comparison)
+        tell_comparison(comparison)
         tell_end(_headline(measures), _next(measures))
 
 
@@ -95,17 +95,19 @@ def tell_measures(measures: Measures) -> None:
         ]
     )
     if measures.confusion:
-        _tell_confusion(measures.confusion)
+        tell_confusion(measures.confusion)
 
 
 def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
     """The count accuracy of several looks together, if there are several, and of one."""
     if measures.looks > 1:
         new = measures.count_accuracy_interval_new_digits
-        share = _share(measures.count_accuracy, measures.count_accuracy_interval, new)
+        share = share_of(measures.count_accuracy, measures.count_accuracy_interval, new)
         yield f"count accuracy, {measures.looks} looks", share
     new = measures.count_accuracy_one_look_interval_new_digits
-    share = _share(measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval, new)
+    share = share_of(
+        measures.count_accuracy_one_look, measures.count_accuracy_one_look_interval, new
+    )
     yield "count accuracy, one look", share
 
 
@@ -113,7 +115,7 @@ def _by_count(measures: Measures) -> Iterator[tuple[str, str]]:
     """The accuracy of each true count; of several looks together, then of one look."""
     for count, share in measures.per_count_accuracy.items():
         interval = measures.per_count_accuracy_interval[count]
-        told = _share(share, interval)
+        told = share_of(share, interval)
         if measures.looks > 1 and count in measures.per_count_accuracy_one_look:
             told += f", one look {percent(measures.per_count_accuracy_one_look[count])}"
         yield f"by true count, {count}", told
@@ -138,19 +140,19 @@ def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, s
 def _values(measures: Measures) -> Iterator[tuple[str, str]]:
     """The measures that are single numbers, those from outside last."""
     samples = f" nats a canvas, {measures.likelihood_samples} samples"
-    yield "mean IoU", _number(measures.mean_iou, ".3f")
+    yield "mean IoU", number(measures.mean_iou, ".3f")
     for name in ("ap", "ap50", "ap75"):
         if not math.isnan(value := getattr(measures, name)):
-            yield name.upper(), _number(value, ".3f")
-    yield "ELBO", _number(measures.elbo, ".1f", " nats a canvas")
-    yield "log-likelihood bound", _number(measures.log_likelihood_bound, ".1f", samples)
-    yield "squared error", _number(measures.mse, ".5f", " a pixel")
+            yield name.upper(), number(value, ".3f")
+    yield "ELBO", number(measures.elbo, ".1f", " nats a canvas")
+    yield "log-likelihood bound", number(measures.log_likelihood_bound, ".1f", samples)
+    yield "squared error", number(measures.mse, ".5f", " a pixel")
     if not math.isnan(measures.ari):  # only data with masks has it
-        yield "ARI", _number(measures.ari, ".3f")
-        yield "foreground ARI", _number(measures.foreground_ari, ".3f")
-        yield "covering", _number(measures.covering, ".3f")
-        yield "mean covering", _number(measures.mean_covering, ".3f")
-        yield "mask AP", _number(measures.mask_ap, ".3f")
+        yield "ARI", number(measures.ari, ".3f")
+        yield "foreground ARI", number(measures.foreground_ari, ".3f")
+        yield "covering", number(measures.covering, ".3f")
+        yield "mean covering", number(measures.mean_covering, ".3f")
+        yield "mask AP", number(measures.mask_ap, ".3f")
     for name, value in measures.outside.items():
         yield name, "-" if value is None else json.dumps(value)
 
@@ -162,19 +164,21 @@ def _trust(measures: Measures) -> list[tuple[str, str]]:
     return trust.rows() if trust is not None and shown else []
 
 
-def _number(value: float, form: str, unit: str = "") -> str:
-    """A measure, or a dash for one that is undefined or was not taken."""
+def number(value: float, form: str, unit: str = "") -> str:
+    """Return a measure, or a dash for one that is undefined or was not taken."""
     return "-" if math.isnan(value) else f"{value:{form}}{unit}"
 
 
-def _share(share: float, interval: Sequence[float], new: Sequence[float] = (math.nan,)) -> str:
+def share_of(share: float, interval: Sequence[float], new: Sequence[float] = (math.nan,)) -> str:
+    """Return a share with its intervals, or a dash."""
     if math.isnan(share):
         return "-"
     digits = "" if math.isnan(new[0]) else f", for new digits {percent_range(new)}"
     return f"{percent(share)} (95 % interval {percent_range(interval)}{digits})"
 
 
-def _tell_confusion(confusion: Sequence[Sequence[int]]) -> None:
+def tell_confusion(confusion: Sequence[Sequence[int]]) -> None:
+    """Print a row for each true count."""
     told = "confusion: a row for each true count, a column for each inferred one"
     typer.echo(wrapped(told, columns(sys.stdout), "  "))
     width = max(len(str(number)) for row in confusion for number in row) + 2
@@ -184,7 +188,7 @@ def _tell_confusion(confusion: Sequence[Sequence[int]]) -> None:
         typer.echo(f"{count:>4}" + "".join(f"{number:>{width}}" for number in row))
 
 
-def _tell_comparison(comparison: Comparison | None) -> None:
+def tell_comparison(comparison: Comparison | None) -> None:
     """Print the other run's accuracy, and whether the difference is more than chance."""
     if comparison is None:
         return

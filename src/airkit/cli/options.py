@@ -54,6 +54,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
     "train": _flags("train.steps N", "train.seed N", _DEVICE),
     "sweep": _flags("train.steps N", _LOOKS, _DEVICE),
     "eval": _flags(_SPLIT, _LOOKS, "eval.counts mode|sampled", _DEVICE),
+    "score": _flags(_SPLIT, _LOOKS, _DEVICE),
     "infer": _flags("model.slots N", _LOOKS, _DEVICE),
     "predict": _flags(_SPLIT, "model.slots N", _LOOKS, _DEVICE),
     "render": _flags(

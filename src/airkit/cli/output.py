@@ -52,7 +52,7 @@ def columns(stream: TextIO) -> int | None:
 
 def aligned(rows: Sequence[tuple[str, str]], width: int | None) -> list[str]:
     """Return lines of labels and values, or of labels above values where those have no room."""
-    label = max(len(label) for label, _ in rows)
+    label = max((len(label) for label, _ in rows), default=0)
     if width is not None and width - label < LEAST_ROOM:
         texts = [(name, f"  {wrapped(value, width, '  ')}") for name, value in rows]
         return [line for name, text in texts for line in (name, *text.splitlines())]

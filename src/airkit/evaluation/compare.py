@@ -76,14 +76,25 @@ def compare(
     for trained in (one, other):
         check_counts(trained.config)
         trained.canvases.truth("counts")
-    measures, right = _measured(one, run, listener)
-    against_measures, against_right = _measured(other, against, listener)
+    measures, right = measured(one, run, listener)
+    against_measures, against_right = measured(other, against, listener)
+    return measures, paired(right, against_right, against_measures)
+
+
+def paired(right: Array, against_right: Array, against: Measures) -> Comparison:
+    """Return the comparison of what is counted right, bool [N] each.
+
+    Args:
+        right: which canvases are counted right.
+        against_right: the same of the other.
+        against: the measures of the other.
+    """
     only_run, only_against = (
         int((right & ~against_right).sum()),
         int((~right & against_right).sum()),
     )
-    return measures, Comparison(
-        against=against_measures,
+    return Comparison(
+        against=against,
         only_run=only_run,
         only_against=only_against,
         difference=float(np.mean(right) - np.mean(against_right)),
@@ -92,7 +103,7 @@ def compare(
     )
 
 
-def _measured(trained: TrainedRun, run: str | Path, listener: Listener) -> tuple[Measures, Array]:
+def measured(trained: TrainedRun, run: str | Path, listener: Listener) -> tuple[Measures, Array]:
     """Return the measures of a run, and whether its counts are right, bool [N]."""
     evaluation = Evaluation(trained).all(listener)
     true, found, _ = evaluation.counts.table

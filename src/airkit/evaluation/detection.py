@@ -115,6 +115,25 @@ def voc_average_precision(iou: Floats, confidence: Floats, objects: int, thresho
     return float(np.sum(np.diff(recall, prepend=0) * precision))
 
 
+def box_scores(
+    iou: Floats, confidence: Floats, objects: int, counted: Floats | None = None
+) -> dict[str, float]:
+    """Return the fields of ``Measures`` that are about boxes.
+
+    Args:
+        iou: IoU of all pairs, as from ``pairwise_iou``, [N, M, T].
+        confidence: how sure each object found is, [N, T].
+        objects: number of true objects on all canvases.
+        counted: the IoU with -1 for boxes that are not counted, which mean IoU leaves out.
+    """
+    precisions = average_precisions(iou, confidence, objects)
+    return {
+        "mean_iou": mean_iou(iou if counted is None else counted, objects),
+        **dict(zip(("ap", "ap50", "ap75"), precisions, strict=True)),
+        "ap50_voc": voc_average_precision(iou, confidence, objects, threshold=0.5),
+    }
+
+
 def _ranked(iou: Floats, confidence: Floats) -> tuple[Floats, Floats]:
     """Objects found in order of confidence on each canvas, padding last."""
     confidence = np.where((iou > -1).any(1), confidence.astype(np.float64), -np.inf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -123,10 +123,7 @@ class Measures:
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as plain values, for JSON."""
         names = [each.name for each in fields(self) if each.name != "outside"]
-        values = {name: _plain(getattr(self, name)) for name in names}
-        empty: tuple[Any, ...] = ([], {}, [None, None])
-        plain = {name: None if value in empty else value for name, value in values.items()}
-        return {**plain, **self.outside}
+        return {**plain({name: getattr(self, name) for name in names}), **self.outside}
 
 
 def evaluate(
@@ -269,6 +266,13 @@ class Evaluation:
 
     def _rows(self, values: Tensor | None, indices: Tensor) -> Tensor | None:
         return None if values is None else values[indices].to(self.trained.device)
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a result as JSON has it; what is empty or NaN is None."""
+    empty: tuple[Any, ...] = ([], {}, [None, None])
+    found = {name: _plain(value) for name, value in values.items()}
+    return {name: None if value in empty else value for name, value in found.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -20,12 +20,7 @@ from airkit.config.settings import spelled
 from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
-from airkit.evaluation.detection import (
-    average_precisions,
-    mean_iou,
-    pairwise_iou,
-    voc_average_precision,
-)
+from airkit.evaluation.detection import box_scores, pairwise_iou
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
@@ -169,10 +164,7 @@ class Boxes(Measure):
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are about boxes."""
         iou, confidence = np.concatenate(self.iou), np.concatenate(self.confidence)
-        pairs = iou, confidence, self.total
-        precisions = dict(zip(("ap", "ap50", "ap75"), average_precisions(*pairs), strict=True))
-        area = voc_average_precision(*pairs, threshold=0.5)
-        return {"mean_iou": mean_iou(iou, self.total), **precisions, "ap50_voc": area}
+        return box_scores(iou, confidence, self.total)
 
 
 class Likelihood(Measure):

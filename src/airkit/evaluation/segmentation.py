@@ -5,6 +5,7 @@ Legend: N canvases, P pixels of one, H x W, M most true objects on one, T object
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,25 @@ def mask_iou(true: Ints, found: Ints, counts: Ints, slots: int) -> tuple[Floats,
     iou = shared / np.maximum(rows + columns - shared, 1)
     there = np.arange(slots) < counts[:, None]
     return np.where(there[:, None], iou, -1.0), int((rows > 0).sum())
+
+
+def mask_iou_of(true: Ints, masks: Sequence[NDArray[np.bool_]]) -> tuple[Floats, int]:
+    """IoU of the true masks of one canvas and those found, which may overlap.
+
+    Args:
+        true: true object of each pixel, 0 for the background, [H, W].
+        masks: those found, [H, W] each.
+
+    Returns:
+        The IoU, f64 [M, T], 0 for true objects that have no pixel; and the number of true objects
+        that have one.
+    """
+    sizes = np.bincount(true.ravel(), minlength=2)
+    iou = np.zeros((len(sizes) - 1, len(masks)))
+    for place, mask in enumerate(masks):
+        shared = np.bincount(true[mask], minlength=len(sizes))
+        iou[:, place] = (shared / np.maximum(sizes + mask.sum() - shared, 1))[1:]
+    return iou, int((sizes[1:] > 0).sum())
 
 
 def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:

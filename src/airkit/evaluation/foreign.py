@@ -1,0 +1,281 @@
+"""Predictions of another model: counts, boxes or masks, matched to the canvases of a split.
+
+Shapes: N canvases of H x W pixels, K objects found on one, S slots.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from PIL import Image
+
+from airkit.data.imports.segmentations import paint
+from airkit.errors import PredictionsError
+from airkit.model.spatial_transformer import Shape
+from airkit.system.files import check_regular
+
+Array = np.ndarray[Any, Any]
+_READ = (OSError, ValueError, EOFError, csv.Error, RecursionError)
+_EXPECTED = "a .csv, .json, .jsonl or .npy file, or a folder of label images"
+_NAMES = "image_id", "index", "image", "file_name"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Predictions in the order of the canvases; what they do not have is None."""
+
+    counts: Array | None = None
+    """Objects found, int64 [N]."""
+    boxes: list[Array] | None = None
+    """(x, y, width, height, score) of each object, f64 [K, 5], for each canvas."""
+    labels: Array | None = None
+    """Object of each pixel, from 1; 0 is the background; uint16 [N, H, W]."""
+    masks: list[list[tuple[float, Array]]] | None = None
+    """Score and mask, bool [H, W], of each object, for each canvas."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads predictions for the canvases of a split, and refuses what does not match."""
+
+    path: Path
+    """The file or folder."""
+    split: str
+    many: int
+    """N."""
+    shape: Shape
+    """H and W."""
+    least: float
+    """Least score of an object that is counted."""
+
+    def read(self) -> Foreign:
+        """Read the predictions, whatever they are.
+
+        Raises:
+            PredictionsError: they cannot be read, are empty, or do not match the canvases.
+        """
+        kinds: dict[str, Callable[[], Foreign]] = {
+            ".csv": self._of_table, ".json": self._of_json, ".jsonl": self._of_json,
+            ".npy": self._of_array,
+        }  # fmt: skip
+        kind = self._of_folder if self.path.is_dir() else kinds.get(self.path.suffix.lower())
+        if kind is None:
+            self.refuse("Predictions of another kind", _EXPECTED, repr(self.path.suffix))
+        try:
+            check_regular(self.path)
+            return kind()
+        except _READ as error:
+            self.refuse("The predictions cannot be read", _EXPECTED, error)
+
+    def refuse(self, what: str, expected: object, got: object, hint: str = "") -> NoReturn:
+        """Raise a PredictionsError about the file."""
+        hint = hint or "airkit score --help; the how-to page has a file of each kind"
+        raise PredictionsError(what, where=self.path, expected=expected, got=got, hint=hint)
+
+    def _of_table(self) -> Foreign:
+        with self.path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        return self._of_counts(rows)
+
+    def _of_json(self) -> Foreign:
+        text = self.path.read_text("utf-8")
+        lines = self.path.suffix.lower() == ".jsonl"
+        content = [json.loads(it) for it in text.splitlines() if it] if lines else json.loads(text)
+        if isinstance(content, dict) and "annotations" in content:
+            content = _named(content)
+        if isinstance(content, dict):
+            content = [{"image": name, "count": count} for name, count in content.items()]
+        if not isinstance(content, list):
+            self.refuse("The predictions are no list", "a list of results", type(content).__name__)
+        if content and not any(isinstance(each, dict) for each in content):
+            return self._in_order(content)
+        if not all(isinstance(each, dict) for each in content):
+            self.refuse("A result that is no object", '{"image_id": ..., ...}', "other values")
+        if any("bbox" in each or "segmentation" in each for each in content):
+            return self._of_objects(content)
+        return self._of_counts(content)
+
+    def _of_array(self) -> Foreign:
+        array = np.load(self.path, allow_pickle=False)
+        wanted = (self.many, *self.shape)
+        if array.ndim == 1:
+            return self._in_order(array.tolist())
+        if array.shape == wanted and array.dtype.kind in "ui":
+            return self._labelled(array)
+        slots = array.shape[:1] + array.shape[2:] if array.ndim == 4 else ()
+        if slots != wanted or array.dtype.kind not in "fui" or not array.shape[1]:
+            expected = f"counts [{self.many}], labels {[*wanted]} or masks [{self.many}, S, H, W]"
+            self.refuse("An array of another shape", expected, f"{array.dtype} {[*array.shape]}")
+        if not np.isfinite(array).all():
+            self.refuse("Masks with nan or inf", "finite numbers", self.path.name)
+        return self._labelled(_behind(array.argmax(1)))
+
+    def _of_folder(self) -> Foreign:
+        files = sorted(each for each in self.path.iterdir() if each.suffix.lower() in
+                       (".png", ".tif", ".tiff"))  # fmt: skip
+        found = []
+        for file in files:
+            with Image.open(file) as image:
+                labels = np.asarray(image)
+            if labels.shape != self.shape or labels.dtype.kind not in "uib":
+                self.refuse("A label image of another size", f"{[*self.shape]}", file.name)
+            found.append((self._place({"image": file.stem.removesuffix("_labels")}), labels))
+        return self._labelled(np.stack(self._complete(found)))
+
+    def _labelled(self, labels: Array) -> Foreign:
+        if labels.size and not 0 <= labels.min() <= labels.max() < 2**16:
+            self.refuse("Labels out of range", "0 to 65535", f"{labels.min()} to {labels.max()}")
+        counts = [len(np.unique(each[each > 0])) for each in labels]
+        return Foreign(np.array(counts), labels=_consecutive(labels))
+
+    def _of_counts(self, rows: list[dict[str, Any]]) -> Foreign:
+        if rows and "count" not in rows[0]:
+            self.refuse("The predictions have no counts", "a column count", ", ".join(rows[0]))
+        found = [(self._place(row), self._count(row.get("count"))) for row in rows]
+        return Foreign(np.array(self._complete(found), np.int64))
+
+    def _in_order(self, values: list[Any]) -> Foreign:
+        if len(values) != self.many:
+            self.refuse("Another number of counts", f"{self.many:,}", f"{len(values):,}")
+        return Foreign(np.array([self._count(value) for value in values], np.int64))
+
+    def _count(self, value: Any) -> int:
+        try:
+            count = float(value)
+        except (TypeError, ValueError):
+            count = -1.0
+        if count < 0 or not count.is_integer() or count > 2**31:
+            self.refuse("A count that is none", "a whole number from 0 on", repr(value))
+        return int(count)
+
+    def _of_objects(self, results: list[dict[str, Any]]) -> Foreign:
+        """COCO results: a score and a box, a mask or both for each object found."""
+        boxed, masked = (all(name in each for each in results) for name in ("bbox", "segmentation"))
+        boxes: list[list[Array]] = [[] for _ in range(self.many)]
+        masks: list[list[tuple[float, Array]]] = [[] for _ in range(self.many)]
+        counts = np.zeros(self.many, np.int64)
+        for each in results:
+            place, score = self._place(each), self._score(each)
+            counts[place] += score >= self.least
+            if boxed:
+                boxes[place].append(self._box(each["bbox"], score))
+            if masked:
+                masks[place].append((score, self._mask(each["segmentation"])))
+        if not boxed and not masked:
+            self.refuse("Results of two kinds", "a bbox, or a segmentation, in each", "some have")
+        return Foreign(
+            counts,
+            [np.array(row).reshape(-1, 5) for row in boxes] if boxed else None,
+            np.stack([self._painted(row) for row in masks]) if masked else None,
+            masks if masked else None,
+        )
+
+    def _score(self, result: Mapping[str, Any]) -> float:
+        score = result.get("score")
+        if isinstance(score, bool) or not isinstance(score, int | float) or not np.isfinite(score):
+            self.refuse("A result without a score", "a finite number", repr(score))
+        return float(score)
+
+    def _box(self, box: Any, score: float) -> Array:
+        try:
+            row = np.array([*box, score], np.float64)
+        except (TypeError, ValueError):
+            row = np.zeros(0)
+        if row.shape != (5,) or not np.isfinite(row).all() or (row[2:4] < 0).any():
+            self.refuse("A box that is none", "[x, y, width, height], finite numbers", repr(box))
+        return row
+
+    def _mask(self, segmentation: Any) -> Array:
+        mask = np.zeros(self.shape, np.uint8)
+        try:
+            paint(mask, 1, segmentation)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            size = [*self.shape]
+            self.refuse("A mask that is none", f"COCO run lengths of size {size}", error)
+        return mask > 0
+
+    def _painted(self, masks: list[tuple[float, Array]]) -> Array:
+        """The masks of a canvas that are counted, the greater score on top, [H, W]."""
+        labels = np.zeros(self.shape, np.uint16)
+        counted = [mask for score, mask in sorted(masks, key=_first) if score >= self.least]
+        for number, mask in enumerate(counted, 1):
+            labels[mask] = number
+        return labels
+
+    def _place(self, record: Mapping[str, Any]) -> int:
+        """Place of the canvas that a record is about, from 0."""
+        key = next((it for it in _NAMES if record.get(it) not in (None, "")), None)
+        if key is None:
+            self.refuse("A result of no image", " or ".join(_NAMES), ", ".join(map(str, record)))
+        value, first = record[key], 1 if key == "image_id" else 0
+        number = _number(value, self.split, first)
+        if number is None or not 0 <= number < self.many:
+            last = f"{self.split}-{self.many - 1:06d}.png"
+            expected = f"{self.split}-000000.png to {last}, or {first} to {self.many - 1 + first}"
+            self.refuse(f"No canvas of the {self.split} split has this {key}", expected,
+                        repr(value), "--split, if these are of another one")  # fmt: skip
+        return number
+
+    def _complete(self, found: Iterable[tuple[int, Any]]) -> list[Any]:
+        """Values in the order of the canvases, each of which must have one."""
+        values: dict[int, Any] = {}
+        for place, value in found:
+            if place in values:
+                self.refuse("An image twice", "one result for each", self._name(place))
+            values[place] = value
+        missing = [place for place in range(self.many) if place not in values]
+        if missing:
+            what = "There are no predictions" if not values else "Predictions are missing"
+            expected = f"one for each of {self.many:,} canvases"
+            got = f"none for {len(missing):,}, the first {self._name(missing[0])}"
+            self.refuse(what, expected, got)
+        return [values[place] for place in range(self.many)]
+
+    def _name(self, place: int) -> str:
+        return f"{self.split}-{place:06d}.png (image_id {place + 1})"
+
+
+def _named(content: dict[str, Any]) -> Any:
+    """Annotations of a whole COCO file, with the names of their images where it has them."""
+    images = content.get("images") or []
+    names = {each["id"]: each["file_name"] for each in images if {"id", "file_name"} <= {*each}}
+    return [
+        {**each, "image_id": names.get(each.get("image_id"), each.get("image_id"))}
+        for each in content["annotations"]
+    ]
+
+
+def _number(value: Any, split: str, first: int) -> int | None:
+    """Place of a canvas by the name that an export gives it, or by number; None for another."""
+    if isinstance(value, str):
+        stem = Path(value).name.partition(".")[0]
+        named = re.fullmatch(rf"{split}-(\d{{1,9}})", stem)
+        if named:
+            return int(named[1])
+        value = int(value) if re.fullmatch(r"\d{1,9}", value) else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value - first if whole else None
+
+
+def _behind(owners: Array) -> Array:
+    """Slots that own each pixel [N, H, W], from 1; 0 is the one with most pixels of its canvas."""
+    flat = owners.reshape(len(owners), -1)
+    widest = np.array([np.bincount(each).argmax() for each in flat]).reshape(-1, 1, 1)
+    return np.where(owners == widest, 0, owners + 1)
+
+
+def _consecutive(labels: Array) -> Array:
+    """Labels of each canvas without gaps, 0 as it is, uint16 [N, H, W]."""
+    found = [np.unique(np.append(0, one), return_inverse=True)[1][1:] for one in labels]
+    return np.stack(found).reshape(labels.shape).astype(np.uint16)
+
+
+def _first(pair: tuple[float, Array]) -> float:
+    return pair[0]
