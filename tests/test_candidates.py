@@ -1,4 +1,4 @@
-"""A slot that compares looks takes the one whose object leaves least where it paints."""
+"""A slot that compares looks takes the one whose object costs least for what it explains."""
 
 from __future__ import annotations
 
@@ -23,30 +23,33 @@ def _air(slots: int = 1, **case: Any) -> AIR:
     return tiny_air(tiny_config(slots, refinements=0, **case), seed=2)
 
 
-def _misfits(air: AIR, ink: Tensor, found: Unrolled) -> Tensor:
-    """What the first object leaves where it paints, over what it explains, one image at a time."""
+def _costs(air: AIR, ink: Tensor, found: Unrolled) -> Tensor:
+    """Nats that the first object costs for each nat that it gains, one image at a time."""
     painted = paint(found.windows[:, 0], found.size[:, 0], found.centre[:, 0], air.canvas_size)
-    after, misfits = painted[:, : air.channels], []
+    after, kl, costs = painted[:, : air.channels], air.kl(found)[:, 0], []
     for index, image in enumerate(ink):
         left = (image - after[index]) ** 2
         cover = painted[index, -1] if air.occludes else painted[index].abs().amax(0)
-        gain = float((image**2).sum() - left.sum())
-        misfits.append(float((left * cover).sum()) / gain if gain > 0 else float("inf"))
-    return torch.tensor(misfits)
+        empty, whole, here = ((image**2).sum(), left.sum(), (left * cover).sum())
+        gain = float(air.log_p_x(whole) - air.log_p_x(empty))
+        unexplained = float(air.log_p_x(torch.zeros_like(here)) - air.log_p_x(here))
+        cost = unexplained + float(kl[index]) + float(air.log_prior[0] - air.log_prior[1])
+        costs.append(cost / gain if gain > 0 else float("inf"))
+    return torch.tensor(costs)
 
 
 @CASES
 @torch.no_grad()
-def test_the_look_that_fits_best_is_taken(case: dict[str, Any]) -> None:
+def test_the_look_that_costs_least_is_taken(case: dict[str, Any]) -> None:
     air, ink = _air(**case), blobs(40, channels=case.get("channels", 1))
     looks = [torch.full((40,), (k + 0.5) / 3) for k in range(3)]
     passes = [air.unroll(ink, MEANS._replace(look=look[:, None])) for look in looks]
-    misfits = torch.stack([_misfits(air, ink, each) for each in passes])
-    assert len(set(misfits.argmin(0).tolist())) > 1
+    costs = torch.stack([_costs(air, ink, each) for each in passes])
+    assert len(set(costs.argmin(0).tolist())) > 1
     found = air.unroll(ink, candidates=3)
-    taken = (misfits <= TIE * misfits.min(0).values).float().cumsum(0).eq(0).sum(0)
-    wanted = misfits.gather(0, taken[None])[0]
-    torch.testing.assert_close(_misfits(air, ink, found), wanted)
+    taken = (costs <= TIE * costs.min(0).values).float().cumsum(0).eq(0).sum(0)
+    wanted = costs.gather(0, taken[None])[0]
+    torch.testing.assert_close(_costs(air, ink, found), wanted)
 
 
 @CASES
@@ -56,7 +59,7 @@ def test_the_slots_after_compare_what_is_left(case: dict[str, Any]) -> None:
     air, ink = _air(3, **case), blobs(20, channels=case.get("channels", 1))
     look = torch.full((20, 3), 0.5)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AIR, "_misfit", lambda self, look, *_: (look - 0.5).abs())
+        patch.setattr(AIR, "_cost", lambda self, look, *_: (look - 0.5).abs())
         found = air.unroll(ink, candidates=5)
     wanted = air.unroll(ink, MEANS._replace(look=look))
     assert torch.equal(found.log_likelihood, wanted.log_likelihood)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from airkit.config.sections import Auto, BatchSize, Outside, Section, Seed, as_tuple
+from airkit.config.sections import BatchSize, Outside, Section, Seed, as_tuple
 
 
 class EvalConfig(Section):
@@ -19,11 +19,10 @@ class EvalConfig(Section):
     the others at drawn positions."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
-    candidates: Auto | Annotated[int, Field(ge=1, le=64)] = "auto"
+    candidates: Annotated[int, Field(ge=1, le=64)] = 6
     """How many looks each slot of the saliency guide compares where objects are counted and drawn.
-    It takes the look whose object fits best where it is painted; a look between two objects that
-    touch fits neither. With 1 it looks at the peak alone. auto is 4 where objects add up, and 6
-    where they occlude each other."""
+    It takes the look whose object costs least for what it explains; a look between two objects that
+    touch finds neither. With 1 it looks at the peak alone."""
     likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5
     """Samples of the importance-weighted bound on the log-likelihood."""
     counts: Literal["mode", "sampled"] = "mode"

@@ -178,11 +178,6 @@ class Config(Section):
         return self._by_compositing(self.guide.refinements, add=1, over=5)
 
     @property
-    def candidates(self) -> int:
-        """Looks that each slot compares; auto is 4, or 6 where objects occlude each other."""
-        return self._by_compositing(self.eval.candidates, add=4, over=6)
-
-    @property
     def blur(self) -> float:
         """Sd of the saliency's blur in object sizes; auto is 0.25, or 0.12 with occlusion."""
         return self._by_compositing(self.guide.blur, add=0.25, over=0.12)

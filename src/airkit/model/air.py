@@ -37,7 +37,7 @@ from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
 
 TIE = 1.001
-"""Factor between misfits below which two looks fit equally well."""
+"""Factor between costs below which two looks are as good as each other."""
 LEAST_SD = 0.01
 """Least standard deviation of the pixel noise that is learned."""
 
@@ -125,7 +125,7 @@ class AIR(nn.Module):
         extent = self.shape[1] / self.canvas_size, self.shape[0] / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
-        self.candidates = config.candidates
+        self.candidates = config.eval.candidates
         """Looks that each slot compares where one scene is wanted, and not a draw."""
         self.decoder = Decoder(config)
         self.count_prior = count_prior(config.prior.kind)
@@ -221,30 +221,37 @@ class AIR(nn.Module):
     def _best_look(
         self, candidates: int, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
     ) -> Tensor:
-        """The look, of some that are spread evenly, whose object fits the ink best, [B].
+        """The look, of some that are spread evenly, whose object is worth its cost most, [B].
 
-        A look between two objects that touch finds a bit of each, which one window cannot draw.
+        A look between two objects that touch finds a bit of each, which one window cannot draw; a
+        look at a part of an object finds what fits well and explains little.
         """
         tried = [ink.new_full((len(ink),), (k + 0.5) / candidates) for k in range(candidates)]
-        misfits = [self._misfit(look, state, residual, ink, canvas) for look in tried]
-        best, least = tried[-1], torch.stack(misfits).amin(0)
-        for look, misfit in zip(reversed(tried), reversed(misfits), strict=True):
+        costs = [self._cost(look, state, residual, ink, canvas) for look in tried]
+        best, least = tried[-1], torch.stack(costs).amin(0)
+        for look, cost in zip(reversed(tried), reversed(costs), strict=True):
             # Looks that settle at one place differ by rounding: the first of them is taken.
-            best = torch.where(misfit <= TIE * least, look, best)
+            best = torch.where(cost <= TIE * least, look, best)
         return best
 
-    def _misfit(
+    def _cost(
         self, look: Tensor, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
     ) -> Tensor:
-        """What an object leaves unexplained where it paints, by what it explains, [B]."""
+        """What the object at a look costs, in nats for each nat of likelihood that it gains, [B].
+
+        It costs the log prior odds of one more object, its KL, and what it leaves unexplained where
+        it paints.
+        """
         _, q_where, _ = self.guide.propose(state, residual, look)
         size, centre = self.pose.decode(q_where.mean)
-        window = self.decoder(self.guide.encode(residual, size, centre).mean)
+        q_what = self.guide.encode(residual, size, centre)
+        window = self.decoder(q_what.mean)
         painted = paint(window, size, centre, self.shape)
         left = (ink - self.compose(canvas, painted)).square()
         gain = ((ink - canvas).square() - left).sum((1, 2, 3))
         error = (left * self.cover(painted)[:, None]).sum((1, 2, 3))
-        return torch.where(gain > 0, error / gain, torch.inf)
+        nats = q_where.kl(self.pose.mean, self.pose.sd) + q_what.kl() - math.log(self.prior_ratio)
+        return torch.where(gain > 0, (error + 2 * self.pixel_sd**2 * nats) / gain, torch.inf)
 
     def cover(self, painted: Tensor) -> Tensor:
         """Where painted objects [..., P, H, W] are: their masks or their ink, [..., H, W]."""

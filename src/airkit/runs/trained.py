@@ -78,7 +78,7 @@ class TrainedModel:
             self.state, device or self.device, self.config, canvas_size=canvas_size, slots=slots
         )
         air.guide.sharpness = self.config.eval.look_sharpness
-        air.candidates = self.config.candidates
+        air.candidates = self.config.eval.candidates
         return air
 
     @property
