@@ -139,13 +139,15 @@ def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, s
 
 def _values(measures: Measures) -> Iterator[tuple[str, str]]:
     """The measures that are single numbers, those from outside last."""
-    samples = f" nats a canvas, {measures.likelihood_samples} samples"
     yield "mean IoU", number(measures.mean_iou, ".3f")
     for name in ("ap", "ap50", "ap75"):
         if not math.isnan(value := getattr(measures, name)):
             yield name.upper(), number(value, ".3f")
-    yield "ELBO", number(measures.elbo, ".1f", " nats a canvas")
-    yield "log-likelihood bound", number(measures.log_likelihood_bound, ".1f", samples)
+    if many := measures.likelihood_samples:
+        unit = " nats a canvas"
+        yield "ELBO", number(measures.elbo, ".1f", unit)
+        bound = number(measures.log_likelihood_bound, ".1f", f"{unit}, {many} samples")
+        yield "log-likelihood bound", bound
     yield "squared error", number(measures.mse, ".5f", " a pixel")
     if not math.isnan(measures.ari):  # only data with masks has it
         yield "ARI", number(measures.ari, ".3f")

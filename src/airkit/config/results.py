@@ -23,8 +23,9 @@ class EvalConfig(Section):
     """How many looks each slot of the saliency guide compares where objects are counted and drawn.
     It takes the look whose object costs least for what it explains; a look between two objects that
     touch finds neither. With 1 it looks at the peak alone."""
-    likelihood_samples: Annotated[int, Field(ge=1, le=100_000)] = 5
-    """Samples of the importance-weighted bound on the log-likelihood."""
+    likelihood_samples: Annotated[int, Field(ge=0, le=100_000)] = 5
+    """Samples of the importance-weighted bound on the log-likelihood; with 0 neither it nor the
+    ELBO is measured, which saves much of the time."""
     counts: Literal["mode", "sampled"] = "mode"
     """How one look's count is read off q(n): its mode, or a sample as in the paper."""
     measures: Annotated[

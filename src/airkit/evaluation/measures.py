@@ -172,7 +172,7 @@ class Likelihood(Measure):
 
     The one-draw ELBO (Eslami et al., arXiv 1603.08575, section 2.2), the count summed out, with
     looks at the peaks; and the IWAE bound (Burda et al., arXiv 1509.00519, equation 8) with
-    ``eval.likelihood_samples`` samples, looks drawn as well.
+    ``eval.likelihood_samples`` samples, looks drawn as well. With 0 samples neither is measured.
     """
 
     def __init__(self, trained: TrainedRun) -> None:
@@ -183,6 +183,8 @@ class Likelihood(Measure):
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
+        if not self.trained.config.eval.likelihood_samples:
+            return
         air, many = self.trained.air, len(batch.images)
         draw = air.draws(batch.images)
         one = draw(self._noise("elbo", many, looks=False))
@@ -195,6 +197,8 @@ class Likelihood(Measure):
 
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are bounds."""
+        if not self.elbos:
+            return {}
         return {"elbo": _mean(self.elbos), "log_likelihood_bound": _mean(self.bounds)}
 
     def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
