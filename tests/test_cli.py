@@ -29,9 +29,10 @@ SURFACE = {
     "--levels --channel --color --behind --skip-bad "
     f"--force --json --seed --preset {SETTINGS} {QUIET}",
     "train": f"--data --run --fresh --json --steps --seed --device --preset {SETTINGS} {QUIET}",
-    "eval": "--run --data --checkpoint --against --json --split --looks --counts --device "
+    "eval": "--run --data --checkpoint --against --table --json --split --looks --counts --device "
     f"{SETTINGS} {QUIET}",
-    "sweep": "--data --out --seeds --threshold --workers --threads --engine --job --fresh --json "
+    "sweep": "--data --out --seeds --threshold --workers --threads --engine --job --fresh --table "
+    "--json "
     f"--steps --looks --device --preset {SETTINGS} {QUIET}",
     "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels --rois --shapes "
     "--tile --exclude-edges --skip-bad --sub-folders --invert --slots --looks --device "

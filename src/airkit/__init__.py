@@ -20,7 +20,6 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 
 if TYPE_CHECKING:
-    import airkit.figures as figures  # noqa: PLR0402 - the facade is not imported
     from airkit.config import settings
     from airkit.config.schema import Config
     from airkit.config.settings import Settings
@@ -54,7 +53,6 @@ __all__ = [
     "describe",
     "evaluate",
     "export",
-    "figures",
     "import_scenes",
     "infer",
     "load",

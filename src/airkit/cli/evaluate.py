@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import airkit
-from airkit.cli.options import DEFAULT_RUN, AsJson, Checkpoint, Data, Layers, Run, on_run, option
+from airkit.cli.options import (
+    DEFAULT_RUN,
+    AsJson,
+    Checkpoint,
+    Data,
+    Layers,
+    Run,
+    TableFile,
+    on_run,
+    option,
+)
 from airkit.cli.output import (
     columns,
     percent,
@@ -34,7 +44,7 @@ LEAST_P = 1e-300
 """Least p value that is printed as a number."""
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - options
     settings: Layers,
     run: Run = DEFAULT_RUN,
     data: Data = None,
@@ -43,6 +53,7 @@ def evaluate(
     against: Annotated[
         Path | None, option("RUN", "Another run folder, to compare with on the same canvases.")
     ] = None,
+    table: TableFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure counting, boxes and likelihood on held-out canvases.
@@ -55,6 +66,8 @@ def evaluate(
             measures, comparison = airkit.evaluate(run, **given, listener=listener), None
         else:
             measures, comparison = airkit.compare(run, against, **given, listener=listener)
+    if table is not None:
+        measures.table(comparison.against if comparison else None).write(table)
     if as_json:
         tell_json(measures.to_dict() | ({"comparison": comparison} if comparison else {}))
     else:

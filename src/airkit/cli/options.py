@@ -20,6 +20,7 @@ from typer.core import TyperCommand
 import airkit
 from airkit.cli.process import silence
 from airkit.errors import AirkitError
+from airkit.system import tables
 from airkit.system.text import quoted
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ WITHOUT_QUIET = ("demo", "completion", "config show")
 
 
 def option(metavar: str, text: str, **limits: Any) -> Any:
-    """Return a typer option with the name of its value, its help and its ``min`` and ``max``."""
+    """Return a typer option with the name of its value, its help and what else typer takes."""
     return typer.Option(metavar=metavar, help=text, **limits)
 
 
@@ -90,6 +91,14 @@ Assignment = Annotated[
 Run = Annotated[Path, option("DIR", "The run folder.")]
 Data = Annotated[Path | None, option("FILE", "The data file. [default: the run's own]")]
 Checkpoint = Annotated[str, option("best|last|FILE", "Which checkpoint of the run.")]
+TableFile = Annotated[
+    Path | None,
+    option(
+        "FILE",
+        "A table to write too: FILE.csv, FILE.md or FILE.tex (booktabs).",
+        callback=lambda path: path if path is None else tables.checked(path),
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 SkipBad = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")

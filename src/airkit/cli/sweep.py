@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 import airkit
-from airkit.cli.options import AsJson, Layers, option
+from airkit.cli.options import AsJson, Layers, TableFile, option
 from airkit.cli.output import percent_range, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError, TrainingError
@@ -57,6 +57,7 @@ def sweep(  # noqa: PLR0913 - options
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start anew and remove the sweep's earlier runs.")
     ] = False,
+    table: TableFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Train and measure with many seeds: how often does it work?
@@ -76,6 +77,8 @@ def sweep(  # noqa: PLR0913 - options
             fresh=fresh,
             listener=listener,
         )
+    if table is not None:
+        report.table().write(table)
     show(report, as_json, _tell)
     _exit(report)
 

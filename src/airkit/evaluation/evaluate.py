@@ -17,6 +17,7 @@ from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
 from airkit.evaluation.calibration import Calibration
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
+from airkit.evaluation.tables import measures_table
 from airkit.model.scene import explain_both
 from airkit.runs.signs import Watch
 from airkit.runs.trained import TrainedRun, count_generator, look_seed, open_run
@@ -24,6 +25,7 @@ from airkit.runs.trust import Trust, judge
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
+from airkit.system.tables import Table
 
 NAN = math.nan
 REHEARSED = 250
@@ -119,6 +121,16 @@ class Measures:
     """The checkpoint file."""
     outside: dict[str, Any] = field(default_factory=dict)
     """Results of your own measures, by name; in JSON each has a key of its own."""
+
+    def table(self, against: Measures | None = None) -> Table:
+        """Return a table of the measures with their intervals, beside those of another run.
+
+        It has ``csv``, ``markdown``, ``latex`` (with booktabs) and ``write``.
+        """
+        return measures_table(self.to_dict(), against.to_dict() if against else None)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as plain values, for JSON."""

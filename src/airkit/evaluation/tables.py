@@ -1,16 +1,19 @@
-"""Tables of what was found, a row an image or a row an object, as CSV files."""
+"""Tables of what was found, a row an image or a row an object, and of measures."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from airkit.errors import OutputError
 from airkit.evaluation.found import Inferred
 from airkit.system.files import write_bytes
+from airkit.system.tables import Cell, Number, Table, number, percent
 
 COUNTS = ("image", "index", "width", "height", "count", "least", "greatest", "touching_border",
           "status")  # fmt: skip
@@ -71,3 +74,68 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
     writer.writerow(columns)
     writer.writerows(rows)
     write_bytes(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+_NO_MEASURES = ("confusion", "likelihood_samples", "looks", "seconds", "trust")
+_WORDS = {
+    "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ari": "ARI", "elbo": "ELBO", "iou": "IoU",
+    "mse": "MSE",
+}  # fmt: skip
+_NOTHING = Number(float("nan"), "")
+
+
+def measures_table(measures: Mapping[str, Any], against: Mapping[str, Any] | None = None) -> Table:
+    """Return a table of measures, a row each, with their 95 % intervals.
+
+    Args:
+        measures: plain values by name, as ``to_dict`` has them; ``NAME_interval`` is the interval
+            of ``NAME``, and shares by true count are rows of their own. What was not measured is
+            left out.
+        against: those of another model on the same canvases, in columns of their own.
+    """
+    rows, others = _measured(measures), _measured(against or {})
+    columns: tuple[str, ...] = ("measure", "value", "low", "high")
+    if against is None:
+        return Table(columns, tuple((_spelled(name), *cells) for name, cells in rows.items()))
+    return Table(
+        (*columns, "against", "against low", "against high"),
+        tuple(
+            (_spelled(name), *cells, *others.get(name, [_NOTHING] * 3))
+            for name, cells in rows.items()
+        ),
+    )
+
+
+def _measured(values: Mapping[str, Any]) -> dict[str, list[Cell]]:
+    """Return the value and the ends of the interval of each measure."""
+    return {
+        name: [form(each) if each is not None else _NOTHING for each in (value, low, high)]
+        for name, value, (low, high) in _numbers(values)
+        if (form := percent if _is_share(name) else number)
+    }
+
+
+def _numbers(
+    values: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, float, Sequence[float | None]]]:
+    """Yield names, numbers and intervals, those in mappings with both names."""
+    for name, value in values.items():
+        interval = values.get(f"{name}_interval") or (None, None)
+        if name in _NO_MEASURES or name.endswith("_interval"):
+            continue
+        if isinstance(value, Mapping):
+            inner = interval if isinstance(interval, Mapping) else {}
+            known = {f"{each}_interval": ends for each, ends in inner.items()}
+            yield from _numbers({**value, **known}, f"{prefix}{name}, ")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", value, interval
+
+
+def _is_share(name: str) -> bool:
+    words = re.split(r"\W|_", name)
+    return "accuracy" in words
+
+
+def _spelled(name: str) -> str:
+    """Return the name of a measure in words."""
+    return " ".join(_WORDS.get(word, word) for word in name.replace("_", " ").split(" "))

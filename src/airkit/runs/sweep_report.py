@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from airkit.runs.records import Amount, Record, Share, Text, reason
 from airkit.runs.sweep_folder import RUN, MeasuresRecord, Trial
 from airkit.system.paths import from_record, to_record
 from airkit.system.statistics import wilson
+from airkit.system.tables import Cell, Number, Table, number, percent
 
 REPORT = "report.json"
 """The report's file in the sweep's folder."""
@@ -91,6 +93,23 @@ class Row:
         return float(self.measures["count_accuracy"]) if self.measures else 0.0
 
 
+def _cells(row: Row) -> tuple[Cell, ...]:
+    """Return a seed's row of a table."""
+    known = row.measures or {}
+    accuracy, one = (
+        known.get(name, math.nan) for name in ("count_accuracy", "count_accuracy_one_look")
+    )
+    low, high = known.get("count_accuracy_interval", (math.nan, math.nan))
+    elbo = known.get("elbo")
+    return (
+        Number(row.seed, str(row.seed)),
+        *map(percent, (accuracy, low, high, one)),
+        number(math.nan if elbo is None else elbo),
+        number(math.nan if row.train_seconds is None else row.train_seconds),
+        row.failure or "",
+    )
+
+
 @dataclass(frozen=True)
 class SweepReport:
     """What ``airkit sweep`` prints, under the same names."""
@@ -107,6 +126,14 @@ class SweepReport:
     """Those that were attempted, in order; all of them unless the sweep was stopped."""
     seconds: float
     """Time this call took."""
+
+    def table(self) -> Table:
+        """Return a table with a row for each seed; what a failed one lacks is blank."""
+        columns = ("seed", "count accuracy", "low", "high", "one look", "ELBO", "training, s")
+        return Table((*columns, "failure"), tuple(map(_cells, self.rows)))
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
     @classmethod
     def read(cls, folder: str | Path) -> Self:

@@ -66,28 +66,30 @@ def _refused(target: Path, error: OSError) -> OutputError:
     )
 
 
-def check_target(target: Path, what: str, *endings: str) -> None:
+def check_target(target: Path, what: str, *endings: str, option: str = "--out") -> None:
     """Refuse, before the work, a file that cannot be written because of its name.
 
     Args:
         target: the file.
         what: the message where its name has another ending.
         endings: the endings that it may have; the first one is suggested.
+        option: the option that names the file.
 
     Raises:
         OutputError: a folder is there, or the name has another ending.
     """
     if os.path.isdir(target):
-        hint = f"--out {quoted(target)}/ to write inside it, or another --out"
+        inside = f"{option} {quoted(target)}/ to write inside it, or " * (option == "--out")
+        hint = f"{inside}another {option}"
         raise OutputError("A folder is in the way", where=target, hint=hint)
     if target.suffix.lower() not in endings:
         better = target.with_suffix(endings[0])
         raise OutputError(
             what,
             where=target,
-            expected=f"a name that ends in {endings[0]}",
+            expected=f"a name that ends in {' or '.join(endings)}",
             got=repr(target.suffix) if target.suffix else "a name without an ending",
-            hint="another --out" if os.path.exists(better) else f"--out {quoted(better)}",
+            hint=f"another {option}" if os.path.exists(better) else f"{option} {quoted(better)}",
         )
 
 

@@ -1,0 +1,130 @@
+"""Tables of results, as CSV for programs and as Markdown and LaTeX for papers."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+from airkit.system.files import check_target, write_text
+
+ENDINGS = (".csv", ".md", ".tex")
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{letter: "\\" + letter for letter in "&%$#_{}"},
+}
+
+
+class Number(NamedTuple):
+    """A number in a table."""
+
+    value: float
+    """What CSV has."""
+    text: str
+    """What people read."""
+
+
+Cell = Number | str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under the names of their columns; notebooks show it."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+    def csv(self) -> str:
+        """Return the table with its numbers as they are, blank where there is none."""
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([_raw(cell) for cell in row] for row in self.rows)
+        return text.getvalue()
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, numbers aligned to the right."""
+        rules = [("---:" if right else "---") for right in self._right()]
+        lines = [self.columns, rules, *(map(_text, row) for row in self.rows)]
+        return "".join(f"| {' | '.join(map(_in_markdown, line))} |\n" for line in lines)
+
+    def latex(self) -> str:
+        """Return the table as a ``tabular`` with the rules of the package booktabs."""
+        letters = "".join("r" if right else "l" for right in self._right())
+        head, *body = (
+            " & ".join(map(_in_latex, line)) + r" \\"
+            for line in [self.columns, *(map(_text, row) for row in self.rows)]
+        )
+        lines = [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{letters}}}", r"\toprule", head]
+        return "\n".join([*lines, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
+
+    def write(self, path: Path) -> None:
+        """Write the table in the format of the file's ending; raises OutputError."""
+        checked(path)
+        form = {".csv": self.csv, ".md": self.markdown, ".tex": self.latex}
+        write_text(path, form[path.suffix.lower()]())
+
+    def _right(self) -> list[bool]:
+        """Return which columns hold numbers."""
+        return [
+            any(isinstance(row[place], Number) for row in self.rows)
+            for place in range(len(self.columns))
+        ]
+
+    def _repr_html_(self) -> str:
+        def line(kind: str, cells: Sequence[Cell]) -> str:
+            inner = (f"<{kind}>{escape(_text(cell))}</{kind}>" for cell in cells)
+            return f"<tr>{''.join(inner)}</tr>"
+
+        rows = "".join(line("td", row) for row in self.rows)
+        return f"<table>{line('th', self.columns)}{rows}</table>"
+
+
+def checked(path: Path) -> Path:
+    """Return the file of a table, or refuse, before the work, another format or a folder.
+
+    Raises:
+        OutputError: the name has another ending, or a folder is there.
+    """
+    what = "Tables are written as CSV, Markdown or LaTeX"
+    check_target(path, what, *ENDINGS, option="--table")
+    return path
+
+
+def percent(share: float) -> Number:
+    """Return a share of 1 as per cent."""
+    return Number(share, f"{100 * share:.2f} %" if math.isfinite(share) else "")
+
+
+def number(value: float) -> Number:
+    """Return a number with three digits, or one decimal where it is large."""
+    if not math.isfinite(value):
+        return Number(value, "")
+    return Number(value, f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}")
+
+
+def _raw(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return cell
+    return repr(cell.value) if math.isfinite(cell.value) else ""
+
+
+def _text(cell: Cell) -> str:
+    return cell if isinstance(cell, str) else cell.text
+
+
+def _in_markdown(text: str) -> str:
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+
+
+def _in_latex(text: str) -> str:
+    text = re.sub(r"[\\~^&%$#_{}]", lambda found: _LATEX[found[0]], " ".join(text.split()))
+    return re.sub(r"^-(?=[\d.])", "$-$", text)
