@@ -19,6 +19,7 @@ MEASURED = (
     "first_run.py",
     "accuracy.py --source FOLDER --seeds 0 1 2 3 4 --transfer",
     "success.py --source FOLDER",
+    "supervised.py --data runs/success/default.h5 --sweep runs/success/default",
     "paper/extrapolation.py --source FOLDER --seeds 0 1 2",
     "paper/interpolation.py --source FOLDER --seeds 0 1 2",
     "estimators.py --source FOLDER --long-steps 10000 --seeds 0 1 2 --long-seeds 0 1 --jobs 2",

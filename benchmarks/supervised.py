@@ -1,10 +1,10 @@
 """How well a network counts that was given the counts: the row above airkit's.
 
-    python benchmarks/supervised.py --data FILE [--run RUN ...] [--nets small large]
+    python benchmarks/supervised.py --data FILE [--sweep FOLDER] [--nets small large]
         [--epochs 10] [--seed 0] [--out FILE]
 
 Each net is trained on the true counts of the train split of FILE, which airkit is not given, and
-measured on its test split beside airkit runs that were trained on the same file. ``small`` has four
+measured on its test split beside the runs of an ``airkit sweep`` on the same file. ``small`` has four
 convolutions; ``large`` has seven, 2.0 million weights, and its answers are averaged over two flips.
 Both: AdamW, batches of 128, one cycle of the learning rate, flips and transposes as augmentation,
 bfloat16.
@@ -43,7 +43,7 @@ def main() -> None:
     for name in args.nets:
         rows.append(supervised(name, train, test, args.epochs, args.seed))
         save(args, rows)
-    for run in args.run:
+    for run in sorted(args.sweep.glob("seed-*")) if args.sweep else []:
         rows.append(unsupervised(run))
         save(args, rows)
 
@@ -51,7 +51,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--run", type=Path, nargs="+", default=[])
+    parser.add_argument("--sweep", type=Path)
     parser.add_argument("--nets", nargs="+", default=list(RATES), choices=list(RATES))
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from speed_tables import TABLES, Table
@@ -120,6 +120,28 @@ def every_seed() -> Table:
             shares = ", ".join(f"{row.get(name, 0):.2%}" for row in sweep["rows"])
             rows.append((preset, f"{sweep['rows'][0]['seed']}", looks, shares))
     return ("preset", "first seed", "looks", "count accuracy, seed by seed"), rows
+
+
+def supervised() -> Table:
+    """Nets that were trained on true counts, and all airkit runs beside them."""
+    rows = _read("supervised")["rows"]
+    heads = "way", "labels", "weights", "one pass", "all passes"
+    nets = [
+        (
+            row["way"],
+            "60,000 counts",
+            f"{row['weights']:,}",
+            f"{row['count_accuracy_one_look']:.2%}",
+            f"{row['count_accuracy']:.2%}",
+        )
+        for row in rows
+        if "weights" in row
+    ]
+    ours = [row for row in rows if "weights" not in row]
+    names = "count_accuracy_one_look", "count_accuracy"
+    shares = [[row[name] for row in ours] for name in names]
+    told = [f"{median(each):.2%} the median, {min(each):.2%} the worst" for each in shares]
+    return heads, [*nets, (f"airkit, {len(ours)} seeds", "none", "", *told)]
 
 
 def pyro_speed() -> Table:
@@ -319,6 +341,7 @@ PARTS: dict[str, Part] = {
     "estimators": estimators,
     "success": success,
     "every-seed": every_seed,
+    "supervised": supervised,
     "pyro-speed": pyro_speed,
     "variance": variance,
     "batches": batches,
