@@ -45,3 +45,12 @@ def _is_ours(path: Path) -> bool:
     with suppress(Exception), Image.open(path, formats=["TIFF"]) as image:
         return getattr(image, "tag_v2", {}).get(_SOFTWARE) == _MARK
     return False
+
+
+def read_labels(path: Path) -> Array:
+    """Return the labels of a label image [H, W]; raises OSError or ValueError."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from PIL import Image
 
 from airkit.data.imports.segmentations import paint
+from airkit.data.labels import read_labels
 from airkit.errors import PredictionsError
 from airkit.model.spatial_transformer import Shape
 from airkit.system.files import check_regular
@@ -122,8 +122,7 @@ class Reader:
                        (".png", ".tif", ".tiff"))  # fmt: skip
         found = []
         for file in files:
-            with Image.open(file) as image:
-                labels = np.asarray(image)
+            labels = read_labels(file)
             if labels.shape != self.shape or labels.dtype.kind not in "uib":
                 self.refuse("A label image of another size", f"{[*self.shape]}", file.name)
             found.append((self._place({"image": file.stem.removesuffix("_labels")}), labels))
