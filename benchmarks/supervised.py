@@ -4,10 +4,10 @@
         [--epochs 10] [--seed 0] [--out FILE]
 
 Each net is trained on the true counts of the train split of FILE, which airkit is not given, and
-measured on its test split beside the runs of an ``airkit sweep`` on the same file. ``small`` has four
-convolutions; ``large`` has seven, 2.0 million weights, and its answers are averaged over two flips.
-Both: AdamW, batches of 128, one cycle of the learning rate, flips and transposes as augmentation,
-bfloat16.
+measured on its test split beside the runs of an ``airkit sweep`` on the same file. ``small`` has
+four convolutions; ``large`` has seven, 2.0 million weights, and its answers are averaged over two
+flips. Both: AdamW, batches of 128, one cycle of the learning rate, flips and transposes as
+augmentation, bfloat16.
 
 Shapes: N canvases, C channels, side S.
 """

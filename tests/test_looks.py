@@ -11,7 +11,7 @@ from torch import Tensor
 from airkit.model.air import AIR, Unrolled
 from airkit.model.counts import log_count_posterior
 from airkit.model.guides import MEANS
-from airkit.model.scene import SURE, TEMPERATURE, explain, explain_best, looks_of
+from airkit.model.scene import GUIDE_SHARE, SURE, TEMPERATURE, explain, explain_best, looks_of
 
 SEED = 9
 
@@ -42,6 +42,12 @@ def _scores(air: AIR, unrolled: Unrolled) -> list[float]:
     return [float(fit[n] + air.log_prior[n] - kl[:n].sum()) for n in range(air.slots + 1)]
 
 
+def _guide(unrolled: Unrolled) -> list[float]:
+    """q(n) of a single image."""
+    found: list[float] = log_count_posterior(unrolled.logits)[0][0].exp().tolist()
+    return found
+
+
 @pytest.mark.parametrize("looks", [1, 3, SURE, SURE + 3])
 @torch.no_grad()
 def test_the_rule_by_plain_loops(looks: int) -> None:
@@ -54,7 +60,8 @@ def test_the_rule_by_plain_loops(looks: int) -> None:
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
         scores = scores[:SURE] if sure else scores
-        weights = np.exp((scores - scores.max()) / TEMPERATURE).sum(0)
+        guides = np.mean([_guide(each) for each in passes[: len(scores)]], 0)
+        weights = np.exp((scores - scores.max()) / TEMPERATURE).sum(0) * guides**GUIDE_SHARE
         probability = weights / weights.sum()
         assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
         count = int(found.count[index])

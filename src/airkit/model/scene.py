@@ -23,9 +23,12 @@ from airkit.model.spatial_transformer import paint
 
 SURE = 8
 """Looks that have to agree before an image is looked at no more."""
-TEMPERATURE = 4.0
+TEMPERATURE = 5.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
 pixels go together, so that a likelihood of independent pixels counts each several times."""
+GUIDE_SHARE = 0.25
+"""Weight of the guide's own q(n) beside the scores, which alone count less right where a model has
+not learned yet to draw objects whole."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,10 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
 
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
     score S_k(n) = log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents, and
-    p(n) is proportional to the sum over looks of exp(S_k(n) / ``TEMPERATURE``). The count is its
-    mode; drawn is the look of greatest S_k(count). An image whose first ``SURE`` looks all have
-    their greatest score at the mode of q(n) is looked at no more.
+    p(n) is proportional to the sum over looks of exp(S_k(n) / ``TEMPERATURE``), times the mean of
+    their q(n) to the power ``GUIDE_SHARE``. The count is its mode; drawn is the look of greatest
+    S_k(count). An image whose first ``SURE`` looks all have their greatest score at the mode of
+    q(n) is looked at no more.
 
     It is a rule for counting and drawing, never a bound.
 
@@ -207,7 +211,8 @@ def _one_look(air: AIR, images: Tensor, found: _Pass, counts: torch.Generator | 
 def _best(passes: Sequence[_Pass]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
-    log_p = (scores / TEMPERATURE).logsumexp(0).log_softmax(1)
+    log_q = torch.stack([each.log_q for each in passes]).logsumexp(0)
+    log_p = ((scores / TEMPERATURE).logsumexp(0) + GUIDE_SHARE * log_q).log_softmax(1)
     count, rows = log_p.argmax(1), torch.arange(len(log_p), device=log_p.device)
     winner = scores[:, rows, count].argmax(0)
     parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
