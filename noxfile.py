@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "virtualenv"
-nox.options.sessions = ["lint", "tests", "docs", "build"]
+nox.options.sessions = ["lint", "tests", "notebooks", "docs", "build"]
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -61,6 +62,17 @@ def browser(session: nox.Session) -> None:
     """Pages in a real browser: Chromium, which must be on the path or in ``CHROMIUM``."""
     install(session, "test", "browser")
     session.run("pytest", "-m", "browser", *session.posargs)
+
+
+@nox.session
+def notebooks(session: nox.Session) -> None:
+    """The notebooks of the docs, executed from top to bottom in a folder of their own."""
+    install(session, "test")
+    folder = Path(session.create_tmp())
+    for notebook in sorted(Path("docs/notebooks").glob("*.ipynb")):
+        shutil.copy(notebook, folder)
+    session.cd(folder)
+    session.run("jupyter", "execute", "--timeout=300", *sorted(map(str, Path().glob("*.ipynb"))))
 
 
 @nox.session

@@ -21,6 +21,7 @@ SOURCES = {
 }
 TORCH = ("data", "evaluation", "figures", "model", "runs", "sweeps", "system", "training", "web")
 HOMES = {
+    "IPython": ("cli/notebook",),
     "PIL": ("data",),
     "airkit": ("cli",),  # the facade: below, modules import each other by name
     "filelock": ("system/locks",),

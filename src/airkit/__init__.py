@@ -20,6 +20,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 
 if TYPE_CHECKING:
+    from airkit.cli.notebook import progress
     from airkit.config import settings
     from airkit.config.schema import Config
     from airkit.config.settings import Settings
@@ -58,6 +59,7 @@ __all__ = [
     "load",
     "make_data",
     "predict",
+    "progress",
     "render",
     "report",
     "save",
@@ -83,6 +85,7 @@ _HOMES = {
     "load": "airkit.runs.trained",
     "make_data": "airkit.data.make",
     "predict": "airkit.evaluation.predict",
+    "progress": "airkit.cli.notebook",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
     "save": "airkit.runs.save",

@@ -43,9 +43,7 @@ def train(
 
 def _tell(report: TrainReport) -> None:
     if report.stopped:
-        again = "the same command, without --fresh, goes on from there"
-        typer.echo(f"stopped at step {report.steps} of {report.run}; {again}", err=True)
-        return
+        return  # a note has told it
     if report.resumed_from == report.steps:
         typer.echo(f"{report.run} is trained already, for {report.steps} steps")
         typer.echo("the same command with --steps N goes on to N steps; --fresh starts anew")

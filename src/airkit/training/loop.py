@@ -183,6 +183,9 @@ class Loop:
                 self._save()
         if self.saved != self.step:
             self._save()
+        if self.step < train.steps:
+            again = "the same command, without --fresh, goes on from there"
+            self.listener.note(f"stopped at step {self.step} of {self.start.run.path}; {again}")
         return TrainReport(
             run=self.start.run.path,
             data=self.start.data.path,
