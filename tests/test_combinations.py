@@ -84,7 +84,12 @@ def test_settings_without_effect_are_noted(keys: dict[str, Any], idle: str, tmp_
     listener = Recorder(step1=interrupt)
     idle_keys = {"train__masking": False, "guide__predict_net": (3,), "guide__refinements": 2}
     fit(tmp_path, listener=listener, **(keys | idle_keys))
-    assert [note.partition(": no effect")[0] for note in listener.notes] == idle.split()
+    assert _idle(listener) == idle.split()
+
+
+def _idle(listener: Recorder) -> list[str]:
+    """The settings that were noted to have no effect."""
+    return [note.partition(": no effect")[0] for note in listener.notes if ": no effect" in note]
 
 
 def test_defaults_and_presets_are_not_noted(tmp_path: Path) -> None:
@@ -97,4 +102,4 @@ def test_defaults_and_presets_are_not_noted(tmp_path: Path) -> None:
     for name, layer in (("file", spelled), ("preset", preset)):
         ours = [layer, *settings.layers(TRAIN)]
         train(data_file(), tmp_path / name, settings=ours, listener=listener)
-    assert listener.notes == []
+    assert _idle(listener) == []

@@ -21,6 +21,7 @@ WRITTEN = {
     "render --kind data --out sheet.png": "sheet.png",
     "infer canvas.npy --overlay over": "over",
     "predict runs/air --looks 1 --out p.csv": "p.csv",
+    "score --predictions counts.npy": "counts.npy",
     "report --looks 1 --out report.html": "report.html",
     "export multi-mnist.h5 --out coco": "coco",
     "sweep --seeds 1 --steps 2 --looks 1": "runs/sweep/report.json",
@@ -45,6 +46,7 @@ def _work(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / f"{name}.out").write_text(result.stdout)
             (folder / f"{name}.err").write_text(result.stderr)
         np.save("canvas.npy", np.zeros((32, 32), np.uint8))
+        np.save("counts.npy", np.zeros(12, np.uint8))
     return folder
 
 

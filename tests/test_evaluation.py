@@ -186,7 +186,8 @@ def test_scenes_of_nothing(run: Path) -> None:
 def test_a_function_of_the_seed(run: Path) -> None:
     """And of the batch size, as far as it is drawn."""
     one, other = (measure(run, eval__looks=1, eval__batch_size=size) for size in (3, 20))
-    assert same_but(one, other, "mse", "elbo", "log_likelihood_bound", "trust")
+    drawn = "mse", "elbo", "log_likelihood_bound", "trust", "calibration", "calibration_one_look"
+    assert same_but(one, other, *drawn)
     assert one.mse == pytest.approx(other.mse, rel=1e-5)
     one, other = measure(run), measure(run, eval__seed=1)
     assert same_but(one, measure(run))

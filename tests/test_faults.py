@@ -190,6 +190,7 @@ def _whole(command: str, option: str) -> list[object]:
         "predict": [reference(), "--out", "out.csv"],
         "config show": [],
         "import": [f"{data_file()}:/test/image", *EXPECT],
+        "score": [*data, "--predictions", folder() / "counts.npy"],
     }
     if not option.startswith("--"):
         out: list[object] = ["--out", "out.csv"]
@@ -203,6 +204,7 @@ def test_a_name_too_long_is_one_message(
     home: Path, command: str, option: str, metavar: str
 ) -> None:
     np.save(folder() / "canvas.npy", np.zeros((24, 24), np.uint8))
+    np.save(folder() / "counts.npy", np.zeros(20, np.uint8))
     told = fails(*_whole(command, option))
     assert told.count("airkit: ") == 1
     assert LONG in told

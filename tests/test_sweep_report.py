@@ -174,7 +174,9 @@ def test_info_tells_what_a_sweep_is(done: Path) -> None:
         "data": stored["data"],
         "data_digest": state(done / "seed-000").data_digest,
         "config": json.loads((done / "sweep.json").read_text())["config"],
+        "settled": told["settled"],
     }
+    assert told["settled"]["model.slots"] == 3
     lines = run("info", done).stdout.splitlines()
     assert lines[0].split() == ["sweep", str(done)]
     assert "runs         seed-000, seed-001" in lines

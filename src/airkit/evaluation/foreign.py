@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Reader:
             ".csv": self._of_table, ".json": self._of_json, ".jsonl": self._of_json,
             ".npy": self._of_array,
         }  # fmt: skip
-        kind = self._of_folder if self.path.is_dir() else kinds.get(self.path.suffix.lower())
+        kind = self._of_folder if os.path.isdir(self.path) else kinds.get(self.path.suffix.lower())
         if kind is None:
             self.refuse("Predictions of another kind", _EXPECTED, repr(self.path.suffix))
         try:

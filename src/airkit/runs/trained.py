@@ -278,7 +278,9 @@ def open_on(
     shape = info.config.data.shape
     model.check_canvas_size(shape, info.path)
     model.check_channels(info.config.data.channels, info.path)
-    slots = max(model.config.slots, info.config.data.max_digits + 1)
+    asked = model.config.model.slots
+    own = model.state.config.slots if asked == "auto" else asked
+    slots = max(own, info.config.data.max_digits + 1)
     return model, info, model.build(canvas_size=shape, slots=slots)
 
 
