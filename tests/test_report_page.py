@@ -27,7 +27,7 @@ def report(kind: str) -> Path:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", ["PHONE", "DESKTOP"])
-@pytest.mark.parametrize(("kind", "charts"), [("one", 4), ("two", 3), ("slots", 4)])
+@pytest.mark.parametrize(("kind", "charts"), [("one", 5), ("two", 3), ("slots", 5)])
 def test_it_is_whole_and_on_its_own(
     kind: str, charts: int, theme: Literal["light", "dark"], size: str
 ) -> None:
