@@ -51,6 +51,19 @@ def _strokes_drawn_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(name="clean_pyro")
+def _clean_pyro() -> Iterator[None]:
+    """Pyro's store and the generators are global."""
+    import pyro  # noqa: PLC0415 - few tests need them
+    import torch  # noqa: PLC0415
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pyro.clear_param_store()
+        yield
+        pyro.clear_param_store()
+
+
 @pytest.fixture(name="home")
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""

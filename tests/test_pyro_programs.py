@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pyro
@@ -35,14 +34,7 @@ CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 BATCH = 5
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    """Pyro's store and the generators are global."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        pyro.clear_param_store()
-        yield
-        pyro.clear_param_store()
+pytestmark = pytest.mark.usefixtures("clean_pyro")
 
 
 def air_of(kind: str, slots: int = 3, **other: Any) -> AIR:

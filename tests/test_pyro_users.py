@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,7 @@ from airkit.model.pyro_programs import PyroAIR
 K = 4
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    """Pyro's store and the generators are global."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        pyro.clear_param_store()
-        yield
-        pyro.clear_param_store()
+pytestmark = pytest.mark.usefixtures("clean_pyro")
 
 
 # Several particles at once

@@ -12,16 +12,16 @@ from airkit.cli.evaluate import share_of, tell_comparison, tell_confusion
 from airkit.cli.options import AsJson, Layers, option
 from airkit.cli.output import percent, tell_end, tell_json, tell_rows
 from airkit.cli.progress import listening
+from airkit.system.tables import named
 
 if TYPE_CHECKING:
     from airkit.evaluation.score import Scores
 
 DEFAULT_DATA = Path("multi-mnist.h5")
-_NAMES = {
-    "mean_iou": "mean IoU", "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ari": "ARI",
-    "foreground_ari": "foreground ARI", "covering": "covering", "mean_covering": "mean covering",
-    "mask_ap": "mask AP", "mask_ap50": "mask AP50", "mask_ap75": "mask AP75",
-}  # fmt: skip
+_MEASURES = (
+    "mean_iou", "ap", "ap50", "ap75", "ari", "foreground_ari", "covering", "mean_covering",
+    "mask_ap", "mask_ap50", "mask_ap75",
+)  # fmt: skip
 
 
 def score(
@@ -76,6 +76,6 @@ def _rows(scores: Scores) -> Iterator[tuple[str, str]]:
     for count, share in scores.per_count_accuracy.items():
         interval = scores.per_count_accuracy_interval[count]
         yield f"by true count, {count}", share_of(share, interval)
-    for name, label in _NAMES.items():
+    for name in _MEASURES:
         if not math.isnan(value := getattr(scores, name)):
-            yield label, f"{value:.3f}"
+            yield named(name), f"{value:.3f}"

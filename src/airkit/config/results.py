@@ -15,8 +15,8 @@ class EvalConfig(Section):
     split: Literal["train", "val", "test"] = "test"
     """Which split to measure."""
     looks: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Most looks at a canvas, which count it together: the first at the peaks of the saliency map,
-    the others at drawn positions."""
+    """How often a canvas is looked at, at most; all looks together give its count. The first is at
+    the peaks of the saliency map, the others are at drawn positions."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
     candidates: Annotated[int, Field(ge=1, le=64)] = 6

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from airkit.system.callbacks import Listener
 
+NOT_STATED = "not stated"
+"""Licence or attribution of a source that tells none."""
 SPLITS = ("train", "val", "test")
 OTHERS = "--source strokes, which is built in"
 """Next step where a source of digits is of no use."""
@@ -46,9 +48,9 @@ class DigitSource(ABC):
     airkit makes an instance without arguments and calls ``pools`` once.
     """
 
-    licence: str = "not stated"
+    licence: str = NOT_STATED
     """Licence of the digits, recorded in data files."""
-    attribution: str = "not stated"
+    attribution: str = NOT_STATED
     """Authors of the digits, recorded in data files."""
 
     @abstractmethod

@@ -44,15 +44,15 @@ class Measures:
     count_accuracy: float = NAN
     """Share of canvases counted right with ``looks`` looks together."""
     count_accuracy_interval: tuple[float, float] = (NAN, NAN)
-    """Its 95 % interval (Wilson): where another draw of canvases of the same digits would be."""
+    """Its 95 % interval (Wilson), for other canvases of the same digits."""
     count_accuracy_interval_new_digits: tuple[float, float] = (NAN, NAN)
-    """The wider one where another draw of digits would be as well."""
+    """Its wider 95 % interval, for canvases of other digits."""
     count_accuracy_one_look: float = NAN
     """Share of canvases counted right from one look at the saliency's peak."""
     count_accuracy_one_look_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
     count_accuracy_one_look_interval_new_digits: tuple[float, float] = (NAN, NAN)
-    """The wider one where another draw of digits would be as well."""
+    """Its wider 95 % interval, for canvases of other digits."""
     per_count_accuracy: dict[str, float] = field(default_factory=dict)
     """``count_accuracy`` among the canvases of each true count."""
     per_count_accuracy_interval: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Measures:
     trust: Trust | None = None
     """Whether the results are to be trusted, judged without any truth."""
     looks: int
-    """Most looks at a canvas, which count it together."""
+    """How often a canvas is looked at, at most; all looks together give its count."""
     likelihood_samples: int
     """Samples of the IWAE bound."""
     seconds: float

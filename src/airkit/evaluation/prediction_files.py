@@ -78,7 +78,7 @@ def _csv(path: Path, rows: Rows) -> Iterator[Add]:
 
 
 def _spelled(name: str, column: Array) -> list[Any]:
-    """The cells of a column, with six digits and no place of a picture that is its file's only."""
+    """The cells of a column: six digits, and a blank for the index of a file of one picture."""
     if column.dtype.kind == "f":
         return [f"{value:.6g}" for value in column.tolist()]
     values = column.tolist()

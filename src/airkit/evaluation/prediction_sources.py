@@ -175,7 +175,7 @@ class PicturesSource:
 
 
 def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> dict[str, Any]:
-    """The arrays of a scene, and of samples; a status of its slots alone."""
+    """The arrays of a scene, and of samples if asked for; the status says if slots are full."""
     found = {
         "count": scene.count,
         "count_probability": scene.count_probability,

@@ -40,7 +40,7 @@ class Scores:
     count_accuracy_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
     count_accuracy_interval_new_digits: tuple[float, float] = (NAN, NAN)
-    """The wider one where another draw of digits would be as well."""
+    """Its wider 95 % interval, for canvases of other digits."""
     per_count_accuracy: dict[str, float] = field(default_factory=dict)
     """``count_accuracy`` among the canvases of each true count."""
     per_count_accuracy_interval: dict[str, tuple[float, float]] = field(default_factory=dict)

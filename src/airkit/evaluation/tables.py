@@ -13,7 +13,7 @@ from typing import Any
 from airkit.errors import OutputError
 from airkit.evaluation.found import Inferred
 from airkit.system.files import write_bytes
-from airkit.system.tables import Cell, Number, Table, number, percent
+from airkit.system.tables import Number, Table, named, number, percent
 
 COUNTS = ("image", "index", "width", "height", "count", "least", "greatest", "touching_border",
           "status")  # fmt: skip
@@ -77,10 +77,6 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]])
 
 
 _NO_MEASURES = ("confusion", "likelihood_samples", "looks", "seconds", "trust")
-_WORDS = {
-    "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ari": "ARI", "elbo": "ELBO", "iou": "IoU",
-    "mse": "MSE",
-}  # fmt: skip
 _NOTHING = Number(float("nan"), "")
 
 
@@ -96,23 +92,22 @@ def measures_table(measures: Mapping[str, Any], against: Mapping[str, Any] | Non
     rows, others = _measured(measures), _measured(against or {})
     columns: tuple[str, ...] = ("measure", "value", "low", "high")
     if against is None:
-        return Table(columns, tuple((_spelled(name), *cells) for name, cells in rows.items()))
+        return Table(columns, tuple((named(name), *cells) for name, cells in rows.items()))
     return Table(
         (*columns, "against", "against low", "against high"),
         tuple(
-            (_spelled(name), *cells, *others.get(name, [_NOTHING] * 3))
-            for name, cells in rows.items()
+            (named(name), *cells, *others.get(name, [_NOTHING] * 3)) for name, cells in rows.items()
         ),
     )
 
 
-def _measured(values: Mapping[str, Any]) -> dict[str, list[Cell]]:
+def _measured(values: Mapping[str, Any]) -> dict[str, list[Number]]:
     """Return the value and the ends of the interval of each measure."""
-    return {
-        name: [form(each) if each is not None else _NOTHING for each in (value, low, high)]
-        for name, value, (low, high) in _numbers(values)
-        if (form := percent if _is_share(name) else number)
-    }
+    found = {}
+    for name, value, interval in _numbers(values):
+        form = percent if _is_share(name) else number
+        found[name] = [_NOTHING if each is None else form(each) for each in (value, *interval)]
+    return found
 
 
 def _numbers(
@@ -134,8 +129,3 @@ def _numbers(
 def _is_share(name: str) -> bool:
     words = re.split(r"\W|_", name)
     return "accuracy" in words
-
-
-def _spelled(name: str) -> str:
-    """Return the name of a measure in words."""
-    return " ".join(_WORDS.get(word, word) for word in name.replace("_", " ").split(" "))

@@ -100,9 +100,7 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     request = _request(
         run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    chosen, render = _kind(request), request.render()
-    with FIGURES.running(chosen):
-        drawing = FIGURES[chosen]()
+    (chosen, drawing), render = _chosen(request), request.render()
     target, form = _target(request, chosen, out, render.format)
     request.given.append(Layer("format", {"render": {"format": form}}))
     paper = Paper.of(render.model_copy(update={"format": form}))
@@ -133,9 +131,7 @@ def draw(
     request = _request(
         run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    chosen, paper = _kind(request), Paper.of(request.render())
-    with FIGURES.running(chosen):
-        drawing = FIGURES[chosen]()
+    (chosen, drawing), paper = _chosen(request), Paper.of(request.render())
     with default_style():
         return _drawn(request, chosen, drawing, paper)
 
@@ -190,6 +186,13 @@ def _drawn(request: Request, kind: str, drawing: Drawing, paper: Paper) -> Figur
         figure.set_size_inches(inches, inches * height / width)
         figure.set_dpi(paper.dpi)
     return figure
+
+
+def _chosen(request: Request) -> tuple[str, Drawing]:
+    """Return the kind to draw, and what draws it."""
+    kind = _kind(request)
+    with FIGURES.running(kind):
+        return kind, FIGURES[kind]()
 
 
 def _kind(request: Request) -> str:

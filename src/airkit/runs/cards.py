@@ -17,11 +17,13 @@ from airkit._version import __version__
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.config.settings import spelled
+from airkit.data.digits import NOT_STATED
 from airkit.data.reader import DataInfo
 from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError, sanitize
 from airkit.runs.origin import make_data_command
 from airkit.system import files
+from airkit.system.tables import named
 
 if TYPE_CHECKING:
     from airkit.data.coco import Coco
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
 CARD, WEIGHTS, CONFIG = "README.md", "model.safetensors", "config.json"
 """Files of an exported model: its card, its parameters, and all else about it."""
 TAGS = ["attend-infer-repeat", "object-centric", "object-counting"]
-_UNKNOWN, _NOT_STATED = "unknown", "not stated"
+_UNKNOWN = "unknown"
 _MOST_MEASURES = 2**22
 _NOT_MEASURES = ("seconds", "looks", "canvases", "likelihood_samples")
 _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
-"""Hugging Face's words for how many images there are, by what is above them."""
+"""Hugging Face's size categories, by the number of images that each stays below."""
 
 Rows = Iterable[tuple[object, ...]]
 
@@ -90,7 +92,7 @@ def _split_rows(info: DataInfo, splits: Sequence[str], coco: Coco) -> Rows:
 def _origin_rows(info: DataInfo) -> Rows:
     return (
         ("source", _line(Path(info.source).name)),
-        ("licence", _UNKNOWN if info.licence == _NOT_STATED else _line(info.licence)),
+        ("licence", _UNKNOWN if info.licence == NOT_STATED else _line(info.licence)),
         ("attribution", _line(info.attribution)),
         ("seed of the canvases", info.config.data.seed),
         ("digest of the content", f"`{info.content_digest}`"),
@@ -163,7 +165,7 @@ def _training_rows(state: Checkpoint, data: str) -> Rows:
         ("seed", state.config.train.seed),
         ("data", _line(data)),
         ("digest of the data", f"`{state.data_digest}`"),
-        ("parameters", f"{sum(value.numel() for value in state.model.values()):,}"),
+        ("parameters", f"{state.parameters:,}"),
         ("exported by", f"airkit {__version__}"),
     )
 
@@ -223,7 +225,7 @@ def _result(measured: Mapping[str, Any]) -> dict[str, Any]:
             "revision": measured["digest"],
         },
         "metrics": [
-            {"type": name, "name": _words(name), "value": value}
+            {"type": name, "name": _line(named(name)), "value": value}
             for name, value in measured["values"].items()
         ],
     }
@@ -232,7 +234,7 @@ def _result(measured: Mapping[str, Any]) -> dict[str, Any]:
 def _told(measured: Mapping[str, Any]) -> str:
     if not measured["values"]:
         return "None were taken of these weights."
-    rows = ((_words(name), f"{value:.4g}{_range(measured['intervals'].get(name))}")
+    rows = ((_line(named(name)), f"{value:.4g}{_range(measured['intervals'].get(name))}")
             for name, value in measured["values"].items())  # fmt: skip
     where = f"On the {_line(measured['split'])} split of {_line(measured['data'])}:"
     return f"{where}\n\n{_table(('measure', 'value'), rows)}"
@@ -245,13 +247,9 @@ def _range(interval: object) -> str:
     return ""
 
 
-def _words(name: str) -> str:
-    return _line(name.replace("_", " ")).replace("elbo", "ELBO").replace("ap50", "AP50")
-
-
 def _licence_id(recorded: str) -> str:
     """Return a recorded licence as Hugging Face names it."""
-    return _UNKNOWN if recorded == _NOT_STATED else recorded.lower().replace(" ", "-")
+    return _UNKNOWN if recorded == NOT_STATED else recorded.lower().replace(" ", "-")
 
 
 def _card(head: Mapping[str, Any], body: Sequence[str]) -> str:

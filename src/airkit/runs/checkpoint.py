@@ -104,6 +104,11 @@ class Checkpoint:
     data_source: PathText | None = None
     """Digits of the data file: what ``data.source`` stood for; None in files of an older airkit."""
 
+    @property
+    def parameters(self) -> int:
+        """Number of the model's parameters."""
+        return sum(weights.numel() for weights in self.model.values())
+
 
 _ADAPTER = TypeAdapter(Checkpoint)
 

@@ -186,7 +186,7 @@ def _state(state: Checkpoint) -> dict[str, Any]:
         "step": state.step,
         "steps": state.config.train.steps,
         "best": None if state.best is None else vars(state.best),
-        "parameters": sum(weights.numel() for weights in state.model.values()),
+        "parameters": state.parameters,
         "seconds": round(state.seconds, 3),
         "data": state.data,
         "data_digest": state.data_digest,

@@ -27,7 +27,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
 from airkit.system.paths import to_path
 from airkit.system.signals import StopRequest, defer_signals
-from airkit.system.text import quoted
+from airkit.system.text import first_three, quoted
 
 if TYPE_CHECKING:
     from airkit.runs.checkpoint import Checkpoint
@@ -189,8 +189,8 @@ def _weights(
     with _replacing(out, force=force, listener=listener) as (folder, _):
         for file, content in contents.items():
             _write(folder / file, content)
-    many = sum(value.numel() for value in state.model.values())
-    return Exported(out, "safetensors", {"step": state.step, "parameters": many})
+    counts = {"step": state.step, "parameters": state.parameters}
+    return Exported(out, "safetensors", counts)
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -272,7 +272,7 @@ def _check_free(target: Path, out: Path, force: bool) -> None:
             "This folder holds what no export made",
             where=out,
             expected="a new or empty folder, or an earlier export",
-            got=", ".join(foreign[:3]) + ", ..." * (len(foreign) > 3),
+            got=first_three(foreign),
             hint="another --out",
         )
     if not (empty or force):

@@ -11,7 +11,6 @@ tensors, and their names and shapes are compared with the configuration's model.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from airkit.errors import CheckpointError, ConfigError
 from airkit.runs import checkpoint
 from airkit.runs.cards import CONFIG, WEIGHTS
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.records import Count, Record, checked, reason
+from airkit.runs.records import Count, Record, checked, parsed, reason
 from airkit.system import files
 
 FORMAT_VERSION = 1
@@ -54,7 +53,7 @@ def contents(state: Checkpoint) -> dict[str, bytes]:
         **facts,
         "best": None if state.best is None else vars(state.best),
         "data": Path(state.data).name,
-        "config": json.loads(settings.to_json(state.config)),
+        "config": state.config.model_dump(mode="json"),
     }
     weights = {name: value.contiguous().clone() for name, value in state.model.items()}
     return {
@@ -88,7 +87,9 @@ def _about(path: Path) -> dict[str, Any]:
     text = files.start_of(path, _MOST_CONFIG + 1)
     if len(text) > _MOST_CONFIG:
         raise ValueError(f"{CONFIG} is too large")
-    values = _parsed(text)
+    values = parsed(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"{CONFIG} is no table")
     header = checked(_Header.model_validate, values)
     if header.format_version > FORMAT_VERSION:
         raise CheckpointError(
@@ -98,19 +99,9 @@ def _about(path: Path) -> dict[str, Any]:
             got=f"format version {header.format_version}",
             hint="upgrade airkit: pip install --upgrade airkit",
         )
-    config = settings.from_json(json.dumps(header.config), str(path))
+    config = settings.resolve(settings.Layer(str(path), header.config, recorded=True))
     none = {"baselines": {}, "optimiser": {"state": {}}, "loss_sum": 0.0, "loss_count": 0}
     return {**{name: values.get(name) for name in _FACTS}, **none, "config": config}
-
-
-def _parsed(text: bytes) -> Mapping[str, Any]:
-    try:
-        values = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{CONFIG} is no table")
-    return values
 
 
 def _error(what: str, folder: Path, got: object) -> CheckpointError:

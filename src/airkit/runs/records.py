@@ -47,11 +47,16 @@ class Record(BaseModel):
     def read(cls, path: Path) -> Self:
         """Return the content of a JSON file; raises OSError or ValueError."""
         files.check_regular(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
-        return checked(cls.model_validate, values)
+        return checked(cls.model_validate, parsed(path.read_text(encoding="utf-8")))
+
+
+def parsed(text: str | bytes) -> object:
+    """Return JSON that was read from a file; raises ValueError, also where it nests too deeply."""
+    try:
+        values: object = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return values
 
 
 def checked(validate: Callable[[Any], T], values: object) -> T:

@@ -19,6 +19,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.origin import SCENE
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import absolute, to_path, to_record
+from airkit.system.text import first_three
 
 
 def save(
@@ -118,6 +119,6 @@ def _check_free(folder: RunFolder) -> None:
             "This folder is in use",
             where=folder.path,
             expected="a new folder",
-            got=", ".join(there[:3]) + ", ..." * (len(there) > 3),
+            got=first_three(there),
             hint="name another run",
         )

@@ -22,6 +22,12 @@ _LATEX = {
     **{letter: "\\" + letter for letter in "&%$#_{}"},
 }
 
+_WORDS = {
+    "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ari": "ARI", "elbo": "ELBO", "iou": "IoU",
+    "mse": "MSE",
+}  # fmt: skip
+"""Words in the names of measures that are spelled otherwise."""
+
 
 class Number(NamedTuple):
     """A number in a table."""
@@ -97,6 +103,11 @@ def checked(path: Path) -> Path:
     what = "Tables are written as CSV, Markdown or LaTeX"
     check_target(path, what, *ENDINGS, option="--table")
     return path
+
+
+def named(measure: str) -> str:
+    """Return the name of a measure, such as ``mean_iou``, in words."""
+    return " ".join(_WORDS.get(word, word) for word in measure.replace("_", " ").split(" "))
 
 
 def percent(share: float) -> Number:

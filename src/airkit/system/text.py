@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,11 @@ def duration(seconds: float) -> str:
 def quoted(path: str | Path) -> str:
     """Return a path, quoted for a shell where it has to be."""
     return shlex.quote(str(path))
+
+
+def first_three(names: Sequence[str]) -> str:
+    """Return names for a message: three of them, and dots where there are more."""
+    return ", ".join(names[:3]) + ", ..." * (len(names) > 3)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings, layers, resolve
 from airkit.data import writer
-from airkit.data.digits import SPLITS
+from airkit.data.digits import NOT_STATED, SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.imports.colourful import keeps_colour
 from airkit.data.imports.conversion import Walk, canvases_of, scaled
@@ -193,7 +193,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     noticed = Counter(reading.noticed)  # before the second walk, which notices the same
     config, found = _config(layers(settings), survey, asked)
     arrays = _arrays(sources, survey)
-    origin = Origin(PICTURES, survey.digest.hexdigest(), "not stated", _attribution(sources))
+    origin = Origin(PICTURES, survey.digest.hexdigest(), NOT_STATED, _attribution(sources))
     with defer_signals(), locked(target, "import", listener):
         check_free(target, force)
         with writer.create(target, config, origin, arrays) as file:
