@@ -34,7 +34,7 @@ SURFACE = {
     "sweep": "--data --out --seeds --threshold --workers --threads --engine --job --fresh --table "
     "--json "
     f"--steps --looks --device --preset {SETTINGS} {QUIET}",
-    "score": "--predictions --data --against --least-score --json --split --looks --device "
+    "score": "--predictions --data --against --least-score --table --json --split --looks --device "
     f"{SETTINGS} {QUIET}",
     "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels --rois --shapes "
     "--tile --exclude-edges --skip-bad --sub-folders --invert --slots --looks --device "

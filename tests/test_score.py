@@ -252,5 +252,12 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     found = json.loads(run(*words, "--json").stdout)
     assert found["count_accuracy"] == 17 / 20
     assert found["comparison"]["only_run"] + found["comparison"]["only_against"] > 0
+    assert run(*words, "--table", tmp_path / "it.csv").stdout == told.stdout
+    with (tmp_path / "it.csv").open() as file:
+        rows = {row["measure"]: row for row in csv.DictReader(file)}
+    assert float(rows["count accuracy"]["value"]) == 17 / 20
+    against = found["comparison"]["against"]["count_accuracy"]
+    assert float(rows["count accuracy"]["against"]) == against
+    assert not [name for name in rows if name.startswith(("comparison", "AP"))]
     message = fails("score", "--predictions", tmp_path / "no.csv", "--data", data_file())
     assert "no.csv" in message

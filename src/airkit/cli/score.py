@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import airkit
 from airkit.cli.evaluate import share_of, tell_comparison, tell_confusion
-from airkit.cli.options import AsJson, Layers, option
-from airkit.cli.output import percent, tell_end, tell_json, tell_rows
+from airkit.cli.options import AsJson, Layers, TableFile, option
+from airkit.cli.output import percent, show, tell_end, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.tables import named
 
@@ -24,7 +24,7 @@ _MEASURES = (
 )  # fmt: skip
 
 
-def score(
+def score(  # noqa: PLR0913 - options
     settings: Layers,
     predictions: Annotated[
         Path, option("FILE|DIR", "Counts, COCO results or label images of another model.")
@@ -37,6 +37,7 @@ def score(
     least_score: Annotated[
         float, option("SCORE", "Score from which on a box or mask is counted.")
     ] = 0.5,
+    table: TableFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure another model's counts, boxes or masks as eval measures a run.
@@ -52,10 +53,9 @@ def score(
             settings=settings,
             listener=listener,
         )
-    if as_json:
-        tell_json(scores)
-    else:
-        _tell(scores)
+    if table is not None:
+        scores.table().write(table)
+    show(scores, as_json, _tell)
 
 
 def _tell(scores: Scores) -> None:

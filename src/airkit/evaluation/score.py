@@ -19,9 +19,11 @@ from airkit.evaluation.detection import box_scores, pairwise_iou
 from airkit.evaluation.evaluate import NAN, plain
 from airkit.evaluation.foreign import Foreign, Reader
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
+from airkit.evaluation.tables import measures_table
 from airkit.runs.trained import empty_split_error, open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
+from airkit.system.tables import Table
 
 Array = np.ndarray[Any, Any]
 
@@ -82,6 +84,15 @@ class Scores:
     """Its split."""
     comparison: Comparison | None = None
     """The predictions beside a run, where one was named."""
+
+    def table(self) -> Table:
+        """Return a table of the scores with their intervals, beside those of the run if any."""
+        values = self.to_dict()
+        compared = values.pop("comparison")
+        return measures_table(values, compared["against"] if compared else None)
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores as plain values, for JSON."""

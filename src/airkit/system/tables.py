@@ -24,7 +24,7 @@ _LATEX = {
 
 _WORDS = {
     "ap": "AP", "ap50": "AP50", "ap75": "AP75", "ari": "ARI", "elbo": "ELBO", "iou": "IoU",
-    "mse": "MSE",
+    "mse": "MSE", "voc": "VOC",
 }  # fmt: skip
 """Words in the names of measures that are spelled otherwise."""
 
