@@ -43,8 +43,10 @@ from airkit.errors import (
 )
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
+from airkit.model.scene import explain
 from airkit.runs.folder import RunFolder
 from airkit.system.device import generator
+from airkit.training import validation
 from airkit.training.loop import train
 from airkit.training.resume import FREE
 from airkit.training.validation import validate
@@ -93,6 +95,19 @@ def test_validation_measures_every_canvas() -> None:
     accuracy = np.mean(np.array(counts) == val.truth("counts").numpy())
     for _ in range(2):
         assert validate(model, val) == pytest.approx((float(elbo), accuracy), rel=1e-6)
+
+
+def test_validation_counts_some_of_many_canvases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spread over the split, as its canvases may have an order."""
+    model, val = trainer(eval__batch_size=5), CanvasDataset(data_file(), "val")
+    elbo, _ = validate(model, val)
+    monkeypatch.setattr(validation, "COUNTED", 5)
+    every_third = range(0, len(val), 3)
+    with torch.no_grad():
+        counts = explain(model.air, to_ink(val.images)).count[every_third]
+    right = (counts == val.truth("counts")[every_third]).sum() / 4
+    assert len(val) == 12
+    assert validate(model, val) == pytest.approx((elbo, float(right)), rel=1e-6)
 
 
 # What moves the weights, and what does not
