@@ -9,17 +9,18 @@ import re
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import command_line
+import numpy as np
 import pytest
 import tiny_runs
+import torch
 from PIL import Image
 from report_reader import Reader, timeless
 from reports import page, plain, reported, text_of
 
 import airkit
+from airkit.evaluation.kept import Seen
 from airkit.runs.folder import RunFolder
 from airkit.web.gather import WORST, worst
 from airkit.web.html import number
@@ -93,13 +94,14 @@ def test_tables_hold_every_canvas() -> None:
 
 
 def test_the_worst_are_the_counts_farthest_off_then_the_greatest_errors() -> None:
-    def scene(count: int, error: float) -> Any:
-        return SimpleNamespace(count=count, true_count=2, squared_error=error)
+    def seen(*found: tuple[int, float]) -> Seen:
+        counts, errors = map(np.array, zip(*found, strict=True))
+        return Seen(counts, counts, errors, np.zeros((len(found), 3, 2)))
 
-    found = worst([scene(1, 0.1), scene(5, 0.2), scene(3, 0.3), scene(1, 0.3), scene(0, 0.1)])
-    ranked = [(each.count, each.squared_error) for each in found]
-    assert ranked == [(5, 0.2), (0, 0.1), (3, 0.3), (1, 0.3), (1, 0.1)]
-    assert len(worst([scene(1, 0.1)] * 20)) == WORST
+    found = seen((2, 0.9), (1, 0.1), (5, 0.2), (3, 0.3), (1, 0.3), (0, 0.1))
+    assert worst(torch.full((6,), 2), found) == [2, 5, 3, 4, 1]
+    assert worst(None, found) == []
+    assert len(worst(torch.zeros(20), seen(*[(1, 0.1)] * 20))) == WORST
 
 
 def test_what_is_not_defined_is_a_dash(tmp_path: Path) -> None:

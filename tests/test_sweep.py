@@ -43,8 +43,8 @@ def test_each_seed_is_the_run_of_train_and_the_measures_of_eval(tmp_path: Path) 
 
 def test_its_folder() -> None:
     assert names(swept()) == ["report.json", "seed-000", "seed-001", "sweep.json"]
-    inside = ["best.json", "checkpoints", "config.toml", "measures.json", "metrics.jsonl"]
-    assert names(swept() / "seed-001") == [*inside, "output.log"]
+    inside = ["best.json", "checkpoints", "config.toml", "evaluation.json", "measures.json"]
+    assert names(swept() / "seed-001") == [*inside, "metrics.jsonl", "output.log"]
     assert "step 21 of 23: ELBO" in (swept() / "seed-001/output.log").read_text()
 
 

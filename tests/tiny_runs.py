@@ -216,5 +216,6 @@ def assert_as_if_never_stopped(run: Path, expected: Path | None = None, step: in
 
 
 def tree(run: Path) -> list[str]:
-    """Names of all files in a run folder."""
-    return sorted(str(file.relative_to(run)) for file in run.rglob("*") if file.is_file())
+    """Names of all files in a run folder, but what an evaluation left."""
+    files = (file for file in run.rglob("*") if file.is_file())
+    return sorted(str(it.relative_to(run)) for it in files if it.name != "evaluation.json")

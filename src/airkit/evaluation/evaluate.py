@@ -6,19 +6,23 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
+from airkit.evaluation import kept
 from airkit.evaluation.calibration import Calibration
+from airkit.evaluation.kept import Seen
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.evaluation.tables import measures_table
 from airkit.model.scene import explain_both
+from airkit.runs.records import restored
 from airkit.runs.signs import Watch
 from airkit.runs.trained import TrainedRun, count_generator, look_seed, open_run
 from airkit.runs.trust import Trust, judge
@@ -170,7 +174,35 @@ def evaluate(
     if unknown:
         split = trained.config.eval.split
         listener.note(f"the {split} canvases have no true {' and '.join(unknown)}: not measured")
-    return Evaluation(trained).all(listener).measures(run)
+    return measure(trained, run, listener).measures
+
+
+class Outcome(NamedTuple):
+    """What a pass over a split found."""
+
+    measures: Measures
+    seen: Seen
+    """What it found on each canvas."""
+
+
+def measure(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
+    """Look at all canvases of the split, and keep what is found in the run folder."""
+    evaluation, path = Evaluation(trained).all(listener), to_path(run)
+    found = Outcome(evaluation.measures(path), Seen.joined(evaluation.seen))
+    kept.write(path, trained, asdict(found.measures), found.seen)
+    return found
+
+
+def measured_before(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
+    """Return what ``measure`` kept of the same model, canvases and settings, or measure now."""
+    path = to_path(run)
+    if (found := kept.read(path, trained)) is not None:
+        with suppress(ValueError):
+            measures = restored(Measures, found[0])
+            data, checkpoint = str(trained.data), str(trained.checkpoint)
+            named = replace(measures, run=str(path), data=data, checkpoint=checkpoint)
+            return Outcome(named, found[1])
+    return measure(trained, path, listener)
 
 
 class Evaluation:
@@ -189,6 +221,7 @@ class Evaluation:
         self.truth = {"counts": canvases.counts, "boxes": canvases.boxes, "masks": canvases.masks}
         known = {name for name, values in self.truth.items() if values is not None}
         self.taken: dict[str, Measure] = {}
+        self.seen: list[Seen] = []
         for name, kind in MEASURES.several(trained.config.eval.measures).items():
             if kind.needs <= known:
                 with MEASURES.running(name):
@@ -236,6 +269,7 @@ class Evaluation:
             **{name: self._rows(values, indices) for name, values in self.truth.items()},
         )
         self.watch.add(images, batch.scene, one)
+        self.seen.append(Seen.on(batch))
         for name, taken in self.taken.items():
             with MEASURES.running(name):
                 taken.add(batch)

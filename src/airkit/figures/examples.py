@@ -85,6 +85,23 @@ def explained(run: TrainedRun, listener: Listener) -> Iterator[Explained]:
         yield from unbatched(run, indices, images, scene)
 
 
+def explained_at(
+    run: TrainedRun, places: Iterable[int], listener: Listener
+) -> dict[int, Explained]:
+    """Return some of the split's canvases by their places, each explained as in ``explained``."""
+    wanted = sorted(set(places))
+    if run.config.eval.counts == "sampled":  # a draw depends on how many were drawn before
+        every = enumerate(explained(run, listener))
+        return {place: canvas for place, canvas in every if place in wanted}
+    found: list[Explained] = []
+    for indices in torch.split(torch.tensor(wanted), run.config.eval.batch_size):
+        images = run.images(indices)
+        with torch.inference_mode():
+            scene = explain_by_looks(run.air, images, run.looks, look_seed(run.config))
+        found += unbatched(run, indices, images, scene)
+    return dict(zip(wanted, found, strict=True))
+
+
 def unbatched(
     run: TrainedRun, indices: Tensor, images: Tensor, scene: Scene
 ) -> Iterator[Explained]:

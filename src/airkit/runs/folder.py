@@ -5,6 +5,7 @@ metrics.jsonl           a row every ``train.log_every`` steps, and one for each 
 checkpoints/step-*.pt   the newest few checkpoints, and the best
 best.json               step and measures of the best validation
 trust.json              the verdict at the end of a training on pictures
+evaluation.json         what the last ``airkit eval`` found, for reports
 figures/                pictures of ``airkit render``
 tensorboard/            event files, where ``train.tensorboard`` is on
 train.lock              while a process trains here
@@ -55,6 +56,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """The file of metrics rows."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        """The file of what the last evaluation found."""
+        return self.path / "evaluation.json"
 
     @property
     def verdict(self) -> Path:
@@ -120,7 +126,7 @@ class RunFolder:
         for old in self.saved():
             if old != self.file(state.step):
                 _remove(old)
-        for old in (self.metrics, *self.events()):
+        for old in (self.metrics, self.evaluation, *self.events()):
             _remove(old)
         self._remove_partial()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 from airkit.errors import ConfigError
 from airkit.system import files
@@ -57,6 +57,11 @@ def parsed(text: str | bytes) -> object:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return values
+
+
+def restored(kind: type[T], values: object) -> T:
+    """Return the dataclass whose ``asdict`` was read from a file; raises ValueError."""
+    return checked(TypeAdapter(kind).validate_python, values)
 
 
 def checked(validate: Callable[[Any], T], values: object) -> T:

@@ -1,21 +1,25 @@
-"""One pass over a split: the measures and the sheets of a report."""
+"""The measures and the sheets of a report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
-from heapq import nlargest
+from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.config.settings import Layer
-from airkit.evaluation.evaluate import Evaluation, Measures
+from airkit.evaluation.evaluate import Measures, measured_before
+from airkit.evaluation.kept import Seen
 from airkit.figures import Request, policy, reconstructions
-from airkit.figures.examples import FIRST, Explained, unbatched
+from airkit.figures.examples import FIRST, explained_at
 from airkit.figures.samples import Prior
 from airkit.figures.sheet import Sheet
 from airkit.runs.trained import TrainedRun
+
+Array = np.ndarray[Any, Any]
 
 SIDE = 150
 """Side of a canvas in the report, in pixels of the screen, where ``render.scale`` is auto."""
@@ -31,7 +35,9 @@ Sheets = dict[str, Sheet | None]
 
 
 def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
-    """Look at every canvas of the split once, as ``airkit eval`` does, with the same results.
+    """Return what ``airkit eval`` finds, and pictures of some of the canvases.
+
+    What it kept is used where model, canvases and settings are the same.
 
     Args:
         run: the model and the canvases.
@@ -43,32 +49,27 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
     Raises:
         OutputError: a sheet would be too large to draw.
     """
-    evaluation = Evaluation(run)
+    listener, path = request.listener, request.run.path
+    measures, seen = measured_before(run, path, listener)
     config, total = scaled(run.config, run.air.canvas_size, SIDE), len(run.canvases)
-    kept = max(FIRST, 3 * config.render.rows * config.render.columns)
-    first: list[Explained] = []
-    counts: list[Explained] = []
-    errors: list[Explained] = []
-    centres, modes = [], []
-    for batch in evaluation.batches(request.listener):
-        canvases = list(unbatched(run, batch.indices, batch.images, batch.scene))
-        first += canvases[: kept - len(first)]
-        counts = worst(counts + [each for each in canvases if not each.right])
-        errors = nlargest(WORST, errors + canvases, key=lambda it: it.squared_error)
-        centres.append(batch.one_look.centre.cpu())
-        modes.append(batch.one_look.mode.cpu())
-    mode = torch.cat(modes)
+    first = range(min(total, max(FIRST, 3 * config.render.rows * config.render.columns)))
+    wrong, errors = worst(run.canvases.counts, seen), farthest(seen.error)
+    canvases = explained_at(run, [*first, *wrong, *errors], listener)
+    shown, wrong_shown, errors_shown = (
+        [canvases[place] for place in places] for places in (first, wrong, errors)
+    )
     large = scaled(run.config, run.air.canvas_size, _LARGE_SIDE)
+    looks = torch.from_numpy(seen.centre.copy()), torch.from_numpy(seen.one_look.copy())
     found = {
-        "showcase": reconstructions.showcase(first, LARGE, large),
-        "reconstructions": reconstructions.reconstructions(first, config, total),
-        "steps": reconstructions.steps(first, config, total),
-        "policy": policy.sheet(torch.cat(centres), mode, run.air.shape, config),
+        "showcase": reconstructions.showcase(shown, LARGE, large),
+        "reconstructions": reconstructions.reconstructions(shown, config, total),
+        "steps": reconstructions.steps(shown, config, total),
+        "policy": policy.sheet(*looks, run.air.shape, config),
         "prior": Prior().sheet(_scaled_call(request, config)),
-        "worst_counts": reconstructions.worst_counts(counts, config, total) if counts else None,
-        "worst_errors": reconstructions.worst_reconstructions(errors, config, total),
+        "worst_counts": reconstructions.worst_counts(wrong_shown, config, total) if wrong else None,
+        "worst_errors": reconstructions.worst_reconstructions(errors_shown, config, total),
     }
-    return evaluation.measures(str(request.run.path)), found
+    return measures, found
 
 
 def scaled(config: Config, pixels: int, side: int) -> Config:
@@ -85,10 +86,15 @@ def _scaled_call(request: Request, config: Config) -> Request:
     return replace(request, given=[*request.given, layer])
 
 
-def worst(canvases: Iterable[Explained]) -> list[Explained]:
-    """Return the canvases whose counts are farthest off, of equals those of the greatest error."""
+def worst(true: Tensor | None, seen: Seen) -> list[int]:
+    """Return places of miscounted canvases, farthest off first, of equals that of most error."""
+    if true is None:
+        return []
+    off = abs(seen.together - true.numpy())
+    return [place for place in farthest(off, seen.error) if off[place]]
 
-    def rank(it: Explained) -> tuple[int, float]:
-        return abs(it.count - (it.true_count or 0)), it.squared_error
 
-    return nlargest(WORST, canvases, key=rank)
+def farthest(*ranks: Array) -> list[int]:
+    """Return the places of the greatest numbers; of equals, those greatest by the next ranks."""
+    places: list[int] = np.lexsort([-rank for rank in reversed(ranks)])[:WORST].tolist()
+    return places

@@ -1,0 +1,117 @@
+"""What a pass over a split found, kept in the run folder, so that a report need not look again.
+
+Legend: N canvases of the split, B of a batch, T slots.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from airkit._version import __version__
+from airkit.config.registry import is_outside
+from airkit.errors import OutputError
+from airkit.evaluation.measures import Batch
+from airkit.runs.folder import RunFolder
+from airkit.runs.records import parsed
+from airkit.runs.trained import TrainedRun
+from airkit.system import files
+
+Array = np.ndarray[Any, Any]
+
+
+class Seen(NamedTuple):
+    """What was found on each canvas."""
+
+    together: Array
+    """Count of all looks together, int32 [N]."""
+    one_look: Array
+    """Mode of q(n) at one look, int32 [N]."""
+    error: Array
+    """Mean squared error of the reconstruction, per pixel, float32 [N]."""
+    centre: Array
+    """Centres of all slots' windows at one look, (x, y) in pixels, float32 [N, T, 2]."""
+
+    @classmethod
+    def on(cls, batch: Batch) -> Self:
+        """Return what was found on a batch."""
+        one, scene = batch.one_look, batch.scene
+        error = (batch.images - scene.canvas).square().mean((1, 2, 3)).float()
+        found = scene.count.int(), one.mode.int(), error, one.centre.float()
+        return cls(*(part.cpu().numpy() for part in found))
+
+    @classmethod
+    def joined(cls, batches: Sequence[Self]) -> Self:
+        """Return what was found on all batches, in order."""
+        return cls(*map(np.concatenate, zip(*batches, strict=True)))
+
+    def to_text(self) -> list[str]:
+        """Return the arrays as text, for JSON."""
+        return [b64encode(part.tobytes()).decode() for part in self]
+
+    @classmethod
+    def from_text(cls, parts: Any, canvases: int, slots: int) -> Self:
+        """Return what ``to_text`` wrote; raises TypeError or ValueError where it is damaged."""
+        alone = (canvases,)
+        kinds = (np.int32, alone), (np.int32, alone), (np.float32, alone), (
+            np.float32, (canvases, slots, 2))  # fmt: skip
+        return cls(
+            *(
+                np.frombuffer(b64decode(part), dtype).reshape(shape)
+                for part, (dtype, shape) in zip(parts, kinds, strict=True)
+            )
+        )
+
+
+def write(run: Path, trained: TrainedRun, measures: Mapping[str, Any], seen: Seen) -> None:
+    """Keep what a pass over the split found, where the folder is the run's own and can be written.
+
+    Args:
+        run: the run folder.
+        trained: what was measured.
+        measures: the fields of ``Measures``.
+        seen: what was found on each canvas.
+    """
+    if _own(run, trained):
+        content = {"of": _identity(trained), "measures": measures, "canvases": seen.to_text()}
+        with suppress(OutputError):
+            files.write_text(RunFolder(run).evaluation, json.dumps(content) + "\n")
+
+
+def read(run: Path, trained: TrainedRun) -> tuple[Any, Seen] | None:
+    """Return the measures and what was found on each canvas.
+
+    None where nothing was kept of the same model, canvases and settings, or the file is damaged.
+    """
+    path = RunFolder(run).evaluation
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        files.check_regular(path)
+        content: Any = parsed(path.read_text(encoding="utf-8"))
+        if _own(run, trained) and content["of"] == _identity(trained):
+            shape = len(trained.canvases), trained.air.slots
+            return content["measures"], Seen.from_text(content["canvases"], *shape)
+    return None
+
+
+def _own(run: Path, trained: TrainedRun) -> bool:
+    """Whether the checkpoint is of this folder, and all that measures it is airkit's."""
+    config = trained.config
+    outside = config.has_outside or any(map(is_outside, config.eval.measures))
+    return not outside and trained.checkpoint in RunFolder(run).saved()
+
+
+def _identity(trained: TrainedRun) -> dict[str, Any]:
+    """All that the results depend on."""
+    return {
+        "airkit": __version__,
+        "data": trained.digest,
+        "checkpoint": files.sha256(trained.checkpoint),
+        "device": str(trained.device),
+        "settings": trained.config.model_dump(mode="json", exclude={"render"}),
+    }
