@@ -31,6 +31,7 @@ MEASURED = (
     "pyro_speed.py --steps 40 --rounds 8 --threads 2",
     "speed.py --source FOLDER",
     "scenes.py",
+    "large_pictures.py --source FOLDER --out benchmarks/results/large_pictures.json",
     "import_memory.py --out benchmarks/results/import_memory.json",
     "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
 )

@@ -94,7 +94,7 @@ def line(axis: str, times: dict[int, float]) -> dict[str, float]:
 
 def evaluation(device: str, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """Canvases a second that are explained, beside the plain reading."""
-    images = to_ink(blobs(250).to(device))
+    images = to_ink(blobs(250)[:, None].to(device))
     air = trainer(blobs(64), {}, device=device).air.eval()
     plain = PlainAIR().to(device)
     works: dict[str, Callable[[], Any]] = {

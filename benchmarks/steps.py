@@ -34,10 +34,10 @@ def train_images(data: str) -> Tensor:
 def trainer(
     images: Tensor, given: dict[str, Any], *, preset: str = "default", device: str = "cpu"
 ) -> Trainer:
-    """What ``airkit train`` takes steps with."""
+    """What ``airkit train`` takes steps with; images are grey, [N, S, S]."""
     side = {"data.canvas_size": images.shape[-1]}
     layers = settings.from_preset(preset), *settings.layers({**side, **given})
-    return Trainer(settings.resolve(*layers), images, torch.device(device))
+    return Trainer(settings.resolve(*layers), images[:, None], torch.device(device))
 
 
 def now(device: str = "cpu") -> float:

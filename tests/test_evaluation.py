@@ -30,7 +30,7 @@ from airkit.figures.render import render
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
-from airkit.model.scene import explain
+from airkit.model.scene import Scene, explain
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
@@ -147,11 +147,17 @@ def test_the_bound_is_tighter_with_more_samples(run: Path) -> None:
 
 
 def given(run: Path, kind: type[Measure], **scene: Tensor) -> dict[str, Any]:
-    """What a measure makes of the test split if ``scene`` is found there, once by one look."""
+    """What a measure makes of the test split if ``scene`` is found there, once by one look.
+
+    ``canvas`` is as if it had been painted.
+    """
     trained = open_run(run, None, "last", {"eval.batch_size": 20}, SILENT)
     (batch,) = Evaluation(trained).batches(SILENT)
-    measure = kind(trained)
-    measure.add(replace(batch, scene=replace(batch.scene, **scene)))
+    measure, canvas = kind(trained), scene.pop("canvas", None)
+    changed: Scene = replace(batch.scene, **scene)  # type: ignore[arg-type]
+    if canvas is not None:
+        vars(changed)["canvas"] = canvas
+    measure.add(replace(batch, scene=changed))
     found: dict[str, Any] = measure.result()
     return found
 
@@ -165,8 +171,7 @@ def test_perfect_scenes(run: Path) -> None:
     boxes = torch.nn.functional.pad(test.truth("boxes"), (0, 0, 0, 1), value=-1.0)
     found = given(run, Boxes, box=boxes, presence=(boxes[:, :, 2] > 0) * 0.9)
     assert found == pytest.approx(dict.fromkeys(PRECISIONS, 1))
-    images = to_ink(test.images)[:, None].expand(-1, 4, -1, -1, -1)
-    assert given(run, Reconstruction, canvases=images) == {"mse": 0}
+    assert given(run, Reconstruction, canvas=to_ink(test.images)) == {"mse": 0}
 
 
 def test_scenes_of_nothing(run: Path) -> None:

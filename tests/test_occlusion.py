@@ -14,6 +14,7 @@ from torch import distributions as dist
 from torch.autograd import gradcheck
 
 from airkit.model.air import AIR
+from airkit.model.canvas import compose
 from airkit.model.objectives.elbo import elbo
 from airkit.model.pyro_programs import PyroAIR
 from airkit.model.scene import explain, explain_best
@@ -51,11 +52,11 @@ def test_each_object_hides_what_is_behind_it(channels: int) -> None:
 
 @CHANNELS
 def test_an_opaque_object_leaves_nothing_of_those_behind(channels: int) -> None:
-    air, draws = _air(channels=channels), generator(0)
+    draws = generator(0)
     behind, ink = torch.rand(2, 2, channels, SIDE, SIDE, generator=draws, dtype=torch.float64)
     opaque = torch.cat([ink, torch.ones_like(ink[:, :1])], 1)
-    torch.testing.assert_close(air.compose(behind, opaque), ink)
-    torch.testing.assert_close(air.compose(behind, torch.zeros_like(opaque)), behind)
+    torch.testing.assert_close(compose(behind, opaque), ink)
+    torch.testing.assert_close(compose(behind, torch.zeros_like(opaque)), behind)
 
 
 @CHANNELS
@@ -101,7 +102,7 @@ def test_pyro_scores_the_same_scenes(channels: int) -> None:
             where, what = (trace.nodes[f"z_{it}_{slot}"]["value"] for it in ("where", "what"))
             painted = paint(air.decoder(what), *air.pose.decode(where), SIDE)
             canvas = torch.where(
-                (count > slot)[:, None, None, None], air.compose(canvas, painted), canvas
+                (count > slot)[:, None, None, None], compose(canvas, painted), canvas
             )
         wanted = dist.Normal(canvas, air.pixel_sd).log_prob(images)  # type: ignore[no-untyped-call]
     torch.testing.assert_close(found, wanted.sum((1, 2, 3)))

@@ -12,7 +12,7 @@ from torch import Tensor
 from airkit.model.air import AIR, Unrolled
 from airkit.model.boxes import INK, ink_boxes
 from airkit.model.scene import Scene, explain, explain_best, explain_both
-from airkit.model.spatial_transformer import paint
+from airkit.model.spatial_transformer import Patches, paint
 
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 
@@ -35,6 +35,12 @@ def _images(batch: int, channels: int = 1) -> Tensor:
 @torch.no_grad()
 def _best(air: AIR, images: Tensor, looks: int) -> Scene:
     return explain_best(air, images, looks, 9)
+
+
+def _parts(scene: Scene) -> dict[str, Tensor]:
+    """All tensors of a scene by name, the pictures with them."""
+    names = [each.name for each in fields(Scene) if each.name != "painter"]
+    return {name: getattr(scene, name) for name in (*names, "canvas", "canvases", "masks")}
 
 
 def _compared(air: AIR, images: Tensor) -> Unrolled:
@@ -121,8 +127,8 @@ def test_one_look_is_the_best_candidate(channels: int) -> None:
 def test_the_same_seed_gives_the_same_scene() -> None:
     air, images = _air(), _images(12)
     one, other = (_best(air, images, 6) for _ in range(2))
-    for field in fields(Scene):
-        assert torch.equal(getattr(one, field.name), getattr(other, field.name)), field.name
+    for name, part in _parts(one).items():
+        assert torch.equal(part, _parts(other)[name]), name
 
 
 @CHANNELS
@@ -131,8 +137,8 @@ def test_both_explanations_at_once_are_those_of_each_alone(channels: int) -> Non
     air, images = _air(channels=channels), _images(12, channels)
     both = explain_both(air, images, 4, 9)
     for found, alone in zip(both, (explain(air, images), _best(air, images, 4)), strict=True):
-        for field in fields(Scene):
-            assert torch.equal(getattr(found, field.name), getattr(alone, field.name)), field.name
+        for name, part in _parts(found).items():
+            assert torch.equal(part, _parts(alone)[name]), name
 
 
 @pytest.mark.parametrize("looks", [0, 1, 9])
@@ -145,9 +151,9 @@ def test_a_scene_depends_neither_on_the_batch_nor_on_the_order(looks: int) -> No
 
     order = torch.randperm(12, generator=generator(0))
     whole, parts = scene_of(images), [scene_of(part) for part in torch.split(images[order], 5)]
-    for field in fields(Scene):
-        joined = torch.cat([getattr(part, field.name) for part in parts])
-        torch.testing.assert_close(joined, getattr(whole, field.name)[order], msg=field.name)
+    for name, wanted in _parts(whole).items():
+        joined = torch.cat([_parts(part)[name] for part in parts])
+        torch.testing.assert_close(joined, wanted[order], msg=name)
 
 
 @pytest.mark.parametrize(("x", "y"), [(3, 12), (10, 5)])
@@ -190,9 +196,10 @@ def test_boxes_are_the_extent_of_painted_ink(dtype: torch.dtype) -> None:
 
 def _boxes(windows: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """Boxes of windows [B, T, W, W], each painted on a canvas of its own."""
-    poses = zip(windows[:, :, None], size, centre, strict=True)
-    rows = [paint(*parts, side) for parts in poses]
-    return ink_boxes(torch.stack(rows)[:, :, 0], size, centre)
+    flat = windows.flatten(0, 1)[:, None], size.flatten(), centre.flatten(0, 1)
+    patches = Patches.around(*flat[1:], (side, side), windows.shape[-1])
+    boxes = ink_boxes(patches.paint(*flat)[:, 0], patches, *flat[1:])
+    return boxes.view(*size.shape, 4)
 
 
 def _whole_extent(size: float, centre: list[float], side: int) -> list[float]:

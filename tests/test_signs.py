@@ -33,11 +33,11 @@ def scene(count: Tensor, boxes: Tensor, canvas: Tensor, mode: Tensor | None = No
     box = torch.cat([box, torch.full((many, SLOTS - 3, 4), -1.0)], 1)
     certain = torch.full((many, SLOTS + 1), 0.05)
     certain[torch.arange(many), count if mode is None else mode] = 0.8
-    canvases = torch.zeros(many, SLOTS + 1, *canvas.shape[1:])
-    canvases[torch.arange(many), count] = canvas
-    names = ("presence", "centre", "where", "what", "windows", "masks", "score")
+    names = ("presence", "centre", "where", "what", "windows", "score", "painter")
     rest: dict[str, Any] = dict.fromkeys(names, none)
-    return Scene(count=count, count_probability=certain, box=box, canvases=canvases, **rest)
+    found = Scene(count, certain, box=box, **rest)
+    vars(found)["canvas"] = canvas  # as if it had been painted
+    return found
 
 
 def signs(

@@ -16,6 +16,7 @@ from airkit.config.schema import Config, PicturesConfig
 from airkit.data.look.findings import look
 from airkit.data.scenes import Scenes
 from airkit.model.background import Background
+from airkit.model.canvas import compose
 from airkit.system import stretch
 
 KNEE = 0.03
@@ -53,7 +54,7 @@ def test_opaque_objects_hide_each_other_in_stretched_ink_as_in_the_picture() -> 
     masks = (blobs(2) > 0.5).double()
     behind, front = _levels()[:2, :1], _levels()[1:, :1]
     stretched = [air.background.ink(each) for each in (behind, front)]
-    found = air.compose(stretched[0], torch.cat([stretched[1] * masks, masks], 1))
+    found = compose(stretched[0], torch.cat([stretched[1] * masks, masks], 1))
     plain = behind * (1 - masks) + front * masks
     assert_close(air.background.plain(found), plain)
 

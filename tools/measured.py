@@ -313,6 +313,24 @@ def scenes() -> Table:
     return heads, rows
 
 
+def large_pictures() -> Table:
+    """One large picture at one look, on local canvases and on whole ones."""
+    heads = ("canvas, digits", "a canvas", "painted whole", "peak memory", "painted whole", "right")
+    rows = []
+    for row in _read("large_pictures")["rows"]:
+        local, whole = row["local"], row["whole"]
+        seconds, peak = "seconds_a_canvas", "peak_megabytes"
+        rows.append(
+            (
+                f"{row['side']} px, 0 to {row['digits']}",
+                *(f"{each[seconds]:.2f} s" for each in (local, whole)),
+                *(f"{each[peak]:,} MB" for each in (local, whole)),
+                f"{local['right']} of {local['canvases']}",
+            )
+        )
+    return heads, rows
+
+
 def provenance() -> Table:
     """What every result was measured with: command, day, hardware, versions."""
     rows = []
@@ -353,6 +371,7 @@ PARTS: dict[str, Part] = {
     "reading": reading,
     "extrapolation": lambda: unseen(_read("extrapolation")["rows"]),
     "interpolation": lambda: unseen(_read("interpolation")["rows"]),
+    "large-pictures": large_pictures,
     "provenance": provenance,
     **{name: _of_speed(table) for name, table in TABLES.items()},
     "gpu-measured": lambda: every_run("accuracy_gpu"),

@@ -38,7 +38,7 @@ class EvalConfig(Section):
     """Which measures to take: of counts, boxes, likelihood, reconstruction and segmentation (null
     where the data has no masks), and classes of your own as package.module:Class."""
     batch_size: BatchSize = 250
-    """Canvases per batch."""
+    """Canvases per batch; fewer where they are large, so that they fit in memory."""
     seed: Seed = 0
     """Seed of the looks and samples drawn in evaluation."""
 

@@ -21,13 +21,12 @@ from airkit.data.imports.tiles import cores
 from airkit.errors import ImageError
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
+from airkit.model.painter import batch_size
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
 
 Array = np.ndarray[Any, Any]
-BATCH_PIXELS = 2**22
-"""Most pixels in a batch, so that large images fit in memory."""
 WAITING_PIXELS = 2**24
 """Most pixels that wait for a batch, over all sizes."""
 OVERLAP = 2.0
@@ -175,13 +174,17 @@ class Explainer:
             yield waiting[shape]
 
     def _batch_size(self, shape: Shape) -> int:
-        return max(1, min(self.model.config.eval.batch_size, BATCH_PIXELS // prod(shape)))
+        config = self.model.config
+        return batch_size(shape, config.data.channels, self._slots(shape), config.eval.batch_size)
 
     def _build(self, shape: Shape) -> AIR:
+        return self.model.build(canvas_size=shape, slots=self._slots(shape))
+
+    def _slots(self, shape: Shape) -> int:
         config, slots = self.model.config, self.model.config.slots
         if self.tiled and config.model.slots == "auto":
-            slots = ceil(slots * max(1, prod(shape) / prod(config.data.shape)))
-        return self.model.build(canvas_size=shape, slots=slots)
+            return ceil(slots * max(1, prod(shape) / prod(config.data.shape)))
+        return slots
 
     def _scene(self, pieces: list[Piece]) -> tuple[Scene, AIR, Tensor]:
         shape, config, device = pieces[0].shape, self.model.config, self.model.device

@@ -26,6 +26,7 @@ from airkit.evaluation.predictions import Predictions, joined
 from airkit.evaluation.segmentation import found_mask
 from airkit.evaluation.survey import Survey, repeat_verdict
 from airkit.model.air import AIR
+from airkit.model.painter import batch_size
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.folder import RunFolder
@@ -57,7 +58,7 @@ class CanvasesSource:
         self.bad: Mapping[str, str] = {}
 
     def batches(self) -> Iterator[Predictions]:
-        """Look at the canvases as ``airkit eval`` does, ``eval.batch_size`` at a time."""
+        """Look at the canvases as ``airkit eval`` does, as many at a time."""
         counts, done = count_generator(self.config, self.model.device), 0
         with threads.restored():
             for part in self._parts():
@@ -72,7 +73,8 @@ class CanvasesSource:
 
     def _parts(self) -> Iterator[dict[str, Any]]:
         """The arrays of the split, of as many canvases as are looked at together."""
-        size, waiting = self.config.eval.batch_size, dict[str, Any]()
+        air, waiting = self.air, dict[str, Any]()
+        size = batch_size(air.shape, air.channels, air.slots, self.config.eval.batch_size)
         for part in reader.read_parts(self.info.path, self.config.eval.split):
             known = part.known.items()
             waiting = {

@@ -11,8 +11,9 @@ the paper samples as z_pres, can be summed out exactly (``airkit.model.objective
 
 Training may use ``airkit.model.fast``: the same numbers, with gradients written by hand.
 
-Legend: B batch, C channels, T slots, H height, W width, S the longer side, w window side, Z code
-size. A picture that is not square is the upper left H x W part of a square canvas of side S.
+Legend: B batch, C channels, T slots, H height, N rows (B, or those of several looks at each image,
+one after another), W width, S the longer side, w window side, Z code size. A picture that is not
+square is the upper left H x W part of a square canvas of side S.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from airkit.config.schema import Config
 from airkit.model import learned_background
 from airkit.model.background import Background
+from airkit.model.canvas import Canvas, LocalCanvas, compose
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
@@ -38,6 +40,8 @@ from airkit.model.spatial_transformer import Shape, paint
 
 TIE = 1.001
 """Factor between costs below which two looks are as good as each other."""
+LARGE = 3.0
+"""Longer side of a picture, in typical object sizes, from which its canvas is a local one."""
 LEAST_SD = 0.01
 """Least standard deviation of the pixel noise that is learned."""
 
@@ -194,80 +198,78 @@ class AIR(nn.Module):
         Args:
             ink: ``Background.ink``, [B, C, H, W].
             noise: as for ``forward``.
-            candidates: looks that each slot compares; with 1 it takes that of ``noise``.
+            candidates: looks that each slot compares, at the means of all latents; with 1 it takes
+                that of ``noise``.
         """
-        state, signed = self.guide.start(ink.detach()), self.background.signed
-        canvas = torch.zeros_like(ink)
-        present, slots, errors = ink.new_ones(len(ink)), [], [_squares(ink)]
+        state, canvas = self.guide.start(ink.detach()), self._canvas(ink)
+        compares = candidates > 1 and self.guide.samples_looks
+        present, slots, errors = ink.new_ones(len(ink)), [], [canvas.error]
         for t in range(self.slots):
-            drawn, residual = noise.slot(t), Residual(ink, canvas, signed=signed)
-            look = drawn.look
-            if candidates > 1 and self.guide.samples_looks:
-                look = self._best_look(candidates, state, residual, ink, canvas)
-            logit, q_where, state = self.guide.propose(state, residual, look)
-            check_proposal(logit, q_where, len(ink))
-            z_where = q_where.sample(drawn.where)
-            size, centre = self.pose.decode(z_where)
-            q_what = self.guide.encode(residual, size, centre)
-            z_what = q_what.sample(drawn.what)
-            window = self.decoder(z_what)
-            canvas = self.compose(canvas, paint(window, size, centre, self.shape))
-            errors.append(_squares(ink - canvas))
-            state = self.guide.advance(state, Slot(present, z_where, z_what, size, centre))
-            slots.append((logit, *q_where, z_where, *q_what, z_what, size, centre, window))
+            if compares:
+                parts, state = self._best_look(candidates, state, canvas)
+            else:
+                parts, state = self._propose(state, canvas.residual(), noise.slot(t), len(ink))
+            _, _, _, where, _, _, what, size, centre, window = parts
+            canvas.add(window, size, centre)
+            errors.append(canvas.error)
+            state = self.guide.advance(state, Slot(present, where, what, size, centre))
+            slots.append(parts)
         return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
+
+    def _canvas(self, ink: Tensor) -> Canvas:
+        """A blank canvas: a local one where that has what is needed, and is faster."""
+        edge, small = self.guide.edge, self.canvas_size < LARGE * self.config.object_size
+        if small or edge is None or torch.is_grad_enabled():
+            return Canvas(ink, signed=self.background.signed)
+        return LocalCanvas(ink, signed=self.background.signed, edge=edge)
+
+    def _propose(
+        self, state: Any, residual: Residual, noise: Noise, rows: int
+    ) -> tuple[tuple[Tensor, ...], Any]:
+        """What ``Unrolled.stack`` takes of a slot, in rows, and the guide's state."""
+        logit, q_where, state = self.guide.propose(state, residual, noise.look)
+        check_proposal(logit, q_where, rows)
+        z_where = q_where.sample(noise.where)
+        size, centre = self.pose.decode(z_where)
+        q_what = self.guide.encode(residual, size, centre)
+        z_what = q_what.sample(noise.what)
+        window = self.decoder(z_what)
+        return (logit, *q_where, z_where, *q_what, z_what, size, centre, window), state
 
     @torch.no_grad()
     def _best_look(
-        self, candidates: int, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
-    ) -> Tensor:
-        """The look, of some that are spread evenly, whose object is worth its cost most, [B].
+        self, candidates: int, state: Any, canvas: Canvas
+    ) -> tuple[tuple[Tensor, ...], Any]:
+        """``_propose`` of the look, of some that are spread evenly, that costs least for its gain.
 
         A look between two objects that touch finds a bit of each, which one window cannot draw; a
         look at a part of an object finds what fits well and explains little.
         """
-        tried = [ink.new_full((len(ink),), (k + 0.5) / candidates) for k in range(candidates)]
-        costs = [self._cost(look, state, residual, ink, canvas) for look in tried]
-        best, least = tried[-1], torch.stack(costs).amin(0)
-        for look, cost in zip(reversed(tried), reversed(costs), strict=True):
-            # Looks that settle at one place differ by rounding: the first of them is taken.
-            best = torch.where(cost <= TIE * least, look, best)
-        return best
+        batch = len(canvas.ink)
+        look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
+        looks = MEANS._replace(look=look.repeat(batch))
+        parts, state = self._propose(state, canvas.residual(), looks, batch * candidates)
+        costs = self._cost(parts, canvas).view(batch, candidates)
+        # Looks that settle at one place differ by rounding: the first of them is taken.
+        best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
+        chosen = torch.arange(0, len(costs.flatten()), candidates).to(best) + best
+        return tuple(part[chosen] for part in parts), state
 
-    def _cost(
-        self, look: Tensor, state: Any, residual: Residual, ink: Tensor, canvas: Tensor
-    ) -> Tensor:
-        """What the object at a look costs, in nats for each nat of likelihood that it gains, [B].
+    def _cost(self, parts: tuple[Tensor, ...], canvas: Canvas) -> Tensor:
+        """What objects cost, in nats for each nat of likelihood that they gain, [N].
 
-        It costs the log prior odds of one more object, its KL, and what it leaves unexplained where
+        An object costs the log prior odds of one more, its KL, and what it leaves unexplained where
         it paints.
-        """
-        _, q_where, _ = self.guide.propose(state, residual, look)
-        size, centre = self.pose.decode(q_where.mean)
-        q_what = self.guide.encode(residual, size, centre)
-        window = self.decoder(q_what.mean)
-        painted = paint(window, size, centre, self.shape)
-        left = (ink - self.compose(canvas, painted)).square()
-        gain = ((ink - canvas).square() - left).sum((1, 2, 3))
-        error = (left * self.cover(painted)[:, None]).sum((1, 2, 3))
-        nats = q_where.kl(self.pose.mean, self.pose.sd) + q_what.kl() - math.log(self.prior_ratio)
-        return torch.where(gain > 0, (error + 2 * self.pixel_sd**2 * nats) / gain, torch.inf)
-
-    def cover(self, painted: Tensor) -> Tensor:
-        """Where painted objects [..., P, H, W] are: their masks or their ink, [..., H, W]."""
-        return painted[..., -1, :, :] if self.occludes else painted.abs().amax(-3)
-
-    def compose(self, canvas: Tensor, painted: Tensor) -> Tensor:
-        """The canvas with one more object: ink adds up, or hides what is behind it.
 
         Args:
-            canvas: ink of the objects so far, [B, C, H, W].
-            painted: the object's window on an empty canvas, [B, C, H, W]; ink and mask,
-                [B, C + 1, H, W], where objects occlude each other.
+            parts: as ``_propose`` returns them, at the means of the latents.
+            canvas: what they would be painted on, each alone.
         """
-        if not self.occludes:
-            return canvas + painted
-        return canvas * (1 - painted[:, -1:]) + painted[:, :-1]
+        _, *w, _, c_mean, c_sd, _, size, centre, window = parts
+        gain, left = canvas.worth(window, size, centre)
+        kl = Normal(*w).kl(self.pose.mean, self.pose.sd) + Normal(c_mean, c_sd).kl()
+        nats = kl - math.log(self.prior_ratio)
+        return torch.where(gain > 0, (left + 2 * self.pixel_sd**2 * nats) / gain, torch.inf)
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
@@ -308,11 +310,6 @@ class AIR(nn.Module):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
             window = self.decoder(randn(self.code))
             painted = paint(window, *self.pose.decode(z_where), self.shape)
-            more = self.compose(canvas, painted)
+            more = compose(canvas, painted)
             canvas = torch.where((counts > slot)[:, None, None, None], more, canvas)
         return self.background.plain(canvas)
-
-
-def _squares(images: Tensor) -> Tensor:
-    """Sum of squares of each image [B, C, H, W], [B]."""
-    return images.square().sum((1, 2, 3))

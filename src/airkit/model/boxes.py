@@ -1,6 +1,6 @@
 """Bounding boxes of the objects found: around the ink that each paints.
 
-Legend: B batch, H height, W width, S the longer side, T slots.
+Legend: N boxes, S the longer side.
 """
 
 from __future__ import annotations
@@ -8,39 +8,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from airkit.model.spatial_transformer import Patches
+
 INK = 0.1
 """Least ink of a pixel inside a box, as a share of full ink; the same as in data files."""
 
 
-def ink_boxes(painted: Tensor, size: Tensor, centre: Tensor) -> Tensor:
-    """Boxes (x, y, width, height) in pixels around the ink of painted windows, [B, T, 4].
+def ink_boxes(covered: Tensor, patches: Patches, size: Tensor, centre: Tensor) -> Tensor:
+    """Boxes (x, y, width, height) in pixels around the ink of painted windows, [N, 4].
 
     Args:
-        painted: each window alone on a canvas, [B, T, H, W].
-        size: [B, T], fractions of S.
-        centre: [B, T, 2], (x, y) on [-1, 1].
+        covered: the ink of each window alone, in patches that hold all of it, [N, h, w].
+        patches: where these are.
+        size: [N], fractions of S.
+        centre: [N, 2], (x, y) on [-1, 1].
 
     A window too faint to have ink gets the box of its whole extent on the canvas.
     """
-    batch, slots, *sides = painted.shape
-    canvas, ends = max(sides), size.new_tensor(sides[::-1])
-    inked = painted.flatten(0, 1) >= INK
+    canvas, ends = max(patches.shape), size.new_tensor(patches.shape[::-1])
+    inked = covered >= INK
     columns, rows = inked.any(1), inked.any(2)
-    extents = [_extent(columns), _extent(rows)]
+    extents = [_extent(columns, patches.columns), _extent(rows, patches.rows)]
     start, side = (torch.stack([extent[part] for extent in extents], 1) for part in (0, 1))
-    half = size.flatten()[:, None] * canvas / 2
-    middle = (centre.flatten(0, 1) + 1) * canvas / 2
+    half, middle = size[:, None] * canvas / 2, (centre + 1) * canvas / 2
     low, high = ((middle + sign * half).clamp(min=0).minimum(ends) for sign in (-1, 1))
     blank = ~columns.any(1, keepdim=True)
-    box = torch.where(
-        blank, torch.cat([low, (high - low).clamp(min=1)], 1), torch.cat([start, side], 1)
-    )
-    return box.view(batch, slots, 4)
+    whole = torch.cat([low, (high - low).clamp(min=1)], 1)
+    return torch.where(blank, whole, torch.cat([start, side], 1).to(whole))
 
 
-def _extent(inked: Tensor) -> tuple[Tensor, Tensor]:
-    """First inked position and length up to the last, of rows [B, N] of flags, as floats [B]."""
-    flags = inked.to(torch.float32)
-    first = flags.argmax(1)
-    last = inked.shape[1] - 1 - flags.flip(1).argmax(1)
-    return first.to(torch.float32), (last - first + 1).to(torch.float32)
+def _extent(inked: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """First inked pixel and length up to the last, of rows of flags [N, L] at ``pixels``, [N]."""
+    flags = inked.byte()
+    first, last = flags.argmax(1), inked.shape[1] - 1 - flags.flip(1).argmax(1)
+    return pixels.gather(1, first[:, None])[:, 0], last - first + 1

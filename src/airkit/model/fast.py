@@ -361,7 +361,7 @@ _BILINEAR = 0, 0, False
 def _add(
     air: AIR, residuals: Tensor, slot: int, windows: Tensor, pose: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Fill the residual after a slot, one more object on its canvas; see ``AIR.compose``."""
+    """Fill the residual after a slot, one more object on its canvas; see ``canvas.compose``."""
     before, after, (height, width) = residuals[slot], residuals[slot + 1], air.shape
     window = windows.shape[-1]
     tents = _tents(_on_window(*pose, window, max(air.shape)), window)

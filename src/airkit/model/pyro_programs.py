@@ -25,6 +25,7 @@ from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
+from airkit.model.canvas import compose
 from airkit.model.counts import presence_logits
 from airkit.model.guides import Residual, Slot
 from airkit.model.objectives.baselines import Baseline
@@ -92,7 +93,7 @@ class PyroAIR:
                     where = rows.sample(f"z_where_{slot}", pose.mean, pose.sd)
                     what = rows.sample(f"z_what_{slot}", code, code + 1)
                 painted = paint(air.decoder(what), *pose.decode(where), air.shape)
-                canvas = _with(air, canvas, painted, present)
+                canvas = _with(canvas, painted, present)
             behind = self._behind(rows)
             canvas = rows.apart(canvas)
             ink = None
@@ -129,7 +130,7 @@ class PyroAIR:
                 state = finder.advance(state, found)
                 if finder.sees_canvas:
                     painted = paint(air.decoder(code), size, centre, air.shape)
-                    canvas = _with(air, canvas, painted, found.present)
+                    canvas = _with(canvas, painted, found.present)
                 if self.baseline is not None:
                     guess = self.baseline.advance(guess, slot, found.latents())
 
@@ -241,6 +242,6 @@ class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
             return torch.bernoulli(self.probs.nan_to_num(0.0).expand(shape))
 
 
-def _with(air: AIR, canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
+def _with(canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
     """The canvas with one more object where that is ``present``, [B, C, H, W]."""
-    return torch.where(present[:, None, None, None] > 0, air.compose(canvas, painted), canvas)
+    return torch.where(present[:, None, None, None] > 0, compose(canvas, painted), canvas)

@@ -6,8 +6,8 @@ Legend: B batch, C channels, T slots, H height, W width, w window side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -15,11 +15,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Unrolled
-from airkit.model.boxes import ink_boxes
 from airkit.model.counts import log_count_posterior
 from airkit.model.distributions import cumulative_sum
 from airkit.model.guides import MEANS
-from airkit.model.spatial_transformer import paint
+from airkit.model.painter import Painter
 
 SURE = 8
 """Looks that have to agree before an image is looked at no more."""
@@ -52,18 +51,29 @@ class Scene:
     """Mean of z_what in every slot, [B, T, Z]."""
     windows: Tensor
     """Ink of the decoded windows, [B, T, C, w, w]."""
-    masks: Tensor
-    """How much of each pixel is object t's, 0..1: where objects occlude each other its mask without
-    what later ones hide, else the ink that it paints; 0 from slot ``count`` on, [B, T, H, W]."""
-    canvases: Tensor
-    """The background with the first n objects on it, n = 0..T, [B, T + 1, C, H, W]."""
     score: Tensor
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, [B]."""
+    painter: Painter = field(repr=False)
+    """What paints the pictures below, once they are asked for."""
 
-    @property
+    @cached_property
     def canvas(self) -> Tensor:
         """The reconstruction: the canvas of the first ``count`` objects, [B, C, H, W]."""
-        return self.canvases[torch.arange(len(self.count)), self.count]
+        return self.painter.canvas(self.count)
+
+    @cached_property
+    def canvases(self) -> Tensor:
+        """The background with the first n objects on it, n = 0..T, [B, T + 1, C, H, W]."""
+        return self.painter.canvases()
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """How much of each pixel is object t's, 0..1, [B, T, H, W].
+
+        Where objects occlude each other it is the mask without what later ones hide, else the ink
+        that is painted; 0 from slot ``count`` on.
+        """
+        return self.painter.masks(self.count)
 
     @property
     def mode(self) -> Tensor:
@@ -247,13 +257,10 @@ def _scrambled(numbers: Tensor) -> Tensor:
 
 
 def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
-    """The scene of an explanation; painting again is cheaper than keeping every look's canvases."""
+    """The scene of an explanation."""
     found, count, log_p = best
-    flat = found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
-    painted = paint(*flat, air.shape)
-    painted = painted.view(*found.size.shape, *painted.shape[1:])
-    present = torch.arange(air.slots, device=painted.device) < count[:, None]
-    box = ink_boxes(air.cover(painted), found.size, found.centre)
+    painter = Painter(air, images, found.windows, found.size, found.centre)
+    present, box = painter.present(count), painter.boxes()
     return Scene(
         count=count,
         count_probability=log_p.exp(),
@@ -263,26 +270,6 @@ def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
         where=found.where,
         what=found.what,
         windows=found.windows[:, :, : air.channels],
-        masks=_masks(air, painted, present),
-        canvases=air.background.picture(images, _canvases(air, painted)),
         score=found.scores.gather(1, count[:, None]).squeeze(1),
+        painter=painter,
     )
-
-
-def _canvases(air: AIR, painted: Tensor) -> Tensor:
-    """Canvas of the first n painted objects [B, T, ...], n = 0..T, [B, T + 1, C, H, W]."""
-    if not air.occludes:
-        return pad(cumulative_sum(painted), (0, 0, 0, 0, 0, 0, 1, 0))
-    blank = torch.zeros_like(painted[:, 0, :-1])
-    return torch.stack(list(accumulate(painted.unbind(1), air.compose, initial=blank)), 1)
-
-
-def _masks(air: AIR, painted: Tensor, present: Tensor) -> Tensor:
-    """See ``Scene.masks``."""
-    covered = air.cover(painted) * present[:, :, None, None]
-    if not air.occludes:
-        return covered
-    shown = (
-        (1 - covered).flip(1).cumprod(1).flip(1)
-    )  # what an object and the later ones let through
-    return covered * pad(shown[:, 1:], (0, 0, 0, 0, 0, 1), value=1.0)

@@ -5,10 +5,14 @@ that is not square is the upper left part of the square of its longer side. A po
 and shifts makes the transform separable, Wy . image . Wx^T, with bilinear weights in each matrix:
 what ``affine_grid`` and ``grid_sample`` compute with zeros outside and ``align_corners=False``.
 
-Legend: B batch, C channels, H height, W width, S the longer side, w window side.
+Legend: B batch, C channels, H height, W width, N rows (windows of the same number for each image,
+an image's one after another), S the longer side, w window side.
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -23,24 +27,28 @@ def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
 
     Args:
         images: [B, C, H, W].
-        size: [B], window side as a fraction of S.
-        centre: [B, 2], (x, y) on [-1, 1].
+        size: [N], window side as a fraction of S.
+        centre: [N, 2], (x, y) on [-1, 1].
         side: w, pixels along the window's side.
 
     Returns:
-        Windows [B, C, w, w].
+        Windows [N, C, w, w].
     """
-    height, width = images.shape[2:]
+    batch, channels, height, width = images.shape
+    several = batch, channels, -1, side, side
     points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, B, w]
     deterministic = images.is_cuda and torch.are_deterministic_algorithms_enabled()
     if not (torch.is_grad_enabled() or deterministic):  # faster, without second derivatives
         x, y = on_own_sides(points, (height, width))
         x, y = x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)
-        return grid_sample(images, torch.stack([x, y], -1), align_corners=False)
+        grid = torch.stack([x, y], -1).view(batch, -1, side, 2)
+        windows = grid_sample(images, grid, align_corners=False)
+        return windows.view(several).transpose(1, 2).flatten(0, 1)
     x, y = (points + 1) * (max(height, width) / 2) - 0.5
     x, y = bilinear_weights(x, width), bilinear_weights(y, height)
-    windows: Tensor = y[:, None] @ images @ x[:, None].mT
-    return windows
+    x, y = (each.view(batch, -1, 1, *each.shape[1:]) for each in (x, y))
+    windows = y @ images[:, None] @ x.mT
+    return windows.flatten(0, 1)
 
 
 def on_own_sides(points: Tensor, shape: Shape) -> Tensor:
@@ -75,11 +83,86 @@ def paint(windows: Tensor, size: Tensor, centre: Tensor, canvas: int | Shape) ->
         Canvases [B, C, H, W].
     """
     height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
-    window, side = windows.shape[-1], max(height, width)
-    points = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]  # [2, B, S]
-    x, y = bilinear_weights((points + 1) * (window / 2) - 0.5, window)
-    painted: Tensor = y[:, None, :height] @ windows @ x[:, None, :width].mT
+    pixels = pixel_centres(max(height, width), size)
+    return _paint(windows, size, centre, pixels[:height], pixels[:width])
+
+
+def _paint(windows: Tensor, size: Tensor, centre: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """``paint`` at some pixels: centres of rows [H] or [B, H], and of columns, on [-1, 1]."""
+    side = windows.shape[-1]
+    places = ((centre[:, 1:], y), (centre[:, :1], x))
+    points = [(pixels - middle) / size[:, None] for middle, pixels in places]
+    down, along = (bilinear_weights((each + 1) * (side / 2) - 0.5, side) for each in points)
+    painted: Tensor = down[:, None] @ windows @ along[:, None].mT
     return painted
+
+
+class Patches(NamedTuple):
+    """Patches of images, all of one shape [h, w].
+
+    Attributes:
+        rows: which rows of pixels, [N, h].
+        columns: which columns, [N, w].
+        shape: H and W of the images.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    shape: Shape
+
+    @classmethod
+    def around(cls, size: Tensor, centre: Tensor, shape: Shape, window: int) -> Self:
+        """The least patches that hold all that windows of ``window`` pixels paint.
+
+        Args:
+            size: [N], window sides as fractions of S.
+            centre: [N, 2], (x, y) on [-1, 1].
+            shape: H and W.
+            window: w; a window paints half of its pixels' pitch beyond its side.
+        """
+        half = size.amax().nan_to_num(1.0).clamp(max=1.0) * (max(shape) / 2 * (1 + 1 / window))
+        reach = math.ceil(half.item())
+        x, y = ((centre + 1) * (max(shape) / 2)).nan_to_num(0.0).floor().long().unbind(1)
+        rows, columns = (
+            span(middle - reach, 2 * reach + 1, side)
+            for middle, side in zip((y, x), shape, strict=True)
+        )
+        return cls(rows, columns, shape)
+
+    def wider(self, by: int) -> Patches:
+        """Patches with ``by`` more pixels on each side, as far as images go."""
+        rows, columns = (
+            span(line[:, 0] - by, line.shape[1] + 2 * by, side)
+            for line, side in zip(self[:2], self.shape, strict=True)
+        )
+        return Patches(rows, columns, self.shape)
+
+    def paint(self, windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
+        """What ``paint`` paints here, [N, C, h, w]."""
+        pixels = pixel_centres(max(self.shape), size)
+        return _paint(windows, size, centre, pixels[self.rows], pixels[self.columns])
+
+    def read(self, images: Tensor) -> Tensor:
+        """The patches of images [B, C, H, W], [N, C, h, w]."""
+        index, (batch, channels) = self._index(images), images.shape[:2]
+        read = images.flatten(2).gather(2, index)
+        several = batch, channels, -1, self.rows.shape[1], self.columns.shape[1]
+        return read.view(several).transpose(1, 2).flatten(0, 1)
+
+    def write(self, images: Tensor, values: Tensor) -> None:
+        """Put values [B, C, h, w] into images [B, C, H, W], one patch each."""
+        images.view(*images.shape[:2], -1).scatter_(2, self._index(images), values.flatten(2))
+
+    def _index(self, images: Tensor) -> Tensor:
+        """Numbers of the pixels of an image's patches, [B, C, N / B h w]."""
+        index = self.rows[:, :, None] * self.shape[1] + self.columns[:, None]
+        return index.view(len(images), 1, -1).expand(-1, images.shape[1], -1)
+
+
+def span(start: Tensor, length: int, side: int) -> Tensor:
+    """Consecutive numbers from ``start`` [N], moved to within 0 .. side - 1, [N, L]."""
+    length = min(length, side)
+    return start.clamp(0, side - length)[:, None] + torch.arange(length, device=start.device)
 
 
 def bilinear_weights(positions: Tensor, side: int) -> Tensor:

@@ -19,6 +19,7 @@ from airkit.data.reader import DataInfo
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
+from airkit.model.painter import batch_size
 from airkit.model.scene import possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
@@ -155,8 +156,10 @@ class TrainedRun:
         return possible_looks(self.air, self.config.eval.looks)
 
     def batches(self) -> list[Tensor]:
-        """Indices of the canvases, ``eval.batch_size`` at a time."""
-        return list(torch.split(torch.arange(len(self.canvases)), self.config.eval.batch_size))
+        """Indices of the canvases, ``eval.batch_size`` at a time, or fewer large ones."""
+        air = self.air
+        many = batch_size(air.shape, air.channels, air.slots, self.config.eval.batch_size)
+        return list(torch.split(torch.arange(len(self.canvases)), many))
 
     def images(self, indices: Tensor) -> Tensor:
         """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""

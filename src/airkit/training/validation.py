@@ -9,6 +9,7 @@ from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.data.look.findings import SAMPLE
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
+from airkit.model.painter import batch_size
 from airkit.model.scene import explain, explain_both, possible_looks
 from airkit.runs.signs import Watch
 from airkit.runs.trust import Trust, judge
@@ -68,7 +69,8 @@ def trusted(trainer: Trainer, images: Tensor) -> Trust:
     seed = seeds.integer(config.train.seed, "trust")
     watch = Watch(air, config, some, looks)
     with trainer.evaluating():
-        for batch in torch.split(some, config.eval.batch_size):
+        many = batch_size(air.shape, air.channels, air.slots, config.eval.batch_size)
+        for batch in torch.split(some, many):
             ink = to_ink(batch.to(trainer.device))
             one, best = explain_both(air, ink, looks, seed)
             watch.add(ink, best, one)

@@ -1,11 +1,13 @@
 """What a guide is: the protocol, what it is shown at each slot, and the noise that drives it.
 
-Legend: B batch, C channels, H height, K size of a background's latent, W width, S the longer side,
-T slots, w window side, Z code size.
+Legend: B batch, C channels, H height, K size of a background's latent, N rows (B, or several
+looks at each image, one after another), W width, S the longer side, T slots, w window side, Z code
+size.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -17,7 +19,7 @@ from airkit.config.schema import Config
 from airkit.model.distributions import Normal, cumulative_sum
 from airkit.model.networks import Encoder
 from airkit.model.poses import Pose
-from airkit.model.spatial_transformer import crop
+from airkit.model.spatial_transformer import Patches, crop, span
 
 
 class Noise(NamedTuple):
@@ -110,8 +112,8 @@ class Peak(NamedTuple):
     """Where a look is placed.
 
     Attributes:
-        centre: (x, y) on [-1, 1], [B, 2].
-        height: the greatest saliency of the image, [B]; 0 on an image that is explained.
+        centre: (x, y) on [-1, 1], [N, 2].
+        height: the greatest saliency of the image, [N]; 0 on an image that is explained.
     """
 
     centre: Tensor
@@ -124,10 +126,12 @@ class Blur(NamedTuple):
     Attributes:
         rows: a row of weights for each cell along one axis, [L, S].
         share: what it counts for; negative for a surround that is taken off.
+        reach: pixels beyond which its weights are nothing; None for the whole picture.
     """
 
     rows: Tensor
     share: float = 1.0
+    reach: int | None = None
 
     def __call__(self, ink: Tensor) -> Tensor:
         """Blur images [B, H, W] to cells [B, L H / S, L W / S]."""
@@ -135,10 +139,35 @@ class Blur(NamedTuple):
         blurred = down @ (ink @ along.t())
         return blurred if self.share == 1 else self.share * blurred
 
+    def add(self, blurred: Tensor, change: Tensor, patches: Patches) -> None:
+        """Add to blurred images what a change of patches [B, h, w] adds to them."""
+        height, width = patches.shape
+        down, along = (
+            self._near(line, side)
+            for line, side in ((patches.rows, height), (patches.columns, width))
+        )
+        cells = Patches(down, along, (blurred.shape[1], blurred.shape[2]))
+        ours, theirs = (
+            self.rows[line[:, :, None], pixels[:, None]]
+            for line, pixels in ((down, patches.rows), (along, patches.columns))
+        )
+        cells.write(
+            blurred[:, None],
+            cells.read(blurred[:, None]) + self.share * (ours @ change @ theirs.mT)[:, None],
+        )
+
+    def _near(self, pixels: Tensor, length: int) -> Tensor:
+        """Cells along an axis of ``length`` pixels that some of them [B, h] reach, [B, k]."""
+        cells, side = self.rows.shape
+        reach = side if self.reach is None else self.reach
+        many = math.ceil((pixels.shape[1] + 2 * reach) * cells / side) + 1
+        first = ((pixels[:, 0] - reach) * cells).div(side, rounding_mode="floor")
+        return span(first, many, math.ceil(length * cells / side))
+
     def _within(self, length: int) -> Tensor:
         """The weights along an axis of ``length`` pixels."""
         cells, side = self.rows.shape
-        return self.rows[: -(-length * cells // side), :length]
+        return self.rows[: math.ceil(length * cells / side), :length]
 
 
 class Residual:
@@ -155,17 +184,17 @@ class Residual:
         """Image and residual, [B, 2 C, H, W]."""
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Windows of image and residual, [B, 2 C, w, w].
+        """Windows of image and residual, [N, 2 C, w, w].
 
         Args:
-            size: window sides as fractions of S, [B].
-            centre: (x, y) on [-1, 1], [B, 2].
+            size: window sides as fractions of S, [N].
+            centre: (x, y) on [-1, 1], [N, 2].
             side: w, pixels along a window's side.
         """
         return crop(self._both, size, centre, side)
 
     def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
-        """Windows of the image alone, [B, C, w, w]; arguments as for ``crop``."""
+        """Windows of the image alone, [N, C, w, w]; arguments as for ``crop``."""
         return crop(self._both.chunk(2, 1)[0], size, centre, side)
 
     @torch.no_grad()
@@ -181,29 +210,44 @@ class Residual:
             blurs: Gaussians on the same cells, the first for the centre.
             mask: what may be looked at, 0..1, [B, H, W].
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
-            look: uniform noise to sample with, [B], or None for the peak itself.
+            look: uniform noise to sample with, [N], or None for the peak itself.
         """
-        residual = self._both.chunk(2, 1)[1]
-        ink = (residual.abs() if self._signed else residual.clamp(min=0)).mean(1).mul_(mask)
-        saliency = blurs[0](ink)
-        for surround in blurs[1:]:
-            saliency = (saliency + surround(ink)).clamp_(min=0)
+        saliency = self._saliency(blurs, mask)
         along, saliency = saliency.shape[2], saliency.flatten(1)
         height, cell = saliency.max(1)
         if look is not None:
-            cell = _sample_cells(saliency, height, sharpness, look)
+            looks = look.view(len(height), -1)
+            cell = _sample_cells(saliency, height, sharpness, looks).flatten()
+            height = height.repeat_interleave(looks.shape[1])
         cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
-        return Peak((2 * cells.to(ink.dtype) + 1) / len(blurs[0].rows) - 1, height)
+        return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
+
+    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
+        """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
+        seen = self._unexplained(self._both, mask)
+        return self._joined([blur(seen) for blur in blurs])
+
+    def _unexplained(self, both: Tensor, mask: Tensor) -> Tensor:
+        """The ink, in image and residual [B, 2 C, H, W], that may be looked at, [B, H, W]."""
+        residual = both.chunk(2, 1)[1]
+        return (residual.abs() if self._signed else residual.clamp(min=0)).mean(1).mul_(mask)
+
+    @staticmethod
+    def _joined(blurred: Sequence[Tensor]) -> Tensor:
+        saliency = blurred[0]
+        for surround in blurred[1:]:
+            saliency = (saliency + surround).clamp_(min=0)
+        return saliency
 
 
 def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
-    """Sample cells [B] from softmax(sharpness * saliency / peak), by inverse distribution.
+    """Sample cells [B, K] from softmax(sharpness * saliency / peak), by inverse distribution.
 
     A blank image has no peak; every cell is then as likely as another.
     """
     scale = sharpness / peak.clamp(min=1e-6)[:, None]
     mass = cumulative_sum((saliency - peak[:, None]).mul_(scale).exp_())
-    cells = torch.searchsorted(mass, look[:, None] * mass[:, -1:]).squeeze(1)
+    cells = torch.searchsorted(mass, look * mass[:, -1:])
     return cells.clamp(max=saliency.shape[1] - 1)
 
 
@@ -223,6 +267,9 @@ class Guide(nn.Module, ABC):
     """Whether it depends on what the slots before painted. If not, nothing is painted for it."""
     any_canvas = False
     """Whether its weights serve canvases of every size and shape."""
+    edge: int | None = None
+    """Pixels around a window outside which ``advance`` leaves a mask of ``Residual.peak`` as it is.
+    With it, pictures much larger than objects are gone through window by window."""
     sharpness: float = 1.0
     """Sharpness of sampled looks; see ``Residual.peak``."""
     window: int
@@ -254,11 +301,12 @@ class Guide(nn.Module, ABC):
         Args:
             state: the state after the slots before.
             residual: what those slots left unexplained.
-            look: uniform noise to sample a look with, [B], or None for the likeliest.
+            look: uniform noise to sample a look with, [B], or None for the likeliest. Where looks
+                are compared, [N]: then all that is returned but the state has a row for each.
 
         Returns:
-            Log odds that the slot is on given that all before it are, [B]; the normal of z_where,
-            [B, 3]; and the state.
+            Log odds that the slot is on given that all before it are, [N]; the normal of z_where,
+            [N, 3]; and the state.
         """
 
     def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
@@ -266,11 +314,11 @@ class Guide(nn.Module, ABC):
 
         Args:
             residual: as for ``propose``.
-            size: window sides as fractions of S, [B].
-            centre: (x, y) on [-1, 1], [B, 2].
+            size: window sides as fractions of S, [N].
+            centre: (x, y) on [-1, 1], [N, 2].
 
         Returns:
-            The normal of z_what, [B, Z].
+            The normal of z_what, [N, Z].
         """
         code: Normal = self.encoder(residual.crop(size, centre, self.window))
         return code

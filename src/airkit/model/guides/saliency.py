@@ -29,6 +29,8 @@ SURROUND = 0.5
 """Standard deviation of the surround's blur, in typical object sizes."""
 EDGE_SHARPNESS = 1.6
 """How sharply the mask falls at the edge of a visited window, in log odds per pixel."""
+NOTHING = 16
+"""Log odds, and half the square of standard deviations, that are nothing: e^-16 is 1e-7."""
 SIZE_STEP = 0.3
 """Change of log size per unit of the network's output."""
 PRESENCE_BIAS = 2.0
@@ -57,6 +59,7 @@ class SaliencyGuide(Guide):
     """
 
     samples_looks, any_canvas = True, True
+    edge = math.ceil(NOTHING / EDGE_SHARPNESS)
     blur: Tensor
     around: Tensor
     grid: Tensor
@@ -74,11 +77,11 @@ class SaliencyGuide(Guide):
         self.proposer = _proposer(config)
         self.encoder = Encoder(config, channels=2 * config.data.channels)
         self.register_buffer("grid", pixel_centres(canvas_size), persistent=False)
-        blur = _blur_matrix(canvas_size, config.blur * config.object_size)
-        self.register_buffer("blur", blur, persistent=False)
+        self.sds = config.blur * config.object_size, SURROUND * config.object_size
+        """Standard deviations of the saliency's Gaussians, centre and surround, in pixels."""
         self.surround_share = config.surround
-        around = _blur_matrix(canvas_size, SURROUND * config.object_size)
-        self.register_buffer("around", around, persistent=False)
+        for name, sd in zip(("blur", "around"), self.sds, strict=True):
+            self.register_buffer(name, _blur_matrix(canvas_size, sd), persistent=False)
         self.register_buffer("sd_bias", torch.tensor(SD_BIAS), persistent=False)
 
     def start(self, images: Tensor) -> Tensor:
@@ -104,8 +107,9 @@ class SaliencyGuide(Guide):
 
     def blurs(self) -> list[Blur]:
         """The saliency's Gaussians: the centre's, and the surround's where it has a share."""
-        around = [Blur(self.around, -self.surround_share)] if self.surround_share else []
-        return [Blur(self.blur), *around]
+        near, far = (math.ceil(math.sqrt(2 * NOTHING) * sd) for sd in self.sds)
+        centre, share = Blur(self.blur, reach=near), -self.surround_share
+        return [centre, Blur(self.around, share, far)] if share else [centre]
 
     def read(self, glimpse: Glimpse) -> tuple[Tensor, Normal]:
         """Presence logits [B] and the normal of z_where [B, 3], around the look."""

@@ -1,0 +1,177 @@
+"""The canvas: objects are painted on it one after another, and the guide is shown what it leaves.
+
+``Canvas`` is painted whole, and gradients flow through it. ``LocalCanvas`` has the same numbers
+without gradients, and touches only the pixels around the window that is painted: on a picture much
+larger than its objects, an object then costs what it costs on a small one.
+
+Legend: B batch, C channels, H height, W width, K windows of an image, N = B K rows (an image's rows
+one after another), P channels of a window (C, and a mask where objects occlude each other), S the
+longer side, w window side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from airkit.model.guides.base import Blur, Residual
+from airkit.model.spatial_transformer import Patches, Shape, paint
+
+
+class Worth(NamedTuple):
+    """What objects that are not painted yet would change, in squared levels, [N] each."""
+
+    gain: Tensor
+    """By how much the squared error of the canvas would fall."""
+    left: Tensor
+    """The squared error that would be left where the object paints."""
+
+
+class Canvas:
+    """A canvas that is painted whole.
+
+    Attributes:
+        ink: what is to be explained, [B, C, H, W].
+        error: squared error of the canvas so far, summed over pixels and channels, [B].
+    """
+
+    def __init__(self, ink: Tensor, *, signed: bool) -> None:
+        """Begin with a blank canvas for ``ink``; ``signed`` where that may be negative."""
+        self.ink, self._signed = ink, signed
+        self._painted = torch.zeros_like(ink)
+        self.error = _squares(ink)
+
+    def residual(self) -> Residual:
+        """What the objects so far leave unexplained."""
+        return Residual(self.ink, self._painted, signed=self._signed)
+
+    def add(self, windows: Tensor, size: Tensor, centre: Tensor) -> None:
+        """Paint one more object on each canvas.
+
+        Args:
+            windows: ink, and the mask of objects that occlude each other, [B, P, w, w].
+            size: window sides as fractions of S, [B].
+            centre: (x, y) on [-1, 1], [B, 2].
+        """
+        self._painted = compose(self._painted, paint(windows, size, centre, self._shape))
+        self.error = _squares(self.ink - self._painted)
+
+    def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
+        """What objects would change, each alone: arguments as for ``add``, [N, ...]."""
+        many = len(windows) // len(self.ink)
+        ink, before = (each.repeat_interleave(many, 0) for each in (self.ink, self._painted))
+        return _worth(ink, before, paint(windows, size, centre, self._shape))
+
+    @property
+    def _shape(self) -> Shape:
+        height, width = self.ink.shape[2:]
+        return height, width
+
+
+class LocalCanvas(Canvas):
+    """A canvas of which only the pixels around a window are touched; see ``Canvas``."""
+
+    def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
+        """As ``Canvas``; ``edge`` is that of the guide (``Guide.edge``)."""
+        super().__init__(ink, signed=signed)
+        self._residual = _LocalResidual(ink, signed=signed, edge=edge)
+
+    def residual(self) -> Residual:
+        """See ``Canvas.residual``; the same object, which changes as objects are added."""
+        return self._residual
+
+    def add(self, windows: Tensor, size: Tensor, centre: Tensor) -> None:
+        """See ``Canvas.add``."""
+        patches, ink, before = self._around(windows, size, centre)
+        after = compose(before, patches.paint(windows, size, centre))
+        self.error = self.error + _squares(ink - after) - _squares(ink - before)
+        self._residual.replace(patches, ink - after)
+
+    def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
+        """See ``Canvas.worth``."""
+        patches, ink, before = self._around(windows, size, centre)
+        return _worth(ink, before, patches.paint(windows, size, centre))
+
+    def _around(
+        self, windows: Tensor, size: Tensor, centre: Tensor
+    ) -> tuple[Patches, Tensor, Tensor]:
+        """Where windows paint, and the ink and the canvas there, [N, C, h, w]."""
+        patches = Patches.around(size, centre, self._shape, windows.shape[-1])
+        ink, left = self._residual.read(patches).chunk(2, 1)
+        return patches, ink, ink - left
+
+
+class _LocalResidual(Residual):
+    """A residual that changes in patches, and its saliency with it."""
+
+    def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
+        super().__init__(ink, torch.zeros_like(ink), signed=signed)
+        self._edge, self._changed = edge, list[Patches]()
+        self._seen: Tensor | None = None
+        self._blurred: list[Tensor] = []
+        self._saliency_now = ink
+
+    def read(self, patches: Patches) -> Tensor:
+        """Patches of image and residual, [N, 2 C, h, w]."""
+        return patches.read(self._both)
+
+    def replace(self, patches: Patches, left: Tensor) -> None:
+        """Put other levels [B, C, h, w] into the residual."""
+        patches.write(self._both.chunk(2, 1)[1], left)
+        self._changed.append(patches.wider(self._edge))
+
+    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
+        """See ``Residual``: found once, and then anew where something changed."""
+        if self._seen is None:
+            self._seen = self._unexplained(self._both, mask)
+            self._blurred = [blur(self._seen) for blur in blurs]
+            self._saliency_now = self._joined(self._blurred)
+        if self._changed:
+            for patches in self._changed:
+                self._update(blurs, mask, patches)
+            self._saliency_now = self._joined(self._blurred)
+            self._changed = []
+        return self._saliency_now
+
+    def _update(self, blurs: Sequence[Blur], mask: Tensor, patches: Patches) -> None:
+        assert self._seen is not None
+        seen = self._seen[:, None]
+        now = self._unexplained(self.read(patches), patches.read(mask[:, None])[:, 0])[:, None]
+        change = (now - patches.read(seen))[:, 0]
+        patches.write(seen, now)
+        for blur, blurred in zip(blurs, self._blurred, strict=True):
+            blur.add(blurred, change, patches)
+
+
+def compose(canvas: Tensor, painted: Tensor) -> Tensor:
+    """The canvas with one more object: ink adds up, or hides what is behind it.
+
+    Args:
+        canvas: ink of the objects so far, [B, C, H, W].
+        painted: the object's window on an empty canvas, [B, C, H, W]; ink and mask,
+            [B, C + 1, H, W], where objects occlude each other.
+    """
+    if painted.shape[1] == canvas.shape[1]:
+        return canvas + painted
+    return canvas * (1 - painted[:, -1:]) + painted[:, :-1]
+
+
+def cover(painted: Tensor, channels: int) -> Tensor:
+    """Where painted objects [..., P, H, W] are: their masks or their ink, [..., H, W]."""
+    occludes = painted.shape[-3] > channels
+    return painted[..., -1, :, :] if occludes else painted.abs().amax(-3)
+
+
+def _worth(ink: Tensor, before: Tensor, painted: Tensor) -> Worth:
+    """What objects change, of ink and canvases before [N, C, H, W] and the objects painted."""
+    left = (ink - compose(before, painted)).square()
+    gain = ((ink - before).square() - left).sum((1, 2, 3))
+    return Worth(gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3)))
+
+
+def _squares(images: Tensor) -> Tensor:
+    """Sum of squares of each image [B, C, H, W], [B]."""
+    return images.square().sum((1, 2, 3))
