@@ -87,7 +87,7 @@ def explained(path: Path, data: str, many: int, *, whole: bool) -> dict[str, Any
     torch.set_num_threads(1)
     model.LARGE = 1e9 if whole else model.LARGE
     run = open_run(path, data, "best", {}, SILENT)
-    canvases, rounds, right = torch.arange(many).split(1), [], 0
+    canvases, rounds, right = torch.arange(many)[:, None], [], 0
     for _ in range(ROUNDS):
         began = time.process_time()
         counts = torch.cat([explain(run.air, run.images(index)).count for index in canvases])
