@@ -89,6 +89,29 @@ def test_rows_tell_the_speed(clock: list[float], capsys: pytest.CaptureFixture[s
     )
 
 
+def test_a_second_training_has_its_own_speed_and_what_follows_is_told(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener = Lines()
+    for second in (0.01, 0.1):
+        for step in range(1, 51):
+            listener.progress("training", step, 50)
+            clock[0] += second * (step < 50)
+        listener.row({"step": 50, "elbo": 1.0})
+    listener.progress("evaluating", 60, 60)
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "step 50 of 50: ELBO 1.0, 10.0 steps/s, 0.0 s left", "evaluating: 60 of 60"
+    ]  # fmt: skip
+
+
+def test_a_second_bar_of_a_task_starts_anew() -> None:
+    bars = Bars(Console(file=io.StringIO(), force_terminal=True, width=60, _environ={}))
+    for done in (10, 20, 5):
+        bars.progress("training", done, 20)
+    assert [(task.completed, task.finished) for task in bars._bars.tasks] == [(5, False)]
+    bars.stop()
+
+
 def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     tell_json({"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": -float("inf")}})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.5, None], "c": {"d": None}}

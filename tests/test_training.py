@@ -126,6 +126,7 @@ def test_the_seed_alone_decides(tmp_path: Path) -> None:
     "every",
     [
         {"train__val_every": 1, "train__log_every": 1, "train__checkpoint_every": 1},
+        {"train__val_every": 9, "train__val_early": 2},
         {"train__val_every": 99, "train__log_every": 99, "train__checkpoint_every": 99},
         {"eval__batch_size": 3, "eval__looks": 9, "eval__seed": 4, "train__keep": 1},
     ],
@@ -227,7 +228,7 @@ def test_what_moves_the_weights_is_fixed() -> None:
     free = {key for key in settings.fields() if key.startswith(FREE)}
     train = "checkpoint_every clip_norm cuda_graph deterministic device keep log_every steps"
     assert {key for key in free if not key.startswith(("eval.", "render."))} == {
-        f"train.{name}" for name in [*train.split(), "tensorboard", "val_every"]
+        f"train.{name}" for name in [*train.split(), "tensorboard", "val_early", "val_every"]
     }
 
 

@@ -21,8 +21,8 @@ SMALLER = {
     "train": ["--set", "train.steps=4", "--set", "train.val_every=4"],
 }
 """What is laid over a command's own options: less of everything, and nothing else."""
-NO_TRIAL = {"demo", "sweep"}
-"""Commands with no end, and with processes of their own; their pages' tests have them."""
+NO_TRIAL = {"demo", "reproduce", "sweep"}
+"""Commands with no end, and with many trainings; their own tests have them."""
 SPLITS = {"train": 40, "test": 6}
 
 

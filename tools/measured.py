@@ -345,6 +345,7 @@ def _origin(part: dict[str, Any]) -> tuple[str, ...]:
     commands = part["command"] if isinstance(part["command"], list) else [part["command"]]
     versions = ", ".join(f"{name} {number}" for name, number in part["versions"].items())
     told = "<br>".join(f"`{command}`" for command in commands)
+    told += f", replaced by `{part['now']}`" if "now" in part else ""
     return told, part.get("date") or "not kept", part["hardware"], versions
 
 

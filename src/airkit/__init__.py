@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airkit.evaluation.predict import predict, write_predictions
     from airkit.evaluation.score import score
     from airkit.figures.render import render
+    from airkit.reproduce.paper import reproduce_paper
     from airkit.runs.describe import describe
     from airkit.runs.export import export
     from airkit.runs.save import save
@@ -62,6 +63,7 @@ __all__ = [
     "progress",
     "render",
     "report",
+    "reproduce_paper",
     "save",
     "score",
     "settings",
@@ -88,6 +90,7 @@ _HOMES = {
     "progress": "airkit.cli.notebook",
     "render": "airkit.figures.render",
     "report": "airkit.web.report",
+    "reproduce_paper": "airkit.reproduce.paper",
     "save": "airkit.runs.save",
     "score": "airkit.evaluation.score",
     "sweep": "airkit.sweeps.sweep",

@@ -75,6 +75,8 @@ class Bars(Paced):
         if task not in self._tasks:
             self._tasks[task] = self._bars.add_task(task, total=total, pace="")
             self._live.start()  # not before there is a bar: it hides the cursor
+        if done < self._bars.tasks[self._tasks[task]].completed:
+            self._bars.reset(self._tasks[task])
         self._bars.update(self._tasks[task], completed=done, total=total)
 
     def row(self, values: Mapping[str, float]) -> None:

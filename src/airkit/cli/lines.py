@@ -16,16 +16,17 @@ INTERVAL = 5.0
 
 
 class Paced(Listener):
-    """A listener that measures speed, from the first report of progress on."""
+    """A listener that measures the speed of a task, from its first report of progress on."""
 
     def __init__(self) -> None:
-        self.done, self.total = 0, 0
+        self.task, self.done, self.total = "", 0, 0
         self._first: tuple[int, float] | None = None
 
     def progress(self, task: str, done: int, total: int) -> None:
         """Measure the speed."""
-        del task
-        self.done, self.total = done, total
+        if task != self.task or done < self.done:
+            self._first = None
+        self.task, self.done, self.total = task, done, total
         self._first = self._first or (done, time.monotonic())
 
     @property
@@ -50,6 +51,7 @@ class Lines(Paced):
 
     def progress(self, task: str, done: int, total: int) -> None:
         """Write a line at the end of a task, and now and then before it."""
+        self._rows = self._rows and task == self.task
         super().progress(task, done, total)
         now = time.monotonic()
         self._last = self._last or now

@@ -62,6 +62,7 @@ FLAGS: Mapping[str, Mapping[str, Flag]] = {
         *("render.kind KIND", "render.format png|svg|pdf", "render.width WIDTH"),
         *("render.dpi N", _DEVICE),
     ),
+    "reproduce": _flags("data.source NAME|DIR", "train.steps N", _DEVICE),
     "report": _flags(_SPLIT, _LOOKS, _DEVICE),
     "demo": {},
     "config show": {},

@@ -64,6 +64,8 @@ class TrainConfig(Section):
     """Steps between rows of metrics.jsonl."""
     val_every: Annotated[int, Field(ge=1)] = 500
     """Steps between validations."""
+    val_early: Annotated[int, Field(ge=0)] = 0
+    """Steps between further validations before step val_every, to see the start; 0 for none."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     """Steps between checkpoints."""
     keep: Annotated[int, Field(ge=1)] = 3

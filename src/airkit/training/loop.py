@@ -177,7 +177,9 @@ class Loop:
             if self.step % train.log_every == 0:
                 self._log()
             due = self.step % train.checkpoint_every == 0
-            if self.step % train.val_every == 0 or self.step == train.steps:
+            early = train.val_early and self.step < train.val_every
+            every = train.val_early if early else train.val_every
+            if self.step % every == 0 or self.step == train.steps:
                 due = self._validate() or due
             if due:
                 self._save()

@@ -37,6 +37,7 @@ FREE = (
     "train.clip_norm",
     "train.log_every",
     "train.val_every",
+    "train.val_early",
     "train.checkpoint_every",
     "train.keep",
     "train.tensorboard",

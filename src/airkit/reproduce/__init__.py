@@ -1,0 +1,1 @@
+"""A publication's experiments, from digits to its figures and a table."""
