@@ -8,6 +8,7 @@ import torch
 from model_factory import SIDE, blobs, tiny_air, tiny_config
 from torch import Tensor
 
+from airkit.model import scene
 from airkit.model.air import AIR, Unrolled
 from airkit.model.counts import log_count_posterior
 from airkit.model.guides import MEANS
@@ -81,6 +82,7 @@ def test_sure_images_are_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> N
         rows.append(len(ink))
         return plain(self, ink, *given, **named)  # type: ignore[arg-type]
 
+    monkeypatch.setattr(scene, "TOGETHER", 1)
     monkeypatch.setattr(AIR, "unroll", counted)
     explain_best(air, IMAGES, SURE + 3, SEED)
     assert rows[:SURE] == [len(IMAGES)] * SURE
@@ -90,10 +92,24 @@ def test_sure_images_are_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("together", [1, 3 * len(IMAGES)])
+def test_looks_are_the_same_together_and_one_by_one(
+    together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = _air()
+    wanted = explain_best(air, IMAGES, SURE + 3, SEED)
+    monkeypatch.setattr(scene, "TOGETHER", together)
+    found = explain_best(air, IMAGES, SURE + 3, SEED)
+    assert torch.equal(found.count, wanted.count)
+    torch.testing.assert_close(found.score, wanted.score)
+    torch.testing.assert_close(found.count_probability, wanted.count_probability)
+
+
+@torch.no_grad()
 def test_the_count_is_the_mode() -> None:
     air = _air()
-    for scene in (explain(air, IMAGES), explain_best(air, IMAGES, SURE + 3, SEED)):
-        assert torch.equal(scene.count, scene.count_probability.argmax(1))
+    for found in (explain(air, IMAGES), explain_best(air, IMAGES, SURE + 3, SEED)):
+        assert torch.equal(found.count, found.count_probability.argmax(1))
 
 
 def test_numbers_are_uniform_and_of_each_image() -> None:

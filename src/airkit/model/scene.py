@@ -5,7 +5,7 @@ Legend: B batch, C channels, T slots, H height, W width, w window side.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -18,10 +18,12 @@ from airkit.model.air import AIR, Unrolled
 from airkit.model.counts import log_count_posterior
 from airkit.model.distributions import cumulative_sum
 from airkit.model.guides import MEANS
-from airkit.model.painter import Painter
+from airkit.model.painter import Painter, batch_size
 
 SURE = 8
 """Looks that have to agree before an image is looked at no more."""
+TOGETHER = 250
+"""Passes of one image each that are made together: more gain nothing."""
 TEMPERATURE = 5.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
 pixels go together, so that a likelihood of independent pixels counts each several times."""
@@ -143,8 +145,7 @@ def explain_both(
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     ink = air.background.ink(images)
     draws = looks_of(images, seed, looks, air.slots)
-    passes = [_first_pass(air, ink)]
-    passes += [_pass(air, ink, draws[:, k]) for k in range(1, min(looks, SURE))]
+    passes = [_first_pass(air, ink), *_passes(air, ink, draws[:, 1:SURE])]
     one = _one_look(air, images, passes[0], counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
     doubtful = (votes != passes[0].log_q.argmax(1)).any(0).nonzero().squeeze(1)
@@ -152,7 +153,7 @@ def explain_both(
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
         passes = [each.rows(doubtful) for each in passes]
-        passes += [_pass(air, ink, draws[:, k]) for k in range(SURE, looks)]
+        passes += _passes(air, ink, draws[:, SURE:])
         best = best.replaced(doubtful, _best(passes))
     return one, _scene(air, images, best)
 
@@ -193,8 +194,17 @@ def _first_pass(air: AIR, ink: Tensor) -> _Pass:
     return _passed(air, air.unroll(ink, candidates=air.candidates))
 
 
-def _pass(air: AIR, ink: Tensor, look: Tensor) -> _Pass:
-    return _passed(air, air.unroll(ink, MEANS._replace(look=look.to(ink.dtype))))
+def _passes(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[_Pass]:
+    """A pass for each of several looks [B, K, T], of as many together as fit."""
+    batch = len(ink)
+    together = max(1, batch_size(air.shape, air.channels, 0, TOGETHER) // batch)
+    for start in range(0, looks.shape[1], together):
+        some = looks[:, start : start + together].to(ink.dtype)
+        many = some.shape[1]
+        noise = MEANS._replace(look=some.flatten(0, 1))
+        found = _passed(air, air.unroll(ink.repeat_interleave(many, 0), noise))
+        for k in range(many):
+            yield found.rows(torch.arange(k, batch * many, many, device=ink.device))
 
 
 def _passed(air: AIR, unrolled: Unrolled) -> _Pass:
