@@ -16,6 +16,7 @@ from own_module import MODULE
 # Small models gain nothing from threads; one a process keeps parallel runs from starving each
 # other. Set before torch is first imported, and handed down to subprocesses.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits takes no time
 
 # In the background of a script Ctrl-C is ignored, here and in subprocesses, and under nohup so is
 # a closed terminal; tests send both.

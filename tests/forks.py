@@ -23,7 +23,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-LOADED = ("h5py", "matplotlib.figure", "PIL.PngImagePlugin", "rich.progress", "torch")
+LOADED = (
+    *("h5py", "matplotlib.figure", "PIL.PngImagePlugin", "rich.progress", "torch"),
+    *("airkit.cli.app", "airkit.training.loop", "airkit.evaluation.evaluate"),
+    *("airkit.figures.render", "airkit.data.make", "airkit.data.strokes"),
+)
 COMMAND = "import airkit.cli; airkit.cli.run()"
 """What ``python -m airkit`` does."""
 SECONDS = 120

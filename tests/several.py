@@ -1,18 +1,19 @@
-"""Trainings on several processes, as ``torchrun`` starts them; run as a script, one of them."""
+"""Trainings on several processes, and the work of each of them."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
-import torch
 from outside import NAMED
 from tiny_runs import data_file, fit, go_on, interrupt, options
 from torch import Tensor
@@ -22,15 +23,31 @@ from airkit.errors import AirkitError
 from airkit.training.step import Trainer
 
 COUNT = 3
-STEPS = 12
+STEPS = 8
 GIVEN: dict[str, Any] = {"train__steps": STEPS, "train__batch_size": 12}
-NUMBER = int(os.environ.get("RANK", "0"))
+WORK = f"""
+import os, sys, warnings
+from pathlib import Path
+import torch._dynamo  # loaded once for all, by each of them otherwise
+warnings.filterwarnings("error", module="airkit")
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from several import COUNT, main
+for number in map(str, range(COUNT)):
+    if os.fork() == 0:
+        os.environ.update(RANK=number, LOCAL_RANK=number)
+        main(*map(Path, sys.argv[1:]))
+sys.exit(any([os.wait()[1] for _ in range(COUNT)]))
+"""
 VARIANTS: dict[str, dict[str, Any]] = {
     "exact": {},
     "nvil": options("saliency", "nvil"),
     "outside": NAMED,
 }
 """Settings of the trainings that are stopped and go on."""
+
+
+def own_rank() -> int:
+    return int(os.environ["RANK"])
 
 
 def torchrun(count: int, *arguments: object) -> list[str]:
@@ -55,16 +72,17 @@ def finished(command: list[str], variables: dict[str, str]) -> subprocess.Comple
 def all_of(folder: Path) -> list[dict[str, Any]]:
     """What each of the processes found out."""
     given = [folder, data_file(), data_file(seed=3)]
-    done = finished(torchrun(COUNT, Path(__file__), *given), environment())
-    assert done.returncode == 0, done.stderr
-    assert (done.stdout, done.stderr) == ("", "")
+    with socket.create_server(("localhost", 0)) as free:
+        meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    done = forks.run(WORK, *given, env={**os.environ, "WORLD_SIZE": str(COUNT), **meeting})
+    assert (done.stderr, done.stdout, done.returncode) == ("", "", 0)
     return [json.loads((folder / f"{number}.json").read_text()) for number in range(COUNT)]
 
 
 def patched(owner: Any, name: str, replace: Callable[..., Any], process: int) -> pytest.MonkeyPatch:
     """In one process, replace a function of ``owner``; ``replace`` gets the original first."""
     patch, original = pytest.MonkeyPatch(), getattr(owner, name)
-    if process == NUMBER:
+    if process == own_rank():
         patch.setattr(owner, name, lambda *given: replace(original, *given))
     return patch
 
@@ -75,7 +93,7 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
 
     def step(original: Callable[..., Tensor], trainer: Trainer, number: int) -> Tensor:
         loss = original(trainer, number)
-        if number == 9 and NUMBER == 1 and (len(trainers), trainers[-1:]) == (2, [trainer]):
+        if number == 6 and own_rank() == 1 and (len(trainers), trainers[-1:]) == (2, [trainer]):
             interrupt()
         return loss
 
@@ -84,7 +102,7 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
         trainers.append(trainer)
 
     given: dict[str, Callable[..., Any]] = {"step": step, "__init__": build}
-    patches = [patched(Trainer, name, replace, NUMBER) for name, replace in given.items()]
+    patches = [patched(Trainer, name, replace, own_rank()) for name, replace in given.items()]
     keys = {**VARIANTS[name], **GIVEN}
     fit(folder / name, data, **keys)
     first = fit(folder / f"{name} again", data, **keys)
@@ -145,10 +163,5 @@ def main(folder: Path, data: Path, other: Path) -> None:
     """One process's part of all trainings; what it finds out goes into a file of its own."""
     found = {name: stopped_and_gone_on(folder, data, name) for name in VARIANTS}
     found["faults"] = faults(folder, data, other)
-    (folder / f"{NUMBER}.json").write_text(json.dumps(found))
+    (folder / f"{own_rank()}.json").write_text(json.dumps(found))
     os._exit(0)  # Python's own end may abort threads of the group while trainers are alive
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(*map(Path, sys.argv[1:]))

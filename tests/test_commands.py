@@ -11,6 +11,7 @@ import forks
 import numpy as np
 import pytest
 from command_line import TINY, commands, fails, run
+from sweeps import InTurn
 
 import airkit
 
@@ -175,7 +176,10 @@ def test_every_command_with_a_result_can_be_quiet() -> None:
 
 
 @pytest.mark.parametrize("command", WRITTEN)
-def test_quiet_prints_nothing_and_writes_all(trained: Path, command: str) -> None:
+def test_quiet_prints_nothing_and_writes_all(
+    trained: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airkit.cli.sweep._engine", lambda *_: InTurn())
     result = run(*command.split(), "--quiet")
     told = result.stdout
     if command.startswith("infer"):  # its JSON lines are all that it is for

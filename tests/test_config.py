@@ -28,20 +28,19 @@ NAMES = {
     "render": "kind counts rows columns scale",
 }
 """Settings that files of users and of older runs hold."""
+SECTIONS = settings.json_schema()["$defs"]
+SCHEMAS = {
+    f"{section}.{name}": schema
+    for section in Config.model_fields
+    for name, schema in SECTIONS[f"{section.title()}Config"]["properties"].items()
+}
 
 
 def _of_type(*types: str) -> list[str]:
     """Keys of the fields that take one of these JSON types."""
-    schemas = {
-        f"{section}.{name}": schema
-        for section in Config.model_fields
-        for name, schema in settings.json_schema()["$defs"][f"{section.title()}Config"][
-            "properties"
-        ].items()
-    }
     return [
         key
-        for key, schema in schemas.items()
+        for key, schema in SCHEMAS.items()
         if any(option.get("type") in types for option in [schema, *schema.get("anyOf", [])])
     ]
 

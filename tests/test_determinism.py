@@ -45,7 +45,7 @@ from airkit.system.device import SAME_BITS
 def generators() -> tuple[Any, ...]:
     """The states of all global generators."""
     numpy: Any = np.random.get_state(legacy=False)
-    return random.getstate(), str(numpy), torch.get_rng_state().tolist()
+    return random.getstate(), str(numpy), torch.get_rng_state().numpy().tobytes()
 
 
 class Drawing(Recorder):
@@ -66,8 +66,15 @@ class Drawing(Recorder):
 # What else happens in the process
 
 
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
-@pytest.mark.parametrize("end", [interrupt, crash])
+@pytest.mark.parametrize(
+    ("guide", "estimator", "end"),
+    [
+        ("saliency", "exact", interrupt),
+        ("saliency", "nvil", crash),
+        ("lstm", "exact", crash),
+        ("lstm", "nvil", interrupt),
+    ],
+)
 def test_global_generators(
     guide: str, estimator: str, end: Callable[[], None], tmp_path: Path
 ) -> None:
@@ -158,9 +165,7 @@ for threads in (1, 2):
     run = {str(tmp_path)!r} + f"/{{threads}}"
     airkit.train({str(data_file())!r}, run, settings={given!r})
 """
-    idle = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}  # a thread that waits takes no time
-    command = [sys.executable, "-W", "error", "-c", script]
-    subprocess.run(command, env={**os.environ, **idle}, check=True)
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
     one, two = (state(tmp_path / threads, 2) for threads in ("1", "2"))
     assert (one.threads, two.threads) == (1, 2)
     assert same(one.model, two.model)

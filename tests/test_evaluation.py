@@ -130,7 +130,7 @@ def test_elbo_recomputed(run: Path, air: AIR) -> None:
     """The mean of the estimator over the canvases, with the same stream."""
     generator = torch.Generator().manual_seed(seeds.integer(0, "elbo"))
     parts = []
-    for images in torch.split(to_ink(canvases().images), 7):
+    for images in torch.split(to_ink(canvases().images), 12):
         noise = Noise.draw(generator, len(images), 3, 4, looks=False)
         with torch.no_grad():
             parts.append(elbo.elbo(air, images, noise))

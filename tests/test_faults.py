@@ -85,8 +85,9 @@ def mounted(mount: str, disk: Path, *words: object) -> subprocess.CompletedProce
 )
 def test_a_disk_that_takes_nothing(tmp_path: Path, mount: str, reason: str, name: str) -> None:
     disk, run = tmp_path / "disk", reference()
+    digits = write_folder(tmp_path / "digits", mnist_like())
     words: dict[str, list[object]] = {
-        "make-data": ["--preset", "tiny", "--source", "strokes", "--out", disk / "data.h5"],
+        "make-data": ["--preset", "tiny", "--source", digits, "--out", disk / "data.h5"],
         "train": ["--data", data_file(), "--run", disk],
         "render": ["--run", run, "--out", disk / "a.png", "--kind", "data"],
         "export": [run, "--out", disk / "out"],

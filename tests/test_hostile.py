@@ -163,7 +163,8 @@ def test_a_reading_that_hangs_is_a_failure_and_the_next_goes_on(
 ) -> None:
     """``sitecustomize`` makes the worker's reader of configurations hang at its first file."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import airkit.config.settings as it\n"
+        "import airkit.config.settings as it, hostile.watch\n"
+        "hostile.watch.SECONDS = 0.5\n"
         "read = it.from_file\n"
         "def hang(path):\n"
         "    while path.read_bytes()[:5] == b'a = [': pass\n"

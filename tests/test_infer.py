@@ -243,9 +243,10 @@ def test_a_guide_of_one_size_refuses_others(home: Path) -> None:
 
 def test_a_reader_that_leaves_early_is_no_error(stack: Path) -> None:
     """As ``airkit infer ... | head -1`` does."""
-    command = [sys.executable, "-m", "airkit", "infer", *[str(stack)] * 40]
+    command = [sys.executable, "-m", "airkit", "infer", *[str(stack)] * 4]
     command += ["--run", str(skilled()), "--looks", "1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as piped:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 4096}
+    with subprocess.Popen(command, **pipes) as piped:  # holds a part of what is written
         assert piped.stdout is not None
         assert piped.stderr is not None
         assert json.loads(piped.stdout.readline())["index"] == 0

@@ -108,8 +108,9 @@ def exact_moments(guide: str) -> tuple[Gradient, Gradient]:
     return moments(estimator(guide, "exact"), 12, 200)
 
 
-@pytest.mark.parametrize("guide", ["saliency", "lstm"])
-@pytest.mark.parametrize("baseline", ["lstm", "mlp", "none"])
+@pytest.mark.parametrize(
+    ("guide", "baseline"), [("saliency", "mlp"), ("saliency", "none"), ("lstm", "lstm")]
+)
 def test_the_mean_gradient_is_the_exact_one(guide: str, baseline: str) -> None:
     """Each weight's within five standard errors, and nine in ten of them within two."""
     exact, exact_error = exact_moments(guide)

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("mine")
 
 
 def test_measures_in_python_and_on_the_command_line() -> None:
-    mine = {"seen": 20, "last": [[6, 3, 4], [6]], "none": None}
+    mine = {"seen": 20, "last": [[8, 3, 4], [8]], "none": None}
     plain, found = evaluate(reference()).to_dict(), measured(*MEASURES, "mine:Seen")
     assert found == {**plain, "seconds": found["seconds"], "mine:Seen": mine}
     assignment = 'eval.measures=["counts", "mine:Seen"]'

@@ -21,6 +21,8 @@ from airkit.errors import OutputError
 from airkit.evaluation import prediction_sources
 
 ENDINGS = ("csv", "jsonl", "parquet", "npz")
+SEVEN = {"eval.batch_size": 7}
+"""Three batches of the 20 canvases."""
 
 
 def left(folder: Path) -> list[str]:
@@ -85,7 +87,7 @@ def test_ctrl_c_leaves_nothing(home: Path, ending: str) -> None:
                 interrupt()
 
     with pytest.raises(KeyboardInterrupt):
-        airkit.write_predictions(path, reference(), listener=Impatient())
+        airkit.write_predictions(path, reference(), settings=SEVEN, listener=Impatient())
     assert (path.read_bytes(), left(home)) == (b"old", [path.name])
 
 
@@ -106,7 +108,7 @@ def test_a_full_disk_leaves_nothing(
     original = prediction_sources._arrays
     monkeypatch.setattr(prediction_sources, "_arrays", predicted)
     with pytest.raises(OutputError, match="No space left"):
-        airkit.write_predictions(path, reference())
+        airkit.write_predictions(path, reference(), settings=SEVEN)
     assert left(home) == []
 
 

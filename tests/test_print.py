@@ -69,7 +69,7 @@ def test_canvases_are_images_and_boxes_and_words_are_vectors(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("width", "inches", "dpi"), [("column", 3.25, 600), ("page", 6.75, 97), (5.5, 5.5, 144)]
+    ("width", "inches", "dpi"), [("column", 3.25, 240), ("page", 6.75, 97), (5.5, 5.5, 144)]
 )
 def test_a_png_has_as_many_dots_as_its_inches(
     width: Any, inches: float, dpi: int, run: Path, tmp_path: Path

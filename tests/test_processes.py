@@ -60,7 +60,7 @@ def test_stopped_and_gone_on(together: Together, name: str) -> None:
     """The second process was asked to stop: all did, at the same step, and saved once."""
     place, every = together
     for found in every:
-        assert found[name]["steps"] == [10, True, 10, STEPS, False]
+        assert found[name]["steps"] == [7, True, 7, STEPS, False]
         assert found[name]["weights"] == [every[0][name]["weights"][0]] * 2
     assert_as_if_never_stopped(place / f"{name} again", place / name, STEPS)
 
@@ -120,7 +120,7 @@ def test_all_processes_raise_the_error_of_one(together: Together) -> None:
 
 def command(run: Path, steps: int) -> list[str]:
     """Two processes, one of which speaks."""
-    given = {**TRAIN, "train.steps": steps, "train.val_every": 1000, "train.checkpoint_every": 30}
+    given = {**TRAIN, "train.steps": steps, "train.val_every": 1000, "train.checkpoint_every": 6}
     given["guide.kind"] = "outside:Guide"
     settings = [f"--set={key}={value}" for key, value in given.items()]
     options = ["--data", str(data_file()), "--run", str(run), *settings]
@@ -156,7 +156,7 @@ def test_signals(tmp_path: Path) -> None:
     (newest,) = saved_steps(tmp_path)[-1:]
     assert told.startswith(f"stopped at step {newest} of {tmp_path}; the same command")
     assert state(tmp_path, newest).processes == 2
-    with begun(tmp_path, newest + 31) as process:
+    with begun(tmp_path, newest + 7) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         first = re.findall(r"^process (\d+) ", (tmp_path / "train.lock").read_text())
         (second,) = set(children) - set(first)

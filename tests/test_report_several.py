@@ -137,6 +137,7 @@ def test_the_commands_make_it_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     text = first.path.read_text(encoding="utf-8")
     shutil.rmtree("sweep")
     Path("data.h5").unlink()
+    monkeypatch.setattr("airkit.cli.sweep._engine", lambda *_: InTurn())
     for command in commands(text):
         result = command_line.run(*shlex.split(command)[1:])
         assert result.exit_code == 0, result.output

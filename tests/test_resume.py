@@ -103,10 +103,10 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path, field: str | None) 
     ],
 )
 def test_other_settings_go_on_as_well(tmp_path: Path, keys: dict[str, Any]) -> None:
-    fit(tmp_path / "whole", **keys)
-    fit(tmp_path / "run", listener=Recorder(step10=interrupt), **keys)
+    fit(tmp_path / "whole", **keys, train__steps=14)
+    fit(tmp_path / "run", listener=Recorder(step10=interrupt), **keys, train__steps=14)
     go_on(tmp_path / "run")
-    assert_as_if_never_stopped(tmp_path / "run", tmp_path / "whole")
+    assert_as_if_never_stopped(tmp_path / "run", tmp_path / "whole", 14)
 
 
 def test_handlers_are_given_back(tmp_path: Path) -> None:

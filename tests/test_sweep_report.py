@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import forks
 import pytest
 from command_line import fails, run
 from sweeps import report, swept
@@ -116,19 +116,18 @@ def test_the_command_with_a_failure(done: Path) -> None:
 
 def test_interrupted_and_gone_on(tmp_path: Path) -> None:
     """As in a shell: Ctrl-C in the midst of a training, then the same command again."""
-    out, steps = tmp_path / "sweep", 250
-    where = ("--data", str(data_file()), "--out", str(out), "--seeds", "1")
-    words = ["sweep", *where, *options(), "--steps", str(steps)]
-    command = [sys.executable, "-m", "airkit", *words]
-    first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (out / "seed-000/metrics.jsonl").exists():
-        assert time.monotonic() < deadline, "the training does not begin"
-        time.sleep(0.01)
-    first.send_signal(signal.SIGINT)
-    said = first.communicate(timeout=60)[1]
-    assert said == "stopped, 0 of 1 seeds done; the same command, without --fresh, goes on\n"
-    assert first.returncode == 130
+    out, steps = tmp_path / "sweep", 150
+    where = ("--data", data_file(), "--out", out, "--seeds", 1)
+    rarely = ("--set", "train.val_every=1000", "--set", "train.checkpoint_every=1000")
+    words = ["sweep", *where, *options(), *rarely, "--steps", steps]
+    with forks.piped(forks.COMMAND, *words) as first:
+        deadline = time.monotonic() + 60
+        while not (out / "seed-000/metrics.jsonl").exists():
+            assert time.monotonic() < deadline, "the training does not begin"
+            time.sleep(0.01)
+        os.kill(first.pid, signal.SIGINT)
+        told = "stopped, 0 of 1 seeds done; the same command, without --fresh, goes on\n"
+        assert (first.stderr.read(), first.wait()) == (told, 130)
     assert not (out / "seed-000/measures.json").exists()
     newest = RunFolder(out / "seed-000").saved()[-1]
     assert newest.name < f"step-{steps:09d}.pt"

@@ -13,11 +13,12 @@ from pathlib import Path
 import forks
 import pytest
 from command_line import set_up
+from idx_files import mnist_like, write_folder
 
 from airkit.cli.progress import moves_cursor
 
 COMMANDS = (
-    "make-data --preset tiny --source strokes --train 40 --val 8 --test 8 --out o.h5 --force",
+    "make-data --preset tiny --source digits --train 40 --val 8 --test 8 --out o.h5 --force",
     "train --steps 4 --fresh --set train.log_every=1 --set train.val_every=2",
     "eval --looks 1",
     "infer canvas.npy --looks 1",
@@ -42,7 +43,9 @@ HUE = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:[39][1-6]|38;[0-9;]+)m")
 
 @pytest.fixture(scope="module", name="work")
 def _work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return set_up(tmp_path_factory.mktemp("work"))
+    folder = set_up(tmp_path_factory.mktemp("work"))
+    write_folder(folder / "digits", mnist_like())
+    return folder
 
 
 def on_terminal(folder: Path, command: str, columns: int = 40, **environment: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny_runs import (
@@ -31,7 +29,6 @@ from tiny_runs import (
 )
 
 from airkit.config import settings
-from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.errors import (
     AirkitError,
     CheckpointError,
@@ -41,15 +38,9 @@ from airkit.errors import (
     ExtensionError,
     OutputError,
 )
-from airkit.model.guides import Noise
-from airkit.model.objectives import elbo as objective
-from airkit.model.scene import explain
 from airkit.runs.folder import RunFolder
-from airkit.system.device import generator
-from airkit.training import validation
 from airkit.training.loop import train
 from airkit.training.resume import FREE
-from airkit.training.validation import validate
 
 # What it does
 
@@ -79,35 +70,6 @@ def test_the_metrics() -> None:
     assert best is not None
     top = max(vals, key=lambda row: float(row["val_elbo"]))
     assert (best.step, best.elbo, best.count_accuracy) == tuple(top.values())
-
-
-def test_validation_measures_every_canvas() -> None:
-    """One draw of the ELBO, the mode of q(n) at one look; the same at every call."""
-    model, val = trainer(eval__batch_size=12), CanvasDataset(data_file(), "val")
-    ink = to_ink(val.images)
-    noise = Noise.draw(generator(0, "validation"), 12, model.air.slots, model.air.code, looks=False)
-    counts: list[int] = []
-    with torch.no_grad():
-        elbo, logits = objective.elbo(model.air, ink, noise).mean(), model.air(ink).logits
-    for row in logits.sigmoid().tolist():
-        on = [math.prod(row[:n]) * (1 - row[n]) for n in range(3)] + [math.prod(row)]
-        counts.append(max(range(4), key=on.__getitem__))
-    accuracy = np.mean(np.array(counts) == val.truth("counts").numpy())
-    for _ in range(2):
-        assert validate(model, val) == pytest.approx((float(elbo), accuracy), rel=1e-6)
-
-
-def test_validation_counts_some_of_many_canvases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spread over the split, as its canvases may have an order."""
-    model, val = trainer(eval__batch_size=5), CanvasDataset(data_file(), "val")
-    elbo, _ = validate(model, val)
-    monkeypatch.setattr(validation, "COUNTED", 5)
-    every_third = range(0, len(val), 3)
-    with torch.no_grad():
-        counts = explain(model.air, to_ink(val.images)).count[every_third]
-    right = (counts == val.truth("counts")[every_third]).sum() / 4
-    assert len(val) == 12
-    assert validate(model, val) == pytest.approx((elbo, float(right)), rel=1e-6)
 
 
 # What moves the weights, and what does not

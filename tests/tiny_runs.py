@@ -56,7 +56,7 @@ TRAIN: Mapping[str, Any] = {
     "train.checkpoint_every": 4,
     "eval.looks": 3,
     "eval.likelihood_samples": 2,
-    "eval.batch_size": 7,
+    "eval.batch_size": 12,
 }
 COMBINATIONS = [*product(["saliency", "lstm"], ["exact", "nvil"])]
 """Every guide with every estimator."""

@@ -1,0 +1,64 @@
+"""Validation while training: every canvas of the val split, whatever the batches."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import data_file, trainer
+
+from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.model.guides import Noise
+from airkit.model.objectives import elbo as objective
+from airkit.model.scene import explain
+from airkit.system.device import generator
+from airkit.training import validation
+from airkit.training.validation import validate
+
+
+def test_validation_measures_every_canvas() -> None:
+    """One draw of the ELBO, the mode of q(n) at one look; the same at every call."""
+    model, val = trainer(), CanvasDataset(data_file(), "val")
+    ink = to_ink(val.images)
+    noise = Noise.draw(generator(0, "validation"), 12, model.air.slots, model.air.code, looks=False)
+    counts: list[int] = []
+    with torch.no_grad():
+        elbo, logits = objective.elbo(model.air, ink, noise).mean(), model.air(ink).logits
+    for row in logits.sigmoid().tolist():
+        on = [math.prod(row[:n]) * (1 - row[n]) for n in range(3)] + [math.prod(row)]
+        counts.append(max(range(4), key=on.__getitem__))
+    accuracy = np.mean(np.array(counts) == val.truth("counts").numpy())
+    for _ in range(2):
+        assert validate(model, val) == pytest.approx((float(elbo), accuracy), rel=1e-6)
+
+
+def test_validation_shares_out_canvases_among_batches() -> None:
+    """As random numbers are drawn batch by batch, the mean is that of the batches alone."""
+    val = CanvasDataset(data_file(), "val")
+    by_five = trainer(eval__batch_size=5)
+    random = generator(0, "validation")
+    elbos, right = [], 0
+    for start, end in ((0, 5), (5, 10), (10, 12)):
+        ink = to_ink(val.images[start:end])
+        noise = Noise.draw(random, end - start, by_five.air.slots, by_five.air.code, looks=False)
+        with torch.no_grad():
+            elbos += objective.elbo(by_five.air, ink, noise).tolist()
+            found = explain(by_five.air, ink).count
+        right += int((found == val.truth("counts")[start:end]).sum())
+    expected = (np.mean(elbos), right / 12)
+    assert validate(by_five, val) == pytest.approx(expected, rel=1e-6)
+
+
+def test_validation_counts_some_of_many_canvases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spread over the split, as its canvases may have an order."""
+    model, val = trainer(eval__batch_size=5), CanvasDataset(data_file(), "val")
+    elbo, _ = validate(model, val)
+    monkeypatch.setattr(validation, "COUNTED", 5)
+    every_third = range(0, len(val), 3)
+    with torch.no_grad():
+        counts = explain(model.air, to_ink(val.images)).count[every_third]
+    right = (counts == val.truth("counts")[every_third]).sum() / 4
+    assert len(val) == 12
+    assert validate(model, val) == pytest.approx((elbo, float(right)), rel=1e-6)
