@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
 from airkit.config.schema import RenderConfig
 from airkit.figures.charts import FONT, tidy
@@ -23,7 +23,7 @@ from airkit.system.files import replacing
 
 Results = Sequence[Mapping[str, Any]]
 _STYLE: Any = {"font.size": POINTS, "lines.linewidth": 1.1, "lines.markersize": 3}
-_HEIGHT = 1.9  # inches
+_HEIGHT = 2.0  # inches
 
 
 def counting(runs: Sequence[tuple[str, Rows]], path: Path, render: RenderConfig) -> Path:
@@ -42,7 +42,6 @@ def counting(runs: Sequence[tuple[str, Rows]], path: Path, render: RenderConfig)
             axes.plot(curve.steps, shares, "o-", color=colour, label=model)
         _name(axes, "validation canvases counted right, %", "steps")
         _logarithmic(axes)
-        _legend(axes, "lower right")
     return path
 
 
@@ -68,7 +67,6 @@ def generalisation(
             _name(axes, f"trained on {name}: right, %", "digits")
             axes.set_xticks(range(4))
             axes.set_xlim(-0.5, 3.5)
-        _legend(panels[0], "lower left")
     return path
 
 
@@ -97,7 +95,6 @@ def codes(results: Results, path: Path, render: RenderConfig) -> Path:
             axes.axhline(chance, color=hexadecimal(FAINT), linewidth=0.7, linestyle=":")
             _name(axes, f"{task}: right, %", "labels")
             _logarithmic(axes, sorted({row["labels"] for row in of_task}))
-        _legend(panels[-1], "lower right")
     return path
 
 
@@ -124,24 +121,24 @@ def _point(
 def _name(axes: Axes, title: str, below: str) -> None:
     """Name the axes, that of shares in per cent."""
     tidy(axes, title, below, unit=POINTS / FONT)
-    axes.set_ylim(-2, 102)
+    axes.set_ylim(-3, 103)
 
 
 def _logarithmic(axes: Axes, ticks: Sequence[int] = ()) -> None:
     """Have a logarithmic axis of whole numbers."""
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    if ticks:
-        axes.set_xticks(ticks)
 
 
-def _legend(axes: Axes, place: Literal["lower left", "lower right"]) -> None:
-    """Name each model once."""
+def _legend(figure: Figure) -> None:
+    """Name each model once, below the charts."""
     once: dict[str, Any] = {}
-    for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+    for handle, label in zip(*figure.axes[-1].get_legend_handles_labels(), strict=True):
         once.setdefault(label, handle)
-    axes.legend([*once.values()], [*once], framealpha=1, edgecolor="none", loc=place)
+    look: dict[str, Any] = {"ncols": len(once), "frameon": False}
+    figure.legend([*once.values()], [*once], loc="outside lower center", **look)
 
 
 @contextmanager
@@ -152,5 +149,6 @@ def _written(path: Path, render: RenderConfig, panels: int) -> Iterator[list[Axe
     with default_style(), rc_context(_STYLE):
         figure = Figure(figsize=(width, _HEIGHT), dpi=paper.dpi, layout="constrained")
         yield list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
+        _legend(figure)
         with replacing(path) as unfinished:
             save(figure, unfinished, path.suffix[1:])
