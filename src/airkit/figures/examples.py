@@ -94,7 +94,7 @@ def explained_at(
         every = enumerate(explained(run, listener))
         return {place: canvas for place, canvas in every if place in wanted}
     found: list[Explained] = []
-    for indices in torch.split(torch.tensor(wanted), run.config.eval.batch_size):
+    for indices in run.batches(torch.tensor(wanted)):
         images = run.images(indices)
         with torch.inference_mode():
             scene = explain_by_looks(run.air, images, run.looks, look_seed(run.config))

@@ -155,11 +155,15 @@ class TrainedRun:
         """Explanations to compare per canvas: ``eval.looks``, or 1 for a guide without looks."""
         return possible_looks(self.air, self.config.eval.looks)
 
-    def batches(self) -> list[Tensor]:
-        """Indices of the canvases, ``eval.batch_size`` at a time, or fewer large ones."""
+    def batches(self, places: Tensor | None = None) -> list[Tensor]:
+        """Indices of all canvases, or of those at ``places``, as they are looked at together.
+
+        They are ``eval.batch_size`` at a time, or fewer large ones.
+        """
         air = self.air
         many = batch_size(air.shape, air.channels, air.slots, self.config.eval.batch_size)
-        return list(torch.split(torch.arange(len(self.canvases)), many))
+        chosen = torch.arange(len(self.canvases)) if places is None else places
+        return list(torch.split(chosen, many))
 
     def images(self, indices: Tensor) -> Tensor:
         """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
