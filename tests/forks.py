@@ -8,6 +8,7 @@ PYTHONPATH, is as it was at the first fork. Run as a script, this is the process
 from __future__ import annotations
 
 import atexit
+import gc
 import io
 import json
 import os
@@ -187,6 +188,9 @@ def _become(asked: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    gc.disable()  # loading makes much and drops little
     for each in LOADED:
         import_module(each)
+    gc.freeze()
+    gc.enable()
     exec(compile(_become(_serve()), "-c", "exec"), {"__name__": "__main__"})

@@ -147,17 +147,17 @@ def presence_variance(one: Objective, draws: int) -> float:
 @cache
 def plain_variance() -> float:
     """That of the gradient where there is no baseline."""
-    return presence_variance(estimator(baseline="none"), 100)
+    return presence_variance(estimator(baseline="none"), 60)
 
 
 @pytest.mark.parametrize("baseline", ["lstm", "mlp"])
 def test_a_trained_baseline_lowers_the_variance(baseline: str) -> None:
     with_one = estimator(baseline=baseline)
     optimiser = torch.optim.Adam(with_one.baselines.parameters(), 0.1)
-    for seed in range(120):
+    for seed in range(60):
         gradient(with_one, IMAGES.repeat(10, 1, 1, 1), 1000 + seed)
         optimiser.step()
-    assert presence_variance(with_one, 100) < 0.7 * plain_variance()
+    assert presence_variance(with_one, 60) < 0.7 * plain_variance()
 
 
 def test_the_baseline_is_of_a_scale() -> None:
