@@ -27,7 +27,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, bmm, nn
 from torch.nn.functional import linear
 
 from airkit.model.air import AIR, Draw, Unrolled
@@ -162,7 +162,7 @@ class _Cache:
         self._slots: list[list[Parts]] = []
         self._calls: Iterator[tuple[Parts, ...]] | None = None
         self._recording = False
-        self._cast: dict[int, Tensor] = {}
+        self._cast: dict[int, list[Tensor]] = {}
 
     def __call__(self, compute: Callable[[], Parts]) -> Parts:
         """The result of ``compute``, without gradients; when replaying, the recorded one."""
@@ -189,13 +189,11 @@ class _Cache:
         yield
         self._calls = None
 
-    def cast(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """The weight in ``dtype``, cast once a pass."""
-        if weight.dtype == dtype:
-            return weight
-        if id(weight) not in self._cast:
-            self._cast[id(weight)] = weight.detach().to(dtype)
-        return self._cast[id(weight)]
+    def cast(self, network: Perceptron, dtype: torch.dtype) -> list[Tensor]:
+        """The network's weights and biases, layer after layer, in ``dtype``, cast once a pass."""
+        if id(network) not in self._cast:
+            self._cast[id(network)] = [each.detach().to(dtype) for each in network.parameters()]
+        return self._cast[id(network)]
 
 
 @contextmanager
@@ -254,7 +252,7 @@ def _perceptron(network: Perceptron, cache: _Cache, inputs: Tensor) -> Tensor:
     outputs = cache(lambda: _outputs(network, inputs, dtype, cache))
     if not torch.is_grad_enabled():
         return outputs[-1]
-    weights = [cache.cast(each.weight, dtype) for each in network if isinstance(each, nn.Linear)]
+    weights = cache.cast(network, dtype)[::2]
     slope = _SLOPES[type(network[1]) if len(network) > 1 else nn.ReLU]
     out: Tensor = _MLP.apply(slope, outputs, weights, inputs, *network.parameters())  # type: ignore[no-untyped-call]
     return out
@@ -262,13 +260,11 @@ def _perceptron(network: Perceptron, cache: _Cache, inputs: Tensor) -> Tensor:
 
 def _outputs(network: Perceptron, inputs: Tensor, dtype: torch.dtype, cache: _Cache) -> Parts:
     """Each layer's output after its non-linearity, in ``dtype`` but for the last."""
-    outputs = [inputs.to(dtype)]
-    for layer in network:
-        if isinstance(layer, nn.Linear):
-            weights = cache.cast(layer.weight, dtype), cache.cast(layer.bias, dtype)
-            outputs.append(linear(outputs[-1], *weights))
-        else:
-            layer(outputs[-1])  # in place
+    weights, outputs = cache.cast(network, dtype), [inputs.to(dtype)]
+    for weight, bias in zip(weights[::2], weights[1::2], strict=True):
+        if len(outputs) > 1:
+            network[1](outputs[-1])  # the non-linearity, in place
+        outputs.append(linear(outputs[-1], weight, bias))
     return *outputs[1:-1], outputs[-1].to(inputs.dtype)
 
 
@@ -365,8 +361,8 @@ def _add(
     before, after, (height, width) = residuals[slot], residuals[slot + 1], air.shape
     window = windows.shape[-1]
     tents = _tents(_on_window(*pose, window, max(air.shape)), window)
-    across = (_columns(windows) @ tents[1, ..., :height]).view(len(windows), window, -1)
-    painted = (across.mT @ tents[0, ..., :width]).view(len(windows), -1, height, width)
+    across = bmm(_columns(windows), tents[1, ..., :height]).view(len(windows), window, -1)
+    painted = bmm(across.mT, tents[0, ..., :width]).view(len(windows), -1, height, width)
     if not air.occludes:
         torch.sub(before, painted, out=after)
         return tents, across, None
@@ -412,20 +408,24 @@ class _PaintedErrors(torch.autograd.Function):
                 hidden = (residuals[slot] - residuals[0]).mul_(by_ink)
                 torch.sum(hidden, 1, out=by_painted[:, channels])
                 later = torch.addcmul(by_ink, by_ink, mask, value=-1)
-            found = _paint_gradient(by_painted, windows[rows], *painted[3 * slot :][:2])
-            by_windows[rows], by_tents[0, rows, :, :width], by_tents[1, rows, :, :height] = found
+            tents, across = painted[3 * slot : 3 * slot + 2]
+            by_windows[rows] = _paint_gradient(
+                by_painted, windows[rows], tents, across, by_tents[:, rows]
+            )
         return None, None, by_image, *_pose_gradient(by_tents, size, centre), by_windows
 
 
 def _paint_gradient(
-    grad: Tensor, windows: Tensor, tents: Tensor, across: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of windows [N, P, w, w], columns [N, w, W] and rows [N, w, H], from canvases'."""
+    grad: Tensor, windows: Tensor, tents: Tensor, across: Tensor, by_tents: Tensor
+) -> Tensor:
+    """The gradient of windows [N, P, w, w] from canvases'; fills that of tents, [2, N, w, S]."""
     (height, width), count = _shape(grad), len(grad)
     flat = grad.view(count, -1, width)
-    by_across = (tents[0, ..., :width] @ flat.mT).view(count, -1, height)
-    by_columns = (by_across @ tents[1, ..., :height].mT).view(count, -1, *windows.shape[1:3])
-    return by_columns.permute(0, 2, 3, 1), across @ flat, _columns(windows).mT @ by_across
+    by_across = bmm(tents[0, ..., :width], flat.mT).view(count, -1, height)
+    by_columns = bmm(by_across, tents[1, ..., :height].mT).view(count, -1, *windows.shape[1:3])
+    torch.bmm(across, flat, out=by_tents[0, ..., :width])
+    torch.bmm(_columns(windows).mT, by_across, out=by_tents[1, ..., :height])
+    return by_columns.permute(0, 2, 3, 1)
 
 
 def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

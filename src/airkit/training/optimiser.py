@@ -45,15 +45,16 @@ class Optimiser:
         self, model: nn.Module, baselines: nn.Module, config: Config, device: torch.device
     ) -> None:
         """Optimise ``model`` and ``baselines``, both on ``device``, as ``train.*`` says."""
-        self.config, self.modules = config, (model, baselines)
+        self.config = config
+        self.parameters = [list(module.parameters()) for module in (model, baselines)]
         self.asynchronous = device.type == "cuda"
         """Whether the check for finite numbers stays on the GPU, so that no step waits for it."""
         self._first_bad = torch.full((), NONE, device=device)
         peaks = config.train.learning_rate, config.train.baseline_learning_rate
         groups: list[dict[str, Any]] = [
-            {"params": params, "peak": peak}
-            for module, peak in zip(self.modules, peaks, strict=True)
-            if (params := list(module.parameters()))
+            {"params": parameters, "peak": peak}
+            for parameters, peak in zip(self.parameters, peaks, strict=True)
+            if parameters
         ]
         if self.asynchronous:  # a CUDA graph reads the learning rate from a fixed address
             for group in groups:
@@ -115,12 +116,12 @@ class Optimiser:
     def _clip(self) -> list[Tensor]:
         """Clip the model's gradient; return the norms of it and the baselines' before that."""
         norms, limit = [], self.config.train.clip_norm
-        for module in self.modules:
-            grads = [each.grad for each in module.parameters() if each.grad is not None]
+        for parameters in self.parameters:
+            grads = [each.grad for each in parameters if each.grad is not None]
             if grads:
                 norms.append(get_total_norm(grads))
         if limit != "none":
-            clip_grads_with_norm_(self.modules[0].parameters(), limit, norms[0])
+            clip_grads_with_norm_(self.parameters[0], limit, norms[0])
         return norms
 
 

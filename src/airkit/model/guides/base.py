@@ -230,7 +230,8 @@ class Residual:
     def _unexplained(self, both: Tensor, mask: Tensor) -> Tensor:
         """The ink, in image and residual [B, 2 C, H, W], that may be looked at, [B, H, W]."""
         residual = both.chunk(2, 1)[1]
-        return (residual.abs() if self._signed else residual.clamp(min=0)).mean(1).mul_(mask)
+        ink = residual.abs() if self._signed else residual.clamp(min=0)
+        return (ink.mean(1) if ink.shape[1] > 1 else ink[:, 0]).mul_(mask)
 
     @staticmethod
     def _joined(blurred: Sequence[Tensor]) -> Tensor:
