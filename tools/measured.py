@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from speed_tables import TABLES, Table
+from speed_tables import TABLES, Table, quick
 
 from airkit.system.statistics import wilson
 
@@ -375,6 +375,7 @@ PARTS: dict[str, Part] = {
     "large-pictures": large_pictures,
     "provenance": provenance,
     **{name: _of_speed(table) for name, table in TABLES.items()},
+    "quick": _of_speed(quick, "quick"),
     "gpu-measured": lambda: every_run("accuracy_gpu"),
     **{f"gpu-{name}": _of_speed(TABLES[name], "speed_gpu") for name in ON_GPU},
 }

@@ -152,6 +152,8 @@ def evaluate(
 ) -> Measures:
     """Measure a trained model on held-out canvases.
 
+    What it finds is kept in the run folder, where that can be written, for ``report``.
+
     Args:
         run: the run folder.
         data: the data file; by default the one that the run was trained on. Its canvases may be

@@ -362,10 +362,11 @@ def _add(
     window = windows.shape[-1]
     tents = _tents(_on_window(*pose, window, max(air.shape)), window)
     across = bmm(_columns(windows), tents[1, ..., :height]).view(len(windows), window, -1)
-    painted = bmm(across.mT, tents[0, ..., :width]).view(len(windows), -1, height, width)
+    factors = across.mT, tents[0, ..., :width]
     if not air.occludes:
-        torch.sub(before, painted, out=after)
+        torch.baddbmm(before.flatten(1, 2), *factors, alpha=-1, out=after.flatten(1, 2))
         return tents, across, None
+    painted = bmm(*factors).view(len(windows), -1, height, width)
     torch.lerp(before, residuals[0], painted[:, -1:], out=after).sub_(painted[:, :-1])
     return tents, across, painted[:, -1:]
 
