@@ -29,7 +29,7 @@ from airkit.system.callbacks import SILENT, Listener
 
 TINY = Plan(
     seeds=1,
-    labels=(8, 10_000),
+    labels=(8,),
     steps=2,
     settings={**tiny_runs.DATA, **tiny_runs.TRAIN, "train.steps": 4, "train.val_early": 1},
     published={"guide.kind": "lstm", "guide.rnn_size": 12, "train.estimator": "nvil"},
@@ -111,8 +111,8 @@ def test_a_folder_of_other_settings_is_refused(done: Reproduced) -> None:
         again(done.folder, train__steps=5)
     assert "train.steps=4" in str(caught.value)
     assert "train.steps=5" in str(caught.value)
-    figures = again(done.folder, render__format="svg", render__titles=True).figures
-    assert {path.suffix for path in figures} == {".svg"}, "the figures are free"
+    print_ = layers({"render.format": "svg", "render.titles": True})
+    assert Work(TINY, done.folder, print_, SILENT).source == "strokes", "figures are free"
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -154,6 +154,16 @@ def test_what_cannot_be_made_leaves_the_folder_free(tmp_path: Path) -> None:
     assert "about digits" in fails(*words, "sprites")
     assert "digit_size" in fails(*words, "strokes", "--set", "data.digit_size=49")
     assert not (tmp_path / "it" / "steps").exists()
+
+
+def test_settings_without_effect_are_told(tmp_path: Path) -> None:
+    own = layers({"data.max_digits": 5, "data.count_weights": [1, 0, 0, 0, 0, 1], "train.seed": 9})
+    listener = tiny_runs.Recorder()
+    work = Work(TINY, tmp_path, own, listener)
+    assert "data.count_weights, data.max_digits, train.seed: no effect" in listener.notes[-1]
+    counts = CanvasDataset(work.data("0, 1, 2"), "train").truth("counts")
+    assert set(counts.tolist()) == {0, 1, 2}
+    assert resolve(*work.settings("0, 1, 2", "default", 3)).train.seed == 3
 
 
 def test_a_damaged_result_is_told(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from airkit.config.settings import (
     Layer,
     Settings,
     differences,
+    flatten,
     from_json,
     layers,
     resolve,
@@ -34,7 +35,7 @@ from airkit.evaluation.evaluate import evaluate
 from airkit.figures import experiments
 from airkit.figures.render import render
 from airkit.reproduce import codes
-from airkit.reproduce.plan import CANVASES, FREE, FULL, PIXELS, PRINT, QUICK, TRAINED, Plan
+from airkit.reproduce.plan import CANVASES, FIXED, FREE, FULL, PIXELS, PRINT, QUICK, TRAINED, Plan
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import write_text
@@ -134,6 +135,9 @@ class Work:
         }
         if changed:
             raise _other_settings(out, changed)
+        named = {key for layer in given for key, _ in flatten(layer.values)}
+        if idle := named.intersection(FIXED):
+            listener.note(f"{', '.join(sorted(idle))}: no effect, the experiments fix it")
 
     def kept(self, step: str, work: Callable[..., Any], *args: Any) -> Any:
         """Return the result of a step, from its file if it was done before."""

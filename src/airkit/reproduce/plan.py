@@ -53,13 +53,16 @@ PRINT = {
 }
 TRAINED: Mapping[str, tuple[int, ...]] = {"0, 1, 2": (0, 1, 2), "0, 1, 3": (0, 1, 3)}
 """Numbers of digits on the canvases of a training."""
+_ANY = {"data.min_digits": 0, "data.count_weights": ()}
 CANVASES: Mapping[str, Mapping[str, Any]] = {
-    "0, 1, 2": {"data.max_digits": 2},
-    "0, 1, 3": {"data.max_digits": 3, "data.count_weights": (1, 1, 0, 1)},
-    "0 to 3": {"data.max_digits": 3, "data.train": 0, "data.val": 0},
-    "pairs": {"data.min_digits": 2, "data.max_digits": 2},
+    "0, 1, 2": {**_ANY, "data.max_digits": 2},
+    "0, 1, 3": {**_ANY, "data.max_digits": 3, "data.count_weights": (1, 1, 0, 1)},
+    "0 to 3": {**_ANY, "data.max_digits": 3, "data.train": 0, "data.val": 0},
+    "pairs": {**_ANY, "data.min_digits": 2, "data.max_digits": 2},
 }
 """What is in the data files."""
+FIXED = (*_ANY, "data.max_digits", "train.seed")
+"""Settings that the experiments fix."""
 PIXELS = "convolutional net"
 """What reads pixels in place of a model's codes."""
 FREE = ("render.", "train.device")
