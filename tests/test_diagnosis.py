@@ -83,7 +83,7 @@ def stopped(run: Path, **keys: Any) -> str:
 # The message
 
 
-@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
+@pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS[::3])
 @pytest.mark.parametrize(
     ("spoil", "facts"),
     [
