@@ -397,7 +397,8 @@ class _PaintedErrors(torch.autograd.Function):
         weights = (-2 * grad).t()[:, :, None, None, None]
         by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
         by_windows, window = torch.empty_like(windows), windows.shape[-1]
-        by_tents = grad.new_zeros(2, slots * batch, window, max(height, width))
+        empty = grad.new_empty if height == width else grad.new_zeros  # all of it is filled
+        by_tents = empty(2, slots * batch, window, max(height, width))
         later = torch.zeros_like(residuals[0])
         for slot in reversed(range(slots)):
             rows, mask = slice(slot * batch, (slot + 1) * batch), painted[3 * slot + 2]

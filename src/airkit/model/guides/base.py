@@ -214,8 +214,10 @@ class Residual:
         """
         saliency = self._saliency(blurs, mask)
         along, saliency = saliency.shape[2], saliency.flatten(1)
-        height, cell = saliency.max(1)
-        if look is not None:
+        if look is None:
+            height, cell = saliency.max(1)
+        else:
+            height = saliency.amax(1)
             looks = look.view(len(height), -1)
             cell = _sample_cells(saliency, height, sharpness, looks).flatten()
             height = height.repeat_interleave(looks.shape[1])
