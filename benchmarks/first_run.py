@@ -39,7 +39,7 @@ def main() -> None:
     for verb in ("render", "report"):
         airkit_command(folder, took, verb)
     note = provenance.note("first_run.py", "torch", how=f"threads: {torch.get_num_threads()}")
-    found = {**note, "processor_seconds": took, "measures": measures}
+    found = {"eval": {**note, "measures": measures}, "times": {**note, "processor_seconds": took}}
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from speed_tables import TABLES, Table, quick
+from speed_tables import TABLES, Table, commands, quick
 
 from airkit.system.statistics import wilson
 
@@ -36,9 +36,12 @@ def _measures(row: dict[str, Any]) -> list[str]:
 
 
 def first_run() -> dict[str, Any]:
-    """The measures of the README's main commands."""
-    measures: dict[str, Any] = _read("first_run")["measures"]
-    return measures
+    """The measures of the README's main commands, without calibration, trust and nulls."""
+    measures: dict[str, Any] = _read("first_run")["eval"]["measures"]
+    apart = "calibration", "calibration_one_look", "trust"
+    return {
+        name: value for name, value in measures.items() if name not in apart and value is not None
+    }
 
 
 def every_run(name: str = "accuracy") -> Table:
@@ -376,6 +379,7 @@ PARTS: dict[str, Part] = {
     "provenance": provenance,
     **{name: _of_speed(table) for name, table in TABLES.items()},
     "quick": _of_speed(quick, "quick"),
+    "first-run-times": _of_speed(commands, "first_run"),
     "gpu-measured": lambda: every_run("accuracy_gpu"),
     **{f"gpu-{name}": _of_speed(TABLES[name], "speed_gpu") for name in ON_GPU},
 }

@@ -147,6 +147,12 @@ def quick(found: Found) -> Table:
     return heads, rows
 
 
+def commands(found: Found) -> Table:
+    """What each command of the README takes; ``benchmarks/first_run.py``."""
+    took = found["times"]["processor_seconds"].items()
+    return ("command", "processor time"), [(f"`airkit {verb}`", f"{it:.0f} s") for verb, it in took]
+
+
 TABLES: dict[str, Callable[[Found], Table]] = {
     "speed-stages": stages,
     "speed-arithmetic": arithmetic,
