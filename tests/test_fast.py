@@ -9,14 +9,14 @@ from unittest import mock
 
 import pytest
 import torch
-from model_factory import blobs, double_noise, generator, tiny_air, tiny_config
+from model_factory import SIDE, blobs, double_noise, generator, tiny_air, tiny_config
 from tiny_runs import CrashError, Recorder, crash, fit, go_on, state
 from torch import Tensor
 
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
-from airkit.model import fast
+from airkit.model import fast, fast_local, fast_paint
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
 from airkit.model.networks import Perceptron
@@ -57,9 +57,11 @@ def _assert_equal(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance
         assert error <= tolerance * max(1.0, float(wanted[name].norm())), name
 
 
-def _assert_as_the_reference(config: Config, batch: int, noise: Noise | None = None) -> None:
+def _assert_as_the_reference(
+    config: Config, batch: int, noise: Noise | None = None, side: int = SIDE
+) -> None:
     height, width = config.data.shape
-    air, images = tiny_air(config, seed=1), blobs(batch, channels=config.data.channels)
+    air, images = tiny_air(config, seed=1), blobs(batch, side, channels=config.data.channels)
     images = images[..., :height, :width]
     if noise is None:
         noise = double_noise(air, batch, looks=air.guide.samples_looks)
@@ -93,6 +95,29 @@ CASES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("batch", [1, 3])
 def test_values_and_gradients(case: dict[str, Any], batch: int) -> None:
     _assert_as_the_reference(_config(**case), batch)
+
+
+LOCAL: list[dict[str, Any]] = [
+    {"pose": "affine"},
+    {"compositing": "over", "channels": 3, "polarity": "both"},
+    {"shape": (17, 40), "compositing": "over"},
+    {"shape": (40, 9), "channels": 3},
+    {"background": "learned", "compositing": "over"},
+    {"background": "learned", "channels": 3},
+]
+
+
+@pytest.mark.parametrize("case", LOCAL, ids=str)
+@pytest.mark.parametrize("large", [5.0, 100.0])
+def test_large_pictures(
+    case: dict[str, Any], large: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Painted around windows alone, and whole."""
+    monkeypatch.setattr(fast, "LARGE", large)
+    used = mock.patch.object(fast_local, "add", side_effect=fast_local.add)
+    with used as add:
+        _assert_as_the_reference(_config(4, side=40, **case), 3, side=40)
+    assert add.called == (large < 40 / 7)
 
 
 @KINDS
@@ -158,7 +183,7 @@ def test_perceptrons_are_their_own_again_after_a_pass(kind: str) -> None:
     noise = double_noise(air, 2, looks=kind == "saliency")
     fast.unroll(air, images, noise)
     with (
-        mock.patch.object(fast, "_add", side_effect=ZeroDivisionError),
+        mock.patch.object(fast_paint, "add", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         fast.unroll(air, images, noise)
@@ -177,7 +202,7 @@ def test_training_after_inference_mode(
     air, images = tiny_air(_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _gradients(air, fast.unroll(air, images, noise))
-    for constants in (fast._centres, fast._numbers):
+    for constants in (fast_paint.centres, fast_paint.numbers):
         constants.cache_clear()
     with torch.inference_mode():
         fast.unroll(air, images, noise)

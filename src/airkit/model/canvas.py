@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from airkit.model.guides.base import Blur, Residual
+from airkit.model.guides.base import Blur, Residual, joined
 from airkit.model.spatial_transformer import Patches, Shape, paint
 
 
@@ -109,39 +109,52 @@ class _LocalResidual(Residual):
 
     def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
         super().__init__(ink, torch.zeros_like(ink), signed=signed)
-        self._edge, self._changed = edge, list[Patches]()
-        self._seen: Tensor | None = None
-        self._blurred: list[Tensor] = []
-        self._saliency_now = ink
-
-    def read(self, patches: Patches) -> Tensor:
-        """Patches of image and residual, [N, 2 C, h, w]."""
-        return patches.read(self._both)
+        self._local = LocalSaliency(edge)
 
     def replace(self, patches: Patches, left: Tensor) -> None:
         """Put other levels [B, C, h, w] into the residual."""
         patches.write(self._both.chunk(2, 1)[1], left)
-        self._changed.append(patches.wider(self._edge))
+        self._local.changed(patches)
 
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        """See ``Residual``: found once, and then anew where something changed."""
-        if self._seen is None:
-            self._seen = self._unexplained(self._both, mask)
-            self._blurred = [blur(self._seen) for blur in blurs]
-            self._saliency_now = self._joined(self._blurred)
-        if self._changed:
-            for patches in self._changed:
-                self._update(blurs, mask, patches)
-            self._saliency_now = self._joined(self._blurred)
-            self._changed = []
-        return self._saliency_now
+        """See ``Residual``."""
+        return self._local.of(self, blurs, mask)
 
-    def _update(self, blurs: Sequence[Blur], mask: Tensor, patches: Patches) -> None:
-        assert self._seen is not None
-        seen = self._seen[:, None]
-        now = self._unexplained(self.read(patches), patches.read(mask[:, None])[:, 0])[:, None]
-        change = (now - patches.read(seen))[:, 0]
-        patches.write(seen, now)
+
+class LocalSaliency:
+    """The saliency of a residual that changes in patches: found once, then where it changed."""
+
+    def __init__(self, edge: int) -> None:
+        """``edge`` is that of the guide (``Guide.edge``)."""
+        self._edge, self._changed = edge, list[Patches]()
+        self._seen: Tensor | None = None
+        self._blurred: list[Tensor] = []
+
+    def changed(self, patches: Patches) -> None:
+        """Take note of patches [B, ...] in which windows were painted."""
+        self._changed.append(patches.wider(self._edge))
+
+    def of(self, residual: Residual, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
+        """The saliency of the residual as it is now; see ``Residual.peak``."""
+        if self._seen is None:
+            self._seen = residual.unexplained(mask)
+            self._blurred = [blur(self._seen) for blur in blurs]
+        for patches in self._changed:
+            self._update(self._seen[:, None], residual, blurs, mask, patches)
+        self._changed = []
+        return joined(self._blurred)
+
+    def _update(
+        self,
+        seen: Tensor,
+        residual: Residual,
+        blurs: Sequence[Blur],
+        mask: Tensor,
+        patches: Patches,
+    ) -> None:
+        now = residual.unexplained(mask, patches)
+        change = now - patches.read(seen)[:, 0]
+        patches.write(seen, now[:, None])
         for blur, blurred in zip(blurs, self._blurred, strict=True):
             blur.add(blurred, change, patches)
 

@@ -1,13 +1,14 @@
 """The training pass of AIR with gradients written by hand: the numbers of ``AIR.forward``, sooner.
 
 ``unroll(air, images, noise)`` equals ``air(images, noise)`` in values and first derivatives (a
-test holds them equal); second derivatives raise. It gains by three things:
+test holds them equal); second derivatives raise. It gains by four things:
 
 - A guide that sees the canvas has no gradient from slot to slot. So it runs slot by slot without
   gradients first, and then over all slots at once, T * B rows: fewer and larger products. What
   the first pass computed, the second takes from a ``_Cache``.
 - Gradients of perceptrons, crops and paint are written out: bilinear weights have slope 1 or -1,
   images need no gradient, and the squared errors of all T + 1 canvases share one backward pass.
+- Large pictures are painted, and looked at, around each window alone (``fast_local``).
 - Weights are cast to bfloat16 once a pass, where ``precision`` asks for it.
 
 No other module depends on how this is done: during a pass, the perceptrons of the model and the
@@ -22,27 +23,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
-from itertools import chain
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, bmm, nn
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from airkit.model import fast_local, fast_paint
 from airkit.model.air import AIR, Draw, Unrolled
+from airkit.model.canvas import LocalSaliency
 from airkit.model.distributions import Normal
-from airkit.model.guides import Noise, Residual, Slot
+from airkit.model.fast_crop import differentiable, joined, read
+from airkit.model.fast_paint import Painted, first_order
+from airkit.model.guides import Blur, Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype
-from airkit.model.spatial_transformer import Shape, crop, on_own_sides, side_ratios
+from airkit.model.spatial_transformer import crop
 
 Parts = tuple[Tensor, ...]
-Painted = list[tuple[Tensor, Tensor, Tensor | None]]
-"""By slot, as ``_add`` returns them: tents [2, B, w, S], windows painted along the canvas's y, x
-first, [B, w, P H], and masks [B, 1, H, W] or None."""
+LARGE = 6.0
+"""Longer side of a picture, in typical object sizes, from which it is painted around windows."""
 
 
 def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
@@ -83,13 +86,16 @@ def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) 
         residuals[0] = ink
         for t, window in enumerate(windows.chunk(air.slots)):
             size, centre = slots[t][-2:]
-            painted.append(_add(air, residuals, t, window, (size, centre)))
-    return _unrolled(air, (*rows, windows), ink, residuals, painted)
+            painted.append(fast_paint.add(residuals, t, window, size, centre))
+    error = fast_paint.errors(residuals, painted, ink, *rows[-2:], windows)
+    return _unrolled(air, (*rows, windows), error)
 
 
 def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot without gradients, then all slots at once with them."""
     residuals, signed = ink.new_empty(air.slots + 1, *ink.shape), air.background.signed
+    saliency = LocalSaliency(guide.edge) if guide.edge and _is_large(air, ink) else None
+    paint = fast_paint if saliency is None else fast_local
     state, present = guide.start(ink), ink.new_ones(len(ink))
     glimpses: list[Glimpse] = []
     views: list[Tensor] = []
@@ -98,13 +104,16 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
         residuals[0] = ink
         for t in range(air.slots):
             views.append(_channels(residuals, t))
-            drawn, residual = noise.slot(t), _ViewedResidual(views[-1:], cache, signed)
+            residual = _ViewedResidual(views[-1:], cache, signed, saliency)
+            drawn = noise.slot(t)
             glimpses.append(guide.attend(state, residual, drawn.look))
             with cache.recording():
                 logit, q_where = guide.read(glimpses[-1])
                 *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
                 window = air.decoder(what)
-            painted.append(_add(air, residuals, t, window, (size, centre)))
+            painted.append(paint.add(residuals, t, window, size, centre))
+            if saliency is not None:
+                saliency.changed(fast_local.patches_of(painted[-1], air.shape))
             if t + 1 < air.slots:
                 state = guide.advance(state, Slot(present, where, what, size, centre))
     with cache.replaying():
@@ -112,7 +121,13 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
         shown = _ViewedResidual(views, cache, signed)
         rows = _latents(air, shown, logit, q_where, _rows(noise))
         windows = air.decoder(rows[6])
-    return _unrolled(air, (*rows, windows), ink, residuals, painted)
+    error = paint.errors(residuals, painted, ink, *rows[-2:], windows)
+    return _unrolled(air, (*rows, windows), error)
+
+
+def _is_large(air: AIR, ink: Tensor) -> bool:
+    """Whether to paint around windows alone, whose size cannot be asked for in a CUDA graph."""
+    return not ink.is_cuda and air.canvas_size >= LARGE * air.config.object_size
 
 
 def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise) -> Parts:
@@ -123,9 +138,8 @@ def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise
     return logit, *q_where, where, *q_what, q_what.sample(noise.what), size, centre
 
 
-def _unrolled(air: AIR, rows: Parts, ink: Tensor, residuals: Tensor, painted: Painted) -> Unrolled:
-    """Rows, slot after slot, as [B, T, ...]."""
-    error = _PaintedErrors.apply(residuals, painted, ink, *rows[-3:])  # type: ignore[no-untyped-call]
+def _unrolled(air: AIR, rows: Parts, error: Tensor) -> Unrolled:
+    """Rows, slot after slot, as [B, T, ...], and squared errors [B, T + 1]."""
     logit, w_mean, w_sd, where, c_mean, c_sd, what, size, centre, windows = (
         part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in rows
     )
@@ -210,40 +224,37 @@ def _lent(air: AIR, cache: _Cache) -> Iterator[None]:
 
 
 class _ViewedResidual(Residual):
-    """Views of image and residual, in parts of equal length along B, cropped by ``_Crop``."""
+    """Views of image and residual, in parts of equal length along B, cropped by ``fast_crop``."""
 
-    def __init__(self, parts: Sequence[Tensor], cache: _Cache, signed: bool) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Tensor],
+        cache: _Cache,
+        signed: bool,
+        saliency: LocalSaliency | None = None,
+    ) -> None:
         self.parts, self._both, self.cache, self._signed = parts, parts[0], cache, signed
+        self.local = saliency
+
+    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
+        if self.local is None:
+            return super()._saliency(blurs, mask)
+        return self.local.of(self, blurs, mask)
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
         if _deterministic(self.parts[0]):
-            return crop(_joined(self.parts), size, centre, side)
-        (windows,) = self.cache(lambda: (_read(self.parts, size, centre, side),))
+            return crop(joined(self.parts), size, centre, side)
+        (windows,) = self.cache(lambda: (read(self.parts, size, centre, side),))
         if not torch.is_grad_enabled():
             return windows
-        cropped: Tensor = _Crop.apply(size, centre, windows, *self.parts)  # type: ignore[no-untyped-call]
-        return cropped
+        return differentiable(windows, self.parts, size, centre)
 
     crop_image = crop
     """Of a guide that does not see the canvas, the views are of the image alone."""
 
 
 # Perceptrons
-
-
-def _first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """A backward pass that raises where its result is to be differentiated again."""
-
-    def checked(ctx: Any, *grads: Tensor) -> Any:
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "airkit.model.fast has first derivatives only: call AIR itself for second ones, "
-                "or train with train.backward=reference"
-            )
-        return backward(ctx, *grads)
-
-    return checked
 
 
 def _perceptron(network: Perceptron, cache: _Cache, inputs: Tensor) -> Tensor:
@@ -288,7 +299,7 @@ class _MLP(torch.autograd.Function):
         return outputs[-1]
 
     @staticmethod
-    @_first_order
+    @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         layers, full = len(ctx.saved_tensors) // 2, grad.dtype
         inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
@@ -300,198 +311,6 @@ class _MLP(torch.autograd.Function):
                 grad = ctx.slope(grad @ weights[layer], inputs[layer])
         by_inputs = (grad @ weights[0]).to(full) if ctx.needs_input_grad[3] else None
         return None, None, None, by_inputs, *grads
-
-
-# Crops
-
-
-def _read(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """Windows [N, C, w, w] off images in parts [B, C, H, W]."""
-    grids = _grid(size, centre, side, _shape(parts[0])).chunk(len(parts))
-    sample, pairs = torch.grid_sampler_2d, zip(parts, grids, strict=True)
-    return _joined([sample(part, grid, *_BILINEAR) for part, grid in pairs])
-
-
-class _Crop(torch.autograd.Function):
-    """The gradient of ``crop`` by size and centre; images are data."""
-
-    @staticmethod
-    def forward(ctx: Any, size: Tensor, centre: Tensor, windows: Tensor, *parts: Tensor) -> Tensor:
-        ctx.save_for_backward(size, centre, *parts)
-        return windows
-
-    @staticmethod
-    @_first_order
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        size, centre, *parts = ctx.saved_tensors
-        side, mask = grad.shape[-1], [False, True]
-        shape = _shape(parts[0])
-        grids = _grid(size, centre, side, shape).chunk(len(parts))
-        pieces = zip(grad.contiguous().chunk(len(parts)), parts, grids, strict=True)
-        backward = torch.ops.aten.grid_sampler_2d_backward
-        by_grid = _joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
-        by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
-        if shape[0] != shape[1]:
-            across, down = side_ratios(shape)
-            by_x, by_y = by_x * across, by_y * down
-        by_size = (by_x + by_y) @ _centres(side, size.dtype, size.device)
-        by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
-        return by_size, by_centre, None, *[None] * len(parts)
-
-
-def _grid(size: Tensor, centre: Tensor, side: int, shape: Shape) -> Tensor:
-    """Where windows are read, (x, y) on [-1, 1] of the picture's sides, [N, w, w, 2]."""
-    pixels = _centres(side, size.dtype, size.device)
-    points = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels)
-    x, y = on_own_sides(points, shape).unbind()
-    return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
-
-
-_BILINEAR = 0, 0, False
-"""Bilinear, zeros outside, ``align_corners=False``, as ``torch.grid_sampler_2d`` has them."""
-
-
-# Paint and squared errors
-
-
-def _add(
-    air: AIR, residuals: Tensor, slot: int, windows: Tensor, pose: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Fill the residual after a slot, one more object on its canvas; see ``canvas.compose``."""
-    before, after, (height, width) = residuals[slot], residuals[slot + 1], air.shape
-    window = windows.shape[-1]
-    tents = _tents(_on_window(*pose, window, max(air.shape)), window)
-    across = bmm(_columns(windows), tents[1, ..., :height]).view(len(windows), window, -1)
-    factors = across.mT, tents[0, ..., :width]
-    if not air.occludes:
-        torch.baddbmm(before.flatten(1, 2), *factors, alpha=-1, out=after.flatten(1, 2))
-        return tents, across, None
-    painted = bmm(*factors).view(len(windows), -1, height, width)
-    torch.lerp(before, residuals[0], painted[:, -1:], out=after).sub_(painted[:, :-1])
-    return tents, across, painted[:, -1:]
-
-
-def _columns(windows: Tensor) -> Tensor:
-    """Windows [N, P, w, w], x first, [N, w P, w]."""
-    return windows.permute(0, 3, 1, 2).reshape(len(windows), -1, windows.shape[-1])
-
-
-class _PaintedErrors(torch.autograd.Function):
-    """Squared errors [B, T + 1] as a function of ink and of the windows [T * B, P, w, w] painted.
-
-    Object t is in all canvases from n = t on, so that gradients add up from the last back; where
-    objects occlude, through what the later masks leave.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
-        ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
-        norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
-        return norms.square().t()
-
-    @staticmethod
-    @_first_order
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        residuals, size, centre, windows, *painted = ctx.saved_tensors
-        slots, (batch, channels, height, width) = len(residuals) - 1, residuals.shape[1:]
-        weights = (-2 * grad).t()[:, :, None, None, None]
-        by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
-        by_windows, window = torch.empty_like(windows), windows.shape[-1]
-        empty = grad.new_empty if height == width else grad.new_zeros  # all of it is filled
-        by_tents = empty(2, slots * batch, window, max(height, width))
-        later = torch.zeros_like(residuals[0])
-        for slot in reversed(range(slots)):
-            rows, mask = slice(slot * batch, (slot + 1) * batch), painted[3 * slot + 2]
-            by_painted = grad.new_empty(batch, windows.shape[1], height, width)
-            by_ink = by_painted[:, :channels]
-            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink)
-            later = by_ink
-            if mask is not None:  # which hides the canvas before, the image less the residual
-                hidden = (residuals[slot] - residuals[0]).mul_(by_ink)
-                torch.sum(hidden, 1, out=by_painted[:, channels])
-                later = torch.addcmul(by_ink, by_ink, mask, value=-1)
-            tents, across = painted[3 * slot : 3 * slot + 2]
-            by_windows[rows] = _paint_gradient(
-                by_painted, windows[rows], tents, across, by_tents[:, rows]
-            )
-        return None, None, by_image, *_pose_gradient(by_tents, size, centre), by_windows
-
-
-def _paint_gradient(
-    grad: Tensor, windows: Tensor, tents: Tensor, across: Tensor, by_tents: Tensor
-) -> Tensor:
-    """The gradient of windows [N, P, w, w] from canvases'; fills that of tents, [2, N, w, S]."""
-    (height, width), count = _shape(grad), len(grad)
-    flat = grad.view(count, -1, width)
-    by_across = bmm(tents[0, ..., :width], flat.mT).view(count, -1, height)
-    by_columns = bmm(by_across, tents[1, ..., :height].mT).view(count, -1, *windows.shape[1:3])
-    torch.bmm(across, flat, out=by_tents[0, ..., :width])
-    torch.bmm(_columns(windows).mT, by_across, out=by_tents[1, ..., :height])
-    return by_columns.permute(0, 2, 3, 1)
-
-
-def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of size [N] and centre [N, 2] from those of tents [2, N, w, S]."""
-    window, side = by_tents.shape[2:]
-    # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
-    by_places = _slopes(by_tents, _on_window(size, centre, window, side)) * (window / 2)
-    by_places /= size[:, None]
-    places = (_centres(side, size.dtype, size.device) - centre.t()[:, :, None]) / size[:, None]
-    return -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
-
-
-def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
-    """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, S]."""
-    scale = (window / 2) / size
-    shift = (window / 2 - 0.5) - centre.t() * scale
-    pixels = _centres(side, size.dtype, size.device)
-    return torch.addcmul(shift[:, :, None], scale[:, None], pixels)
-
-
-# Bilinear weights
-
-
-def _tents(positions: Tensor, side: int) -> Tensor:
-    """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
-    numbers = _numbers(side, positions.dtype, positions.device)
-    distance = positions[..., None, :] - numbers[:, None]
-    return (1 - distance.abs_()).clamp_(min=0)
-
-
-def _slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
-    """Gradients of ``positions`` [..., S] from those of their ``_tents`` [..., side, S].
-
-    As a position moves up, the weight of the pixel below falls and that of the one above rises.
-    """
-    below = positions.floor().long()
-    both = torch.stack([below, below + 1], -2)
-    inside = (both >= 0) & (both < by_weights.shape[-2])
-    found = by_weights.gather(-2, both.clamp_(0, by_weights.shape[-2] - 1)) * inside
-    return found[..., 1, :] - found[..., 0, :]
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)  # a tensor made in inference mode could not be trained with
-def _centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """See ``spatial_transformer.pixel_centres``."""
-    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
-def _numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """0, 1, 2 ..., [count]."""
-    return torch.arange(count, dtype=dtype, device=device)
-
-
-def _shape(images: Tensor) -> Shape:
-    """Height and width."""
-    height, width = images.shape[-2:]
-    return height, width
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _deterministic(images: Tensor) -> bool:

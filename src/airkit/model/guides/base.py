@@ -224,23 +224,31 @@ class Residual:
         cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
         return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
 
-    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
-        seen = self._unexplained(self._both, mask)
-        return self._joined([blur(seen) for blur in blurs])
-
-    def _unexplained(self, both: Tensor, mask: Tensor) -> Tensor:
-        """The ink, in image and residual [B, 2 C, H, W], that may be looked at, [B, H, W]."""
+    def unexplained(self, mask: Tensor, patches: Patches | None = None) -> Tensor:
+        """The ink that may be looked at, of the whole or of patches, [B, H, W] or [B, h, w]."""
+        both, mask = self._both, mask[:, None]
+        if patches is not None:
+            both, mask = patches.read(both), patches.read(mask)
         residual = both.chunk(2, 1)[1]
         ink = residual.abs() if self._signed else residual.clamp(min=0)
-        return (ink.mean(1) if ink.shape[1] > 1 else ink[:, 0]).mul_(mask)
+        return (ink.mean(1) if ink.shape[1] > 1 else ink[:, 0]).mul_(mask[:, 0])
 
-    @staticmethod
-    def _joined(blurred: Sequence[Tensor]) -> Tensor:
-        saliency = blurred[0]
-        for surround in blurred[1:]:
-            saliency = (saliency + surround).clamp_(min=0)
-        return saliency
+    def read(self, patches: Patches) -> Tensor:
+        """Patches of image and residual, [N, 2 C, h, w]."""
+        return patches.read(self._both)
+
+    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
+        """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
+        seen = self.unexplained(mask)
+        return joined([blur(seen) for blur in blurs])
+
+
+def joined(blurred: Sequence[Tensor]) -> Tensor:
+    """The sum of what Gaussians make of an image, at least 0, [B, L H / S, L W / S]."""
+    saliency = blurred[0]
+    for surround in blurred[1:]:
+        saliency = (saliency + surround).clamp_(min=0)
+    return saliency
 
 
 def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:

@@ -127,12 +127,12 @@ class SaliencyGuide(Guide):
 
     @torch.no_grad()
     def advance(self, state: Tensor, slot: Slot) -> Tensor:
-        """Inhibition of return: mask the window just used from the slots after."""
+        """Inhibition of return: mask the window just used from the slots after, in place."""
         inside = slot.size[:, None, None] - (self.grid - slot.centre[:, :, None]).abs()
         x, y = torch.sigmoid(inside * (self.canvas_size / 2 * EDGE_SHARPNESS)).unbind(1)
         height, width = state.shape[1:]
         used = (slot.present[:, None] * y[:, :height])[:, :, None] * x[:, None, :width]
-        return torch.addcmul(state, state, used, value=-1)
+        return state.addcmul_(state, used, value=-1)
 
     def _glimpse(self, residual: Residual, centre: Tensor, height: Tensor) -> Glimpse:
         windows = residual.crop(torch.full_like(height, self.reach), centre, self.glimpse)

@@ -1,0 +1,140 @@
+"""Painting large pictures in the training pass: ``fast_paint``, around each window alone.
+
+A canvas differs from the one before it in a patch. So the squared error changes there, and the
+gradient by canvas n is c_n r_n plus what changes there too: r_n is the residual and c_n the sum of
+the weights of all residuals from n on.
+
+Legend: B batch, C channels, H height, W width, S the longer side, N rows (B, or T * B slot after
+slot), P channels of a window (C, and a mask where objects occlude each other), T slots, h and w'
+sides of a patch, w window side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, bmm
+
+from airkit.model.fast_paint import (
+    Painted,
+    centres,
+    columns,
+    first_order,
+    paint_gradient,
+    shape_of,
+    slopes,
+    tents_at,
+)
+from airkit.model.spatial_transformer import Patches, Shape
+
+
+def add(
+    residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor
+) -> tuple[Tensor | None, ...]:
+    """See ``fast_paint.add``; the tents are those of a patch's columns and of its rows.
+
+    Returns:
+        Tents [B, w, w'] and [B, w, h], windows painted along y [B, w, P h], masks [B, 1, h, w'] or
+        None, and the rows and the columns of ``Patches``.
+    """
+    patches = Patches.around(size, centre, shape_of(residuals), windows.shape[-1])
+    x, y = (
+        tents_at(each, windows.shape[-1]) for each in _positions(patches, windows, size, centre)
+    )
+    across = bmm(columns(windows), y).view(len(windows), windows.shape[-1], -1)
+    painted = bmm(across.mT, x).view(len(windows), -1, y.shape[2], x.shape[2])
+    before, mask = patches.read(residuals[slot]), None
+    if windows.shape[1] > residuals.shape[2]:
+        mask, painted = painted[:, -1:], painted[:, :-1]
+        before = before.lerp(patches.read(residuals[0]), mask)
+    residuals[slot + 1] = residuals[slot]
+    patches.write(residuals[slot + 1], before - painted)
+    return x, y, across, mask, patches.rows, patches.columns
+
+
+def patches_of(painted: Sequence[Tensor | None], shape: Shape) -> Patches:
+    """Where a slot was painted, from what ``add`` returned."""
+    *_, rows, across = painted
+    assert rows is not None
+    assert across is not None
+    return Patches(rows, across, shape)
+
+
+def errors(residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+    """See ``fast_paint.errors``."""
+    found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Errors(torch.autograd.Function):
+    """See ``fast_paint``."""
+
+    @staticmethod
+    def forward(ctx: Any, residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
+        found = [residuals[0].square().sum((1, 2, 3))]
+        for slot, each in enumerate(painted):
+            patches = patches_of(each, shape_of(residuals))
+            before, after = (patches.read(levels) for levels in residuals[slot : slot + 2])
+            found.append(found[-1] + (after.square() - before.square()).sum((1, 2, 3)))
+        return torch.stack(found, 1)
+
+    @staticmethod
+    @first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        residuals, size, centre, windows, *painted = ctx.saved_tensors
+        batch, weights = residuals.shape[1], (-2 * grad).t()[:, :, None, None, None]
+        by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
+        onward = weights.flip(0).cumsum(0).flip(0)
+        later, by_windows = torch.zeros_like(residuals[0]), torch.empty_like(windows)
+        by_size, by_centre = torch.empty_like(size), torch.empty_like(centre)
+        for slot in reversed(range(len(residuals) - 1)):
+            chosen = slice(slot * batch, (slot + 1) * batch)
+            x, y, across, mask = painted[6 * slot : 6 * slot + 4]
+            patches = patches_of(painted[: 6 * slot + 6], shape_of(residuals))
+            before, after = (patches.read(each) for each in residuals[slot : slot + 2])
+            by_ink = patches.read(later).addcmul_(onward[slot + 1], after)
+            by_painted = by_canvas = by_ink
+            if mask is not None:  # which hides the canvas before, the image less the residual
+                hidden = (before - patches.read(residuals[0])).mul_(by_ink)
+                by_painted = torch.cat([by_ink, hidden.sum(1, keepdim=True)], 1)
+                by_canvas = torch.addcmul(by_ink, by_ink, mask, value=-1)
+            patches.write(later, torch.addcmul(by_canvas, onward[slot + 1], before, value=-1))
+            by_tents = torch.empty_like(x), torch.empty_like(y)
+            by_windows[chosen] = paint_gradient(
+                by_painted, windows[chosen], across, (x, y), by_tents
+            )
+            by_size[chosen], by_centre[chosen] = _pose_gradient(
+                by_tents, patches, windows, size[chosen], centre[chosen]
+            )
+        return None, None, by_image, by_size, by_centre, by_windows
+
+
+def _positions(patches: Patches, windows: Tensor, size: Tensor, centre: Tensor) -> list[Tensor]:
+    """Where a patch's columns and rows lie on the window, in pixels, [B, w'] and [B, h]."""
+    half = windows.shape[-1] / 2
+    return [(each + 1) * half - 0.5 for each in _places(patches, size, centre)]
+
+
+def _places(patches: Patches, size: Tensor, centre: Tensor) -> list[Tensor]:
+    """The same on [-1, 1]."""
+    pixels = centres(max(patches.shape), size.dtype, size.device)
+    lines = zip((patches.columns, patches.rows), centre.unbind(1), strict=True)
+    return [(pixels[line] - middle[:, None]) / size[:, None] for line, middle in lines]
+
+
+def _pose_gradient(
+    by_tents: tuple[Tensor, Tensor], patches: Patches, windows: Tensor, size: Tensor, centre: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of size [B] and centre [B, 2] from those of a patch's tents."""
+    scale = windows.shape[-1] / 2 / size[:, None]
+    positions = _positions(patches, windows, size, centre)
+    by_places = [slopes(*each) * scale for each in zip(by_tents, positions, strict=True)]
+    by_size = [
+        (by * place).sum(1)
+        for by, place in zip(by_places, _places(patches, size, centre), strict=True)
+    ]
+    return -(by_size[0] + by_size[1]), -torch.stack([each.sum(1) for each in by_places], 1)

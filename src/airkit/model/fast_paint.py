@@ -1,0 +1,207 @@
+"""Painting in the training pass, and its gradients written by hand; see ``airkit.model.fast``.
+
+Canvases are painted whole. ``fast_local`` has the same for large pictures.
+
+Legend: B batch, C channels, H height, W width, S the longer side, N rows (B, or T * B slot after
+slot), P channels of a window (C, and a mask where objects occlude each other), T slots, w window
+side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, bmm
+
+from airkit.model.spatial_transformer import Shape
+
+Axes = tuple[Tensor, Tensor]
+Painted = list[tuple[Tensor | None, ...]]
+"""By slot, what ``add`` returns."""
+
+
+def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """A backward pass that raises where its result is to be differentiated again."""
+
+    def checked(ctx: Any, *grads: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "airkit.model.fast has first derivatives only: call AIR itself for second ones, "
+                "or train with train.backward=reference"
+            )
+        return backward(ctx, *grads)
+
+    return checked
+
+
+def add(
+    residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Fill the residual after a slot, one more object on its canvas; see ``canvas.compose``.
+
+    Args:
+        residuals: ink less the canvas of the first n objects, n = 0..T, [T + 1, B, C, H, W].
+        slot: the slot, whose residual is filled already.
+        windows: [B, P, w, w].
+        size: window sides as fractions of S, [B].
+        centre: (x, y) on [-1, 1], [B, 2].
+
+    Returns:
+        What gradients need: tents [2, B, w, S], windows painted along the canvas's y, x first,
+        [B, w, P H], and masks [B, 1, H, W] or None.
+    """
+    before, after, (height, width) = residuals[slot], residuals[slot + 1], shape_of(residuals)
+    window = windows.shape[-1]
+    tents = tents_at(_on_window(size, centre, window, max(height, width)), window)
+    across = bmm(columns(windows), tents[1, ..., :height]).view(len(windows), window, -1)
+    factors = across.mT, tents[0, ..., :width]
+    if windows.shape[1] == residuals.shape[2]:
+        torch.baddbmm(before.flatten(1, 2), *factors, alpha=-1, out=after.flatten(1, 2))
+        return tents, across, None
+    painted = bmm(*factors).view(len(windows), -1, height, width)
+    torch.lerp(before, residuals[0], painted[:, -1:], out=after).sub_(painted[:, :-1])
+    return tents, across, painted[:, -1:]
+
+
+def columns(windows: Tensor) -> Tensor:
+    """Windows [N, P, w, w], x first, [N, w P, w]."""
+    return windows.permute(0, 3, 1, 2).reshape(len(windows), -1, windows.shape[-1])
+
+
+def errors(residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+    """Squared errors of all canvases, [B, T + 1].
+
+    Args:
+        residuals: as ``add`` filled them.
+        painted: what it returned.
+        inputs: ink, [B, C, H, W]; size, centre and windows of all slots, [T * B, ...].
+    """
+    found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Errors(torch.autograd.Function):
+    """Squared errors [B, T + 1] as a function of ink and of the windows [T * B, P, w, w] painted.
+
+    Object t is in all canvases from n = t on, so that gradients add up from the last back; where
+    objects occlude, through what the later masks leave.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+        ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
+        norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
+        return norms.square().t()
+
+    @staticmethod
+    @first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        residuals, size, centre, windows, *painted = ctx.saved_tensors
+        slots, (batch, channels, height, width) = len(residuals) - 1, residuals.shape[1:]
+        weights = (-2 * grad).t()[:, :, None, None, None]
+        by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
+        by_windows, window = torch.empty_like(windows), windows.shape[-1]
+        empty = grad.new_empty if height == width else grad.new_zeros  # all of it is filled
+        by_tents = empty(2, slots * batch, window, max(height, width))
+        later = torch.zeros_like(residuals[0])
+        for slot in reversed(range(slots)):
+            rows, mask = slice(slot * batch, (slot + 1) * batch), painted[3 * slot + 2]
+            by_painted = grad.new_empty(batch, windows.shape[1], height, width)
+            by_ink = by_painted[:, :channels]
+            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink)
+            later = by_ink
+            if mask is not None:  # which hides the canvas before, the image less the residual
+                hidden = (residuals[slot] - residuals[0]).mul_(by_ink)
+                torch.sum(hidden, 1, out=by_painted[:, channels])
+                later = torch.addcmul(by_ink, by_ink, mask, value=-1)
+            tents, across = painted[3 * slot : 3 * slot + 2]
+            ours, theirs = (
+                (each[0, ..., :width], each[1, ..., :height]) for each in (tents, by_tents[:, rows])
+            )
+            by_windows[rows] = paint_gradient(by_painted, windows[rows], across, ours, theirs)
+        return None, None, by_image, *_pose_gradient(by_tents, size, centre), by_windows
+
+
+def paint_gradient(
+    grad: Tensor, windows: Tensor, across: Tensor, tents: Axes, by_tents: Axes
+) -> Tensor:
+    """The gradient of windows [N, P, w, w] from that of what they paint; fills that of tents.
+
+    Args:
+        grad: [N, P, H, W].
+        windows: [N, P, w, w].
+        across: windows painted along y, [N, w, P H].
+        tents: of x and y, [N, w, W] and [N, w, H].
+        by_tents: their gradients, to be filled.
+    """
+    (height, width), count = shape_of(grad), len(grad)
+    flat = grad.view(count, -1, width)
+    by_across = bmm(tents[0], flat.mT).view(count, -1, height)
+    by_columns = bmm(by_across, tents[1].mT).view(count, -1, *windows.shape[1:3])
+    torch.bmm(across, flat, out=by_tents[0])
+    torch.bmm(columns(windows).mT, by_across, out=by_tents[1])
+    return by_columns.permute(0, 2, 3, 1)
+
+
+def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of size [N] and centre [N, 2] from those of tents [2, N, w, S]."""
+    window, side = by_tents.shape[2:]
+    # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
+    by_places = slopes(by_tents, _on_window(size, centre, window, side)) * (window / 2)
+    by_places /= size[:, None]
+    places = (centres(side, size.dtype, size.device) - centre.t()[:, :, None]) / size[:, None]
+    return -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
+
+
+def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
+    """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, S]."""
+    scale = (window / 2) / size
+    shift = (window / 2 - 0.5) - centre.t() * scale
+    pixels = centres(side, size.dtype, size.device)
+    return torch.addcmul(shift[:, :, None], scale[:, None], pixels)
+
+
+# Bilinear weights
+
+
+def tents_at(positions: Tensor, side: int) -> Tensor:
+    """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
+    pixels = numbers(side, positions.dtype, positions.device)
+    distance = positions[..., None, :] - pixels[:, None]
+    return (1 - distance.abs_()).clamp_(min=0)
+
+
+def slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
+    """Gradients of ``positions`` [..., S] from those of their ``tents_at`` [..., side, S].
+
+    As a position moves up, the weight of the pixel below falls and that of the one above rises.
+    """
+    below = positions.floor().long()
+    both = torch.stack([below, below + 1], -2)
+    inside = (both >= 0) & (both < by_weights.shape[-2])
+    found = by_weights.gather(-2, both.clamp_(0, by_weights.shape[-2] - 1)) * inside
+    return found[..., 1, :] - found[..., 0, :]
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # a tensor made in inference mode could not be trained with
+def centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """See ``spatial_transformer.pixel_centres``."""
+    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """0, 1, 2 ..., [count]."""
+    return torch.arange(count, dtype=dtype, device=device)
+
+
+def shape_of(images: Tensor) -> Shape:
+    """Height and width."""
+    height, width = images.shape[-2:]
+    return height, width
