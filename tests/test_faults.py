@@ -191,10 +191,13 @@ def _whole(command: str, option: str) -> list[object]:
         "predict": [reference(), "--out", "out.csv"],
         "config show": [],
         "import": [f"{data_file()}:/test/image", *EXPECT],
+        "reproduce": ["paper"],
         "score": [*data, "--predictions", folder() / "counts.npy"],
     }
     if not option.startswith("--"):
         out: list[object] = ["--out", "out.csv"]
+        if command == "reproduce":
+            return [command, "paper", name]
         rest = {"infer": run, "export": out, "import": EXPECT, "predict": out}
         return [*command.split(), name, *rest.get(command, [])]
     return [*command.split(), *needed.get(command, run), option, name]
@@ -216,7 +219,8 @@ def test_a_name_too_long_is_one_message(
 def test_an_empty_name_is_one_message(home: Path, command: str, option: str, metavar: str) -> None:
     """As that of a variable that is not set; it would be the current folder."""
     named = option.startswith("--")
-    before = ["run"] if (command, metavar) == ("predict", "IMAGES...") else []
+    first = {("predict", "IMAGES..."): ["run"], ("reproduce", "DIR"): ["paper"]}
+    before = first.get((command, metavar), [])
     told = fails(*command.split(), *before, *([option] if named else []), "")
     assert told.startswith("airkit: An empty text names no file or folder\n")
     assert f"  where     {option if named else metavar}\n" in told

@@ -26,7 +26,7 @@ def reproduce(  # noqa: PLR0913 - options
         ),
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The folder of data, runs and results.")
+        Path, typer.Argument(metavar="DIR", help="The folder of data, runs and results.")
     ] = Path("runs/paper"),
     *,
     quick: Annotated[

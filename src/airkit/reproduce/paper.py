@@ -6,6 +6,7 @@ Each step leaves its result in the folder and is not done again, so that a stopp
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ class Work:
     def kept(self, step: str, work: Callable[..., Any], *args: Any) -> Any:
         """Return the result of a step, from its file if it was done before."""
         path = self.out / "steps" / f"{_slug(step)}.json"
-        if not path.exists():
+        if not os.path.exists(path):
             self.listener.note(step)
             write_text(path, json.dumps(work(*args), indent=1) + "\n")
         try:
