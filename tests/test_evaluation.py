@@ -8,7 +8,7 @@ import random
 import shlex
 import shutil
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import command_line
 import numpy as np
 import pytest
 import torch
-from tiny_runs import STEPS, Recorder, data_file, fit, folder, reference, state, tree
+from tiny_runs import STEPS, Recorder, data_file, evaluated, fit, reference, state, tree
 from torch import Tensor
 
 from airkit.config import settings
@@ -25,12 +25,11 @@ from airkit.data.reader import read_info
 from airkit.errors import CheckpointError, ConfigError, DataFileError
 from airkit.evaluation.compare import compare
 from airkit.evaluation.evaluate import Evaluation, Measures, evaluate
-from airkit.evaluation.measures import Boxes, Counts, Measure, Reconstruction
 from airkit.figures.render import render
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
-from airkit.model.scene import Scene, explain
+from airkit.model.scene import explain
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
@@ -41,16 +40,10 @@ from airkit.system.callbacks import SILENT
 from airkit.system.statistics import wilson
 from airkit.web.report import report
 
-PRECISIONS = "mean_iou", "ap", "ap50", "ap75", "ap50_voc"
-
 
 @pytest.fixture(scope="module")
 def run() -> Path:
-    """A run whose counts are right for some canvases and wrong for others."""
-    path = folder() / "evaluated"
-    if not path.exists():
-        fit(path, train__steps=STEPS, train__learning_rate=5e-3, prior__ratio=0.3)
-    return path
+    return evaluated()
 
 
 @pytest.fixture(scope="module")
@@ -143,48 +136,6 @@ def test_the_bound_is_tighter_with_more_samples(run: Path) -> None:
     assert few.elbo == many.elbo < many.log_likelihood_bound
 
 
-# Of given scenes
-
-
-def given(run: Path, kind: type[Measure], **scene: Tensor) -> dict[str, Any]:
-    """What a measure makes of the test split if ``scene`` is found there, once by one look.
-
-    ``canvas`` is as if it had been painted.
-    """
-    trained = open_run(run, None, "last", {"eval.batch_size": 20}, SILENT)
-    (batch,) = Evaluation(trained).batches(SILENT)
-    measure, canvas = kind(trained), scene.pop("canvas", None)
-    changed: Scene = replace(batch.scene, **scene)  # type: ignore[arg-type]
-    if canvas is not None:
-        vars(changed)["canvas"] = canvas
-    measure.add(replace(batch, scene=changed))
-    found: dict[str, Any] = measure.result()
-    return found
-
-
-def test_perfect_scenes(run: Path) -> None:
-    test = canvases()
-    found = given(run, Counts, count=test.truth("counts"))
-    assert found["count_accuracy"] == 1
-    assert set(found["per_count_accuracy"].values()) == {1.0}
-    assert np.trace(np.array(found["confusion"])) == 20
-    boxes = torch.nn.functional.pad(test.truth("boxes"), (0, 0, 0, 1), value=-1.0)
-    found = given(run, Boxes, box=boxes, presence=(boxes[:, :, 2] > 0) * 0.9)
-    assert found == pytest.approx(dict.fromkeys(PRECISIONS, 1))
-    assert given(run, Reconstruction, canvas=to_ink(test.images)) == {"mse": 0}
-
-
-def test_scenes_of_nothing(run: Path) -> None:
-    test, none = canvases(), torch.zeros(20, dtype=torch.int64)
-    totals = test.truth("counts").bincount().tolist()
-    found = given(run, Counts, count=none)
-    assert found["count_accuracy"] == totals[0] / 20
-    assert found["confusion"] == [[total, 0, 0, 0] for total in totals]
-    assert given(run, Boxes, box=torch.full((20, 3, 4), -1.0)) == dict.fromkeys(PRECISIONS, 0)
-    mean_square = float(to_ink(test.images).square().mean())
-    assert given(run, Reconstruction, count=none)["mse"] == pytest.approx(mean_square)
-
-
 # Properties
 
 
@@ -262,7 +213,7 @@ def test_larger_canvases_with_more_digits(run: Path) -> None:
 def test_blank_canvases_have_no_boxes(run: Path) -> None:
     found = measure(run, data_file(max_digits=0))
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    for name in PRECISIONS:
+    for name in ("mean_iou", "ap", "ap50", "ap75", "ap50_voc"):
         assert math.isnan(getattr(found, name))
         assert plain[name] is None
     assert list(found.per_count_accuracy) == ["0"]

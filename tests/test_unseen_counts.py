@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import measured
+import paper_tables
 
 
 def row(seed: int, *counts: tuple[int, int, int, int], looks: int = 16) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def row(seed: int, *counts: tuple[int, int, int, int], looks: int = 16) -> dict[
 
 
 def test_the_table_has_every_seed_and_the_interval_of_the_worst() -> None:
-    heads, rows = measured.unseen(
+    heads, rows = paper_tables.unseen(
         [row(0, (2, 50, 50, 50), (3, 100, 90, 98)), row(1, (2, 50, 49, 50), (3, 100, 88, 95))]
     )
     assert {len(heads)} == set(map(len, rows))
@@ -33,9 +33,9 @@ def test_the_table_has_every_seed_and_the_interval_of_the_worst() -> None:
 
 def test_the_table_tells_what_is_missing() -> None:
     """The best of several looks where there was one, and what was refused."""
-    (only,) = measured.unseen([row(0, (3, 100, 88, 88), looks=1)])[1]
+    (only,) = paper_tables.unseen([row(0, (3, 100, 88, 88), looks=1)])[1]
     assert only[-3:] == ("88.0 %", "", "80.2 to 93.0 %")
     refused = {**row(0), "refused": "no"}
-    heads, (only,) = measured.unseen([refused, {**refused, "seed": 1}])
+    heads, (only,) = paper_tables.unseen([refused, {**refused, "seed": 1}])
     assert only[2:] == ("80 px", "any", "", "", "refused", "refused", "")
     assert len(heads) == len(only)

@@ -179,6 +179,14 @@ def uninterrupted(guide: str, estimator: str, **other: Any) -> Path:
     return run
 
 
+def evaluated() -> Path:
+    """A run whose counts are right for some canvases and wrong for others."""
+    path = folder() / "evaluated"
+    if not path.exists():
+        fit(path, train__steps=STEPS, train__learning_rate=5e-3, prior__ratio=0.3)
+    return path
+
+
 def trained(run: Path) -> Path:
     """A copy of the uninterrupted run, to spoil."""
     return Path(shutil.copytree(reference(), run))
