@@ -34,7 +34,7 @@ SURFACE = {
     "sweep": "--data --out --seeds --threshold --workers --threads --engine --job --fresh --table "
     "--json "
     f"--steps --looks --device --preset {SETTINGS} {QUIET}",
-    "reproduce": "paper OUT --quick --published --seeds --json --source --steps --device "
+    "reproduce": "paper DIR --quick --published --seeds --json --source --steps --device "
     f"{SETTINGS} {QUIET}",
     "score": "--predictions --data --against --least-score --table --json --split --looks --device "
     f"{SETTINGS} {QUIET}",
