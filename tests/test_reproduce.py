@@ -142,6 +142,8 @@ def test_on_the_command_line(done: Reproduced, monkeypatch: pytest.MonkeyPatch) 
         told = run(*words, "--json")
         assert told.exit_code == 0, told.output
         assert "two.pdf" in run(*words).stdout
+        quiet = run(*words, "--quiet")
+        assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
     found = json.loads(told.stdout)
     assert [Path(path).suffix for path in found["tables"]] == [".csv", ".md", ".tex"]
     assert found["results"][0]["interval"][0] <= found["results"][0]["share"]
