@@ -158,8 +158,11 @@ class Train(Command):
         assert debris(folder) == [], debris(folder)
 
 
+KEPT = "evaluation.json"
+
+
 class Evaluate(Command):
-    """``airkit eval --json``, which writes nothing but its result."""
+    """``airkit eval --json``, which prints its result and keeps what it found."""
 
     name = "eval"
     can_replace = False
@@ -168,20 +171,27 @@ class Evaluate(Command):
         self.run, self.before = world / "run", _snapshot(world / "run")
         self.words = ["eval", "--run", "run", "--json"]
         self.usual = run(self.words, world)
+        self.kept = _kept(self.run)
 
     def prepare(self, folder: Path, old: bool) -> None:  # noqa: ARG002
         """With a trained run."""
-        shutil.copytree(self.run, folder / "run")
+        shutil.copytree(self.run, folder / "run", ignore=lambda *_: [KEPT])
 
     def check_stopped(self, folder: Path, ended: Ended, old: bool) -> None:  # noqa: ARG002
-        """The run is as it was, and what was printed is whole."""
-        assert _snapshot(folder / "run") == self.before, "the run has changed"
+        """The run is as it was, and what was printed and what was kept is whole."""
+        found = _snapshot(folder / "run")
+        of_training = {name: found[name] for name in found if not name.startswith(KEPT)}
+        assert of_training == self.before, "the run has changed"
+        if KEPT in found:
+            assert _kept(folder / "run") == self.kept, "other results are kept"
         if ended.code >= 0 and (ended.out or ended.code == 0):
             assert _measures(ended.out) == _measures(self.usual.out), "other measures"
 
     def check_done(self, folder: Path, ended: Ended) -> None:
         """The same measures."""
         self.check_stopped(folder, ended, old=False)
+        assert KEPT in names(folder / "run"), "nothing is kept"
+        assert debris(folder) == [], debris(folder)
 
 
 def make_commands(world: Path, run: Callable[..., Ended]) -> list[Command]:
@@ -229,6 +239,12 @@ def names(folder: Path) -> list[str]:
 def debris(folder: Path) -> list[str]:
     """Return the files that only a process at work may have."""
     return [name for name in names(folder) if name.endswith((".part", ".lock"))]
+
+
+def _kept(run: Path) -> dict[str, Any]:
+    """What ``eval`` keeps in a run folder of the canvases, and of what it is."""
+    content: dict[str, Any] = json.loads((run / KEPT).read_text())
+    return {name: content[name] for name in ("of", "canvases")}
 
 
 def _measures(text: str) -> dict[str, Any]:
