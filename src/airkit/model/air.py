@@ -217,7 +217,7 @@ class AIR(nn.Module):
         return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
 
     def _canvas(self, ink: Tensor) -> Canvas:
-        """A blank canvas: a local one where that has what is needed, and is faster."""
+        """A blank canvas, local where that is faster and the guide allows it."""
         edge, small = self.guide.edge, self.canvas_size < LARGE * self.config.object_size
         if small or edge is None or torch.is_grad_enabled():
             return Canvas(ink, signed=self.background.signed)
@@ -240,8 +240,9 @@ class AIR(nn.Module):
     def _best_look(
         self, candidates: int, state: Any, canvas: Canvas
     ) -> tuple[tuple[Tensor, ...], Any]:
-        """``_propose`` of the look, of some that are spread evenly, that costs least for its gain.
+        """What ``_propose`` finds at the look, of several, whose object costs least for its gain.
 
+        Looks are spread evenly over the guide's distribution of them.
         A look between two objects that touch finds a bit of each, which one window cannot draw; a
         look at a part of an object finds what fits well and explains little.
         """
@@ -252,7 +253,7 @@ class AIR(nn.Module):
         costs = self._cost(parts, canvas).view(batch, candidates)
         # Looks that settle at one place differ by rounding: the first of them is taken.
         best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-        chosen = torch.arange(0, len(costs.flatten()), candidates).to(best) + best
+        chosen = torch.arange(batch).to(best) * candidates + best
         return tuple(part[chosen] for part in parts), state
 
     def _cost(self, parts: tuple[Tensor, ...], canvas: Canvas) -> Tensor:

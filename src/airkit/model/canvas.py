@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from airkit.model.guides.base import Blur, Residual, joined
-from airkit.model.spatial_transformer import Patches, Shape, paint
+from airkit.model.spatial_transformer import Patches, paint, shape_of
 
 
 class Worth(NamedTuple):
@@ -56,19 +56,14 @@ class Canvas:
             size: window sides as fractions of S, [B].
             centre: (x, y) on [-1, 1], [B, 2].
         """
-        self._painted = compose(self._painted, paint(windows, size, centre, self._shape))
+        self._painted = compose(self._painted, paint(windows, size, centre, shape_of(self.ink)))
         self.error = _squares(self.ink - self._painted)
 
     def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
         """What objects would change, each alone: arguments as for ``add``, [N, ...]."""
         many = len(windows) // len(self.ink)
         ink, before = (each.repeat_interleave(many, 0) for each in (self.ink, self._painted))
-        return _worth(ink, before, paint(windows, size, centre, self._shape))
-
-    @property
-    def _shape(self) -> Shape:
-        height, width = self.ink.shape[2:]
-        return height, width
+        return _worth(ink, before, paint(windows, size, centre, shape_of(self.ink)))
 
 
 class LocalCanvas(Canvas):
@@ -99,7 +94,7 @@ class LocalCanvas(Canvas):
         self, windows: Tensor, size: Tensor, centre: Tensor
     ) -> tuple[Patches, Tensor, Tensor]:
         """Where windows paint, and the ink and the canvas there, [N, C, h, w]."""
-        patches = Patches.around(size, centre, self._shape, windows.shape[-1])
+        patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
         ink, left = self._residual.read(patches).chunk(2, 1)
         return patches, ink, ink - left
 

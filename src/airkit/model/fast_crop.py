@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from airkit.model.fast_paint import centres, first_order, shape_of
-from airkit.model.spatial_transformer import Shape, on_own_sides, side_ratios
+from airkit.model.fast_paint import centres, first_order
+from airkit.model.spatial_transformer import Shape, on_own_sides, shape_of, side_ratios
 
 
 def read(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:

@@ -19,16 +19,16 @@ import torch
 from torch import Tensor, bmm
 
 from airkit.model.fast_paint import (
+    Axes,
     Painted,
     centres,
     columns,
     first_order,
     paint_gradient,
-    shape_of,
     slopes,
     tents_at,
 )
-from airkit.model.spatial_transformer import Patches, Shape
+from airkit.model.spatial_transformer import Patches, Shape, shape_of
 
 
 def add(
@@ -41,10 +41,10 @@ def add(
         None, and the rows and the columns of ``Patches``.
     """
     patches = Patches.around(size, centre, shape_of(residuals), windows.shape[-1])
-    x, y = (
-        tents_at(each, windows.shape[-1]) for each in _positions(patches, windows, size, centre)
-    )
-    across = bmm(columns(windows), y).view(len(windows), windows.shape[-1], -1)
+    window = windows.shape[-1]
+    places = _places(patches, size, centre)
+    x, y = (tents_at(each, window) for each in _positions(places, window))
+    across = bmm(columns(windows), y).view(len(windows), window, -1)
     painted = bmm(across.mT, x).view(len(windows), -1, y.shape[2], x.shape[2])
     before, mask = patches.read(residuals[slot]), None
     if windows.shape[1] > residuals.shape[2]:
@@ -108,33 +108,29 @@ class _Errors(torch.autograd.Function):
                 by_painted, windows[chosen], across, (x, y), by_tents
             )
             by_size[chosen], by_centre[chosen] = _pose_gradient(
-                by_tents, patches, windows, size[chosen], centre[chosen]
+                by_tents, patches, windows.shape[-1], size[chosen], centre[chosen]
             )
         return None, None, by_image, by_size, by_centre, by_windows
 
 
-def _positions(patches: Patches, windows: Tensor, size: Tensor, centre: Tensor) -> list[Tensor]:
-    """Where a patch's columns and rows lie on the window, in pixels, [B, w'] and [B, h]."""
-    half = windows.shape[-1] / 2
-    return [(each + 1) * half - 0.5 for each in _places(patches, size, centre)]
+def _positions(places: list[Tensor], window: int) -> list[Tensor]:
+    """Places on [-1, 1] of a window as pixels of it."""
+    return [(each + 1) * (window / 2) - 0.5 for each in places]
 
 
 def _places(patches: Patches, size: Tensor, centre: Tensor) -> list[Tensor]:
-    """The same on [-1, 1]."""
+    """Where a patch's columns and rows lie on the window, on [-1, 1], [B, w'] and [B, h]."""
     pixels = centres(max(patches.shape), size.dtype, size.device)
     lines = zip((patches.columns, patches.rows), centre.unbind(1), strict=True)
     return [(pixels[line] - middle[:, None]) / size[:, None] for line, middle in lines]
 
 
 def _pose_gradient(
-    by_tents: tuple[Tensor, Tensor], patches: Patches, windows: Tensor, size: Tensor, centre: Tensor
+    by_tents: Axes, patches: Patches, window: int, size: Tensor, centre: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Gradients of size [B] and centre [B, 2] from those of a patch's tents."""
-    scale = windows.shape[-1] / 2 / size[:, None]
-    positions = _positions(patches, windows, size, centre)
-    by_places = [slopes(*each) * scale for each in zip(by_tents, positions, strict=True)]
-    by_size = [
-        (by * place).sum(1)
-        for by, place in zip(by_places, _places(patches, size, centre), strict=True)
-    ]
+    places, scale = _places(patches, size, centre), window / 2 / size[:, None]
+    pairs = zip(by_tents, _positions(places, window), strict=True)
+    by_places = [slopes(*each) * scale for each in pairs]
+    by_size = [(by * place).sum(1) for by, place in zip(by_places, places, strict=True)]
     return -(by_size[0] + by_size[1]), -torch.stack([each.sum(1) for each in by_places], 1)

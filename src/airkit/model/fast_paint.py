@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, bmm
 
-from airkit.model.spatial_transformer import Shape
+from airkit.model.spatial_transformer import shape_of
 
 Axes = tuple[Tensor, Tensor]
 Painted = list[tuple[Tensor | None, ...]]
@@ -199,9 +199,3 @@ def centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """0, 1, 2 ..., [count]."""
     return torch.arange(count, dtype=dtype, device=device)
-
-
-def shape_of(images: Tensor) -> Shape:
-    """Height and width."""
-    height, width = images.shape[-2:]
-    return height, width

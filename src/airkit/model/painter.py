@@ -55,7 +55,7 @@ class Painter(NamedTuple):
     @torch.no_grad()
     def boxes(self) -> Tensor:
         """Boxes of all slots' ink; see ``ink_boxes``."""
-        flat = self.windows.flatten(0, 1), self.size.flatten(), self.centre.flatten(0, 1)
+        flat = self._flat()
         patches = Patches.around(*flat[1:], self.air.shape, self.windows.shape[-1])
         covered = cover(patches.paint(*flat), self.air.channels)
         return ink_boxes(covered, patches, *flat[1:]).view(*self.size.shape, 4)
@@ -76,8 +76,7 @@ class Painter(NamedTuple):
     @torch.no_grad()
     def masks(self, count: Tensor) -> Tensor:
         """See ``Scene.masks``."""
-        flat = self.windows.flatten(0, 1), self.size.flatten(), self.centre.flatten(0, 1)
-        covered = cover(paint(*flat, self.air.shape), self.air.channels)
+        covered = cover(paint(*self._flat(), self.air.shape), self.air.channels)
         covered = covered.view(*self.size.shape, *self.air.shape)
         covered = covered * self.present(count)[:, :, None, None]
         if not self.air.occludes:
@@ -85,6 +84,10 @@ class Painter(NamedTuple):
         # what an object and the later ones let through
         shown = (1 - covered).flip(1).cumprod(1).flip(1)
         return covered * pad(shown[:, 1:], (0, 0, 0, 0, 0, 1), value=1.0)
+
+    def _flat(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Windows, sizes and centres of all slots, [B T, ...]."""
+        return self.windows.flatten(0, 1), self.size.flatten(), self.centre.flatten(0, 1)
 
     def _stages(self, present: Tensor) -> Iterator[Tensor]:
         """One canvas [B, C, H, W], blank and after each slot, with the objects ``present``."""

@@ -22,6 +22,12 @@ Shape = tuple[int, int]
 """Height and width in pixels."""
 
 
+def shape_of(images: Tensor) -> Shape:
+    """Height and width of images [..., H, W]."""
+    height, width = images.shape[-2:]
+    return height, width
+
+
 def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     """Read a window off each image: the attention x_att of arXiv 1603.08575, section 3.
 
