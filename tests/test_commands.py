@@ -14,6 +14,7 @@ from command_line import TINY, commands, fails, run
 from sweeps import InTurn
 
 import airkit
+from airkit.training.loop import TrainReport
 
 WRITTEN = {
     "make-data --out o.h5 --preset tiny --source strokes --train 9 --val 2 --test 2": "o.h5",
@@ -159,8 +160,20 @@ def test_an_interrupted_training_says_how_to_go_on(work: Path) -> None:
     assert first.startswith("step 1 of 1000000: ELBO ")
     assert out == ""
     step = int(sorted((work / "runs/long/checkpoints").iterdir())[-1].stem.removeprefix("step-"))
-    goes_on = "the same command, without --fresh, goes on from there"
-    assert err.splitlines()[-1] == f"stopped at step {step} of runs/long; {goes_on}"
+    assert err.splitlines()[-1].startswith(f"stopped at step {step} of runs/long: ")
+    assert "goes on from there" in err
+    assert "--fresh" not in err, "it was not asked for"
+
+
+@pytest.mark.parametrize("options", [[], ["--fresh"]])
+def test_a_stopped_training_names_fresh_where_it_was_asked_for(
+    options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = TrainReport(Path("runs/air"), Path("m.h5"), 4, 0, 1.0, stopped=True, best=None)
+    monkeypatch.setattr(airkit, "train", lambda *_, **__: stopped)
+    result = run("train", *options)
+    assert (result.exit_code, result.stdout) == (130, "")
+    assert ("--fresh" in result.stderr) == bool(options)
 
 
 # --quiet

@@ -13,6 +13,7 @@ from report_reader import timeless
 from reports import reported, text_of
 
 import airkit
+from airkit.evaluation import kept
 from airkit.evaluation.evaluate import Evaluation
 from airkit.runs.folder import RunFolder
 
@@ -86,6 +87,18 @@ def test_other_settings_checkpoints_and_canvases_are_measured(
     with pytest.raises(RuntimeError, match="again"):
         text_of(tmp_path, run, **keys)
     text_of(tmp_path, run, settings={"render.columns": 2})
+
+
+def test_results_of_other_code_are_measured_again(
+    tmp_path: Path, once: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_in(tmp_path)
+    airkit.evaluate(run)
+    monkeypatch.setattr(kept, "_code", kept._code.__wrapped__)
+    monkeypatch.setattr(kept, "__file__", str(tmp_path / "package" / "kept.py"))
+    once()
+    with pytest.raises(RuntimeError, match="again"):
+        text_of(tmp_path, run)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_a_stopped_training_says_how_to_go_on(tmp_path: Path) -> None:
     assert (report.stopped, report.steps) == (True, 4)
     assert f"stopped at step 4 of {tmp_path}" in listener.notes[-1]
     assert "goes on" in listener.notes[-1]
+    assert "--" not in listener.notes[-1], "no option of the command line"
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from tiny_runs import Recorder, data_file, reference
 
 import airkit
 from airkit.data import reader
+from airkit.data.imports.images import Given
 from airkit.evaluation import prediction_sources
 from airkit.evaluation.evaluate import Evaluation
 from airkit.runs.trained import open_run
@@ -109,6 +110,20 @@ def test_pictures_go_in_their_order_some_at_a_time(monkeypatch: pytest.MonkeyPat
     whole = airkit.predict(reference(), images=images, samples=2)
     monkeypatch.setattr(prediction_sources, "TOGETHER", 3)
     assert same(whole, airkit.predict(reference(), images=images, samples=2))
+
+
+@pytest.mark.parametrize("sides", [(8, 8, 8, 8), (2, 16, 2, 2, 2, 2), (16, 2, 16, 2), (2, 2, 8)])
+def test_masks_of_a_batch_are_bounded_by_the_largest_picture(
+    sides: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that were reduced have masks of their own size, all as large as the largest."""
+    monkeypatch.setattr(prediction_sources, "_PIXELS", 256)
+    blank = np.zeros((1, 2, 2), np.float32)
+    pictures = [Given(Path(), place, blank, came=(side, side)) for place, side in enumerate(sides)]
+    batches = [*prediction_sources._some(pictures)]
+    assert [each for batch in batches for each in batch] == pictures
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(each.came[0] for each in batch) ** 2 <= 256
 
 
 def test_what_is_off_with_pictures_is_told() -> None:

@@ -154,7 +154,7 @@ def test_signals(tmp_path: Path) -> None:
         (told,) = said(process)
         assert process.returncode == 1
     (newest,) = saved_steps(tmp_path)[-1:]
-    assert told.startswith(f"stopped at step {newest} of {tmp_path}; the same command")
+    assert told.startswith(f"stopped at step {newest} of {tmp_path}: ")
     assert state(tmp_path, newest).processes == 2
     with begun(tmp_path, newest + 7) as process:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

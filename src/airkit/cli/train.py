@@ -38,6 +38,8 @@ def train(
         report = airkit.train(data, run, settings=settings, fresh=fresh, listener=listener)
     show(report, as_json, _tell)
     if report.stopped:
+        if fresh:
+            typer.echo("leave --fresh out to go on", err=True)
         raise typer.Exit(EXIT_CODE)
 
 

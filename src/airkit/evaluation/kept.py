@@ -5,16 +5,17 @@ Legend: N canvases of the split, B of a batch, T slots.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from airkit._version import __version__
 from airkit.config.registry import is_outside
 from airkit.errors import OutputError
 from airkit.evaluation.measures import Batch
@@ -106,10 +107,18 @@ def _own(run: Path, trained: TrainedRun) -> bool:
     return not outside and trained.checkpoint in RunFolder(run).saved()
 
 
+@cache
+def _code() -> str:
+    """SHA-256 of airkit's own source: a clone is updated more often than its version."""
+    package = Path(__file__).parents[1]
+    sources = (path.read_bytes() for path in sorted(package.rglob("*.py")))
+    return hashlib.sha256(b"".join(sources)).hexdigest()
+
+
 def _identity(trained: TrainedRun) -> dict[str, Any]:
     """All that the results depend on."""
     return {
-        "airkit": __version__,
+        "code": _code(),
         "data": trained.digest,
         "checkpoint": files.sha256(trained.checkpoint),
         "device": str(trained.device),

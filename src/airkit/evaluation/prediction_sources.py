@@ -26,11 +26,16 @@ from airkit.evaluation.predictions import Predictions, joined
 from airkit.evaluation.segmentation import found_mask
 from airkit.evaluation.survey import Survey, repeat_verdict
 from airkit.model.air import AIR
-from airkit.model.painter import batch_size
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import count_generator, look_seed, open_model, open_on
+from airkit.runs.trained import (
+    batch_size_of,
+    count_generator,
+    look_seed,
+    open_model,
+    open_on,
+)
 from airkit.system import threads
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
@@ -73,8 +78,7 @@ class CanvasesSource:
 
     def _parts(self) -> Iterator[dict[str, Any]]:
         """The arrays of the split, of as many canvases as are looked at together."""
-        air, waiting = self.air, dict[str, Any]()
-        size = batch_size(air.shape, air.channels, air.slots, self.config.eval.batch_size)
+        waiting, size = dict[str, Any](), batch_size_of(self.air, self.config)
         for part in reader.read_parts(self.info.path, self.config.eval.split):
             known = part.known.items()
             waiting = {
@@ -205,13 +209,13 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
 def _some(walk: Iterable[Given]) -> Iterator[list[Given]]:
     """Pictures in order, as many as may be looked at together."""
     some: list[Given] = []
-    most = 0
+    largest = 0
     for given in walk:
-        largest = max(most, given.came[0] * given.came[1], given.pixels[0].size)
-        if some and (len(some) == TOGETHER or largest * (len(some) + 1) > _PIXELS):
+        pixels = max(given.came[0] * given.came[1], given.pixels[0].size)
+        if some and (len(some) == TOGETHER or max(largest, pixels) * (len(some) + 1) > _PIXELS):
             yield some
-            some, largest = [], given.pixels[0].size
+            some, largest = [], 0
         some.append(given)
-        most = largest
+        largest = max(largest, pixels)
     if some:
         yield some

@@ -160,10 +160,8 @@ class TrainedRun:
 
         They are ``eval.batch_size`` at a time, or fewer large ones.
         """
-        air = self.air
-        many = batch_size(air.shape, air.channels, air.slots, self.config.eval.batch_size)
         chosen = torch.arange(len(self.canvases)) if places is None else places
-        return list(torch.split(chosen, many))
+        return list(torch.split(chosen, batch_size_of(self.air, self.config)))
 
     def images(self, indices: Tensor) -> Tensor:
         """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
@@ -320,6 +318,11 @@ def training_data(state: Checkpoint) -> TrainingData:
     """Return what a checkpoint records of its data file."""
     path = from_record(state.data)
     return TrainingData("run", path, state.data_digest, state.config, state.data_source)
+
+
+def batch_size_of(air: AIR, config: Config) -> int:
+    """Return how many pictures are looked at together: ``eval.batch_size``, or fewer large ones."""
+    return batch_size(air.shape, air.channels, air.slots, config.eval.batch_size)
 
 
 def look_seed(config: Config) -> int:

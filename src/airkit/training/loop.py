@@ -186,8 +186,8 @@ class Loop:
         if self.saved != self.step:
             self._save()
         if self.step < train.steps:
-            again = "the same command, without --fresh, goes on from there"
-            self.listener.note(f"stopped at step {self.step} of {self.start.run.path}; {again}")
+            stopped = f"stopped at step {self.step} of {self.start.run.path}"
+            self.listener.note(f"{stopped}: training it again goes on from there")
         return TrainReport(
             run=self.start.run.path,
             data=self.start.data.path,

@@ -9,9 +9,9 @@ from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.data.look.findings import SAMPLE
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
-from airkit.model.painter import batch_size
 from airkit.model.scene import explain, explain_both, possible_looks
 from airkit.runs.signs import Watch
+from airkit.runs.trained import batch_size_of
 from airkit.runs.trust import Trust, judge
 from airkit.system import seeds
 from airkit.training.step import Trainer
@@ -69,8 +69,7 @@ def trusted(trainer: Trainer, images: Tensor) -> Trust:
     seed = seeds.integer(config.train.seed, "trust")
     watch = Watch(air, config, some, looks)
     with trainer.evaluating():
-        many = batch_size(air.shape, air.channels, air.slots, config.eval.batch_size)
-        for batch in torch.split(some, many):
+        for batch in torch.split(some, batch_size_of(air, config)):
             ink = to_ink(batch.to(trainer.device))
             one, best = explain_both(air, ink, looks, seed)
             watch.add(ink, best, one)
