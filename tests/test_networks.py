@@ -54,12 +54,12 @@ def test_the_lstm_is_that_of_torch() -> None:
         ours.recur.weight.copy_(torch.cat([cell.weight_ih[:, 7:], cell.weight_hh], 1))
         ours.initial.copy_(torch.randn(2, 5, generator=generator(1)))
     image, *latents = torch.randn(4, 3, 7, generator=generator(0), dtype=torch.float64)
-    product, hidden, memory = ours.start(image)
-    theirs = hidden, memory
+    state = ours.start(image, latents[0][:, :4])
+    theirs = state.hidden, state.cell
     for each in latents:
-        hidden, memory = ours(product, each[:, :4], hidden, memory)
+        state = ours(state._replace(latents=each[:, :4]))
         theirs = cell(torch.cat([image, each[:, :4]], 1), theirs)
-        torch.testing.assert_close((hidden, memory), theirs)
+        torch.testing.assert_close((state.hidden, state.cell), theirs)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

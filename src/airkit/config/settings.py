@@ -151,6 +151,17 @@ def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
 
 
+def changed(config: Config, *prefixes: str) -> dict[str, Any]:
+    """Return the settings that differ from the defaults, by dotted key.
+
+    Args:
+        config: the configuration.
+        prefixes: beginnings of the keys to return; all of them without any.
+    """
+    found = differences(Config(), config).items()
+    return {key: new for key, (_, new) in found if key.startswith(prefixes or "")}
+
+
 def from_preset(name: str) -> Layer:
     """Return the layer of a preset shipped with airkit.
 

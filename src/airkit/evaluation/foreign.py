@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -204,7 +205,7 @@ class Reader:
     def _painted(self, masks: list[tuple[float, Array]]) -> Array:
         """The masks of a canvas that are counted, the greater score on top, [H, W]."""
         labels = np.zeros(self.shape, np.uint16)
-        counted = [mask for score, mask in sorted(masks, key=_first) if score >= self.least]
+        counted = [mask for score, mask in sorted(masks, key=itemgetter(0)) if score >= self.least]
         for number, mask in enumerate(counted, 1):
             labels[mask] = number
         return labels
@@ -275,7 +276,3 @@ def _consecutive(labels: Array) -> Array:
     """Labels of each canvas without gaps, 0 as it is, uint16 [N, H, W]."""
     found = [np.unique(np.append(0, one), return_inverse=True)[1][1:] for one in labels]
     return np.stack(found).reshape(labels.shape).astype(np.uint16)
-
-
-def _first(pair: tuple[float, Array]) -> float:
-    return pair[0]

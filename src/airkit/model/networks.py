@@ -1,11 +1,13 @@
 """The networks of AIR: perceptrons, the encoder and decoder of windows, and an LSTM cell.
 
-Legend: B batch, C channels, R units of the LSTM, w window side, Z code size.
+Legend: B batch, C channels, L latents of a slot, N and M inputs and outputs, R units of the LSTM, w
+window side, Z code size.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +97,22 @@ class Encoder(nn.Module):
         return Normal(mean, positive(raw))
 
 
+class LSTMState(NamedTuple):
+    """What an ``ImageLSTM`` carries from slot to slot.
+
+    Attributes:
+        product: the image's part of the input product, [B, 4 R].
+        hidden: its output, [B, R].
+        cell: its memory, [B, R].
+        latents: those of the slot before, its next input, [B, L].
+    """
+
+    product: Tensor
+    hidden: Tensor
+    cell: Tensor
+    latents: Tensor
+
+
 class ImageLSTM(nn.Module):
     """An LSTM cell that reads the image and the latents of the slot before, with a learnt start.
 
@@ -113,16 +131,14 @@ class ImageLSTM(nn.Module):
             nn.init.uniform_(weights, -(units**-0.5), units**-0.5)
         self.initial = nn.Parameter(torch.zeros(2, units))
 
-    def start(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The image's product [B, 4 R], and the initial hidden and cell states, each [B, R]."""
+    def start(self, image: Tensor, latents: Tensor) -> LSTMState:
+        """The state before the first slot, for image [B, N] and latents [B, L] to begin with."""
         hidden, cell = self.initial[:, None].expand(-1, len(image), -1)
-        return image @ self.image, hidden, cell
+        return LSTMState(image @ self.image, hidden, cell, latents)
 
-    def forward(
-        self, product: Tensor, latents: Tensor, hidden: Tensor, cell: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The next hidden and cell states, each [B, R], from latents [B, L] and the last ones."""
-        gates = product + self.recur(torch.cat([latents, hidden], 1))
+    def forward(self, state: LSTMState) -> LSTMState:
+        """One step, in which the latents are read."""
+        gates = state.product + self.recur(torch.cat([state.latents, state.hidden], 1))
         enter, keep, new, leave = gates.chunk(4, 1)
-        cell = torch.sigmoid(keep) * cell + torch.sigmoid(enter) * torch.tanh(new)
-        return torch.sigmoid(leave) * torch.tanh(cell), cell
+        cell = torch.sigmoid(keep) * state.cell + torch.sigmoid(enter) * torch.tanh(new)
+        return state._replace(hidden=torch.sigmoid(leave) * torch.tanh(cell), cell=cell)

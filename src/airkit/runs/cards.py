@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
 from airkit.config import settings
-from airkit.config.schema import Config
 from airkit.config.settings import spelled
 from airkit.data.digits import NOT_STATED
 from airkit.data.reader import DataInfo
@@ -125,7 +124,7 @@ def model_card(
     }
     if not measured["values"]:
         del head["model-index"]
-    changed = settings.differences(Config(), state.config).items()
+    changed = settings.changed(state.config).items()
     body = [
         "# Attend-Infer-Repeat",
         "A model that counts, locates and reconstructs the objects of a picture, trained without "
@@ -137,7 +136,7 @@ def model_card(
         "## Training",
         _table(("", ""), _training_rows(state, data)),
         "Settings other than the defaults:",
-        _table(("setting", "value"), ((f"`{key}`", _code(new)) for key, (_, new) in changed)),
+        _table(("setting", "value"), ((f"`{key}`", _code(new)) for key, new in changed)),
     ]
     return _card(head, body)
 

@@ -22,18 +22,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import ConfigDict, PlainValidator, StrictStr, TypeAdapter
+from pydantic import ConfigDict, PlainValidator, StrictStr
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from airkit._version import __version__
 from airkit.config import settings
-from airkit.config.registry import is_outside
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError, sanitize
 from airkit.model.air import AIR
-from airkit.model.objectives.baselines import BASELINES
-from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, checked, reason
+from airkit.model.objectives.baselines import baseline_of
+from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, reason, restored
 from airkit.system import files
 
 FORMAT = "airkit-checkpoint"
@@ -110,9 +109,6 @@ class Checkpoint:
         return sum(weights.numel() for weights in self.model.values())
 
 
-_ADAPTER = TypeAdapter(Checkpoint)
-
-
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically; raises OutputError."""
     content = {
@@ -145,7 +141,7 @@ def read(path: str | Path) -> Checkpoint:
         _check_version(content, path)
         _require(isinstance(content.get("config"), str), "no configuration")
         config = settings.from_json(content["config"], str(path))
-        state = checked(_ADAPTER.validate_python, {**content, "config": config})
+        state = restored(Checkpoint, {**content, "config": config})
         check(state, path.stat().st_size)
     except (ValueError, RuntimeError, ConfigError) as error:
         raise _error("This checkpoint is damaged", path, got=reason(error)) from error
@@ -322,13 +318,10 @@ class _Weightless(TorchFunctionMode):
 
 def _modules(config: Config) -> tuple[nn.Module, nn.Module] | None:
     """Return model and baseline without memory for weights; None with a class from outside."""
-    train = config.train
-    if any(map(is_outside, (config.guide.kind, config.prior.kind, train.estimator))):
+    if config.has_outside:
         return None
-    none = train.estimator == "exact" or train.baseline == "none"
     with _Weightless():
-        air = AIR(config)
-        return air, nn.Module() if none else BASELINES[train.baseline](config)
+        return AIR(config), baseline_of(config)
 
 
 def _require(fine: bool, otherwise: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airkit.config.schema import Config
-from airkit.config.settings import differences
+from airkit.config.settings import changed
 from airkit.data import reader
 from airkit.errors import AirkitError, CheckpointError
 from airkit.runs import cards
@@ -42,7 +42,7 @@ class Description:
     @property
     def changed(self) -> dict[str, Any]:
         """Settings other than the defaults, by dotted key."""
-        return {key: new for key, (_, new) in differences(Config(), self.config).items()}
+        return changed(self.config)
 
     @property
     def settled(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
@@ -24,7 +24,7 @@ from airkit.errors import CheckpointError, ConfigError
 from airkit.runs import checkpoint
 from airkit.runs.cards import CONFIG, WEIGHTS
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.records import Count, Record, checked, parsed, reason
+from airkit.runs.records import Count, Record, checked, parsed, reason, restored
 from airkit.system import files
 
 FORMAT_VERSION = 1
@@ -36,9 +36,6 @@ _FACTS = ("step", "best", "data", "data_digest", "data_source", "seconds")
 class _Header(Record):
     format_version: Count
     config: dict[str, Any] = Field(strict=True)
-
-
-_ADAPTER = TypeAdapter(Checkpoint)
 
 
 def contents(state: Checkpoint) -> dict[str, bytes]:
@@ -72,7 +69,7 @@ def read(folder: Path) -> Checkpoint:
         about = _about(folder / CONFIG)
         files.check_regular(folder / WEIGHTS)
         about["model"] = load_file(folder / WEIGHTS)
-        state = checked(_ADAPTER.validate_python, about)
+        state = restored(Checkpoint, about)
         size = (folder / WEIGHTS).stat().st_size
         checkpoint.check(state, size, trainable=False)
     except OSError as error:

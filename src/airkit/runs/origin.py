@@ -105,14 +105,9 @@ def make_data_command(config: Config, source: str | None, path: str) -> str:
     if config.data.source == PICTURES:
         return shlex.join(["airkit", "import", "PICTURES", "--out", path])
     data = config.data.model_copy(update={"source": source or config.data.source})
-    changed = data_settings(config.model_copy(update={"data": data}))
-    return shlex.join(["airkit", "make-data", *assigned(changed), "--out", path])
-
-
-def data_settings(config: Config) -> dict[str, Any]:
-    """Return the settings of ``make-data`` that differ from the defaults, by dotted key."""
-    changed = settings.differences(Config(), config).items()
-    return {key: new for key, (_, new) in changed if key.startswith(("data.", "scenes."))}
+    config = config.model_copy(update={"data": data})
+    changed = assigned(settings.changed(config, "data.", "scenes."))
+    return shlex.join(["airkit", "make-data", *changed, "--out", path])
 
 
 def assigned(values: Mapping[str, Any]) -> list[str]:

@@ -60,7 +60,7 @@ def parsed(text: str | bytes) -> object:
 
 
 def restored(kind: type[T], values: object) -> T:
-    """Return the dataclass whose ``asdict`` was read from a file; raises ValueError."""
+    """Return the dataclass whose fields were read from a file; raises ValueError."""
     return checked(TypeAdapter(kind).validate_python, values)
 
 

@@ -8,12 +8,11 @@ import torch
 from torch import nn
 
 from airkit.config import settings
-from airkit.config.registry import is_outside
 from airkit.data import reader
 from airkit.data.reader import DataInfo
 from airkit.errors import CheckpointError, DataFileError, OutputError
 from airkit.model.air import AIR
-from airkit.model.objectives.baselines import BASELINES
+from airkit.model.objectives.baselines import baseline_of
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import SCENE
@@ -66,15 +65,11 @@ def _state(air: AIR, info: DataInfo, steps: int, baseline: nn.Module | None) -> 
     made = info.config
     sections = {"data": made.data, "pictures": made.pictures, "scenes": made.scenes}
     config = air.config.model_copy(update=sections)
-    none = config.train.estimator == "exact" or config.train.baseline == "none"
-    if baseline is None:
-        outside = is_outside(config.train.estimator)
-        baseline = nn.Module() if none or outside else BASELINES[config.train.baseline](config)
     return Checkpoint(
         step=steps,
         config=config,
         model=_weights(air),
-        baselines=_weights(baseline),
+        baselines=_weights(baseline_of(config) if baseline is None else baseline),
         optimiser={"state": {}},
         data=to_record(absolute(info.path)),
         data_digest=info.content_digest,

@@ -313,7 +313,7 @@ def _without_auto(config: Config, precision: str, backward: str) -> Config:
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
     """Note settings without effect; not those of presets, which may serve several guides."""
-    changed = settings.differences(Config(), config)
+    changed = settings.changed(config)
     asked = {
         key
         for layer in layers

@@ -149,5 +149,5 @@ class _Script:
 
 def _training(config: Config) -> dict[str, Any]:
     """Return the settings of ``train`` that differ from the defaults."""
-    changed = settings.differences(Config(), config).items()
-    return {key: new for key, (_, new) in changed if not key.startswith(OF_DATA)}
+    changed = settings.changed(config).items()
+    return {key: value for key, value in changed if not key.startswith(OF_DATA)}

@@ -4,12 +4,10 @@ An LSTM is fed the image and the latents of the slot before; a small net on its 
 presence and pose; the window at that pose is cropped off the image and encoded (section 2.2
 and figure 2 there). It never sees what is painted: the LSTM must remember it.
 
-Legend: B batch, C channels, H height, W width, R units of the LSTM, Z code size.
+Legend: B batch, C channels, H height, W width, Z code size.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,28 +15,15 @@ from torch import Tensor, nn
 from airkit.config.schema import Config
 from airkit.model.distributions import Normal
 from airkit.model.guides.base import Guide, Residual, Slot
-from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, mlp, positive
+from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, LSTMState, mlp, positive
 from airkit.model.poses import Pose
 
 
-class State(NamedTuple):
-    """What the guide carries from slot to slot.
-
-    Attributes:
-        product: the image's part of the LSTM's input product, [B, 4 R].
-        hidden: the LSTM's output, [B, R].
-        cell: the LSTM's memory, [B, R].
-        latents: z_where, z_what and z_pres of the slot before, [B, 3 + Z + 1].
-    """
-
-    product: Tensor
-    hidden: Tensor
-    cell: Tensor
-    latents: Tensor
-
-
 class LSTMGuide(Guide):
-    """Read the image and the last latents, propose presence and pose, crop the image, encode."""
+    """Read the image and the last latents, propose presence and pose, crop the image, encode.
+
+    Its state is that of the LSTM: z_where, z_what and z_pres of the slot before are its latents.
+    """
 
     sees_canvas = False
 
@@ -59,28 +44,27 @@ class LSTMGuide(Guide):
         self.predict = mlp(*sizes, nonlinearity=nonlinearity)
         self.encoder = Encoder(config, channels=config.data.channels)
 
-    def start(self, images: Tensor) -> State:
+    def start(self, images: Tensor) -> LSTMState:
         """The learnt initial state; the slot before the first counts as on."""
-        product, hidden, cell = self.rnn.start(self.embed(images.flatten(1)))
         first = torch.cat([self.first, self.first.new_ones(1)]).expand(len(images), -1)
-        return State(product, hidden, cell, first)
+        return self.rnn.start(self.embed(images.flatten(1)), first)
 
     def propose(
-        self, state: State, residual: Residual, look: Tensor | None
-    ) -> tuple[Tensor, Normal, State]:
+        self, state: LSTMState, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, LSTMState]:
         """One step of the LSTM; see ``Guide.propose``. Poses start out at the prior's."""
         del residual, look
-        hidden, cell = self.rnn(state.product, state.latents, state.hidden, state.cell)
-        out = self.predict(hidden)
+        state = self.rnn(state)
+        out = self.predict(state.hidden)
         mean = self.pose.mean + self.pose.sd * out[:, 1:4]
         where = Normal(mean, self.pose.sd * positive(out[:, 4:] + self.pose_sd_bias))
-        return out[:, 0] + self.presence_bias, where, state._replace(hidden=hidden, cell=cell)
+        return out[:, 0] + self.presence_bias, where, state
 
     def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
         """Encode a window of the image alone; see ``Guide.encode``."""
         code: Normal = self.encoder(residual.crop_image(size, centre, self.window))
         return code
 
-    def advance(self, state: State, slot: Slot) -> State:
+    def advance(self, state: LSTMState, slot: Slot) -> LSTMState:
         """Feed the slot's latents to the LSTM at the next step."""
         return state._replace(latents=slot.latents())

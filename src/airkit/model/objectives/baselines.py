@@ -4,8 +4,7 @@ Whatever does not depend on the sample itself may be subtracted from its cost wi
 gradient's mean (arXiv 1402.0030, section 2.3). So a baseline for slot t reads the image and
 the latents of the slots before t; its inputs carry no gradient back to the guide.
 
-Legend: B batch, C channels, H height, W width, T slots, L latents of a slot (3 + Z + 1), R units of
-the LSTM.
+Legend: B batch, C channels, H height, W width, T slots, L latents of a slot (3 + Z + 1).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from airkit.config.schema import Config
 from airkit.model.guides import Slot
-from airkit.model.networks import NONLINEARITIES, ImageLSTM, mlp
+from airkit.model.networks import NONLINEARITIES, ImageLSTM, LSTMState, mlp
 
 
 class Baseline(nn.Module, ABC):
@@ -38,22 +37,6 @@ class Baseline(nn.Module, ABC):
         """The state after ``slot`` (from 0), whose latents ``new`` are [B, L]."""
 
 
-class LSTMState(NamedTuple):
-    """State of the LSTM baseline.
-
-    Attributes:
-        product: the image's part of the input product, [B, 4 R].
-        hidden: [B, R].
-        cell: [B, R].
-        latents: latents of the slot before, [B, L].
-    """
-
-    product: Tensor
-    hidden: Tensor
-    cell: Tensor
-    latents: Tensor
-
-
 class LSTMBaseline(Baseline):
     """A recurrent net of its own on image and last latents, as in Pyro's tutorial."""
 
@@ -66,14 +49,12 @@ class LSTMBaseline(Baseline):
 
     def start(self, images: Tensor) -> LSTMState:
         """See ``Baseline.start``; before the first slot the latents are zero."""
-        return LSTMState(
-            *self.rnn.start(images.flatten(1)), images.new_zeros(len(images), self.size)
-        )
+        return self.rnn.start(images.flatten(1), images.new_zeros(len(images), self.size))
 
     def predict(self, state: LSTMState) -> tuple[LSTMState, Tensor]:
         """See ``Baseline.predict``."""
-        hidden, cell = self.rnn(state.product, state.latents, state.hidden, state.cell)
-        return state._replace(hidden=hidden, cell=cell), self.head(hidden).squeeze(1)
+        state = self.rnn(state)
+        return state, self.head(state.hidden).squeeze(1)
 
     def advance(self, state: LSTMState, slot: int, new: Tensor) -> LSTMState:
         """See ``Baseline.advance``."""
@@ -127,3 +108,11 @@ BASELINES: dict[str, Callable[[Config], Baseline]] = {
     "mlp": MLPBaseline,
 }
 """Baselines by the name that ``train.baseline`` gives them."""
+
+
+def baseline_of(config: Config) -> nn.Module:
+    """The baseline that the settings name; where they name none, a module without parameters."""
+    train = config.train
+    if train.estimator != "nvil" or train.baseline == "none":
+        return nn.Module()
+    return BASELINES[train.baseline](config)
