@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
 import subprocess
 from io import StringIO
@@ -90,6 +91,7 @@ def test_any_text_keeps_the_columns_apart(tmp_path: Path) -> None:
     lines = table.markdown().splitlines()
     assert len(lines) == 4
     assert {line.replace("\\|", "").count("|") for line in lines} == {3}
+    assert not set("`*_<") & {*re.sub(r"\\.", "", table.markdown())}
     assert "<b>" not in table._repr_html_()
     compiled(table, tmp_path)
 

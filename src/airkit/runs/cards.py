@@ -22,7 +22,7 @@ from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError, sanitize
 from airkit.runs.origin import make_data_command
 from airkit.system import files
-from airkit.system.tables import named
+from airkit.system.tables import Table, in_markdown, named
 
 if TYPE_CHECKING:
     from airkit.data.coco import Coco
@@ -90,12 +90,12 @@ def _split_rows(info: DataInfo, splits: Sequence[str], coco: Coco) -> Rows:
 
 def _origin_rows(info: DataInfo) -> Rows:
     return (
-        ("source", _line(Path(info.source).name)),
-        ("licence", _UNKNOWN if info.licence == NOT_STATED else _line(info.licence)),
-        ("attribution", _line(info.attribution)),
+        ("source", Path(info.source).name),
+        ("licence", _UNKNOWN if info.licence == NOT_STATED else info.licence),
+        ("attribution", info.attribution),
         ("seed of the canvases", info.config.data.seed),
-        ("digest of the content", f"`{info.content_digest}`"),
-        ("digest of the source", f"`{info.source_digest}`"),
+        ("digest of the content", info.content_digest),
+        ("digest of the source", info.source_digest),
         ("written by", f"airkit {info.airkit_version}"),
     )
 
@@ -136,7 +136,7 @@ def model_card(
         "## Training",
         _table(("", ""), _training_rows(state, data)),
         "Settings other than the defaults:",
-        _table(("setting", "value"), ((f"`{key}`", _code(new)) for key, new in changed)),
+        _table(("setting", "value"), ((key, _value(new)) for key, new in changed)),
     ]
     return _card(head, body)
 
@@ -162,8 +162,8 @@ def _training_rows(state: Checkpoint, data: str) -> Rows:
     return (
         ("steps", f"{state.step:,} of {state.config.train.steps:,}"),
         ("seed", state.config.train.seed),
-        ("data", _line(data)),
-        ("digest of the data", f"`{state.data_digest}`"),
+        ("data", data),
+        ("digest of the data", state.data_digest),
         ("parameters", f"{state.parameters:,}"),
         ("exported by", f"airkit {__version__}"),
     )
@@ -233,7 +233,7 @@ def _result(measured: Mapping[str, Any]) -> dict[str, Any]:
 def _told(measured: Mapping[str, Any]) -> str:
     if not measured["values"]:
         return "None were taken of these weights."
-    rows = ((_line(named(name)), f"{value:.4g}{_range(measured['intervals'].get(name))}")
+    rows = ((named(name), f"{value:.4g}{_range(measured['intervals'].get(name))}")
             for name, value in measured["values"].items())  # fmt: skip
     where = f"On the {_line(measured['split'])} split of {_line(measured['data'])}:"
     return f"{where}\n\n{_table(('measure', 'value'), rows)}"
@@ -256,21 +256,16 @@ def _card(head: Mapping[str, Any], body: Sequence[str]) -> str:
     return "\n".join(["---", *lines, "---", "", "\n\n".join(body), ""])
 
 
-def _table(head: Sequence[str], rows: Rows) -> str:
-    listed = [" | ".join(str(cell) for cell in row) for row in rows]
-    if not listed:
-        return "None."
-    lines = [" | ".join(head), " | ".join(["---"] * len(head)), *listed]
-    return "\n".join(f"| {line} |" for line in lines)
+def _table(columns: tuple[str, ...], rows: Rows) -> str:
+    cells = tuple(tuple(sanitize(str(cell), 500) for cell in row) for row in rows)
+    return Table(columns, cells).markdown().rstrip() if cells else "None."
 
 
 def _line(text: str) -> str:
     """Return text from elsewhere as a line that is no markup."""
-    plain = " ".join(sanitize(text, 500).split())
-    return re.sub(r"([|<\[\]*_`\\])", r"\\\1", plain)
+    return in_markdown(sanitize(text, 500))
 
 
-def _code(value: object) -> str:
-    """Return a setting's value as code in a table; of a folder, its name alone."""
-    text = Path(value).name if isinstance(value, str) else spelled(value)
-    return "`" + sanitize(text, 500).replace("`", "'").replace("|", "\\|") + "`"
+def _value(value: object) -> str:
+    """Return a setting's value; of a folder, its name alone."""
+    return Path(value).name if isinstance(value, str) else spelled(value)

@@ -60,7 +60,7 @@ class Table:
         """Return the table in Markdown, numbers aligned to the right."""
         rules = [("---:" if right else "---") for right in self._right()]
         lines = [self.columns, rules, *(map(_text, row) for row in self.rows)]
-        return "".join(f"| {' | '.join(map(_in_markdown, line))} |\n" for line in lines)
+        return "".join(f"| {' | '.join(map(in_markdown, line))} |\n" for line in lines)
 
     def latex(self) -> str:
         """Return the table as a ``tabular`` with the rules of the package booktabs."""
@@ -122,6 +122,11 @@ def number(value: float) -> Number:
     return Number(value, f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}")
 
 
+def in_markdown(text: str) -> str:
+    """Return text as a line of Markdown that is no markup."""
+    return re.sub(r"([|<\[\]*_`\\])", r"\\\1", " ".join(text.split()))
+
+
 def _raw(cell: Cell) -> str:
     if isinstance(cell, str):
         return cell
@@ -130,10 +135,6 @@ def _raw(cell: Cell) -> str:
 
 def _text(cell: Cell) -> str:
     return cell if isinstance(cell, str) else cell.text
-
-
-def _in_markdown(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
 
 
 def _in_latex(text: str) -> str:
