@@ -17,7 +17,7 @@ from airkit.data.look.blobs import blobs
 from airkit.data.reader import read_split
 from airkit.errors import ImageError, OutputError
 from airkit.evaluation import infer, pieces
-from airkit.evaluation.pieces import Piece, Seen
+from airkit.evaluation.pieces import Piece, PieceScene
 
 Array = np.ndarray[Any, Any]
 TILE = 48
@@ -29,7 +29,7 @@ class Oracle:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.draws = np.random.default_rng(0)
 
-    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
+    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, PieceScene]]:
         for piece in pieces:
             found = blobs(piece.pixels[:1], piece.pixels[:1] > 0.5).box.astype(float)
             many = len(found)
@@ -39,7 +39,7 @@ class Oracle:
             off = self.draws.uniform(-1, 1, (many, 2))
             yield (
                 piece,
-                Seen(
+                PieceScene(
                     count=many,
                     count_probability=np.eye(many + 1)[many],
                     presence=np.ones(many),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from airkit.config.schema import Config, RenderConfig
 from airkit.figures.page import HEAT
-from airkit.figures.policy import histogram, looks, sheet, smoothed
+from airkit.figures.policy import centres_and_counts, histogram, sheet, smoothed
 from airkit.figures.render import render
 from airkit.figures.sheet import Sheet
 from airkit.model.scene import explain
@@ -132,7 +132,7 @@ def test_looks_are_those_of_one_look_in_the_order_of_the_split() -> None:
 
     told: list[tuple[str, int, int]] = []
     run = open_run(reference(), None, "best", {"eval.looks": 5, "eval.batch_size": 7}, SILENT)
-    centres, counts = looks(run, Heard())
+    centres, counts = centres_and_counts(run, Heard())
     with torch.inference_mode():
         scene = explain(run.air, run.images(torch.arange(20)))
     torch.testing.assert_close(centres, scene.centre)

@@ -161,11 +161,11 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     from airkit.evaluation.infer import Asked  # noqa: PLC0415 - loads torch
     from airkit.evaluation.infer import infer as infer_images  # noqa: PLC0415
 
-    drawing = None
+    drawn = None
     if overlay is not None:
         from airkit.figures.overlay import overlays  # noqa: PLC0415 - loads matplotlib
 
-        drawing = partial(overlays, to_path(overlay))
+        drawn = partial(overlays, to_path(overlay))
     asked = Asked(
         invert=invert,
         tile=tile,
@@ -177,7 +177,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         labels=None if labels is None else to_path(labels),
         rois=None if rois is None else to_path(rois),
         shapes=None if shapes is None else to_path(shapes),
-        drawing=drawing,
+        overlays=drawn,
     )
     return infer_images(
         images, run, checkpoint=checkpoint, settings=settings, asked=asked, listener=listener

@@ -55,13 +55,13 @@ class Doubts:
         self._full: Sample[np.ndarray] = Sample(SAMPLE // 10)
         self._range = np.inf, -np.inf
 
-    def add(self, grey: Given) -> None:
+    def add(self, image: Given) -> None:
         """Take note of the next image."""
-        self._range = min(self._range[0], grey.levels[0]), max(self._range[1], grey.levels[1])
+        self._range = min(self._range[0], image.levels[0]), max(self._range[1], image.levels[1])
         same = [(it.path, it.shape) for it in self._of_file.items[:1]]
-        if same and same[0] != (grey.path, grey.shape):
+        if same and same[0] != (image.path, image.shape):
             self._end_file()
-        self._of_file.add(grey, grey.pixels.size)
+        self._of_file.add(image, image.pixels.size)
 
     def end(self) -> None:
         """All images were added."""
@@ -78,9 +78,9 @@ class Doubts:
         fault = self.faults[place]
         return fault is None or fault.cause == "0 and 1"
 
-    def add_full(self, grey: Given) -> None:
+    def add_full(self, image: Given) -> None:
         """Take note of an image on which all slots are on."""
-        self._full.add(grey.ink, grey.ink.size)
+        self._full.add(image.ink, image.ink.size)
 
     def of_full(self, slots: int, tile: int | None) -> Fault:
         """What is off with those: there may be more objects, or larger ones."""
@@ -95,14 +95,14 @@ class Doubts:
         sample, self._of_file = self._of_file, Sample(SAMPLE)
         fault = None
         if self.side is not None:
-            inks = np.stack([grey.ink for grey in sample.items])
+            inks = np.stack([image.ink for image in sample.items])
             fault = look(inks, sample.items[0].kind, inverted=self.invert)
         else:
             faults = [_other_levels(each, self.limits) for each in sample.items]
             fault = faults[0] if all(faults) else None
         if fault is None:
-            for grey in sample.items:
-                self._fine.add(grey.ink, grey.ink.size)
+            for image in sample.items:
+                self._fine.add(image.ink, image.ink.size)
         self.faults += [fault] * sample.seen
 
     def _range_of_all(self) -> Fault | None:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from airkit.data.imports.images import Given
-from airkit.evaluation.pieces import Piece, Seen
+from airkit.evaluation.pieces import Piece, PieceScene
 
 Array = np.ndarray[Any, Any]
-Parts = Sequence[tuple[Piece, Seen]]
+Parts = Sequence[tuple[Piece, PieceScene]]
 SHARE = 0.95
 """Probability that ``Inferred.interval`` holds."""
 SAME = 0.25
@@ -203,7 +203,7 @@ def _within(centres: Array, core: tuple[float, ...], margin: float) -> Array:
     return np.asarray(((centres >= low) & (centres < high)).all(1))
 
 
-def _boxes(piece: Piece, seen: Seen, shape: tuple[int, ...]) -> Array:
+def _boxes(piece: Piece, seen: PieceScene, shape: tuple[int, ...]) -> Array:
     """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is padded is larger."""
     return clipped(seen.box + np.array([*piece.corner, 0, 0]), shape)
 
@@ -223,7 +223,7 @@ def _touch(boxes: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray((boxes[:, :2] < 1).any(1) | (high > (width - 1, height - 1)).any(1))
 
 
-def _object(seen: Seen, slot: int, box: Array, touches: bool) -> InferredObject:
+def _object(seen: PieceScene, slot: int, box: Array, touches: bool) -> InferredObject:
     return InferredObject(
         box=tuple(box.tolist()),
         confidence=float(seen.presence[slot]),

@@ -17,7 +17,7 @@ from airkit.data.imports.resizing import nearest
 from airkit.data.labels import check_labels, label_file, write_labels
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
 from airkit.evaluation.handover import ROIS, SHAPES, Handover
-from airkit.evaluation.pieces import Explainer, Piece, Seen, overlap_of, pieces_in, pieces_of
+from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.survey import Survey, repeat_verdict
 from airkit.evaluation.tables import check_table, write_counts, write_objects
 from airkit.runs.folder import RunFolder
@@ -28,10 +28,10 @@ from airkit.system.paths import to_path
 __all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
 
 Array = np.ndarray[Any, Any]
-Draw = Callable[[Given, Array, Array], None]
+DrawOverlay = Callable[[Given, Array, Array], None]
 """Draws an image with its reconstruction [C, H, W] and the boxes found [N, 4]."""
-Drawing = Callable[[Sequence[Place], Config], Draw]
-"""Makes a ``Draw`` for all images, once it has checked that they can be drawn."""
+Overlays = Callable[[Sequence[Place], Config], DrawOverlay]
+"""Makes a ``DrawOverlay`` for all images, once it has checked that they can be drawn."""
 
 
 class Found(list[Inferred]):
@@ -59,7 +59,7 @@ class Asked:
     labels: Path | None = None
     rois: Path | None = None
     shapes: Path | None = None
-    drawing: Drawing | None = None
+    overlays: Overlays | None = None
     """Draws each image with what was found on it: evaluation knows nothing of figures."""
 
     def handovers(self) -> Iterator[tuple[Handover, Path]]:
@@ -114,7 +114,7 @@ class _Inference:
         self.size, self.tile = model.config.object_size, self.survey.tile
         scale = model.state.config.pictures.scale
         self.overlap = 0 if self.tile is None else overlap_of(self.tile, self.size, scale)
-        self.draw: Draw | None = None
+        self.draw: DrawOverlay | None = None
         self._pieces = 0
         self._given: dict[int, Given] = {}
 
@@ -123,8 +123,8 @@ class _Inference:
         for given in self.survey.check(self.listener):
             self._pieces += pieces_in(given.shape, self.tile, self.overlap)
         places = self.survey.places
-        if self.asked.drawing is not None:
-            self.draw = self.asked.drawing(places, self.model.config)
+        if self.asked.overlays is not None:
+            self.draw = self.asked.overlays(places, self.model.config)
         if self.asked.labels is not None:
             check_labels(self.asked.labels, places)
         for kind, path in self.asked.handovers():
@@ -133,7 +133,7 @@ class _Inference:
 
     def walk(self) -> Iterator[tuple[int, Inferred]]:
         """Yield each image's place and what was found on it, as it is ready."""
-        parts: dict[int, list[tuple[Piece, Seen]]] = defaultdict(list)
+        parts: dict[int, list[tuple[Piece, PieceScene]]] = defaultdict(list)
         tiled, drawn = self.asked.tile is not None, self.draw is not None
         owners = self.asked.labels is not None
         explainer = Explainer(self.model, tiled=tiled, canvases=drawn, owners=owners)

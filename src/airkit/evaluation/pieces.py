@@ -40,7 +40,7 @@ class Piece:
     image: int
     """The image's place."""
     pixels: Array
-    """Ink in 0..1, float32 [C, H, W]."""
+    """Levels in 0..1, float32 [C, H, W]."""
     corner: tuple[int, int] = (0, 0)
     """Where it is on the image, (x, y) of its upper left."""
     core: tuple[float, float, float, float] = (-np.inf, -np.inf, np.inf, np.inf)
@@ -56,7 +56,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PieceScene:
     """What a model sees on a piece, places as on the piece; see ``Scene``."""
 
     count: int
@@ -148,7 +148,7 @@ class Explainer:
         self._air = lru_cache(4)(self._build)
         self._counts: dict[Shape, torch.Generator | None] = {}
 
-    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Seen]]:
+    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, PieceScene]]:
         """Yield what is seen on each piece, as batches become full."""
         for batch, scene, *_ in self.scenes(pieces):
             yield from zip(batch, self._seen(scene), strict=True)
@@ -197,7 +197,7 @@ class Explainer:
             scene = explain_by_looks(air, images, many, look_seed(config), self._counts[shape])
         return scene, air, images
 
-    def _seen(self, scene: Scene) -> Iterator[Seen]:
+    def _seen(self, scene: Scene) -> Iterator[PieceScene]:
         names = ("count_probability", "presence", "box", "centre", "where", "what")
         parts = {name: getattr(scene, name).cpu().numpy() for name in names}
         canvases = scene.canvas.cpu().numpy() if self.canvases else None
@@ -208,4 +208,4 @@ class Explainer:
             canvas = None if canvases is None else canvases[row]
             owner = None if owners is None else owners[row]
             full = count == len(each["presence"])
-            yield Seen(count, **each, score=score, full=full, canvas=canvas, owner=owner)
+            yield PieceScene(count, **each, score=score, full=full, canvas=canvas, owner=owner)

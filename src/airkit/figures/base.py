@@ -40,7 +40,7 @@ class Request:
 
         Returns:
             The run: ``air``, the model in evaluation mode; ``batches()``, the indices [B] of the
-            canvases, ``eval.batch_size`` at a time; ``images(indices)``, their ink in 0..1,
+            canvases, ``eval.batch_size`` at a time; ``images(indices)``, levels in 0..1,
             [B, C, H, W], on the model's device; ``canvases``, with the truth; ``config``.
 
         Raises:

@@ -28,7 +28,7 @@ FIRST = 100
 
 @dataclass(frozen=True)
 class Explained:
-    """One canvas, the truth about it, and the inferred scene; ink is in 0..1."""
+    """One canvas, the truth about it, and the inferred scene; levels are in 0..1."""
 
     image: Array
     """The canvas, [C, H, W]."""
@@ -110,7 +110,7 @@ def unbatched(
     Args:
         run: holds the truth.
         indices: places of the canvases in the split, [B].
-        images: their ink, [B, C, H, W].
+        images: levels in 0..1, [B, C, H, W].
         scene: what was inferred for them.
     """
     counts, boxes = run.canvases.counts, run.canvases.boxes

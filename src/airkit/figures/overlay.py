@@ -25,13 +25,13 @@ _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
 
 
 def overlays(
-    folder: Path, greys: Sequence[Place], config: Config
+    folder: Path, images: Sequence[Place], config: Config
 ) -> Callable[[Given, Array, Array], None]:
     """Check that a picture of each image can be written, and return the function that draws one.
 
     Args:
         folder: where the pictures go; it need not exist yet.
-        greys: all images that will be drawn.
+        images: all images that will be drawn.
         config: ``render.scale`` says how large, and the polarity whether grey is shown as it is.
 
     Returns:
@@ -42,13 +42,13 @@ def overlays(
         OutputError: two pictures would have the same name, or a picture would replace an image
             or a file that ``overlay`` did not draw.
     """
-    targets = [(_target(folder, grey), grey.path) for grey in greys]
+    targets = [(_target(folder, image), image.path) for image in images]
     check_replaceable(targets, "--overlay", "picture", _is_ours)
 
     scale, as_is = config.render.scale, config.polarity == "dark"
 
-    def draw(grey: Given, reconstruction: Array, boxes: Array) -> None:
-        overlay(_target(folder, grey), grey.pixels, reconstruction, boxes, scale, as_is=as_is)
+    def draw(image: Given, reconstruction: Array, boxes: Array) -> None:
+        overlay(_target(folder, image), image.pixels, reconstruction, boxes, scale, as_is=as_is)
 
     return draw
 
@@ -86,8 +86,8 @@ def overlay(
     write_bytes(target, png(page.rendered(), Software=_DRAWN_BY))
 
 
-def _target(folder: Path, grey: Place) -> Path:
-    return folder / f"{grey.name}.png"
+def _target(folder: Path, image: Place) -> Path:
+    return folder / f"{image.name}.png"
 
 
 def _is_ours(target: Path) -> bool:

@@ -38,11 +38,11 @@ class Policy(SheetDrawing):
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
         run = request.open_run()
-        centres, counts = looks(run, request.listener)
+        centres, counts = centres_and_counts(run, request.listener)
         return sheet(centres, counts, run.air.shape, run.config)
 
 
-def looks(run: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:
+def centres_and_counts(run: TrainedRun, listener: Listener) -> tuple[Tensor, Tensor]:
     """Look once at every canvas of the split.
 
     That look is at the peak of the saliency and takes objects in the guide's own order; the best

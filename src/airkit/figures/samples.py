@@ -55,7 +55,7 @@ def prior(counts: Array, canvases: Array, config: Config, how: str) -> Sheet:
 
     Args:
         counts: their numbers of objects, [N].
-        canvases: their ink in 0..1, [N, C, H, W].
+        canvases: levels in 0..1, [N, C, H, W].
         config: ``render`` says how many columns and how large.
         how: how the counts were chosen, for the note.
     """

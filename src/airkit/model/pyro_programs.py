@@ -38,7 +38,7 @@ OFF = -1e3
 class PyroAIR:
     """``model`` and ``guide`` of an ``AIR`` for ``pyro.infer``.
 
-    Both take images with ink in 0..1, [B, C, H, W]. Several particles may be drawn at once
+    Both take images, levels in 0..1, [B, C, H, W]. Several particles may be drawn at once
     (``vectorize_particles``, ``parallel``): sites are then [K, B].
     """
 

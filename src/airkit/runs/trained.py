@@ -25,7 +25,7 @@ from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
-from airkit.runs.weights import build, naming
+from airkit.runs.weights import build, with_classes_named
 from airkit.system import seeds
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import generator, pick_device
@@ -89,7 +89,7 @@ class TrainedModel:
         Raises:
             ExtensionError: as ``build``.
         """
-        return GUIDES[naming(self.state.config, self.config).guide.kind].any_canvas
+        return GUIDES[with_classes_named(self.state.config, self.config).guide.kind].any_canvas
 
     def check_canvas_size(self, shape: Shape, where: object) -> None:
         """Refuse canvases of another size than a guide that reads whole canvases was trained on.
@@ -164,7 +164,7 @@ class TrainedRun:
         return list(torch.split(chosen, batch_size_of(self.air, self.config)))
 
     def images(self, indices: Tensor) -> Tensor:
-        """Ink in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
+        """Levels in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
         return to_ink(self.canvases.images[indices].to(self.device))
 
     def generator(self, stream: str) -> torch.Generator:

@@ -38,7 +38,7 @@ def build(
         ExtensionError: such a class that ``call`` does not name.
         CheckpointError: such a class whose weights have other names or shapes.
     """
-    config = naming(state.config, call or state.config)
+    config = with_classes_named(state.config, call or state.config)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
         air = AIR(config, canvas_size=canvas_size, slots=slots)
     load_weights(air, state.model, "guide.kind", config.guide.kind)
@@ -70,7 +70,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str,
         ) from error
 
 
-def naming(recorded: Config, call: Config) -> Config:
+def with_classes_named(recorded: Config, call: Config) -> Config:
     """Return ``recorded``, with classes from outside marked as named where ``call`` names them.
 
     Raises:

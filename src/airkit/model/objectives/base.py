@@ -75,7 +75,7 @@ class Objective(nn.Module, ABC):
         """Estimate the objective from one draw.
 
         Args:
-            images: ink in 0..1, [B, C, H, W].
+            images: levels in 0..1, [B, C, H, W].
             random: what ``random`` returned.
             log_prior: log p(n) for n = 0..T, annealed, [T + 1].
 

@@ -29,7 +29,7 @@ def elbo(air: AIR, images: Tensor, noise: Noise, log_prior: Tensor | None = None
 
     Args:
         air: the model and its guide.
-        images: ink in 0..1, [B, C, H, W].
+        images: levels in 0..1, [B, C, H, W].
         noise: the random inputs of the draw; without any (``MEANS``) this is no bound.
         log_prior: log p(n) for n = 0..T, [T + 1], in place of the model's own.
     """
