@@ -11,7 +11,7 @@ import pytest
 from report_reader import Reader
 
 from airkit.figures.charts import LINES, THEME, axis_start, dots, forest, reliability, svg
-from airkit.figures.curves import elbo_chart, line, miscounts_chart
+from airkit.figures.curves import curve_of, elbo_chart, miscounts_chart
 
 
 def test_dots_are_at_the_shares_on_an_axis_that_holds_the_intervals() -> None:
@@ -69,19 +69,19 @@ def test_names_are_taken_as_they_are() -> None:
     reader = Reader(svg(forest([("a<b>&$x$", None), ("漢字 #2a62c9", None)]), "it"))
     assert "a<b>&$x$" in reader.text
     assert "漢字 #2a62c9" in reader.text
-    curve = line('"<x>', LINES[0], [{"step": 1, "elbo": 2.0}], "elbo")
+    curve = curve_of('"<x>', LINES[0], [{"step": 1, "elbo": 2.0}], "elbo")
     assert "<title>&quot;&lt;x&gt;</title>" in svg(elbo_chart([curve]), "it")
 
 
 def test_an_svg_is_the_same_each_time_and_needs_no_other_file() -> None:
     rows = [{"step": step, "val_count_accuracy": 0.1 * step} for step in range(5)]
     one, two = (
-        svg(miscounts_chart([line("it", LINES[3], rows, "val_count_accuracy")]), "miscounts")
+        svg(miscounts_chart([curve_of("it", LINES[3], rows, "val_count_accuracy")]), "miscounts")
         for _ in range(2)
     )
     assert one == two
     assert "http" not in one
-    many = svg(miscounts_chart([line("it", LINES[3], rows * 9, "val_count_accuracy")]), "many")
+    many = svg(miscounts_chart([curve_of("it", LINES[3], rows * 9, "val_count_accuracy")]), "many")
     assert (one.count("<use "), many.count("<use ")) == (5, 0), "few points are shown"
     assert one.startswith('<svg viewBox="0 0 440 250" width="440" height="250" role="img" ')
     Reader(one)
@@ -106,7 +106,7 @@ def test_colours_are_those_of_the_page_in_both_themes() -> None:
 )
 def test_any_values_can_be_drawn(values: list[float]) -> None:
     rows = [{"step": step, "val_elbo": value} for step, value in enumerate(values)]
-    drawn = line("it", LINES[0], rows, "val_elbo")
+    drawn = curve_of("it", LINES[0], rows, "val_elbo")
     text = svg(elbo_chart([drawn]), "it")
     assert "nan" not in text
     assert (
@@ -118,7 +118,7 @@ def test_any_values_can_be_drawn(values: list[float]) -> None:
 
 def test_miscounts_are_on_a_logarithmic_scale_that_ends_in_0() -> None:
     rows = [{"step": step, "it": share} for step, share in enumerate((0.5, 0.99, 0.998, 1.0))]
-    axes = miscounts_chart([line("it", LINES[0], rows, "it")]).axes[0]
+    axes = miscounts_chart([curve_of("it", LINES[0], rows, "it")]).axes[0]
     drawn = [float(value) for value in axes.lines[0].get_ydata()]  # type: ignore[arg-type, union-attr]
     assert drawn == pytest.approx([50, 1, 0.2, 0])
     assert list(axes.get_yticks()) == pytest.approx([0, 0.1, 1, 10, 100])
@@ -131,7 +131,7 @@ def test_miscounts_are_on_a_logarithmic_scale_that_ends_in_0() -> None:
 def test_ticks_of_few_steps_are_whole_and_distinct() -> None:
     for last in (1, 2, 3, 7, 2000):
         rows = [{"step": step, "elbo": float(step)} for step in (0, last)]
-        axes = elbo_chart([line("it", LINES[0], rows, "elbo")]).axes[0]
+        axes = elbo_chart([curve_of("it", LINES[0], rows, "elbo")]).axes[0]
         ticks = [float(tick) for tick in axes.get_xticks()]
         assert all(tick == int(tick) for tick in ticks)
         assert len(set(ticks)) == len(ticks) >= 2

@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from airkit.config.sections import Section
+from airkit.config.sections import Section, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Side = Annotated[int, Field(ge=0)]
 
 

@@ -43,8 +43,6 @@ class EvalConfig(Section):
     """Seed of the looks and samples drawn in evaluation."""
 
 
-Width = Literal["auto", "column", "page"] | Annotated[float, Field(ge=1, le=40)]
-"""Width of a figure in print: a name or inches; auto is for the screen."""
 Scale = Literal["auto"] | Annotated[float, Field(gt=0, le=20)]
 """Screen pixels per canvas pixel, or auto."""
 
@@ -68,7 +66,7 @@ class RenderConfig(Section):
     where their canvases have more pixels than that. Where a width is set, canvases fill it."""
     format: Literal["auto", "png", "svg", "pdf"] = "auto"
     """Format of the file; auto is that of its ending, else png."""
-    width: Width = "auto"
+    width: Literal["auto", "column", "page"] | Annotated[float, Field(ge=1, le=40)] = "auto"
     """Width in print: column (3.25 inches) or page (6.75 inches, both columns), as in ICML's
     style, or inches; text is then of 7 points, and no more columns are drawn than fit. auto is a
     sheet for the screen."""

@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from airkit.config.sections import Section, as_tuple
+from airkit.config.sections import Section, Share, as_tuple
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Range = Annotated[tuple[Share, Share], BeforeValidator(as_tuple)]
 """Least and greatest of numbers from 0 to 1."""
 

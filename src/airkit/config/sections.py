@@ -48,6 +48,7 @@ Outside = Annotated[
 Width = Annotated[int, Field(ge=1, le=8192)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=64), BeforeValidator(as_tuple)]
 """Widths of a network's hidden layers, first to last; their number is its depth."""
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Canvases = Annotated[int, Field(ge=0, le=100_000_000)]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]

@@ -33,7 +33,7 @@ _VALIDATION = hexadecimal(SLOTS[0])
 _ZOOM = 16 / 9  # makes WIDTH 1,600 pixels
 
 
-class Line(NamedTuple):
+class Curve(NamedTuple):
     """A curve of one metric."""
 
     name: str
@@ -65,11 +65,11 @@ class Curves(Drawing):
         )
 
 
-def line(name: str, colour: str, rows: Rows, metric: str) -> Line:
+def curve_of(name: str, colour: str, rows: Rows, metric: str) -> Curve:
     """Return the curve of a metric, from the rows that have a finite value of it."""
     found = [(int(row["step"]), float(row[metric])) for row in rows if metric in row]
     finite = [(step, value) for step, value in found if math.isfinite(value)]
-    return Line(name, colour, [step for step, _ in finite], [value for _, value in finite])
+    return Curve(name, colour, [step for step, _ in finite], [value for _, value in finite])
 
 
 def curves(rows: Rows, title: str, paper: Paper = SCREEN) -> Figure:
@@ -90,10 +90,10 @@ def curves(rows: Rows, title: str, paper: Paper = SCREEN) -> Figure:
     upper, lower = figure.subplots(
         2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.25}
     )
-    training = line("training", _TRAIN, rows, "elbo")
-    plot_elbo(upper, [training, line("validation", _VALIDATION, rows, "val_elbo")], unit)
+    training = curve_of("training", _TRAIN, rows, "elbo")
+    plot_elbo(upper, [training, curve_of("validation", _VALIDATION, rows, "val_elbo")], unit)
     upper.legend(frameon=False, loc="lower right", fontsize=FONT * unit)
-    plot_miscounts(lower, [line("validation", _VALIDATION, rows, "val_count_accuracy")], unit)
+    plot_miscounts(lower, [curve_of("validation", _VALIDATION, rows, "val_count_accuracy")], unit)
     lower.set_xlim(0, max(row["step"] for row in rows) * 1.01 + 1)
     upper.set_xlabel("")
     return figure
@@ -111,7 +111,7 @@ def newest(rows: Rows) -> str:
     return f"step {max(row['step'] for row in rows):,}: " + ", ".join(said)
 
 
-def plot_elbo(axes: Axes, lines: Sequence[Line], unit: float = 1.0) -> None:
+def plot_elbo(axes: Axes, lines: Sequence[Curve], unit: float = 1.0) -> None:
     """Plot ELBO against steps, all of it, finer towards the best value."""
     _plot(axes, lines, "ELBO, nats per canvas; finer towards the top", unit)
     scale = elbo_scale([value for each in lines for value in each.values])
@@ -151,7 +151,7 @@ def elbo_scale(values: Sequence[float]) -> tuple[float, float, list[float]] | No
     return top, unit, [top, *(top - distance for distance in distances[: beyond + 1])]
 
 
-def plot_miscounts(axes: Axes, lines: Sequence[Line], unit: float = 1.0) -> None:
+def plot_miscounts(axes: Axes, lines: Sequence[Curve], unit: float = 1.0) -> None:
     """Plot the share of miscounts against steps, in per cent, on a logarithmic scale down to 0.
 
     Args:
@@ -171,21 +171,21 @@ def plot_miscounts(axes: Axes, lines: Sequence[Line], unit: float = 1.0) -> None
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.10g}"))
 
 
-def elbo_chart(lines: Sequence[Line]) -> Figure:
+def elbo_chart(lines: Sequence[Curve]) -> Figure:
     """Return a small chart of ELBO against steps."""
     figure, axes = chart(440, 250, left=56)
     plot_elbo(axes, lines)
     return figure
 
 
-def miscounts_chart(lines: Sequence[Line]) -> Figure:
+def miscounts_chart(lines: Sequence[Curve]) -> Figure:
     """Return a small chart of miscounts against steps, from curves of count accuracy."""
     figure, axes = chart(440, 250, left=56)
     plot_miscounts(axes, lines)
     return figure
 
 
-def _plot(axes: Axes, lines: Sequence[Line], title: str, unit: float) -> None:
+def _plot(axes: Axes, lines: Sequence[Curve], title: str, unit: float) -> None:
     """Plot curves; those of few points show them."""
     for index, each in enumerate(lines):
         few = len(each.steps) <= 40

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFo
 
 from airkit.config.schema import RenderConfig
 from airkit.figures.charts import FONT, tidy
-from airkit.figures.curves import Rows, line
+from airkit.figures.curves import Rows, curve_of
 from airkit.figures.marks import FAINT, SLOTS, hexadecimal
 from airkit.figures.page import DPI, default_style
 from airkit.figures.paper import POINTS, Paper
@@ -37,7 +37,7 @@ def counting(runs: Sequence[tuple[str, Rows]], path: Path, render: RenderConfig)
     with _written(path, render, 1) as (axes,):
         for model, rows in runs:
             colour = _colour(model, [name for name, _ in runs])
-            curve = line(model, colour, rows, "val_count_accuracy")
+            curve = curve_of(model, colour, rows, "val_count_accuracy")
             shares = [100 * value for value in curve.values]
             axes.plot(curve.steps, shares, "o-", color=colour, label=model)
         _name(axes, "validation canvases counted right, %", "steps")

@@ -82,7 +82,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Picture:
+class Raster:
     """A canvas, window or map, enlarged until its longer side is ``side``."""
 
     left: float
@@ -128,7 +128,7 @@ class Tag:
         return Text(*middle, self.words, TAG - 1, contrasting(self.colour), bold=True)
 
 
-Mark = Picture | Frame | Tag
+Mark = Raster | Frame | Tag
 
 
 def hexadecimal(colour: Colour) -> str:

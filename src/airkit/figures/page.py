@@ -33,7 +33,7 @@ from airkit.figures.marks import (
     Colour,
     Frame,
     Mark,
-    Picture,
+    Raster,
     Tag,
     Text,
     hexadecimal,
@@ -95,17 +95,17 @@ class Page:
         levels = np.moveaxis(ink.clip(0, 1), 0, 2)
         inked = levels.shape[2] == 1 and not self.as_is
         pixels = np.rint(255 * (1 - levels if inked else levels)).astype(np.uint8)
-        return self._add(Picture(left, top, side, pixels, "ink" if inked else "colour", fade))
+        return self._add(Raster(left, top, side, pixels, "ink" if inked else "colour", fade))
 
     def heat(self, heat: Array, left: float, top: float, side: int) -> Tile:
         """Draw a heat map [H, W] in 0..1, from white to dark blue; ``side`` is S."""
-        return self._add(Picture(left, top, side, HEAT(heat, bytes=True)[:, :, :3], "heat"))
+        return self._add(Raster(left, top, side, HEAT(heat, bytes=True)[:, :, :3], "heat"))
 
-    def _add(self, picture: Picture) -> Tile:
-        self.marks.append(picture)
-        height, width = picture.shape
-        scale = picture.side / max(picture.pixels.shape[:2])
-        return Tile(self, picture.left, picture.top, width, height, scale)
+    def _add(self, raster: Raster) -> Tile:
+        self.marks.append(raster)
+        height, width = raster.shape
+        scale = raster.side / max(raster.pixels.shape[:2])
+        return Tile(self, raster.left, raster.top, width, height, scale)
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -166,13 +166,13 @@ class Page:
         """Return places in whole dots."""
         return tuple(round(place * self.zoom) for place in places)
 
-    def _image(self, picture: Picture, extent: Extent, figure: Figure) -> BboxImage:
-        """Return a picture whose every dot shows the nearest pixel, or the mean of several."""
+    def _image(self, raster: Raster, extent: Extent, figure: Figure) -> BboxImage:
+        """Return an image whose every dot shows the nearest pixel, or the mean of several."""
         left, top, right, bottom = extent
         height = round(self.height * self.zoom)
         corners = np.array([[left, height - bottom], [right, height - top]]) / self.dpi
-        faded = 255 - (1 - picture.fade) * (255.0 - picture.pixels)
-        larger = right - left >= picture.pixels.shape[1]
+        faded = 255 - (1 - raster.fade) * (255.0 - raster.pixels)
+        larger = right - left >= raster.pixels.shape[1]
         image = BboxImage(
             TransformedBbox(Bbox(corners), figure.dpi_scale_trans),
             interpolation="nearest" if larger else "antialiased",

@@ -7,6 +7,7 @@ from typing import Any
 
 from airkit.config.results import RenderConfig
 from airkit.figures.marks import MARGIN, SMALL
+from airkit.figures.page import DPI
 
 POINTS = 7
 """Size of small text in print."""
@@ -16,7 +17,6 @@ FINE = 600
 """Dots per inch in print."""
 _NARROW = 360  # a narrower title would take too many lines
 _WIDE = 800  # of a sheet at a zoom of 2, so that it is 1,600 pixels wide
-_INCH = 72
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Paper:
 
     width: float = _NARROW
     """Width of a page, for the screen at least."""
-    dpi: float = _INCH
+    dpi: float = DPI
     """Dots per inch."""
     unit: float = 1.0
     """Points to a pixel of the page."""
@@ -44,10 +44,10 @@ class Paper:
         if render.width != "auto":
             inches = WIDTHS.get(str(render.width)) or float(render.width)
             unit = POINTS / SMALL
-            given |= {"width": inches * _INCH / unit, "unit": unit, "margin": 3, "printed": True}
+            given |= {"width": inches * DPI / unit, "unit": unit, "margin": 3, "printed": True}
         elif render.scale == "auto":
             given |= {"width": _WIDE}
-        dpi = 2 * _INCH if screen and render.scale == "auto" else _INCH if screen else FINE
+        dpi = 2 * DPI if screen and render.scale == "auto" else DPI if screen else FINE
         return cls(dpi=dpi if render.dpi == "auto" else render.dpi, **given)
 
 

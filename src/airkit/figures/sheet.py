@@ -21,7 +21,7 @@ from airkit.figures.marks import (
     TRUTH,
     Array,
     Colour,
-    Picture,
+    Raster,
     Tag,
     Text,
     drawn,
@@ -106,7 +106,7 @@ class Sheet(Page):
         for line, part in legend:
             self._add_key(part, below + line * (LINE + 2))
 
-    def _add_key(self, part: Tag | Picture | Text, down: float) -> None:
+    def _add_key(self, part: Tag | Raster | Text, down: float) -> None:
         """Add a part of the legend ``down`` pixels from the top."""
         if isinstance(part, Text):
             self.texts.append(replace(part, y=down + part.y))
@@ -172,7 +172,7 @@ def _heading(title: str, notes: list[str], width: float, margin: int) -> list[Te
 
 def _legend(
     keys: Sequence[Key], width: float, margin: int
-) -> Iterator[tuple[int, Tag | Picture | Text]]:
+) -> Iterator[tuple[int, Tag | Raster | Text]]:
     """Yield the parts of a legend, each with its line, wrapped to ``width`` with its margins."""
     x, line = margin, 0
     for key in keys:
@@ -186,6 +186,6 @@ def _legend(
         else:
             rows = math.ceil(TAG * len(key.colours) / side)
             bar = np.array([key.colours] * rows, np.uint8)
-            yield line, Picture(x, 2, side, bar, "heat")
+            yield line, Raster(x, 2, side, bar, "heat")
         yield line, Text(x + swatch, 2 + TAG / 2, key.label, colour=FAINT, align="left")
         x += needed

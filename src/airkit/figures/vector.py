@@ -10,7 +10,7 @@ import base64
 from html import escape
 
 from airkit.data.png import png
-from airkit.figures.marks import BAD, FAINT, INK, TAG, Frame, Mark, Picture, Text, hexadecimal
+from airkit.figures.marks import BAD, FAINT, INK, TAG, Frame, Mark, Raster, Text, hexadecimal
 from airkit.figures.sheet import Sheet
 
 _BEYOND = 3  # pixels by which frames and outlines extend beyond a cell
@@ -46,13 +46,13 @@ def _cell(sheet: Sheet, index: int, what: str, largest: int) -> str:
 def _middle(mark: Mark) -> tuple[float, float]:
     if isinstance(mark, Frame):
         return (mark.left + mark.right) / 2, (mark.top + mark.bottom) / 2
-    height, width = mark.shape if isinstance(mark, Picture) else (TAG, TAG)
+    height, width = mark.shape if isinstance(mark, Raster) else (TAG, TAG)
     return mark.left + width / 2, mark.top + height / 2
 
 
 def _mark(mark: Mark, largest: int) -> str:
-    if isinstance(mark, Picture):
-        return _picture(mark, largest)
+    if isinstance(mark, Raster):
+        return _raster(mark, largest)
     colour = hexadecimal(mark.colour)
     if isinstance(mark, Frame):
         right, bottom = mark.right + 1, mark.bottom + 1
@@ -62,11 +62,11 @@ def _mark(mark: Mark, largest: int) -> str:
     return f'<rect {place} fill="{colour}"/>{_text(mark.text, "number")}'
 
 
-def _picture(picture: Picture, largest: int) -> str:
-    height, width = picture.shape
-    place = _place(picture.left, picture.top, width, height)
-    kind = f'class="{picture.kind}"' + f' opacity="{1 - picture.fade:g}"' * (picture.fade > 0)
-    data = base64.b64encode(png(picture.pixels, largest)).decode()
+def _raster(raster: Raster, largest: int) -> str:
+    height, width = raster.shape
+    place = _place(raster.left, raster.top, width, height)
+    kind = f'class="{raster.kind}"' + f' opacity="{1 - raster.fade:g}"' * (raster.fade > 0)
+    data = base64.b64encode(png(raster.pixels, largest)).decode()
     image = f'<image {place} {kind} href="data:image/png;base64,{data}"/>'
     return f'{image}<rect {place} class="edge"/>'
 

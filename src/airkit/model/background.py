@@ -56,8 +56,8 @@ class Background(nn.Module):
             "rolling-ball": self._rolling_ball,
         }
         self._estimate = estimates.get(config.background, torch.zeros_like)
-        self.filters = config.background in estimates and config.background != "none"
-        """Whether it is estimated of each picture, without weights."""
+        self.filters = config.background not in ("none", "learned")
+        """Whether a filter without weights estimates it, of each picture."""
         self._known: Tensor | None = None
 
     @contextmanager

@@ -16,7 +16,7 @@ from airkit.errors import AirkitError
 from airkit.evaluation.evaluate import Measures
 from airkit.figures import Request
 from airkit.figures.charts import LINES
-from airkit.figures.curves import Line, line
+from airkit.figures.curves import Curve, curve_of
 from airkit.runs.describe import Description, describe
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import is_sweep
@@ -108,8 +108,8 @@ def _one(request: Request) -> Written:
     measures, sheets = gather(run, request)
     rows = request.run.rows()
     elbo = [
-        line("training", LINES[7], rows, "elbo"),
-        line("validation", LINES[0], rows, "val_elbo"),
+        curve_of("training", LINES[7], rows, "elbo"),
+        curve_of("validation", LINES[0], rows, "val_elbo"),
     ]
     text = html(
         "report",
@@ -118,7 +118,7 @@ def _one(request: Request) -> Written:
         counted=run.canvases.counts is not None,
         headline=headline(measures),
         elbo=[each for each in elbo if each.steps],
-        shares=line("validation", LINES[0], rows, "val_count_accuracy"),
+        shares=curve_of("validation", LINES[0], rows, "val_count_accuracy"),
         sheets=sheets,
     )
     return text, (measures,)
@@ -207,9 +207,9 @@ def _several(runs: Sequence[Path], request: Request) -> Written:
     return text, measures
 
 
-def _lines(found: Sequence[Attempt], metric: str) -> list[Line]:
+def _lines(found: Sequence[Attempt], metric: str) -> list[Curve]:
     """Return the curve of a metric for each run."""
     return [
-        line(each.name, LINES[index % len(LINES)], each.run.rows(), metric)
+        curve_of(each.name, LINES[index % len(LINES)], each.run.rows(), metric)
         for index, each in enumerate(found)
     ]
