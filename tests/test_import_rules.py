@@ -19,7 +19,7 @@ from airkit.data.imports.images import Images
 from airkit.data.imports.pictures import Bad
 from airkit.data.reader import read_info, read_split
 from airkit.errors import DataFileError, ImageError
-from airkit.evaluation import survey
+from airkit.evaluation import screening
 from airkit.runs.folder import RunFolder
 
 
@@ -69,7 +69,7 @@ def test_infer_takes_the_rules_from_the_run(monkeypatch: pytest.MonkeyPatch) -> 
             asked.append(how["pictures"])
             super().__init__(given, **how)
 
-    monkeypatch.setattr(survey, "Images", Seen)
+    monkeypatch.setattr(screening, "Images", Seen)
     airkit.infer(pictures(1), run(1.0))
     assert (asked[0].channel, asked[0].behind) == ("red", 0.25)
 

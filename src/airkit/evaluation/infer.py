@@ -18,7 +18,7 @@ from airkit.data.labels import check_labels, label_file, write_labels
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
 from airkit.evaluation.handover import ROIS, SHAPES, Handover
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
-from airkit.evaluation.survey import Survey, repeat_verdict
+from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.evaluation.tables import check_table, write_counts, write_objects
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, open_model
@@ -87,7 +87,7 @@ def infer(
     inference = _Inference(images, model, asked, listener)
     inference.check()
     found = dict(inference.walk())
-    bad = inference.survey.bad.skipped
+    bad = inference.screening.bad.skipped
     results = Found((found[place] for place in range(len(found))), bad)
     if asked.csv is not None:
         write_counts(asked.csv, results, results.bad)
@@ -103,7 +103,7 @@ class _Inference:
 
     def __init__(self, images: Any, model: TrainedModel, asked: Asked, listener: Listener) -> None:
         self.model, self.asked, self.listener = model, asked, listener
-        self.survey = Survey(
+        self.screening = Screening(
             images,
             model,
             invert=asked.invert,
@@ -111,7 +111,7 @@ class _Inference:
             skip_bad=asked.skip_bad,
             sub_folders=asked.sub_folders,
         )
-        self.size, self.tile = model.config.object_size, self.survey.tile
+        self.size, self.tile = model.config.object_size, self.screening.tile
         scale = model.state.config.pictures.scale
         self.overlap = 0 if self.tile is None else overlap_of(self.tile, self.size, scale)
         self.draw: DrawOverlay | None = None
@@ -120,16 +120,16 @@ class _Inference:
 
     def check(self) -> None:
         """Walk through all images for the first time, and say what is off with them."""
-        for given in self.survey.check(self.listener):
+        for given in self.screening.check(self.listener):
             self._pieces += pieces_in(given.shape, self.tile, self.overlap)
-        places = self.survey.places
+        places = self.screening.places
         if self.asked.overlays is not None:
             self.draw = self.asked.overlays(places, self.model.config)
         if self.asked.labels is not None:
             check_labels(self.asked.labels, places)
         for kind, path in self.asked.handovers():
             kind.check(path, places)
-        self.survey.note(self.listener)
+        self.screening.note(self.listener)
 
     def walk(self) -> Iterator[tuple[int, Inferred]]:
         """Yield each image's place and what was found on it, as it is ready."""
@@ -143,13 +143,13 @@ class _Inference:
             same.append((piece, seen))
             if len(same) == piece.of:
                 yield piece.image, self._finish(piece.image, parts.pop(piece.image))
-        self.survey.note_found(self.listener)
+        self.screening.note_found(self.listener)
 
     def _all_pieces(self) -> Iterator[Piece]:
         """Yield the pieces of all images in the second walk; raises ImageError if they changed."""
-        for place, given in enumerate(self.survey.walk()):
+        for place, given in enumerate(self.screening.walk()):
             self._given[place] = given
-            shape, edge = self.survey.shape_of(given), self.survey.imported
+            shape, edge = self.screening.shape_of(given), self.screening.imported
             yield from pieces_of(given, place, self.tile, self.overlap, shape=shape, edge=edge)
 
     def _finish(self, place: int, parts: Parts) -> Inferred:
@@ -160,9 +160,9 @@ class _Inference:
             boxes = np.array([each.box for each in found.objects]).reshape(-1, 4)
             self.draw(given, stitched(given, parts), boxes)
         if self.asked.labels is not None:
-            target = label_file(self.asked.labels, self.survey.places[place])
+            target = label_file(self.asked.labels, self.screening.places[place])
             write_labels(target, nearest(labelled(given, parts, slots), *given.came))
-        status = self.survey.status(
+        status = self.screening.status(
             place,
             given,
             [piece.pixels for piece, _ in parts],

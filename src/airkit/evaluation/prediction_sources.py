@@ -23,8 +23,8 @@ from airkit.errors import ImageError
 from airkit.evaluation.found import clipped, interval
 from airkit.evaluation.pieces import Explainer, Piece, pieces_of
 from airkit.evaluation.predictions import Predictions, joined
+from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.evaluation.segmentation import found_mask
-from airkit.evaluation.survey import Survey, repeat_verdict
 from airkit.model.air import AIR
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
@@ -117,12 +117,12 @@ class PicturesSource:
         run, checkpoint, settings, self.listener = opening
         self.model, self.samples = open_model(run, checkpoint, settings, self.listener), samples
         repeat_verdict(RunFolder(to_path(run)), self.listener)
-        self.survey = Survey(images, self.model, **how)
-        for _ in self.survey.check(self.listener):
+        self.screening = Screening(images, self.model, **how)
+        for _ in self.screening.check(self.listener):
             pass
-        self.survey.note(self.listener)
-        self.bad, self.many = self.survey.bad.skipped, len(self.survey.places)
-        self.files = [*dict.fromkeys(place.path for place in self.survey.places)]
+        self.screening.note(self.listener)
+        self.bad, self.many = self.screening.bad.skipped, len(self.screening.places)
+        self.files = [*dict.fromkeys(place.path for place in self.screening.places)]
         if not self.many:
             raise ImageError(
                 "No picture could be read",
@@ -134,15 +134,15 @@ class PicturesSource:
     def batches(self) -> Iterator[Predictions]:
         """Look at the pictures in order, and yield some at a time."""
         explainer, done = Explainer(self.model, tiled=False, canvases=False, owners=False), 0
-        for some in _some(self.survey.walk()):
+        for some in _some(self.screening.walk()):
             yield self._predicted(explainer, dict(enumerate(some, done)))
             done += len(some)
             self.listener.progress("predicting", done, self.many)
-        self.survey.note_found(self.listener)
+        self.screening.note_found(self.listener)
 
     def _predicted(self, explainer: Explainer, some: Mapping[int, Given]) -> Predictions:
-        shapes = {place: self.survey.shape_of(given) for place, given in some.items()}
-        edge = self.survey.imported
+        shapes = {place: self.screening.shape_of(given) for place, given in some.items()}
+        edge = self.screening.imported
         pieces = [
             piece
             for place, given in some.items()
@@ -166,7 +166,7 @@ class PicturesSource:
         mask = nearest(arrays["mask"][0, : given.shape[0], : given.shape[1]], height, width)
         (posterior,), (slots,) = arrays["count_probability"], arrays["confidence"].shape[1:]
         low, high = interval(posterior, count)
-        status = self.survey.status(
+        status = self.screening.status(
             piece.image,
             given,
             [piece.pixels],

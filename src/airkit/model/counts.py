@@ -123,6 +123,11 @@ def annealed_ratio(prior: PriorConfig, final: float, step: int) -> float:
 
     Objects are nearly free at first, so that training does not settle on blank canvases before
     the decoder has learned to draw.
+
+    Args:
+        prior: the schedule.
+        final: the ratio at its end.
+        step: the step, counted from 0.
     """
     if prior.schedule == "constant":
         return final

@@ -166,7 +166,13 @@ class Patches(NamedTuple):
 
 
 def span(start: Tensor, length: int, side: int) -> Tensor:
-    """Consecutive numbers from ``start`` [N], moved to within 0 .. side - 1, [N, L]."""
+    """Consecutive pixels of a line, [N, L].
+
+    Args:
+        start: the first of each row, [N]; rows are moved to where all their pixels exist.
+        length: L, at most ``side``.
+        side: how many pixels the line has.
+    """
     length = min(length, side)
     return start.clamp(0, side - length)[:, None] + torch.arange(length, device=start.device)
 

@@ -35,6 +35,12 @@ def paired_interval(one: int, other: int, total: int, z: float = Z95) -> tuple[f
     """Return the interval of the difference of two paired shares (Agresti and Min 2005).
 
     Half a pair is added to each of the four cells, so that no interval is empty.
+
+    Args:
+        one: number of pairs of which the first alone is right.
+        other: number of pairs of which the second alone is right.
+        total: number of pairs.
+        z: standard normal deviate of the interval.
     """
     one_more, other_more, pairs = one + 0.5, other + 0.5, total + 2
     middle = (one_more - other_more) / pairs

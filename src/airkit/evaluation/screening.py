@@ -24,7 +24,7 @@ _MOST_TILES = 16
 """Most tiles of an image that are looked at for the reason why nothing was found."""
 
 
-class Survey:
+class Screening:
     """Two walks through all images: to check them, and to look at them."""
 
     def __init__(
