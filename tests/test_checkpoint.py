@@ -186,6 +186,7 @@ def test_a_version_that_never_was(tmp_path: Path, version: Any) -> None:
         ("best", {"step": 3}),
         ("threads", "two"),
         ("processes", -1),
+        ("block", -1),
     ],
 )
 def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> None:
@@ -194,7 +195,7 @@ def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> Non
     assert refused(path).startswith(f"This checkpoint is damaged\n  where     {path}\n")
 
 
-OLDER = {"threads", "processes", "data_source"}
+OLDER = {"threads", "processes", "data_source", "block"}
 """Fields that checkpoints of an older airkit do not have."""
 
 

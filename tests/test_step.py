@@ -13,8 +13,8 @@ import torch
 from tiny_runs import config, trainer
 
 from airkit.model.counts import log_count_prior
+from airkit.training.batches import Batches
 from airkit.training.optimiser import decay
-from airkit.training.step import Batches
 
 # Batches
 

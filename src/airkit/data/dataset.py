@@ -12,14 +12,17 @@ from torch.utils.data import Dataset
 
 from airkit.config.pictures import PicturesConfig
 from airkit.data import reader
-from airkit.data.look.ink import look_at_canvases
+from airkit.data.look.ink import SAMPLE, look_at_canvases
 from airkit.data.reader import DataInfo
+from airkit.data.stream import LARGE, Streamed, block_of
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
 
 
 class CanvasDataset(Dataset[dict[str, Tensor]]):
-    """One split of a data file, held in memory.
+    """One split of a data file, held in memory but for images of more than 1 GiB and their masks.
+
+    Those are read from the file as they are asked for, so that it has to stay.
 
     Item i is a dict: ``image`` float32 [C, H, W] with levels in 0..1 (C is 1 or 3), ``count``
     int64 [], ``label`` int64 [M] (padded with -1), ``box`` float32 [M, 4] (x, y, width, height in
@@ -28,12 +31,15 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     own: changing them leaves the data set as it is.
 
     Attributes:
-        images: levels of grey or of red, green and blue, uint8 [N, C, H, W].
+        images: levels of grey or of red, green and blue, uint8 [N, C, H, W]; all of them, read
+            anew at each use where they stay in the file, as masks are.
         counts: int64 [N]; None where the file has none, as with the following.
         labels: int64 [N, M].
         boxes: float32 [N, M, 4].
         masks: uint8 [N, H, W].
         sources: which image of its source each object is, -1 where there is none, int32 [N, M].
+        rows: ``image`` and, where there are some, ``mask``: images and masks in memory or in the
+            file, to be indexed by a number, a slice or a tensor.
 
     Args:
         path: the data file.
@@ -46,14 +52,29 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, path: str | Path = "multi-mnist.h5", split: str = "train") -> None:
         path = to_path(path)
         self._where = path, split
-        canvases = reader.read_split(path, split)
-        self.images = channels_first(canvases.image)
-        known = {name: torch.from_numpy(array) for name, array in canvases.known.items()}
-        count, label = known.get("count"), known.get("label")
+        block = block_of(reader.read_info(path), split)
+        known = reader.read_arrays(path, split, without=LARGE if block else ())
+        truth = {name: torch.from_numpy(array) for name, array in known.items() if name != "image"}
+        count, label = truth.get("count"), truth.get("label")
         self.counts = None if count is None else count.long()
         self.labels = None if label is None else label.long()
-        self.boxes, self.masks = known.get("box"), known.get("mask")
-        self.sources = known.get("source_index")
+        self.boxes, self.sources = truth.get("box"), truth.get("source_index")
+        self.rows: dict[str, Tensor | Streamed] = {}
+        if block:
+            self.rows |= Streamed.every(path, split, block)
+        else:
+            self.rows["image"] = channels_first(known["image"])
+            self.rows |= {"mask": truth["mask"]} if "mask" in truth else {}
+
+    @property
+    def images(self) -> Tensor:
+        """Levels of grey or of red, green and blue, uint8 [N, C, H, W]."""
+        return self._whole("image")
+
+    @property
+    def masks(self) -> Tensor | None:
+        """0 for the background, k for the object in place k - 1, uint8 [N, H, W]."""
+        return self._whole("mask") if "mask" in self.rows else None
 
     def truth(self, name: str) -> Tensor:
         """Return ``counts``, ``labels``, ``boxes`` or ``masks``, which the file must have.
@@ -68,24 +89,51 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         return rows
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows["image"])
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        truth = {"count": self.counts, "label": self.labels, "box": self.boxes, "mask": self.masks}
-        known = {name: rows[index].clone() for name, rows in truth.items() if rows is not None}
-        return {"image": to_ink(self.images[index]), **known}
+        truth = {"count": self.counts, "label": self.labels, "box": self.boxes}
+        rows = {**truth, **self.rows}
+        item = {name: each[index].clone() for name, each in rows.items() if each is not None}
+        return {**item, "image": to_ink(item["image"])}
+
+    def _whole(self, name: str) -> Tensor:
+        rows = self.rows[name]
+        return rows if isinstance(rows, Tensor) else read_whole(*self._where, name)
 
 
-def note_ink(canvases: CanvasDataset, data: DataInfo, listener: Listener) -> None:
-    """Say what is off with the ink of a split of a data file, if anything is.
+def images_of(path: Path, split: str, block: int) -> Tensor | Streamed:
+    """The images of a split, uint8 [N, C, H, W].
+
+    Args:
+        path: the data file.
+        split: train, val or test.
+        block: how many are in memory at a time; 0 for all of them.
+
+    Raises:
+        DataFileError: as ``CanvasDataset``.
+    """
+    if block:
+        return Streamed(path, split, "image", block)
+    return read_whole(path, split, "image")
+
+
+def read_whole(path: Path, split: str, name: str) -> Tensor:
+    """The images [N, C, H, W] or masks [N, H, W] of a split; raises DataFileError."""
+    levels = reader.ArrayFile(path, split, name).rows(0, None)
+    return channels_first(levels) if name == "image" else torch.from_numpy(levels)
+
+
+def note_ink(data: DataInfo, split: str, listener: Listener) -> None:
+    """Say what is off with the ink of the first canvases of a split, if anything is.
 
     Of pictures, whose background may be what it likes, a look of their own has told.
     """
     if data.config.pictures != PicturesConfig():
         return
-    boxes = None if canvases.boxes is None else canvases.boxes.numpy()
-    ink = canvases.images.amax(1).numpy()
-    if fault := look_at_canvases(ink, boxes, data.config.data.digit_size):
+    some = reader.read_split(data.path, split, SAMPLE)
+    ink = channels_first(some.image).amax(1).numpy()
+    if fault := look_at_canvases(ink, some.box, data.config.data.digit_size):
         listener.note(f"{data.path}: {fault.text}")
 
 

@@ -9,7 +9,7 @@ Shapes: N canvases of a split, M digits at most on one.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil, prod
@@ -18,6 +18,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from airkit.config.schema import Config
 from airkit.config.settings import from_json
@@ -87,11 +88,20 @@ def read_split(path: str | Path, split: str, limit: int | None = None) -> Canvas
     Raises:
         DataFileError: there is no such split or no memory for it, or as for ``read_info``.
     """
+    return Canvases(**read_arrays(path, split, limit=limit))
+
+
+def read_arrays(
+    path: str | Path, split: str, *, without: Container[str] = (), limit: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a split by name, but those ``without``; see ``read_split``."""
     if split not in SPLITS:
         expected, hint = " or ".join(SPLITS), f"airkit info {quoted(path)}"
         raise DataFileError("No such split", where=path, expected=expected, got=split, hint=hint)
     with _reading(path := Path(path)) as file:
-        return _rows(file, _info(file, path), split, slice(limit))
+        info = _info(file, path)
+        names = [name for name in info.arrays[split] if name not in without]
+        return _known(file, info, split, slice(limit), names)
 
 
 def read_parts(path: str | Path, split: str) -> Iterator[Canvases]:
@@ -102,6 +112,27 @@ def read_parts(path: str | Path, split: str) -> Iterator[Canvases]:
     """
     with _reading(path := Path(path)) as file:
         yield from _parts(file, _info(file, path), split)
+
+
+class ArrayFile:
+    """An array of a split in its file, which is kept open to be read some rows at a time.
+
+    Raises:
+        DataFileError: as for ``read_split``, now or as rows are read.
+    """
+
+    def __init__(self, path: str | Path, split: str, name: str) -> None:
+        self._path, self._split, self._name = Path(path), split, name
+        with _told(self._path):
+            check_regular(self._path)
+            self._file = _open(self._path)
+            self._info = _info(self._file, self._path)
+
+    def rows(self, start: int, stop: int | None) -> NDArray[Any]:
+        """Read the rows from ``start`` to ``stop`` (excluded), or to the last."""
+        with _told(self._path):
+            rows = slice(start, stop)
+            return _known(self._file, self._info, self._split, rows, [self._name])[self._name]
 
 
 def verify(path: str | Path) -> str:
@@ -140,16 +171,23 @@ def _parts(file: Any, info: DataInfo, split: str) -> Iterator[Canvases]:
 
 
 def _rows(file: Any, info: DataInfo, split: str, rows: slice) -> Canvases:
-    """Read some canvases of a split, and check their counts, boxes and masks."""
-    canvases = Canvases(**{name: file[split][name][rows] for name in info.arrays[split]})
+    """Read some canvases of a split."""
+    return Canvases(**_known(file, info, split, rows, info.arrays[split]))
+
+
+def _known(
+    file: Any, info: DataInfo, split: str, rows: slice, names: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    """Read some rows of arrays of a split, and check counts, boxes and masks."""
+    known = {name: file[split][name][rows] for name in names}
     most = info.config.data.max_digits
-    for name in ("count", "mask"):
-        found = canvases.known.get(name, np.zeros(0, int)).max(initial=0)
+    for name in {"count", "mask"} & {*names}:
+        found = known[name].max(initial=0)
         if found > most:
             raise _damaged(info.path, f"{name}s of {split} up to {most}", f"a {name} of {found}")
-    if canvases.box is not None and not np.isfinite(canvases.box).all():
+    if "box" in known and not np.isfinite(known["box"]).all():
         raise _damaged(info.path, f"finite boxes of {split}", "nan or inf")
-    return canvases
+    return known
 
 
 def _open(path: Path) -> Any:
@@ -171,11 +209,18 @@ def _in_use(path: Path) -> DataFileError:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Any]:
-    """Open the file for reading, and turn whatever h5py raises into one DataFileError."""
-    try:
+    """Open the file for reading; raises a DataFileError of whatever h5py raises."""
+    with _told(path):
         check_regular(path)
         with _open(path) as file:
             yield file
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn whatever h5py raises into one DataFileError."""
+    try:
+        yield
     except FileNotFoundError as error:
         hint = f"airkit make-data --out {quoted(path)}"
         raise DataFileError("There is no such data file", where=path, hint=hint) from error

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
+from airkit.data.look.findings import SAMPLE
+from airkit.data.stream import Streamed
 from airkit.evaluation import kept
 from airkit.evaluation.calibration import Calibration
 from airkit.evaluation.kept import Seen
@@ -219,8 +221,14 @@ class Evaluation:
         """
         self.trained, self.began = trained, time.perf_counter()
         canvases = trained.canvases
-        self.watch = Watch(trained.air, trained.config, canvases.images, trained.looks)
-        self.truth = {"counts": canvases.counts, "boxes": canvases.boxes, "masks": canvases.masks}
+        images = canvases.rows["image"]
+        some = images if isinstance(images, Tensor) else images[:SAMPLE]
+        self.watch = Watch(trained.air, trained.config, some, trained.looks)
+        self.truth: dict[str, Tensor | Streamed | None] = {
+            "counts": canvases.counts,
+            "boxes": canvases.boxes,
+            "masks": canvases.rows.get("mask"),
+        }
         known = {name for name, values in self.truth.items() if values is not None}
         self.taken: dict[str, Measure] = {}
         self.seen: list[Seen] = []
@@ -312,7 +320,7 @@ class Evaluation:
             outside={name: results.get(name) for name in config.measures if is_outside(name)},
         )
 
-    def _rows(self, values: Tensor | None, indices: Tensor) -> Tensor | None:
+    def _rows(self, values: Tensor | Streamed | None, indices: Tensor) -> Tensor | None:
         return None if values is None else values[indices].to(self.trained.device)
 
 

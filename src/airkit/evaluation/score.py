@@ -133,7 +133,7 @@ def score(
     canvases = CanvasDataset(info.path, split)
     if not len(canvases):
         raise empty_split_error(info.path, split)
-    height, width = canvases.images.shape[2:]
+    height, width = canvases.rows["image"].shape[2:]
     where = to_path(predictions)
     found = Reader(where, split, len(canvases), (height, width), least_score).read()
     scores = {**_counted(canvases, found), **_boxed(canvases, found, least_score)}
@@ -187,10 +187,11 @@ def _boxed(canvases: CanvasDataset, found: Foreign, least: float) -> dict[str, A
 
 
 def _masked(canvases: CanvasDataset, found: Foreign) -> dict[str, Any]:
-    if canvases.masks is None or found.labels is None:
+    if "mask" not in canvases.rows or found.labels is None:
         return {}
     scores = MaskScores()
-    for place, true in enumerate(canvases.masks.numpy()):
+    for place in range(len(canvases)):
+        true = canvases.rows["mask"][place].numpy()
         flat, labels = (
             each.reshape(1, -1).astype(np.int64) for each in (true, found.labels[place])
         )

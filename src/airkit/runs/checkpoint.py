@@ -102,6 +102,8 @@ class Checkpoint:
     """Processes that the weights were computed with; None in files of an older airkit."""
     data_source: PathText | None = None
     """Digits of the data file: what ``data.source`` stood for; None in files of an older airkit."""
+    block: Count = 0
+    """Canvases that are shuffled together, 0 for all, as in files of an older airkit."""
 
     @property
     def parameters(self) -> int:

@@ -87,7 +87,7 @@ class Watch:
         Args:
             air: the model.
             config: the run's settings.
-            images: all pictures, uint8 [N, C, H, W]; at least one.
+            images: the pictures, or the first of them, uint8 [N, C, H, W]; at least one.
             looks: most looks at a picture.
         """
         self.air, self.config, self.looks = air, config, looks

@@ -165,7 +165,7 @@ class TrainedRun:
 
     def images(self, indices: Tensor) -> Tensor:
         """Levels in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
-        return to_ink(self.canvases.images[indices].to(self.device))
+        return to_ink(self.canvases.rows["image"][indices].to(self.device))
 
     def generator(self, stream: str) -> torch.Generator:
         """A fresh generator on a named random stream of ``eval.seed``."""

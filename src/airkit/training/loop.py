@@ -15,7 +15,8 @@ from torch import Tensor
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.settings import Settings, layers
-from airkit.data.dataset import CanvasDataset, note_ink
+from airkit.data.dataset import CanvasDataset, images_of, note_ink
+from airkit.data.stream import Streamed, block_of
 from airkit.errors import AirkitError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.folder import RunFolder
@@ -204,26 +205,27 @@ class Loop:
         pictures = self.config.pictures != PicturesConfig()
         if not pictures or not self.resumed_from < self.step == self.config.train.steps:
             return None
-        held_out = self.val.images if len(self.val) else self.trainer.images
+        held_out = self.val.rows["image"] if len(self.val) else self.trainer.images
         return self.processes.by_lead(lambda: self._verdict(held_out))
 
-    def _verdict(self, images: Tensor) -> Trust:
+    def _verdict(self, images: Tensor | Streamed) -> Trust:
         trust = trusted(self.trainer, images)
         write_text(self.start.run.verdict, json.dumps(trust.to_dict()) + "\n")
         return trust
 
-    def _read(self) -> tuple[torch.device, Tensor, CanvasDataset]:
+    def _read(self) -> tuple[torch.device, Tensor | Streamed, CanvasDataset]:
         """The device, the images to train on and the split to validate on."""
         data, launch = self.start.data.path, self.processes.launch
+        earlier = self.start.checkpoint
         if not launch.alone:
             check_same_data(self.start)
-        canvases = CanvasDataset(data, "train")
-        note_ink(canvases, self.start.data, self.listener)
-        images = canvases.images
+        note_ink(self.start.data, "train", self.listener)
+        block = earlier.block if earlier else block_of(self.start.data, "train")
+        images = images_of(data, "train", block)
         check_batch(min(self.config.train.batch_size, len(images)), launch)
         return own_device(self.config.train.device, launch), images, CanvasDataset(data, "val")
 
-    def _set_threads(self, images: Tensor) -> None:
+    def _set_threads(self, images: Tensor | Streamed) -> None:
         """Compute on the run's number of CPU threads; a new run takes as many as pay."""
         config, device = self.config, self.trainer.device
         if device.type != "cpu" or not self.processes.launch.alone or threads.fixed():
@@ -336,4 +338,5 @@ class Loop:
             threads=torch.get_num_threads(),
             processes=self.processes.launch.count,
             data_source=self.start.data.source,
+            block=self.trainer.batches.block,
         )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.data.dataset import to_ink
+from airkit.data.stream import Streamed
 from airkit.model import objectives
 from airkit.model.air import AIR
 from airkit.model.counts import annealed_ratio
@@ -23,10 +22,9 @@ from airkit.runs.cuda_graph import CUDAGraph
 from airkit.system import seeds
 from airkit.system.device import seeded
 from airkit.training.backgrounds import MOST, Backgrounds
+from airkit.training.batches import CPU, Batches
 from airkit.training.optimiser import Optimiser
 from airkit.training.parallel import ALONE, ProcessGroup
-
-CPU = torch.device("cpu")
 
 
 def build_model(config: Config, device: torch.device) -> AIR:
@@ -41,31 +39,6 @@ def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> objective
         return objectives.build(air, config, share)
 
 
-class Batches:
-    """Batches of equal size in the order of a permutation an epoch; its remainder is left out.
-
-    The batch of a step is a function of the seed and the step, so that there is nothing to save.
-    """
-
-    def __init__(self, count: int, size: int, seed: int, device: torch.device = CPU) -> None:
-        """Batches of ``size`` out of ``count`` canvases, or of all where there are fewer."""
-        self.count, self.size, self.seed, self.device = count, min(size, count), seed, device
-        self.per_epoch = count // self.size
-        self._order = lru_cache(maxsize=1)(self._permutation)
-
-    def at(self, step: int) -> Tensor:
-        """Indices of the canvases of ``step``, counted from 0, as int64 [size] on the device."""
-        epoch, batch = divmod(step, self.per_epoch)
-        return self._order(epoch)[batch * self.size : (batch + 1) * self.size]
-
-    def _permutation(self, epoch: int) -> Tensor:
-        order = seeds.generator(self.seed, "batches", epoch).permutation(self.count)
-        indices = torch.from_numpy(order.astype(np.int64))
-        if self.device.type == "cuda":
-            indices = indices.pin_memory()  # a copy from pageable memory waits for the GPU
-        return indices.to(self.device, non_blocking=True)
-
-
 class Trainer:
     """The model, its estimator, its optimiser and its data on one device.
 
@@ -75,7 +48,7 @@ class Trainer:
     def __init__(
         self,
         config: Config,
-        images: Tensor,
+        images: Tensor | Streamed,
         device: torch.device,
         processes: ProcessGroup = ALONE,
     ) -> None:
@@ -83,7 +56,8 @@ class Trainer:
 
         Args:
             config: the run's settings.
-            images: canvases to train on, uint8 [N, C, H, W].
+            images: canvases to train on, uint8 [N, C, H, W]; those that stay in their file are
+                shuffled in blocks.
             device: where to compute.
             processes: the processes that train together.
 
@@ -92,12 +66,20 @@ class Trainer:
         """
         keep_freed_memory()
         self.config, self.device, self.processes = config, device, processes
-        self.images = images.to(device)
-        self.batches = Batches(len(images), config.train.batch_size, config.train.seed, device)
+        given = len(images), config.train.batch_size, config.train.seed
+        self.images: Tensor | Streamed
+        if isinstance(images, Streamed):
+            self.images = images
+            self.batches = Batches(*given, block=images.block, chunk=images.chunk)
+        else:
+            self.images = images.to(device)
+            self.batches = Batches(*given, device)
         self.air, self.estimator = processes.by_each(self._build)
         behind = self.air.background
-        kept = behind.filters and device.type == "cpu" and images.numel() <= MOST
-        self.backgrounds = Backgrounds(self.images, behind.estimate) if kept else None
+        kept = behind.filters and device.type == "cpu"
+        self.backgrounds = None
+        if kept and isinstance(self.images, Tensor) and self.images.numel() <= MOST:
+            self.backgrounds = Backgrounds(self.images, behind.estimate)
         self.optimiser = Optimiser(self.air, self.estimator.baselines, config, device)
         chosen = config.train.precision
         self.precision = best_precision(device.type) if chosen == "auto" else chosen
@@ -137,7 +119,7 @@ class Trainer:
             This process's images, levels in 0..1, [B, C, H, W]; the estimator's random numbers; and
             log p(n) for n = 0..T, [T + 1].
         """
-        images = to_ink(self.images[self._indices(number)])
+        images = to_ink(self._levels(number))
         seed = seeds.integer(self.config.train.seed, "guide", number)
         return images, self.estimator.random(len(images), seed), self.log_prior(number)
 
@@ -192,6 +174,11 @@ class Trainer:
         if self.backgrounds is None:
             return nullcontext()
         return self.air.background.known(self.backgrounds.at(self._indices(number)))
+
+    def _levels(self, number: int) -> Tensor:
+        """This process's canvases of step ``number``, uint8 [B, C, H, W] on the device."""
+        levels = self.images[self._indices(number)]
+        return levels if levels.device == self.device else levels.to(self.device)
 
     def _indices(self, number: int) -> Tensor:
         """Indices of this process's canvases of step ``number``, [B]."""

@@ -111,7 +111,7 @@ def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
         Levels, uint8 [height, width, C], two rows of pictures with margins between them.
     """
     device = next(air.parameters()).device
-    images = to_ink(val.images[:CANVASES].to(device))
+    images = to_ink(val.rows["image"][:CANVASES].to(device))
     both = torch.stack([images, explain(air, images).canvas])
     framed = torch.nn.functional.pad(to_grey(both), (0, MARGIN, 0, MARGIN), value=128)
     # [2, B, C, H, W] to [2 H, B W, C], without the margin after the last row and column

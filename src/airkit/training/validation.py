@@ -7,6 +7,7 @@ from torch import Tensor
 
 from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.data.look.findings import SAMPLE
+from airkit.data.stream import Streamed
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
 from airkit.model.scene import explain, explain_both, possible_looks
@@ -46,7 +47,7 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
             noise = Noise.draw(generator, len(batch), air.slots, air.code, looks=False)
             rows = batch[share.rows(len(batch))]
             if len(rows):
-                ink = to_ink(val.images[rows].to(trainer.device))
+                ink = to_ink(val.rows["image"][rows].to(trainer.device))
                 elbos = elbo.elbo(air, ink, share.noise(noise, len(batch)))
                 sums[0] += elbos.double().sum().cpu()
                 counted = rows % apart == 0
@@ -57,7 +58,7 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
     return total / len(val), None if val.counts is None else right / -(-len(val) // apart)
 
 
-def trusted(trainer: Trainer, images: Tensor) -> Trust:
+def trusted(trainer: Trainer, images: Tensor | Streamed) -> Trust:
     """Judge without any truth whether the model's results on pictures are to be trusted.
 
     Args:

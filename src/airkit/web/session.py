@@ -29,6 +29,8 @@ from airkit.system.device import generator
 
 INK = 20 / 28
 """Share of a digit's patch that its ink takes up, as in MNIST."""
+LOOKED_AT = 10_000
+"""Most canvases whose levels tell whether they are empty."""
 TRIES = 20
 """Most canvases of unknown count that are looked at for one that is not empty."""
 LARGER = 1.15
@@ -112,7 +114,7 @@ class Session:
                 place = torch.randint(len(self._filled), (), generator=self._generator)
                 index = int(self._filled[place])
                 count = None if canvases.counts is None else int(canvases.counts[index])
-                seen = self._see(to_ink(canvases.images[index]), count)
+                seen = self._see(to_ink(canvases.rows["image"][index]), count)
                 if count or seen["count"]:
                     break
             return seen
@@ -180,15 +182,15 @@ def _test_split(model: TrainedModel, listener: Listener) -> CanvasDataset | None
     except DataFileError as error:
         listener.note(f"{error.what}: {model.data.path}; going on without its canvases")
         return None
-    note_ink(canvases, data, listener)
+    note_ink(data, "test", listener)
     return canvases if len(canvases) else None
 
 
 def _filled(canvases: CanvasDataset) -> Tensor:
-    """Return the places of the canvases that are not empty, by their counts or their levels."""
+    """Return the places of canvases that are not empty, by their counts or some by their levels."""
     if canvases.counts is not None:
         return canvases.counts.nonzero().squeeze(1)
-    levels = canvases.images.flatten(1)
+    levels = canvases.rows["image"][:LOOKED_AT].flatten(1)
     return (levels.amax(1) > levels.amin(1)).nonzero().squeeze(1)
 
 
