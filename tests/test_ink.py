@@ -201,7 +201,7 @@ def test_garments_have_the_size_of_digits() -> None:
 
 @pytest.mark.skipif("AIRKIT_TEST_MNIST" not in os.environ, reason="needs AIRKIT_TEST_MNIST")
 def test_nothing_is_told_of_mnist() -> None:
-    pools = idx.Folder(os.environ["AIRKIT_TEST_MNIST"]).pools(SILENT)
+    pools = idx.IdxFolder(os.environ["AIRKIT_TEST_MNIST"]).pools(SILENT)
     for digits in pools.values():
         assert ink.look(digits.images) is None
         assert not ink.is_binary([digits.images])

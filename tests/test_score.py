@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from airkit.data.coco import run_lengths
 from airkit.data.reader import read_split
 from airkit.errors import DataFileError, PredictionsError
 from airkit.evaluation.detection import average_precisions, pairwise_iou
+from airkit.evaluation.evaluate import Measures
+from airkit.evaluation.score import Scores
 
 Array = np.ndarray[Any, Any]
 NAMES = [f"test-{place:06d}.png" for place in range(20)]
@@ -230,6 +233,14 @@ def test_other_faults(tmp_path: Path) -> None:
         airkit.score(saved(tmp_path / "it.json", GOOD), blind)
     with pytest.raises(DataFileError):
         airkit.score(tmp_path / "it.json", tmp_path / "none.h5")
+
+
+def test_measures_have_the_names_of_eval() -> None:
+    names, of_eval = ({each.name: each.type for each in fields(it)} for it in (Scores, Measures))
+    assert names.items() - of_eval.items() == {
+        ("predictions", "str"),
+        ("comparison", "Comparison | None"),
+    }
 
 
 def test_the_how_to_page(home: Path) -> None:

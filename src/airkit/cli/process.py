@@ -1,4 +1,4 @@
-"""The process of the command line: signals, streams that fail, and who stays silent."""
+"""The process of the command line: signals, streams that fail, output that is discarded."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ HOW_TO = 'the documentation\'s page "Use other digits" shows how'
 """Where conversions are."""
 
 
-class Folder(DigitSource):
+class IdxFolder(DigitSource):
     """Digits of a folder with MNIST's four files, each plain or with ``.gz`` behind its name."""
 
     def __init__(self, folder: str) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from airkit.config.registry import DRAWN, Registry, is_outside
 from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
-from airkit.data.idx import HOW_TO, Folder
+from airkit.data.idx import HOW_TO, IdxFolder
 from airkit.data.look.ink import is_binary, look, thinned
 from airkit.data.mnist import SHORT, Mnist
 from airkit.data.strokes import Strokes
@@ -85,7 +85,7 @@ def load(source: str, listener: Listener = SILENT) -> LoadedDigits:
         with SOURCES.running(source):
             return _loaded(source, SOURCES[source](), listener)
     if os.path.isdir(to_path(source)):
-        return _loaded(source, Folder(source), listener)
+        return _loaded(source, IdxFolder(source), listener)
     raise DigitsError(
         "No such source of digits",
         expected="mnist, strokes, auto, sprites, cells, a folder of IDX files in MNIST's layout, "
