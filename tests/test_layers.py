@@ -39,7 +39,7 @@ HOMES = {
     "pydantic": ("config", "runs", "system/text"),
     "pyro": ("model/pyro_programs", "model/objectives/nvil"),
     "rich": ("cli",),
-    "roifile": ("evaluation/handover",),
+    "roifile": ("evaluation/box_files",),
     "safetensors": ("runs",),
     "submitit": ("sweeps/engines",),
     "tensorboard": ("training/tensorboard",),

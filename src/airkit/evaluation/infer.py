@@ -15,8 +15,8 @@ from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Place
 from airkit.data.imports.resizing import nearest
 from airkit.data.labels import check_labels, label_file, write_labels
+from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
-from airkit.evaluation.handover import ROIS, SHAPES, Handover
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.evaluation.tables import check_table, write_counts, write_objects
@@ -62,7 +62,7 @@ class Asked:
     overlays: Overlays | None = None
     """Draws each image with what was found on it: evaluation knows nothing of figures."""
 
-    def handovers(self) -> Iterator[tuple[Handover, Path]]:
+    def box_files(self) -> Iterator[tuple[BoxFormat, Path]]:
         """Yield the files for other programs that are wanted."""
         for kind, path in ((ROIS, self.rois), (SHAPES, self.shapes)):
             if path is not None:
@@ -93,7 +93,7 @@ def infer(
         write_counts(asked.csv, results, results.bad)
     if asked.objects is not None:
         write_objects(asked.objects, results)
-    for kind, path in asked.handovers():
+    for kind, path in asked.box_files():
         kind.write(path, results)
     return results
 
@@ -127,7 +127,7 @@ class _Inference:
             self.draw = self.asked.overlays(places, self.model.config)
         if self.asked.labels is not None:
             check_labels(self.asked.labels, places)
-        for kind, path in self.asked.handovers():
+        for kind, path in self.asked.box_files():
             kind.check(path, places)
         self.screening.note(self.listener)
 

@@ -17,7 +17,7 @@ from airkit.evaluation.compare import Comparison, measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores, pairwise_iou
 from airkit.evaluation.evaluate import NAN, plain
-from airkit.evaluation.foreign import Foreign, Reader
+from airkit.evaluation.external import ExternalPredictions, Reader
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
 from airkit.evaluation.tables import measures_table
 from airkit.runs.trained import empty_split_error, open_run
@@ -159,7 +159,7 @@ def score(
     )
 
 
-def _counted(canvases: CanvasDataset, found: Foreign) -> dict[str, Any]:
+def _counted(canvases: CanvasDataset, found: ExternalPredictions) -> dict[str, Any]:
     if canvases.counts is None or found.counts is None:
         return {}
     true, sources = canvases.counts.numpy(), canvases.sources
@@ -171,7 +171,7 @@ def _counted(canvases: CanvasDataset, found: Foreign) -> dict[str, Any]:
     }
 
 
-def _boxed(canvases: CanvasDataset, found: Foreign, least: float) -> dict[str, Any]:
+def _boxed(canvases: CanvasDataset, found: ExternalPredictions, least: float) -> dict[str, Any]:
     """Measures of boxes: mean IoU of those that are counted, average precision of all."""
     if canvases.boxes is None or found.boxes is None:
         return {}
@@ -186,7 +186,7 @@ def _boxed(canvases: CanvasDataset, found: Foreign, least: float) -> dict[str, A
     return box_scores(iou, confidence, int((true[..., 2] > 0).sum()), counted)
 
 
-def _masked(canvases: CanvasDataset, found: Foreign) -> dict[str, Any]:
+def _masked(canvases: CanvasDataset, found: ExternalPredictions) -> dict[str, Any]:
     if "mask" not in canvases.rows or found.labels is None:
         return {}
     scores = MaskScores()
@@ -205,7 +205,7 @@ def _masked(canvases: CanvasDataset, found: Foreign) -> dict[str, Any]:
 
 def _compared(
     canvases: CanvasDataset,
-    found: Foreign,
+    found: ExternalPredictions,
     run: tuple[str | Path, Path, str],
     given: Settings,
     listener: Listener,

@@ -31,17 +31,17 @@ _OURS = "confidence"
 """The last column, which no table has that napari wrote."""
 
 
-class Handover(NamedTuple):
-    """A kind of file."""
+class BoxFormat(NamedTuple):
+    """A format of files with boxes."""
 
     option: str
     """The option that asks for it."""
     ending: str
-    """Of the names of such files."""
+    """How the files' names end."""
     what: str
-    """In words."""
+    """Such a file in words, for messages."""
     content: Callable[[Sequence[Inferred]], bytes]
-    """The file of the images of a stack."""
+    """Returns the content of the file of an image, or of all images of a stack."""
     is_ours: Callable[[Path], bool]
     """Whether a file was written by an earlier call."""
 
@@ -147,5 +147,5 @@ def _has_header(path: Path) -> bool:
     return False
 
 
-ROIS = Handover("--rois", "_rois.zip", "zip of ROIs", _rois, _has_mark)
-SHAPES = Handover("--shapes", "_shapes.csv", "table of shapes", _shapes, _has_header)
+ROIS = BoxFormat("--rois", "_rois.zip", "zip of ROIs", _rois, _has_mark)
+SHAPES = BoxFormat("--shapes", "_shapes.csv", "table of shapes", _shapes, _has_header)

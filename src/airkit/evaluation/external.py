@@ -30,7 +30,7 @@ _NAMES = "image_id", "index", "image", "file_name"
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ExternalPredictions:
     """Predictions in the order of the canvases; what they do not have is None."""
 
     counts: Array | None = None
@@ -57,13 +57,13 @@ class Reader:
     least: float
     """Least score of an object that is counted."""
 
-    def read(self) -> Foreign:
+    def read(self) -> ExternalPredictions:
         """Read the predictions, whatever they are.
 
         Raises:
             PredictionsError: they cannot be read, are empty, or do not match the canvases.
         """
-        kinds: dict[str, Callable[[], Foreign]] = {
+        kinds: dict[str, Callable[[], ExternalPredictions]] = {
             ".csv": self._of_table, ".json": self._of_json, ".jsonl": self._of_json,
             ".npy": self._of_array,
         }  # fmt: skip
@@ -81,12 +81,12 @@ class Reader:
         hint = hint or "airkit score --help; the how-to page has a file of each kind"
         raise PredictionsError(what, where=self.path, expected=expected, got=got, hint=hint)
 
-    def _of_table(self) -> Foreign:
+    def _of_table(self) -> ExternalPredictions:
         with self.path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         return self._of_counts(rows)
 
-    def _of_json(self) -> Foreign:
+    def _of_json(self) -> ExternalPredictions:
         text = self.path.read_text("utf-8")
         lines = self.path.suffix.lower() == ".jsonl"
         content = [json.loads(it) for it in text.splitlines() if it] if lines else json.loads(text)
@@ -104,7 +104,7 @@ class Reader:
             return self._of_objects(content)
         return self._of_counts(content)
 
-    def _of_array(self) -> Foreign:
+    def _of_array(self) -> ExternalPredictions:
         array = np.load(self.path, allow_pickle=False)
         wanted = (self.many, *self.shape)
         if array.ndim == 1:
@@ -119,7 +119,7 @@ class Reader:
             self.refuse("Masks with nan or inf", "finite numbers", self.path.name)
         return self._labelled(_behind(array.argmax(1)))
 
-    def _of_folder(self) -> Foreign:
+    def _of_folder(self) -> ExternalPredictions:
         files = sorted(each for each in self.path.iterdir() if each.suffix.lower() in
                        (".png", ".tif", ".tiff"))  # fmt: skip
         found = []
@@ -130,22 +130,22 @@ class Reader:
             found.append((self._place({"image": file.stem.removesuffix("_labels")}), labels))
         return self._labelled(np.stack(self._complete(found)))
 
-    def _labelled(self, labels: Array) -> Foreign:
+    def _labelled(self, labels: Array) -> ExternalPredictions:
         if labels.size and not 0 <= labels.min() <= labels.max() < 2**16:
             self.refuse("Labels out of range", "0 to 65535", f"{labels.min()} to {labels.max()}")
         counts = [len(np.unique(each[each > 0])) for each in labels]
-        return Foreign(np.array(counts), labels=_consecutive(labels))
+        return ExternalPredictions(np.array(counts), labels=_consecutive(labels))
 
-    def _of_counts(self, rows: list[dict[str, Any]]) -> Foreign:
+    def _of_counts(self, rows: list[dict[str, Any]]) -> ExternalPredictions:
         if rows and "count" not in rows[0]:
             self.refuse("The predictions have no counts", "a column count", ", ".join(rows[0]))
         found = [(self._place(row), self._count(row.get("count"))) for row in rows]
-        return Foreign(np.array(self._complete(found), np.int64))
+        return ExternalPredictions(np.array(self._complete(found), np.int64))
 
-    def _in_order(self, values: list[Any]) -> Foreign:
+    def _in_order(self, values: list[Any]) -> ExternalPredictions:
         if len(values) != self.many:
             self.refuse("Another number of counts", f"{self.many:,}", f"{len(values):,}")
-        return Foreign(np.array([self._count(value) for value in values], np.int64))
+        return ExternalPredictions(np.array([self._count(value) for value in values], np.int64))
 
     def _count(self, value: Any) -> int:
         try:
@@ -156,7 +156,7 @@ class Reader:
             self.refuse("A count that is none", "a whole number from 0 on", repr(value))
         return int(count)
 
-    def _of_objects(self, results: list[dict[str, Any]]) -> Foreign:
+    def _of_objects(self, results: list[dict[str, Any]]) -> ExternalPredictions:
         """COCO results: a score and a box, a mask or both for each object found."""
         boxed, masked = (all(name in each for each in results) for name in ("bbox", "segmentation"))
         boxes: list[list[Array]] = [[] for _ in range(self.many)]
@@ -171,7 +171,7 @@ class Reader:
                 masks[place].append((score, self._mask(each["segmentation"])))
         if not boxed and not masked:
             self.refuse("Results of two kinds", "a bbox, or a segmentation, in each", "some have")
-        return Foreign(
+        return ExternalPredictions(
             counts,
             [np.array(row).reshape(-1, 5) for row in boxes] if boxed else None,
             np.stack([self._painted(row) for row in masks]) if masked else None,

@@ -16,8 +16,8 @@ import airkit
 from airkit.data.imports.images import Place
 from airkit.data.reader import read_split
 from airkit.errors import OutputError
+from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject
-from airkit.evaluation.handover import ROIS, SHAPES, Handover
 
 Array = np.ndarray[Any, Any]
 BOXES = (3.0, 5.0, 8.0, 9.0), (20.25, 7.5, 6.5, 4.0)
@@ -93,7 +93,7 @@ def test_shapes_of_a_stack_have_its_axis(home: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [ROIS, SHAPES])
-def test_nothing_found_leaves_no_file_of_an_earlier_call(home: Path, kind: Handover) -> None:
+def test_nothing_found_leaves_no_file_of_an_earlier_call(home: Path, kind: BoxFormat) -> None:
     kind.write(Path("out"), [found("a.png", *BOXES), found("b.png", *BOXES)])
     kind.check(Path("out"), [Place(Path("a.png"), None)])
     kind.write(Path("out"), [found("a.png")])
@@ -103,7 +103,7 @@ def test_nothing_found_leaves_no_file_of_an_earlier_call(home: Path, kind: Hando
 
 
 @pytest.mark.parametrize("kind", [ROIS, SHAPES])
-def test_the_same_boxes_give_the_same_bytes(home: Path, kind: Handover) -> None:
+def test_the_same_boxes_give_the_same_bytes(home: Path, kind: BoxFormat) -> None:
     for name in ("one", "two"):
         kind.write(Path(name), [found("a.png", *BOXES)])
     one, two = (Path(name, f"a{kind.ending}").read_bytes() for name in ("one", "two"))
@@ -122,7 +122,7 @@ def test_the_same_boxes_give_the_same_bytes(home: Path, kind: Handover) -> None:
     ],
 )
 def test_no_file_is_replaced_that_is_not_of_an_earlier_call(
-    home: Path, kind: Handover, out: str, images: list[str], said: str
+    home: Path, kind: BoxFormat, out: str, images: list[str], said: str
 ) -> None:
     Path("file").write_text("mine")
     mine = Path("mine") / f"a{kind.ending}"
