@@ -124,6 +124,10 @@ class DeviceError(AirkitError):
     """A device that this machine does not have."""
 
 
+class NoMemoryError(AirkitError):
+    """Work that needs more memory than there is."""
+
+
 class LaunchError(AirkitError):
     """Processes that cannot train together."""
 

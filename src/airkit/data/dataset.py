@@ -15,6 +15,7 @@ from airkit.data import reader
 from airkit.data.look.ink import SAMPLE, look_at_canvases
 from airkit.data.reader import DataInfo
 from airkit.data.stream import LARGE, Streamed, block_of
+from airkit.system import memory
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
 
@@ -52,7 +53,10 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, path: str | Path = "multi-mnist.h5", split: str = "train") -> None:
         path = to_path(path)
         self._where = path, split
-        block = block_of(reader.read_info(path), split)
+        info = reader.read_info(path)
+        block = block_of(info, split)
+        if not block:
+            check_held(info, split)
         known = reader.read_arrays(path, split, without=LARGE if block else ())
         truth = {name: torch.from_numpy(array) for name, array in known.items() if name != "image"}
         count, label = truth.get("count"), truth.get("label")
@@ -115,7 +119,22 @@ def images_of(path: Path, split: str, block: int) -> Tensor | Streamed:
     """
     if block:
         return Streamed(path, split, "image", block)
+    check_held(reader.read_info(path), split)
     return read_whole(path, split, "image")
+
+
+def check_held(data: DataInfo, split: str) -> None:
+    """Refuse images of a split that are to be held in memory and do not fit.
+
+    Raises:
+        NoMemoryError: they do not fit.
+    """
+    memory.check(
+        data.splits.get(split, 0) * data.config.data.numbers,
+        f"The {split} images",
+        where=data.path,
+        hint=f"a file with fewer or smaller ones: airkit make-data --{split} N, or airkit import",
+    )
 
 
 def read_whole(path: Path, split: str, name: str) -> Tensor:

@@ -16,6 +16,7 @@ from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK
 from airkit.data.workers import Part, make_parts
 from airkit.errors import OutputError
+from airkit.system import memory
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
 from airkit.system.locks import exclusive
@@ -67,11 +68,13 @@ def make_data(
         OutputError: the file is there already, or cannot be written, or is being written.
         DigitsError: the digits cannot be loaded.
         CanvasError: the canvases cannot be composed as asked, or a worker process failed.
+        NoMemoryError: the canvases that are made at a time do not fit into memory.
     """
     began = time.perf_counter()
     path = output_file(path, "multi-mnist.h5")
     config = resolve(*layers(settings))
     check_free(path, force)
+    _check_memory(config.data, workers)
     composer = composers.load(config, listener)
     pictures = composers.looked_at(config, composer)
     recorded = config.model_copy(update={"pictures": pictures})
@@ -101,6 +104,18 @@ def split_up(data: DataConfig) -> Iterator[Part]:
         total: int = getattr(data, split)
         for start in range(0, total, step):
             yield Part(split, start, min(start + step, total))
+
+
+def _check_memory(data: DataConfig, workers: int) -> None:
+    """Refuse parts that cannot all be in memory, one in each worker process."""
+    parts = list(split_up(data))
+    most = max((part.stop - part.start for part in parts), default=0) * data.numbers
+    memory.check(
+        most * max(1, min(workers, len(parts))),
+        "The canvases that are made at a time",
+        where=f"{workers} workers with {most / 1e6:,.0f} MB of images each",
+        hint="fewer --workers, or a smaller --canvas-size",
+    )
 
 
 def locked(path: Path, command: str, listener: Listener) -> AbstractContextManager[None]:

@@ -27,8 +27,12 @@ BESIDE_MASKS = 8
 
 def batch_size(shape: Shape, channels: int, slots: int, most: int) -> int:
     """How many pictures to explain together: ``most``, or fewer large ones, so that they fit."""
-    numbers = math.prod(shape) * (slots + BESIDE_MASKS * channels)
-    return max(1, min(most, BATCH_NUMBERS // numbers))
+    return max(1, min(most, BATCH_NUMBERS // numbers(shape, channels, slots)))
+
+
+def numbers(shape: Shape, channels: int, slots: int) -> int:
+    """How many numbers are kept of a picture while it is explained with gradients, at least."""
+    return math.prod(shape) * (slots + BESIDE_MASKS * channels)
 
 
 class Painter(NamedTuple):

@@ -23,6 +23,7 @@ from airkit.model.painter import batch_size
 from airkit.model.scene import possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
+from airkit.runs.fits import check_looks
 from airkit.runs.folder import RunFolder
 from airkit.runs.origin import TrainingData
 from airkit.runs.weights import build, with_classes_named
@@ -74,10 +75,11 @@ class TrainedModel:
             ExtensionError: the run was trained with a class from outside airkit that the
                 settings of this call do not name.
             DeviceError: there is no such device.
+            NoMemoryError: the pictures that are looked at together do not fit into memory.
         """
-        air = build(
-            self.state, device or self.device, self.config, canvas_size=canvas_size, slots=slots
-        )
+        device = device or self.device
+        air = build(self.state, device, self.config, canvas_size=canvas_size, slots=slots)
+        check_looks(air, self.config, device)
         air.guide.sharpness = self.config.eval.look_sharpness
         air.candidates = self.config.eval.candidates
         return air

@@ -19,6 +19,7 @@ from airkit.data.dataset import CanvasDataset, images_of, note_ink
 from airkit.data.stream import Streamed, block_of
 from airkit.errors import AirkitError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
+from airkit.runs.fits import check_steps
 from airkit.runs.folder import RunFolder
 from airkit.runs.trust import Trust
 from airkit.runs.weights import load_weights
@@ -223,7 +224,9 @@ class Loop:
         block = earlier.block if earlier else block_of(self.start.data, "train")
         images = images_of(data, "train", block)
         check_batch(min(self.config.train.batch_size, len(images)), launch)
-        return own_device(self.config.train.device, launch), images, CanvasDataset(data, "val")
+        device = own_device(self.config.train.device, launch)
+        check_steps(self.config, len(images), launch, device)
+        return device, images, CanvasDataset(data, "val")
 
     def _set_threads(self, images: Tensor | Streamed) -> None:
         """Compute on the run's number of CPU threads; a new run takes as many as pay."""
