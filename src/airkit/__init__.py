@@ -6,13 +6,10 @@ torch nor h5py.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from functools import partial
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
@@ -182,26 +179,6 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
     return infer_images(
         images, run, checkpoint=checkpoint, settings=settings, asked=asked, listener=listener
     )
-
-
-class _SettingsImporter:
-    """Imports ``airkit.settings``, a second name of the module ``airkit.config.settings``."""
-
-    @staticmethod
-    def find_spec(name: str, *_: object) -> ModuleSpec | None:
-        loader: Any = _SettingsImporter
-        return ModuleSpec(name, loader) if name == "airkit.settings" else None
-
-    @staticmethod
-    def create_module(spec: ModuleSpec) -> None:
-        """Leave it to Python to make a module, which ``exec_module`` replaces."""
-
-    @staticmethod
-    def exec_module(module: ModuleType) -> None:
-        sys.modules[module.__name__] = import_module("airkit.config.settings")
-
-
-sys.meta_path.append(_SettingsImporter)
 
 
 def __getattr__(name: str) -> Any:
