@@ -100,7 +100,8 @@ def signature(thing: Any) -> str:
     if not inspect.isfunction(thing):
         return type(thing).__name__
     parameters = inspect.signature(thing).parameters.values()
-    return str(inspect.Signature([it.replace(annotation=it.empty) for it in parameters]))
+    told = str(inspect.Signature([it.replace(annotation=it.empty) for it in parameters]))
+    return re.sub(r" at 0x\w+", "", told)  # of a default's address
 
 
 def public(names: dict[str, Any], module: str) -> dict[str, str]:
