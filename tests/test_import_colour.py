@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from own_pictures import Array, blobs, imported, save
+from tiny_runs import Recorder
 
 from airkit.data.digits import SPLITS
 from airkit.data.reader import read_info, read_split
@@ -44,6 +45,24 @@ def test_colours(tmp_path: Path, name: str) -> None:
     assert as_set(all_images(report.path)) == as_set(expected)
     channels = read_info(report.path).config.data.channels
     assert channels == report.channels == (3 if expected.ndim == 4 else 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "many"),
+    {
+        "three channels alike": (GREY, 0),
+        "and opaque": (np.concatenate([GREY, np.full_like(GREY[..., :1], 255)], 3), 0),
+        "16 bits": (GREY * np.uint16(200), 0),
+        "compressed": (GREY // 2 + np.array([0, 2, 0], np.uint8), 0),
+        "in colour": (RED, 20),
+        "in dim colour": (RED // 6, int((GIVEN["counts"] > 0).sum())),
+    }.values(),
+)
+def test_colours_that_become_grey_are_told(tmp_path: Path, given: Array, many: int) -> None:
+    listener = Recorder()
+    imported(given, tmp_path / "a.h5", color="grey", listener=listener)
+    told = [note for note in listener.notes if "in colour" in note]
+    assert [note.split()[0] for note in told] == ([str(many)] if many else [])
 
 
 def test_files_with_truth_as_tiles_that_they_do_not_fill(tmp_path: Path) -> None:

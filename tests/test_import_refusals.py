@@ -146,6 +146,7 @@ MOST = np.full(12, 3)
 TRUTH: dict[str, tuple[dict[str, Any], str]] = {
     "counts of another length": ({"counts": [1, 2]}, "as many counts"),
     "masks of another length": ({"masks": GIVEN["masks"][:3]}, "as many masks"),
+    "too many to count": ({"counts": MOST + 98}, "--tile"),
     "counts below 0": ({"counts": -MOST}, "0 objects or more"),
     "more than expected": ({"counts": MOST + 4}, "--most-objects 7"),
     "counts that are not the boxes'": ({"counts": MOST - 3, "boxes": GIVEN["boxes"]}, "boxes"),

@@ -182,7 +182,9 @@ def test_doubts_are_told(levels: Array, word: str) -> None:
 def test_crowds_are_told() -> None:
     rng = np.random.default_rng(1)
     crowd = [sum(disc(rng, (1.6, 2)) for _ in range(30)) for _ in range(40)]
-    assert any("tiles" in doubt for doubt in seen(np.array(crowd)).doubts)
+    found = seen(np.array(crowd))
+    (tile,) = (doubt.split("--tile ")[1] for doubt in found.doubts if "tiles" in doubt)
+    assert 4 * found.object_size <= int(tile) <= 5 * found.object_size
 
 
 @pytest.mark.parametrize("many", [1, 3])

@@ -194,7 +194,7 @@ def test_few_levels_of_a_large_picture_are_kept() -> None:
 
 def test_too_many_objects_on_a_tile(tmp_path: Path) -> None:
     given = scene(160, 160, every=8)
-    with pytest.raises(ImageError, match="100 objects"):
+    with pytest.raises(ImageError, match="at most 100"):
         imported(path=tmp_path / "a.h5", tile=100, most_objects=None, **given)
 
 

@@ -49,7 +49,7 @@ class Annotated(Files):
                 "A picture that the COCO file lists is not there",
                 where=path,
                 expected="a file beside the JSON file, or in its folder images or data",
-                got="no such file there",
+                got="a link to elsewhere" if path.is_file() else "no such file there",
                 hint="keep them together; --skip-bad leaves such pictures out",
             )
         for picture in super()._read(path):

@@ -31,11 +31,24 @@ def kind_of(values: Array) -> Kind:
     opacity = values[..., -1]
     if channels in (2, 4) and opacity.min() < most and opacity.max() > most / 2:
         return "transparent"  # around ink that is not
-    if channels > 2 and any(
-        np.ptp(block[..., :3], axis=-1).max() > most / 10 for block in blocks(values)
-    ):
+    if has_colours(values, most):
         return "colours"
     return "16 bits" if values.dtype.kind == "u" and values.dtype.itemsize == 2 else "grey"
+
+
+def has_colours(values: Array, white: float) -> bool:
+    """Whether channels of values [H, W, C] differ by a tenth of ``white`` anywhere."""
+    return values.shape[2] > 2 and any(
+        np.ptp(block[..., :3], axis=-1).max() > white / 10 for block in blocks(values)
+    )
+
+
+def become_grey(values: Array) -> bool:
+    """Whether values [H, W, C] lose colours, however dim, where they become grey."""
+    if values.shape[2] < 3:
+        return False
+    brightest = float(values[..., :3].max())
+    return has_colours(values, max(brightest, greatest(values.dtype) / 8))
 
 
 def luminance(values: Array) -> Array:

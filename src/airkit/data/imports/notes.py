@@ -71,5 +71,5 @@ def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
     if survey.divided:
         yield (
             f"{survey.divided:,} objects are cut by borders of tiles; each counts on the tiles "
-            "that hold the centre of its box, which ends at their border"
+            "with a quarter of its box, which ends at their border"
         )

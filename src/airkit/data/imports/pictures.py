@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
-from airkit.data.imports.levels import greatest, kind_of, luminance, opaque
+from airkit.data.imports.levels import become_grey, greatest, kind_of, luminance, opaque
 from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
@@ -155,7 +155,7 @@ class Reading:
             values = self._opaque(values)
         if channels < 3:
             return np.ascontiguousarray(values[..., 0])
-        self.noticed["colour"] += 1
+        self.noticed["colour"] += become_grey(values)
         if self.channel in CHANNELS:
             return np.ascontiguousarray(values[..., CHANNELS[self.channel]])
         return luminance(values)

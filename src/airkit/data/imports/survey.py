@@ -20,7 +20,6 @@ import numpy as np
 
 from airkit.data.imports.pictures import Array, Picture
 from airkit.data.imports.tiles import PARTS, cut, divided, starts, tiles_of
-from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
 
 SHARE = 0.1
@@ -217,7 +216,13 @@ class Survey:
             count = max(tile.count or 0 for _, tile in cut(unmasked, (self.side, self.side)))
             self.divided += divided(truth.boxes, picture.size, self.side)
         if count > MOST:
-            raise contradiction(picture.name, f"at most {MOST} objects on a canvas", count)
+            raise ImageError(
+                "There are too many objects on a picture or tile",
+                where=picture.name,
+                expected=f"at most {MOST}",
+                got=count,
+                hint="--tile S cuts pictures into S x S tiles; about 4 times an object's size",
+            )
         self.most = max(self.most, count)
 
     def _keep(self, key: int, picture: Picture) -> None:

@@ -13,6 +13,9 @@ import numpy as np
 from airkit.data.imports.pictures import Array, Picture, Truth
 
 PARTS = ("count", "boxes", "labels", "mask")
+SHOWN = 0.25
+"""Least share of an object's box in a tile that has it: of four tiles around it, one has at least
+so much."""
 
 
 def starts(length: int, side: int, overlap: int = 0) -> list[int]:
@@ -42,8 +45,8 @@ def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth
     """Yield the tiles of a picture, of one ``shape``, [H, W] or [H, W, 3], each with its truth.
 
     What does not fill a tile is padded on the right and below by its edge. A tile has the objects
-    whose boxes have their centres in it, cut off at its border; without boxes, the count of a
-    picture that is cut into several tiles is not known.
+    that show in it, cut off at its border; without boxes, the count of a picture that is cut into
+    several tiles is not known.
     """
     rows, columns = map(starts, picture.size, shape)
     alone = len(rows) == len(columns) == 1
@@ -66,15 +69,15 @@ def _pad(array: Array, shape: tuple[int, int], mode: str) -> Array:
 
 
 def within(truth: Truth, window: tuple[slice, slice]) -> Truth:
-    """The truth of a part of a picture: the objects whose boxes have their centres in it."""
+    """The truth of a part of a picture: the objects of whose boxes a quarter is in it."""
     if truth.boxes is None:
         return Truth()
     start = np.array([window[1].start, window[0].start])
     size = np.array([window[1].stop, window[0].stop]) - start
     low = truth.boxes[:, :2] - start
     high = low + truth.boxes[:, 2:]
-    inside = ((low + high >= 0) & (low + high < 2 * size)).all(1)
-    low, high = np.maximum(low, 0), np.minimum(high, size)
+    whole, low, high = high - low, np.maximum(low, 0), np.minimum(high, size)
+    inside = np.maximum(high - low, 0).prod(1) >= SHOWN * whole.prod(1)
     mask = truth.mask
     if mask is not None:
         places = np.zeros(len(inside) + 1, np.uint16)

@@ -44,6 +44,7 @@ PIXELS = 2**21
 """Most pixels to look at, except for a few very large pictures."""
 MANY = 20
 """More objects on a picture than this make a model slow and unsure."""
+_TILE = 4.5  # side of a tile that holds some ten objects, by the side of an object
 _FEW = 16  # pictures to look at, however large
 _EVEN = 0.015  # deviation of the border's grey level that passes for none, beside noise
 _MARGIN = 28 / 20 * 0.95  # of the window of a digit, by the side of its ink
@@ -307,6 +308,7 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
     if evidence.uneven > max(2 * (_EVEN + found.noise / 4), 0.15 * found.contrast):
         return [TEXTURED]
     side, size, other = evidence.side, evidence.size, evidence.other
+    tile = math.ceil(_TILE * found.object_size)
     ask = "name the size with --object-size"
     doubts = {
         "objects both brighter and darker on soft lumps cannot be told from these": (
@@ -321,7 +323,7 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
             other > 0 and max(size / other, other / size) > evidence.disagree
         ),
         f"most objects touch, or sizes differ much: {ask}": (evidence.single < _MOSTLY),
-        f"more than {MANY} objects on a picture: cut pictures into tiles": (
+        f"more than {MANY} objects on a picture: cut it into tiles, here --tile {tile}": (
             found.most_objects > MANY
         ),
         f"{1 - evidence.seen:.0%} of the pictures look empty": evidence.seen < 0.2,
