@@ -28,6 +28,7 @@ MEASURED = (
     "speed.py --source FOLDER",
     "scenes.py",
     "large_pictures.py --source FOLDER --out benchmarks/results/large_pictures.json",
+    "streaming.py --canvases 100000 1000000 10000000 --out benchmarks/results/streaming.json",
     "import_memory.py --out benchmarks/results/import_memory.json",
     "generator.py --source FOLDER --canvases 60000 1000000 --out benchmarks/results/generator.json",
 )

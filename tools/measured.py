@@ -208,6 +208,27 @@ def reading() -> Table:
     return ("", "canvases a second", "MB a second"), rows
 
 
+def streaming() -> Table:
+    """Memory of trainings, by canvases."""
+    rows = [
+        (
+            f"{row['canvases']:,}",
+            f"{row['image_megabytes']:,} MB",
+            f"{row['in_memory']:,}",
+            f"{row['peak_megabytes']:,} MB",
+        )
+        for row in _read("streaming")["trainings"]
+    ]
+    return ("canvases", "their images", "in memory at a time", "peak memory"), rows
+
+
+def streaming_step() -> Table:
+    """A step in memory and from the file."""
+    step = _read("streaming")["step"]
+    names = {"memory": "in memory", "file": "from the file", "reading": "reading alone, the mean"}
+    return ("a step", "CPU time"), [(text, f"{step[key]:.2f} ms") for key, text in names.items()]
+
+
 def batches() -> Table:
     """Every batch size and learning rate, for the same canvases seen."""
     rows = [
@@ -293,6 +314,8 @@ PARTS: dict[str, Part] = {
     "probe": lambda: probe(_read("probe")["rows"]),
     "scenes": scenes,
     "making": making,
+    "streaming": streaming,
+    "streaming-step": streaming_step,
     "writing": writing,
     "reading": reading,
     "extrapolation": lambda: unseen(_read("extrapolation")["rows"]),
