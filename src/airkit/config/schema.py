@@ -75,7 +75,12 @@ class Config(Section):
         """Return the configuration for square canvases of a side, or of a height and width."""
         height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
         sides = {"canvas_size": max(height, width), "height": height, "width": width}
-        return self.model_copy(update={"data": self.data.model_copy(update=sides)})
+        return self.updated("data", **sides)
+
+    def updated(self, section: str, **values: Any) -> Self:
+        """Return the configuration with other values in a section, which are not checked."""
+        changed = getattr(self, section).model_copy(update=values)
+        return self.model_copy(update={section: changed})
 
     @property
     def settled(self) -> dict[str, Any]:
@@ -155,11 +160,6 @@ class Config(Section):
             return self.model.pixel_sd
         share = 0.2 if self.occludes else 0.5
         return max(share * self.contrast, self.noise, 0.01)
-
-    def with_pixel_sd(self, pixel_sd: float) -> Config:
-        """The same configuration with another standard deviation of the pixel noise."""
-        model = self.model.model_copy(update={"pixel_sd": pixel_sd})
-        return self.model_copy(update={"model": model})
 
     def _by_compositing(self, given: Auto | T, *, add: T, over: T) -> T:
         """A setting, or where it is auto its value by whether objects add up or occlude."""

@@ -42,8 +42,7 @@ class Reasons:
         self.size, self.config = config.object_size, config
         self.background, self.turned = Background(config), None
         if other := _OPPOSITE.get(config.polarity):
-            model = config.model.model_copy(update={"polarity": other})
-            self.turned = Background(config.model_copy(update={"model": model}))
+            self.turned = Background(config.updated("model", polarity=other))
 
     def common(self, images: Sequence[Array]) -> str:
         """Return the most common reason of tiles, levels in 0..1, [C, H, W] each."""

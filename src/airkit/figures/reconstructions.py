@@ -72,7 +72,7 @@ class Data(SheetDrawing):
         config = fitted(config, MIN_CELL)
         many = config.render.rows * config.render.columns
         split = _split(path, config, request)
-        config = config.model_copy(update={"eval": config.eval.model_copy(update={"split": split})})
+        config = config.updated("eval", split=split)
         canvases = reader.read_split(path, split, max(FIRST, 3 * many))
         if not len(canvases.image):
             raise empty_split_error(path, split)

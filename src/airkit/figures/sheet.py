@@ -136,8 +136,7 @@ def fitted(config: Config, least: int) -> Config:
     if not paper.printed:
         return config
     room = int((paper.width - 2 * paper.margin + GAP) // (least + GAP))
-    fewer = render.model_copy(update={"columns": max(1, min(render.columns, room))})
-    return config.model_copy(update={"render": fewer})
+    return config.updated("render", columns=max(1, min(render.columns, room)))
 
 
 def tile_side(shape: Sequence[int], render: RenderConfig, columns: int) -> int:

@@ -32,8 +32,7 @@ def without_weights(config: Config) -> Config:
     """The configuration with a background that needs no weights: for learned, what a look found."""
     if config.background != "learned":
         return config
-    found = config.model.model_copy(update={"background": "auto"})
-    return config.model_copy(update={"model": found})
+    return config.updated("model", background="auto")
 
 
 class Background(nn.Module):

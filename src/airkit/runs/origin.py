@@ -104,8 +104,7 @@ def make_data_command(config: Config, source: str | None, path: str) -> str:
     """
     if config.data.source == PICTURES:
         return shlex.join(["airkit", "import", "PICTURES", "--out", path])
-    data = config.data.model_copy(update={"source": source or config.data.source})
-    config = config.model_copy(update={"data": data})
+    config = config.updated("data", source=source or config.data.source)
     changed = assigned(settings.changed(config, "data.", "scenes."))
     return shlex.join(["airkit", "make-data", *changed, "--out", path])
 

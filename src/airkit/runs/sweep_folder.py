@@ -153,8 +153,7 @@ class Trial:
     @property
     def config(self) -> Config:
         """The sweep's configuration with this seed."""
-        train = self.plan.config.train.model_copy(update={"seed": self.seed})
-        return self.plan.config.model_copy(update={"train": train})
+        return self.plan.config.updated("train", seed=self.seed)
 
     def write(self, measures: Mapping[str, Any], train_seconds: float) -> None:
         """Write the measures of the trained run, which mark the trial as finished.

@@ -254,7 +254,7 @@ def open_run(
     model, info, air = open_on(run, data, checkpoint, given, listener)
     config = model.config
     if isinstance(air.pixel_sd, Tensor):  # learned
-        config = config.with_pixel_sd(air.pixel_sd.item())
+        config = config.updated("model", pixel_sd=air.pixel_sd.item())
     return TrainedRun(
         config=config,
         air=air,
@@ -312,8 +312,7 @@ def with_auto_backward(config: Config) -> Config:
     A guide or objective that a call names need not be served by the backward pass of the run's;
     what is wrong with naming it is told better than that.
     """
-    train = config.train.model_copy(update={"backward": "auto"})
-    return config.model_copy(update={"train": train})
+    return config.updated("train", backward="auto")
 
 
 def training_data(state: Checkpoint) -> TrainingData:

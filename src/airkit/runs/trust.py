@@ -163,10 +163,9 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
 
 def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
     """A pixel noise or a price of objects that was named, and fits neither contrast nor size."""
-    free = config.model.model_copy(update={"pixel_sd": "auto"})
     pictures = found.pictures().model_copy(update={"stretch": config.stretch})
     seen = config.model_copy(update={"pictures": pictures})
-    usual, sd = seen.model_copy(update={"model": free}).pixel_sd, config.pixel_sd
+    usual, sd = seen.updated("model", pixel_sd="auto").pixel_sd, config.pixel_sd
     if max(usual / sd, sd / usual) > APART:
         kind = "small" if sd < usual else "large"
         yield (
@@ -174,8 +173,7 @@ def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) 
             f"--set model.pixel_sd={usual:.2g}"
         )
         return
-    prior = config.prior.model_copy(update={"ratio": "auto"})
-    fair = seen.model_copy(update={"prior": prior}).prior_ratio
+    fair = seen.updated("prior", ratio="auto").prior_ratio
     factor = math.log(config.prior_ratio) / min(math.log(fair), -1e-9)
     missed = "missed" in wrong or signs.unexplained > MOST_UNEXPLAINED
     if factor > DEAR if missed else factor < 1 / DEAR:

@@ -308,7 +308,7 @@ def _without_auto(config: Config, precision: str, backward: str) -> Config:
     """The settings with these values in place of auto, which the run then keeps."""
     chosen = {"precision": precision, "backward": backward}
     fixed = {key: value for key, value in chosen.items() if getattr(config.train, key) == "auto"}
-    return config.model_copy(update={"train": config.train.model_copy(update=fixed)})
+    return config.updated("train", **fixed)
 
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:

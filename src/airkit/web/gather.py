@@ -76,8 +76,7 @@ def scaled(config: Config, pixels: int, side: int) -> Config:
     """Return a configuration whose canvases are drawn ``side`` pixels large where scale is auto."""
     if config.render.scale != "auto":
         return config
-    render = config.render.model_copy(update={"scale": side / pixels})
-    return config.model_copy(update={"render": render})
+    return config.updated("render", scale=side / pixels)
 
 
 def _scaled_call(request: Request, config: Config) -> Request:
