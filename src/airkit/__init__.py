@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.paths import to_path
+from airkit.system.paths import path_or_none, to_path
 
 if TYPE_CHECKING:
     from airkit.cli.notebook import progress
@@ -169,11 +169,11 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         exclude_edges=exclude_edges,
         skip_bad=skip_bad,
         sub_folders=sub_folders,
-        csv=None if csv is None else to_path(csv),
-        objects=None if objects is None else to_path(objects),
-        labels=None if labels is None else to_path(labels),
-        rois=None if rois is None else to_path(rois),
-        shapes=None if shapes is None else to_path(shapes),
+        csv=path_or_none(csv),
+        objects=path_or_none(objects),
+        labels=path_or_none(labels),
+        rois=path_or_none(rois),
+        shapes=path_or_none(shapes),
         overlays=drawn,
     )
     return infer_images(

@@ -20,7 +20,7 @@ from airkit.figures.paper import POINTS, Paper
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, replacing
-from airkit.system.paths import output_file, to_path
+from airkit.system.paths import output_file, path_or_none, to_path
 
 FORMATS = ("png", "svg", "pdf")
 FONTS: dict[Any, Any] = {"pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "airkit"}
@@ -155,7 +155,7 @@ def _request(
     layers = [*settings.layers(given)]
     if kind is not None:
         layers.append(Layer("kind", {"render": {"kind": kind}}))
-    path = None if data is None else to_path(data)
+    path = path_or_none(data)
     return Request(RunFolder(to_path(run)), path, checkpoint, layers, listener)
 
 

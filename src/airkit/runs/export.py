@@ -25,7 +25,7 @@ from airkit.runs import cards, describe
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.locks import exclusive
-from airkit.system.paths import to_path
+from airkit.system.paths import path_or_none, to_path
 from airkit.system.signals import StopRequest, defer_signals
 from airkit.system.text import first_three, quoted
 
@@ -92,7 +92,7 @@ def export(  # noqa: PLR0913 - an argument for each option of the command
     if kind == "run folder":
         _check_run(path)
     _check_applies("--checkpoint", checkpoint, path, kind, "run folder")
-    told = None if measures is None else to_path(measures)
+    told = path_or_none(measures)
     if kind == "data file":
         _check_applies("--measures", told, path, kind, "model")
         wanted = "test" if split is None else split

@@ -19,6 +19,11 @@ def to_path(path: str | Path) -> Path:
     return Path(text)
 
 
+def path_or_none(path: str | Path | None) -> Path | None:
+    """Return a path that a person gave as ``to_path`` does; None where none was given."""
+    return None if path is None else to_path(path)
+
+
 def output_file(out: str | Path, name: str) -> Path:
     """Return the file to write for ``--out``: ``name`` inside it if it ends with a slash."""
     path = to_path(out)

@@ -23,7 +23,7 @@ from airkit.runs.sweep_folder import is_sweep
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
-from airkit.system.paths import output_file, to_path
+from airkit.system.paths import output_file, path_or_none, to_path
 from airkit.web import provenance
 from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
 from airkit.web.gather import gather
@@ -90,7 +90,7 @@ def report(
         )
     target = runs[0] / "report.html" if out is None else output_file(out, "report.html")
     check_target(target, "A report is written as HTML alone", ".html", ".htm")
-    path = None if data is None else to_path(data)
+    path = path_or_none(data)
     request = Request(RunFolder(runs[0]), path, checkpoint, layers(settings), listener)
     alone = len(runs) == 1 and not is_sweep(runs[0])
     text, measures = _one(request) if alone else _several(runs, request)
