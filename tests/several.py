@@ -116,7 +116,7 @@ def stopped_and_gone_on(folder: Path, data: Path, name: str) -> dict[str, Any]:
 
 def weight_sum(trainer: Trainer) -> float:
     """A number that two different sets of weights hardly share."""
-    return sum(float(each.detach().double().norm()) for each in trainer.estimator.parameters())
+    return sum(float(each.detach().double().norm()) for each in trainer.objective.parameters())
 
 
 def told(work: Callable[[], object]) -> list[object]:

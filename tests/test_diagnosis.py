@@ -63,7 +63,7 @@ def bad_gradient(factor: float, *names: str) -> Spoil:
 
     def spoil(trainer: Trainer, images: Tensor) -> None:
         for name in names:
-            parameter: Any = trainer.estimator.get_parameter(name)
+            parameter: Any = trainer.objective.get_parameter(name)
             parameter.register_hook(lambda grad: grad * factor)
 
     return spoil
@@ -223,7 +223,7 @@ def test_a_bad_step_is_not_taken(
     for number in range(8):
         assert model.optimiser.first_bad() == (4 if number > 4 else None)
         model.step(number)
-    assert same(model.estimator.state_dict(), good.estimator.state_dict())
+    assert same(model.objective.state_dict(), good.objective.state_dict())
     assert same(model.optimiser.state_dict()["state"], good.optimiser.state_dict()["state"])
 
 
@@ -255,7 +255,7 @@ def test_clipping_bounds_the_models_gradient_alone() -> None:
     def norms(**keys: Any) -> list[float]:
         model = trainer(**options("saliency", "nvil"), **keys)
         model.step(0)
-        modules = model.air, model.estimator.baselines
+        modules = model.air, model.objective.baselines
         found = [[p.grad for p in module.parameters() if p.grad is not None] for module in modules]
         return [float(torch.cat([grad.flatten() for grad in grads]).norm()) for grads in found]
 

@@ -68,7 +68,7 @@ def test_loss_and_gradient_are_those_of_the_cpu(guide: str, *, same_bits: bool) 
 
 def backward(model: Trainer, *given: Any) -> float:
     """The loss; the gradients are left with the parameters."""
-    loss, surrogate = model.estimator(*given)
+    loss, surrogate = model.objective(*given)
     surrogate.backward()
     return float(loss)
 

@@ -255,7 +255,7 @@ def test_the_tutorials_preset_is_the_tutorials() -> None:
     assert shapes["guide.rnn.image"] == (50 * 50, 4 * 256)
     assert shapes["guide.rnn.recur.weight"] == (4 * 256, 3 + 50 + 1 + 256)
     assert shapes["guide.predict.0.weight"] == (200, 256)
-    baselines = dict(trainer.estimator.baselines.named_parameters())
+    baselines = dict(trainer.objective.baselines.named_parameters())
     assert baselines["head.0.weight"].shape == (200, 256)
     assert air.pose.mean.tolist() == pytest.approx([3, 0, 0])
     assert air.pose.sd.tolist() == pytest.approx([0.2, 1, 1])

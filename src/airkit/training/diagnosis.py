@@ -41,7 +41,7 @@ def find_fault(trainer: Trainer, number: int) -> Fault:
     if not loss.isfinite():
         return Fault("The loss", f"{loss:g}")
     # Bad baselines spoil the model's gradient too, so they come first.
-    if name := _bad_gradient(trainer.estimator.baselines):
+    if name := _bad_gradient(trainer.objective.baselines):
         return Fault("The gradient", f"that of the baseline's {name}", "baseline_learning_rate")
     if name := _bad_gradient(trainer.air):
         return Fault("The gradient", f"that of {name}; the loss is {loss:g}")

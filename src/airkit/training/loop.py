@@ -252,7 +252,7 @@ class Loop:
         self.loss_count = checkpoint.loss_count
         trainer, config = self.trainer, self.config
         load_weights(trainer.air, checkpoint.model, "guide.kind", config.guide.kind)
-        baselines = trainer.estimator.baselines
+        baselines = trainer.objective.baselines
         load_weights(baselines, checkpoint.baselines, "train.estimator", config.train.estimator)
         trainer.optimiser.load_state_dict(checkpoint.optimiser)
 
@@ -330,7 +330,7 @@ class Loop:
             step=self.step,
             config=self.config,
             model=self.trainer.air.state_dict(),
-            baselines=self.trainer.estimator.baselines.state_dict(),
+            baselines=self.trainer.objective.baselines.state_dict(),
             optimiser=self.trainer.optimiser.state_dict(),
             data=to_record(self.start.data.path),
             data_digest=self.start.data.content_digest,

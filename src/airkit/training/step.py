@@ -16,7 +16,6 @@ from airkit.model import objectives
 from airkit.model.air import AIR
 from airkit.model.counts import annealed_ratio
 from airkit.model.guides import Noise
-from airkit.model.objectives import WHOLE, Share
 from airkit.model.precision import best_precision, precision
 from airkit.runs.cuda_graph import CUDAGraph
 from airkit.system import seeds
@@ -27,20 +26,8 @@ from airkit.training.optimiser import Optimiser
 from airkit.training.parallel import ALONE, ProcessGroup
 
 
-def build_model(config: Config, device: torch.device) -> AIR:
-    """A new model on ``device``; its initial weights depend on ``train.seed`` alone."""
-    with seeded(seeds.integer(config.train.seed, "init"), CPU):  # initial weights are drawn there
-        return AIR(config).to(device)
-
-
-def build_estimator(air: AIR, config: Config, share: Share = WHOLE) -> objectives.Objective:
-    """The estimator of ``train.estimator``; its initial weights depend on ``train.seed`` alone."""
-    with seeded(seeds.integer(config.train.seed, "baselines"), CPU):
-        return objectives.build(air, config, share)
-
-
 class Trainer:
-    """The model, its estimator, its optimiser and its data on one device.
+    """The model, its objective, its optimiser and its data on one device.
 
     Each of several processes has one like it, and takes its rows of every batch.
     """
@@ -74,17 +61,17 @@ class Trainer:
         else:
             self.images = images.to(device)
             self.batches = Batches(*given, device)
-        self.air, self.estimator = processes.by_each(self._build)
+        self.air, self.objective = processes.by_each(self._build)
         behind = self.air.background
         kept = behind.filters and device.type == "cpu"
         self.backgrounds = None
         if kept and isinstance(self.images, Tensor) and self.images.numel() <= MOST:
             self.backgrounds = Backgrounds(self.images, behind.estimate)
-        self.optimiser = Optimiser(self.air, self.estimator.baselines, config, device)
+        self.optimiser = Optimiser(self.air, self.objective.baselines, config, device)
         chosen = config.train.precision
         self.precision = best_precision(device.type) if chosen == "auto" else chosen
-        self.averaged = processes.averaging(self.estimator)
-        """The estimator; its gradients are means over all processes."""
+        self.averaged = processes.averaging(self.objective)
+        """The objective; its gradients are means over all processes."""
         self.graph = CUDAGraph(self._take_captured, device) if self._can_capture() else None
         if not processes.launch.alone:
             self._settle()
@@ -116,12 +103,12 @@ class Trainer:
         """What step ``number`` is computed from.
 
         Returns:
-            This process's images, levels in 0..1, [B, C, H, W]; the estimator's random numbers; and
+            This process's images, levels in 0..1, [B, C, H, W]; the objective's random numbers; and
             log p(n) for n = 0..T, [T + 1].
         """
         images = to_ink(self._levels(number))
         seed = seeds.integer(self.config.train.seed, "guide", number)
-        return images, self.estimator.random(len(images), seed), self.log_prior(number)
+        return images, self.objective.random(len(images), seed), self.log_prior(number)
 
     def log_prior(self, number: int) -> Tensor:
         """The count prior of step ``number``: log p(n) for n = 0..T, [T + 1]."""
@@ -141,8 +128,12 @@ class Trainer:
         self.air.train()
 
     def _build(self) -> tuple[AIR, objectives.Objective]:
-        air = build_model(self.config, self.device)
-        return air, build_estimator(air, self.config, self.processes.share)
+        """Model and objective; their initial weights depend on ``train.seed`` alone."""
+        seed = self.config.train.seed
+        with seeded(seeds.integer(seed, "init"), CPU):  # initial weights are drawn there
+            air = AIR(self.config).to(self.device)
+        with seeded(seeds.integer(seed, "baselines"), CPU):
+            return air, objectives.build(air, self.config, self.processes.share)
 
     def _take(self, number: int | Tensor, images: Tensor, log_prior: Tensor, random: Any) -> Tensor:
         self.optimiser.zero_grad()
@@ -186,7 +177,7 @@ class Trainer:
 
     def _can_capture(self) -> bool:
         on = self.device.type == "cuda" and self.config.train.cuda_graph
-        return on and self.processes.launch.alone and self.estimator.capturable
+        return on and self.processes.launch.alone and self.objective.capturable
 
     def _settle(self) -> None:
         """Average gradients twice before the first step.
