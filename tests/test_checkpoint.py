@@ -192,7 +192,21 @@ def test_a_version_that_never_was(tmp_path: Path, version: Any) -> None:
 def test_fields_of_the_wrong_type(tmp_path: Path, field: str, value: Any) -> None:
     path = tmp_path / "wrong.pt"
     torch.save({**content(), field: value}, path)
-    assert refused(path).startswith(f"This checkpoint is damaged\n  where     {path}\n")
+    what, where = refused(path).splitlines()[:2]
+    assert what.startswith("This checkpoint is damaged")
+    assert where == f"  where     {path}"
+
+
+@pytest.mark.parametrize("given", [{"candidates": 4}, {"looks": "some"}, {"blur": "smooth"}])
+def test_settings_of_another_airkit_are_told(tmp_path: Path, given: dict[str, Any]) -> None:
+    """A setting may have another name, other values, or be no more."""
+    path, found = tmp_path / "other.pt", content()
+    config = json.loads(found["config"])
+    config["guide"] |= given
+    torch.save({**found, "config": json.dumps(config)}, path)
+    told = refused(path)
+    assert "another airkit" in told.splitlines()[0]
+    assert f"guide.{next(iter(given))} " in told
 
 
 OLDER = {"threads", "processes", "data_source", "block"}

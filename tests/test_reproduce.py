@@ -23,11 +23,11 @@ from airkit.data.dataset import CanvasDataset
 from airkit.errors import CheckpointError
 from airkit.reproduce import codes, paper
 from airkit.reproduce.paper import Reproduced, Work, reproduced
-from airkit.reproduce.plan import FULL, QUICK, Plan
+from airkit.reproduce.plan import FULL, QUICK, Budget
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 
-TINY = Plan(
+TINY = Budget(
     seeds=1,
     labels=(8,),
     steps=2,
@@ -130,7 +130,7 @@ def test_counting_is_seen_to_rise(done: Reproduced) -> None:
     """Validated at every early step, and both plans have such a schedule."""
     rows = RunFolder(done.folder / "runs" / "default-0-1-2-seed-0").rows()
     assert [row["step"] for row in rows if "val_elbo" in row] == [1, 2, 3, 4]
-    assert all(plan.settings["train.val_early"] <= 50 for plan in (QUICK, FULL))
+    assert all(budget.settings["train.val_early"] <= 50 for budget in (QUICK, FULL))
 
 
 def test_on_the_command_line(done: Reproduced, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ from airkit.evaluation.evaluate import evaluate
 from airkit.figures import experiments
 from airkit.figures.render import render
 from airkit.reproduce import codes
-from airkit.reproduce.plan import CANVASES, FIXED, FREE, FULL, PIXELS, PRINT, QUICK, TRAINED, Plan
+from airkit.reproduce.plan import CANVASES, FIXED, FREE, FULL, PIXELS, PRINT, QUICK, TRAINED, Budget
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import write_text
@@ -95,16 +95,16 @@ def reproduce_paper(
         AirkitError: what ``make_data``, ``train``, ``evaluate`` and ``render`` raise.
         KeyboardInterrupt: a signal stopped it; what is done is kept.
     """
-    plan = QUICK if quick else FULL
+    budget = QUICK if quick else FULL
     models = ("default", "published") if published else ("default",)
-    return reproduced(Work(plan, to_path(out), layers(settings), listener), models, seeds)
+    return reproduced(Work(budget, to_path(out), layers(settings), listener), models, seeds)
 
 
 def reproduced(
     work: Work, models: tuple[str, ...] = ("default",), seeds: int | None = None
 ) -> Reproduced:
     """Do each step that is not done yet."""
-    many = range(seeds or work.plan.seeds)
+    many = range(seeds or work.budget.seeds)
     results = [row for name in models for seed in many for row in work.model(name, seed)]
     results += [row for seed in many for row in work.classified(PIXELS, seed)]
     order = [*dict.fromkeys(row["experiment"] for row in results)]
@@ -119,13 +119,13 @@ def reproduced(
 
 
 class Work:
-    """The steps of a plan in a folder."""
+    """The steps of the experiments in a folder."""
 
-    def __init__(self, plan: Plan, out: Path, given: list[Layer], listener: Listener) -> None:
+    def __init__(self, budget: Budget, out: Path, given: list[Layer], listener: Listener) -> None:
         """Make all data files, or check that the folder was begun with these settings."""
         self.began = time.perf_counter()
-        self.plan, self.out, self.given, self.listener = plan, out, given, listener
-        config = resolve(*layers(plan.settings), *given)
+        self.budget, self.out, self.given, self.listener = budget, out, given, listener
+        config = resolve(*layers(budget.settings), *given)
         self.most, self.source = config.data.train, config.data.source
         begun = self.kept("canvases", self._make, config)
         self.source = begun["source"]
@@ -169,9 +169,9 @@ class Work:
 
     def settings(self, canvases: str, model: str = "default", seed: int = 0) -> list[Layer]:
         """Return the settings of a data file, and of a training on it."""
-        published = self.plan.published if model == "published" else {}
+        published = self.budget.published if model == "published" else {}
         fixed = {**CANVASES[canvases], "data.source": self.source, "train.seed": seed}
-        return [*layers({**self.plan.settings, **published}), *self.given, *layers(fixed)]
+        return [*layers({**self.budget.settings, **published}), *self.given, *layers(fixed)]
 
     def data(self, canvases: str) -> Path:
         """Return the path of a data file."""
@@ -223,11 +223,11 @@ class Work:
             return codes.pixels(data) if model == PIXELS else codes.codes(run, data, self.listener)
 
         def fit(task: str, labels: int) -> dict[str, Any]:
-            steps = self.plan.steps
+            steps = self.budget.steps
             return codes.classified(inputs(), data, task, labels=labels, seed=seed, steps=steps)
 
         for task in codes.TASKS:
-            for labels in dict.fromkeys(min(many, self.most) for many in self.plan.labels):
+            for labels in dict.fromkeys(min(many, self.most) for many in self.budget.labels):
                 step = f"{task} from {labels} labels with {model}, seed {seed}"
                 found = self.kept(step, fit, task, labels)
                 yield {

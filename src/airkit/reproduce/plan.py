@@ -8,8 +8,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is trained, and with how much of everything."""
+class Budget:
+    """With how much of everything the experiments are made."""
 
     seeds: int
     """Trainings of each model."""
@@ -24,14 +24,14 @@ class Plan:
 
 
 _PUBLISHED = {"guide.kind": "lstm", "train.estimator": "nvil", "train.learning_rate": 1e-3}
-FULL = Plan(
+FULL = Budget(
     seeds=3,
     labels=(1_000, 10_000, 60_000),
     steps=15_000,
     settings={"train.val_early": 25},
     published={**_PUBLISHED, "train.steps": 10_000},
 )
-QUICK = Plan(
+QUICK = Budget(
     seeds=1,
     labels=(1_000, 10_000),
     steps=3_000,

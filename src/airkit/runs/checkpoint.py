@@ -146,7 +146,8 @@ def read(path: str | Path) -> Checkpoint:
         state = restored(Checkpoint, {**content, "config": config})
         check(state, path.stat().st_size)
     except (ValueError, RuntimeError, ConfigError) as error:
-        raise _error("This checkpoint is damaged", path, got=reason(error)) from error
+        other = ", or of another airkit" * isinstance(error, ConfigError)
+        raise _error(f"This checkpoint is damaged{other}", path, got=reason(error)) from error
     return state
 
 
