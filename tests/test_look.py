@@ -179,6 +179,22 @@ def test_doubts_are_told(levels: Array, word: str) -> None:
     assert any(word in line for line in found.describe())
 
 
+@pytest.mark.parametrize("level", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_objects_along_most_of_the_border_are_no_texture(level: float, sign: int) -> None:
+    rng, pictures = np.random.default_rng(5), []
+    for _ in range(30):
+        picture = np.full((SIDE, SIDE), level)
+        for place in range(0, SIDE, 16):
+            for x, y in ((place, 3), (place, SIDE - 3), (3, place), (SIDE - 3, place)):
+                off = np.hypot(_X - x - rng.uniform(-2, 6), _Y - y - rng.uniform(-2, 2))
+                picture[off < rng.uniform(4, 6)] = level + rng.uniform(0.3, 0.6)
+        pictures.append(picture + rng.normal(0, 0.005, picture.shape))
+    levels = np.array(pictures)
+    found = seen(levels if sign > 0 else 1 - levels)
+    assert not any("textured" in doubt for doubt in found.doubts)
+
+
 def test_crowds_are_told() -> None:
     rng = np.random.default_rng(1)
     crowd = [sum(disc(rng, (1.6, 2)) for _ in range(30)) for _ in range(40)]

@@ -124,6 +124,8 @@ class _Evidence:
     """Of the pictures, the longer one."""
     uneven: float
     """Deviation of the border from the background."""
+    bare: float
+    """The same beside what stands out, which may cover most of the border."""
     size: float
     """Typical side of objects by a threshold, without a margin."""
     other: float
@@ -171,6 +173,7 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     evidence = _Evidence(
         side=side,
         uneven=_unevenness(ink[:, None]),
+        bare=_unevenness(ink[:, None], objects.standing(ink, noise)),
         size=float(sizes[1]),
         other=reach(ink),
         disagree=_DISAGREE[thin],
@@ -272,14 +275,19 @@ def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
     return background, polarity, residual
 
 
-def _unevenness(residual: Array) -> float:
+def _unevenness(residual: Array, standing: Array | None = None) -> float:
     """How far the outermost pixels of most pictures are off the background, without their noise.
 
-    Objects touch some of these pixels, so that within a picture it is the median that counts.
+    Objects touch some of these pixels, so that within a picture it is the median that counts, of
+    those beside what is ``standing`` out [N, H, W] where that is given.
     """
     planes = torch.from_numpy(residual).flatten(0, 1)
     off = backgrounds.border(backgrounds.blur(planes, 5)).abs().numpy()
-    return float(np.quantile(np.median(off, 1), 0.8))
+    if standing is not None:
+        near = backgrounds.blur(torch.from_numpy(standing.astype(np.float32)), 5)
+        off[backgrounds.border(near).numpy() > 0] = np.nan
+        off = off[~np.isnan(off).all(1)]
+    return float(np.quantile(np.nanmedian(off, 1), 0.8)) if len(off) else math.inf
 
 
 def _polarity(residual: Array, noise: float) -> Polarity:
@@ -305,7 +313,8 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
         said = "nothing stands out of the background: all pictures look empty"
         noisy = f", or noise of {found.noise:.0%} of white hides all; blur them first"
         return [said + (noisy if found.noise > LEAST_CONTRAST else "")]
-    if evidence.uneven > max(2 * (_EVEN + found.noise / 4), 0.15 * found.contrast):
+    even = _EVEN + found.noise / 4
+    if evidence.bare > even and evidence.uneven > max(2 * even, 0.15 * found.contrast):
         return [TEXTURED]
     side, size, other = evidence.side, evidence.size, evidence.other
     tile = math.ceil(_TILE * found.object_size)

@@ -25,13 +25,19 @@ _KNEE = 0.03  # contrast from which on ink is compressed, where some objects are
 _FAINT = 0.012  # contrast of the faintest objects that eight bits can show
 
 
-def parts_of(ink: Array, noise: float) -> Blobs:
-    """What may be objects: half as much ink as is usual, clear of the noise, and no specks."""
+def standing(ink: Array, noise: float) -> Array:
+    """Which pixels stand out: half as much ink as is usual, clear of the noise, bool [N, H, W]."""
     least = max(LEAST_CONTRAST, 4 * noise)
     usual = ink[ink > least]
     threshold = max(least, 0.3 * float(np.quantile(usual, 0.75))) if usual.size else least
     calm = backgrounds.blur(torch.from_numpy(ink), 3).numpy() if noise > threshold / 20 else ink
-    found = blobs(ink, calm > threshold)
+    flags: Array = calm > threshold
+    return flags
+
+
+def parts_of(ink: Array, noise: float) -> Blobs:
+    """What may be objects: what stands out, but for specks."""
+    found = blobs(ink, standing(ink, noise))
     found = found.of(found.area >= _SPECK)
     if found.area.size:
         ranked = np.sort(found.area)
