@@ -11,7 +11,7 @@ import torch
 from tiny_runs import Recorder, assert_as_if_never_stopped, fit, options, trainer
 from torch import Tensor
 
-from airkit.runs.cuda_graph import WARM_UP, CUDAGraph, Inputs
+from airkit.training.cuda_graph import WARM_UP, CUDAGraph, Inputs
 from airkit.training.step import Trainer
 
 

@@ -32,8 +32,8 @@ from airkit.model.objectives import elbo
 from airkit.model.scene import explain
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import TrainingData
 from airkit.runs.trained import open_run
+from airkit.runs.training_data import TrainingData
 from airkit.runs.weights import build
 from airkit.system import seeds
 from airkit.system.callbacks import SILENT

@@ -14,7 +14,7 @@ from command_line import fails
 
 from airkit.config.schema import Config
 from airkit.errors import DataFileError
-from airkit.runs.origin import TrainingData
+from airkit.runs.training_data import TrainingData
 
 Write = Callable[[BytesIO], object]
 

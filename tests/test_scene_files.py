@@ -23,7 +23,7 @@ from airkit.data.sources import LoadedDigits
 from airkit.errors import ConfigError, DataFileError
 from airkit.figures.reconstructions import data as figure
 from airkit.runs.export import export
-from airkit.runs.origin import make_data_command
+from airkit.runs.training_data import make_data_command
 from airkit.system.callbacks import SILENT, Listener
 from airkit.training.resume import configure
 

@@ -23,6 +23,7 @@ from airkit.config.training import TrainConfig
 from airkit.system.stretch import stretched
 
 __all__ = [
+    "CANVAS_SECTIONS",
     "Config",
     "DataConfig",
     "EvalConfig",
@@ -38,6 +39,8 @@ __all__ = [
 
 
 T = TypeVar("T", int, float)
+CANVAS_SECTIONS = ("data", "pictures", "scenes")
+"""Sections that say what canvases there are: a data file decides them."""
 
 
 class Config(Section):
@@ -76,6 +79,10 @@ class Config(Section):
         height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
         sides = {"canvas_size": max(height, width), "height": height, "width": width}
         return self.updated("data", **sides)
+
+    def on_canvases_of(self, other: Config) -> Self:
+        """Return the configuration for the canvases of another one."""
+        return self.model_copy(update={name: getattr(other, name) for name in CANVAS_SECTIONS})
 
     def updated(self, section: str, **values: Any) -> Self:
         """Return the configuration with other values in a section, which are not checked."""

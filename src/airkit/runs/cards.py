@@ -20,7 +20,7 @@ from airkit.data.digits import NOT_STATED
 from airkit.data.reader import DataInfo
 from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError, sanitize
-from airkit.runs.origin import make_data_command
+from airkit.runs.training_data import make_data_command
 from airkit.system import files
 from airkit.system.tables import Table, in_markdown, named
 

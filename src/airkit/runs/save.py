@@ -15,7 +15,7 @@ from airkit.model.air import AIR
 from airkit.model.objectives.baselines import baseline_of
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import SCENE
+from airkit.runs.training_data import SCENE
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import absolute, to_path, to_record
 from airkit.system.text import first_three
@@ -62,9 +62,7 @@ def save(
 
 
 def _state(air: AIR, info: DataInfo, steps: int, baseline: nn.Module | None) -> Checkpoint:
-    made = info.config
-    sections = {"data": made.data, "pictures": made.pictures, "scenes": made.scenes}
-    config = air.config.model_copy(update=sections)
+    config = air.config.on_canvases_of(info.config)
     return Checkpoint(
         step=steps,
         config=config,

@@ -22,8 +22,8 @@ from pydantic import Field
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
-from airkit.runs.origin import TrainingData
 from airkit.runs.records import Amount, Number, Record, Share, Text, reason
+from airkit.runs.training_data import TrainingData
 from airkit.system import files
 from airkit.system.paths import from_record, to_record
 

@@ -25,7 +25,7 @@ from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.fits import check_looks
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import TrainingData
+from airkit.runs.training_data import TrainingData
 from airkit.runs.weights import build, with_classes_named
 from airkit.system import seeds
 from airkit.system.callbacks import SILENT, Listener

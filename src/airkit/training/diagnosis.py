@@ -9,7 +9,7 @@ from torch import nn
 
 from airkit.config.settings import named_classes
 from airkit.errors import TrainingError
-from airkit.runs.origin import assigned
+from airkit.runs.training_data import assigned
 from airkit.system.text import quoted
 from airkit.training.resume import Start
 from airkit.training.step import Trainer

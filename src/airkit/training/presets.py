@@ -6,12 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from airkit.config import settings
-from airkit.config.schema import Config
+from airkit.config.schema import CANVAS_SECTIONS, Config
 from airkit.config.settings import Layer
 from airkit.system.callbacks import Listener
-
-CANVASES = ("data", "pictures", "scenes")
-"""Sections of a preset that say what canvases ``make-data`` composes."""
 
 
 def without_canvases(layers: Iterable[Layer], made: Config, listener: Listener) -> list[Layer]:
@@ -28,8 +25,8 @@ def without_canvases(layers: Iterable[Layer], made: Config, listener: Listener) 
 def _fitting(layer: Layer, made: Config, listener: Listener) -> Layer:
     if not layer.origin.startswith("preset "):
         return layer
-    kept = {name: it for name, it in layer.values.items() if name not in CANVASES}
-    left_out = {name: it for name, it in layer.values.items() if name in CANVASES}
+    kept = {name: it for name, it in layer.values.items() if name not in CANVAS_SECTIONS}
+    left_out = {name: it for name, it in layer.values.items() if name in CANVAS_SECTIONS}
     canvases = dict(settings.flatten(made.model_dump(mode="json")))  # lists, as TOML has them
     other = [key for key, value in settings.flatten(left_out) if canvases[key] != value]
     if other:

@@ -23,8 +23,8 @@ from airkit.model.precision import best_precision
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import OF_DATA, SCENE, TrainingData
 from airkit.runs.trained import override, training_data, with_auto_backward
+from airkit.runs.training_data import OF_DATA, SCENE, TrainingData
 from airkit.system.callbacks import Listener
 from airkit.system.paths import absolute, to_path
 from airkit.training.presets import without_canvases
@@ -300,8 +300,7 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     if data:
         names = ", ".join(data)
         listener.note(f"{names}: taken from the data file, where the settings say otherwise")
-    taken = {"data": made.data, "pictures": made.pictures, "scenes": made.scenes}
-    return config.model_copy(update=taken)
+    return config.on_canvases_of(made)
 
 
 def _without_auto(config: Config, precision: str, backward: str) -> Config:

@@ -17,11 +17,11 @@ from airkit.model.air import AIR
 from airkit.model.counts import annealed_ratio
 from airkit.model.guides import Noise
 from airkit.model.precision import best_precision, precision
-from airkit.runs.cuda_graph import CUDAGraph
 from airkit.system import seeds
 from airkit.system.device import seeded
 from airkit.training.backgrounds import MOST, Backgrounds
 from airkit.training.batches import CPU, Batches
+from airkit.training.cuda_graph import CUDAGraph
 from airkit.training.optimiser import Optimiser
 from airkit.training.parallel import ALONE, ProcessGroup
 

@@ -14,9 +14,9 @@ from airkit.evaluation.evaluate import Measures, measured_before
 from airkit.evaluation.measures import check_counts
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import TrainingData
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import Row, SweepReport
+from airkit.runs.training_data import TrainingData
 
 THRESHOLD = 0.99
 """Least count accuracy of a success, of runs that are not of a sweep."""

@@ -18,9 +18,9 @@ from airkit.config.schema import Config
 from airkit.figures import Request
 from airkit.runs.describe import Description
 from airkit.runs.folder import RunFolder
-from airkit.runs.origin import OF_DATA, TrainingData, assigned, make_data_command
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import SweepReport
+from airkit.runs.training_data import OF_DATA, TrainingData, assigned, make_data_command
 
 _OF_CALL = ("eval.", "render.", "train.device", "prior.")
 """Prefixes of the settings that a report takes from its call; ``prior`` is that of the samples.

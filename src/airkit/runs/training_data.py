@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from airkit.config import settings
-from airkit.config.schema import Config
+from airkit.config.schema import CANVAS_SECTIONS, Config
 from airkit.data import reader
 from airkit.data.reader import DataInfo
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system.text import quoted
 
-OF_DATA = ("data.", "pictures.", "scenes.")
+OF_DATA = tuple(f"{section}." for section in CANVAS_SECTIONS)
 """Prefixes of the settings that a data file decides."""
-
-
 SCENE = (
     "data.canvas_size",
     "data.height",
