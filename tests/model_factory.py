@@ -10,6 +10,7 @@ from torch import Tensor
 from airkit.config.schema import Config, DataConfig, GuideConfig, ModelConfig, PriorConfig
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import Noise
+from airkit.model.search import Found
 from airkit.model.spatial_transformer import paint
 
 SIDE = 16
@@ -81,7 +82,7 @@ def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> 
     return Noise(*(None if part is None else part.double() for part in noise))
 
 
-def canvases_of(air: AIR, unrolled: Unrolled) -> Tensor:
+def canvases_of(air: AIR, unrolled: Unrolled | Found) -> Tensor:
     """Canvases of the first n objects of a pass, n = 0..T, [B, T + 1, C, H, H]."""
     flat = unrolled.windows.flatten(0, 1), unrolled.size.flatten(), unrolled.centre.flatten(0, 1)
     painted = paint(*flat, air.shape)

@@ -16,6 +16,7 @@ from airkit.model.air import AIR, Unrolled
 from airkit.model.canvas import Canvas, LocalCanvas
 from airkit.model.guides import MEANS
 from airkit.model.scene import explain, explain_best
+from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
 
 SIDE = 44
@@ -55,7 +56,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         results = []
         for large, kind in ((1e9, Canvas), (0.0, LocalCanvas)):
             monkeypatch.setattr(model, "LARGE", large)
-            made = _air()._canvas(torch.zeros(1, 1, SIDE, SIDE))
+            made = _air().canvas(torch.zeros(1, 1, SIDE, SIDE))
             assert type(made) is kind
             results.append(work())
         return results
@@ -64,7 +65,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield both
 
 
-def _close(found: Unrolled, wanted: Unrolled) -> None:
+def _close(found: Unrolled | Found, wanted: Unrolled | Found) -> None:
     for ours, theirs in zip(found, wanted, strict=True):
         assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
 
@@ -80,7 +81,7 @@ def test_a_drawn_pass_is_the_same(case: dict[str, Any], passes: Any) -> None:
 @CASES
 def test_the_pass_that_compares_looks_is_the_same(case: dict[str, Any], passes: Any) -> None:
     air = _air(**case)
-    wanted, found = passes(lambda: air.unroll(air.background.ink(_images(air)), candidates=5))
+    wanted, found = passes(lambda: search(air, air.background.ink(_images(air)), candidates=5))
     _close(found, wanted)
 
 
@@ -103,17 +104,17 @@ def test_an_image_depends_on_no_other_of_its_batch(passes: Any) -> None:
 
 def test_gradients_need_a_whole_canvas() -> None:
     air = _air()
-    assert type(air._canvas(_images(air))) is Canvas
+    assert type(air.canvas(_images(air))) is Canvas
     with torch.no_grad():
-        assert type(air._canvas(_images(air))) is LocalCanvas
+        assert type(air.canvas(_images(air))) is LocalCanvas
         air.guide.edge = None  # a guide that tells nothing of its mask
-        assert type(air._canvas(_images(air))) is Canvas
+        assert type(air.canvas(_images(air))) is Canvas
 
 
 def test_small_pictures_are_painted_whole() -> None:
     air = tiny_air(tiny_config(2, side=20))
     with torch.no_grad():
-        assert type(air._canvas(blobs(2, 20))) is Canvas
+        assert type(air.canvas(blobs(2, 20))) is Canvas
 
 
 def test_what_objects_would_change_is_what_they_change(passes: Any) -> None:
@@ -128,7 +129,7 @@ def test_what_objects_would_change_is_what_they_change(passes: Any) -> None:
         rows = torch.arange(0, 5 * many, many)
         gains, changes = [], []
         for k in range(many):
-            canvas = air._canvas(images)
+            canvas = air.canvas(images)
             canvas.add(windows[rows], size[rows], centre[rows])
             gains.append(canvas.worth(windows, size, centre).gain.view(5, many)[:, k])
             before = canvas.error

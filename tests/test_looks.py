@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,9 @@ from model_factory import SIDE, blobs, tiny_air, tiny_config
 from torch import Tensor
 
 from airkit.model import scene
-from airkit.model.air import AIR, Unrolled
-from airkit.model.counts import log_count_posterior
-from airkit.model.guides import MEANS
-from airkit.model.scene import GUIDE_SHARE, SURE, TEMPERATURE, explain, explain_best, looks_of
+from airkit.model.air import AIR
+from airkit.model.scene import SURE, explain, explain_best, looks_of
+from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SEED = 9
 
@@ -29,24 +30,11 @@ def _air() -> AIR:
 IMAGES = torch.cat([blobs(12, seed=many, objects=many) for many in (1, 2, 3)])
 
 
-def _passes(air: AIR, image: Tensor, looks: int) -> list[Unrolled]:
+def _passes(air: AIR, image: Tensor, looks: int) -> list[Found]:
     """All looks at one image [1, C, H, W]."""
     draws = looks_of(image, SEED, looks, air.slots)
-    first = air.unroll(image, candidates=air.candidates)
-    rest = (air.unroll(image, MEANS._replace(look=draws[:, k])) for k in range(1, looks))
-    return [first, *rest]
-
-
-def _scores(air: AIR, unrolled: Unrolled) -> list[float]:
-    kl = air.kl(unrolled)[0]
-    fit = unrolled.log_likelihood[0]
-    return [float(fit[n] + air.log_prior[n] - kl[:n].sum()) for n in range(air.slots + 1)]
-
-
-def _guide(unrolled: Unrolled) -> list[float]:
-    """q(n) of a single image."""
-    found: list[float] = log_count_posterior(unrolled.logits)[0][0].exp().tolist()
-    return found
+    first = search(air, image, candidates=air.candidates)
+    return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))]
 
 
 @pytest.mark.parametrize("looks", [1, 3, SURE, SURE + 3])
@@ -57,19 +45,19 @@ def test_the_rule_by_plain_loops(looks: int) -> None:
     some = range(0, len(IMAGES), 2)
     for index in some:
         passes = _passes(air, IMAGES[[index]], looks)
-        scores = np.array([_scores(air, each) for each in passes])
-        mode = int(log_count_posterior(passes[0].logits)[0].argmax())
+        scores = np.array([each.scores[0].tolist() for each in passes])
+        mode = int(passes[0].log_q.argmax())
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
         scores = scores[:SURE] if sure else scores
-        guides = np.mean([_guide(each) for each in passes[: len(scores)]], 0)
+        guides = np.mean([each.log_q[0].exp().numpy() for each in passes[: len(scores)]], 0)
         weights = np.exp((scores - scores.max()) / TEMPERATURE).sum(0) * guides**GUIDE_SHARE
         probability = weights / weights.sum()
         assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
         count = int(found.count[index])
         assert count == int(probability.argmax())
         best = int(scores[:, count].argmax())
-        assert torch.allclose(found.where[index], passes[best].where.normal.mean[0])
+        assert torch.allclose(found.where[index], passes[best].where[0])
         assert float(found.score[index]) == pytest.approx(scores[best, count])
     assert 0 < stopped < len(some)
 
@@ -77,14 +65,13 @@ def test_the_rule_by_plain_loops(looks: int) -> None:
 @torch.no_grad()
 def test_sure_images_are_looked_at_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     air, rows = _air(), list[int]()
-    plain = AIR.unroll
 
-    def counted(self: AIR, ink: Tensor, *given: object, **named: object) -> Unrolled:
+    def counted(air: AIR, ink: Tensor, *given: Any, **named: Any) -> Found:
         rows.append(len(ink))
-        return plain(self, ink, *given, **named)  # type: ignore[arg-type]
+        return search(air, ink, *given, **named)
 
     monkeypatch.setattr(scene, "TOGETHER", 1)
-    monkeypatch.setattr(AIR, "unroll", counted)
+    monkeypatch.setattr(scene, "search", counted)
     explain_best(air, IMAGES, SURE + 3, SEED)
     assert rows[:SURE] == [len(IMAGES)] * SURE
     assert len(set(rows[SURE:])) == 1

@@ -12,8 +12,9 @@ the paper samples as z_pres, can be summed out exactly (``airkit.model.objective
 Training may use ``airkit.model.fast``: the same numbers, with gradients written by hand.
 
 Legend: B batch, C channels, T slots, H height, N rows (B, or those of several looks at each image,
-one after another), W width, S the longer side, w window side, Z code size. A picture that is not
-square is the upper left H x W part of a square canvas of side S.
+one after another), P channels of a window (C, and a mask where objects occlude each other), W
+width, S the longer side, w window side, Z code size. A picture that is not square is the upper left
+H x W part of a square canvas of side S.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,6 @@ from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
 
-TIE = 1.001
-"""Factor between costs below which two looks are as good as each other."""
 LARGE = 3.0
 """Longer side of a picture, in typical object sizes, from which its canvas is a local one."""
 LEAST_SD = 0.01
@@ -52,6 +51,50 @@ class Draw(NamedTuple):
     normal: Normal
     value: Tensor
 
+    @classmethod
+    def stack(cls, draws: Sequence[Draw]) -> Self:
+        """Draws of the slots, in order, [B, D] each."""
+        normals, values = zip(*draws, strict=True)
+        mean, sd = (torch.stack(part, 1) for part in zip(*normals, strict=True))
+        return cls(Normal(mean, sd), torch.stack(values, 1))
+
+    def rows(self, index: Tensor) -> Draw:
+        """Some of the rows."""
+        mean, sd = self.normal
+        return Draw(Normal(mean[index], sd[index]), self.value[index])
+
+
+class Proposal(NamedTuple):
+    """One object, as the guide proposes and draws it, in N rows.
+
+    Attributes:
+        logit: log odds of z_pres = 1 given that all slots before are on, [N].
+        where: z_where, [N, 3].
+        what: z_what, [N, Z].
+        size: window side as a fraction of S, [N].
+        centre: window centre (x, y) on [-1, 1], [N, 2].
+        window: decoded window, [N, P, w, w]; see ``Decoder``.
+    """
+
+    logit: Tensor
+    where: Draw
+    what: Draw
+    size: Tensor
+    centre: Tensor
+    window: Tensor
+
+    def rows(self, index: Tensor) -> Proposal:
+        """Some of the objects."""
+        logit, where, what, *rest = self
+        return Proposal(
+            logit[index], where.rows(index), what.rows(index), *(p[index] for p in rest)
+        )
+
+    def slot(self) -> Slot:
+        """The slot that the object takes, with z_pres = 1."""
+        present = torch.ones_like(self.size)
+        return Slot(present, self.where.value, self.what.value, self.size, self.centre)
+
 
 class Unrolled(NamedTuple):
     """One pass of the guide over all slots, each slot present.
@@ -62,8 +105,7 @@ class Unrolled(NamedTuple):
         what: z_what, [B, T, Z].
         size: window sides as fractions of S, [B, T].
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
-        windows: decoded windows, [B, T, C, w, w], with a mask as one more channel where objects
-            occlude each other; see ``Decoder``.
+        windows: decoded windows, [B, T, P, w, w].
         log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1].
     """
 
@@ -75,19 +117,19 @@ class Unrolled(NamedTuple):
     windows: Tensor
     log_likelihood: Tensor
 
-    @staticmethod
-    def stack(slots: Sequence[tuple[Tensor, ...]], log_likelihood: Tensor) -> Unrolled:
-        """Stack the slots' tensors, [B, ...] each.
-
-        Args:
-            slots: logit; mean, sd and value of z_where and of z_what; size, centre and window.
-            log_likelihood: [B, T + 1].
-        """
-        logits, *draws, size, centre, windows = (
-            torch.stack(part, 1) for part in zip(*slots, strict=True)
+    @classmethod
+    def stack(cls, slots: Sequence[Proposal], log_likelihood: Tensor) -> Self:
+        """The pass of slots in order, B rows each, and its log p(x | canvas), [B, T + 1]."""
+        logits, where, what, size, centre, windows = zip(*slots, strict=True)
+        return cls(
+            torch.stack(logits, 1),
+            Draw.stack(where),
+            Draw.stack(what),
+            torch.stack(size, 1),
+            torch.stack(centre, 1),
+            torch.stack(windows, 1),
+            log_likelihood,
         )
-        where, what = (Draw(Normal(*draws[i : i + 2]), draws[i + 2]) for i in (0, 3))
-        return Unrolled(logits, where, what, size, centre, windows, log_likelihood)
 
 
 class AIR(nn.Module):
@@ -192,85 +234,51 @@ class AIR(nn.Module):
         ratio = learned.log_ratio(q_behind, z_behind)
         return unrolled._replace(log_likelihood=unrolled.log_likelihood + ratio[:, None])
 
-    def unroll(self, ink: Tensor, noise: Noise = MEANS, *, candidates: int = 1) -> Unrolled:
+    def unroll(self, ink: Tensor, noise: Noise = MEANS) -> Unrolled:
         """``forward`` from what stands out of the background.
 
         Args:
             ink: ``Background.ink``, [B, C, H, W].
             noise: as for ``forward``.
-            candidates: looks that each slot compares, at the means of all latents; with 1 it takes
-                that of ``noise``.
         """
-        state, canvas = self.guide.start(ink.detach()), self._canvas(ink)
-        compares = candidates > 1 and self.guide.samples_looks
-        present, slots, errors = ink.new_ones(len(ink)), [], [canvas.error]
+        state, canvas = self.guide.start(ink.detach()), self.canvas(ink)
+        slots, errors = [], [canvas.error]
         for t in range(self.slots):
-            if compares:
-                parts, state = self._best_look(candidates, state, canvas)
-            else:
-                parts, state = self._propose(state, canvas.residual(), noise.slot(t), len(ink))
-            _, _, _, where, _, _, what, size, centre, window = parts
-            canvas.add(window, size, centre)
+            found, state = self.propose(state, canvas.residual(), noise.slot(t), len(ink))
+            canvas.add(found.window, found.size, found.centre)
             errors.append(canvas.error)
-            state = self.guide.advance(state, Slot(present, where, what, size, centre))
-            slots.append(parts)
+            state = self.guide.advance(state, found.slot())
+            slots.append(found)
         return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
 
-    def _canvas(self, ink: Tensor) -> Canvas:
+    def canvas(self, ink: Tensor) -> Canvas:
         """A blank canvas, local where that is faster and the guide allows it."""
         edge, small = self.guide.edge, self.canvas_size < LARGE * self.config.object_size
         if small or edge is None or torch.is_grad_enabled():
             return Canvas(ink, signed=self.background.signed)
         return LocalCanvas(ink, signed=self.background.signed, edge=edge)
 
-    def _propose(
+    def propose(
         self, state: Any, residual: Residual, noise: Noise, rows: int
-    ) -> tuple[tuple[Tensor, ...], Any]:
-        """What ``Unrolled.stack`` takes of a slot, in rows, and the guide's state."""
-        logit, q_where, state = self.guide.propose(state, residual, noise.look)
-        check_proposal(logit, q_where, rows)
-        z_where = q_where.sample(noise.where)
-        size, centre = self.pose.decode(z_where)
-        q_what = self.guide.encode(residual, size, centre)
-        z_what = q_what.sample(noise.what)
-        window = self.decoder(z_what)
-        return (logit, *q_where, z_where, *q_what, z_what, size, centre, window), state
-
-    @torch.no_grad()
-    def _best_look(
-        self, candidates: int, state: Any, canvas: Canvas
-    ) -> tuple[tuple[Tensor, ...], Any]:
-        """What ``_propose`` finds at the look, of several, whose object costs least for its gain.
-
-        Looks are spread evenly over the guide's distribution of them.
-        A look between two objects that touch finds a bit of each, which one window cannot draw; a
-        look at a part of an object finds what fits well and explains little.
-        """
-        batch = len(canvas.ink)
-        look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
-        looks = MEANS._replace(look=look.repeat(batch))
-        parts, state = self._propose(state, canvas.residual(), looks, batch * candidates)
-        costs = self._cost(parts, canvas).view(batch, candidates)
-        # Looks that settle at one place differ by rounding: the first of them is taken.
-        best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-        chosen = torch.arange(batch).to(best) * candidates + best
-        return tuple(part[chosen] for part in parts), state
-
-    def _cost(self, parts: tuple[Tensor, ...], canvas: Canvas) -> Tensor:
-        """What objects cost, in nats for each nat of likelihood that they gain, [N].
-
-        An object costs the log prior odds of one more, its KL, and what it leaves unexplained where
-        it paints.
+    ) -> tuple[Proposal, Any]:
+        """Propose the next object.
 
         Args:
-            parts: as ``_propose`` returns them, at the means of the latents.
-            canvas: what they would be painted on, each alone.
+            state: the guide's.
+            residual: what the slots before left unexplained.
+            noise: of this slot; where several looks at each image are compared, one after another.
+            rows: N, how many objects to expect of the guide.
+
+        Returns:
+            The objects, and the guide's state.
         """
-        _, *w, _, c_mean, c_sd, _, size, centre, window = parts
-        gain, left = canvas.worth(window, size, centre)
-        kl = Normal(*w).kl(self.pose.mean, self.pose.sd) + Normal(c_mean, c_sd).kl()
-        nats = kl - math.log(self.prior_ratio)
-        return torch.where(gain > 0, (left + 2 * self.pixel_sd**2 * nats) / gain, torch.inf)
+        logit, q_where, state = self.guide.propose(state, residual, noise.look)
+        check_proposal(logit, q_where, rows)
+        where = Draw(q_where, q_where.sample(noise.where))
+        size, centre = self.pose.decode(where.value)
+        q_what = self.guide.encode(residual, size, centre)
+        what = Draw(q_what, q_what.sample(noise.what))
+        return Proposal(logit, where, what, size, centre, self.decoder(what.value)), state
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
@@ -284,10 +292,10 @@ class AIR(nn.Module):
         log_normaliser = log_sd + 0.5 * math.log(2 * math.pi)
         return -squared_error / (2 * sd**2) - numbers * log_normaliser
 
-    def kl(self, unrolled: Unrolled) -> Tensor:
-        """KL of each slot's z_where and z_what from their priors, in nats, as [B, T]."""
-        where = unrolled.where.normal.kl(self.pose.mean, self.pose.sd)
-        return where + unrolled.what.normal.kl()
+    def kl(self, slots: Unrolled | Proposal) -> Tensor:
+        """KL of each slot's z_where and z_what from their priors, in nats, as [B, T] or [N]."""
+        where = slots.where.normal.kl(self.pose.mean, self.pose.sd)
+        return where + slots.what.normal.kl()
 
     def log_ratio(self, unrolled: Unrolled) -> Tensor:
         """Log p(z) - log q(z | x) of each slot's drawn z_where and z_what, as [B, T]."""

@@ -12,12 +12,13 @@ longer side, w window side.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from copy import copy
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
-from airkit.model.guides.base import Blur, Residual, joined
+from airkit.model.guides.residual import Blur, Residual, joined
 from airkit.model.spatial_transformer import Patches, paint, shape_of
 
 
@@ -41,7 +42,7 @@ class Canvas:
     def __init__(self, ink: Tensor, *, signed: bool) -> None:
         """Begin with a blank canvas for ``ink``; ``signed`` where that may be negative."""
         self.ink, self._signed = ink, signed
-        self._painted = torch.zeros_like(ink)
+        self._painted = ink.new_zeros(()).expand_as(ink)
         self.error = _squares(ink)
 
     def residual(self) -> Residual:
@@ -58,6 +59,14 @@ class Canvas:
         """
         self._painted = compose(self._painted, paint(windows, size, centre, shape_of(self.ink)))
         self.error = _squares(self.ink - self._painted)
+
+    def rows(self, index: Tensor) -> Self:
+        """The canvases of some of the images, [M]."""
+        some = copy(self)
+        some.ink, some._painted, some.error = (
+            each[index] for each in (self.ink, self._painted, self.error)
+        )
+        return some
 
     def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
         """What objects would change, each alone: arguments as for ``add``, [N, ...]."""
@@ -85,6 +94,12 @@ class LocalCanvas(Canvas):
         self.error = self.error + _squares(ink - after) - _squares(ink - before)
         self._residual.replace(patches, ink - after)
 
+    def rows(self, index: Tensor) -> Self:
+        """See ``Canvas.rows``."""
+        some = super().rows(index)
+        some._residual = self._residual.rows(index)
+        return some
+
     def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
         """See ``Canvas.worth``."""
         patches, ink, before = self._around(windows, size, centre)
@@ -111,6 +126,12 @@ class _LocalResidual(Residual):
         patches.write(self._both.chunk(2, 1)[1], left)
         self._local.changed(patches)
 
+    def rows(self, index: Tensor) -> Self:
+        """The residuals of some of the images."""
+        some = copy(self)
+        some._both, some._local = self._both[index], self._local.rows(index)
+        return some
+
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """See ``Residual``."""
         return self._local.of(self, blurs, mask)
@@ -128,6 +149,14 @@ class LocalSaliency:
     def changed(self, patches: Patches) -> None:
         """Take note of patches [B, ...] in which windows were painted."""
         self._changed.append(patches.wider(self._edge))
+
+    def rows(self, index: Tensor) -> LocalSaliency:
+        """The saliency of some of the images."""
+        some = LocalSaliency(self._edge)
+        some._changed = [patches.of(index) for patches in self._changed]
+        some._seen = None if self._seen is None else self._seen[index]
+        some._blurred = [blurred[index] for blurred in self._blurred]
+        return some
 
     def of(self, residual: Residual, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """The saliency of the residual as it is now; see ``Residual.peak``."""

@@ -12,24 +12,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from airkit.model.air import AIR, Unrolled
-from airkit.model.counts import log_count_posterior
+from airkit.model.air import AIR
 from airkit.model.distributions import cumulative_sum
-from airkit.model.guides import MEANS
 from airkit.model.painter import Painter, batch_size
+from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SURE = 8
 """Looks that have to agree before an image is looked at no more."""
 TOGETHER = 250
 """Passes of one image each that are made together: more gain nothing."""
-TEMPERATURE = 5.0
-"""What scores are divided by before they are compared as log probabilities. Errors of neighbouring
-pixels go together, so that a likelihood of independent pixels counts each several times."""
-GUIDE_SHARE = 0.25
-"""Weight of the guide's own q(n) beside the scores, which alone count less right where a model has
-not learned yet to draw objects whole."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,9 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
         images: levels in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
-    return _one_look(air, images, _first_pass(air, air.background.ink(images)), counts)
+    return _one_look(
+        air, images, search(air, air.background.ink(images), candidates=air.candidates), counts
+    )
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
@@ -145,7 +139,7 @@ def explain_both(
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     ink = air.background.ink(images)
     draws = looks_of(images, seed, looks, air.slots)
-    passes = [_first_pass(air, ink), *_passes(air, ink, draws[:, 1:SURE])]
+    passes = [search(air, ink, candidates=air.candidates), *_looks(air, ink, draws[:, 1:SURE])]
     one = _one_look(air, images, passes[0], counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
     doubtful = (votes != passes[0].log_q.argmax(1)).any(0).nonzero().squeeze(1)
@@ -153,33 +147,15 @@ def explain_both(
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
         passes = [each.rows(doubtful) for each in passes]
-        passes += _passes(air, ink, draws[:, SURE:])
+        passes += _looks(air, ink, draws[:, SURE:])
         best = best.replaced(doubtful, _best(passes))
     return one, _scene(air, images, best)
-
-
-class _Pass(NamedTuple):
-    """What one look found, [B, ...] each."""
-
-    where: Tensor
-    what: Tensor
-    size: Tensor
-    centre: Tensor
-    windows: Tensor
-    log_q: Tensor
-    """Log q(n), n = 0..T, [B, T + 1]."""
-    scores: Tensor
-    """Log p(x | canvas_n) + log p(n) - sum of the first n KLs, in nats, [B, T + 1]."""
-
-    def rows(self, index: Tensor) -> _Pass:
-        """Some of the images."""
-        return _Pass(*(part[index] for part in self))
 
 
 class _Explanation(NamedTuple):
     """A pass with a count, and how probable each count is, [B, ...] each."""
 
-    found: _Pass
+    found: Found
     objects: Tensor
     log_p: Tensor
 
@@ -187,39 +163,22 @@ class _Explanation(NamedTuple):
         """With some images as ``other`` explains them."""
         pairs = zip((*self.found, *self[1:]), (*other.found, *other[1:]), strict=True)
         *found, objects, log_p = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
-        return _Explanation(_Pass(*found), objects, log_p)
+        return _Explanation(Found(*found), objects, log_p)
 
 
-def _first_pass(air: AIR, ink: Tensor) -> _Pass:
-    return _passed(air, air.unroll(ink, candidates=air.candidates))
-
-
-def _passes(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[_Pass]:
-    """A pass for each of several looks [B, K, T], of as many together as fit."""
+def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
+    """What is found at each of several looks [B, K, T], of as many together as fit."""
     batch = len(ink)
     together = max(1, batch_size(air.shape, air.channels, 0, TOGETHER) // batch)
     for start in range(0, looks.shape[1], together):
         some = looks[:, start : start + together].to(ink.dtype)
         many = some.shape[1]
-        noise = MEANS._replace(look=some.flatten(0, 1))
-        found = _passed(air, air.unroll(ink.repeat_interleave(many, 0), noise))
+        found = search(air, ink.repeat_interleave(many, 0), some.flatten(0, 1))
         for k in range(many):
             yield found.rows(torch.arange(k, batch * many, many, device=ink.device))
 
 
-def _passed(air: AIR, unrolled: Unrolled) -> _Pass:
-    return _Pass(
-        unrolled.where.normal.mean,
-        unrolled.what.normal.mean,
-        unrolled.size,
-        unrolled.centre,
-        unrolled.windows,
-        log_count_posterior(unrolled.logits)[0],
-        _scores(air, unrolled),
-    )
-
-
-def _one_look(air: AIR, images: Tensor, found: _Pass, counts: torch.Generator | None) -> Scene:
+def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:
     """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
     if counts is None:
         count = found.log_q.argmax(1)
@@ -228,7 +187,7 @@ def _one_look(air: AIR, images: Tensor, found: _Pass, counts: torch.Generator | 
     return _scene(air, images, _Explanation(found, count, found.log_q))
 
 
-def _best(passes: Sequence[_Pass]) -> _Explanation:
+def _best(passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
     log_q = torch.stack([each.log_q for each in passes]).logsumexp(0)
@@ -236,13 +195,7 @@ def _best(passes: Sequence[_Pass]) -> _Explanation:
     count, rows = log_p.argmax(1), torch.arange(len(log_p), device=log_p.device)
     winner = scores[:, rows, count].argmax(0)
     parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
-    return _Explanation(_Pass(*parts), count, log_p)
-
-
-def _scores(air: AIR, unrolled: Unrolled) -> Tensor:
-    """See ``_Pass.scores``."""
-    cost = pad(cumulative_sum(air.kl(unrolled)), (1, 0))
-    return unrolled.log_likelihood + air.log_prior - cost
+    return _Explanation(Found(*parts), count, log_p)
 
 
 def looks_of(images: Tensor, seed: int, looks: int, slots: int) -> Tensor:

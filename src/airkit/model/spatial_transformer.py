@@ -143,6 +143,10 @@ class Patches(NamedTuple):
         )
         return Patches(rows, columns, self.shape)
 
+    def of(self, index: Tensor) -> Patches:
+        """The patches of some of the images."""
+        return Patches(self.rows[index], self.columns[index], self.shape)
+
     def paint(self, windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
         """What ``paint`` paints here, [N, C, h, w]."""
         pixels = pixel_centres(max(self.shape), size)

@@ -1,7 +1,8 @@
 """Guides q(z | x): how objects are found. ``GUIDES`` names them as ``guide.kind`` does."""
 
 from airkit.config.registry import Registry
-from airkit.model.guides.base import MEANS, Blur, Guide, Noise, Peak, Residual, Slot
+from airkit.model.guides.base import MEANS, Guide, Noise, Slot
+from airkit.model.guides.residual import Blur, Peak, Residual
 
 GUIDES: Registry[Guide] = Registry(
     "guide.kind",

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from airkit.config.schema import Config
 from airkit.model.distributions import Normal
-from airkit.model.guides.base import Guide, Residual, Slot
+from airkit.model.guides.base import Guide, Slot
+from airkit.model.guides.residual import Residual
 from airkit.model.networks import NONLINEARITIES, Encoder, ImageLSTM, LSTMState, mlp, positive
 from airkit.model.poses import Pose
 

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.model.distributions import Normal
-from airkit.model.guides.base import Blur, Guide, Residual, Slot
+from airkit.model.guides.base import Guide, Slot
+from airkit.model.guides.residual import Blur, Residual
 from airkit.model.networks import Encoder, Perceptron, mlp, positive
 from airkit.model.poses import Pose
 from airkit.model.spatial_transformer import pixel_centres
