@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from model_factory import blobs, generator, tiny_air, tiny_config
 from torch import Tensor
 
@@ -36,7 +41,7 @@ def _costs(air: AIR, ink: Tensor, found: Unrolled) -> Tensor:
         gain = float(air.log_p_x(whole) - air.log_p_x(empty))
         unexplained = float(air.log_p_x(torch.zeros_like(here)) - air.log_p_x(here))
         cost = unexplained + float(kl[index]) + float(air.log_prior[0] - air.log_prior[1])
-        costs.append(cost / gain if gain > 0 else float("inf"))
+        costs.append(cost / gain if gain > 0 else math.inf)
     return torch.tensor(costs)
 
 
@@ -71,7 +76,13 @@ def test_the_look_that_costs_least_is_taken(case: dict[str, Any]) -> None:
     torch.testing.assert_close(found.what, wanted)
 
 
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NEEDLESS", -math.inf)
+
+
 @CASES
+@pytest.mark.usefixtures("endless")
 @torch.no_grad()
 def test_the_slots_after_compare_what_is_left(
     case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -85,6 +96,7 @@ def test_the_slots_after_compare_what_is_left(
 
 
 @CASES
+@pytest.mark.usefixtures("endless")
 @torch.no_grad()
 def test_one_candidate_is_the_look_given_or_the_peak(case: dict[str, Any]) -> None:
     air, ink = _air(3, **case), blobs(20, channels=case.get("channels", 1))
@@ -120,7 +132,7 @@ def test_the_search_of_an_image_ends_by_itself(
     odds = gain / module.TEMPERATURE + module.GUIDE_SHARE * whole.logits
     middle = float(odds.quantile(0.5))
     monkeypatch.setattr(module, "NEEDLESS", middle)
-    monkeypatch.setattr(module, "DOUBTED", float("inf"))
+    monkeypatch.setattr(module, "DOUBTED", math.inf)
     found, ends = search(air, ink, look), set[int]()
     for index in range(16):
         over = (odds[index] < middle).nonzero().flatten().tolist()
@@ -150,6 +162,25 @@ def test_no_object_that_the_guide_believes_in_ends_a_search() -> None:
     dark = -10 * ink  # every object makes it worse
     assert (_gains(air, air.unroll(dark)) < 5 * module.NEEDLESS).any()
     assert (search(air, dark).logits > 0).all()
+
+
+@given(
+    arrays(np.float64, (3, 9, 2), elements=st.integers(-3, 3)),
+    st.integers(1, 9),
+)
+def test_the_places_kept_leave_none_far_away(places: np.ndarray, most: int) -> None:
+    """Each place is within the least distance of two that are kept; copies are kept last."""
+    taken = module._farthest(torch.from_numpy(places), most)
+    assert taken.shape == (3, most)
+    for numbers, every in zip(taken.tolist(), places, strict=True):
+        kept = every[numbers]
+        assert numbers == sorted(set(numbers))
+        assert numbers[0] == 0
+        distinct = len(np.unique(every, axis=0))
+        assert len(np.unique(kept, axis=0)) == min(most, distinct)
+        between = np.linalg.norm(kept[:, None] - kept, axis=2)[~np.eye(most, dtype=bool)]
+        left = np.linalg.norm(every[:, None] - kept, axis=2).min(1).max()
+        assert left <= between.min(initial=np.inf) + 1e-9
 
 
 def test_other_states_tell_what_to_override() -> None:

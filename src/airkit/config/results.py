@@ -19,7 +19,7 @@ class EvalConfig(Section):
     the peaks of the saliency map, the others are at drawn positions."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
-    candidates: Annotated[int, Field(ge=1, le=64)] = 6
+    candidates: Annotated[int, Field(ge=1, le=64)] = 12
     """How many looks each slot of the saliency guide compares where objects are counted and drawn.
     It takes the look whose object costs least for what it explains; a look between two objects that
     touch finds neither. With 1 it looks at the peak alone."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +64,8 @@ class Draw(NamedTuple):
         return Draw(Normal(mean[index], sd[index]), self.value[index])
 
 
-class Proposal(NamedTuple):
-    """One object, as the guide proposes and draws it, in N rows.
+class Object(NamedTuple):
+    """One object in each of N rows: what the guide proposes, and a draw of it.
 
     Attributes:
         logit: log odds of z_pres = 1 given that all slots before are on, [N].
@@ -83,12 +83,10 @@ class Proposal(NamedTuple):
     centre: Tensor
     window: Tensor
 
-    def rows(self, index: Tensor) -> Proposal:
+    def rows(self, index: Tensor) -> Object:
         """Some of the objects."""
         logit, where, what, *rest = self
-        return Proposal(
-            logit[index], where.rows(index), what.rows(index), *(p[index] for p in rest)
-        )
+        return Object(logit[index], where.rows(index), what.rows(index), *(p[index] for p in rest))
 
     def slot(self) -> Slot:
         """The slot that the object takes, with z_pres = 1."""
@@ -118,7 +116,7 @@ class Unrolled(NamedTuple):
     log_likelihood: Tensor
 
     @classmethod
-    def stack(cls, slots: Sequence[Proposal], log_likelihood: Tensor) -> Self:
+    def stack(cls, slots: Sequence[Object], log_likelihood: Tensor) -> Self:
         """The pass of slots in order, B rows each, and its log p(x | canvas), [B, T + 1]."""
         logits, where, what, size, centre, windows = zip(*slots, strict=True)
         return cls(
@@ -244,7 +242,10 @@ class AIR(nn.Module):
         state, canvas = self.guide.start(ink.detach()), self.canvas(ink)
         slots, errors = [], [canvas.error]
         for t in range(self.slots):
-            found, state = self.propose(state, canvas.residual(), noise.slot(t), len(ink))
+            residual, drawn = canvas.residual(), noise.slot(t)
+            logit, q_where, state = self.guide.propose(state, residual, drawn.look)
+            check_proposal(logit, q_where, len(ink))
+            found = self.draw(logit, q_where, residual, drawn)
             canvas.add(found.window, found.size, found.centre)
             errors.append(canvas.error)
             state = self.guide.advance(state, found.slot())
@@ -258,27 +259,20 @@ class AIR(nn.Module):
             return Canvas(ink, signed=self.background.signed)
         return LocalCanvas(ink, signed=self.background.signed, edge=edge)
 
-    def propose(
-        self, state: Any, residual: Residual, noise: Noise, rows: int
-    ) -> tuple[Proposal, Any]:
-        """Propose the next object.
+    def draw(self, logit: Tensor, q_where: Normal, residual: Residual, noise: Noise) -> Object:
+        """Draw objects that the guide proposes: where they are, then what is there.
 
         Args:
-            state: the guide's.
+            logit: log odds that the slot is on, [N].
+            q_where: the normal of z_where, [N, 3].
             residual: what the slots before left unexplained.
-            noise: of this slot; where several looks at each image are compared, one after another.
-            rows: N, how many objects to expect of the guide.
-
-        Returns:
-            The objects, and the guide's state.
+            noise: of this slot.
         """
-        logit, q_where, state = self.guide.propose(state, residual, noise.look)
-        check_proposal(logit, q_where, rows)
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
         q_what = self.guide.encode(residual, size, centre)
         what = Draw(q_what, q_what.sample(noise.what))
-        return Proposal(logit, where, what, size, centre, self.decoder(what.value)), state
+        return Object(logit, where, what, size, centre, self.decoder(what.value))
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
@@ -292,7 +286,7 @@ class AIR(nn.Module):
         log_normaliser = log_sd + 0.5 * math.log(2 * math.pi)
         return -squared_error / (2 * sd**2) - numbers * log_normaliser
 
-    def kl(self, slots: Unrolled | Proposal) -> Tensor:
+    def kl(self, slots: Unrolled | Object) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T] or [N]."""
         where = slots.where.normal.kl(self.pose.mean, self.pose.sd)
         return where + slots.what.normal.kl()

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from airkit.model.air import AIR, Proposal
+from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
+from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS
+from airkit.model.guides.base import check_proposal
 
 TEMPERATURE = 5.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
@@ -34,6 +36,9 @@ DOUBTED = -4.0
 """Log odds by the guide alone that it has to have as well, at most."""
 OFF = -60.0
 """Log odds of the slots after the end: blank windows at no KL."""
+DRAWN = 6
+"""Most looks of a slot whose objects are drawn and compared, those that settle farthest apart: many
+looks settle at one place."""
 TIE = 1.001
 """Factor between costs below which two looks are as good as each other."""
 
@@ -83,7 +88,7 @@ class Found(NamedTuple):
             scores=blank[:, None] + air.log_prior,
         )
 
-    def put(self, rows: Tensor, t: int, one: Proposal, scores: Tensor) -> None:
+    def put(self, rows: Tensor, t: int, one: Object, scores: Tensor) -> None:
         """Take slot ``t`` of the images ``rows`` [M], and scores from there on, [M, T - t]."""
         parts = one.where.value, one.what.value, one.size, one.centre, one.window, one.logit
         for ours, theirs in zip(self, parts, strict=False):
@@ -93,7 +98,7 @@ class Found(NamedTuple):
 
 @torch.no_grad()
 def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int = 1) -> Found:
-    """Find the objects of each image.
+    """Find the objects of each image, until one more would be needless.
 
     Args:
         air: the trained model.
@@ -108,8 +113,7 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
         if candidates > 1 and air.guide.samples_looks:
             one, state = _best_look(air, candidates, state, canvas)
         else:
-            noise = MEANS._replace(look=None if look is None else look[rows, t])
-            one, state = air.propose(state, canvas.residual(), noise, len(rows))
+            one, state = _one_look(air, None if look is None else look[rows, t], state, canvas)
         canvas.add(one.window, one.size, one.centre)
         before = found.scores[rows, t]
         kl = kl + air.kl(one)
@@ -135,23 +139,51 @@ def _wanted(logit: Tensor, gain: Tensor) -> Tensor:
     return (~(needless & (logit < DOUBTED))).nonzero().squeeze(1)
 
 
-def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[Proposal, Any]:
-    """The object, of several looks spread evenly, that costs least for its gain: B rows.
+def _one_look(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
+    """The object at a look [M], or at the peak."""
+    residual = canvas.residual()
+    logit, q_where, state = air.guide.propose(state, residual, look)
+    check_proposal(logit, q_where, len(canvas.ink))
+    return air.draw(logit, q_where, residual, MEANS), state
+
+
+def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[Object, Any]:
+    """The object, of several looks spread evenly, that costs least for its gain, M rows.
 
     A look between two objects that touch finds a bit of each, which one window cannot draw; a look
     at a part of an object finds what fits well and explains little.
     """
-    batch = len(canvas.ink)
+    residual, images = canvas.residual(), torch.arange(len(canvas.ink), device=canvas.ink.device)
     look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
-    looks = MEANS._replace(look=look.repeat(batch))
-    several, state = air.propose(state, canvas.residual(), looks, batch * candidates)
-    costs = _cost(air, several, canvas).view(batch, candidates)
+    logit, q_where, state = air.guide.propose(state, residual, look.repeat(len(images)))
+    check_proposal(logit, q_where, len(images) * candidates)
+    _, centre = air.pose.decode(q_where.mean)
+    apart = _farthest(centre.view(len(images), candidates, 2), DRAWN)
+    drawn = (apart + candidates * images[:, None]).flatten()
+    q_where = Normal(q_where.mean[drawn], q_where.sd[drawn])
+    objects = air.draw(logit[drawn], q_where, residual, MEANS)
+    costs = _cost(air, objects, canvas).view(apart.shape)
     # Looks that settle at one place differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-    return several.rows(torch.arange(batch).to(best) * candidates + best), state
+    return objects.rows(best + costs.shape[1] * images), state
 
 
-def _cost(air: AIR, objects: Proposal, canvas: Canvas) -> Tensor:
+def _farthest(places: Tensor, most: int) -> Tensor:
+    """Numbers [M, L], in order, of at most ``most`` of the places [M, K, 2], far from each other.
+
+    The first is taken, and then always the one that is farthest from those taken (Gonzalez 1985,
+    "Clustering to minimize the maximum intercluster distance").
+    """
+    distance = torch.cdist(places, places) - torch.eye(places.shape[1]).to(places)  # taken: once
+    nearest, taken = distance[:, 0], [torch.zeros_like(places[:, 0, 0], dtype=torch.long)]
+    for _ in range(min(most, places.shape[1]) - 1):
+        taken.append(nearest.argmax(1))
+        of_last = distance.take_along_dim(taken[-1][:, None, None], 1)[:, 0]
+        nearest = torch.minimum(nearest, of_last)
+    return torch.stack(taken, 1).sort(1).values
+
+
+def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:
     """What objects cost, in nats for each nat of likelihood that they gain, [N].
 
     An object costs the log prior odds of one more, its KL, and what it leaves unexplained where it
