@@ -19,7 +19,6 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +42,11 @@ _NAMES = ("config.toml", "metrics.jsonl", "best.json", "trust.json")
 _ANOTHER = "name another; airkit train makes one"
 
 
-@dataclass(frozen=True, init=False)
 class RunFolder:
     """Reads and writes the parts of one run folder."""
 
-    path: Path
-
     def __init__(self, path: str | Path) -> None:
-        object.__setattr__(self, "path", Path(path))
+        self.path = Path(path)
 
     @property
     def metrics(self) -> Path:
