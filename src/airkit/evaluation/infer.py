@@ -17,9 +17,9 @@ from airkit.data.imports.resizing import nearest
 from airkit.data.labels import check_labels, label_file, write_labels
 from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
+from airkit.evaluation.found_tables import check_table, write_counts, write_objects
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.screening import Screening, repeat_verdict
-from airkit.evaluation.tables import check_table, write_counts, write_objects
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
