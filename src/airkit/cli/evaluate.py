@@ -77,7 +77,7 @@ def evaluate(  # noqa: PLR0913 - options
 
 
 def _headline(measures: Measures) -> str:
-    """What it comes to: how well it counts, or whether to trust counts that nobody checked."""
+    """The result in a line: how well it counts, or whether to trust counts that nobody checked."""
     trust = measures.trust
     if not math.isnan(measures.count_accuracy):
         looks = "one look" if measures.looks == 1 else f"{measures.looks} looks together"

@@ -228,7 +228,7 @@ class Command(TyperCommand):
 
 
 def _name_the_setting(error: Any, command: str) -> None:
-    """Say what sets the thing that an option of another program sets, where there is one."""
+    """Name airkit's own setting for an option of another program, where there is one."""
     option = error.option_name.partition("=")[0]
     name = option.lstrip("-").replace("-", "_").lower()
     advice = TRAINING.get(name) if command == "train" else None

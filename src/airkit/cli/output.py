@@ -38,7 +38,7 @@ def tell_rows(rows: Iterable[tuple[str, object]]) -> None:
 
 
 def tell_end(headline: str, rows: Iterable[tuple[str, object]]) -> None:
-    """Print what it all comes to, set off from what was printed before, then what is next."""
+    """Print the result in a line, set off from what was printed before, then the next steps."""
     typer.echo()
     for line in wrapped(headline, columns(sys.stdout)).splitlines():
         typer.secho(line, bold="NO_COLOR" not in os.environ)

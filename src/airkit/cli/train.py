@@ -66,7 +66,7 @@ def _tell(report: TrainReport) -> None:
 
 
 def _headline(report: TrainReport) -> str:
-    """What it comes to: how well it counts on the validation canvases, as far as is known."""
+    """The result in a line: how well it counts on the validation canvases, as far as is known."""
     if report.trust is not None and report.trust.trouble:
         return "trained, but in doubt: see what to try, above"
     if report.best is None or report.best.count_accuracy is None:

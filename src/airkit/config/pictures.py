@@ -57,7 +57,7 @@ class PicturesConfig(Section):
 
 
 def filter_of(background: str, polarity: str) -> str:
-    """The filter, a ``model.background``, that takes off such a ``pictures.background``."""
+    """The ``model.background`` that removes a ``pictures.background``."""
     if background == "smooth":
         return "median" if polarity == "both" else "rolling-ball"
     return background

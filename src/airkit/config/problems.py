@@ -110,7 +110,7 @@ def _message(key: str, item: Any) -> str:
 
 
 def _device(text: str) -> str:
-    """The device that a name or a number from another program stands for, as a question."""
+    """A question that names the device which another program's name or number stands for."""
     gpu = re.fullmatch(r"(?:gpu|cuda)?[ :]?(\d*)", text.lower())
     if gpu is None:
         return did_you_mean(text.lower(), ("auto", "cpu", "cuda", "mps"))

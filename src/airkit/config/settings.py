@@ -129,7 +129,7 @@ def flatten(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value without NumPy, which is not imported for it."""
+    """A value with NumPy's arrays and numbers as Python's; NumPy is not imported for it."""
     if type(value) in (list, tuple):
         return type(value)(map(_plain, value))
     return value.tolist() if isinstance(getattr(value, "shape", None), tuple) else value

@@ -45,7 +45,7 @@ class Curve(NamedTuple):
 
 
 class Curves(Drawing):
-    """The metrics of a run, which are there before its first checkpoint is."""
+    """Training curves of a run, which need no checkpoint."""
 
     def draw(self, request: Request) -> Figure:
         """Return the figure."""
@@ -186,7 +186,7 @@ def miscounts_chart(lines: Sequence[Curve]) -> Figure:
 
 
 def _plot(axes: Axes, lines: Sequence[Curve], title: str, unit: float) -> None:
-    """Plot curves; those of few points show them."""
+    """Plot curves, with their points marked where they are few."""
     for index, each in enumerate(lines):
         few = len(each.steps) <= 40
         look: dict[str, Any] = {

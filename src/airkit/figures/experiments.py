@@ -125,7 +125,7 @@ def _name(axes: Axes, title: str, below: str) -> None:
 
 
 def _logarithmic(axes: Axes, ticks: Sequence[int] = ()) -> None:
-    """Have a logarithmic axis of whole numbers."""
+    """Make the horizontal axis logarithmic, with whole numbers."""
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(FixedLocator(ticks) if ticks else LogLocator(subs=(1, 3)))

@@ -147,7 +147,7 @@ def smoothed(counts: Array) -> Array:
 
 
 def _kernel(bins: int, sd: float) -> Array:
-    """Return a blur along an axis: what a bin at the edge would spread beyond stays within."""
+    """Return a blur along an axis, normalised so that nothing is lost at its ends."""
     places = np.arange(bins)
     kernel: Array = np.exp(-0.5 * ((places[:, None] - places) / sd) ** 2)
     return np.asarray(kernel / kernel.sum(0))

@@ -120,7 +120,7 @@ def _unbounded(config: Config) -> tuple[Array, str]:
 
 
 def _blank(counts: Array) -> str:
-    """Say how to have fuller canvases where most have no object."""
+    """Say how to draw more objects where most canvases have none."""
     many = int((counts == 0).sum())
     wanted = 2 * many > len(counts)
     return f"; {many:,} have none, and a greater prior.ratio gives more" if wanted else ""

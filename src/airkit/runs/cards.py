@@ -170,7 +170,7 @@ def _training_rows(state: Checkpoint, data: str) -> Rows:
 
 
 def _validation(state: Checkpoint) -> dict[str, Any]:
-    """The last validation of a training as measures, where this is the state it was made of."""
+    """Measures of the best validation where it was of this checkpoint, otherwise none."""
     best = state.best
     values: dict[str, float] = {}
     if best is not None and best.step == state.step:

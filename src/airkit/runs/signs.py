@@ -174,7 +174,7 @@ class Watch:
 
 
 def _of_residual(residual: Tensor) -> dict[str, Any]:
-    """How large what the reconstructions leave [N, C, H, W] is, and how structured."""
+    """Size of a residual [N, C, H, W], and the correlation of its neighbouring pixels."""
     square = float(residual.square().mean())
     product = float((residual[..., 1:] * residual[..., :-1]).mean())
     return {"residual": math.sqrt(square), "residual_correlation": product / max(square, 1e-12)}

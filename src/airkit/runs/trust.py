@@ -29,8 +29,8 @@ APART = 1.6
 """Factor between what the model assumes and what a look finds from which on they differ."""
 CLEAR = 5.0
 """Contrast in standard deviations of the noise below which noise passes for objects."""
-DEAR = 2.5
-"""Factor between two prices of an object, in nats, from which on they differ."""
+ODDS_APART = 2.5
+"""Factor between two log prior odds of an object from which on they differ."""
 _LUMPS, _SIMPLE = 3, {"none": 0, "constant": 1, "plane": 2}
 """How far backgrounds vary: soft lumps, and those that vary less."""
 
@@ -139,7 +139,7 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
 
 
 def _differing(found: Findings, config: Config) -> Iterator[str]:
-    """What the model assumes of the pictures that a look does not find."""
+    """Where what the model assumes differs from what a look at the pictures finds."""
     if config.polarity not in (found.polarity, "both"):
         kind = "bright and dark" if found.polarity == "both" else found.polarity
         yield (
@@ -162,7 +162,7 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
 
 
 def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
-    """A pixel noise or a price of objects that was named, and fits neither contrast nor size."""
+    """A named pixel noise or prior ratio that does not fit the objects' contrast and size."""
     pictures = found.pictures().model_copy(update={"stretch": config.stretch})
     seen = config.model_copy(update={"pictures": pictures})
     usual, sd = seen.updated("model", pixel_sd="auto").pixel_sd, config.pixel_sd
@@ -176,13 +176,13 @@ def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) 
     fair = seen.updated("prior", ratio="auto").prior_ratio
     factor = math.log(config.prior_ratio) / min(math.log(fair), -1e-9)
     missed = "missed" in wrong or signs.unexplained > MOST_UNEXPLAINED
-    if factor > DEAR if missed else factor < 1 / DEAR:
-        kind = "high" if missed else "low"
-        yield f"the price of an object is {kind}: --set prior.ratio={fair:.0e}"
+    if factor > ODDS_APART if missed else factor < 1 / ODDS_APART:
+        kind = "low" if missed else "high"
+        yield f"the prior odds of an object are {kind}: --set prior.ratio={fair:.0e}"
 
 
 def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
-    """The causes that the signs themselves say."""
+    """Causes that the signs suggest."""
     sure = "unstable" not in wrong and signs.certainty >= LEAST_CERTAINTY
     if not sure or not {"full", "large"} & wrong:
         longer = f"--steps {2 * config.train.steps}"

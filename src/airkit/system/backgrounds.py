@@ -62,7 +62,7 @@ def plane(images: Tensor) -> Tensor:
 
 
 def median(images: Tensor, side: int) -> Tensor:
-    """What is usual within ``side`` pixels, [B, H, W], where objects cover less than half.
+    """The median within ``side`` pixels, [B, H, W], where objects cover less than half.
 
     The median of windows on a grid, interpolated, so that bright and dark objects both drop out.
     All windows are as large, so that an object in a corner does not fill the one there.

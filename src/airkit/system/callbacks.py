@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 class Listener:
-    """Receives notes, progress and metrics; this one ignores them, the command line's prints."""
+    """Receives notes, progress and metrics, and ignores them; the command line's prints them."""
 
     def note(self, text: str) -> None:
         """One line that the user should see, such as a fallback that was taken."""

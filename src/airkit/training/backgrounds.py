@@ -17,7 +17,7 @@ class Backgrounds:
     """Backgrounds that are estimated when a picture is first trained on, and then kept."""
 
     def __init__(self, images: Tensor, estimate: Callable[[Tensor], Tensor]) -> None:
-        """Of ``images``, uint8 [N, C, H, W], as ``Background.estimate`` finds them."""
+        """Prepare for those of ``images``, uint8 [N, C, H, W], by ``Background.estimate``."""
         self.images, self.estimate = images, estimate
         self.kept = torch.empty(images.shape)  # takes memory where it is filled
         self.found: set[int] = set()
