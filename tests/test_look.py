@@ -120,6 +120,15 @@ def test_digits_are_found_to_be_what_they_are(
     assert not found.doubts
 
 
+@pytest.mark.parametrize("grain", [0.08, 0.12])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_objects_with_a_grain_as_of_nuclei_are_not_flat(grain: float, noise: float) -> None:
+    ripples = 1 + grain * (np.sin(1.3 * _X) + np.sin(1.1 * _Y + _X))
+    crowded = discs(radii=(6, 9), levels=(0.35, 0.45), noise=noise)
+    assert seen(crowded).compositing == "over"
+    assert seen(crowded * ripples).compositing == "add"
+
+
 def test_flat_discs_hide_each_other_unless_overlaps_are_brighter() -> None:
     crowded = {"radii": (6.0, 9.0), "levels": (0.35, 0.45)}
     assert seen(discs(**crowded)).compositing == "over"  # type: ignore[arg-type]
@@ -167,6 +176,7 @@ def test_larger_pictures_of_larger_objects() -> None:
         (discs(texture, levels=(0.9, 1)), "textured"),
         (discs(radii=(17, 20), background=lambda _: 0.2), "as large as"),
         (discs(background=lambda _: 0.5, levels=(0.56, 0.6)), "stand out by"),
+        (np.concatenate([discs(radii=(3, 4)), discs(radii=(8, 10), many=60)]), "sizes differ"),
         (np.zeros((20, SIDE, SIDE)), "empty"),
         (np.ones((20, SIDE, SIDE)), "empty"),
         (0.5 + np.random.default_rng(0).normal(0, 0.15, (50, SIDE, SIDE)), "noise"),

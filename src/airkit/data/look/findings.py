@@ -51,7 +51,7 @@ _MARGIN = 28 / 20 * 0.95  # of the window of a digit, by the side of its ink
 _LARGEST = 0.95  # object size, by the side of the picture: data.digit_size is to fit it
 _DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
 _WEAK = 0.1  # contrast too weak for settings made for more
-_MOSTLY = 0.6  # share of parts of one object each, at least
+_MOSTLY = 0.6, 0.45  # shares of parts of one object each, and of their pixels, at least
 TEXTURED = "the background is textured or uneven, which no model explains: expect wrong counts"
 """The doubt that no setting ends."""
 
@@ -132,8 +132,8 @@ class _Evidence:
     """The same by correlation; 0 where it is not known."""
     disagree: float
     """Ratio of both from which on they disagree."""
-    single: float
-    """Share of the parts that stand out that are taken for one object each."""
+    single: tuple[float, float]
+    """Share of the parts that stand out that are taken for one object each, and of their pixels."""
     seen: float
     """Share of the pictures where something stands out."""
 
@@ -177,7 +177,7 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
         size=float(sizes[1]),
         other=reach(ink),
         disagree=_DISAGREE[thin],
-        single=float(single.mean()) if any_ else 0.0,
+        single=(float(single.mean()), alone.area.sum() / found.area.sum()) if any_ else (0.0, 0.0),
         seen=np.unique(found.picture).size / len(levels),
     )
     return replace(findings, doubts=tuple(_doubts(findings, evidence)))
@@ -331,7 +331,9 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
         f"two estimates of the size disagree, {size:.0f} and {other:.0f} px: {ask}": (
             other > 0 and max(size / other, other / size) > evidence.disagree
         ),
-        f"most objects touch, or sizes differ much: {ask}": (evidence.single < _MOSTLY),
+        f"most objects touch, or sizes differ much: import each size by itself, or {ask}": any(
+            share < least for share, least in zip(evidence.single, _MOSTLY, strict=True)
+        ),
         f"more than {MANY} objects on a picture: cut it into tiles, here --tile {tile}": (
             found.most_objects > MANY
         ),

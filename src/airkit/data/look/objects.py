@@ -20,7 +20,7 @@ Compositing = Literal["add", "over"]
 LEAST_CONTRAST = 0.04
 _SPECK = 6  # smaller parts, in pixels, are noise
 _THIN = 0.45  # share of the square around them that strokes fill at most
-_FLAT = 0.12  # greatest spread of the ink of flat objects, by its level
+_FLAT = 0.04  # greatest spread of the ink of flat objects, by its level; that of nuclei is 0.07
 _KNEE = 0.03  # contrast from which on ink is compressed, where some objects are far fainter
 _FAINT = 0.012  # contrast of the faintest objects that eight bits can show
 
