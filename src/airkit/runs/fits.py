@@ -16,13 +16,18 @@ PLANES = 4
 """Numbers that are kept of each level while pictures are looked at, at least."""
 
 
+def batch_size_of(air: AIR, config: Config) -> int:
+    """How many pictures are looked at together: ``eval.batch_size``, or fewer large ones."""
+    return batch_size(air.shape, air.channels, air.slots, config.eval.batch_size)
+
+
 def check_looks(air: AIR, config: Config, device: torch.device) -> None:
     """Refuse pictures that cannot be looked at together in the memory of a device.
 
     Raises:
         NoMemoryError: they do not fit.
     """
-    many = batch_size(air.shape, air.channels, air.slots, config.eval.batch_size)
+    many = batch_size_of(air, config)
     memory.check(
         PLANES * 4 * many * air.channels * math.prod(air.shape),
         f"{many} pictures of {air.shape[1]}x{air.shape[0]} px at a time",

@@ -19,11 +19,10 @@ from airkit.data.reader import DataInfo
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
-from airkit.model.painter import batch_size
 from airkit.model.scene import possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.fits import check_looks
+from airkit.runs.fits import batch_size_of, check_looks
 from airkit.runs.folder import RunFolder
 from airkit.runs.training_data import TrainingData
 from airkit.runs.weights import build, with_classes_named
@@ -319,11 +318,6 @@ def training_data(state: Checkpoint) -> TrainingData:
     """Return what a checkpoint records of its data file."""
     path = from_record(state.data)
     return TrainingData("run", path, state.data_digest, state.config, state.data_source)
-
-
-def batch_size_of(air: AIR, config: Config) -> int:
-    """Return how many pictures are looked at together: ``eval.batch_size``, or fewer large ones."""
-    return batch_size(air.shape, air.channels, air.slots, config.eval.batch_size)
 
 
 def look_seed(config: Config) -> int:

@@ -11,8 +11,8 @@ from airkit.data.stream import Streamed
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
 from airkit.model.scene import explain, explain_both, possible_looks
+from airkit.runs.fits import batch_size_of
 from airkit.runs.signs import Watch
-from airkit.runs.trained import batch_size_of
 from airkit.runs.trust import Trust, judge
 from airkit.system import seeds
 from airkit.training.step import Trainer
