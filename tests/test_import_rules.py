@@ -76,8 +76,8 @@ def test_infer_takes_the_rules_from_the_run(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0])
 def test_tiles_are_measured_on_the_image_as_it_came(scale: float) -> None:
-    """Objects of 6 px, once resized, take tiles of 24 px at least then."""
-    least = round(24 / scale)
+    """Objects of 6 px, once resized, take tiles of 18 px at least then, three objects wide."""
+    least = round(18 / scale)
     image = np.tile(pictures(1)[0], (4, 4, 1))
     with pytest.raises(ImageError, match=f"at least {least} px(.|\n)*got +{least - 4} px"):
         airkit.infer(image, run(scale), tile=least - 4)

@@ -29,8 +29,9 @@ from airkit.runs.trained import TrainedModel, count_generator, look_seed
 Array = np.ndarray[Any, Any]
 WAITING_PIXELS = 2**24
 """Most pixels that wait for a batch, over all sizes."""
-OVERLAP = 2.0
-"""Least overlap of tiles by the typical size of objects: 1.5 of the largest."""
+OVERLAP, LEAST_OVERLAP = 2.0, 1.5
+"""Usual and least overlap of tiles, at most half of one, by the typical size of objects: 1.5 of the
+largest ones and somewhat more than these."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,13 @@ def overlap_of(tile: int, size: float, scale: float = 1.0) -> int:
     Raises:
         ImageError: tiles are too small.
     """
-    overlap = ceil(OVERLAP * size)
-    if tile < 2 * overlap:
+    overlap = min(ceil(OVERLAP * size), tile // 2)
+    if overlap < LEAST_OVERLAP * size:
         raise ImageError(
             "Tiles are too small for the objects",
             where="--tile",
-            expected=f"at least {ceil(2 * overlap / scale)} px, for objects of about "
-            f"{size / scale:.0f} px",
+            expected=f"at least {ceil(2 * ceil(LEAST_OVERLAP * size) / scale)} px, for objects of "
+            f"about {size / scale:.0f} px",
             got=f"{round(tile / scale)} px",
             hint="larger tiles, or none",
         )
