@@ -234,7 +234,7 @@ def test_weights_are_whole_and_add_up(old: int, new: int) -> None:
     assert (matrix == np.rint(matrix)).all()
 
 
-@pytest.mark.parametrize("side", [5, 19, 28, 61])
+@pytest.mark.parametrize("side", [1, 2, 5, 19, 28, 61])
 def test_resizing_is_exact(side: int) -> None:
     matrix = resize_matrix(28, side).astype(np.int64)
     images = np.random.default_rng(side).integers(0, 256, (500, 28, 28), np.uint8)
@@ -258,7 +258,16 @@ def test_patches_go_to_their_corners_and_are_clipped_at_full() -> None:
     np.testing.assert_array_equal(canvases, wanted)
 
 
-@pytest.mark.parametrize("side", [1, 7, 63, 64, 65, 130])
+def test_patches_on_blank_canvases_are_added_as_on_others() -> None:
+    rng = np.random.default_rng(0)
+    patches, corners = rng.integers(0, 256, (6, 4, 4), np.uint8), rng.integers(0, 7, (6, 2))
+    row, found = rng.permutation(6), np.zeros((2, 6, 10, 10), np.uint8)
+    for canvases, blank in zip(found, (False, True), strict=True):
+        assert raster.add(canvases, row, corners, patches, blank=blank).all()
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("side", [1, 7, 31, 32, 33, 63, 64, 65, 130])
 def test_extents_of_any_side(side: int) -> None:
     """Rows shorter and longer than a 64-bit word."""
     spots = np.random.default_rng(side).integers(0, side, (20, 2, 2))

@@ -46,6 +46,8 @@ SUM_TRIES = 1000
 """Attempts at one canvas under overlap = "sum"."""
 BOX_TRIES = 50
 """Attempts under the rules on boxes, each of which allows many moves."""
+_TOGETHER = 2
+"""Places whose digits are resized together; later ones are in vain where the first do not fit."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def compose(config: DataConfig, split: str, digits: Digits, start: int, stop: in
     canvases = _blank(config, draw_counts(config, split, start, stop))
     widest = math.floor(config.digit_size_range[1] + 0.5)
     patches = 2**25 // (max(config.max_digits, 1) * widest**2)
-    step = max(1, min(2**24 // config.canvas_size**2, patches))  # a few tens of MB
+    step = max(1, min(2**25 // config.canvas_size**2, patches))  # a few tens of MB
     for low in range(start, stop, step):
         part = slice(low - start, min(low + step, stop) - start)
         block = Composed(**{name: array[part] for name, array in canvases.known.items()})
@@ -136,30 +138,31 @@ def _lay_out(block: DigitBlock, layouts: Layouts, attempt: int, image: Bytes) ->
     """
     good, sums = np.ones(len(layouts.row), np.bool_), block.config.overlap == "sum"
     drawn = []
-    for place in range(block.places):
-        for canvases, patches in layouts.patches(block.digits, place, good):
-            layouts.ink[canvases, place] = extents(patches)
-            if sums:
-                good[canvases] = layouts.paint(place, canvases, patches, image)
-            else:
-                drawn.append((place, canvases, patches))
+    for first in range(0, block.places, _TOGETHER):
+        places = range(first, min(first + _TOGETHER, block.places))
+        parts = [*layouts.patches(block.digits, places, good)]
+        for part in parts:
+            layouts.ink[part.canvas, part.place] = extents(part.levels)
+        drawn += [(place, part) for place in places for part in parts]
+        while sums and drawn:
+            canvas, whole = layouts.paint(*drawn.pop(0)[::-1], image)
+            good[canvas] &= whole
     if not sums:
         good = place_digits(block, layouts, attempt)
-    for place, canvases, patches in drawn:
-        layouts.paint(place, canvases, patches, image)
+    for place, part in drawn:
+        layouts.paint(part, place, image)
     return good
 
 
 def _write_truth(block: DigitBlock, layouts: Layouts, good: Mask, out: Composed) -> None:
     """Write labels, boxes and source rows of the good canvases to ``out``."""
-    used = (np.arange(block.places) < layouts.count[:, None]) & good[:, None]
-    canvas, place = np.nonzero(used)
-    row, digit = layouts.row[canvas], layouts.digit[canvas, place]
-    out.label[row, place] = block.digits.labels[digit]
-    out.source_index[row, place] = block.digits.index[digit]
-    ink = layouts.ink[canvas, place]
-    out.box[row, place, :2] = ink[:, :2] + layouts.corner[canvas, place]
-    out.box[row, place, 2:] = ink[:, 2:]
+    row, digit, box = (each[good] for each in (layouts.row, layouts.digit, layouts.ink))
+    box[..., :2] += layouts.corner[good]
+    used = np.arange(block.places) < layouts.count[good, None]
+    if len(row) and len(block.digits.labels):
+        out.label[row] = np.where(used, block.digits.labels[digit], -1)
+        out.source_index[row] = np.where(used, block.digits.index[digit], -1)
+        out.box[row] = np.where(used[..., None], box, -1)
 
 
 def _cannot_lay_out(block: DigitBlock, row: int, count: int, tries: int) -> CanvasError:

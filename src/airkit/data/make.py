@@ -24,7 +24,7 @@ from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
 from airkit.system.text import quoted
 
-_STEP_BYTES = 2**24  # of images composed between two reports
+_STEP_BYTES = 2**25  # of images composed between two reports
 
 
 @dataclass(frozen=True)

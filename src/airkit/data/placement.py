@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,41 +85,62 @@ class Layouts:
     ink: Ints
     tint: Ints
 
-    def patches(self, digits: Digits, place: int, wanted: Mask) -> Iterator[tuple[Ints, Bytes]]:
-        """Resize the digits at ``place`` of the wanted canvases [n], grouped by side.
+    def patches(self, digits: Digits, places: range, wanted: Mask) -> Iterator[Patches]:
+        """Resize the digits at ``places`` of the wanted canvases [n], those of a side together."""
+        some = slice(places.start, places.stop)
+        there = (np.array(places)[:, None] < self.count) & wanted
+        sides = self.side[:, some].T[there].astype(np.int16)  # 16 bits are sorted by radix
+        order = np.argsort(sides, kind="stable")
+        place, canvas = (each[order] for each in np.nonzero(there))
+        cuts = np.flatnonzero(np.diff(sides[order], prepend=-1, append=-1))
+        for first, last in pairwise(cuts):
+            at = canvas[first:last], place[first:last] + places.start
+            side = int(self.side[at[0][0], at[1][0]])
+            yield Patches(*at, resize(digits.images[self.digit[at]], side))
 
-        Yields:
-            Canvases, i64 [K], and their patches, u8 [K, s, s].
+    def paint(self, patches: Patches, place: int, image: Bytes) -> tuple[Ints, Mask]:
+        """Add the patches at ``place`` to ``image`` [N, H, H, C], where earlier ones are already.
+
+        Returns:
+            Their canvases, [k], and as ``add``, for all channels together.
         """
-        canvases = np.flatnonzero(wanted & (self.count > place))
-        sides = self.side[canvases, place]
-        for side in np.unique(sides):
-            these = canvases[sides == side]
-            yield these, resize(digits.images[self.digit[these, place]], int(side))
+        these = patches.at(place)
+        canvas = patches.canvas[these]
+        where, good = (self.row[canvas], self.corner[canvas, place]), np.ones(len(canvas), np.bool_)
+        levels, channels = patches.levels[these], image.shape[3]
+        for channel in range(channels if len(canvas) else 0):
+            tinted = levels
+            if channels > 1:
+                full = self.tint[canvas, place, channel, None, None]
+                tinted = ((levels * full + 127) // 255).astype(np.uint8)
+            good &= add(image[..., channel], *where, tinted, blank=place == 0)
+        return canvas, good
 
-    def paint(self, place: int, canvases: Ints, patches: Bytes, image: Bytes) -> Mask:
-        """Add the patches at ``place`` of ``canvases`` [K] to ``image`` [N, H, H, C].
 
-        Returns as ``add``, for all channels together.
-        """
-        good = np.ones(len(canvases), np.bool_)
-        for channel in range(image.shape[3]):
-            full = self.tint[canvases, place, channel, None, None]
-            tinted = patches if (full == 255).all() else ((patches * full + 127) // 255)
-            where = self.row[canvases], self.corner[canvases, place]
-            good &= add(image[..., channel], *where, tinted.astype(np.uint8, copy=False))
-        return good
+class Patches(NamedTuple):
+    """Resized digits of one side, in the order of their places."""
+
+    canvas: Ints
+    """Canvas of each, [K]."""
+    place: Ints
+    """Place of each among the digits of its canvas, [K]."""
+    levels: Bytes
+    """Their ink, u8 [K, s, s]."""
+
+    def at(self, place: int) -> slice:
+        """Those at a place."""
+        return slice(*np.searchsorted(self.place, [place, place + 1]).tolist())
 
 
 def draw_layouts(block: DigitBlock, rows: Ints, count: Ints, attempt: int) -> Layouts:
     """Draw digits, sides and corners for ``rows`` [n] of the block, with ``count`` [n] digits."""
     words = block.words("canvases", rows, attempt, 2 * block.places)
     words = words.reshape(-1, block.places, 2)
-    high, low = halves(words)
+    high, low = halves(words[..., 0])
     least, edges = block.sides
-    side = least + np.searchsorted(edges, low[..., 0], side="right")
+    side = least + np.searchsorted(edges, low, side="right")
     corner = _corners(block, side, words[..., 1])
-    digit = below(np.uint64(len(block.digits.images)), high[..., 0])
+    digit = below(np.uint64(len(block.digits.images)), high)
     ink, tint = np.zeros((*digit.shape, 4), np.int64), np.full((*digit.shape, 1), 255)
     return Layouts(rows, count, digit, side, corner, ink, tint)
 

@@ -10,6 +10,7 @@ Shapes: N canvases of side H, K patches of side s, S side of a source digit.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ Mask = NDArray[np.bool_]
 
 INK = 26
 """Least value of an inked pixel: a tenth of full ink, 255."""
+_BANDS = 3
 SCALE = 2**12
 """Sum of the integer weights of one resized pixel."""
 
@@ -40,28 +42,53 @@ def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
     return whole
 
 
+class Band(NamedTuple):
+    """Some pixels of a resized line, and the few pixels that they are made of."""
+
+    new: slice
+    """The resized pixels."""
+    old: slice
+    """The pixels with a weight in any of them."""
+    left: NDArray[np.float32]
+    """Weights as a left factor, [new, old]."""
+    right: NDArray[np.float64]
+    """Weights as a right factor, [old, new]."""
+
+
 @lru_cache(maxsize=256)
-def _factors(old: int, new: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Left factor, f32 [new, old], and right factor, f64 [old, new], of a resized image."""
+def _bands(old: int, new: int) -> list[Band]:
+    """The weights of a resized line in bands: most are 0, and need no multiplication."""
     weights = resize_matrix(old, new) / SCALE
-    return weights.astype(np.float32), np.ascontiguousarray(weights.T)
+    bands = []
+    for rows in np.array_split(np.arange(new), min(new, _BANDS)):
+        used = np.flatnonzero(weights[rows].any(0))
+        own, source = (slice(each[0], each[-1] + 1) for each in (rows, used))
+        part = weights[own, source]
+        right = np.ascontiguousarray(part.T)
+        bands.append(Band(own, source, part.astype(np.float32), right))
+    return bands
 
 
 def resize(images: Bytes, side: int) -> Bytes:
     """Resize square images, u8 [K, S, S], to u8 [K, side, side], rounded to nearest."""
     old = images.shape[1]
-    left, right = _factors(old, side)
     resized = np.empty((len(images), side, side), np.uint8)
-    step = max(1, 2**17 // max(old, side) ** 2)  # half a MB of floats stays in the cache
+    step = max(1, 2**16 // max(old, side) ** 2)  # a quarter of a MB of floats stays in the cache
     for low in range(0, len(images), step):
-        rows = left @ images[low : low + step].astype(np.float32)
-        pixels = rows.astype(np.float64) @ right
-        pixels += 0.5
-        resized[low : low + step] = pixels
+        part = images[low : low + step].astype(np.float32)
+        lines = np.empty((len(part), side, old), np.float32)
+        for band in _bands(old, side):
+            np.matmul(band.left, part[:, band.old], out=lines[:, band.new])
+        exact = lines.astype(np.float64).reshape(-1, old)
+        exact += 0.5  # to round; every resized pixel is a mean, so that it is 0.5 more
+        pixels = np.empty((len(exact), side))
+        for band in _bands(old, side):
+            np.matmul(exact[:, band.old], band.right, out=pixels[:, band.new])
+        resized[low : low + step] = pixels.reshape(-1, side, side)
     return resized
 
 
-def add(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes) -> Mask:
+def add(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes, *, blank: bool = False) -> Mask:
     """Add patches to canvases in place, clipped at 255.
 
     Args:
@@ -69,6 +96,7 @@ def add(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes) -> Mask:
         row: canvas of each patch, [K], no two the same.
         corner: x and y of each patch's upper left pixel, [K, 2].
         patches: u8 [K, s, s].
+        blank: whether these canvases are blank, which saves half of the time.
 
     Returns:
         Which patches were added without clipping, [K].
@@ -81,6 +109,9 @@ def add(canvases: Bytes, row: Ints, corner: Ints, patches: Bytes) -> Mask:
         (across, along, 1, along, 1),
     )  # fmt: skip
     x, y = corner.T
+    if blank:
+        windows[row, y, x] = patches
+        return np.ones(len(row), np.bool_)
     before = windows[row, y, x]
     room = ~before  # 255 - before
     windows[row, y, x] = before + np.minimum(patches, room)
@@ -97,12 +128,13 @@ def extents(patches: Bytes) -> Ints:
     many, side, _ = patches.shape
     brightest = patches.reshape(many, -1).max(1)
     least = np.where(brightest >= INK, INK, np.minimum(brightest, 1)).astype(np.uint8)
-    inked = np.zeros((many, side, -side % 64 + side), np.bool_)
+    word = np.uint32 if side <= 32 else np.uint64
+    inked = np.zeros((many, side, -side % (8 * word().nbytes) + side), np.bool_)
     np.greater_equal(patches, least[:, None, None], out=inked[..., :side])
-    # one bit a pixel: a row is a few 64-bit words, reduced faster than single pixels
-    words = np.packbits(inked).view(np.uint64).reshape(many, side, -1)
+    # one bit a pixel: a row is a word or a few, reduced faster than single pixels
+    words = np.packbits(inked).view(word).reshape(many, side, -1)
     columns = np.unpackbits(np.bitwise_or.reduce(words, 1).view(np.uint8), axis=1)[:, :side]
-    rows = (words != 0).any(2)
-    x, y = columns.argmax(1), rows.argmax(1)
-    right, bottom = side - columns[:, ::-1].argmax(1), side - rows[:, ::-1].argmax(1)
-    return np.stack([x, y, right - x, bottom - y], 1)
+    rows = np.bitwise_or.reduce(words, 2) != 0
+    lines = np.stack([columns.view(np.bool_), rows], 1)
+    first, after = lines.argmax(2), side - lines[..., ::-1].argmax(2)
+    return np.concatenate([first, after - first], 1)
