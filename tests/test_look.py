@@ -120,13 +120,18 @@ def test_digits_are_found_to_be_what_they_are(
     assert not found.doubts
 
 
-@pytest.mark.parametrize("grain", [0.08, 0.12])
+@pytest.mark.parametrize("grain", [0.07, 0.1])
 @pytest.mark.parametrize("noise", [0.0, 0.01])
-def test_objects_with_a_grain_as_of_nuclei_are_not_flat(grain: float, noise: float) -> None:
+def test_objects_with_a_grain_hide_each_other_unless_some_are_far_brighter(
+    grain: float, noise: float
+) -> None:
+    """A grain that is small for most objects parts the brightest ones, as nuclei."""
     ripples = 1 + grain * (np.sin(1.3 * _X) + np.sin(1.1 * _Y + _X))
-    crowded = discs(radii=(6, 9), levels=(0.35, 0.45), noise=noise)
-    assert seen(crowded).compositing == "over"
-    assert seen(crowded * ripples).compositing == "add"
+    alike = discs(radii=(6, 9), levels=(0.2, 0.25), noise=noise)
+    brighter = discs(radii=(6, 9), levels=(0.6, 0.9), noise=noise, many=60)
+    assert seen(alike * ripples).compositing == "over"
+    assert seen(np.concatenate([alike, brighter])).compositing == "over"
+    assert seen(np.concatenate([alike, brighter]) * ripples).compositing == "add"
 
 
 def test_flat_discs_hide_each_other_unless_overlaps_are_brighter() -> None:

@@ -20,7 +20,7 @@ Compositing = Literal["add", "over"]
 LEAST_CONTRAST = 0.04
 _SPECK = 6  # smaller parts, in pixels, are noise
 _THIN = 0.45  # share of the square around them that strokes fill at most
-_FLAT = 0.04  # greatest spread of the ink of flat objects, by its level; that of nuclei is 0.07
+_GRAIN = 0.2  # greatest grain of nearly all flat objects by the contrast: the noise assumed then
 _KNEE = 0.03  # contrast from which on ink is compressed, where some objects are far fainter
 _FAINT = 0.012  # contrast of the faintest objects that eight bits can show
 
@@ -67,15 +67,21 @@ def are_thin(single: Blobs) -> bool:
     return bool(np.median(single.area / single.side**2) < _THIN)
 
 
-def compositing(found: Blobs, single: Array, noise: float) -> Compositing:
-    """Objects that touch and are brighter than any alone add up; else flat ones hide each other."""
+def compositing(found: Blobs, single: Array, noise: float, contrast: float) -> Compositing:
+    """Objects that touch and are brighter than any alone add up; else flat ones hide each other.
+
+    Those of a coarse grain, of which each would be explained in several parts, do not.
+    """
     alone = found.of(single)
     together = found.level[~single & (found.area > 1.6 * np.median(alone.area))]
     brighter = together > 1.25 * np.quantile(alone.level, 0.9)
     if len(together) >= 8 and brighter.mean() > 0.1:
         return "add"
-    spread = np.sqrt(np.maximum(alone.spread**2 - noise**2, 0)) / alone.level
-    return "over" if np.median(spread) < _FLAT and not are_thin(alone) else "add"
+    grain = np.sqrt(np.maximum(alone.spread**2 - noise**2, 0))
+    known = grain[np.isfinite(grain)]
+    if len(known) < len(grain) / 2 or are_thin(alone):
+        return "add"
+    return "over" if np.quantile(known, 0.9) < _GRAIN * contrast else "add"
 
 
 def most(found: Blobs, single: Array) -> int:
