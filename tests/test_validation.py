@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tiny_runs import data_file, trainer
 
 from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.model import painter
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
 from airkit.model.scene import explain
@@ -62,3 +64,19 @@ def test_validation_counts_some_of_many_canvases(monkeypatch: pytest.MonkeyPatch
     right = (counts == val.truth("counts")[every_third]).sum() / 4
     assert len(val) == 12
     assert validate(model, val) == pytest.approx((elbo, float(right)), rel=1e-6)
+
+
+def test_large_canvases_are_measured_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same random numbers."""
+    model, val = trainer(), CanvasDataset(data_file(), "val")
+    whole, seen = validate(model, val), []
+    measured = validation._measured
+
+    def noted(*given: Any) -> torch.Tensor:
+        seen.append(len(given[2]))
+        return measured(*given)
+
+    monkeypatch.setattr(validation, "_measured", noted)
+    monkeypatch.setattr(painter, "BATCH_NUMBERS", 5 * painter.numbers((24, 24), 1, 3))
+    assert validate(model, val) == pytest.approx(whole, rel=1e-6)
+    assert seen == [4, 4, 4]

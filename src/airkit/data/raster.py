@@ -134,7 +134,9 @@ def extents(patches: Bytes) -> Ints:
     # one bit a pixel: a row is a word or a few, reduced faster than single pixels
     words = np.packbits(inked).view(word).reshape(many, side, -1)
     columns = np.unpackbits(np.bitwise_or.reduce(words, 1).view(np.uint8), axis=1)[:, :side]
-    rows = np.bitwise_or.reduce(words, 2) != 0
+    rows = words[..., 0] != 0
+    for more in range(1, words.shape[2]):
+        rows |= words[..., more] != 0
     lines = np.stack([columns.view(np.bool_), rows], 1)
     first, after = lines.argmax(2), side - lines[..., ::-1].argmax(2)
     return np.concatenate([first, after - first], 1)

@@ -8,8 +8,9 @@ from torch import Tensor
 from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
+from airkit.model.air import AIR
 from airkit.model.guides import Noise
-from airkit.model.objectives import elbo
+from airkit.model.objectives import Share, elbo
 from airkit.model.scene import explain, explain_both, possible_looks
 from airkit.runs.fits import batch_size_of
 from airkit.runs.signs import Watch
@@ -45,17 +46,24 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
     with trainer.evaluating():
         for batch in torch.split(torch.arange(len(val)), config.eval.batch_size):
             noise = Noise.draw(generator, len(batch), air.slots, air.code, looks=False)
-            rows = batch[share.rows(len(batch))]
-            if len(rows):
-                ink = to_ink(val.rows["image"][rows].to(trainer.device))
-                elbos = elbo.elbo(air, ink, share.noise(noise, len(batch)))
-                sums[0] += elbos.double().sum().cpu()
-                counted = rows % apart == 0
-                if val.counts is not None and counted.any():
-                    count = explain(air, ink[counted.to(ink.device)]).count.cpu()
-                    sums[1] += (count == val.counts[rows[counted]]).sum()
+            rows, own = batch[share.rows(len(batch))], share.noise(noise, len(batch))
+            pieces = -(-len(rows) // batch_size_of(air, config))
+            for piece in (Share(number, pieces) for number in range(pieces)):
+                some = rows[piece.rows(len(rows))]
+                sums += _measured(air, val, some, piece.noise(own, len(rows)), apart)
     total, right = trainer.processes.sum(sums).tolist()
     return total / len(val), None if val.counts is None else right / -(-len(val) // apart)
+
+
+def _measured(air: AIR, val: CanvasDataset, rows: Tensor, noise: Noise, apart: int) -> Tensor:
+    """Sum of the ELBOs of some val canvases, and how many of each ``apart`` are counted right."""
+    ink = to_ink(val.rows["image"][rows].to(air.log_prior.device))
+    total, right = elbo.elbo(air, ink, noise).double().sum().cpu(), torch.zeros(())
+    counted = rows % apart == 0
+    if val.counts is not None and counted.any():
+        count = explain(air, ink[counted.to(ink.device)]).count.cpu()
+        right = (count == val.counts[rows[counted]]).sum()
+    return torch.stack([total, right.double()])
 
 
 def trusted(trainer: Trainer, images: Tensor | Streamed) -> Trust:
