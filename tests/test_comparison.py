@@ -12,7 +12,8 @@ from tiny_runs import data_file, fit, folder, reference
 from airkit.config.settings import layers
 from airkit.errors import CheckpointError
 from airkit.evaluation.compare import compare
-from airkit.evaluation.evaluate import Measures, evaluate
+from airkit.evaluation.evaluate import evaluate
+from airkit.evaluation.results import Measures
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ from airkit.data.dataset import CanvasDataset, to_ink
 from airkit.data.reader import read_info
 from airkit.errors import CheckpointError, ConfigError, DataFileError
 from airkit.evaluation.compare import compare
-from airkit.evaluation.evaluate import Evaluation, Measures, evaluate
+from airkit.evaluation.evaluate import Evaluation, evaluate
+from airkit.evaluation.results import Measures
 from airkit.figures.render import render
 from airkit.model.air import AIR
 from airkit.model.guides import Noise

@@ -22,7 +22,7 @@ from airkit.data.coco import run_lengths
 from airkit.data.reader import read_split
 from airkit.errors import DataFileError, PredictionsError
 from airkit.evaluation.detection import average_precisions, pairwise_iou
-from airkit.evaluation.evaluate import Measures
+from airkit.evaluation.results import Measures
 from airkit.evaluation.score import Scores
 
 Array = np.ndarray[Any, Any]

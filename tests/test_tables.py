@@ -15,7 +15,8 @@ from command_line import fails
 from tiny_runs import reference
 
 from airkit.errors import OutputError
-from airkit.evaluation.evaluate import Measures, evaluate
+from airkit.evaluation.evaluate import evaluate
+from airkit.evaluation.results import Measures
 from airkit.evaluation.tables import measures_table
 from airkit.runs.sweep_report import Row, SweepReport
 from airkit.system.tables import Number, Table, checked, number, percent

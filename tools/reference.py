@@ -30,7 +30,7 @@ from airkit.cli.evaluate import tell_measures
 from airkit.cli.options import FLAGS
 from airkit.config import settings
 from airkit.config.schema import Config
-from airkit.evaluation.evaluate import Measures
+from airkit.evaluation.results import Measures
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"

@@ -38,7 +38,7 @@ from airkit.system.text import duration
 if TYPE_CHECKING:
     from airkit.evaluation.calibration import Calibration
     from airkit.evaluation.compare import Comparison
-    from airkit.evaluation.evaluate import Measures
+    from airkit.evaluation.results import Measures
 
 LEAST_P = 1e-300
 """Least p value that is printed as a number."""

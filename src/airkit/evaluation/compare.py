@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from airkit.config.settings import Settings, layers
-from airkit.evaluation.evaluate import Evaluation, Measures
+from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.measures import check_counts
+from airkit.evaluation.results import Measures
 from airkit.runs.trained import TrainedRun, open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.statistics import mcnemar, paired_interval

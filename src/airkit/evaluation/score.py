@@ -16,8 +16,8 @@ from airkit.errors import PredictionsError
 from airkit.evaluation.compare import Comparison, measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores, pairwise_iou
-from airkit.evaluation.evaluate import NAN, plain
 from airkit.evaluation.external import ExternalPredictions, Reader
+from airkit.evaluation.results import NAN, plain
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
 from airkit.evaluation.tables import measures_table
 from airkit.runs.trained import empty_split_error, open_run

@@ -10,8 +10,9 @@ from pathlib import Path
 from airkit.config import settings
 from airkit.config.settings import Layer
 from airkit.errors import AirkitError
-from airkit.evaluation.evaluate import Measures, measured_before
+from airkit.evaluation.evaluate import measured_before
 from airkit.evaluation.measures import check_counts
+from airkit.evaluation.results import Measures
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan

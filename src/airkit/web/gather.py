@@ -11,8 +11,9 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.config.settings import Layer
-from airkit.evaluation.evaluate import Measures, measured_before
+from airkit.evaluation.evaluate import measured_before
 from airkit.evaluation.kept import Seen
+from airkit.evaluation.results import Measures
 from airkit.figures import Request, policy, reconstructions
 from airkit.figures.examples import FIRST, explained_at
 from airkit.figures.samples import Prior

@@ -13,7 +13,7 @@ from airkit.config.registry import DRAWN
 from airkit.config.settings import Settings, layers
 from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError
-from airkit.evaluation.evaluate import Measures
+from airkit.evaluation.results import Measures
 from airkit.figures import Request
 from airkit.figures.charts import LINES
 from airkit.figures.curves import Curve, curve_of
