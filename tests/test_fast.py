@@ -113,7 +113,7 @@ def test_large_pictures(
     case: dict[str, Any], large: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Painted around windows alone, and whole."""
-    monkeypatch.setattr(fast, "LARGE", large)
+    monkeypatch.setattr(fast, "LOCAL_FROM", large)
     used = mock.patch.object(fast_local, "add", side_effect=fast_local.add)
     with used as add:
         _assert_as_the_reference(_config(4, side=40, **case), 3, side=40)

@@ -39,7 +39,7 @@ from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
 
-LARGE = 3.0
+LOCAL_FROM = 3.0
 """Longer side of a picture, in typical object sizes, from which its canvas is a local one."""
 LEAST_SD = 0.01
 """Least standard deviation of the pixel noise that is learned."""
@@ -254,7 +254,7 @@ class AIR(nn.Module):
 
     def canvas(self, ink: Tensor) -> Canvas:
         """A blank canvas, local where that is faster and the guide allows it."""
-        edge, small = self.guide.edge, self.canvas_size < LARGE * self.config.object_size
+        edge, small = self.guide.edge, self.canvas_size < LOCAL_FROM * self.config.object_size
         if small or edge is None or torch.is_grad_enabled():
             return Canvas(ink, signed=self.background.signed)
         return LocalCanvas(ink, signed=self.background.signed, edge=edge)

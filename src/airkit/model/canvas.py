@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from copy import copy
 from typing import NamedTuple, Self
 
-import torch
 from torch import Tensor
 
-from airkit.model.guides.residual import Blur, Residual, joined
+from airkit.model.guides.residual import Blur, Residual, saliency_of
 from airkit.model.spatial_transformer import Patches, paint, shape_of
 
 
@@ -118,7 +117,7 @@ class _LocalResidual(Residual):
     """A residual that changes in patches, and its saliency with it."""
 
     def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
-        super().__init__(ink, torch.zeros_like(ink), signed=signed)
+        super().__init__(ink, ink.new_zeros(()), signed=signed)
         self._local = LocalSaliency(edge)
 
     def replace(self, patches: Patches, left: Tensor) -> None:
@@ -166,7 +165,7 @@ class LocalSaliency:
         for patches in self._changed:
             self._update(self._seen[:, None], residual, blurs, mask, patches)
         self._changed = []
-        return joined(self._blurred)
+        return saliency_of(self._blurred)
 
     def _update(
         self,

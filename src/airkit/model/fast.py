@@ -44,7 +44,7 @@ from airkit.model.precision import product_dtype
 from airkit.model.spatial_transformer import crop
 
 Parts = tuple[Tensor, ...]
-LARGE = 6.0
+LOCAL_FROM = 6.0
 """Longer side of a picture, in typical object sizes, from which it is painted around windows."""
 
 
@@ -127,7 +127,7 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
 
 def _is_large(air: AIR, ink: Tensor) -> bool:
     """Whether to paint around windows alone, whose size cannot be asked for in a CUDA graph."""
-    return not ink.is_cuda and air.canvas_size >= LARGE * air.config.object_size
+    return not ink.is_cuda and air.canvas_size >= LOCAL_FROM * air.config.object_size
 
 
 def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise) -> Parts:

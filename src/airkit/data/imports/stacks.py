@@ -245,9 +245,7 @@ def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _streamed(
-    opened: Callable[[], AbstractContextManager[IO[bytes]]],
-) -> Callable[[], Iterator[Array]]:
+def _streamed(opened: _Opened) -> Callable[[], Iterator[Array]]:
     """What reads the rows of a NumPy file some megabytes at a time."""
 
     def read() -> Iterator[Array]:

@@ -150,10 +150,10 @@ class Residual:
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
         seen = self.unexplained(mask)
-        return joined([blur(seen) for blur in blurs])
+        return saliency_of([blur(seen) for blur in blurs])
 
 
-def joined(blurred: Sequence[Tensor]) -> Tensor:
+def saliency_of(blurred: Sequence[Tensor]) -> Tensor:
     """The sum of what Gaussians make of an image, at least 0, [B, L H / S, L W / S]."""
     saliency = blurred[0]
     for surround in blurred[1:]:
