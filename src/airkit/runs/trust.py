@@ -159,6 +159,15 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
             f"objects look about {seen:.0f} px large, and the model expects {expected:.0f} px: "
             + _named(config, f"--object-size {seen:.0f}", f"model.object_size={seen:.0f}")
         )
+    if config.compositing != found.compositing:
+        adds = found.compositing == "add"
+        overlap = "light adds up" if adds else "one object hides the other"
+        yield (
+            f"where objects overlap, {overlap}, and the model has {config.compositing}: "
+            f"--set model.compositing={found.compositing}"
+        )
+    if config.stretch and not found.stretch:
+        yield "no objects are far fainter than others: --set model.stretch=0"
 
 
 def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
