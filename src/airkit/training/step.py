@@ -169,7 +169,9 @@ class Trainer:
     def _levels(self, number: int) -> Tensor:
         """This process's canvases of step ``number``, uint8 [B, C, H, W] on the device."""
         levels = self.images[self._indices(number)]
-        return levels if levels.device == self.device else levels.to(self.device)
+        if self.device.type == "cuda" and not levels.is_cuda:
+            levels = levels.pin_memory()  # a copy from pageable memory waits for the GPU
+        return levels.to(self.device, non_blocking=True)
 
     def _indices(self, number: int) -> Tensor:
         """Indices of this process's canvases of step ``number``, [B]."""
