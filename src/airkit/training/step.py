@@ -169,9 +169,9 @@ class Trainer:
     def _levels(self, number: int) -> Tensor:
         """This process's canvases of step ``number``, uint8 [B, C, H, W] on the device."""
         levels = self.images[self._indices(number)]
-        if self.device.type == "cuda" and not levels.is_cuda:
+        if pinned := self.device.type == "cuda" and not levels.is_cuda:
             levels = levels.pin_memory()  # a copy from pageable memory waits for the GPU
-        return levels.to(self.device, non_blocking=True)
+        return levels.to(self.device, non_blocking=pinned)
 
     def _indices(self, number: int) -> Tensor:
         """Indices of this process's canvases of step ``number``, [B]."""
