@@ -12,15 +12,15 @@ from torch import Tensor
 
 from airkit.model import scene
 from airkit.model.air import AIR
-from airkit.model.scene import SURE, explain, explain_best, looks_of
+from airkit.model.scene import HIDDEN, SURE, explain, explain_best, looks_of
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SEED = 9
 
 
-def _air() -> AIR:
+def _air(**case: Any) -> AIR:
     """A model whose looks disagree about some images, and not about others."""
-    air = tiny_air(tiny_config(3, pixel_sd=1.5), seed=0, spread=0.3)
+    air = tiny_air(tiny_config(3, pixel_sd=1.5, **case), seed=0, spread=0.3)
     with torch.no_grad():
         air.get_parameter("guide.proposer.4.weight")[0].mul_(20.0)
         air.get_parameter("guide.proposer.4.bias")[0] += 0.5 - air(IMAGES).logits.median()
@@ -37,10 +37,11 @@ def _passes(air: AIR, image: Tensor, looks: int) -> list[Found]:
     return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))]
 
 
+@pytest.mark.parametrize("case", [{}, {"compositing": "over"}], ids=str)
 @pytest.mark.parametrize("looks", [1, 3, SURE, SURE + 3])
 @torch.no_grad()
-def test_the_rule_by_plain_loops(looks: int) -> None:
-    air, stopped = _air(), 0
+def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
+    air, stopped = _air(**case), 0
     found = explain_best(air, IMAGES, looks, SEED)
     some = range(0, len(IMAGES), 2)
     for index in some:
@@ -52,6 +53,7 @@ def test_the_rule_by_plain_loops(looks: int) -> None:
         scores = scores[:SURE] if sure else scores
         guides = np.mean([each.log_q[0].exp().numpy() for each in passes[: len(scores)]], 0)
         weights = np.exp((scores - scores.max()) / TEMPERATURE).sum(0) * guides**GUIDE_SHARE
+        weights **= 1 / HIDDEN if air.occludes else 1
         probability = weights / weights.sum()
         assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
         count = int(found.count[index])

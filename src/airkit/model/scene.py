@@ -20,6 +20,9 @@ from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SURE = 8
 """Looks that have to agree before an image is looked at no more."""
+HIDDEN = 2.5
+"""What log odds of counts are divided by, for each channel, where objects hide each other: what is
+wrong then are whole objects, and errors of the channels go together. It changes no count."""
 TOGETHER = 250
 """Passes of one image each that are made together: more gain nothing."""
 
@@ -96,7 +99,8 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
     score S_k(n) = log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents, and
     p(n) is proportional to the sum over looks of exp(S_k(n) / ``TEMPERATURE``), times the mean of
-    their q(n) to the power ``GUIDE_SHARE``. The count is its mode; drawn is the look of greatest
+    their q(n) to the power ``GUIDE_SHARE``, all to the power 1 / (C ``HIDDEN``) where objects hide
+    each other. The count is its mode; drawn is the look of greatest
     S_k(count). An image whose first ``SURE`` looks all have their greatest score at the mode of
     q(n) is looked at no more.
 
@@ -143,12 +147,12 @@ def explain_both(
     one = _one_look(air, images, passes[0], counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
     doubtful = (votes != passes[0].log_q.argmax(1)).any(0).nonzero().squeeze(1)
-    best = _best(passes)
+    best = _best(air, passes)
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
         passes = [each.rows(doubtful) for each in passes]
         passes += _looks(air, ink, draws[:, SURE:])
-        best = best.replaced(doubtful, _best(passes))
+        best = best.replaced(doubtful, _best(air, passes))
     return one, _scene(air, images, best)
 
 
@@ -187,11 +191,12 @@ def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | 
     return _scene(air, images, _Explanation(found, count, found.log_q))
 
 
-def _best(passes: Sequence[Found]) -> _Explanation:
+def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
     log_q = torch.stack([each.log_q for each in passes]).logsumexp(0)
-    log_p = ((scores / TEMPERATURE).logsumexp(0) + GUIDE_SHARE * log_q).log_softmax(1)
+    log_odds = (scores / TEMPERATURE).logsumexp(0) + GUIDE_SHARE * log_q
+    log_p = (log_odds / (HIDDEN * air.channels if air.occludes else 1)).log_softmax(1)
     count, rows = log_p.argmax(1), torch.arange(len(log_p), device=log_p.device)
     winner = scores[:, rows, count].argmax(0)
     parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
