@@ -77,8 +77,9 @@ def read_data(folder: Path) -> None:
     most = read_info(path).config.data.max_digits
     for split in ("train", "val"):
         canvases = airkit.CanvasDataset(path, split)
-        shapes = {len(each) for each in vars(canvases).values() if isinstance(each, torch.Tensor)}
-        assert len(shapes) == 1
+        arrays = (canvases.images, canvases.masks, *vars(canvases).values())
+        rows = {len(each) for each in arrays if isinstance(each, torch.Tensor)}
+        assert rows == {len(canvases)}
         assert canvases.boxes is None or canvases.boxes.isfinite().all()
         for each in (canvases.counts, canvases.masks):
             assert each is None or not each.numel() or int(each.max()) <= most

@@ -21,7 +21,7 @@ from airkit.evaluation.kept import Seen
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.evaluation.results import Measures, as_json
 from airkit.model.scene import explain_both
-from airkit.runs.records import restored
+from airkit.runs.records import restorer
 from airkit.runs.signs import Watch
 from airkit.runs.trained import TrainedRun, count_generator, look_seed, open_run
 from airkit.runs.trust import judge
@@ -78,6 +78,9 @@ class Outcome(NamedTuple):
     """What it found on each canvas."""
 
 
+_restored = restorer(Measures)
+
+
 def measure(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
     """Look at all canvases of the split, and keep what is found in the run folder."""
     evaluation, path = Evaluation(trained).all(listener), to_path(run)
@@ -91,7 +94,7 @@ def measured_before(trained: TrainedRun, run: str | Path, listener: Listener) ->
     path = to_path(run)
     if (found := kept.read(path, trained)) is not None:
         with suppress(ValueError):
-            measures = restored(Measures, found[0])
+            measures = _restored(found[0])
             data, checkpoint = str(trained.data), str(trained.checkpoint)
             named = replace(measures, run=str(path), data=data, checkpoint=checkpoint)
             return Outcome(named, found[1])

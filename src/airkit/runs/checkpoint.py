@@ -32,7 +32,7 @@ from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError, sanitize
 from airkit.model.air import AIR
 from airkit.model.objectives.baselines import baseline_of
-from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, reason, restored
+from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, reason, restorer
 from airkit.system import files
 
 FORMAT = "airkit-checkpoint"
@@ -111,6 +111,10 @@ class Checkpoint:
         return sum(weights.numel() for weights in self.model.values())
 
 
+restored = restorer(Checkpoint)
+"""The checkpoint of fields that were read from a file; raises ValueError."""
+
+
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically; raises OutputError."""
     content = {
@@ -143,7 +147,7 @@ def read(path: str | Path) -> Checkpoint:
         _check_version(content, path)
         _require(isinstance(content.get("config"), str), "no configuration")
         config = settings.from_json(content["config"], str(path))
-        state = restored(Checkpoint, {**content, "config": config})
+        state = restored({**content, "config": config})
         check(state, path.stat().st_size)
     except (ValueError, RuntimeError, ConfigError) as error:
         other = ", or of another airkit" * isinstance(error, ConfigError)

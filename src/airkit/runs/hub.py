@@ -24,7 +24,7 @@ from airkit.errors import CheckpointError, ConfigError
 from airkit.runs import checkpoint
 from airkit.runs.cards import CONFIG, WEIGHTS
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.records import Count, Record, checked, parsed, reason, restored
+from airkit.runs.records import Count, Record, checked, parsed, reason
 from airkit.system import files
 
 FORMAT_VERSION = 1
@@ -69,7 +69,7 @@ def read(folder: Path) -> Checkpoint:
         about = _about(folder / CONFIG)
         files.check_regular(folder / WEIGHTS)
         about["model"] = load_file(folder / WEIGHTS)
-        state = restored(Checkpoint, about)
+        state = checkpoint.restored(about)
         size = (folder / WEIGHTS).stat().st_size
         checkpoint.check(state, size, trainable=False)
     except OSError as error:

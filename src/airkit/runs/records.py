@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -59,9 +60,9 @@ def parsed(text: str | bytes) -> object:
     return values
 
 
-def restored(kind: type[T], values: object) -> T:
-    """Return the dataclass whose fields were read from a file; raises ValueError."""
-    return checked(TypeAdapter(kind).validate_python, values)
+def restorer(kind: type[T]) -> Callable[[object], T]:
+    """Return what makes a dataclass of fields read from a file, or raises ValueError."""
+    return partial(checked, TypeAdapter(kind).validate_python)
 
 
 def checked(validate: Callable[[Any], T], values: object) -> T:
