@@ -81,9 +81,13 @@ def alive(pid: int) -> bool:
 
 # Both engines
 
+SLOW = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
-    "engine", [Processes(2, 1), Submitit(2, parameters={"timeout_min": 5})], ids=type
+    "engine",
+    [Processes(2, 1), pytest.param(Submitit(2, parameters={"timeout_min": 5}), marks=SLOW)],
+    ids=type,
 )
 @pytest.mark.usefixtures("mine")
 def test_trials_train_and_measure(tmp_path: Path, engine: Engine) -> None:
@@ -103,7 +107,9 @@ def test_trials_train_and_measure(tmp_path: Path, engine: Engine) -> None:
     assert made.trial(1).result() is None
 
 
-@pytest.mark.parametrize("engine", [Processes(1, 1), Submitit(1)], ids=type)
+@pytest.mark.parametrize(
+    "engine", [Processes(1, 1), pytest.param(Submitit(1), marks=SLOW)], ids=type
+)
 def test_a_stop_waits_until_the_work_is_saved(tmp_path: Path, engine: Engine) -> None:
     if isinstance(engine, Submitit):
         pytest.importorskip("submitit")
@@ -184,6 +190,7 @@ def test_gpus_are_dealt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [made.trial(seed).log.read_text() for seed in range(2)] == ["5\n", "7\n"]
 
 
+@pytest.mark.slow
 def test_trials_do_not_outlive_a_killed_sweep(tmp_path: Path) -> None:
     trial = plan(tmp_path, **LONG).trial(0)
     text = (

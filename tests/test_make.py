@@ -220,7 +220,12 @@ def group_is_gone(group: int) -> bool:
 @POSIX
 @pytest.mark.parametrize(
     ("number", "delay"),
-    [(signal.SIGINT, 0.1), (signal.SIGINT, 0.4), (signal.SIGTERM, 0.3), (signal.SIGKILL, 0.3)],
+    [
+        (signal.SIGINT, 0.1),
+        pytest.param(signal.SIGINT, 0.4, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 0.3, marks=pytest.mark.slow),
+        (signal.SIGKILL, 0.3),
+    ],
 )
 def test_stopped_at_any_moment(tmp_path: Path, number: int, delay: float) -> None:
     """Ctrl-C reaches the workers as well; a kill only the process that started them."""

@@ -147,6 +147,7 @@ def said(process: subprocess.Popen[str]) -> list[str]:
     return re.findall(r"^(?:airkit: |stopped at ).*$", err, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_signals(tmp_path: Path) -> None:
     """SIGTERM stops and saves; after a process was killed the last checkpoint goes on."""
     with begun(tmp_path, 3) as process:

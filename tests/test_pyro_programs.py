@@ -134,7 +134,9 @@ def losses(programs: PyroAIR, images: Tensor, elbo: Any, draws: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", GUIDES)
-@pytest.mark.parametrize("elbo", [Trace_ELBO, TraceGraph_ELBO])
+@pytest.mark.parametrize(
+    "elbo", [Trace_ELBO, pytest.param(TraceGraph_ELBO, marks=pytest.mark.slow)]
+)
 def test_the_mean_of_pyros_losses_is_the_exact_elbo(kind: str, elbo: Any) -> None:
     """Within four standard errors, which are below a hundredth of it."""
     air, images = air_of(kind, slots=2, pixel_sd=1.0), blobs(BATCH)

@@ -179,6 +179,7 @@ files.sync = dying
 """
 
 
+@pytest.mark.slow
 def test_signals_in_fresh_processes(tmp_path: Path) -> None:
     """TERM and KILL at random moments, and in the middle of saving; another process goes on."""
     draw = random.Random(time.time_ns())

@@ -114,6 +114,7 @@ def test_the_command_with_a_failure(done: Path) -> None:
     assert "tries them again; remove the folder of a seed to train it from" in result.stderr
 
 
+@pytest.mark.slow
 def test_interrupted_and_gone_on(tmp_path: Path) -> None:
     """As in a shell: Ctrl-C in the midst of a training, then the same command again."""
     out, steps = tmp_path / "sweep", 150
