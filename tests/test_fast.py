@@ -202,7 +202,7 @@ def test_training_after_inference_mode(
     air, images = tiny_air(_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _gradients(air, fast.unroll(air, images, noise))
-    for constants in (fast_paint.centres, fast_paint.numbers):
+    for constants in (fast_paint.centres, fast_paint.arange):
         constants.cache_clear()
     with torch.inference_mode():
         fast.unroll(air, images, noise)

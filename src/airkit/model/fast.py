@@ -11,8 +11,8 @@ test holds them equal); second derivatives raise. It gains by four things:
 - Large pictures are painted, and looked at, around each window alone (``fast_local``).
 - Weights are cast to bfloat16 once a pass, where ``precision`` asks for it.
 
-No other module depends on how this is done: during a pass, the perceptrons of the model and the
-guide are lent another ``forward``, and the guide is shown a ``Residual`` of its own kind.
+No other module depends on how this is done: during a pass ``_perceptron`` replaces the ``forward``
+of the model's perceptrons, and the guide reads a ``_ViewedResidual``.
 
 Legend: B batch, C channels, H height, W width, S the longer side, N rows (B, or T * B slot after
 slot), P channels of a window (C, and a mask where objects occlude each other), T slots, w window
@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ from airkit.model.air import AIR, Draw, Unrolled
 from airkit.model.canvas import LocalSaliency
 from airkit.model.distributions import Normal
 from airkit.model.fast_crop import differentiable, joined, read
-from airkit.model.fast_paint import Painted, first_order
+from airkit.model.fast_paint import first_order
 from airkit.model.guides import Blur, Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
@@ -44,6 +44,7 @@ from airkit.model.precision import product_dtype
 from airkit.model.spatial_transformer import crop
 
 Parts = tuple[Tensor, ...]
+"""Tensors that a cached computation returns."""
 LOCAL_FROM = 6.0
 """Longer side of a picture, in typical object sizes, from which it is painted around windows."""
 
@@ -59,39 +60,57 @@ def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
     cache = _Cache()
 
     def over_slots(ink: Tensor, noise: Noise) -> Unrolled:
-        with _lent(air, cache):
+        with _fast_perceptrons(air, cache):
             if isinstance(air.guide, SaliencyGuide):
-                return _twice(air, air.guide, ink, noise, cache)
+                return _in_two_passes(air, air.guide, ink, noise, cache)
             assert isinstance(air.guide, LSTMGuide)
-            return _once(air, air.guide, ink, noise, cache)
+            return _in_one_pass(air, air.guide, ink, noise, cache)
 
     return air.on_background(images, noise, over_slots)
 
 
-def _once(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
+class _Latents(NamedTuple):
+    """``Object`` before it is decoded, [N, ...] each; here its ``Draw``s are flat."""
+
+    logit: Tensor
+    where_mean: Tensor
+    where_sd: Tensor
+    where: Tensor
+    what_mean: Tensor
+    what_sd: Tensor
+    what: Tensor
+    size: Tensor
+    centre: Tensor
+
+    def slot(self, present: Tensor) -> Slot:
+        """The slot, with z_pres = ``present`` [N]."""
+        return Slot(present, self.where, self.what, self.size, self.centre)
+
+
+def _in_one_pass(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot, with gradients; canvases are painted at the end."""
     seen, present, slots = ink.detach(), ink.new_ones(len(ink)), []
     state, residual = guide.start(seen), _ViewedResidual([seen], cache, air.background.signed)
     for t in range(air.slots):
-        drawn = noise.slot(t)
-        logit, q_where, state = guide.propose(state, residual, drawn.look)
-        slots.append(_latents(air, residual, logit, q_where, drawn))
-        _, _, _, where, _, _, what, size, centre = slots[-1]
-        state = guide.advance(state, Slot(present, where, what, size, centre))
-    rows = tuple(map(torch.cat, zip(*slots, strict=True)))
-    windows = air.decoder(rows[6])
+        noise_t = noise.slot(t)
+        logit, q_where, state = guide.propose(state, residual, noise_t.look)
+        slots.append(_latents(air, residual, logit, q_where, noise_t))
+        state = guide.advance(state, slots[t].slot(present))
+    rows = _Latents(*map(torch.cat, zip(*slots, strict=True)))
+    windows = air.decoder(rows.what)
     residuals = ink.new_empty(air.slots + 1, *ink.shape)
-    painted: Painted = []
+    painted = []
     with torch.no_grad():
         residuals[0] = ink
         for t, window in enumerate(windows.chunk(air.slots)):
-            size, centre = slots[t][-2:]
-            painted.append(fast_paint.add(residuals, t, window, size, centre))
-    error = fast_paint.errors(residuals, painted, ink, *rows[-2:], windows)
-    return _unrolled(air, (*rows, windows), error)
+            painted.append(fast_paint.add(residuals, t, window, slots[t].size, slots[t].centre))
+    error = fast_paint.errors(residuals, painted, ink, rows.size, rows.centre, windows)
+    return _unrolled(air, rows, windows, error)
 
 
-def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
+def _in_two_passes(
+    air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Cache
+) -> Unrolled:
     """Slot by slot without gradients, then all slots at once with them."""
     residuals, signed = ink.new_empty(air.slots + 1, *ink.shape), air.background.signed
     saliency = LocalSaliency(guide.edge) if guide.edge and _is_large(air, ink) else None
@@ -99,30 +118,30 @@ def _twice(air: AIR, guide: SaliencyGuide, ink: Tensor, noise: Noise, cache: _Ca
     state, present = guide.start(ink), ink.new_ones(len(ink))
     glimpses: list[Glimpse] = []
     views: list[Tensor] = []
-    painted: Painted = []
+    painted = []
     with torch.no_grad():
         residuals[0] = ink
         for t in range(air.slots):
-            views.append(_channels(residuals, t))
+            views.append(_image_and_residual(residuals, t))
             residual = _ViewedResidual(views[-1:], cache, signed, saliency)
-            drawn = noise.slot(t)
-            glimpses.append(guide.attend(state, residual, drawn.look))
+            noise_t = noise.slot(t)
+            glimpses.append(guide.attend(state, residual, noise_t.look))
             with cache.recording():
                 logit, q_where = guide.read(glimpses[-1])
-                *_, where, _, _, what, size, centre = _latents(air, residual, logit, q_where, drawn)
-                window = air.decoder(what)
-            painted.append(paint.add(residuals, t, window, size, centre))
+                slot = _latents(air, residual, logit, q_where, noise_t)
+                window = air.decoder(slot.what)
+            painted.append(paint.add(residuals, t, window, slot.size, slot.centre))
             if saliency is not None:
-                saliency.changed(fast_local.patches_of(painted[-1], air.shape))
+                saliency.changed(painted[-1].patches(air.shape))
             if t + 1 < air.slots:
-                state = guide.advance(state, Slot(present, where, what, size, centre))
+                state = guide.advance(state, slot.slot(present))
     with cache.replaying():
         logit, q_where = guide.read(Glimpse(*map(torch.cat, zip(*glimpses, strict=True))))
         shown = _ViewedResidual(views, cache, signed)
         rows = _latents(air, shown, logit, q_where, _rows(noise))
-        windows = air.decoder(rows[6])
-    error = paint.errors(residuals, painted, ink, *rows[-2:], windows)
-    return _unrolled(air, (*rows, windows), error)
+        windows = air.decoder(rows.what)
+    error = paint.errors(residuals, painted, ink, rows.size, rows.centre, windows)
+    return _unrolled(air, rows, windows, error)
 
 
 def _is_large(air: AIR, ink: Tensor) -> bool:
@@ -130,26 +149,31 @@ def _is_large(air: AIR, ink: Tensor) -> bool:
     return not ink.is_cuda and air.canvas_size >= LOCAL_FROM * air.config.object_size
 
 
-def _latents(air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise) -> Parts:
-    """Logit; mean, sd and value of z_where and of z_what; size and centre: N rows each."""
+def _latents(
+    air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise
+) -> _Latents:
+    """``AIR.draw`` without the decoder."""
     where = q_where.sample(noise.where)
     size, centre = air.pose.decode(where)
     q_what = air.guide.encode(residual, size, centre)
-    return logit, *q_where, where, *q_what, q_what.sample(noise.what), size, centre
+    what = q_what.sample(noise.what)
+    return _Latents(logit, *q_where, where, *q_what, what, size, centre)
 
 
-def _unrolled(air: AIR, rows: Parts, error: Tensor) -> Unrolled:
-    """Rows, slot after slot, as [B, T, ...], and squared errors [B, T + 1]."""
-    logit, w_mean, w_sd, where, c_mean, c_sd, what, size, centre, windows = (
-        part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1) for part in rows
-    )
+def _unrolled(air: AIR, rows: _Latents, windows: Tensor, error: Tensor) -> Unrolled:
+    """Latents and windows [T * B, ...] as [B, T, ...], with squared errors [B, T + 1]."""
+
+    def by_image(part: Tensor) -> Tensor:
+        return part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1)
+
+    slots = _Latents(*map(by_image, rows))
     return Unrolled(
-        logit,
-        Draw(Normal(w_mean, w_sd), where),
-        Draw(Normal(c_mean, c_sd), what),
-        size,
-        centre,
-        windows,
+        slots.logit,
+        Draw(Normal(slots.where_mean, slots.where_sd), slots.where),
+        Draw(Normal(slots.what_mean, slots.what_sd), slots.what),
+        slots.size,
+        slots.centre,
+        by_image(windows),
         air.log_p_x(error),
     )
 
@@ -159,14 +183,14 @@ def _rows(noise: Noise) -> Noise:
     return noise.by_slot(lambda part: part.transpose(0, 1).flatten(0, 1))
 
 
-def _channels(residuals: Tensor, slot: int) -> Tensor:
+def _image_and_residual(residuals: Tensor, slot: int) -> Tensor:
     """Image and residual at a slot, [B, 2 C, H, W], a view of [T + 1, B, C, H, W] if C is 1."""
     both = residuals[: slot + 1 : slot] if slot else residuals[:1].expand(2, -1, -1, -1, -1)
     _, batch, _, *sides = both.shape
     return both.transpose(0, 1).reshape(batch, -1, *sides)
 
 
-# The cache, and what is lent
+# The cache, and what takes the place of perceptrons and residuals during a pass
 
 
 class _Cache:
@@ -211,8 +235,8 @@ class _Cache:
 
 
 @contextmanager
-def _lent(air: AIR, cache: _Cache) -> Iterator[None]:
-    """Lend every perceptron of ``air`` the forward pass of ``_perceptron`` while inside."""
+def _fast_perceptrons(air: AIR, cache: _Cache) -> Iterator[None]:
+    """Run ``_perceptron`` as the ``forward`` of every perceptron of ``air`` while inside."""
     networks = [each for each in air.modules() if isinstance(each, Perceptron)]
     try:
         for network in networks:

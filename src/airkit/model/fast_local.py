@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, bmm
 
 from airkit.model.fast_paint import (
     Axes,
-    Painted,
     centres,
     columns,
     first_order,
@@ -31,15 +30,32 @@ from airkit.model.fast_paint import (
 from airkit.model.spatial_transformer import Patches, Shape, shape_of
 
 
-def add(
-    residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor
-) -> tuple[Tensor | None, ...]:
-    """See ``fast_paint.add``; the tents are those of a patch's columns and of its rows.
+class Painted(NamedTuple):
+    """What the gradient needs of one slot that was painted in patches.
 
-    Returns:
-        Tents [B, w, w'] and [B, w, h], windows painted along y [B, w, P h], masks [B, 1, h, w'] or
-        None, and the rows and the columns of ``Patches``.
+    Attributes:
+        x: bilinear weights along a patch's columns, [B, w, w'].
+        y: bilinear weights along its rows, [B, w, h].
+        across: windows painted along y, x first, [B, w, P h].
+        mask: masks painted, [B, 1, h, w']; None where objects do not occlude each other.
+        rows: the rows of ``Patches``.
+        columns: its columns.
     """
+
+    x: Tensor
+    y: Tensor
+    across: Tensor
+    mask: Tensor | None
+    rows: Tensor
+    columns: Tensor
+
+    def patches(self, shape: Shape) -> Patches:
+        """Where it was painted, on images of ``shape``."""
+        return Patches(self.rows, self.columns, shape)
+
+
+def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor) -> Painted:
+    """See ``fast_paint.add``."""
     patches = Patches.around(size, centre, shape_of(residuals), windows.shape[-1])
     window = windows.shape[-1]
     places = _places(patches, size, centre)
@@ -52,18 +68,10 @@ def add(
         before = before.lerp(patches.read(residuals[0]), mask)
     residuals[slot + 1] = residuals[slot]
     patches.write(residuals[slot + 1], before - painted)
-    return x, y, across, mask, patches.rows, patches.columns
+    return Painted(x, y, across, mask, patches.rows, patches.columns)
 
 
-def patches_of(painted: Sequence[Tensor | None], shape: Shape) -> Patches:
-    """Where a slot was painted, from what ``add`` returned."""
-    *_, rows, across = painted
-    assert rows is not None
-    assert across is not None
-    return Patches(rows, across, shape)
-
-
-def errors(residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+def errors(residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
     """See ``fast_paint.errors``."""
     found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
     return found
@@ -73,11 +81,11 @@ class _Errors(torch.autograd.Function):
     """See ``fast_paint``."""
 
     @staticmethod
-    def forward(ctx: Any, residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
         ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
         found = [residuals[0].square().sum((1, 2, 3))]
         for slot, each in enumerate(painted):
-            patches = patches_of(each, shape_of(residuals))
+            patches = each.patches(shape_of(residuals))
             before, after = (patches.read(levels) for levels in residuals[slot : slot + 2])
             found.append(found[-1] + (after.square() - before.square()).sum((1, 2, 3)))
         return torch.stack(found, 1)
@@ -85,7 +93,8 @@ class _Errors(torch.autograd.Function):
     @staticmethod
     @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        residuals, size, centre, windows, *painted = ctx.saved_tensors
+        residuals, size, centre, windows, *saved = ctx.saved_tensors
+        painted = [Painted(*saved[first : first + 6]) for first in range(0, len(saved), 6)]
         batch, weights = residuals.shape[1], (-2 * grad).t()[:, :, None, None, None]
         by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
         onward = weights.flip(0).cumsum(0).flip(0)
@@ -93,8 +102,8 @@ class _Errors(torch.autograd.Function):
         by_size, by_centre = torch.empty_like(size), torch.empty_like(centre)
         for slot in reversed(range(len(residuals) - 1)):
             chosen = slice(slot * batch, (slot + 1) * batch)
-            x, y, across, mask = painted[6 * slot : 6 * slot + 4]
-            patches = patches_of(painted[: 6 * slot + 6], shape_of(residuals))
+            x, y, across, mask, *_ = painted[slot]
+            patches = painted[slot].patches(shape_of(residuals))
             before, after = (patches.read(each) for each in residuals[slot : slot + 2])
             by_ink = patches.read(later).addcmul_(onward[slot + 1], after)
             by_painted = by_canvas = by_ink

@@ -9,10 +9,10 @@ side.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, bmm
@@ -20,8 +20,20 @@ from torch import Tensor, bmm
 from airkit.model.spatial_transformer import shape_of
 
 Axes = tuple[Tensor, Tensor]
-Painted = list[tuple[Tensor | None, ...]]
-"""By slot, what ``add`` returns."""
+
+
+class Painted(NamedTuple):
+    """What the gradient needs of one slot that was painted.
+
+    Attributes:
+        tents: bilinear weights along x and y, [2, B, w, S].
+        across: windows painted along the canvas's y, x first, [B, w, P H].
+        mask: masks painted, [B, 1, H, W]; None where objects do not occlude each other.
+    """
+
+    tents: Tensor
+    across: Tensor
+    mask: Tensor | None
 
 
 def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,9 +50,7 @@ def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
     return checked
 
 
-def add(
-    residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor
-) -> tuple[Tensor, Tensor, Tensor | None]:
+def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor) -> Painted:
     """Fill the residual after a slot, one more object on its canvas; see ``canvas.compose``.
 
     Args:
@@ -49,10 +59,6 @@ def add(
         windows: [B, P, w, w].
         size: window sides as fractions of S, [B].
         centre: (x, y) on [-1, 1], [B, 2].
-
-    Returns:
-        What gradients need: tents [2, B, w, S], windows painted along the canvas's y, x first,
-        [B, w, P H], and masks [B, 1, H, W] or None.
     """
     before, after, (height, width) = residuals[slot], residuals[slot + 1], shape_of(residuals)
     window = windows.shape[-1]
@@ -61,10 +67,10 @@ def add(
     factors = across.mT, tents[0, ..., :width]
     if windows.shape[1] == residuals.shape[2]:
         torch.baddbmm(before.flatten(1, 2), *factors, alpha=-1, out=after.flatten(1, 2))
-        return tents, across, None
+        return Painted(tents, across, None)
     painted = bmm(*factors).view(len(windows), -1, height, width)
     torch.lerp(before, residuals[0], painted[:, -1:], out=after).sub_(painted[:, :-1])
-    return tents, across, painted[:, -1:]
+    return Painted(tents, across, painted[:, -1:])
 
 
 def columns(windows: Tensor) -> Tensor:
@@ -72,12 +78,12 @@ def columns(windows: Tensor) -> Tensor:
     return windows.permute(0, 3, 1, 2).reshape(len(windows), -1, windows.shape[-1])
 
 
-def errors(residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+def errors(residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
     """Squared errors of all canvases, [B, T + 1].
 
     Args:
         residuals: as ``add`` filled them.
-        painted: what it returned.
+        painted: what it returned, slot after slot.
         inputs: ink, [B, C, H, W]; size, centre and windows of all slots, [T * B, ...].
     """
     found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
@@ -92,7 +98,7 @@ class _Errors(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, residuals: Tensor, painted: Painted, *inputs: Tensor) -> Tensor:
+    def forward(ctx: Any, residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
         ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
         norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
         return norms.square().t()
@@ -100,7 +106,8 @@ class _Errors(torch.autograd.Function):
     @staticmethod
     @first_order
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        residuals, size, centre, windows, *painted = ctx.saved_tensors
+        residuals, size, centre, windows, *saved = ctx.saved_tensors
+        painted = [Painted(*saved[first : first + 3]) for first in range(0, len(saved), 3)]
         slots, (batch, channels, height, width) = len(residuals) - 1, residuals.shape[1:]
         weights = (-2 * grad).t()[:, :, None, None, None]
         by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
@@ -109,7 +116,7 @@ class _Errors(torch.autograd.Function):
         by_tents = empty(2, slots * batch, window, max(height, width))
         later = torch.zeros_like(residuals[0])
         for slot in reversed(range(slots)):
-            rows, mask = slice(slot * batch, (slot + 1) * batch), painted[3 * slot + 2]
+            rows, (tents, across, mask) = slice(slot * batch, (slot + 1) * batch), painted[slot]
             by_painted = grad.new_empty(batch, windows.shape[1], height, width)
             by_ink = by_painted[:, :channels]
             torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink)
@@ -118,7 +125,6 @@ class _Errors(torch.autograd.Function):
                 hidden = (residuals[slot] - residuals[0]).mul_(by_ink)
                 torch.sum(hidden, 1, out=by_painted[:, channels])
                 later = torch.addcmul(by_ink, by_ink, mask, value=-1)
-            tents, across = painted[3 * slot : 3 * slot + 2]
             ours, theirs = (
                 (each[0, ..., :width], each[1, ..., :height]) for each in (tents, by_tents[:, rows])
             )
@@ -170,7 +176,7 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
 
 def tents_at(positions: Tensor, side: int) -> Tensor:
     """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
-    pixels = numbers(side, positions.dtype, positions.device)
+    pixels = arange(side, positions.dtype, positions.device)
     distance = positions[..., None, :] - pixels[:, None]
     return (1 - distance.abs_()).clamp_(min=0)
 
@@ -196,6 +202,6 @@ def centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)
-def numbers(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def arange(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """0, 1, 2 ..., [count]."""
     return torch.arange(count, dtype=dtype, device=device)
