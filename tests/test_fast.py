@@ -128,7 +128,7 @@ def test_at_the_means_with_looks_at_the_peak(kind: str) -> None:
 @KINDS
 def test_with_deterministic_crops(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU that must give the same bits each time."""
-    monkeypatch.setattr(fast, "_deterministic", lambda _: True)
+    monkeypatch.setattr(fast, "needs_deterministic", lambda _: True)
     for shape in ((16, 16), (16, 11)):
         _assert_as_the_reference(_config(3, kind, shape=shape), 2)
 
@@ -198,7 +198,7 @@ def test_training_after_inference_mode(
     kind: str, crops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Constants first made in inference mode could not be part of a graph."""
-    monkeypatch.setattr(fast, "_deterministic", lambda _: crops)
+    monkeypatch.setattr(fast, "needs_deterministic", lambda _: crops)
     air, images = tiny_air(_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _gradients(air, fast.unroll(air, images, noise))
@@ -228,7 +228,7 @@ def test_an_image_of_nan_leaves_other_rows_alone(kind: str, forward: Any) -> Non
 def test_poses_that_are_not_finite_read_no_foreign_memory(
     bad: float, crops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast, "_deterministic", lambda _: crops)
+    monkeypatch.setattr(fast, "needs_deterministic", lambda _: crops)
     air, images = tiny_air(_config(2)), blobs(3)
     noise = double_noise(air, 3)
     assert noise.where is not None

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from airkit.system.device import needs_deterministic
+
 
 class Normal(NamedTuple):
     """A diagonal normal distribution over the last axis of two tensors [B, D]."""
@@ -43,7 +45,7 @@ def cumulative_sum(values: Tensor) -> Tensor:
     PyTorch has no deterministic cumsum of floats on CUDA. There, and only then, each entry adds
     the sums of the 1, 2, 4 ... entries before it (Hillis & Steele 1986).
     """
-    if not (values.is_cuda and torch.are_deterministic_algorithms_enabled()):
+    if not needs_deterministic(values):
         return values.cumsum(1)
     return _cumulative_sum_by_doubling(values)
 

@@ -24,27 +24,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch import Tensor
 
-from airkit.model import fast_local, fast_paint
+from airkit.model import fast_crop, fast_local, fast_mlp, fast_paint
 from airkit.model.air import AIR, Draw, Unrolled
 from airkit.model.canvas import LocalSaliency
 from airkit.model.distributions import Normal
-from airkit.model.fast_crop import differentiable, joined, read
-from airkit.model.fast_paint import first_order
+from airkit.model.fast_mlp import Parts
 from airkit.model.guides import Blur, Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype
 from airkit.model.spatial_transformer import crop
+from airkit.system.device import needs_deterministic
 
-Parts = tuple[Tensor, ...]
-"""Tensors that a cached computation returns."""
 LOCAL_FROM = 6.0
 """Longer side of a picture, in typical object sizes, from which it is painted around windows."""
 
@@ -267,76 +264,21 @@ class _ViewedResidual(Residual):
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
-        if _deterministic(self.parts[0]):
-            return crop(joined(self.parts), size, centre, side)
-        (windows,) = self.cache(lambda: (read(self.parts, size, centre, side),))
+        if needs_deterministic(self.parts[0]):
+            return crop(fast_crop.joined(self.parts), size, centre, side)
+        (windows,) = self.cache(lambda: (fast_crop.read(self.parts, size, centre, side),))
         if not torch.is_grad_enabled():
             return windows
-        return differentiable(windows, self.parts, size, centre)
+        return fast_crop.differentiable(windows, self.parts, size, centre)
 
     crop_image = crop
     """Of a guide that does not see the canvas, the views are of the image alone."""
 
 
-# Perceptrons
-
-
 def _perceptron(network: Perceptron, cache: _Cache, inputs: Tensor) -> Tensor:
     """What ``Perceptron.forward`` returns."""
-    dtype = product_dtype(inputs.dtype)
-    outputs = cache(lambda: _outputs(network, inputs, dtype, cache))
+    parameters = cache.cast(network, product_dtype(inputs.dtype))
+    outputs = cache(lambda: fast_mlp.layer_outputs(network, parameters, inputs))
     if not torch.is_grad_enabled():
         return outputs[-1]
-    weights = cache.cast(network, dtype)[::2]
-    slope = _SLOPES[type(network[1]) if len(network) > 1 else nn.ReLU]
-    out: Tensor = _MLP.apply(slope, outputs, weights, inputs, *network.parameters())  # type: ignore[no-untyped-call]
-    return out
-
-
-def _outputs(network: Perceptron, inputs: Tensor, dtype: torch.dtype, cache: _Cache) -> Parts:
-    """Each layer's output after its non-linearity, in ``dtype`` but for the last."""
-    weights, outputs = cache.cast(network, dtype), [inputs.to(dtype)]
-    for weight, bias in zip(weights[::2], weights[1::2], strict=True):
-        if len(outputs) > 1:
-            network[1](outputs[-1])  # the non-linearity, in place
-        outputs.append(linear(outputs[-1], weight, bias))
-    return *outputs[1:-1], outputs[-1].to(inputs.dtype)
-
-
-Slope = Callable[[Tensor, Tensor], Tensor]
-_SLOPES: dict[type[nn.Module], Slope] = {
-    nn.ReLU: lambda grad, out: torch.ops.aten.threshold_backward(grad, out, 0),
-    nn.ELU: lambda grad, out: torch.ops.aten.elu_backward(grad, 1, 1, 1, True, out),
-}
-"""The gradient before a non-linearity, from the gradient after it and its output."""
-
-
-class _MLP(torch.autograd.Function):
-    """The gradient of a perceptron, given its layers' outputs."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, slope: Slope, outputs: Parts, weights: list[Tensor], inputs: Tensor, *_: Tensor
-    ) -> Tensor:
-        ctx.slope = slope
-        ctx.save_for_backward(inputs.to(weights[0].dtype), *outputs[:-1], *weights)
-        return outputs[-1]
-
-    @staticmethod
-    @first_order
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        layers, full = len(ctx.saved_tensors) // 2, grad.dtype
-        inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
-        grads: list[Tensor | None] = []
-        for layer in reversed(range(layers)):
-            by_bias, grad = grad.sum(0, dtype=full), grad.to(weights[0].dtype)
-            grads = [(grad.t() @ inputs[layer]).to(full), by_bias, *grads]
-            if layer:
-                grad = ctx.slope(grad @ weights[layer], inputs[layer])
-        by_inputs = (grad @ weights[0]).to(full) if ctx.needs_input_grad[3] else None
-        return None, None, None, by_inputs, *grads
-
-
-def _deterministic(images: Tensor) -> bool:
-    """Whether the same bits are wanted each time where ``grid_sample``'s gradient varies."""
-    return images.is_cuda and torch.are_deterministic_algorithms_enabled()
+    return fast_mlp.differentiable(network, outputs, parameters[::2], inputs)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from airkit.system.device import needs_deterministic
+
 Shape = tuple[int, int]
 """Height and width in pixels."""
 
@@ -43,8 +45,7 @@ def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
     batch, channels, height, width = images.shape
     several = batch, channels, -1, side, side
     points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, B, w]
-    deterministic = images.is_cuda and torch.are_deterministic_algorithms_enabled()
-    if not (torch.is_grad_enabled() or deterministic):  # faster, without second derivatives
+    if not (torch.is_grad_enabled() or needs_deterministic(images)):  # no second derivatives
         x, y = on_own_sides(points, (height, width))
         x, y = x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)
         grid = torch.stack([x, y], -1).view(batch, -1, side, 2)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from airkit.errors import DeviceError
 from airkit.system import seeds
@@ -111,6 +112,14 @@ def deterministic(wanted: bool) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(chosen, warn_only=warns)
             memory.fill_uninitialized_memory = fills
+
+
+def needs_deterministic(tensor: Tensor) -> bool:
+    """Whether ``tensor`` is on a GPU while deterministic algorithms are asked for.
+
+    A few operations have none on CUDA and need another way round then.
+    """
+    return tensor.is_cuda and torch.are_deterministic_algorithms_enabled()
 
 
 @contextmanager
