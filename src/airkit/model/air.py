@@ -11,10 +11,10 @@ the paper samples as z_pres, can be summed out exactly (``airkit.model.objective
 
 Training may use ``airkit.model.fast``: the same numbers, with gradients written by hand.
 
-Legend: B batch, C channels, T slots, H height, N rows (B, or those of several looks at each image,
-one after another), P channels of a window (C, and a mask where objects occlude each other), W
-width, S the longer side, w window side, Z code size. A picture that is not square is the upper left
-H x W part of a square canvas of side S.
+Legend: B batch, C channels, T slots, H height, N rows (B, or B K where K consecutive rows are looks
+at one image), P channels of a window (C, and a mask where objects occlude each other), W width, S
+the longer side, w window side, Z code size. A picture that is not square is the upper left H x W
+part of a square canvas of side S.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class Draw(NamedTuple):
         return cls(Normal(mean, sd), torch.stack(values, 1))
 
     def rows(self, index: Tensor) -> Draw:
-        """Some of the rows."""
+        """The rows at ``index``."""
         mean, sd = self.normal
         return Draw(Normal(mean[index], sd[index]), self.value[index])
 
 
 class Object(NamedTuple):
-    """One object in each of N rows: what the guide proposes, and a draw of it.
+    """One slot of N rows: q(z_pres), and q and a draw of z_where and z_what.
 
     Attributes:
         logit: log odds of z_pres = 1 given that all slots before are on, [N].
@@ -84,12 +84,12 @@ class Object(NamedTuple):
     window: Tensor
 
     def rows(self, index: Tensor) -> Object:
-        """Some of the objects."""
+        """The rows at ``index``."""
         logit, where, what, *rest = self
         return Object(logit[index], where.rows(index), what.rows(index), *(p[index] for p in rest))
 
     def slot(self) -> Slot:
-        """The slot that the object takes, with z_pres = 1."""
+        """What the guide is told of it, z_pres being 1."""
         present = torch.ones_like(self.size)
         return Slot(present, self.where.value, self.what.value, self.size, self.centre)
 
@@ -116,9 +116,9 @@ class Unrolled(NamedTuple):
     log_likelihood: Tensor
 
     @classmethod
-    def stack(cls, slots: Sequence[Object], log_likelihood: Tensor) -> Self:
-        """The pass of slots in order, B rows each, and its log p(x | canvas), [B, T + 1]."""
-        logits, where, what, size, centre, windows = zip(*slots, strict=True)
+    def stack(cls, objects: Sequence[Object], log_likelihood: Tensor) -> Self:
+        """The pass of the slots in order, B rows each; ``log_likelihood`` is [B, T + 1]."""
+        logits, where, what, size, centre, windows = zip(*objects, strict=True)
         return cls(
             torch.stack(logits, 1),
             Draw.stack(where),
@@ -170,7 +170,7 @@ class AIR(nn.Module):
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
         self.candidates = config.eval.candidates
-        """Looks that each slot compares where one scene is wanted, and not a draw."""
+        """Looks that each slot compares in a search for objects; see ``airkit.model.search``."""
         self.decoder = Decoder(config)
         self.count_prior = count_prior(config.prior.kind)
         log_prior = self.count_prior.log_prob(config.prior_ratio, self.slots).float()
@@ -207,9 +207,9 @@ class AIR(nn.Module):
         return self.on_background(images, noise, self.unroll)
 
     def draws(self, images: Tensor) -> Callable[[Noise], Unrolled]:
-        """``forward`` of the same images with one noise after another.
+        """``forward`` of the same images as a function of the noise alone.
 
-        A background that is not drawn is found once for all of them.
+        The background is estimated once, unless it is a latent that each draw samples anew.
         """
         if self.background.learned is not None:
             return partial(self, images)
@@ -218,10 +218,10 @@ class AIR(nn.Module):
     def on_background(
         self, images: Tensor, noise: Noise, unroll: Callable[[Tensor, Noise], Unrolled]
     ) -> Unrolled:
-        """``forward``, with ``unroll`` for the pass over the slots.
+        """Split background and ink, and ``unroll`` the guide over the ink: all of ``forward``.
 
-        A learned background is drawn once, before all slots, and its log p(z) - log q(z | x) is in
-        every ``Unrolled.log_likelihood``.
+        A learned background is drawn once, before all slots, and its log p(z) - log q(z | x) is
+        added to every ``Unrolled.log_likelihood``.
         """
         learned = self.background.learned
         if learned is None:
@@ -240,33 +240,33 @@ class AIR(nn.Module):
             noise: as for ``forward``.
         """
         state, canvas = self.guide.start(ink.detach()), self.canvas(ink)
-        slots, errors = [], [canvas.error]
+        objects, errors = [], [canvas.error]
         for t in range(self.slots):
-            residual, drawn = canvas.residual(), noise.slot(t)
-            logit, q_where, state = self.guide.propose(state, residual, drawn.look)
+            residual, noise_t = canvas.residual(), noise.slot(t)
+            logit, q_where, state = self.guide.propose(state, residual, noise_t.look)
             check_proposal(logit, q_where, len(ink))
-            found = self.draw(logit, q_where, residual, drawn)
-            canvas.add(found.window, found.size, found.centre)
+            object_t = self.draw(logit, q_where, residual, noise_t)
+            canvas.add(object_t.window, object_t.size, object_t.centre)
             errors.append(canvas.error)
-            state = self.guide.advance(state, found.slot())
-            slots.append(found)
-        return Unrolled.stack(slots, self.log_p_x(torch.stack(errors, 1)))
+            state = self.guide.advance(state, object_t.slot())
+            objects.append(object_t)
+        return Unrolled.stack(objects, self.log_p_x(torch.stack(errors, 1)))
 
     def canvas(self, ink: Tensor) -> Canvas:
-        """A blank canvas, local where that is faster and the guide allows it."""
+        """A blank canvas; a ``LocalCanvas`` where that is faster and the guide allows it."""
         edge, small = self.guide.edge, self.canvas_size < LOCAL_FROM * self.config.object_size
         if small or edge is None or torch.is_grad_enabled():
             return Canvas(ink, signed=self.background.signed)
         return LocalCanvas(ink, signed=self.background.signed, edge=edge)
 
     def draw(self, logit: Tensor, q_where: Normal, residual: Residual, noise: Noise) -> Object:
-        """Draw objects that the guide proposes: where they are, then what is there.
+        """Draw z_where, read q(z_what) at that pose, draw z_what and decode it.
 
         Args:
-            logit: log odds that the slot is on, [N].
+            logit: log odds that the slot is on given that all before it are, [N].
             q_where: the normal of z_where, [N, 3].
             residual: what the slots before left unexplained.
-            noise: of this slot.
+            noise: the noise of this slot.
         """
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
@@ -282,9 +282,9 @@ class AIR(nn.Module):
         """
         sd = self.pixel_sd
         log_sd = sd.log() if isinstance(sd, Tensor) else math.log(sd)
-        numbers = self.channels * math.prod(self.shape)
+        values = self.channels * math.prod(self.shape)
         log_normaliser = log_sd + 0.5 * math.log(2 * math.pi)
-        return -squared_error / (2 * sd**2) - numbers * log_normaliser
+        return -squared_error / (2 * sd**2) - values * log_normaliser
 
     def kl(self, slots: Unrolled | Object) -> Tensor:
         """KL of each slot's z_where and z_what from their priors, in nats, as [B, T] or [N]."""
@@ -299,9 +299,9 @@ class AIR(nn.Module):
         return log_p - q_where.log_prob(where) - q_what.log_prob(what)
 
     def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw canvases [N, C, H, W] with the given numbers of objects [N] from the model.
+        """Draw canvases [N, C, H, W] without pixel noise, of ``counts`` [N] objects each.
 
-        A number may be greater than T. Smaller ones use as many random numbers as T objects.
+        A count may be greater than T. Up to T, all use as many random numbers.
         """
 
         def randn(length: int) -> Tensor:
@@ -313,6 +313,6 @@ class AIR(nn.Module):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
             window = self.decoder(randn(self.code))
             painted = paint(window, *self.pose.decode(z_where), self.shape)
-            more = compose(canvas, painted)
-            canvas = torch.where((counts > slot)[:, None, None, None], more, canvas)
+            with_object = compose(canvas, painted)
+            canvas = torch.where((counts > slot)[:, None, None, None], with_object, canvas)
         return self.background.plain(canvas)

@@ -4,9 +4,9 @@
 without gradients, and touches only the pixels around the window that is painted: on a picture much
 larger than its objects, an object then costs what it costs on a small one.
 
-Legend: B batch, C channels, H height, W width, K windows of an image, N = B K rows (an image's rows
-one after another), P channels of a window (C, and a mask where objects occlude each other), S the
-longer side, w window side.
+Legend: B batch, C channels, H height, W width, K windows of an image, N = B K rows (K consecutive
+ones of an image), P channels of a window (C, and a mask where objects occlude each other), S the
+longer side, w window side, h and w' sides of a patch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from torch import Tensor
 
-from airkit.model.guides.residual import Blur, Residual, saliency_of
+from airkit.model.guides.residual import Blur, LocalSaliency, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
 
 
@@ -134,52 +134,6 @@ class _LocalResidual(Residual):
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """See ``Residual``."""
         return self._local.of(self, blurs, mask)
-
-
-class LocalSaliency:
-    """The saliency of a residual that changes in patches: found once, then where it changed."""
-
-    def __init__(self, edge: int) -> None:
-        """``edge`` is that of the guide (``Guide.edge``)."""
-        self._edge, self._changed = edge, list[Patches]()
-        self._seen: Tensor | None = None
-        self._blurred: list[Tensor] = []
-
-    def changed(self, patches: Patches) -> None:
-        """Take note of patches [B, ...] in which windows were painted."""
-        self._changed.append(patches.wider(self._edge))
-
-    def rows(self, index: Tensor) -> LocalSaliency:
-        """The saliency of some of the images."""
-        some = LocalSaliency(self._edge)
-        some._changed = [patches.of(index) for patches in self._changed]
-        some._seen = None if self._seen is None else self._seen[index]
-        some._blurred = [blurred[index] for blurred in self._blurred]
-        return some
-
-    def of(self, residual: Residual, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        """The saliency of the residual as it is now; see ``Residual.peak``."""
-        if self._seen is None:
-            self._seen = residual.unexplained(mask)
-            self._blurred = [blur(self._seen) for blur in blurs]
-        for patches in self._changed:
-            self._update(self._seen[:, None], residual, blurs, mask, patches)
-        self._changed = []
-        return saliency_of(self._blurred)
-
-    def _update(
-        self,
-        seen: Tensor,
-        residual: Residual,
-        blurs: Sequence[Blur],
-        mask: Tensor,
-        patches: Patches,
-    ) -> None:
-        now = residual.unexplained(mask, patches)
-        change = now - patches.read(seen)[:, 0]
-        patches.write(seen, now[:, None])
-        for blur, blurred in zip(blurs, self._blurred, strict=True):
-            blur.add(blurred, change, patches)
 
 
 def compose(canvas: Tensor, painted: Tensor) -> Tensor:

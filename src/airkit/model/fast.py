@@ -31,11 +31,11 @@ from torch import Tensor
 
 from airkit.model import fast_crop, fast_local, fast_mlp, fast_paint
 from airkit.model.air import AIR, Draw, Unrolled
-from airkit.model.canvas import LocalSaliency
 from airkit.model.distributions import Normal
 from airkit.model.fast_mlp import Parts
 from airkit.model.guides import Blur, Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
+from airkit.model.guides.residual import LocalSaliency
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype

@@ -5,8 +5,8 @@ that is not square is the upper left part of the square of its longer side. A po
 and shifts makes the transform separable, Wy . image . Wx^T, with bilinear weights in each matrix:
 what ``affine_grid`` and ``grid_sample`` compute with zeros outside and ``align_corners=False``.
 
-Legend: B batch, C channels, H height, W width, N rows (windows of the same number for each image,
-an image's one after another), S the longer side, w window side.
+Legend: B batch, C channels, H height, W width, N windows (consecutive ones of an image, as many for
+each), S the longer side, w window side, h and w' sides of a patch.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ def crop(images: Tensor, size: Tensor, centre: Tensor, side: int) -> Tensor:
 
     Args:
         images: [B, C, H, W].
-        size: [N], window side as a fraction of S.
-        centre: [N, 2], (x, y) on [-1, 1].
+        size: window side as a fraction of S, [N].
+        centre: (x, y) on [-1, 1], [N, 2].
         side: w, pixels along the window's side.
 
     Returns:
         Windows [N, C, w, w].
     """
     batch, channels, height, width = images.shape
-    several = batch, channels, -1, side, side
-    points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, B, w]
-    if not (torch.is_grad_enabled() or needs_deterministic(images)):  # no second derivatives
+    points = centre.t()[:, :, None] + size[:, None] * pixel_centres(side, size)  # [2, N, w]
+    if not (torch.is_grad_enabled() or needs_deterministic(images)):  # faster; once differentiable
         x, y = on_own_sides(points, (height, width))
         x, y = x[:, None].expand(-1, side, -1), y[:, :, None].expand(-1, -1, side)
         grid = torch.stack([x, y], -1).view(batch, -1, side, 2)
         windows = grid_sample(images, grid, align_corners=False)
-        return windows.view(several).transpose(1, 2).flatten(0, 1)
+        by_image = windows.view(batch, channels, -1, side, side)
+        return by_image.transpose(1, 2).flatten(0, 1)
     x, y = (points + 1) * (max(height, width) / 2) - 0.5
     x, y = bilinear_weights(x, width), bilinear_weights(y, height)
     x, y = (each.view(batch, -1, 1, *each.shape[1:]) for each in (x, y))
@@ -81,13 +81,13 @@ def paint(windows: Tensor, size: Tensor, centre: Tensor, canvas: int | Shape) ->
     """Place each window on an empty canvas, by the inverse of the pose that crops it.
 
     Args:
-        windows: [B, C, w, w].
-        size: [B], window side as a fraction of S.
-        centre: [B, 2], (x, y) on [-1, 1].
+        windows: [N, C, w, w].
+        size: window side as a fraction of S, [N].
+        centre: (x, y) on [-1, 1], [N, 2].
         canvas: S of a square canvas, or H and W.
 
     Returns:
-        Canvases [B, C, H, W].
+        Canvases [N, C, H, W].
     """
     height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
     pixels = pixel_centres(max(height, width), size)
@@ -95,7 +95,7 @@ def paint(windows: Tensor, size: Tensor, centre: Tensor, canvas: int | Shape) ->
 
 
 def _paint(windows: Tensor, size: Tensor, centre: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """``paint`` at some pixels: centres of rows [H] or [B, H], and of columns, on [-1, 1]."""
+    """``paint`` of the pixels whose centres, on [-1, 1], are ``y`` [H] or [N, H] and ``x``."""
     side = windows.shape[-1]
     places = ((centre[:, 1:], y), (centre[:, :1], x))
     points = [(pixels - middle) / size[:, None] for middle, pixels in places]
@@ -105,11 +105,11 @@ def _paint(windows: Tensor, size: Tensor, centre: Tensor, y: Tensor, x: Tensor) 
 
 
 class Patches(NamedTuple):
-    """Patches of images, all of one shape [h, w].
+    """Rectangular parts of images, all h pixels high and w' wide.
 
     Attributes:
-        rows: which rows of pixels, [N, h].
-        columns: which columns, [N, w].
+        rows: indices of each patch's rows of pixels, [N, h].
+        columns: indices of its columns, [N, w'].
         shape: H and W of the images.
     """
 
@@ -119,11 +119,11 @@ class Patches(NamedTuple):
 
     @classmethod
     def around(cls, size: Tensor, centre: Tensor, shape: Shape, window: int) -> Self:
-        """The least patches that hold all that windows of ``window`` pixels paint.
+        """The smallest patches that hold all that windows of ``window`` pixels paint.
 
         Args:
-            size: [N], window sides as fractions of S.
-            centre: [N, 2], (x, y) on [-1, 1].
+            size: window sides as fractions of S, [N].
+            centre: (x, y) on [-1, 1], [N, 2].
             shape: H and W.
             window: w; a window paints half of its pixels' pitch beyond its side.
         """
@@ -145,37 +145,37 @@ class Patches(NamedTuple):
         return Patches(rows, columns, self.shape)
 
     def of(self, index: Tensor) -> Patches:
-        """The patches of some of the images."""
+        """The patches at ``index``."""
         return Patches(self.rows[index], self.columns[index], self.shape)
 
     def paint(self, windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
-        """What ``paint`` paints here, [N, C, h, w]."""
+        """What ``paint`` paints here, [N, C, h, w']."""
         pixels = pixel_centres(max(self.shape), size)
         return _paint(windows, size, centre, pixels[self.rows], pixels[self.columns])
 
     def read(self, images: Tensor) -> Tensor:
-        """The patches of images [B, C, H, W], [N, C, h, w]."""
+        """The patches of images [B, C, H, W], [N, C, h, w']."""
         index, (batch, channels) = self._index(images), images.shape[:2]
         read = images.flatten(2).gather(2, index)
-        several = batch, channels, -1, self.rows.shape[1], self.columns.shape[1]
-        return read.view(several).transpose(1, 2).flatten(0, 1)
+        by_image = read.view(batch, channels, -1, self.rows.shape[1], self.columns.shape[1])
+        return by_image.transpose(1, 2).flatten(0, 1)
 
     def write(self, images: Tensor, values: Tensor) -> None:
-        """Put values [B, C, h, w] into images [B, C, H, W], one patch each."""
+        """Put values [B, C, h, w'] into images [B, C, H, W], one patch each."""
         images.view(*images.shape[:2], -1).scatter_(2, self._index(images), values.flatten(2))
 
     def _index(self, images: Tensor) -> Tensor:
-        """Numbers of the pixels of an image's patches, [B, C, N / B h w]."""
+        """Flat indices of the pixels of each image's patches, [B, C, N / B h w']."""
         index = self.rows[:, :, None] * self.shape[1] + self.columns[:, None]
         return index.view(len(images), 1, -1).expand(-1, images.shape[1], -1)
 
 
 def span(start: Tensor, length: int, side: int) -> Tensor:
-    """Consecutive pixels of a line, [N, L].
+    """Indices of ``length`` consecutive pixels of a line of ``side`` pixels, [N, L].
 
     Args:
-        start: the first of each row, [N]; rows are moved to where all their pixels exist.
-        length: L, at most ``side``.
+        start: the first index of each row, [N]; a row that would leave the line is moved inside.
+        length: L, cut to ``side``.
         side: how many pixels the line has.
     """
     length = min(length, side)

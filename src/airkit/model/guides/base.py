@@ -1,7 +1,7 @@
 """What a guide is: the protocol, the slots it fills, and the noise that drives it.
 
-Legend: B batch, C channels, H height, K size of a background's latent, N rows (B, or several
-looks at each image, one after another), W width, S the longer side, T slots, w window side, Z code
+Legend: B batch, C channels, H height, K size of a background's latent, N rows (B, or consecutive
+ones for several looks at each image), W width, S the longer side, T slots, w window side, Z code
 size.
 """
 
@@ -71,7 +71,7 @@ class Noise(NamedTuple):
         return self.by_slot(lambda part: part[:, index])
 
     def by_slot(self, change: Callable[[Tensor], Tensor]) -> Noise:
-        """The noise of slots, each part [B, T, ...] as ``change`` returns it."""
+        """The noise of the slots with each part [B, T, ...] changed; ``behind`` is of no slot."""
         where, what, look, _ = (None if part is None else change(part) for part in self)
         return Noise(where, what, look)
 
@@ -118,20 +118,20 @@ class Guide(nn.Module, ABC):
     """
 
     samples_looks = False
-    """Whether it first looks somewhere, so that other looks may find other objects."""
+    """Whether ``look`` matters to it, so that other looks may find other objects."""
     sees_canvas = True
     """Whether it depends on what the slots before painted. If not, nothing is painted for it."""
     any_canvas = False
     """Whether its weights serve canvases of every size and shape."""
     edge: int | None = None
-    """Pixels around a window outside which ``advance`` leaves a mask of ``Residual.peak`` as it is.
-    With it, pictures much larger than objects are gone through window by window."""
+    """Most pixels beyond a window at which ``advance`` changes the mask of ``Residual.peak``. With
+    it, the canvas of a large picture is painted and looked at around its windows alone."""
     sharpness: float = 1.0
     """Sharpness of sampled looks; see ``Residual.peak``."""
     window: int
     """Side of the windows that codes are read from, in pixels."""
     encoder: Encoder
-    """What ``encode`` applies to windows [B, 2 C, w, w] of image and residual."""
+    """q(z_what) of windows [N, 2 C, w, w] of image and residual."""
 
     def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
         """Build for a configuration.
@@ -184,7 +184,7 @@ class Guide(nn.Module, ABC):
         """The state after a slot whose latents are now known."""
 
     def rows(self, state: Any, index: Tensor) -> Any:
-        """The state of some of the images, whose numbers are ``index`` [M].
+        """The state of the images at ``index`` [M].
 
         Raises:
             TypeError: the state is neither a tensor [B, ...] nor a tuple of such; a guide with

@@ -1,8 +1,8 @@
-"""What is left to explain, and where to look at it: the residual, its saliency, looks drawn of it.
+"""The residual of an image, its saliency, and looks at its peak or sampled from it.
 
-Legend: B batch, C channels, H height, K looks at each image, N rows (B, or those of several looks
-at each image, one after another), W width, S the longer side, L places for looks along it, w window
-side.
+Legend: B batch, C channels, H height, K looks at each image, N rows (B, or B K where K consecutive
+rows are looks at one image), W width, S the longer side, L cells along it, w window side, h and w'
+sides of a patch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from airkit.model.distributions import cumulative_sum
-from airkit.model.spatial_transformer import Patches, crop, span
+from airkit.model.spatial_transformer import Patches, crop, shape_of, span
 
 
 class Peak(NamedTuple):
@@ -34,9 +34,9 @@ class Blur(NamedTuple):
     """One Gaussian of a saliency: separable, on a grid of cells, L along the longer side.
 
     Attributes:
-        rows: a row of weights for each cell along one axis, [L, S].
-        share: what it counts for; negative for a surround that is taken off.
-        reach: pixels beyond which its weights are nothing; None for the whole picture.
+        rows: the weights of the S pixels of a line for each cell, [L, S].
+        share: its factor in the saliency, negative for a surround.
+        reach: pixels beyond which weights are negligible; None if they are not.
     """
 
     rows: Tensor
@@ -50,24 +50,18 @@ class Blur(NamedTuple):
         return blurred if self.share == 1 else self.share * blurred
 
     def add(self, blurred: Tensor, change: Tensor, patches: Patches) -> None:
-        """Add to blurred images what a change of patches [B, h, w] adds to them."""
+        """Add the blur of a ``change`` [B, h, w'] in patches of images to ``blurred``, in place."""
         height, width = patches.shape
-        down, along = (
-            self._near(line, side)
-            for line, side in ((patches.rows, height), (patches.columns, width))
-        )
-        cells = Patches(down, along, (blurred.shape[1], blurred.shape[2]))
-        ours, theirs = (
-            self.rows[line[:, :, None], pixels[:, None]]
-            for line, pixels in ((down, patches.rows), (along, patches.columns))
-        )
-        cells.write(
-            blurred[:, None],
-            cells.read(blurred[:, None]) + self.share * (ours @ change @ theirs.mT)[:, None],
-        )
+        rows = self._cells_near(patches.rows, height)
+        columns = self._cells_near(patches.columns, width)
+        down = self.rows[rows[:, :, None], patches.rows[:, None]]
+        along = self.rows[columns[:, :, None], patches.columns[:, None]]
+        cells, channel = Patches(rows, columns, shape_of(blurred)), blurred[:, None]
+        added = self.share * (down @ change @ along.mT)[:, None]
+        cells.write(channel, cells.read(channel) + added)
 
-    def _near(self, pixels: Tensor, length: int) -> Tensor:
-        """Cells along an axis of ``length`` pixels that some of them [B, h] reach, [B, k]."""
+    def _cells_near(self, pixels: Tensor, length: int) -> Tensor:
+        """Cells, on an axis of ``length`` pixels, within reach of some pixels [B, h]; [B, k]."""
         cells, side = self.rows.shape
         reach = side if self.reach is None else self.reach
         many = math.ceil((pixels.shape[1] + 2 * reach) * cells / side) + 1
@@ -83,8 +77,7 @@ class Blur(NamedTuple):
 class Residual:
     """What the slots so far leave unexplained: each image minus the canvas painted so far.
 
-    It is data to the guide: no gradient flows through it. A guide reads it through ``peak`` and
-    ``crop`` and never holds a dense copy.
+    No gradient flows through it. A guide reads it by ``peak`` and ``crop`` alone.
     """
 
     def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:
@@ -118,7 +111,7 @@ class Residual:
 
         Args:
             blurs: Gaussians on the same cells, the first for the centre.
-            mask: what may be looked at, 0..1, [B, H, W].
+            mask: factor of each pixel's ink, 0 where nothing may be looked at, [B, H, W].
             sharpness: looks are sampled from softmax(sharpness * saliency / peak).
             look: uniform noise to sample with, [N], or None for the peak itself.
         """
@@ -135,7 +128,7 @@ class Residual:
         return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
 
     def unexplained(self, mask: Tensor, patches: Patches | None = None) -> Tensor:
-        """The ink that may be looked at, of the whole or of patches, [B, H, W] or [B, h, w]."""
+        """Unexplained ink times the mask: of all pixels [B, H, W], or in patches [B, h, w']."""
         both, mask = self._both, mask[:, None]
         if patches is not None:
             both, mask = patches.read(both), patches.read(mask)
@@ -144,7 +137,7 @@ class Residual:
         return (ink.mean(1) if ink.shape[1] > 1 else ink[:, 0]).mul_(mask[:, 0])
 
     def read(self, patches: Patches) -> Tensor:
-        """Patches of image and residual, [N, 2 C, h, w]."""
+        """Patches of image and residual, [N, 2 C, h, w']."""
         return patches.read(self._both)
 
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
@@ -153,8 +146,54 @@ class Residual:
         return saliency_of([blur(seen) for blur in blurs])
 
 
+class LocalSaliency:
+    """The saliency of a residual that changes in patches: computed once, then updated there."""
+
+    def __init__(self, edge: int) -> None:
+        """``edge`` is that of the guide (``Guide.edge``)."""
+        self._edge, self._changed = edge, list[Patches]()
+        self._seen: Tensor | None = None
+        self._blurred: list[Tensor] = []
+
+    def changed(self, patches: Patches) -> None:
+        """Note that windows were painted in ``patches`` [B, ...]; ``of`` catches up."""
+        self._changed.append(patches.wider(self._edge))
+
+    def rows(self, index: Tensor) -> LocalSaliency:
+        """The saliency of the images at ``index``."""
+        some = LocalSaliency(self._edge)
+        some._changed = [patches.of(index) for patches in self._changed]
+        some._seen = None if self._seen is None else self._seen[index]
+        some._blurred = [blurred[index] for blurred in self._blurred]
+        return some
+
+    def of(self, residual: Residual, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
+        """The saliency of ``residual`` as it is now; see ``Residual.peak``."""
+        if self._seen is None:
+            self._seen = residual.unexplained(mask)
+            self._blurred = [blur(self._seen) for blur in blurs]
+        for patches in self._changed:
+            self._update(self._seen[:, None], residual, blurs, mask, patches)
+        self._changed = []
+        return saliency_of(self._blurred)
+
+    def _update(
+        self,
+        seen: Tensor,
+        residual: Residual,
+        blurs: Sequence[Blur],
+        mask: Tensor,
+        patches: Patches,
+    ) -> None:
+        now = residual.unexplained(mask, patches)
+        change = now - patches.read(seen)[:, 0]
+        patches.write(seen, now[:, None])
+        for blur, blurred in zip(blurs, self._blurred, strict=True):
+            blur.add(blurred, change, patches)
+
+
 def saliency_of(blurred: Sequence[Tensor]) -> Tensor:
-    """The sum of what Gaussians make of an image, at least 0, [B, L H / S, L W / S]."""
+    """The sum of an image's blurs, at least 0, [B, L H / S, L W / S]."""
     saliency = blurred[0]
     for surround in blurred[1:]:
         saliency = (saliency + surround).clamp_(min=0)
