@@ -26,7 +26,7 @@ from airkit.evaluation import infer
 from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.infer import Inferred
 from airkit.figures.examples import explained
-from airkit.model import painter
+from airkit.model import batch_sizes
 from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT
 
@@ -187,7 +187,7 @@ def test_an_image_that_is_not_square_is_looked_at_as_it_is(home: Path) -> None:
 
 def test_large_images_are_looked_at_in_parts(stack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = lines(stack, "--looks", 1)
-    monkeypatch.setattr(painter, "BATCH_NUMBERS", 24 * 24 * 24)
+    monkeypatch.setattr(batch_sizes, "MOST_NUMBERS", 24 * 24 * 24)
     parts = lines(stack, "--looks", 1)
     assert [each["count"] for each in parts] == [each["count"] for each in whole]
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from airkit.model import scene
 from airkit.model.air import AIR
-from airkit.model.scene import HIDDEN, SURE, explain, explain_best, looks_of
+from airkit.model.image_noise import uniform
+from airkit.model.scene import HIDDEN, SURE, explain, explain_best
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SEED = 9
@@ -32,7 +33,7 @@ IMAGES = torch.cat([blobs(12, seed=many, objects=many) for many in (1, 2, 3)])
 
 def _passes(air: AIR, image: Tensor, looks: int) -> list[Found]:
     """All looks at one image [1, C, H, W]."""
-    draws = looks_of(image, SEED, looks, air.slots)
+    draws = uniform(image, SEED, looks, air.slots)
     first = search(air, image, candidates=air.candidates)
     return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))]
 
@@ -104,7 +105,7 @@ def test_the_count_is_the_mode() -> None:
 
 def test_numbers_are_uniform_and_of_each_image() -> None:
     images = (blobs(400, seed=3) * 255).round() / 255
-    draws = looks_of(images, SEED, 16, 5)
+    draws = uniform(images, SEED, 16, 5)
     assert draws.shape == (400, 16, 5)
     share = torch.histc(draws, 20, 0, 1) / draws.numel()
     assert ((share - 0.05).abs() < 5 * (0.05 * 0.95 / draws.numel()) ** 0.5).all()
@@ -119,13 +120,13 @@ def test_one_grey_level_or_the_seed_changes_all_of_them() -> None:
     other = image.clone()
     other[0, 0, 3, 4] = 1 / 255
     first, second, third = (
-        looks_of(image, 1, 4, 3), looks_of(other, 1, 4, 3), looks_of(image, 2, 4, 3)
+        uniform(image, 1, 4, 3), uniform(other, 1, 4, 3), uniform(image, 2, 4, 3)
     )  # fmt: skip
     assert ((first - second).abs() > 1e-6).all()
     assert ((first - third).abs() > 1e-6).all()
-    assert torch.equal(first, looks_of(image, 1, 4, 3))
+    assert torch.equal(first, uniform(image, 1, 4, 3))
 
 
 def test_fewer_looks_are_the_first_of_more() -> None:
     images = blobs(5)
-    assert torch.equal(looks_of(images, 0, 3, 4), looks_of(images, 0, 9, 4)[:, :3])
+    assert torch.equal(uniform(images, 0, 3, 4), uniform(images, 0, 9, 4)[:, :3])

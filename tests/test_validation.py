@@ -11,7 +11,7 @@ import torch
 from tiny_runs import data_file, trainer
 
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.model import painter
+from airkit.model import batch_sizes
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
 from airkit.model.scene import explain
@@ -77,6 +77,8 @@ def test_large_canvases_are_measured_some_at_a_time(monkeypatch: pytest.MonkeyPa
         return measured(*given)
 
     monkeypatch.setattr(validation, "_measured", noted)
-    monkeypatch.setattr(painter, "BATCH_NUMBERS", 5 * painter.numbers((24, 24), 1, 3))
+    monkeypatch.setattr(
+        batch_sizes, "MOST_NUMBERS", 5 * batch_sizes.numbers_of_picture((24, 24), 1, 3)
+    )
     assert validate(model, val) == pytest.approx(whole, rel=1e-6)
     assert seen == [4, 4, 4]

@@ -21,7 +21,7 @@ from airkit.data.imports.tiles import cores
 from airkit.errors import ImageError
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
-from airkit.model.painter import batch_size
+from airkit.model.batch_sizes import batch_size
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator, look_seed

@@ -28,8 +28,8 @@ from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
-from airkit.runs.fits import batch_size_of
 from airkit.runs.folder import RunFolder
+from airkit.runs.memory_needs import batch_size_of
 from airkit.runs.trained import count_generator, look_seed, open_model, open_on
 from airkit.system import threads
 from airkit.system.callbacks import Listener

@@ -6,7 +6,6 @@ each other), S the longer side, T slots, W width, w window side.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,22 +16,7 @@ from torch.nn.functional import pad
 from airkit.model.air import AIR
 from airkit.model.boxes import ink_boxes
 from airkit.model.canvas import compose, cover
-from airkit.model.spatial_transformer import Patches, Shape, paint
-
-BATCH_NUMBERS = 2**26
-"""Most numbers in the masks of a batch and in what else is kept of its pictures: 256 MiB."""
-BESIDE_MASKS = 8
-"""Tensors as large as the pictures that are kept beside the masks."""
-
-
-def batch_size(shape: Shape, channels: int, slots: int, most: int) -> int:
-    """How many pictures to explain together: ``most``, or fewer large ones, so that they fit."""
-    return max(1, min(most, BATCH_NUMBERS // numbers(shape, channels, slots)))
-
-
-def numbers(shape: Shape, channels: int, slots: int) -> int:
-    """How many numbers are kept of a picture while it is explained with gradients, at least."""
-    return math.prod(shape) * (slots + BESIDE_MASKS * channels)
+from airkit.model.spatial_transformer import Patches, paint
 
 
 class Painter(NamedTuple):

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from airkit.model import image_noise
 from airkit.model.air import AIR, Unrolled
 from airkit.model.distributions import cumulative_sum
 from airkit.model.guides import Noise
 from airkit.model.objectives.iwae import log_joint
-from airkit.model.scene import looks_of
 from airkit.system import seeds
 
 
@@ -44,16 +44,19 @@ def sample(air: AIR, images: Tensor, many: int, seed: int) -> Samples:
         air: the trained model.
         images: levels in 0..1, [B, C, H, W].
         many: K, at least 1; the first samples are the same for any K.
-        seed: of the samples.
+        seed: of the samples, non-negative.
     """
     draw, size = air.draws(images), air.slots * (air.code + 4) + air.behind + 1
-    numbers = (looks_of(images, seeds.integer(seed, "sample", k), 1, size) for k in range(many))
-    each = [_sample(air, draw, own.squeeze(1)) for own in numbers]
+    streams = (seeds.integer(seed, "sample", k) for k in range(many))
+    each = [
+        _sample(air, draw, image_noise.uniform(images, stream, 1, size).squeeze(1))
+        for stream in streams
+    ]
     return Samples(*(torch.stack(part, 1) for part in zip(*each, strict=True)))
 
 
 def _sample(air: AIR, draw: Callable[[Noise], Unrolled], numbers: Tensor) -> tuple[Tensor, ...]:
-    """The parts of one sample, [B, ...], of uniform numbers [B, ..]."""
+    """The parts of one sample, [B, ...], from uniform numbers [B, ...]."""
     batch, slots = len(numbers), air.slots
     sizes = [3 * slots, air.code * slots, slots, air.behind, 1]
     where, what, look, behind, chosen = torch.split(numbers, sizes, 1)
@@ -72,6 +75,6 @@ def _sample(air: AIR, draw: Callable[[Noise], Unrolled], numbers: Tensor) -> tup
 
 
 def _normal(uniform: Tensor) -> Tensor:
-    """Standard normal numbers of uniform ones, multiples of 2^-53 in 0..1."""
+    """Standard normal numbers from uniform ones, multiples of 2^-53 in [0, 1)."""
     normal: Tensor = torch.special.ndtri(uniform + 2.0**-54)
     return normal

@@ -13,9 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from airkit.model import image_noise
 from airkit.model.air import AIR
+from airkit.model.batch_sizes import batch_size
 from airkit.model.distributions import cumulative_sum
-from airkit.model.painter import Painter, batch_size
+from airkit.model.painter import Painter
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SURE = 8
@@ -142,7 +144,7 @@ def explain_both(
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
     ink = air.background.ink(images)
-    draws = looks_of(images, seed, looks, air.slots)
+    draws = image_noise.uniform(images, seed, looks, air.slots)
     passes = [search(air, ink, candidates=air.candidates), *_looks(air, ink, draws[:, 1:SURE])]
     one = _one_look(air, images, passes[0], counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
@@ -201,27 +203,6 @@ def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     winner = scores[:, rows, count].argmax(0)
     parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
     return _Explanation(Found(*parts), count, log_p)
-
-
-def looks_of(images: Tensor, seed: int, looks: int, slots: int) -> Tensor:
-    """Numbers to sample looks with, of each image's own: uniform on 0..1, float64 [B, looks, T].
-
-    They depend on the seed and on the image's pixels, and not on what else is in the batch.
-    """
-    levels = (images.flatten(1) * 255).round().long()
-    places = torch.arange(levels.shape[1] + looks * slots, device=images.device)
-    weights = _scrambled(places + seed)
-    own = (levels * weights[: levels.shape[1]]).sum(1)
-    numbers = _scrambled(own[:, None] ^ weights[levels.shape[1] :])
-    return ((numbers >> 11) & (2**53 - 1)).double().mul(2.0**-53).view(len(images), looks, slots)
-
-
-def _scrambled(numbers: Tensor) -> Tensor:
-    """SplitMix64 (Steele, Lea and Flood 2014) of int64 numbers, whose products wrap around."""
-    for shift, factor in ((30, -0x40A7B892E31B1A47), (27, -0x6B2FB644ECCEEE15), (31, 1)):
-        # a shift of negative numbers must bring zeros in
-        numbers = (numbers ^ ((numbers >> shift) & (2 ** (64 - shift) - 1))) * factor
-    return numbers
 
 
 def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:

@@ -22,8 +22,8 @@ from airkit.model.guides import GUIDES
 from airkit.model.scene import possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.fits import batch_size_of, check_looks
 from airkit.runs.folder import RunFolder
+from airkit.runs.memory_needs import batch_size_of, check_looks
 from airkit.runs.training_data import TrainingData
 from airkit.runs.weights import build, with_classes_named
 from airkit.system import seeds

@@ -19,8 +19,8 @@ from airkit.data.dataset import CanvasDataset, images_of, note_ink
 from airkit.data.stream import Streamed, block_of
 from airkit.errors import AirkitError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
-from airkit.runs.fits import check_steps
 from airkit.runs.folder import RunFolder
+from airkit.runs.memory_needs import check_steps
 from airkit.runs.trust import Trust
 from airkit.runs.weights import load_weights
 from airkit.system import threads

@@ -12,7 +12,7 @@ from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.objectives import Share, elbo
 from airkit.model.scene import explain, explain_both, possible_looks
-from airkit.runs.fits import batch_size_of
+from airkit.runs.memory_needs import batch_size_of
 from airkit.runs.signs import Watch
 from airkit.runs.trust import Trust, judge
 from airkit.system import seeds

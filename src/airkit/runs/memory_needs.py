@@ -8,7 +8,7 @@ import torch
 
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.painter import batch_size, numbers
+from airkit.model.batch_sizes import batch_size, numbers_of_picture
 from airkit.system import memory
 from airkit.system.processes import Launch
 
@@ -44,7 +44,7 @@ def check_steps(config: Config, canvases: int, launch: Launch, device: torch.dev
         NoMemoryError: they cannot.
     """
     data, size = config.data, min(config.train.batch_size, canvases)
-    each = 4 * numbers(data.shape, data.channels, config.slots)
+    each = 4 * numbers_of_picture(data.shape, data.channels, config.slots)
     fitting = int(memory.available(device)[0] // each) * launch.count
     smaller = f"--set train.batch_size={fitting} or less for a new run, or " * bool(fitting)
     memory.check(
