@@ -89,50 +89,50 @@ class PyroAIR:
         with pyro.plate("canvases", rows.batch):
             for slot in range(air.slots):
                 present = rows.presence(slot, odds[slot], present)
-                with self._costs(rows, present):
+                with self._masked(rows, present):
                     where = rows.sample(f"z_where_{slot}", pose.mean, pose.sd)
                     what = rows.sample(f"z_what_{slot}", code, code + 1)
                 painted = paint(air.decoder(what), *pose.decode(where), air.shape)
-                canvas = _with(canvas, painted, present)
+                canvas = _with_object(canvas, painted, present)
             behind = self._behind(rows)
-            canvas = rows.apart(canvas)
+            canvas = rows.unflatten(canvas)
             ink = None
             if images is not None:
-                ink = rows.apart(air.background.ink(rows.together(images), behind))
+                ink = rows.unflatten(air.background.ink(rows.expand(images), behind))
             pyro.sample("obs", dist.Normal(canvas, air.pixel_sd).to_event(3), obs=ink)
         return canvas
 
     def guide(self, images: Tensor, *, batch: int = 1) -> None:
         """Infer the scenes in ``images``; ``batch`` is there for the model's sake."""
         del batch
-        air, finder = self.air, self.air.guide
-        self._register("air.guide", finder)
+        air, network = self.air, self.air.guide
+        self._register("air.guide", network)
         rows = _Rows(len(images))
-        images = rows.together(images)
+        images = rows.expand(images)
         looks = self._looks(images)
         on = present = images.new_ones(rows.total)
         with pyro.plate("canvases", rows.batch):
             images = self._ink(rows, images)
-            state, canvas = finder.start(images.detach()), torch.zeros_like(images)
-            guess = self._start_baseline(images.detach())
+            state, canvas = network.start(images.detach()), torch.zeros_like(images)
+            baseline_state = self._start_baseline(images.detach())
             for slot in range(air.slots):
                 residual = Residual(images, canvas, signed=air.background.signed)
-                logit, where, state = finder.propose(state, residual, looks[slot])
-                guess, cost = self._predict(rows, guess, present)
-                present = rows.presence(slot, logit, present, infer=cost)
-                with self._costs(rows, present):
+                logit, where, state = network.propose(state, residual, looks[slot])
+                baseline_state, infer = self._predict(rows, baseline_state, present)
+                present = rows.presence(slot, logit, present, infer=infer)
+                with self._masked(rows, present):
                     pose = rows.sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    code = rows.sample(f"z_what_{slot}", *finder.encode(residual, size, centre))
+                    code = rows.sample(f"z_what_{slot}", *network.encode(residual, size, centre))
                 # A masked object and all after it cost nothing, so that the guide may run on as
                 # if it were there, as in the exact objective.
                 found = Slot(on if self.masking else present, pose, code, size, centre)
-                state = finder.advance(state, found)
-                if finder.sees_canvas:
+                state = network.advance(state, found)
+                if network.sees_canvas:
                     painted = paint(air.decoder(code), size, centre, air.shape)
-                    canvas = _with(canvas, painted, found.present)
+                    canvas = _with_object(canvas, painted, found.present)
                 if self.baseline is not None:
-                    guess = self.baseline.advance(guess, slot, found.latents())
+                    baseline_state = self.baseline.advance(baseline_state, slot, found.latents())
 
     def _ink(self, rows: _Rows, images: Tensor) -> Tensor:
         """What stands out of the background; of a learned one, as the guide draws it."""
@@ -162,9 +162,9 @@ class PyroAIR:
             return [None] * self.air.slots
         return torch.rand(self.air.slots, len(images), device=images.device).to(images).unbind()
 
-    def _costs(self, rows: _Rows, present: Tensor) -> AbstractContextManager[Any]:
+    def _masked(self, rows: _Rows, present: Tensor) -> AbstractContextManager[Any]:
         """Mask the latents sampled inside where the object is absent."""
-        there: Any = rows.apart(present > 0)
+        there: Any = rows.unflatten(present > 0)
         return poutine.mask(mask=there) if self.masking else nullcontext()
 
     def _start_baseline(self, images: Tensor) -> Any:
@@ -173,16 +173,16 @@ class PyroAIR:
         self._register("air.baseline", self.baseline)
         return self.baseline.start(images)
 
-    def _predict(self, rows: _Rows, guess: Any, present: Tensor) -> tuple[Any, Any]:
+    def _predict(self, rows: _Rows, baseline_state: Any, present: Tensor) -> tuple[Any, Any]:
         """The baseline's state, and its prediction as ``TraceGraph_ELBO`` takes it.
 
         After an absent object the presence is certain, and there is nothing to predict.
         """
         if self.baseline is None:
             return None, {}
-        guess, value = self.baseline.predict(guess)
+        baseline_state, value = self.baseline.predict(baseline_state)
         value = value * self.baseline_scale * detach_provenance(present)
-        return guess, {"baseline": {"baseline_value": rows.apart(value)}}
+        return baseline_state, {"baseline": {"baseline_value": rows.unflatten(value)}}
 
 
 class _Rows:
@@ -196,29 +196,29 @@ class _Rows:
         self.batch, self.shape = batch, torch.Size([*outer, batch])
         self.total = math.prod(self.shape)
 
-    def together(self, images: Tensor) -> Tensor:
+    def expand(self, images: Tensor) -> Tensor:
         """Return a copy of the images [B, ...] for each particle, [R, ...]."""
         if len(self.shape) == 1:
             return images
         return images.expand(*self.shape, *images.shape[1:]).flatten(0, len(self.shape) - 1)
 
-    def apart(self, rows: Tensor) -> Tensor:
+    def unflatten(self, rows: Tensor) -> Tensor:
         """Return rows [R, ...] as sites have them, [K, B, ...]."""
         return rows.reshape(*self.shape, *rows.shape[1:])
 
-    def _rows_of(self, value: Tensor, *event: int) -> Tensor:
+    def _flatten(self, value: Tensor, *event: int) -> Tensor:
         """Return a site's value [K, B, ...], or [B, ...] for all particles, as rows."""
         return value.expand(*self.shape, *event).reshape(self.total, *event)
 
     def sample(self, name: str, mean: Tensor, sd: Tensor) -> Tensor:
         """Draw a site of independent normals along the last axis; returns rows."""
         if mean.dim() > 1:
-            mean, sd = self.apart(mean), self.apart(sd)
-        return self._rows_of(pyro.sample(name, dist.Normal(mean, sd).to_event(1)), mean.shape[-1])
+            mean, sd = self.unflatten(mean), self.unflatten(sd)
+        return self._flatten(pyro.sample(name, dist.Normal(mean, sd).to_event(1)), mean.shape[-1])
 
     def presence(self, slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:
         """Draw z_pres of a slot from its logit [R]; surely off where the slot before is."""
-        odds = self.apart(torch.where(before > 0, logit, torch.full_like(before, OFF)))
+        odds = self.unflatten(torch.where(before > 0, logit, torch.full_like(before, OFF)))
         present: Tensor = pyro.sample(f"z_pres_{slot}", _Bernoulli(logits=odds), infer=infer)
         if present.shape not in (self.shape, self.shape[-1:]):
             raise ValueError(
@@ -226,7 +226,7 @@ class _Rows:
                 "values to condition on need a row for each canvas, presences cannot be "
                 "enumerated, and no plate may take the place of the canvases'"
             )
-        return self._rows_of(present)
+        return self._flatten(present)
 
 
 class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
@@ -242,6 +242,6 @@ class _Bernoulli(dist.Bernoulli):  # type: ignore[misc]
             return torch.bernoulli(self.probs.nan_to_num(0.0).expand(shape))
 
 
-def _with(canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
+def _with_object(canvas: Tensor, painted: Tensor, present: Tensor) -> Tensor:
     """The canvas with one more object where that is ``present``, [B, C, H, W]."""
     return torch.where(present[:, None, None, None] > 0, compose(canvas, painted), canvas)

@@ -21,12 +21,13 @@ from airkit.model.painter import Painter
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 
 SURE = 8
-"""Looks that have to agree before an image is looked at no more."""
+"""Looks that have to agree before no more are taken at an image."""
 HIDDEN = 2.5
-"""What log odds of counts are divided by, for each channel, where objects hide each other: what is
-wrong then are whole objects, and errors of the channels go together. It changes no count."""
+"""What log odds of counts are divided by, times the number of channels, where objects hide each
+other: the errors are whole objects then, and those of all channels go together. It changes no
+count."""
 TOGETHER = 250
-"""Passes of one image each that are made together: more gain nothing."""
+"""Rows, looks times images, of one search: more make it no faster."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Scene:
 
     @property
     def mode(self) -> Tensor:
-        """The most probable count under q(n), int64 [B]."""
+        """The most probable count under ``count_probability``, int64 [B]."""
         return self.count_probability.argmax(1)
 
 
@@ -102,9 +103,9 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     score S_k(n) = log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents, and
     p(n) is proportional to the sum over looks of exp(S_k(n) / ``TEMPERATURE``), times the mean of
     their q(n) to the power ``GUIDE_SHARE``, all to the power 1 / (C ``HIDDEN``) where objects hide
-    each other. The count is its mode; drawn is the look of greatest
+    each other. The count is its mode; the explanation kept is that of the look with the greatest
     S_k(count). An image whose first ``SURE`` looks all have their greatest score at the mode of
-    q(n) is looked at no more.
+    q(n) gets no more looks.
 
     It is a rule for counting and drawing, never a bound.
 
@@ -159,25 +160,25 @@ def explain_both(
 
 
 class _Explanation(NamedTuple):
-    """A pass with a count, and how probable each count is, [B, ...] each."""
+    """What a search found, the count [B], and log p(n) for n = 0..T, [B, T + 1]."""
 
     found: Found
-    objects: Tensor
+    counts: Tensor
     log_p: Tensor
 
     def replaced(self, index: Tensor, other: _Explanation) -> _Explanation:
-        """With some images as ``other`` explains them."""
+        """With the images at ``index`` as ``other`` explains them."""
         pairs = zip((*self.found, *self[1:]), (*other.found, *other[1:]), strict=True)
-        *found, objects, log_p = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
-        return _Explanation(Found(*found), objects, log_p)
+        *found, counts, log_p = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
+        return _Explanation(Found(*found), counts, log_p)
 
 
 def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
-    """What is found at each of several looks [B, K, T], of as many together as fit."""
+    """What is found at each of the looks [B, K, T], of as many at once as memory allows."""
     batch = len(ink)
-    together = max(1, batch_size(air.shape, air.channels, 0, TOGETHER) // batch)
-    for start in range(0, looks.shape[1], together):
-        some = looks[:, start : start + together].to(ink.dtype)
+    at_once = max(1, batch_size(air.shape, air.channels, 0, TOGETHER) // batch)
+    for start in range(0, looks.shape[1], at_once):
+        some = looks[:, start : start + at_once].to(ink.dtype)
         many = some.shape[1]
         found = search(air, ink.repeat_interleave(many, 0), some.flatten(0, 1))
         for k in range(many):

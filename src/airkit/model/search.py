@@ -1,12 +1,12 @@
 """The objects of an image, slot by slot, at the means of all latents.
 
-The bound of ``airkit.model.objectives`` needs a draw of every slot. Who wants the objects alone
-needs less: a slot may compare several looks and take the best, and an image in which one more
-object would be needless is searched no further, so that the work goes with the objects.
+The bounds of ``airkit.model.objectives`` need every slot of one draw. A search for objects does
+not: a slot may compare several looks and take the best, and an image is searched no further once
+another object would not be worth its cost, so that its time goes with its number of objects.
 
-Legend: B batch, H height, K looks, M images still searched, N = M K rows (an image's one after
-another), P channels of a window (C, and a mask where objects occlude each other), T slots, W width,
-Z code size, w window side.
+Legend: B batch, H height, K looks, M images still searched, N = M K rows (K consecutive ones of an
+image), P channels of a window (C, and a mask where objects occlude each other), T slots, W width, Z
+code size, w window side.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ GUIDE_SHARE = 0.25
 """Weight of the guide's own q(n) beside the scores, which alone count less right where a model has
 not learned yet to draw objects whole."""
 NEEDLESS = -6.0
-"""Log odds of one more object, by its score and the guide together, that end the search."""
+"""The search of an image ends after an object whose log odds, by score and guide together, are less
+than this, and whose log odds by the guide alone are less than ``DOUBTED``."""
 DOUBTED = -4.0
-"""Log odds by the guide alone that it has to have as well, at most."""
 OFF = -60.0
-"""Log odds of the slots after the end: blank windows at no KL."""
+"""Presence logit of the slots after the end, which have blank windows and no KL."""
 DRAWN = 6
-"""Most looks of a slot whose objects are drawn and compared, those that settle farthest apart: many
-looks settle at one place."""
+"""Most looks of a slot whose objects are decoded and compared: those whose poses are farthest
+apart, since many looks lead to the same pose."""
 TIE = 1.001
-"""Factor between costs below which two looks are as good as each other."""
+"""Looks whose costs differ by less than this factor are equally good."""
 
 
 class Found(NamedTuple):
-    """What a search found in each image, every slot present; see ``OFF`` for slots after its end.
+    """What a search found in each image; slots after its end are as ``OFF`` says.
 
     Attributes:
         where: mean of z_where, [B, T, 3].
@@ -70,12 +70,12 @@ class Found(NamedTuple):
         return log_count_posterior(self.logits)[0]
 
     def rows(self, index: Tensor) -> Found:
-        """Some of the images."""
+        """What was found in the images at ``index``."""
         return Found(*(part[index] for part in self))
 
     @classmethod
     def nothing(cls, air: AIR, blank: Tensor) -> Self:
-        """Before the first slot, ``blank`` being log p(x | blank canvas), [B]."""
+        """The state before the first slot; ``blank`` is log p(x | blank canvas), [B]."""
         many, code = (len(blank), air.slots), blank.new_zeros(1, air.code)
         size, centre = air.pose.decode(air.pose.mean[None])
         return cls(
@@ -88,17 +88,27 @@ class Found(NamedTuple):
             scores=blank[:, None] + air.log_prior,
         )
 
-    def put(self, rows: Tensor, t: int, one: Object, scores: Tensor) -> None:
-        """Take slot ``t`` of the images ``rows`` [M], and scores from there on, [M, T - t]."""
-        parts = one.where.value, one.what.value, one.size, one.centre, one.window, one.logit
-        for ours, theirs in zip(self, parts, strict=False):
-            ours[rows, t] = theirs
+    def put(self, rows: Tensor, t: int, object_t: Object, scores: Tensor) -> None:
+        """Set slot ``t`` of the images at ``rows`` [M].
+
+        Args:
+            rows: indices of the images.
+            t: the slot.
+            object_t: what was found, M rows.
+            scores: of t + 1 objects and more, [M, T - t].
+        """
+        self.where[rows, t] = object_t.where.value
+        self.what[rows, t] = object_t.what.value
+        self.size[rows, t] = object_t.size
+        self.centre[rows, t] = object_t.centre
+        self.windows[rows, t] = object_t.window
+        self.logits[rows, t] = object_t.logit
         self.scores[rows, t + 1 :] = scores
 
 
 @torch.no_grad()
 def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int = 1) -> Found:
-    """Find the objects of each image, until one more would be needless.
+    """Find the objects of each image, until another one would not be worth its cost.
 
     Args:
         air: the trained model.
@@ -111,36 +121,38 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
     rows, kl = torch.arange(len(ink), device=ink.device), torch.zeros_like(canvas.error)
     for t in range(air.slots):
         if candidates > 1 and air.guide.samples_looks:
-            one, state = _best_look(air, candidates, state, canvas)
+            object_t, state = _best_look(air, candidates, state, canvas)
         else:
-            one, state = _one_look(air, None if look is None else look[rows, t], state, canvas)
-        canvas.add(one.window, one.size, one.centre)
+            look_t = None if look is None else look[rows, t]
+            object_t, state = _one_look(air, look_t, state, canvas)
+        canvas.add(object_t.window, object_t.size, object_t.centre)
         before = found.scores[rows, t]
-        kl = kl + air.kl(one)
-        found.put(rows, t, one, (air.log_p_x(canvas.error) - kl)[:, None] + log_prior[t + 1 :])
-        more = _wanted(one.logit, found.scores[rows, t + 1] - before)
-        if not len(more):
+        kl = kl + air.kl(object_t)
+        scores = (air.log_p_x(canvas.error) - kl)[:, None] + log_prior[t + 1 :]
+        found.put(rows, t, object_t, scores)
+        going_on = _not_ended(object_t.logit, scores[:, 0] - before)
+        if not len(going_on):
             break
-        state = air.guide.advance(state, one.slot())
-        if len(more) < len(rows):
-            rows, kl = rows[more], kl[more]
-            state, canvas = air.guide.rows(state, more), canvas.rows(more)
+        state = air.guide.advance(state, object_t.slot())
+        if len(going_on) < len(rows):
+            rows, kl = rows[going_on], kl[going_on]
+            state, canvas = air.guide.rows(state, going_on), canvas.rows(going_on)
     return found
 
 
-def _wanted(logit: Tensor, gain: Tensor) -> Tensor:
-    """Numbers of the images [M] to search further.
+def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
+    """Indices, among M images, of those to search further.
 
     Args:
-        logit: the guide's log odds of the object found last, [N].
-        gain: what it adds to the score, in nats, [N].
+        logit: the guide's log odds of the object found last, [M].
+        gain: what it adds to the score, in nats, [M].
     """
     needless = gain / TEMPERATURE + GUIDE_SHARE * logit < NEEDLESS
     return (~(needless & (logit < DOUBTED))).nonzero().squeeze(1)
 
 
 def _one_look(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """The object at a look [M], or at the peak."""
+    """The object at a look [M] or at the peak, and the guide's state."""
     residual = canvas.residual()
     logit, q_where, state = air.guide.propose(state, residual, look)
     check_proposal(logit, q_where, len(canvas.ink))
@@ -148,7 +160,7 @@ def _one_look(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tupl
 
 
 def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """The object, of several looks spread evenly, that costs least for its gain, M rows.
+    """Of the objects at evenly spread looks, the one with the least ``_cost``, and the state.
 
     A look between two objects that touch finds a bit of each, which one window cannot draw; a look
     at a part of an object finds what fits well and explains little.
@@ -159,22 +171,23 @@ def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[O
     check_proposal(logit, q_where, len(images) * candidates)
     _, centre = air.pose.decode(q_where.mean)
     apart = _farthest(centre.view(len(images), candidates, 2), DRAWN)
-    drawn = (apart + candidates * images[:, None]).flatten()
-    q_where = Normal(q_where.mean[drawn], q_where.sd[drawn])
-    objects = air.draw(logit[drawn], q_where, residual, MEANS)
+    rows = (apart + candidates * images[:, None]).flatten()
+    q_where = Normal(q_where.mean[rows], q_where.sd[rows])
+    objects = air.draw(logit[rows], q_where, residual, MEANS)
     costs = _cost(air, objects, canvas).view(apart.shape)
-    # Looks that settle at one place differ by rounding: the first of them is taken.
+    # Looks that lead to one pose differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
     return objects.rows(best + costs.shape[1] * images), state
 
 
 def _farthest(places: Tensor, most: int) -> Tensor:
-    """Numbers [M, L], in order, of at most ``most`` of the places [M, K, 2], far from each other.
+    """Indices [M, L], ascending, of at most ``most`` of K places [M, K, 2] that are far apart.
 
     The first is taken, and then always the one that is farthest from those taken (Gonzalez 1985,
     "Clustering to minimize the maximum intercluster distance").
     """
-    distance = torch.cdist(places, places) - torch.eye(places.shape[1]).to(places)  # taken: once
+    # Less 1 on the diagonal, so that no place is taken twice where several are the same.
+    distance = torch.cdist(places, places) - torch.eye(places.shape[1]).to(places)
     nearest, taken = distance[:, 0], [torch.zeros_like(places[:, 0, 0], dtype=torch.long)]
     for _ in range(min(most, places.shape[1]) - 1):
         taken.append(nearest.argmax(1))
@@ -184,10 +197,10 @@ def _farthest(places: Tensor, most: int) -> Tensor:
 
 
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:
-    """What objects cost, in nats for each nat of likelihood that they gain, [N].
+    """The cost of each object, painted alone, in nats for each nat of likelihood it gains, [N].
 
-    An object costs the log prior odds of one more, its KL, and what it leaves unexplained where it
-    paints on the canvas, each object alone.
+    Its cost is its KL, minus the log prior odds of one more object, and the squared error that is
+    left where it paints; infinite for one that gains nothing.
     """
     gain, left = canvas.worth(objects.window, objects.size, objects.centre)
     nats = air.kl(objects) - math.log(air.prior_ratio)
