@@ -25,7 +25,8 @@ from airkit.data.dataset import CanvasDataset
 from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK, pack
 from airkit.data.format import DIGITS as ARRAYS
-from airkit.data.reader import DataInfo, read_info, read_parts, read_split, verify
+from airkit.data.info import DataInfo
+from airkit.data.reader import read_info, read_parts, read_split, verify
 from airkit.data.sources import LoadedDigits
 from airkit.errors import DataFileError
 
@@ -215,8 +216,8 @@ def test_a_newer_format(copy: Path) -> None:
         file.attrs["format_version"] = 4
         file.attrs["airkit_version"] = np.bytes_("9.1")
     error = refusal(read_split, copy, "train")
-    assert error.what == "This data file is of a newer format than this airkit reads"
-    assert "got       4, written by airkit 9.1" in str(error)
+    assert error.what == "This data file is from a newer airkit"
+    assert "got       format version 4, written by airkit 9.1" in str(error)
 
 
 def _delete(name: str) -> Callable[[Any], None]:

@@ -39,6 +39,30 @@ class AirkitError(Exception):
         self.what, self.hint = what, hint
         self.got = self._facts.get("got", "")
 
+    @classmethod
+    def newer(
+        cls, kind: str, where: object, known: int, found: object, written_by: object = None
+    ) -> Self:
+        """Return the error of a file that a newer airkit wrote.
+
+        Args:
+            kind: what the file is, such as ``checkpoint``.
+            where: the file.
+            known: the newest format version that this airkit reads.
+            found: the file's.
+            written_by: the version of the airkit that wrote it, as the file states it.
+        """
+        by = ""
+        if isinstance(written_by, str):
+            by = f", written by airkit {sanitize(written_by, 40)}"
+        return cls(
+            f"This {kind} is from a newer airkit",
+            where=where,
+            expected=f"format version {known}",
+            got=f"format version {found}{by}",
+            hint="upgrade airkit: pip install --upgrade airkit",
+        )
+
     def advising(self, hint: str) -> Self:
         """Return the same problem with another next step."""
         return type(self)(self.what, **self._facts, hint=hint)

@@ -19,7 +19,7 @@ from PIL import Image
 from airkit._version import __version__
 from airkit.data import reader
 from airkit.data.compose import Canvases
-from airkit.data.reader import DataInfo
+from airkit.data.info import ANOTHER, DataInfo
 from airkit.data.shapes import SPRITES
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
@@ -140,7 +140,7 @@ class Coco:
             box = part.box[place, digit].tolist()
             if label < 0:
                 what, path = "A digit has no label", self.info.path
-                raise DataFileError(what, where=path, got=label, hint=reader.ANOTHER)
+                raise DataFileError(what, where=path, got=label, hint=ANOTHER)
             self._labels.add(label)
             self.annotations += 1
             entry: Entry = {

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from airkit.config.pictures import PicturesConfig
 from airkit.data import reader
+from airkit.data.info import DataInfo, no_truth_error
 from airkit.data.look.ink import SAMPLE, look_at_canvases
-from airkit.data.reader import DataInfo
 from airkit.data.stream import LARGE, Streamed, block_of
 from airkit.system import memory
 from airkit.system.callbacks import Listener
@@ -89,7 +89,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         rows: Tensor | None = getattr(self, name)
         if rows is None:
             path, split = self._where
-            raise reader.lacking(path, split, name)
+            raise no_truth_error(path, split, name)
         return rows
 
     def __len__(self) -> int:

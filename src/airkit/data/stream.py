@@ -16,7 +16,7 @@ from torch import Tensor
 
 from airkit.data import reader
 from airkit.data.format import rows_of
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo
 
 HELD = 2**30
 """Most bytes that the images of a split may have to be held in memory."""

@@ -12,6 +12,7 @@ from airkit.config import settings as all_settings
 from airkit.config.settings import Settings, layers
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset
+from airkit.data.info import empty_split_error
 from airkit.errors import PredictionsError
 from airkit.evaluation.compare import Comparison, measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
@@ -20,7 +21,7 @@ from airkit.evaluation.external import ExternalPredictions, Reader
 from airkit.evaluation.results import NAN, plain
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
 from airkit.evaluation.tables import measures_table
-from airkit.runs.trained import empty_split_error, open_run
+from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 from airkit.system.tables import Table

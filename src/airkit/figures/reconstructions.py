@@ -18,6 +18,7 @@ from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
 from airkit.data.compose import Canvases
 from airkit.data.dataset import channels_first, to_ink
+from airkit.data.info import empty_split_error
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import FIRST, Explained, chosen, explained, miscounted, shown_first
 from airkit.figures.looked_at import looked_at
@@ -25,7 +26,7 @@ from airkit.figures.marks import BAD, FAINT, GAP, INK, LINE, TRUTH, drawn
 from airkit.figures.page import Tile
 from airkit.figures.paper import Paper
 from airkit.figures.sheet import TRUTH_KEY, Sheet, fitted, found_keys, tile_side
-from airkit.runs.trained import empty_split_error, override
+from airkit.runs.trained import override
 
 Array = np.ndarray[Any, Any]
 

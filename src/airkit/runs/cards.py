@@ -17,7 +17,7 @@ from airkit._version import __version__
 from airkit.config import settings
 from airkit.config.settings import spelled
 from airkit.data.digits import NOT_STATED
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo
 from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError, sanitize
 from airkit.runs.training_data import make_data_command

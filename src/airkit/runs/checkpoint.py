@@ -29,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 from airkit._version import __version__
 from airkit.config import settings
 from airkit.config.schema import Config
-from airkit.errors import CheckpointError, ConfigError, sanitize
+from airkit.errors import CheckpointError, ConfigError
 from airkit.model.air import AIR
 from airkit.model.objectives.baselines import baseline_of
 from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, reason, restorer
@@ -173,20 +173,12 @@ def _load(path: Path) -> Any:
 
 
 def _check_version(content: Mapping[str, Any], path: Path) -> None:
-    version, written_by = content.get("format_version"), content.get("airkit_version")
+    version = content.get("format_version")
     if type(version) is not int or not 1 <= version <= 10**6:
         raise ValueError("no format version")
     if version > FORMAT_VERSION:
-        named = ""
-        if isinstance(written_by, str):
-            named = f", written by airkit {sanitize(written_by, 40)}"
-        raise CheckpointError(
-            "This checkpoint is from a newer airkit",
-            where=path,
-            expected=f"format version {FORMAT_VERSION}",
-            got=f"format version {version}{named}",
-            hint="upgrade airkit: pip install --upgrade airkit",
-        )
+        written_by = content.get("airkit_version")
+        raise CheckpointError.newer("checkpoint", path, FORMAT_VERSION, version, written_by)
 
 
 def _error(what: str, path: Path, got: object = None) -> CheckpointError:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from airkit.data import reader
 from airkit.data.coco import ANNOTATIONS
 from airkit.data.digits import SPLITS
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo
 from airkit.errors import AirkitError, DataFileError, OutputError
 from airkit.runs import cards, describe
 from airkit.system import files

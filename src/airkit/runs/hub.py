@@ -89,13 +89,7 @@ def _about(path: Path) -> dict[str, Any]:
         raise ValueError(f"{CONFIG} is no table")
     header = checked(_Header.model_validate, values)
     if header.format_version > FORMAT_VERSION:
-        raise CheckpointError(
-            "This model is from a newer airkit",
-            where=path,
-            expected=f"format version {FORMAT_VERSION}",
-            got=f"format version {header.format_version}",
-            hint="upgrade airkit: pip install --upgrade airkit",
-        )
+        raise CheckpointError.newer("model", path, FORMAT_VERSION, header.format_version)
     config = settings.resolve(settings.Layer(str(path), header.config, recorded=True))
     none = {"baselines": {}, "optimiser": {"state": {}}, "loss_sum": 0.0, "loss_count": 0}
     return {**{name: values.get(name) for name in _FACTS}, **none, "config": config}

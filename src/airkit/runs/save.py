@@ -9,7 +9,7 @@ from torch import nn
 
 from airkit.config import settings
 from airkit.data import reader
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo
 from airkit.errors import CheckpointError, DataFileError, OutputError
 from airkit.model.air import AIR
 from airkit.model.objectives.baselines import baseline_of

@@ -15,7 +15,7 @@ from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.dataset import CanvasDataset, to_ink
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo, empty_split_error
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
 from airkit.model.guides import GUIDES
@@ -329,13 +329,3 @@ def count_generator(config: Config, device: torch.device) -> torch.Generator | N
     """Return the generator that samples counts; None where ``eval.counts`` asks for the mode."""
     sampled = config.eval.counts == "sampled"
     return generator(config.eval.seed, "counts", device) if sampled else None
-
-
-def empty_split_error(path: Path, split: str) -> DataFileError:
-    """Return the error of a data file whose split has no canvases."""
-    return DataFileError(
-        f"The data file has no canvases in its {split} split",
-        where=path,
-        expected="at least one",
-        hint="choose another with --split, or make a file that has some",
-    )

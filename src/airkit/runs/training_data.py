@@ -11,7 +11,7 @@ from typing import Any
 from airkit.config import settings
 from airkit.config.schema import CANVAS_SECTIONS, Config
 from airkit.data import reader
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system.text import quoted

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from airkit.config import settings
 from airkit.config.settings import Settings
-from airkit.data.reader import lacking
+from airkit.data.info import empty_split_error, no_truth_error
 from airkit.errors import AirkitError, CheckpointError
 from airkit.evaluation.measures import MEASURES, check_counts
 from airkit.runs.sweep_folder import RUN, WITHOUT_EFFECT, Plan, Trial, is_sweep
 from airkit.runs.sweep_report import REPORT, Row, SweepReport
-from airkit.runs.trained import empty_split_error
 from airkit.sweeps.engines import Engine, Processes
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
@@ -138,7 +137,7 @@ def _plan(
     if info.splits[config.eval.split] == 0:
         raise empty_split_error(info.path, config.eval.split)
     if "count" not in info.arrays[config.eval.split]:
-        raise lacking(info.path, config.eval.split, "counts")
+        raise no_truth_error(info.path, config.eval.split, "counts")
     if fresh:
         _clear(folder)
     plan = Plan(folder, absolute(info.path), info.content_digest, config, info.source)

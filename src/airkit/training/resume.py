@@ -14,7 +14,7 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
-from airkit.data.reader import DataInfo
+from airkit.data.info import DataInfo
 from airkit.errors import CheckpointError, DataFileError
 from airkit.model.counts import COUNT_PRIORS
 from airkit.model.guides import GUIDES
