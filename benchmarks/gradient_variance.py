@@ -27,7 +27,7 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.config.settings import Layer
 from airkit.data import reader
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.model.air import AIR
 from airkit.model.objectives import Objective, build
 from airkit.training.step import Trainer
@@ -88,7 +88,7 @@ def measure(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     data = Layer("data file", reader.read_info(args.data).config.model_dump())
     config = settings.resolve(data, *settings.layers(given))
     trainer = Trainer(config, CanvasDataset(args.data, "train").images, torch.device("cpu"))
-    batch = to_ink(CanvasDataset(args.data, "val").images[: config.train.batch_size])
+    batch = to_float(CanvasDataset(args.data, "val").images[: config.train.batch_size])
     rivals = {name: rival(trainer.air, config, keys) for name, keys in ESTIMATORS.items()}
     learners = {
         name: torch.optim.Adam(each.baselines.parameters(), config.train.baseline_learning_rate)
@@ -113,7 +113,7 @@ def rival(air: AIR, config: Config, keys: dict[str, str]) -> Objective:
 
 def learn(one: Objective, learner: torch.optim.Optimizer, trainer: Trainer, step: int) -> None:
     """A step of a baseline on the batch that the model is about to learn from."""
-    images = to_ink(trainer.images[trainer.batches.at(step)])
+    images = to_float(trainer.images[trainer.batches.at(step)])
     learner.zero_grad()
     one(images, one.random(len(images), step), trainer.log_prior(step))[1].backward()
     learner.step()

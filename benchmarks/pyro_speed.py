@@ -25,7 +25,7 @@ from pyro.infer import SVI
 from steps import Step, blobs, timed, trainer
 from torch import Tensor
 
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 
 RESULTS = Path(__file__).parent / "results" / "pyro_speed.json"
 CANVASES = 2048
@@ -65,7 +65,7 @@ def plain(svi: SVI, images: Tensor, *, validated: bool) -> Step:
 
     def step(number: int) -> None:
         with pyro.validation_enabled(validated):
-            svi.step(to_ink(batches[number % len(batches)]))
+            svi.step(to_float(batches[number % len(batches)]))
 
     return step
 

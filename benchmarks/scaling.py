@@ -17,7 +17,7 @@ from steps import blobs, now, trainer
 from torch import Tensor
 from worker import serve
 
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.model.air import AIR
 from airkit.model.scene import explain, explain_best
 
@@ -94,7 +94,7 @@ def line(axis: str, times: dict[int, float]) -> dict[str, float]:
 
 def evaluation(device: str, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """Canvases a second that are explained, beside the plain reading."""
-    images = to_ink(blobs(250)[:, None].to(device))
+    images = to_float(blobs(250)[:, None].to(device))
     air = trainer(blobs(64), {}, device=device).air.eval()
     plain = PlainAIR().to(device)
     works: dict[str, Callable[[], Any]] = {

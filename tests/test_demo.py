@@ -25,7 +25,7 @@ from some_truth import whole
 
 import airkit
 from airkit.data import reader
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.errors import CheckpointError, ServeError
 from airkit.model.scene import explain, explain_best
 from airkit.runs.trained import open_model
@@ -85,7 +85,7 @@ def images() -> Any:
 def test_the_answer_is_what_the_model_explains(serving: Serving) -> None:
     air = open_model(tiny_runs.reference(), "best", (), SILENT).build()
     for image in images()[:5]:
-        ink = to_ink(torch.from_numpy(image))[None, None]
+        ink = to_float(torch.from_numpy(image))[None, None]
         with torch.no_grad():
             scenes = {
                 "/see": explain(air, ink),

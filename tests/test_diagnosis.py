@@ -29,7 +29,7 @@ from tiny_runs import (
 )
 from torch import Tensor
 
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.errors import TrainingError
 from airkit.runs.folder import RunFolder
 from airkit.training import validation
@@ -175,7 +175,7 @@ def test_its_commands_work(
 
 
 def test_a_validation_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "to_ink", lambda images: to_ink(images) * math.nan)
+    monkeypatch.setattr(validation, "to_float", lambda images: to_float(images) * math.nan)
     told = stopped(tmp_path)
     for fact in ("The validation ELBO", f"step 5 of {tmp_path}", "step-000000004.pt"):
         assert fact in told

@@ -20,7 +20,7 @@ from tiny_runs import STEPS, Recorder, data_file, evaluated, fit, reference, sta
 from torch import Tensor
 
 from airkit.config import settings
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.data.reader import read_info
 from airkit.errors import CheckpointError, ConfigError, DataFileError
 from airkit.evaluation.compare import compare
@@ -77,7 +77,7 @@ def test_one_look_recomputed_canvas_by_canvas(run: Path, air: AIR) -> None:
     """Nothing is drawn for the counts and the reconstructions of one look."""
     found, test = measure(run, eval__looks=1), canvases()
     counts, errors = [], []
-    for image in to_ink(test.images):
+    for image in to_float(test.images):
         with torch.no_grad():
             scene = explain(air, image[None])
         counts.append(int(scene.count_probability[0].argmax()))
@@ -124,7 +124,7 @@ def test_elbo_recomputed(run: Path, air: AIR) -> None:
     """The mean of the estimator over the canvases, with the same stream."""
     generator = torch.Generator().manual_seed(seeds.integer(0, "elbo"))
     parts = []
-    for images in torch.split(to_ink(canvases().images), 12):
+    for images in torch.split(to_float(canvases().images), 12):
         noise = Noise.draw(generator, len(images), 3, 4, looks=False)
         with torch.no_grad():
             parts.append(elbo.elbo(air, images, noise))

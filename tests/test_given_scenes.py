@@ -12,7 +12,7 @@ import torch
 from tiny_runs import data_file, evaluated
 from torch import Tensor
 
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.measures import Boxes, Counts, Measure, Reconstruction
 from airkit.model.scene import Scene
@@ -52,7 +52,7 @@ def test_perfect_scenes(run: Path) -> None:
     boxes = torch.nn.functional.pad(test.truth("boxes"), (0, 0, 0, 1), value=-1.0)
     found = given(run, Boxes, box=boxes, presence=(boxes[:, :, 2] > 0) * 0.9)
     assert found == pytest.approx(dict.fromkeys(PRECISIONS, 1))
-    assert given(run, Reconstruction, canvas=to_ink(test.images)) == {"mse": 0}
+    assert given(run, Reconstruction, canvas=to_float(test.images)) == {"mse": 0}
 
 
 def test_scenes_of_nothing(run: Path) -> None:
@@ -62,5 +62,5 @@ def test_scenes_of_nothing(run: Path) -> None:
     assert found["count_accuracy"] == totals[0] / 20
     assert found["confusion"] == [[total, 0, 0, 0] for total in totals]
     assert given(run, Boxes, box=torch.full((20, 3, 4), -1.0)) == dict.fromkeys(PRECISIONS, 0)
-    mean_square = float(to_ink(test.images).square().mean())
+    mean_square = float(to_float(test.images).square().mean())
     assert given(run, Reconstruction, count=none)["mse"] == pytest.approx(mean_square)

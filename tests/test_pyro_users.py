@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import functional
 
 import airkit
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.errors import AirkitError
 from airkit.model.air import AIR
 from airkit.model.guides import MEANS
@@ -166,13 +166,13 @@ def test_hessians_on_the_latents_are_right(pose: str, compositing: str) -> None:
 
 def bound(air: AIR, path: Path) -> Tensor:
     """The exact ELBO of a data file's test canvases, at the guide's means."""
-    images = to_ink(CanvasDataset(path, "test").images)
+    images = to_float(CanvasDataset(path, "test").images)
     with torch.no_grad():
         return objective.elbo(air, images, MEANS)
 
 
 def pyro_trained(air: AIR, path: Path, steps: int = 3) -> AIR:
-    images = to_ink(CanvasDataset(path, "train").images)[:8]
+    images = to_float(CanvasDataset(path, "train").images)[:8]
     programs = PyroAIR(air)
     svi = SVI(programs.model, programs.guide, pyro.optim.Adam({"lr": 1e-3}), TraceGraph_ELBO())
     for _ in range(steps):

@@ -12,7 +12,7 @@ from own_pictures import blobs
 from torch import Tensor
 
 from airkit.config.schema import Config, DataConfig, PicturesConfig
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.data.look.findings import SAMPLE
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
@@ -52,7 +52,7 @@ def signs(
     size: Any = {"canvas_size": SIDE, "channels": images.shape[1]}
     data = DataConfig(max_digits=3, digit_size=6.0, digit_size_sd=0, **size)
     config = Config(data=data, pictures=PicturesConfig(background="constant"))
-    ink = to_ink(images)
+    ink = to_float(images)
     watch = Watch(AIR(config), config, images, looks=more.get("looks", 4))
     found = ink if canvas is None else canvas
     for rows in torch.split(torch.arange(len(images)), batch):
@@ -76,7 +76,7 @@ def test_the_truth_itself_shows_no_trouble() -> None:
 
 @pytest.mark.parametrize("batch", [1, 7])
 def test_no_number_depends_on_the_batches(batch: int) -> None:
-    some: dict[str, Any] = {"canvas": to_ink(IMAGES) * 0.9, "boxes": BOXES + 0.4}
+    some: dict[str, Any] = {"canvas": to_float(IMAGES) * 0.9, "boxes": BOXES + 0.4}
     assert signs(batch=batch, **some) == signs(**some)
 
 
@@ -91,12 +91,12 @@ def test_colours_that_are_equally_bright_stand_out() -> None:
     colour = torch.cat([squares * red, squares * 0, squares * (1 - red)], 1).to(torch.uint8)
     found = signs(images=colour)
     assert (found.missed, found.needless, found.unexplained) == (0, 0, 0)
-    blank = torch.zeros_like(to_ink(colour))
+    blank = torch.zeros_like(to_float(colour))
     assert signs(torch.zeros_like(COUNTS), canvas=blank, images=colour).unexplained > 0.9
 
 
 def test_what_was_not_found_is_missed() -> None:
-    ink = to_ink(IMAGES)
+    ink = to_float(IMAGES)
     blank = ink.flatten(1).median(1).values[:, None, None, None].expand_as(ink)
     found = signs(torch.zeros_like(COUNTS), canvas=blank)
     assert (found.missed, found.empty, found.objects) == (1, 1, 0)

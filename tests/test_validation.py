@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_runs import data_file, trainer
 
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.model import batch_sizes
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
@@ -23,11 +23,11 @@ from airkit.training.validation import validate
 def test_validation_measures_every_canvas() -> None:
     """One draw of the ELBO, the mode of q(n) at one look; the same at every call."""
     model, val = trainer(), CanvasDataset(data_file(), "val")
-    ink = to_ink(val.images)
+    images = to_float(val.images)
     noise = Noise.draw(generator(0, "validation"), 12, model.air.slots, model.air.code, looks=False)
     counts: list[int] = []
     with torch.no_grad():
-        elbo, logits = objective.elbo(model.air, ink, noise).mean(), model.air(ink).logits
+        elbo, logits = objective.elbo(model.air, images, noise).mean(), model.air(images).logits
     for row in logits.sigmoid().tolist():
         on = [math.prod(row[:n]) * (1 - row[n]) for n in range(3)] + [math.prod(row)]
         counts.append(max(range(4), key=on.__getitem__))
@@ -43,11 +43,11 @@ def test_validation_shares_out_canvases_among_batches() -> None:
     random = generator(0, "validation")
     elbos, right = [], 0
     for start, end in ((0, 5), (5, 10), (10, 12)):
-        ink = to_ink(val.images[start:end])
+        images = to_float(val.images[start:end])
         noise = Noise.draw(random, end - start, by_five.air.slots, by_five.air.code, looks=False)
         with torch.no_grad():
-            elbos += objective.elbo(by_five.air, ink, noise).tolist()
-            found = explain(by_five.air, ink).count
+            elbos += objective.elbo(by_five.air, images, noise).tolist()
+            found = explain(by_five.air, images).count
         right += int((found == val.truth("counts")[start:end]).sum())
     expected = (np.mean(elbos), right / 12)
     assert validate(by_five, val) == pytest.approx(expected, rel=1e-6)
@@ -60,7 +60,7 @@ def test_validation_counts_some_of_many_canvases(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(validation, "COUNTED", 5)
     every_third = range(0, len(val), 3)
     with torch.no_grad():
-        counts = explain(model.air, to_ink(val.images)).count[every_third]
+        counts = explain(model.air, to_float(val.images)).count[every_third]
     right = (counts == val.truth("counts")[every_third]).sum() / 4
     assert len(val) == 12
     assert validate(model, val) == pytest.approx((elbo, float(right)), rel=1e-6)

@@ -22,7 +22,7 @@ import pages
 
 import airkit
 from airkit import settings
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.system.callbacks import SILENT
 from airkit.web.session import open_session
 
@@ -83,7 +83,7 @@ class Workshop:
         hard = [index for index in apart.argsort().tolist() if counts[index] == 2]
         lone = int((counts == 1).nonzero()[0])
         tried = [
-            (index, session.best(to_ink(session.canvases.images[index])))
+            (index, session.best(to_float(session.canvases.images[index])))
             for index in (*hard[20:400:40], lone)
         ]
         right = [seen for index, seen in tried if seen["count"] == counts[index]]

@@ -99,7 +99,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         truth = {"count": self.counts, "label": self.labels, "box": self.boxes}
         rows = {**truth, **self.rows}
         item = {name: each[index].clone() for name, each in rows.items() if each is not None}
-        return {**item, "image": to_ink(item["image"])}
+        return {**item, "image": to_float(item["image"])}
 
     def _whole(self, name: str) -> Tensor:
         rows = self.rows[name]
@@ -169,11 +169,11 @@ def channels_last(images: Tensor) -> NDArray[np.uint8]:
     return levels
 
 
-def to_ink(images: Tensor) -> Tensor:
-    """Convert grey levels 0..255, uint8 of any shape, to ink in 0..1, float32."""
+def to_float(images: Tensor) -> Tensor:
+    """Images as a model takes them: levels in 0..1, float32, of uint8 ones in 0..255."""
     return images.float() / 255
 
 
-def to_grey(ink: Tensor) -> Tensor:
-    """Convert ink of any shape to the nearest grey levels 0..255, uint8; clamps it to 0..1."""
-    return (255 * ink.clamp(0, 1)).round().to(torch.uint8)
+def to_uint8(images: Tensor) -> Tensor:
+    """Images as data files hold them: levels in 0..255, uint8, of others, clamped to 0..1."""
+    return (255 * images.clamp(0, 1)).round().to(torch.uint8)

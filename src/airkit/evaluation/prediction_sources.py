@@ -16,7 +16,7 @@ from torch import Tensor
 
 from airkit.config.settings import Settings
 from airkit.data import reader
-from airkit.data.dataset import channels_first, to_ink
+from airkit.data.dataset import channels_first, to_float
 from airkit.data.imports.images import Given
 from airkit.data.imports.resizing import nearest
 from airkit.errors import ImageError
@@ -62,7 +62,7 @@ class CanvasesSource:
         counts, done = count_generator(self.config, self.model.device), 0
         with threads.restored():
             for part in self._parts():
-                levels = to_ink(channels_first(part["image"])).to(self.model.device)
+                levels = to_float(channels_first(part["image"])).to(self.model.device)
                 if not (done or self.model.device.type != "cpu" or threads.fixed()):
                     threads.settle(partial(self._explain, levels, None), self.listener.note)
                 scene = self._explain(levels, counts)

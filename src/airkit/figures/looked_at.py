@@ -12,7 +12,7 @@ import torch
 
 from airkit.config.schema import Config
 from airkit.data.compose import Canvases
-from airkit.data.dataset import channels_first, to_ink
+from airkit.data.dataset import channels_first, to_float
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first
 from airkit.figures.marks import FAINT, GAP, LINE, TRUTH, drawn, slot_colour
@@ -39,7 +39,7 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     columns, total = max(1, config.render.columns // PANELS), len(canvases.image)
     columns = min(columns, fitted(config, PANELS * (_LEAST_PANEL + _APART) - _APART).render.columns)
     canvases = shown_first(canvases, config.render.rows * columns)
-    images = to_ink(channels_first(canvases.image))
+    images = to_float(channels_first(canvases.image))
     config = without_weights(config)
     background = Background(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()

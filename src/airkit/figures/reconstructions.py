@@ -17,7 +17,7 @@ from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
 from airkit.data.compose import Canvases
-from airkit.data.dataset import channels_first, to_ink
+from airkit.data.dataset import channels_first, to_float
 from airkit.data.info import empty_split_error
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import FIRST, Explained, chosen, explained, miscounted, shown_first
@@ -264,7 +264,7 @@ def data(canvases: Canvases, render: RenderConfig, split: str) -> Sheet:
     """
     total = len(canvases.image)
     canvases = shown_first(canvases, render.rows * render.columns)
-    images = to_ink(channels_first(canvases.image)).numpy()
+    images = to_float(channels_first(canvases.image)).numpy()
     side = tile_side(images.shape[2:], render, min(render.columns, len(images)))
     height, width = drawn(images.shape[2:], side)
     width = max(width, MIN_CELL)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.model.precision import best_precision
 from airkit.model.scene import explain
 from airkit.runs.trained import open_run
@@ -176,7 +176,7 @@ def _logits(net: nn.Module, inputs: Tensor) -> Tensor:
     if inputs.dim() == 2:
         return net(inputs)  # type: ignore[no-any-return]
     with torch.autocast("cpu", torch.bfloat16, enabled=best_precision("cpu") == "bfloat16"):
-        logits: Tensor = net(to_ink(inputs))
+        logits: Tensor = net(to_float(inputs))
     return logits.float()
 
 

@@ -14,7 +14,7 @@ from airkit.config.registry import is_outside
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.data.info import DataInfo, empty_split_error
 from airkit.errors import DataFileError
 from airkit.model.air import AIR
@@ -166,7 +166,7 @@ class TrainedRun:
 
     def images(self, indices: Tensor) -> Tensor:
         """Levels in 0..1 of the canvases at ``indices``, on the device, [B, C, H, W]."""
-        return to_ink(self.canvases.rows["image"][indices].to(self.device))
+        return to_float(self.canvases.rows["image"][indices].to(self.device))
 
     def generator(self, stream: str) -> torch.Generator:
         """A fresh generator on a named random stream of ``eval.seed``."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 
 MOST = 2**28
 """Most pixels to keep backgrounds of: 1 GiB."""
@@ -28,6 +28,6 @@ class Backgrounds:
         Each is estimated by itself, so that its bits do not depend on the others of its batch.
         """
         for index in {*indices.tolist()} - self.found:
-            self.kept[index] = self.estimate(to_ink(self.images[index : index + 1]))[0]
+            self.kept[index] = self.estimate(to_float(self.images[index : index + 1]))[0]
             self.found.add(index)
         return self.kept[indices]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from airkit.config.schema import Config
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.data.stream import Streamed
 from airkit.model import objectives
 from airkit.model.air import AIR
@@ -106,7 +106,7 @@ class Trainer:
             This process's images, levels in 0..1, [B, C, H, W]; the objective's random numbers; and
             log p(n) for n = 0..T, [T + 1].
         """
-        images = to_ink(self._levels(number))
+        images = to_float(self._levels(number))
         seed = seeds.integer(self.config.train.seed, "guide", number)
         return images, self.objective.random(len(images), seed), self.log_prior(number)
 

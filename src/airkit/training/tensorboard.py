@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from airkit.config.schema import Config
-from airkit.data.dataset import CanvasDataset, to_grey, to_ink
+from airkit.data.dataset import CanvasDataset, to_float, to_uint8
 from airkit.errors import AirkitError
 from airkit.model.air import AIR
 from airkit.model.scene import explain
@@ -111,9 +111,9 @@ def reconstructions(air: AIR, val: CanvasDataset) -> np.ndarray[Any, Any]:
         Levels, uint8 [height, width, C], two rows of pictures with margins between them.
     """
     device = next(air.parameters()).device
-    images = to_ink(val.rows["image"][:CANVASES].to(device))
+    images = to_float(val.rows["image"][:CANVASES].to(device))
     both = torch.stack([images, explain(air, images).canvas])
-    framed = torch.nn.functional.pad(to_grey(both), (0, MARGIN, 0, MARGIN), value=128)
+    framed = torch.nn.functional.pad(to_uint8(both), (0, MARGIN, 0, MARGIN), value=128)
     # [2, B, C, H, W] to [2 H, B W, C], without the margin after the last row and column
     sheet = framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
     return sheet[:-MARGIN, :-MARGIN].cpu().numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from airkit.data.dataset import CanvasDataset, to_ink
+from airkit.data.dataset import CanvasDataset, to_float
 from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
 from airkit.model.air import AIR
@@ -57,11 +57,11 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
 
 def _measured(air: AIR, val: CanvasDataset, rows: Tensor, noise: Noise, apart: int) -> Tensor:
     """Sum of the ELBOs of some val canvases, and how many of each ``apart`` are counted right."""
-    ink = to_ink(val.rows["image"][rows].to(air.log_prior.device))
-    total, right = elbo.elbo(air, ink, noise).double().sum().cpu(), torch.zeros(())
+    images = to_float(val.rows["image"][rows].to(air.log_prior.device))
+    total, right = elbo.elbo(air, images, noise).double().sum().cpu(), torch.zeros(())
     counted = rows % apart == 0
     if val.counts is not None and counted.any():
-        count = explain(air, ink[counted.to(ink.device)]).count.cpu()
+        count = explain(air, images[counted.to(images.device)]).count.cpu()
         right = (count == val.counts[rows[counted]]).sum()
     return torch.stack([total, right.double()])
 
@@ -79,7 +79,7 @@ def trusted(trainer: Trainer, images: Tensor | Streamed) -> Trust:
     watch = Watch(air, config, some, looks)
     with trainer.evaluating():
         for batch in torch.split(some, batch_size_of(air, config)):
-            ink = to_ink(batch.to(trainer.device))
-            one, best = explain_both(air, ink, looks, seed)
-            watch.add(ink, best, one)
+            levels = to_float(batch.to(trainer.device))
+            one, best = explain_both(air, levels, looks, seed)
+            watch.add(levels, best, one)
     return judge(watch.signs(), watch.found, config)

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from airkit.config.settings import Settings
-from airkit.data.dataset import to_ink
+from airkit.data.dataset import to_float
 from airkit.errors import ServeError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.web.session import Session, open_session
@@ -224,7 +224,7 @@ class Handler(BaseHTTPRequestHandler):
         air = self.server.session.air
         shape = *air.shape, air.channels
         levels = torch.frombuffer(bytearray(self._body(prod(shape))), dtype=torch.uint8)
-        return to_ink(levels.view(shape).permute(2, 0, 1))
+        return to_float(levels.view(shape).permute(2, 0, 1))
 
     def _sample(self) -> tuple[bytes, str]:
         self._body(0)

@@ -17,7 +17,7 @@ from torch import Tensor
 from airkit.config.registry import DRAWN
 from airkit.config.schema import Config
 from airkit.config.settings import Settings
-from airkit.data.dataset import CanvasDataset, note_ink, to_grey, to_ink
+from airkit.data.dataset import CanvasDataset, note_ink, to_float, to_uint8
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.evaluation.found import interval
@@ -114,7 +114,7 @@ class Session:
                 place = torch.randint(len(self._filled), (), generator=self._generator)
                 index = int(self._filled[place])
                 count = None if canvases.counts is None else int(canvases.counts[index])
-                seen = self._see(to_ink(canvases.rows["image"][index]), count)
+                seen = self._see(to_float(canvases.rows["image"][index]), count)
                 if count or seen["count"]:
                     break
             return seen
@@ -131,7 +131,7 @@ class Session:
             most = max(1, self.config.data.max_digits)
             count = torch.randint(1, most + 1, (1,), generator=self._generator)
             canvas = self.air.sample_canvases(count, self._generator)[0]
-            return self._see(to_ink(to_grey(canvas)), int(count))
+            return self._see(to_float(to_uint8(canvas)), int(count))
 
         return self._on_worker(act)
 
@@ -211,6 +211,6 @@ def _seen(image: Tensor, scene: Scene, looks: int, true_count: int | None = None
     }
 
 
-def _packed(ink: Tensor) -> str:
-    """Return levels [C, H, W] as bytes, which end at white, in base64."""
-    return b64encode(to_grey(ink).permute(1, 2, 0).numpy().tobytes()).decode("ascii")
+def _packed(levels: Tensor) -> str:
+    """Return levels in 0..1, [C, H, W], as bytes [H, W, C] in base64."""
+    return b64encode(to_uint8(levels).permute(1, 2, 0).numpy().tobytes()).decode("ascii")
