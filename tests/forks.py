@@ -26,7 +26,7 @@ from typing import IO, Any, TextIO
 
 LOADED = (
     *("h5py", "matplotlib.figure", "PIL.PngImagePlugin", "rich.progress", "torch"),
-    *("airkit.cli.app", "airkit.training.loop", "airkit.evaluation.evaluate"),
+    *("airkit.cli.app", "airkit.training.train", "airkit.evaluation.evaluate"),
     *("airkit.figures.render", "airkit.data.make", "airkit.data.strokes"),
 )
 COMMAND = "import airkit.cli; airkit.cli.run()"

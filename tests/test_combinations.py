@@ -29,7 +29,7 @@ from airkit.evaluation.evaluate import evaluate
 from airkit.figures import FIGURES
 from airkit.figures.render import render
 from airkit.runs.folder import RunFolder
-from airkit.training.loop import train
+from airkit.training.train import train
 
 
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)

@@ -10,8 +10,8 @@ from tiny_runs import Recorder, data_file
 from airkit.config import settings
 from airkit.errors import DataFileError
 from airkit.runs.folder import RunFolder
-from airkit.training.loop import train
 from airkit.training.resume import Start, configure, prepare
+from airkit.training.train import train
 
 SETTLED = ("data.", "pictures.", "scenes.", "train.precision", "train.backward")
 """Settings that the data file has, or whose auto a run replaces by what it chose."""

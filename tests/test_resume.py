@@ -135,7 +135,7 @@ sys.path.insert(0, {tests!r})
 from tiny_runs import Recorder, go_on, kill
 from airkit.system import files
 from airkit.errors import OutputError
-from airkit.training.loop import train
+from airkit.training.train import train
 from pathlib import Path
 
 class Telling(Recorder):

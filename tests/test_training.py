@@ -39,8 +39,8 @@ from airkit.errors import (
     OutputError,
 )
 from airkit.runs.folder import RunFolder
-from airkit.training.loop import train
 from airkit.training.resume import FREE
+from airkit.training.train import train
 
 # What it does
 

@@ -26,8 +26,9 @@ from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import Listener
-from airkit.training.loop import TrainReport, train
+from airkit.training.loop import TrainReport
 from airkit.training.step import Trainer
+from airkit.training.train import train
 
 torch.set_num_threads(1)
 _load = sources.load

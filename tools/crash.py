@@ -28,7 +28,7 @@ import airkit.cli.app
 # The modules that the commands load, so that forks have them already.
 import airkit.data.make
 import airkit.evaluation.evaluate
-import airkit.training.loop
+import airkit.training.train
 from airkit.system import files
 from airkit.system.signals import STOPPING
 

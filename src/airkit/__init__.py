@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from airkit.runs.save import save
     from airkit.runs.trained import load
     from airkit.sweeps.sweep import sweep
-    from airkit.training.loop import train
+    from airkit.training.train import train
     from airkit.web.report import report
     from airkit.web.server import demo
 
@@ -91,7 +91,7 @@ _HOMES = {
     "save": "airkit.runs.save",
     "score": "airkit.evaluation.score",
     "sweep": "airkit.sweeps.sweep",
-    "train": "airkit.training.loop",
+    "train": "airkit.training.train",
     "write_predictions": "airkit.evaluation.predict",
 }
 

@@ -42,7 +42,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import write_text
 from airkit.system.paths import to_path
 from airkit.system.tables import Number, Table, percent
-from airkit.training.loop import train
+from airkit.training.train import train
 
 
 @dataclass(frozen=True)

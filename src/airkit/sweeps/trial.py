@@ -21,7 +21,7 @@ def run_trial(trial: Trial, listener: Listener) -> bool:
         AirkitError: as ``train`` and ``evaluate`` do.
     """
     from airkit.evaluation.evaluate import evaluate  # noqa: PLC0415 - torch, in the trial's process
-    from airkit.training.loop import train  # noqa: PLC0415
+    from airkit.training.train import train  # noqa: PLC0415
 
     # A recorded layer keeps the marks of the classes that were named in this call, and adds none.
     layers = [Layer("sweep", trial.config.model_dump(), recorded=True)]
