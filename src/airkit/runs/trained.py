@@ -1,4 +1,7 @@
-"""Trained models: the one place where a checkpoint's weights become a model."""
+"""Trained models: a checkpoint with the settings of a call, and a run's model on its canvases.
+
+A checkpoint's weights become a model in ``airkit.runs.weights``.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from airkit.runs.weights import build, with_classes_named
 from airkit.system import seeds
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import generator, pick_device
-from airkit.system.paths import from_record, to_path
+from airkit.system.paths import to_path
 
 LEARNED = ("model.", "guide.", "prior.")
 """Prefixes of the settings that a trained model has for good, but for its number of slots."""
@@ -53,7 +56,7 @@ class TrainedModel:
     @property
     def data(self) -> TrainingData:
         """The data file that the run was trained on."""
-        return training_data(self.state)
+        return TrainingData.of(self.state)
 
     def build(
         self,
@@ -272,10 +275,13 @@ def open_on(
     given: Settings,
     listener: Listener,
 ) -> tuple[TrainedModel, DataInfo, AIR]:
-    """Do as ``open_run`` without reading the canvases.
+    """Open a run on a data file as ``open_run`` does, but leave its canvases unread.
 
     Returns:
         The checkpoint with its settings, what the data file says of itself, and the model.
+
+    Raises:
+        CheckpointError, ConfigError, DataFileError, DeviceError, ExtensionError: as ``open_run``.
     """
     model = open_model(run, checkpoint, given, listener)
     info = reader.read_info(to_path(data)) if data else model.data.read()
@@ -308,16 +314,10 @@ def override(base: Config, origin: str, given: Settings) -> Config:
 def with_auto_backward(config: Config) -> Config:
     """Return a run's settings with ``train.backward`` on auto, to be overridden.
 
-    A guide or objective that a call names need not be served by the backward pass of the run's;
-    what is wrong with naming it is told better than that.
+    A call may name another guide or objective than the run's, and that is refused elsewhere. With
+    ``fast`` left in place, the message would be that ``fast`` does not serve it.
     """
     return config.updated("train", backward="auto")
-
-
-def training_data(state: Checkpoint) -> TrainingData:
-    """Return what a checkpoint records of its data file."""
-    path = from_record(state.data)
-    return TrainingData("run", path, state.data_digest, state.config, state.data_source)
 
 
 def look_seed(config: Config) -> int:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from airkit.config import settings
 from airkit.config.schema import CANVAS_SECTIONS, Config
@@ -14,7 +14,11 @@ from airkit.data import reader
 from airkit.data.info import DataInfo
 from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
+from airkit.system.paths import from_record
 from airkit.system.text import quoted
+
+if TYPE_CHECKING:
+    from airkit.runs.checkpoint import Checkpoint
 
 OF_DATA = tuple(f"{section}." for section in CANVAS_SECTIONS)
 """Prefixes of the settings that a data file decides."""
@@ -48,6 +52,12 @@ class TrainingData:
     """The configuration trained with."""
     source: str | None = None
     """The digits that ``data.source`` stood for; None in files of an older airkit."""
+
+    @classmethod
+    def of(cls, state: Checkpoint) -> Self:
+        """Return what the checkpoint of a run records."""
+        path = from_record(state.data)
+        return cls("run", path, state.data_digest, state.config, state.data_source)
 
     def read(self, *, instead: bool = True) -> DataInfo:
         """Return what the file says of itself, if it holds the canvases trained on.

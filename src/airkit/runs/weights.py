@@ -1,4 +1,4 @@
-"""Models with the weights of a checkpoint."""
+"""From a checkpoint's weights to a model: ``build``."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from airkit.model.precision import best_precision
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import override, training_data, with_auto_backward
+from airkit.runs.trained import override, with_auto_backward
 from airkit.runs.training_data import OF_DATA, SCENE, TrainingData
 from airkit.system.callbacks import Listener
 from airkit.system.paths import absolute, to_path
@@ -105,7 +105,7 @@ def prepare(
     layers = settings.layers(given)
     checkpoint = None if fresh else _latest(run, listener)
     if checkpoint is not None:
-        earlier = Earlier(run.path, training_data(checkpoint), FREE)
+        earlier = Earlier(run.path, TrainingData.of(checkpoint), FREE)
         info, config = earlier.go_on(data, layers, listener)
     else:
         if not fresh:
