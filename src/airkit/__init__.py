@@ -155,7 +155,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         OutputError: a table cannot be written; a picture cannot be written, or would replace
             another picture of this call or a file that no earlier call drew.
     """
-    from airkit.evaluation.infer import Asked  # noqa: PLC0415 - loads torch
+    from airkit.evaluation.infer import InferOptions  # noqa: PLC0415 - loads torch
     from airkit.evaluation.infer import infer as infer_images  # noqa: PLC0415
 
     drawn = None
@@ -163,7 +163,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         from airkit.figures.overlay import overlays  # noqa: PLC0415 - loads matplotlib
 
         drawn = partial(overlays, to_path(overlay))
-    asked = Asked(
+    options = InferOptions(
         invert=invert,
         tile=tile,
         exclude_edges=exclude_edges,
@@ -177,7 +177,7 @@ def infer(  # noqa: PLR0913 - an argument for each option of the command
         overlays=drawn,
     )
     return infer_images(
-        images, run, checkpoint=checkpoint, settings=settings, asked=asked, listener=listener
+        images, run, checkpoint=checkpoint, settings=settings, options=options, listener=listener
     )
 
 

@@ -25,7 +25,7 @@ from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
 
-__all__ = ["Asked", "Found", "Inferred", "InferredObject", "infer"]
+__all__ = ["Found", "InferOptions", "Inferred", "InferredObject", "infer"]
 
 Array = np.ndarray[Any, Any]
 DrawOverlay = Callable[[Given, Array, Array], None]
@@ -46,7 +46,7 @@ class Found(list[Inferred]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class InferOptions:
     """How images are to be inferred on, and what to write; see ``airkit.infer``."""
 
     invert: bool = False
@@ -75,25 +75,25 @@ def infer(
     *,
     checkpoint: str,
     settings: Settings,
-    asked: Asked,
+    options: InferOptions,
     listener: Listener,
 ) -> Found:
     """Count and locate the objects of images, as ``airkit.infer`` does."""
-    for path, option in ((asked.csv, "--csv"), (asked.objects, "--objects")):
+    for path, option in ((options.csv, "--csv"), (options.objects, "--objects")):
         if path is not None:
             check_table(path, option)
     model = open_model(run, checkpoint, settings, listener)
     repeat_verdict(RunFolder(to_path(run)), listener)
-    inference = _Inference(images, model, asked, listener)
+    inference = _Inference(images, model, options, listener)
     inference.check()
     found = dict(inference.walk())
     bad = inference.screening.bad.skipped
     results = Found((found[place] for place in range(len(found))), bad)
-    if asked.csv is not None:
-        write_counts(asked.csv, results, results.bad)
-    if asked.objects is not None:
-        write_objects(asked.objects, results)
-    for kind, path in asked.box_files():
+    if options.csv is not None:
+        write_counts(options.csv, results, results.bad)
+    if options.objects is not None:
+        write_objects(options.objects, results)
+    for kind, path in options.box_files():
         kind.write(path, results)
     return results
 
@@ -101,15 +101,17 @@ def infer(
 class _Inference:
     """What a model finds on all images, and the files that are asked for."""
 
-    def __init__(self, images: Any, model: TrainedModel, asked: Asked, listener: Listener) -> None:
-        self.model, self.asked, self.listener = model, asked, listener
+    def __init__(
+        self, images: Any, model: TrainedModel, options: InferOptions, listener: Listener
+    ) -> None:
+        self.model, self.options, self.listener = model, options, listener
         self.screening = Screening(
             images,
             model,
-            invert=asked.invert,
-            tile=asked.tile,
-            skip_bad=asked.skip_bad,
-            sub_folders=asked.sub_folders,
+            invert=options.invert,
+            tile=options.tile,
+            skip_bad=options.skip_bad,
+            sub_folders=options.sub_folders,
         )
         self.size, self.tile = model.config.object_size, self.screening.tile
         scale = model.state.config.pictures.scale
@@ -123,19 +125,19 @@ class _Inference:
         for given in self.screening.check(self.listener):
             self._pieces += pieces_in(given.shape, self.tile, self.overlap)
         places = self.screening.places
-        if self.asked.overlays is not None:
-            self.draw = self.asked.overlays(places, self.model.config)
-        if self.asked.labels is not None:
-            check_labels(self.asked.labels, places)
-        for kind, path in self.asked.box_files():
+        if self.options.overlays is not None:
+            self.draw = self.options.overlays(places, self.model.config)
+        if self.options.labels is not None:
+            check_labels(self.options.labels, places)
+        for kind, path in self.options.box_files():
             kind.check(path, places)
         self.screening.note(self.listener)
 
     def walk(self) -> Iterator[tuple[int, Inferred]]:
         """Yield each image's place and what was found on it, as it is ready."""
         parts: dict[int, list[tuple[Piece, PieceScene]]] = defaultdict(list)
-        tiled, drawn = self.asked.tile is not None, self.draw is not None
-        owners = self.asked.labels is not None
+        tiled, drawn = self.options.tile is not None, self.draw is not None
+        owners = self.options.labels is not None
         explainer = Explainer(self.model, tiled=tiled, canvases=drawn, owners=owners)
         for done, (piece, seen) in enumerate(explainer.explain(self._all_pieces()), 1):
             self.listener.progress("inferring", min(done, self._pieces), self._pieces)
@@ -154,13 +156,13 @@ class _Inference:
 
     def _finish(self, place: int, parts: Parts) -> Inferred:
         given = self._given.pop(place)
-        excluded = self.asked.exclude_edges
+        excluded = self.options.exclude_edges
         found, slots = found_on(given, parts, self.size, exclude_edges=excluded)
         if self.draw is not None:
             boxes = np.array([each.box for each in found.objects]).reshape(-1, 4)
             self.draw(given, stitched(given, parts), boxes)
-        if self.asked.labels is not None:
-            target = label_file(self.asked.labels, self.screening.places[place])
+        if self.options.labels is not None:
+            target = label_file(self.options.labels, self.screening.places[place])
             write_labels(target, nearest(labelled(given, parts, slots), *given.came))
         status = self.screening.status(
             place,

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from airkit.config.schema import Config
-from airkit.config.settings import Layer, Settings, layers, resolve
+from airkit.config.settings import Settings, layers, resolve
 from airkit.data import writer
 from airkit.data.digits import NOT_STATED, SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.imports.colourful import keeps_colour
-from airkit.data.imports.conversion import Walk, canvases_of, scaled
+from airkit.data.imports.configuration import ImportOptions, check_alike, configuration
+from airkit.data.imports.conversion import Walk, canvases_of
 from airkit.data.imports.given import sources_of
 from airkit.data.imports.notes import notes
-from airkit.data.imports.pictures import Array, Bad, Pictures, Reading
+from airkit.data.imports.pictures import Bad, Pictures, Reading
 from airkit.data.imports.regions import split_by_region
 from airkit.data.imports.survey import Survey
 from airkit.data.imports.truth import all_checked
-from airkit.data.look.findings import Findings, look
 from airkit.data.make import check_free, locked
 from airkit.data.sources import PICTURES, Origin
 from airkit.errors import ImageError
@@ -77,31 +74,6 @@ class ImportReport:
     """Time taken."""
     bytes: int
     """Size of the file."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """How pictures are to be imported."""
-
-    most_objects: int | None
-    object_size: float | None
-    tile: int | None = None
-    pad: bool = False
-    scale: float = 1.0
-    channel: str = "grey"
-    behind: float = 0.0
-    levels: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse levels of which none is below the other; raises ImageError."""
-        if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
-            raise ImageError(
-                "Grey levels cannot be used",
-                where="--levels",
-                expected="two numbers, black and white, such as 0,4095",
-                got=f"{self.levels[0]:g},{self.levels[1]:g}",
-                hint="leave it out, and they are found",
-            )
 
 
 def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
@@ -172,7 +144,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     known = {"counts": counts, "boxes": boxes, "labels": labels, "masks": masks}
     given = {"train": {"images": images, **known}, "val": val, "test": test}
     reading = Reading(channel, behind, tile is not None, scale=scale)
-    asked = Asked(
+    options = ImportOptions(
         most_objects=most_objects,
         object_size=object_size,
         tile=tile,
@@ -189,9 +161,9 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     reading.colour = keeps_colour(color, reading, sources["train"])
     if tile is not None:
         sources = split_by_region(sources, tile, bad, listener)
-    survey = _survey(sources, base.data.seed, asked, bad, listener)
+    survey = _survey(sources, base.data.seed, options, bad, listener)
     noticed = Counter(reading.noticed)  # before the second walk, which notices the same
-    config, found = _config(layers(settings), survey, asked)
+    config, found = configuration(layers(settings), survey, options)
     arrays = _arrays(sources, survey)
     origin = Origin(PICTURES, survey.digest.hexdigest(), NOT_STATED, _attribution(sources))
     with defer_signals(), locked(target, "import", listener):
@@ -214,7 +186,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         low=config.pictures.low,
         high=config.pictures.high,
         most_objects=config.data.max_digits,
-        object_size=config.object_size if asked.object_size is None else asked.object_size,
+        object_size=config.object_size if options.object_size is None else options.object_size,
         seen=tuple(found.describe()[: -len(found.doubts) or None]),
         skipped=tuple(bad.skipped),
         content_digest=file.digest,
@@ -224,10 +196,10 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
 
 
 def _survey(
-    sources: Mapping[str, Pictures], seed: int, asked: Asked, bad: Bad, listener: Listener
+    sources: Mapping[str, Pictures], seed: int, options: ImportOptions, bad: Bad, listener: Listener
 ) -> Survey:
     """Walk through all pictures for the first time."""
-    survey = Survey(seed, asked.tile, tuple(sources))
+    survey = Survey(seed, options.tile, tuple(sources))
     for split, pictures in sources.items():
         for place, picture in enumerate(all_checked(pictures, bad)):
             survey.add(split, picture, place)
@@ -241,99 +213,8 @@ def _survey(
             got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
             hint="name other pictures",
         )
-    if asked.levels is None:
-        hint = "convert them; or --levels LOW,HIGH, where their levels mean the same"
-        _refuse_several("types", {str(it): name for it, name in survey.kinds.items()}, hint)
-    if not (asked.pad or asked.tile):
-        sizes = {f"{width} x {height} px": name for (height, width), name in survey.sizes.items()}
-        hint = "--pad pads them to the largest, --tile S cuts them into tiles"
-        _refuse_several("sizes", sizes, hint)
+    check_alike(survey, options)
     return survey
-
-
-def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:
-    """Refuse several sizes or types, each with a picture of it; raises ImageError."""
-    if len(found) > 1:
-        (one, first), (other, second) = list(found.items())[:2]
-        expected = f"{one}, as of {first}"
-        raise ImageError(
-            f"The pictures have several {what}",
-            where=second,
-            expected=expected,
-            got=other,
-            hint=hint,
-        )
-
-
-def _config(given: Sequence[Layer], survey: Survey, asked: Asked) -> tuple[Config, Findings]:
-    """The settings that the file records, and what a look found."""
-    if asked.most_objects is not None and survey.most > asked.most_objects:
-        raise ImageError(
-            "There are more objects than expected",
-            where="--most-objects",
-            expected=f"at least {survey.most}, the greatest true count",
-            got=asked.most_objects,
-            hint=f"--most-objects {survey.most}",
-        )
-    shape = survey.canvas
-    sizes = list(survey.sizes)
-    height, width = sizes[0] if len(sizes) == 1 else (0, 0)
-    low, high = _limits(survey) if asked.levels is None else asked.levels
-    found = look(_some(survey, low, high))
-    size = min(found.digit_size, max(shape)) if asked.object_size is None else asked.object_size
-    data = {
-        "source": PICTURES,
-        "canvas_size": max(shape),
-        "height": "auto" if shape[0] == shape[1] else shape[0],
-        "width": "auto" if shape[0] == shape[1] else shape[1],
-        "channels": survey.planes,
-        "min_digits": 0,
-        "max_digits": asked.most_objects or max(found.most_objects, survey.most),
-        "count_weights": (),
-        "digit_size": float(size),
-        "digit_size_sd": 0.0,
-        **{split: survey.canvases[split] for split in SPLITS},
-    }
-    pictures = found.pictures().model_dump() | {
-        "height": int(height),
-        "width": int(width),
-        "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
-        "channel": asked.channel,
-        "behind": asked.behind,
-        "scale": asked.scale,
-        "low": low,
-        "high": high,
-    }
-    return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures})), found
-
-
-def _some(survey: Survey, low: float, high: float) -> Array:
-    """Some canvases of the pictures to train on, as the file has them, uint8 [N, H, W, ...]."""
-    return np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
-
-
-def _limits(survey: Survey) -> tuple[float, float]:
-    """Grey levels that become black and white.
-
-    The percentiles 0.1 and 99.9 of all pictures, so that a few bright pixels do not leave all
-    else black; least and greatest where those are equal. Pictures of 8 bits that use half
-    of their range are left as they are.
-    """
-    levels = survey.levels
-    low, high = levels.percentiles(0.1, 99.9)
-    if high <= low:
-        low, high = levels.least, levels.greatest
-    if levels.kind == np.uint8 and high - low > 127:
-        return 0.0, 255.0
-    if not high > low:
-        raise ImageError(
-            "All pictures are of one grey level",
-            where="all pictures",
-            expected="pictures that show something",
-            got=f"{low:g} everywhere",
-            hint="name other pictures",
-        )
-    return low, high
 
 
 def _arrays(sources: Mapping[str, Pictures], survey: Survey) -> Arrays:

@@ -1,0 +1,154 @@
+"""What an import decides between its two walks: grey levels, sizes, the settings of the data file.
+
+Shapes: N pictures of H x W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from airkit.config.schema import Config
+from airkit.config.settings import Layer, resolve
+from airkit.data.digits import SPLITS
+from airkit.data.imports.conversion import scaled
+from airkit.data.imports.pictures import Array
+from airkit.data.imports.survey import Survey
+from airkit.data.look.findings import Findings, look
+from airkit.data.sources import PICTURES
+from airkit.errors import ImageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How pictures are to be imported."""
+
+    most_objects: int | None
+    object_size: float | None
+    tile: int | None = None
+    pad: bool = False
+    scale: float = 1.0
+    channel: str = "grey"
+    behind: float = 0.0
+    levels: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse levels of which none is below the other; raises ImageError."""
+        if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
+            raise ImageError(
+                "Grey levels cannot be used",
+                where="--levels",
+                expected="two numbers, black and white, such as 0,4095",
+                got=f"{self.levels[0]:g},{self.levels[1]:g}",
+                hint="leave it out, and they are found",
+            )
+
+
+def check_alike(survey: Survey, options: ImportOptions) -> None:
+    """Refuse grey levels of several types, and pictures of several sizes; raises ImageError."""
+    if options.levels is None:
+        hint = "convert them; or --levels LOW,HIGH, where their levels mean the same"
+        _refuse_several("types", {str(it): name for it, name in survey.kinds.items()}, hint)
+    if not (options.pad or options.tile):
+        sizes = {f"{width} x {height} px": name for (height, width), name in survey.sizes.items()}
+        hint = "--pad pads them to the largest, --tile S cuts them into tiles"
+        _refuse_several("sizes", sizes, hint)
+
+
+def configuration(
+    given: Sequence[Layer], survey: Survey, options: ImportOptions
+) -> tuple[Config, Findings]:
+    """The settings that the data file records, and what a look at the pictures found.
+
+    Args:
+        given: the settings of the call.
+        survey: what the first walk found.
+        options: the options of the call.
+
+    Raises:
+        ConfigError: the settings are not valid.
+        ImageError: a picture has more objects than expected, or all are of one grey level.
+    """
+    if options.most_objects is not None and survey.most > options.most_objects:
+        raise ImageError(
+            "There are more objects than expected",
+            where="--most-objects",
+            expected=f"at least {survey.most}, the greatest true count",
+            got=options.most_objects,
+            hint=f"--most-objects {survey.most}",
+        )
+    shape = survey.canvas
+    sizes = list(survey.sizes)
+    height, width = sizes[0] if len(sizes) == 1 else (0, 0)
+    low, high = _limits(survey) if options.levels is None else options.levels
+    found = look(_some(survey, low, high))
+    size = min(found.digit_size, max(shape)) if options.object_size is None else options.object_size
+    data = {
+        "source": PICTURES,
+        "canvas_size": max(shape),
+        "height": "auto" if shape[0] == shape[1] else shape[0],
+        "width": "auto" if shape[0] == shape[1] else shape[1],
+        "channels": survey.planes,
+        "min_digits": 0,
+        "max_digits": options.most_objects or max(found.most_objects, survey.most),
+        "count_weights": (),
+        "digit_size": float(size),
+        "digit_size_sd": 0.0,
+        **{split: survey.canvases[split] for split in SPLITS},
+    }
+    pictures = found.pictures().model_dump() | {
+        "height": int(height),
+        "width": int(width),
+        "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
+        "channel": options.channel,
+        "behind": options.behind,
+        "scale": options.scale,
+        "low": low,
+        "high": high,
+    }
+    return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures})), found
+
+
+def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:
+    """Refuse several sizes or types, each with a picture of it; raises ImageError."""
+    if len(found) > 1:
+        (one, first), (other, second) = list(found.items())[:2]
+        expected = f"{one}, as of {first}"
+        raise ImageError(
+            f"The pictures have several {what}",
+            where=second,
+            expected=expected,
+            got=other,
+            hint=hint,
+        )
+
+
+def _some(survey: Survey, low: float, high: float) -> Array:
+    """Some canvases to train on, as the data file has them, uint8 [N, H, W] or [N, H, W, C]."""
+    return np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
+
+
+def _limits(survey: Survey) -> tuple[float, float]:
+    """Grey levels that become black and white.
+
+    The percentiles 0.1 and 99.9 of all pictures, so that a few bright pixels do not leave all
+    else black; least and greatest where those are equal. Pictures of 8 bits that use half
+    of their range are left as they are.
+    """
+    levels = survey.levels
+    low, high = levels.percentiles(0.1, 99.9)
+    if high <= low:
+        low, high = levels.least, levels.greatest
+    if levels.kind == np.uint8 and high - low > 127:
+        return 0.0, 255.0
+    if not high > low:
+        raise ImageError(
+            "All pictures are of one grey level",
+            where="all pictures",
+            expected="pictures that show something",
+            got=f"{low:g} everywhere",
+            hint="name other pictures",
+        )
+    return low, high
