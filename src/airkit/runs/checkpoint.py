@@ -4,18 +4,15 @@ A checkpoint is one ``torch.save`` dict of tensors and plain values, read with
 ``weights_only=True`` so that no file can run code. Random streams are functions of the seed
 and the step, so that the step number is all of their state.
 
-A file may come from anywhere. ``torch.load`` can be made to take any amount of memory or time, or
-to crash, so that the archive is checked before it is loaded, and the shapes of all tensors are
-compared with the configuration's model before memory is taken for it.
+A file may come from anywhere. Its archive is checked before it is loaded (``airkit.runs.archive``),
+and the shapes of all tensors are compared with the configuration's model before memory is taken for
+it.
 """
 
 from __future__ import annotations
 
 import io
-import pickletools
-import re
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,20 +29,24 @@ from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
 from airkit.model.air import AIR
 from airkit.model.objectives.baselines import baseline_of
-from airkit.runs.records import Amount, Count, Number, PathText, Record, Share, reason, restorer
+from airkit.runs.archive import check_archive
+from airkit.runs.records import (
+    Amount,
+    Count,
+    Number,
+    PathText,
+    Record,
+    Share,
+    reason,
+    require,
+    restorer,
+)
 from airkit.system import files
 
 FORMAT = "airkit-checkpoint"
 FORMAT_VERSION = 1
 ANOTHER = "name another with --checkpoint"
 """The next step where a file cannot be used."""
-_GLOBALS = re.compile(
-    r"torch\._utils _rebuild_tensor_v2|collections OrderedDict"
-    r"|torch (Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage"
-)
-"""All that a checkpoint's pickle may name."""
-_MOST_PICKLE = 2**19  # bytes: some 3,000 tensors; the largest model of airkit's own has fewer
-_MOST_TUPLE = 1_000  # items of a tuple and of all tuples in it; a tensor's has some twenty
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def read(path: str | Path) -> Checkpoint:
         raise _error("This is no airkit checkpoint", path, got="a file of another kind")
     try:
         _check_version(content, path)
-        _require(isinstance(content.get("config"), str), "no configuration")
+        require(isinstance(content.get("config"), str), "no configuration")
         config = settings.from_json(content["config"], str(path))
         state = restored({**content, "config": config})
         check(state, path.stat().st_size)
@@ -161,7 +162,7 @@ def _load(path: Path) -> Any:
         files.check_regular(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about a file that is refused in a moment
-            _check_archive(path)
+            check_archive(path)
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise _error("There is no such checkpoint", path) from error
@@ -191,60 +192,6 @@ def _error(what: str, path: Path, got: object = None) -> CheckpointError:
     )
 
 
-def _check_archive(path: Path) -> None:
-    """Check that ``torch.save`` could have written the file: its zip archive and its pickle.
-
-    Raises:
-        BadZipFile, ValueError, or whatever else ``zipfile`` makes of bytes without sense.
-    """
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        _require(parts[0].header_offset == 0, "something before its first part")
-        _require(all(part.compress_type == zipfile.ZIP_STORED for part in parts), "compression")
-        size = sum(max(part.file_size, part.compress_size) for part in parts)
-        _require(size <= path.stat().st_size, "parts that are larger than the file")
-        _require(archive.testzip() is None, "a wrong checksum")  # torch.load compares none
-        (pickle,) = (part for part in parts if part.filename.endswith("data.pkl"))
-        _require(pickle.file_size <= _MOST_PICKLE, "a pickle too large")
-        _check_pickle(archive.read(pickle))
-
-
-def _check_pickle(content: bytes) -> None:
-    """Follow a pickle without running it, and refuse what it may not name, and endless tuples.
-
-    A tuple of tuples may refer to itself so often that it takes forever to hash, or be nested
-    deeper than the stack. For each item on the pickle's stack, count the items in it.
-    """
-    stack: list[int] = []
-    marks: list[int] = []
-    memo: dict[object, int] = {}
-    for code, argument, _ in pickletools.genops(content):
-        if code.name == "GLOBAL":
-            _require(_GLOBALS.fullmatch(str(argument)) is not None, f"a call of {argument}")
-        if "PUT" in code.name:
-            memo[argument] = stack[-1]
-        elif "GET" in code.name:
-            stack.append(memo[argument])
-        elif code.name == "MARK":
-            marks.append(len(stack))
-        else:
-            items = sum(_popped(code, stack, marks))
-            _require("TUPLE" not in code.name or items < _MOST_TUPLE, "endless tuples")
-            stack += [1 + items] * len(code.stack_after)
-
-
-def _popped(code: pickletools.OpcodeInfo, stack: list[int], marks: list[int]) -> Iterator[int]:
-    """Pop what an instruction takes from the stack."""
-    below = len(code.stack_before)
-    if pickletools.markobject in code.stack_before:
-        below = code.stack_before.index(pickletools.markobject)
-        start = marks.pop()
-        yield from stack[start:]
-        del stack[start:]
-    for _ in range(below):
-        yield stack.pop()
-
-
 def check(state: Checkpoint, size: int, *, trainable: bool = True) -> None:
     """Check a state and its tensors against the configuration and the file's size.
 
@@ -261,45 +208,45 @@ def check(state: Checkpoint, size: int, *, trainable: bool = True) -> None:
             views can be.
         RuntimeError: weights that are missing, unexpected, or of a wrong shape.
     """
-    _require(state.best is None or state.best.step <= state.step, "best.step after step")
+    require(state.best is None or state.best.step <= state.step, "best.step after step")
     moments = list(_moments(state.optimiser.get("state")))
     weights = [*state.model.values(), *state.baselines.values()]
     every = [*weights, *(tensor for entry in moments for tensor in entry.values())]
     for tensor in every:
         plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
-        _require(plain and tensor.is_contiguous(), "a tensor of an odd layout, or a view")
-    _require(sum(tensor.nbytes for tensor in every) <= size, "tensors larger than the file")
+        require(plain and tensor.is_contiguous(), "a tensor of an odd layout, or a view")
+    require(sum(tensor.nbytes for tensor in every) <= size, "tensors larger than the file")
     modules = _modules(state.config)
     if modules is not None:
-        _require(all(tensor.dtype == torch.float32 for tensor in every), "an odd number format")
+        require(all(tensor.dtype == torch.float32 for tensor in every), "an odd number format")
         parts = [state.model, state.baselines] if trainable else [state.model]
         for module, found in zip(modules, parts, strict=False):
             module.load_state_dict(found, assign=True)
         shapes = [tensor.shape for module in modules for tensor in module.parameters()]
         _check_shapes(state.optimiser["state"], shapes)
-    _require(all(bool(tensor.isfinite().all()) for tensor in weights), "weights not finite")
+    require(all(bool(tensor.isfinite().all()) for tensor in weights), "weights not finite")
     # A mean of squares can be infinite; Adam then takes no step, and goes on.
-    _require(not any(bool(tensor.isnan().any()) for tensor in every), "optimiser state is NaN")
+    require(not any(bool(tensor.isnan().any()) for tensor in every), "optimiser state is NaN")
 
 
 def _moments(state: Any) -> Iterator[Mapping[str, Tensor]]:
     """Yield the tensors of Adam's state by parameter; one that was never used has none."""
-    _require(isinstance(state, dict), "no optimiser state")
+    require(isinstance(state, dict), "no optimiser state")
     for number, entry in state.items():
-        _require(type(number) is int and isinstance(entry, dict), "optimiser state")
+        require(type(number) is int and isinstance(entry, dict), "optimiser state")
         tensors = all(isinstance(tensor, Tensor) for tensor in entry.values())
-        _require(tensors and set(entry) == {"step", "exp_avg", "exp_avg_sq"}, "optimiser state")
+        require(tensors and set(entry) == {"step", "exp_avg", "exp_avg_sq"}, "optimiser state")
         yield entry
 
 
 def _check_shapes(state: Mapping[int, Mapping[str, Tensor]], shapes: list[torch.Size]) -> None:
     """Compare Adam's state with the shapes of the parameters."""
     for number, entry in state.items():
-        _require(0 <= number < len(shapes), f"optimiser state of parameter {number}")
+        require(0 <= number < len(shapes), f"optimiser state of parameter {number}")
         for name, tensor in entry.items():
             expected = torch.Size() if name == "step" else shapes[number]
             told = f"optimiser {name} of shape {tuple(tensor.shape)}, not {tuple(expected)}"
-            _require(tensor.shape == expected, told)
+            require(tensor.shape == expected, told)
 
 
 class _Weightless(TorchFunctionMode):
@@ -321,8 +268,3 @@ def _modules(config: Config) -> tuple[nn.Module, nn.Module] | None:
         return None
     with _Weightless():
         return AIR(config), baseline_of(config)
-
-
-def _require(fine: bool, otherwise: str) -> None:
-    if not fine:
-        raise ValueError(otherwise)

@@ -81,6 +81,12 @@ def checked(validate: Callable[[Any], T], values: object) -> T:
     raise ValueError(f"{where}: {message}" if where else message)  # outside, as its cause prints
 
 
+def require(fine: bool, otherwise: str) -> None:
+    """Raise ValueError with ``otherwise`` unless a file is ``fine``."""
+    if not fine:
+        raise ValueError(otherwise)
+
+
 def reason(error: Exception) -> str:
     """Return in one line why a file is refused."""
     if isinstance(error, ConfigError):
