@@ -20,7 +20,7 @@ from report_reader import Reader, timeless
 from reports import page, plain, reported, text_of
 
 import airkit
-from airkit.evaluation.kept import Seen
+from airkit.evaluation.result_cache import PerCanvas
 from airkit.runs.folder import RunFolder
 from airkit.web.gather import WORST, worst
 from airkit.web.html import number
@@ -94,9 +94,9 @@ def test_tables_hold_every_canvas() -> None:
 
 
 def test_the_worst_are_the_counts_farthest_off_then_the_greatest_errors() -> None:
-    def seen(*found: tuple[int, float]) -> Seen:
+    def seen(*found: tuple[int, float]) -> PerCanvas:
         counts, errors = map(np.array, zip(*found, strict=True))
-        return Seen(counts, counts, errors, np.zeros((len(found), 3, 2)))
+        return PerCanvas(counts, counts, errors, np.zeros((len(found), 3, 2)))
 
     found = seen((2, 0.9), (1, 0.1), (5, 0.2), (3, 0.3), (1, 0.3), (0, 0.1))
     assert worst(torch.full((6,), 2), found) == [2, 5, 3, 4, 1]

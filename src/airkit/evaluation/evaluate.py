@@ -16,9 +16,9 @@ from airkit.config.registry import is_outside
 from airkit.config.settings import Settings
 from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
-from airkit.evaluation import kept
-from airkit.evaluation.kept import Seen
+from airkit.evaluation import result_cache
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
+from airkit.evaluation.result_cache import PerCanvas
 from airkit.evaluation.results import Measures, as_json
 from airkit.model.scene import explain_both
 from airkit.runs.records import restorer
@@ -43,7 +43,7 @@ def evaluate(
 ) -> Measures:
     """Measure a trained model on held-out canvases.
 
-    What it finds is kept in the run folder, where that can be written, for ``report``.
+    Its results are cached in the run folder, where that can be written, for ``report``.
 
     Args:
         run: the run folder.
@@ -74,25 +74,24 @@ class Outcome(NamedTuple):
     """What a pass over a split found."""
 
     measures: Measures
-    seen: Seen
-    """What it found on each canvas."""
+    per_canvas: PerCanvas
 
 
 _restored = restorer(Measures)
 
 
 def measure(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
-    """Look at all canvases of the split, and keep what is found in the run folder."""
+    """Evaluate all canvases of the split, and cache the results in the run folder."""
     evaluation, path = Evaluation(trained).all(listener), to_path(run)
-    found = Outcome(evaluation.measures(path), Seen.joined(evaluation.seen))
-    kept.write(path, trained, asdict(found.measures), found.seen)
+    found = Outcome(evaluation.measures(path), PerCanvas.joined(evaluation.per_canvas))
+    result_cache.write(path, trained, asdict(found.measures), found.per_canvas)
     return found
 
 
-def measured_before(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
-    """Return what ``measure`` kept of the same model, canvases and settings, or measure now."""
+def measure_cached(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
+    """``measure``, or what it cached of the same model, canvases and settings."""
     path = to_path(run)
-    if (found := kept.read(path, trained)) is not None:
+    if (found := result_cache.read(path, trained)) is not None:
         with suppress(ValueError):
             measures = _restored(found[0])
             data, checkpoint = str(trained.data), str(trained.checkpoint)
@@ -123,7 +122,7 @@ class Evaluation:
         }
         known = {name for name, values in self.truth.items() if values is not None}
         self.taken: dict[str, Measure] = {}
-        self.seen: list[Seen] = []
+        self.per_canvas: list[PerCanvas] = []
         for name, kind in MEASURES.several(trained.config.eval.measures).items():
             if kind.needs <= known:
                 with MEASURES.running(name):
@@ -171,7 +170,7 @@ class Evaluation:
             **{name: self._rows(values, indices) for name, values in self.truth.items()},
         )
         self.watch.add(images, batch.scene, one)
-        self.seen.append(Seen.on(batch))
+        self.per_canvas.append(PerCanvas.on(batch))
         for name, taken in self.taken.items():
             with MEASURES.running(name):
                 taken.add(batch)

@@ -10,7 +10,7 @@ from pathlib import Path
 from airkit.config import settings
 from airkit.config.settings import Layer
 from airkit.errors import AirkitError
-from airkit.evaluation.evaluate import measured_before
+from airkit.evaluation.evaluate import measure_cached
 from airkit.evaluation.measures import check_counts
 from airkit.evaluation.results import Measures
 from airkit.figures import Request
@@ -130,7 +130,7 @@ def _measure(request: Request, name: str) -> Attempt:
     check_counts(model.config)
     trained = request.open_run()
     trained.canvases.truth("counts")
-    measures = measured_before(trained, path, request.listener).measures
+    measures = measure_cached(trained, path, request.listener).measures
     _, last = request.run.find("last", request.listener)
     row = Row(model.state.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict())
     return Attempt(name, request.run, row, measures, model.data)

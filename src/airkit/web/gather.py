@@ -11,8 +11,8 @@ from torch import Tensor
 
 from airkit.config.schema import Config
 from airkit.config.settings import Layer
-from airkit.evaluation.evaluate import measured_before
-from airkit.evaluation.kept import Seen
+from airkit.evaluation.evaluate import measure_cached
+from airkit.evaluation.result_cache import PerCanvas
 from airkit.evaluation.results import Measures
 from airkit.figures import Request, policy, reconstructions
 from airkit.figures.examples import FIRST, explained_at
@@ -38,7 +38,7 @@ Sheets = dict[str, Sheet | None]
 def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
     """Return what ``airkit eval`` finds, and pictures of some of the canvases.
 
-    What it kept is used where model, canvases and settings are the same.
+    Cached results are used where model, canvases and settings are the same.
 
     Args:
         run: the model and the canvases.
@@ -51,16 +51,16 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
         OutputError: a sheet would be too large to draw.
     """
     listener, path = request.listener, request.run.path
-    measures, seen = measured_before(run, path, listener)
+    measures, per_canvas = measure_cached(run, path, listener)
     config, total = scaled(run.config, run.air.canvas_size, SIDE), len(run.canvases)
     first = range(min(total, max(FIRST, 3 * config.render.rows * config.render.columns)))
-    wrong, errors = worst(run.canvases.counts, seen), farthest(seen.error)
+    wrong, errors = worst(run.canvases.counts, per_canvas), farthest(per_canvas.error)
     canvases = explained_at(run, [*first, *wrong, *errors], listener)
     shown, wrong_shown, errors_shown = (
         [canvases[place] for place in places] for places in (first, wrong, errors)
     )
     large = scaled(run.config, run.air.canvas_size, _LARGE_SIDE)
-    looks = torch.from_numpy(seen.centre.copy()), torch.from_numpy(seen.one_look.copy())
+    looks = torch.from_numpy(per_canvas.centre.copy()), torch.from_numpy(per_canvas.one_look.copy())
     found = {
         "showcase": reconstructions.showcase(shown, LARGE, large),
         "reconstructions": reconstructions.reconstructions(shown, config, total),
@@ -86,12 +86,12 @@ def _scaled_call(request: Request, config: Config) -> Request:
     return replace(request, given=[*request.given, layer])
 
 
-def worst(true: Tensor | None, seen: Seen) -> list[int]:
+def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:
     """Return places of miscounted canvases, farthest off first, of equals that of most error."""
     if true is None:
         return []
-    off = abs(seen.together - true.numpy())
-    return [place for place in farthest(off, seen.error) if off[place]]
+    off = abs(per_canvas.together - true.numpy())
+    return [place for place in farthest(off, per_canvas.error) if off[place]]
 
 
 def farthest(*ranks: Array) -> list[int]:

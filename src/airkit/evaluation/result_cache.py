@@ -1,4 +1,4 @@
-"""What a pass over a split found, kept in the run folder, so that a report need not look again.
+"""The cache of an evaluation's results in the run folder, from which a report is made.
 
 Legend: N canvases of the split, B of a batch, T slots.
 """
@@ -27,8 +27,8 @@ from airkit.system import files
 Array = np.ndarray[Any, Any]
 
 
-class Seen(NamedTuple):
-    """What was found on each canvas."""
+class PerCanvas(NamedTuple):
+    """What an evaluation found on each canvas of the split."""
 
     together: Array
     """Count of all looks together, int32 [N]."""
@@ -70,25 +70,27 @@ class Seen(NamedTuple):
         )
 
 
-def write(run: Path, trained: TrainedRun, measures: Mapping[str, Any], seen: Seen) -> None:
-    """Keep what a pass over the split found, where the folder is the run's own and can be written.
+def write(
+    run: Path, trained: TrainedRun, measures: Mapping[str, Any], per_canvas: PerCanvas
+) -> None:
+    """Cache the results, if the checkpoint is of this folder and that can be written.
 
     Args:
         run: the run folder.
         trained: what was measured.
         measures: the fields of ``Measures``.
-        seen: what was found on each canvas.
+        per_canvas: what was found on each canvas.
     """
     if _own(run, trained):
-        content = {"of": _identity(trained), "measures": measures, "canvases": seen.to_text()}
+        content = {"of": _identity(trained), "measures": measures, "canvases": per_canvas.to_text()}
         with suppress(OutputError):
             files.write_text(RunFolder(run).evaluation, json.dumps(content) + "\n")
 
 
-def read(run: Path, trained: TrainedRun) -> tuple[Any, Seen] | None:
-    """Return the measures and what was found on each canvas.
+def read(run: Path, trained: TrainedRun) -> tuple[Any, PerCanvas] | None:
+    """Return the cached measures and what was found on each canvas.
 
-    None where nothing was kept of the same model, canvases and settings, or the file is damaged.
+    None if there are none of the same model, canvases and settings, or if the file is damaged.
     """
     path = RunFolder(run).evaluation
     with suppress(OSError, ValueError, TypeError, KeyError):
@@ -96,7 +98,7 @@ def read(run: Path, trained: TrainedRun) -> tuple[Any, Seen] | None:
         content: Any = parsed(path.read_text(encoding="utf-8"))
         if _own(run, trained) and content["of"] == _identity(trained):
             shape = len(trained.canvases), trained.air.slots
-            return content["measures"], Seen.from_text(content["canvases"], *shape)
+            return content["measures"], PerCanvas.from_text(content["canvases"], *shape)
     return None
 
 
@@ -116,7 +118,7 @@ def _code() -> str:
 
 
 def _identity(trained: TrainedRun) -> dict[str, Any]:
-    """All that the results depend on."""
+    """The key of the cache: all that the results depend on."""
     return {
         "code": _code(),
         "data": trained.digest,

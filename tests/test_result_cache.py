@@ -13,7 +13,7 @@ from report_reader import timeless
 from reports import reported, text_of
 
 import airkit
-from airkit.evaluation import kept
+from airkit.evaluation import result_cache
 from airkit.evaluation.evaluate import Evaluation
 from airkit.runs.folder import RunFolder
 
@@ -94,8 +94,8 @@ def test_results_of_other_code_are_measured_again(
 ) -> None:
     run = run_in(tmp_path)
     airkit.evaluate(run)
-    monkeypatch.setattr(kept, "_code", kept._code.__wrapped__)
-    monkeypatch.setattr(kept, "__file__", str(tmp_path / "package" / "kept.py"))
+    monkeypatch.setattr(result_cache, "_code", result_cache._code.__wrapped__)
+    monkeypatch.setattr(result_cache, "__file__", str(tmp_path / "package" / "result_cache.py"))
     once()
     with pytest.raises(RuntimeError, match="again"):
         text_of(tmp_path, run)
