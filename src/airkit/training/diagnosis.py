@@ -49,8 +49,8 @@ def find_fault(trainer: Trainer, number: int) -> Fault:
     return Fault("The gradient", again, None)
 
 
-def error(fault: Fault, step: int, start: Start, saved: int, program: str) -> TrainingError:
-    """The error to raise.
+def fault_error(fault: Fault, step: int, start: Start, saved: int, program: str) -> TrainingError:
+    """The error to raise for a fault.
 
     Args:
         fault: what is not finite.

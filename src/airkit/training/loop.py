@@ -25,12 +25,12 @@ from airkit.system.device import own_device
 from airkit.system.files import write_text
 from airkit.system.paths import to_record
 from airkit.system.signals import StopRequest
-from airkit.training.diagnosis import Fault, error, find_fault
+from airkit.training.diagnosis import Fault, fault_error, find_fault
 from airkit.training.parallel import ALONE, ProcessGroup, check_batch
 from airkit.training.resume import Start, check_same_data, note_resumption
 from airkit.training.step import Trainer
 from airkit.training.tensorboard import TensorBoard
-from airkit.training.validation import trusted, validate
+from airkit.training.validation import judge_results, validate
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Loop:
         return self.processes.by_lead(lambda: self._verdict(held_out))
 
     def _verdict(self, images: Tensor | Streamed) -> Trust:
-        trust = trusted(self.trainer, images)
+        trust = judge_results(self.trainer, images)
         write_text(self.start.run.verdict, json.dumps(trust.to_dict()) + "\n")
         return trust
 
@@ -225,7 +225,7 @@ class Loop:
             raise self._error(find_fault(self.trainer, bad), bad + 1)
 
     def _error(self, fault: Fault, step: int) -> TrainingError:
-        return error(fault, step, self.start, self.saved, self.processes.launch.program)
+        return fault_error(fault, step, self.start, self.saved, self.processes.launch.program)
 
     def _note_graph(self) -> None:
         """Note once why no CUDA graph is used."""

@@ -19,7 +19,7 @@ from airkit.model.guides import Noise
 from airkit.model.precision import best_precision, precision
 from airkit.system import seeds
 from airkit.system.device import seeded
-from airkit.training.backgrounds import MOST, Backgrounds
+from airkit.training.background_cache import background_cache
 from airkit.training.batches import CPU, Batches
 from airkit.training.cuda_graph import CUDAGraph
 from airkit.training.optimiser import Optimiser
@@ -53,20 +53,16 @@ class Trainer:
         """
         keep_freed_memory()
         self.config, self.device, self.processes = config, device, processes
-        given = len(images), config.train.batch_size, config.train.seed
+        sizes = len(images), config.train.batch_size, config.train.seed
         self.images: Tensor | Streamed
         if isinstance(images, Streamed):
             self.images = images
-            self.batches = Batches(*given, block=images.block, chunk=images.chunk)
+            self.batches = Batches(*sizes, block=images.block, chunk=images.chunk)
         else:
             self.images = images.to(device)
-            self.batches = Batches(*given, device)
+            self.batches = Batches(*sizes, device)
         self.air, self.objective = processes.by_each(self._build)
-        behind = self.air.background
-        kept = behind.filters and device.type == "cpu"
-        self.backgrounds = None
-        if kept and isinstance(self.images, Tensor) and self.images.numel() <= MOST:
-            self.backgrounds = Backgrounds(self.images, behind.estimate)
+        self.backgrounds = background_cache(self.air.background, self.images)
         self.optimiser = Optimiser(self.air, self.objective.baselines, config, device)
         chosen = config.train.precision
         self.precision = best_precision(device.type) if chosen == "auto" else chosen
@@ -74,7 +70,7 @@ class Trainer:
         """The objective; its gradients are means over all processes."""
         self.graph = CUDAGraph(self._take_captured, device) if self._can_capture() else None
         if not processes.launch.alone:
-            self._settle()
+            self._fix_gradient_order()
 
     def step(self, number: int) -> Tensor:
         """Take step ``number``, counted from 0.
@@ -161,7 +157,7 @@ class Trainer:
         return seeded(seeds.integer(self.config.train.seed, *stream), self.device)
 
     def _background(self, number: int) -> AbstractContextManager[None]:
-        """Keep the model from estimating the backgrounds of step ``number`` again."""
+        """Give the model the cached backgrounds of step ``number``."""
         if self.backgrounds is None:
             return nullcontext()
         return self.air.background.known(self.backgrounds.at(self._indices(number)))
@@ -181,12 +177,11 @@ class Trainer:
         on = self.device.type == "cuda" and self.config.train.cuda_graph
         return on and self.processes.launch.alone and self.objective.capturable
 
-    def _settle(self) -> None:
-        """Average gradients twice before the first step.
+    def _fix_gradient_order(self) -> None:
+        """Average gradients twice before the first step, so that resuming keeps the bits.
 
         ``DistributedDataParallel`` learns from the first two backward passes in which order the
         gradients come, and adds them up in that order from then on, which changes the last bits.
-        So a run that goes on has the bits of one that never stopped.
         """
         for _ in range(2):
             self.backward(0)

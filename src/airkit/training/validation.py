@@ -1,4 +1,4 @@
-"""Validation: ELBO and count accuracy on the val split, with the same random numbers each time."""
+"""Validation: ELBO and count accuracy on the val split, and whether to trust the results."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from airkit.system import seeds
 from airkit.training.step import Trainer
 
 LOOKS = 4
-"""Looks that a count is to be the same with."""
+"""Looks whose count together is compared with the count of one look."""
 COUNTED = 500
-"""Most canvases that a validation counts on: a count compares looks, and costs as much as eight
-ELBOs."""
+"""Most canvases of a validation whose objects are counted, which takes as long as eight ELBOs."""
 
 
 def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]:
@@ -35,14 +34,13 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
         val: the val split, of at least one canvas.
 
     Returns:
-        The ELBO of one draw in nats per canvas, and the share of canvases whose count is right at
-        one look per slot, of at most ``COUNTED`` spread over the split; None where it has no true
-        counts.
+        The ELBO of one draw in nats per canvas; and the share of canvases counted right at one look
+        per slot, of at most ``COUNTED`` spread over the split, or None without true counts.
     """
     air, config, share = trainer.air, trainer.config, trainer.processes.share
     generator = torch.Generator(trainer.device)
     generator.manual_seed(seeds.integer(config.train.seed, "validation"))
-    sums, apart = torch.zeros(2, dtype=torch.float64), -(-len(val) // COUNTED)
+    sums, stride = torch.zeros(2, dtype=torch.float64), -(-len(val) // COUNTED)
     with trainer.evaluating():
         for batch in torch.split(torch.arange(len(val)), config.eval.batch_size):
             noise = Noise.draw(generator, len(batch), air.slots, air.code, looks=False)
@@ -50,28 +48,31 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
             pieces = -(-len(rows) // batch_size_of(air, config))
             for piece in (Share(number, pieces) for number in range(pieces)):
                 some = rows[piece.rows(len(rows))]
-                sums += _measured(air, val, some, piece.noise(own, len(rows)), apart)
+                sums += _measured(air, val, some, piece.noise(own, len(rows)), stride)
     total, right = trainer.processes.sum(sums).tolist()
-    return total / len(val), None if val.counts is None else right / -(-len(val) // apart)
+    return total / len(val), None if val.counts is None else right / -(-len(val) // stride)
 
 
-def _measured(air: AIR, val: CanvasDataset, rows: Tensor, noise: Noise, apart: int) -> Tensor:
-    """Sum of the ELBOs of some val canvases, and how many of each ``apart`` are counted right."""
+def _measured(air: AIR, val: CanvasDataset, rows: Tensor, noise: Noise, stride: int) -> Tensor:
+    """Sum of the ELBOs of the val canvases at ``rows``, and how many are counted right.
+
+    One canvas in ``stride`` is counted.
+    """
     images = to_float(val.rows["image"][rows].to(air.log_prior.device))
     total, right = elbo.elbo(air, images, noise).double().sum().cpu(), torch.zeros(())
-    counted = rows % apart == 0
+    counted = rows % stride == 0
     if val.counts is not None and counted.any():
         count = explain(air, images[counted.to(images.device)]).count.cpu()
         right = (count == val.counts[rows[counted]]).sum()
     return torch.stack([total, right.double()])
 
 
-def trusted(trainer: Trainer, images: Tensor | Streamed) -> Trust:
+def judge_results(trainer: Trainer, images: Tensor | Streamed) -> Trust:
     """Judge without any truth whether the model's results on pictures are to be trusted.
 
     Args:
         trainer: the model that was trained, which stays as it is.
-        images: pictures, uint8 [N, C, H, W], of which some are looked at; at least one.
+        images: pictures, uint8 [N, C, H, W], at least one; the first ``SAMPLE`` are explained.
     """
     air, config, some = trainer.air, trainer.config, images[:SAMPLE]
     looks = possible_looks(air, LOOKS)

@@ -12,7 +12,7 @@ from tiny_runs import CrashError, Recorder, crash, fit, go_on, state, trainer
 from torch import Tensor
 
 from airkit.system import backgrounds
-from airkit.training import step
+from airkit.training import background_cache
 
 KINDS = pytest.mark.parametrize("kind", ["constant", "plane", "median", "rolling-ball"])
 
@@ -73,9 +73,9 @@ def test_going_on_has_the_same_bits(kind: str, tmp_path: Path) -> None:
 def test_where_none_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("none", "learned"):
         assert trainer(model__background=kind).backgrounds is None
-    monkeypatch.setattr(step, "MOST", 60 * 24 * 24 - 1)  # more pixels than are kept
+    monkeypatch.setattr(background_cache, "MOST", 60 * 24 * 24 - 1)  # more pixels than are kept
     assert trainer(model__background="plane").backgrounds is None
-    monkeypatch.setattr(step, "MOST", 60 * 24 * 24)
+    monkeypatch.setattr(background_cache, "MOST", 60 * 24 * 24)
     assert trainer(model__background="plane").backgrounds is not None
 
 
