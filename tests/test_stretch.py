@@ -56,7 +56,7 @@ def test_opaque_objects_hide_each_other_in_stretched_ink_as_in_the_picture() -> 
     stretched = [air.background.ink(each) for each in (behind, front)]
     found = compose(stretched[0], torch.cat([stretched[1] * masks, masks], 1))
     plain = behind * (1 - masks) + front * masks
-    assert_close(air.background.plain(found), plain)
+    assert_close(air.background.unstretched(found), plain)
 
 
 def test_samples_are_pictures() -> None:
@@ -106,5 +106,5 @@ def test_numbers_and_tensors_are_stretched_alike(knee: float) -> None:
     found = stretch.stretched(ink, knee, torch.asinh)
     one_by_one = [stretch.stretched(float(each), knee) for each in ink]
     assert_close(found, torch.tensor(one_by_one).double())
-    assert_close(stretch.plain(found, knee, torch.sinh), ink)
+    assert_close(stretch.unstretched(found, knee, torch.sinh), ink)
     assert stretch.stretched(1.0, knee) == 1.0

@@ -44,7 +44,7 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     background = Background(config)
     behind, ink = background.estimate(images).numpy(), background.ink(images).numpy()
     ink = np.take_along_axis(ink, np.abs(ink).argmax(1)[:, None], 1)  # the strongest channel
-    plain = background.plain(torch.from_numpy(ink)).numpy()[:, 0]
+    plain = background.unstretched(torch.from_numpy(ink)).numpy()[:, 0]
     boxes = candidates(
         np.abs(plain) if background.signed else plain,
         config.pictures.noise,
@@ -57,7 +57,7 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
     side = max(_LEAST_PANEL, tile_side(images.shape[2:], config.render, across))
     height, width = drawn(images.shape[2:], side)
     cell = (PANELS * (max(width, _LEAST_PANEL) + _APART) - _APART, LINE + height + GAP)
-    notes = _notes(config, (many, total), float(background.plain(torch.tensor(most))))
+    notes = _notes(config, (many, total), float(background.unstretched(torch.tensor(most))))
     title, paper = "Pictures, background, and what is left for objects", Paper.of(config.render)
     sheet = Sheet(title, notes, many, columns, cell, keys=_KEYS, paper=paper)
     sheet.canvases = many

@@ -1,1 +1,1 @@
-"""The AIR model, its guides and what inference returns. Torch only, no files."""
+"""The AIR model, its guides and objectives, and scenes inferred with it. Torch and Pyro only."""

@@ -315,4 +315,4 @@ class AIR(nn.Module):
             painted = paint(window, *self.pose.decode(z_where), self.shape)
             with_object = compose(canvas, painted)
             canvas = torch.where((counts > slot)[:, None, None, None], with_object, canvas)
-        return self.background.plain(canvas)
+        return self.background.unstretched(canvas)

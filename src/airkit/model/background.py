@@ -1,12 +1,11 @@
-"""The background that objects stand on, and the ink that stands out of it.
+"""The background of a picture, and the ink: what stands out of it, which the model explains.
 
 AIR paints on blank canvases. Where pictures are not blank behind their objects, a robust filter
-estimates the background of each, without labels and without weights, and the model explains the
-rest, the ink. A learned background (``airkit.model.learned_background``) takes the place of the
-filter. Where objects are darker than the background, ink is darkness. Where some are far
-fainter than others, ink is stretched by asinh, as astronomers show stars and galaxies side by side
-(Lupton, Gunn and Szalay 1999, arXiv astro-ph/9903081): opaque objects hide each other in stretched
-ink as they do in the picture.
+estimates the background of each, without labels and without weights, or a network learns it
+(``airkit.model.learned_background``). Ink is picture minus background, and background minus picture
+where objects are dark. Where some objects are far fainter than others, ink is stretched by asinh,
+as astronomers show stars and galaxies side by side (Lupton, Gunn and Szalay 1999, arXiv
+astro-ph/9903081): opaque objects hide each other in stretched ink as they do in the picture.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -29,7 +28,7 @@ WIDTH = 2.0
 
 
 def without_weights(config: Config) -> Config:
-    """The configuration with a background that needs no weights: for learned, what a look found."""
+    """The configuration, a learned background replaced by the filter that ``auto`` takes."""
     if config.background != "learned":
         return config
     return config.updated("model", background="auto")
@@ -39,7 +38,7 @@ class Background(nn.Module):
     """Splits pictures into background and ink, and puts them together again."""
 
     def __init__(self, config: Config) -> None:
-        """Take ``model.background`` and ``model.polarity`` from a resolved configuration."""
+        """Build for ``model.background``, ``model.polarity`` and ``model.stretch``."""
         super().__init__()
         self.learned = LearnedBackground(config) if config.background == "learned" else None
         self.signed = config.polarity == "both"
@@ -55,13 +54,13 @@ class Background(nn.Module):
             "rolling-ball": self._rolling_ball,
         }
         self._estimate = estimates.get(config.background, torch.zeros_like)
-        self.filters = config.background not in ("none", "learned")
-        """Whether a filter without weights estimates it, of each picture."""
+        self.is_filtered = config.background not in ("none", "learned")
+        """Whether a filter without weights estimates the background."""
         self._known: Tensor | None = None
 
     @contextmanager
     def known(self, behind: Tensor) -> Iterator[None]:
-        """Take ``behind`` [B, C, H, W] for the background of all images while inside."""
+        """Use ``behind`` [B, C, H, W] in place of estimates while inside."""
         self._known = behind
         try:
             yield
@@ -69,7 +68,7 @@ class Background(nn.Module):
             self._known = None
 
     def estimate(self, images: Tensor) -> Tensor:
-        """The background of images [B, C, H, W]: of each channel by itself, unless learned."""
+        """The background of images [B, C, H, W]; a filter estimates each channel by itself."""
         if self.learned is not None:
             return self.learned.decode(self.learned.encode(images).mean, images.shape[2:])
         if self._known is not None:
@@ -77,9 +76,9 @@ class Background(nn.Module):
         return self._estimate(images.flatten(0, 1)).view_as(images)
 
     def ink(self, images: Tensor, behind: Tensor | None = None) -> Tensor:
-        """What stands out of the background, of levels in 0..1, [B, C, H, W].
+        """What stands out of the background, [B, C, H, W].
 
-        Positive where objects are, but for noise and for pictures with objects of both kinds.
+        But for noise, it is positive where objects are; of either sign if ``signed``.
 
         Args:
             images: levels in 0..1, [B, C, H, W].
@@ -89,14 +88,22 @@ class Background(nn.Module):
         ink: Tensor = stretch.stretched(plain, self.stretch, torch.asinh)
         return ink
 
-    def plain(self, ink: Tensor) -> Tensor:
+    def unstretched(self, ink: Tensor) -> Tensor:
         """Ink as it was before the stretch, of any shape."""
-        plain: Tensor = stretch.plain(ink, self.stretch, torch.sinh)
+        plain: Tensor = stretch.unstretched(ink, self.stretch, torch.sinh)
         return plain
 
     def picture(self, images: Tensor, ink: Tensor) -> Tensor:
-        """Ink [B, N, C, H, W] on the backgrounds of ``images`` [B, C, H, W]."""
-        return self.estimate(images)[:, None] + self.sign * self.plain(ink)
+        """The inverse of ``ink``: N kinds of ink on the backgrounds of images.
+
+        Args:
+            images: whose backgrounds to use, [B, C, H, W].
+            ink: [B, N, C, H, W].
+
+        Returns:
+            Pictures, [B, N, C, H, W].
+        """
+        return self.estimate(images)[:, None] + self.sign * self.unstretched(ink)
 
     def _median(self, images: Tensor) -> Tensor:
         """See ``backgrounds.median``."""

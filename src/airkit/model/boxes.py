@@ -1,6 +1,6 @@
 """Bounding boxes of the objects found: around the ink that each paints.
 
-Legend: N boxes, S the longer side.
+Legend: N boxes, S the longer side, h and w' sides of a patch.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ INK = 0.1
 
 
 def ink_boxes(covered: Tensor, patches: Patches, size: Tensor, centre: Tensor) -> Tensor:
-    """Boxes (x, y, width, height) in pixels around the ink of painted windows, [N, 4].
+    """Boxes around the ink of painted windows.
 
     Args:
-        covered: the ink of each window alone, in patches that hold all of it, [N, h, w].
+        covered: the ink of each window alone, in patches that hold all of it, [N, h, w'].
         patches: where these are.
-        size: [N], fractions of S.
-        centre: [N, 2], (x, y) on [-1, 1].
+        size: window sides as fractions of S, [N].
+        centre: (x, y) on [-1, 1], [N, 2].
 
-    A window too faint to have ink gets the box of its whole extent on the canvas.
+    Returns:
+        (x, y, width, height) in pixels, [N, 4]; of a window too faint to have ink, its whole
+        extent on the canvas.
     """
     canvas, ends = max(patches.shape), size.new_tensor(patches.shape[::-1])
     inked = covered >= INK
@@ -38,7 +40,7 @@ def ink_boxes(covered: Tensor, patches: Patches, size: Tensor, centre: Tensor) -
 
 
 def _extent(inked: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """First inked pixel and length up to the last, of rows of flags [N, L] at ``pixels``, [N]."""
+    """First inked pixel, and length up to the last, of flags [N, L] of ``pixels`` [N, L]."""
     flags = inked.byte()
     first, last = flags.argmax(1), inked.shape[1] - 1 - flags.flip(1).argmax(1)
     return pixels.gather(1, first[:, None])[:, 0], last - first + 1

@@ -1,8 +1,8 @@
-"""The canvas: objects are painted on it one after another, and the guide is shown what it leaves.
+"""The canvas on which objects are painted one after another, and the residual that it leaves.
 
 ``Canvas`` is painted whole, and gradients flow through it. ``LocalCanvas`` has the same numbers
 without gradients, and touches only the pixels around the window that is painted: on a picture much
-larger than its objects, an object then costs what it costs on a small one.
+larger than its objects, an object then takes no longer than on a small one.
 
 Legend: B batch, C channels, H height, W width, K windows of an image, N = B K rows (K consecutive
 ones of an image), P channels of a window (C, and a mask where objects occlude each other), S the
@@ -21,13 +21,13 @@ from airkit.model.guides.residual import Blur, LocalSaliency, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
 
 
-class Worth(NamedTuple):
-    """What objects that are not painted yet would change, in squared levels, [N] each."""
+class ErrorChange(NamedTuple):
+    """What painting an object would do to the squared error of its canvas, [N] each."""
 
     gain: Tensor
-    """By how much the squared error of the canvas would fall."""
+    """By how much the error would fall."""
     left: Tensor
-    """The squared error that would be left where the object paints."""
+    """The error that would be left where the object paints."""
 
 
 class Canvas:
@@ -60,18 +60,18 @@ class Canvas:
         self.error = _squares(self.ink - self._painted)
 
     def rows(self, index: Tensor) -> Self:
-        """The canvases of some of the images, [M]."""
+        """The canvases of the images at ``index`` [M]."""
         some = copy(self)
         some.ink, some._painted, some.error = (
             each[index] for each in (self.ink, self._painted, self.error)
         )
         return some
 
-    def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
-        """What objects would change, each alone: arguments as for ``add``, [N, ...]."""
+    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> ErrorChange:
+        """What each object alone would change; arguments as for ``add``, [N, ...]."""
         many = len(windows) // len(self.ink)
         ink, before = (each.repeat_interleave(many, 0) for each in (self.ink, self._painted))
-        return _worth(ink, before, paint(windows, size, centre, shape_of(self.ink)))
+        return _error_change(ink, before, paint(windows, size, centre, shape_of(self.ink)))
 
 
 class LocalCanvas(Canvas):
@@ -99,15 +99,15 @@ class LocalCanvas(Canvas):
         some._residual = self._residual.rows(index)
         return some
 
-    def worth(self, windows: Tensor, size: Tensor, centre: Tensor) -> Worth:
-        """See ``Canvas.worth``."""
+    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> ErrorChange:
+        """See ``Canvas.error_change``."""
         patches, ink, before = self._around(windows, size, centre)
-        return _worth(ink, before, patches.paint(windows, size, centre))
+        return _error_change(ink, before, patches.paint(windows, size, centre))
 
     def _around(
         self, windows: Tensor, size: Tensor, centre: Tensor
     ) -> tuple[Patches, Tensor, Tensor]:
-        """Where windows paint, and the ink and the canvas there, [N, C, h, w]."""
+        """The patches that windows paint, and the ink and the canvas there, [N, C, h, w']."""
         patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
         ink, left = self._residual.read(patches).chunk(2, 1)
         return patches, ink, ink - left
@@ -121,12 +121,12 @@ class _LocalResidual(Residual):
         self._local = LocalSaliency(edge)
 
     def replace(self, patches: Patches, left: Tensor) -> None:
-        """Put other levels [B, C, h, w] into the residual."""
+        """Set the residual in patches to ``left``, [B, C, h, w']."""
         patches.write(self._both.chunk(2, 1)[1], left)
         self._local.changed(patches)
 
     def rows(self, index: Tensor) -> Self:
-        """The residuals of some of the images."""
+        """The residuals of the images at ``index``."""
         some = copy(self)
         some._both, some._local = self._both[index], self._local.rows(index)
         return some
@@ -155,11 +155,11 @@ def cover(painted: Tensor, channels: int) -> Tensor:
     return painted[..., -1, :, :] if occludes else painted.abs().amax(-3)
 
 
-def _worth(ink: Tensor, before: Tensor, painted: Tensor) -> Worth:
-    """What objects change, of ink and canvases before [N, C, H, W] and the objects painted."""
+def _error_change(ink: Tensor, before: Tensor, painted: Tensor) -> ErrorChange:
+    """``Canvas.error_change`` from ink, canvases before [N, C, H, W] and painted objects."""
     left = (ink - compose(before, painted)).square()
     gain = ((ink - before).square() - left).sum((1, 2, 3))
-    return Worth(gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3)))
+    return ErrorChange(gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3)))
 
 
 def _squares(images: Tensor) -> Tensor:

@@ -202,6 +202,6 @@ def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:
     Its cost is its KL, minus the log prior odds of one more object, and the squared error that is
     left where it paints; infinite for one that gains nothing.
     """
-    gain, left = canvas.worth(objects.window, objects.size, objects.centre)
+    gain, left = canvas.error_change(objects.window, objects.size, objects.centre)
     nats = air.kl(objects) - math.log(air.prior_ratio)
     return torch.where(gain > 0, (left + 2 * air.pixel_sd**2 * nats) / gain, torch.inf)

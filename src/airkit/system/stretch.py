@@ -12,6 +12,6 @@ def stretched(ink: Any, knee: float, asinh: Callable[[Any], Any] = math.asinh) -
     return asinh(ink / knee) / math.asinh(1 / knee) if knee else ink
 
 
-def plain(ink: Any, knee: float, sinh: Callable[[Any], Any] = math.sinh) -> Any:
+def unstretched(ink: Any, knee: float, sinh: Callable[[Any], Any] = math.sinh) -> Any:
     """Ink as it was before ``stretched``."""
     return knee * sinh(ink * math.asinh(1 / knee)) if knee else ink

@@ -1,1 +1,1 @@
-"""Training: the step, the loop around it, checkpoints, validation, and resuming."""
+"""Training: the step, the loop around it, validation, and resuming."""

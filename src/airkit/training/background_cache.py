@@ -42,5 +42,5 @@ def background_cache(background: Background, images: Tensor | Streamed) -> Backg
     """
     if isinstance(images, Streamed) or images.device.type != "cpu":
         return None
-    cacheable = background.filters and images.numel() <= MOST
+    cacheable = background.is_filtered and images.numel() <= MOST
     return BackgroundCache(images, background.estimate) if cacheable else None

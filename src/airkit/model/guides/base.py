@@ -1,4 +1,4 @@
-"""What a guide is: the protocol, the slots it fills, and the noise that drives it.
+"""The base class of guides, the slots that they fill, and the noise that drives them.
 
 Legend: B batch, C channels, H height, K size of a background's latent, N rows (B, or consecutive
 ones for several looks at each image), W width, S the longer side, T slots, w window side, Z code

@@ -5,7 +5,8 @@ at the peak of the blurred residual may fall between two digits that touch; so t
 again where it would put the object, and proposes from there. No gradient flows through looks.
 For any fixed look the bound is valid, so its mean over sampled looks is valid too.
 
-Legend: B batch, C channels, G glimpse side, H height, W width, S the longer side.
+Legend: B batch, C channels, G glimpse side, H height, N rows (B, or B K where K consecutive rows
+are looks at one image), W width, S the longer side, L cells along it.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ SURROUND = 0.5
 """Standard deviation of the surround's blur, in typical object sizes."""
 EDGE_SHARPNESS = 1.6
 """How sharply the mask falls at the edge of a visited window, in log odds per pixel."""
-NOTHING = 16
-"""Log odds, and half the square of standard deviations, that are nothing: e^-16 is 1e-7."""
+NEGLIGIBLE = 16
+"""Weights below e^-16, 1e-7, count as 0: beyond the mask's edge, and in the tails of blurs."""
 SIZE_STEP = 0.3
 """Change of log size per unit of the network's output."""
 PRESENCE_BIAS = 2.0
@@ -41,12 +42,12 @@ SD_BIAS = (0.0, -2.0, -2.0)
 
 
 class Glimpse(NamedTuple):
-    """What presence and pose are proposed from.
+    """Inputs of the proposer.
 
     Attributes:
-        pixels: image and residual around the look, and the peak's height, [B, 2 C G^2 + 1]. The
-            height tells what the pixels cannot: how much unexplained ink is left elsewhere.
-        centre: centre of the look, (x, y) on [-1, 1], [B, 2].
+        pixels: image and residual around the look, and the saliency's peak, [N, 2 C G^2 + 1]. The
+            peak says what the pixels do not: how much unexplained ink there is elsewhere.
+        centre: centre of the look, (x, y) on [-1, 1], [N, 2].
     """
 
     pixels: Tensor
@@ -60,7 +61,7 @@ class SaliencyGuide(Guide):
     """
 
     samples_looks, any_canvas = True, True
-    edge = math.ceil(NOTHING / EDGE_SHARPNESS)
+    edge = math.ceil(NEGLIGIBLE / EDGE_SHARPNESS)
     blur: Tensor
     around: Tensor
     grid: Tensor
@@ -97,7 +98,7 @@ class SaliencyGuide(Guide):
 
     @torch.no_grad()
     def attend(self, mask: Tensor, residual: Residual, look: Tensor | None) -> Glimpse:
-        """Look at the unexplained ink, and again where the proposer would put an object."""
+        """Look at the unexplained ink, then again where the proposer would put an object."""
         centre, height = residual.peak(self.blurs(), mask, self.sharpness, look)
         glimpse = self._glimpse(residual, centre, height)
         for _ in range(self.refinements):
@@ -107,13 +108,13 @@ class SaliencyGuide(Guide):
         return glimpse
 
     def blurs(self) -> list[Blur]:
-        """The saliency's Gaussians: the centre's, and the surround's where it has a share."""
-        near, far = (math.ceil(math.sqrt(2 * NOTHING) * sd) for sd in self.sds)
+        """The saliency's Gaussians: the centre, and minus the surround where that has a share."""
+        near, far = (math.ceil(math.sqrt(2 * NEGLIGIBLE) * sd) for sd in self.sds)
         centre, share = Blur(self.blur, reach=near), -self.surround_share
         return [centre, Blur(self.around, share, far)] if share else [centre]
 
     def read(self, glimpse: Glimpse) -> tuple[Tensor, Normal]:
-        """Presence logits [B] and the normal of z_where [B, 3], around the look."""
+        """Presence logits [N] and the normal of z_where [N, 3], relative to the look."""
         out = self.proposer(glimpse.pixels)
         size = self.typical * torch.exp(self._limited(SIZE_STEP * out[:, 3]))
         centre = glimpse.centre + self.reach * torch.tanh(out[:, 1:3])
@@ -141,12 +142,12 @@ class SaliencyGuide(Guide):
 
 
 def _proposer(config: Config) -> Perceptron:
-    """Glimpse [B, 2 C G^2 + 1] -> presence logit and raw pose, [B, 7]."""
+    """The network from a glimpse [N, 2 C G^2 + 1] to presence logit and raw pose, [N, 7]."""
     hidden = config.model.hidden_size
     pixels = 2 * config.data.channels * config.guide.glimpse_size**2
     sizes = pixels + 1, hidden, max(1, hidden // 2), 7
     layers = mlp(*sizes, nonlinearity=config.model.nonlinearity)
-    with torch.no_grad():  # the height is one number among hundreds: its weights start larger
+    with torch.no_grad():  # the peak is one number among hundreds: its weights start larger
         layers[0].get_parameter("weight")[:, -1].uniform_(-1, 1)
     return layers
 
@@ -154,8 +155,8 @@ def _proposer(config: Config) -> Perceptron:
 def _blur_matrix(side: int, sd: float) -> Tensor:
     """A Gaussian of ``sd`` pixels as a matrix [L, S] whose inner rows sum to one.
 
-    Its rows are the L = S / 2 places for looks along an axis, on every other pixel: the offset
-    from there to the object is learnt anyway.
+    Its L = S / 2 rows are the cells at which looks may be, on every other pixel: the offset from
+    there to the object is learnt anyway.
     """
     places = (pixel_centres(math.ceil(side / 2)) + 1) * (side / 2) - 0.5
     weights = torch.exp(-0.5 * ((places[:, None] - torch.arange(side)) / sd) ** 2)

@@ -1,4 +1,4 @@
-"""What every training objective is to the training step.
+"""The base class of training objectives, and a process's share of a batch.
 
 Legend: B batch, T slots.
 """
