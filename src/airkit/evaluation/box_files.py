@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airkit.data.imports.images import Place
-from airkit.errors import OutputError
 from airkit.evaluation.found import Inferred
+from airkit.system.extras import check_installed
 from airkit.system.files import check_replaceable, remove, start_of, write_bytes
 
 _MARK = b"airkit infer --rois"
@@ -48,7 +48,7 @@ class BoxFormat(NamedTuple):
     def check(self, path: Path, places: Sequence[Place]) -> None:
         """Refuse, before the work, what ``write`` could not do; raises OutputError."""
         if self.option == "--rois":
-            _check_installed()
+            check_installed("roifile", "rois")
         twice = [place.path for place, many in Counter(places).items() if many > 1]
         images = [*dict.fromkeys(place.path for place in places), *twice]
         targets = [(self._target(path, image), image) for image in images]
@@ -121,13 +121,6 @@ def _shapes(stack: Sequence[Inferred]) -> bytes:
                 writer.writerow((index, "rectangle", place, *page, *corner, each.confidence))
             index += 1
     return text.getvalue().encode()
-
-
-def _check_installed() -> None:
-    try:
-        import roifile  # noqa: F401, PLC0415 - an extra
-    except ImportError:
-        raise OutputError("roifile is not installed", hint='pip install "airkit[rois]"') from None
 
 
 def _has_mark(path: Path) -> bool:

@@ -15,7 +15,8 @@ from typing import IO, Any
 import numpy as np
 
 from airkit.errors import OutputError
-from airkit.evaluation.predictions import Predictions, Rows, check_installed, check_rows
+from airkit.evaluation.predictions import Predictions, Rows, check_rows
+from airkit.system.extras import check_installed
 from airkit.system.files import check_target, replacing
 from airkit.system.signals import defer_signals
 from airkit.system.text import quoted
@@ -40,7 +41,7 @@ def check_predictions(path: Path, rows: str, samples: int) -> None:
     if rows != "pictures" and not table:
         raise _lacks(path, "rows of objects alone; each picture has its objects", ".csv")
     if path.suffix.lower() == ".parquet":
-        check_installed("pyarrow")
+        check_installed("pyarrow", "tables")
 
 
 @contextmanager

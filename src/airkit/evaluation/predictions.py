@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from airkit.data.coco import run_lengths
-from airkit.errors import AirkitError, OutputError
+from airkit.errors import AirkitError
 from airkit.evaluation.found import interval
+from airkit.system.extras import check_installed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +119,7 @@ class Predictions:
             AirkitError: other rows.
         """
         check_rows(rows)
-        check_installed("pandas")
+        check_installed("pandas", "tables")
         import pandas as pd  # noqa: PLC0415 - an extra
 
         return pd.DataFrame(self.table(rows))
@@ -225,20 +226,6 @@ def check_rows(rows: str) -> None:
         raise AirkitError(
             "A table has no such rows", expected=" or ".join(ROWS), got=repr(rows), hint="pictures"
         )
-
-
-def check_installed(library: str) -> None:
-    """Refuse, before the work, what a library is needed for that is not installed.
-
-    Raises:
-        OutputError: it is not.
-    """
-    try:
-        __import__(library)
-    except ImportError:
-        raise OutputError(
-            f"{library} is not installed", hint='pip install "airkit[tables]"'
-        ) from None
 
 
 def _numbered(name: str, array: Array) -> dict[str, Array]:
