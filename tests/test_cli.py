@@ -218,7 +218,7 @@ def test_every_problem_is_told_with_its_flag(home: Path) -> None:
 def test_config_show_starts_a_file_that_config_check_finds_right(home: Path) -> None:
     shown = run("config", "show", "--preset", "tiny", "--set", "train.steps=7").stdout
     (home / "airkit.toml").write_text(shown)
-    assert run("config", "check", "airkit.toml").stdout == "airkit.toml is right\n"
+    assert run("config", "check", "airkit.toml").stdout == "airkit.toml is valid\n"
     assert run("config", "show", "--config", "airkit.toml").stdout == shown
     config = settings.resolve(settings.from_file(home / "airkit.toml"))
     assert (config.data.canvas_size, config.train.steps) == (32, 7)

@@ -86,7 +86,7 @@ def test_train_tells_a_line_a_row(work: Path) -> None:
 def test_a_trained_run_says_how_to_go_on() -> None:
     assert run("train").stdout == (
         "runs/air is trained already, for 4 steps\n"
-        "the same command with --steps N goes on to N steps; --fresh starts anew\n"
+        "the same command with --steps N continues to N steps; --fresh starts over\n"
     )
 
 

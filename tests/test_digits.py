@@ -183,7 +183,7 @@ def test_auto_falls_back_on_strokes_with_one_note(
     assert sources.load("auto", hearer).name == "strokes"
     (note,) = hearer.notes
     assert note.endswith(
-        ": using strokes, the built-in digits, instead (--source mnist tells more and waits longer)"
+        ": using strokes, the built-in digits, instead (--source mnist waits longer and says more)"
     )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

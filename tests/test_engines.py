@@ -232,7 +232,7 @@ def test_a_job_that_breaks_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("parameters", [{"no_such": 1}, {"timeout_min": 1.5}])
 def test_parameters_that_submitit_does_not_take(parameters: dict[str, Any]) -> None:
     pytest.importorskip("submitit")
-    with pytest.raises(AirkitError, match="submitit does not take these parameters"):
+    with pytest.raises(AirkitError, match="submitit does not accept these parameters"):
         Submitit(parameters=parameters).check()
 
 

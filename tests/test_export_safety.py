@@ -85,7 +85,9 @@ def test_what_no_export_made_is_never_replaced(home: Path, name: str, force: boo
         export(data_file(), "out")
     put(f"out/{name}")
     before = contents(home)
-    with pytest.raises(OutputError, match=f"This folder holds what no export made(.*\n)*.*{name}"):
+    with pytest.raises(
+        OutputError, match=f"This folder holds files that no export made(.*\n)*.*{name}"
+    ):
         export(data_file(), "out", force=force)
     assert contents(home) == before
 
@@ -124,7 +126,7 @@ def test_a_place_that_cannot_be_written_is_told(
 def test_a_file_that_comes_while_a_folder_is_filled_stays(home: Path) -> None:
     Path("out").mkdir()
     comes = At("exporting test", lambda: write("out/notes.txt"))
-    with pytest.raises(OutputError, match="This folder holds what no export made"):
+    with pytest.raises(OutputError, match="This folder holds files that no export made"):
         export(data_file(), "out", listener=comes)
     assert contents(home) == {"out/notes.txt": b"mine"}
 

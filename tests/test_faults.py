@@ -222,7 +222,7 @@ def test_an_empty_name_is_one_message(home: Path, command: str, option: str, met
     first = {("predict", "IMAGES..."): ["run"], ("reproduce", "DIR"): ["paper"]}
     before = first.get((command, metavar), [])
     told = fails(*command.split(), *before, *([option] if named else []), "")
-    assert told.startswith("airkit: An empty text names no file or folder\n")
+    assert told.startswith("airkit: A path is empty\n")
     assert f"  where     {option if named else metavar}\n" in told
     assert list(home.iterdir()) == []
 

@@ -197,9 +197,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "mixed": ([BOX, RUNS], "two kinds"),
     "another size": ([RUNS], "mask"),
     "half": ([{**row, "count": 1.5} for row in GOOD], "count"),
-    "less": ([1, 2, 3], "number of counts"),
+    "less": ([1, 2, 3], "as many counts"),
     "text": ("no JSON", "cannot be read"),
-    "number": (3, "no list"),
+    "number": (3, "not a list"),
     "no column": ([{"image": name, "n": 1} for name in NAMES], "no counts"),
 }
 

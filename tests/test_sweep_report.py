@@ -127,7 +127,7 @@ def test_interrupted_and_gone_on(tmp_path: Path) -> None:
             assert time.monotonic() < deadline, "the training does not begin"
             time.sleep(0.01)
         os.kill(first.pid, signal.SIGINT)
-        told = "stopped, 0 of 1 seeds done; the same command, without --fresh, goes on\n"
+        told = "stopped, 0 of 1 seeds done; the same command, without --fresh, resumes\n"
         assert (first.stderr.read(), first.wait()) == (told, 130)
     assert not (out / "seed-000/measures.json").exists()
     newest = RunFolder(out / "seed-000").saved()[-1]

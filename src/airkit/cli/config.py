@@ -1,4 +1,4 @@
-"""``airkit config``: what the settings are, and whether a file of them is right."""
+"""``airkit config``: what the settings are, and whether a file of them is valid."""
 
 from __future__ import annotations
 
@@ -55,4 +55,4 @@ def check(
 ) -> None:
     """Check a config file and report every problem in it."""
     airkit.settings.resolve(airkit.settings.from_file(file))
-    typer.echo(f"{file} is right")
+    typer.echo(f"{file} is valid")

@@ -16,10 +16,10 @@ def demo(
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
     port: Annotated[
-        int, option("N", "Port to listen on; 0: any free one.", min=0, max=65535)
+        int, option("N", "Port to listen on; 0 takes any free one.", min=0, max=65535)
     ] = 8000,
 ) -> None:
-    """Serve a page to draw digits on, which shows what the model sees.
+    """Serve a page on which you draw digits and see what the model sees.
 
     Only this machine can reach it. Ctrl-C ends it. Settings override those of the run.
     """

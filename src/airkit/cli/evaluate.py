@@ -51,7 +51,7 @@ def evaluate(  # noqa: PLR0913 - options
     checkpoint: Checkpoint = "best",
     *,
     against: Annotated[
-        Path | None, option("RUN", "Another run folder, to compare with on the same canvases.")
+        Path | None, option("RUN", "Another run folder to compare with, on the same canvases.")
     ] = None,
     table: TableFile = None,
     as_json: AsJson = False,
@@ -85,7 +85,7 @@ def _headline(measures: Measures) -> str:
         return f"{share} of {measures.canvases:,} canvases are counted right, by {looks}"
     if trust is None:
         return "measured; no true counts to compare with"
-    return "in doubt: see what to try, above" if trust.trouble else "no sign of trouble"
+    return "in doubt: see above for what to try" if trust.trouble else "no sign of trouble"
 
 
 def _next(measures: Measures) -> list[tuple[str, str]]:

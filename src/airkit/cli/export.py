@@ -23,16 +23,16 @@ def export(  # noqa: PLR0913 - an option each
     out: Annotated[Path, option("DIR", "The folder to write, new or empty.")],
     *,
     split: Annotated[
-        str | None, option("train|val|test|all", "Canvases of a data file. [default: test]")
+        str | None, option("train|val|test|all", "Which canvases of a data file. [default: test]")
     ] = None,
     checkpoint: Annotated[
         str | None, option("best|last|FILE", "Which checkpoint of a run folder. [default: best]")
     ] = None,
     measures: Annotated[
-        Path | None, option("FILE", "What airkit eval --json printed, for the model's card.")
+        Path | None, option("FILE", "Output of airkit eval --json, for the model's card.")
     ] = None,
     licence: Annotated[
-        str | None, option("NAME", "For the card, such as cc-by-4.0. [default: as known]")
+        str | None, option("NAME", "Licence in the card, such as cc-by-4.0. [default: as recorded]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     as_json: AsJson = False,

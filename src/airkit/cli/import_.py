@@ -30,17 +30,17 @@ def import_scenes(  # noqa: PLR0913 - an option each
     *,
     out: Annotated[str, option("FILE", "The data file to write.")] = "pictures.h5",
     most_objects: Annotated[
-        int | None, option("N", "Most objects to expect on a picture. [default: found]", min=1)
+        int | None, option("N", "Most objects to expect on a picture. [default: measured]", min=1)
     ] = None,
     object_size: Annotated[
-        float | None, option("PIXELS", "Typical side of an object. [default: found]", min=4)
+        float | None, option("PIXELS", "Typical side of an object. [default: measured]", min=4)
     ] = None,
     counts: Annotated[
         Path | None, option("FILE", "True counts: a CSV file of file names and counts.")
     ] = None,
     tile: Annotated[
         int | None,
-        option("PIXELS", "Cut pictures into tiles of this side; splits are of whole pictures."),
+        option("PIXELS", "Cut pictures into tiles of this side; those of a picture share a split."),
     ] = None,
     pad: Annotated[
         bool, typer.Option("--pad", help="Pad pictures of several sizes to the largest.")
@@ -50,19 +50,17 @@ def import_scenes(  # noqa: PLR0913 - an option each
     ] = 1.0,
     levels: Annotated[
         str | None,
-        option("LOW,HIGH", "Grey levels that become black and white. [default: found]"),
+        option("LOW,HIGH", "Grey levels that become black and white. [default: measured]"),
     ] = None,
     channel: Annotated[
         str,
-        option(
-            "grey|red|green|blue", "What becomes of colour that is not kept; grey is luminance."
-        ),
+        option("grey|red|green|blue", "What replaces colour that is not kept; grey is luminance."),
     ] = "grey",
     color: Annotated[
-        str, option("auto|rgb|grey", "Colours: kept where pictures are colourful, always, never.")
+        str, option("auto|rgb|grey", "Keep colours if pictures are colourful, always, or never.")
     ] = "auto",
     behind: Annotated[
-        float, option("GREY", "Behind transparent pixels: 0 is black, 1 white.", min=0, max=1)
+        float, option("GREY", "Grey behind transparent pixels: 0 is black, 1 white.", min=0, max=1)
     ] = 0.0,
     skip_bad: SkipBad = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
@@ -70,7 +68,7 @@ def import_scenes(  # noqa: PLR0913 - an option each
 ) -> None:
     """Write pictures of your own to a data file, to train and evaluate on.
 
-    A tenth each becomes val and test where they are not named. True counts are optional.
+    Without --val or --test, a tenth of the pictures takes its place. True counts are optional.
     """
     what: dict[str, Any] = {"val": val, "test": test, "counts": counts, "path": out}
     objects = {"most_objects": most_objects, "object_size": object_size, "tile": tile, "pad": pad}
@@ -80,7 +78,7 @@ def import_scenes(  # noqa: PLR0913 - an option each
     with listening() as listener:
         report = airkit.import_scenes(train, **given, listener=listener)
     show(report, as_json, _tell)
-    check_all_read(report.skipped, f"{report.path} holds all others")
+    check_all_read(report.skipped, f"{report.path} holds the others")
 
 
 def _limits(text: str | None) -> tuple[float, float] | None:
@@ -92,11 +90,11 @@ def _limits(text: str | None) -> tuple[float, float] | None:
         return float(low), float(high)
     except ValueError as error:
         raise AirkitError(
-            "Grey levels cannot be read",
+            "Cannot read the grey levels",
             where="--levels",
             expected="two numbers, black and white, such as 0,4095",
             got=text,
-            hint="leave it out, and they are found",
+            hint="leave it out, and they are measured",
         ) from error
 
 

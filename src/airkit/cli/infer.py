@@ -21,7 +21,7 @@ Images = Annotated[
 
 
 SubFolders = Annotated[
-    bool, typer.Option("--sub-folders", help="Take the pictures of folders inside too.")
+    bool, typer.Option("--sub-folders", help="Also read folders inside, one level down.")
 ]
 Invert = Annotated[
     bool, typer.Option("--invert", help="Ink is dark on bright: invert the grey levels.")
@@ -33,11 +33,17 @@ def infer(  # noqa: PLR0913 - an option each
     images: Images,
     run: Run = DEFAULT_RUN,
     checkpoint: Checkpoint = "best",
-    overlay: Annotated[Path | None, option("DIR", "A folder for a picture of each image.")] = None,
+    overlay: Annotated[
+        Path | None, option("DIR", "A folder for a picture of each image and its objects.")
+    ] = None,
     *,
-    csv: Annotated[Path | None, option("FILE", "A table to write, a row an image.")] = None,
-    objects: Annotated[Path | None, option("FILE", "A table to write, a row an object.")] = None,
-    labels: Annotated[Path | None, option("DIR", "A folder for a label image of each.")] = None,
+    csv: Annotated[Path | None, option("FILE", "A table to write, with a row per image.")] = None,
+    objects: Annotated[
+        Path | None, option("FILE", "A table to write, with a row per object.")
+    ] = None,
+    labels: Annotated[
+        Path | None, option("DIR", "A folder for a label image of each image.")
+    ] = None,
     rois: Annotated[
         Path | None, option("DIR", "A folder for ImageJ's ROIs of each image, or one .zip.")
     ] = None,
@@ -55,10 +61,10 @@ def infer(  # noqa: PLR0913 - an option each
     sub_folders: SubFolders = False,
     invert: Invert = False,
 ) -> None:
-    """Count and locate the objects of your own images: one JSON line each.
+    """Count and locate the objects in your own images: one JSON line each.
 
-    Ink is bright on dark. Settings override those of the run. For a data file, or for posteriors,
-    codes, masks and samples as arrays: airkit predict.
+    For a run on digits, ink is bright on dark. Settings override those of the run. For a data file,
+    or for posteriors, codes, masks and samples as arrays, use airkit predict.
     """
     files = {"overlay": overlay, "csv": csv, "objects": objects, "labels": labels}
     files |= {"rois": rois, "shapes": shapes}
@@ -69,4 +75,4 @@ def infer(  # noqa: PLR0913 - an option each
         found = airkit.infer(images, run, **given, settings=settings, listener=listener)
     for each in found:
         tell_json(each, one_line=True)
-    check_all_read([*found.bad], f"{len(found):,} images were inferred on all the same")
+    check_all_read([*found.bad], f"{len(found):,} other images were counted")

@@ -27,7 +27,7 @@ def info(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a file or a folder of airkit is.
+    """Describe a data file, checkpoint, run or sweep.
 
     Data files, checkpoints, run folders and sweeps: what they hold, and their settings.
     """

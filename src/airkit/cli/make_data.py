@@ -22,7 +22,7 @@ def make_data(
     out: Annotated[str, option("FILE", "The HDF5 file to write.")] = "multi-mnist.h5",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     workers: Annotated[
-        int, option("N", "Processes that make canvases, one a CPU core.", min=1)
+        int, option("N", "Processes that make canvases, one per CPU core.", min=1)
     ] = 1,
     *,
     as_json: AsJson = False,

@@ -82,11 +82,14 @@ def option(metavar: str, text: str, **limits: Any) -> Any:
 
 
 Preset = Annotated[list[str], option("NAME", "Start from a preset (airkit config presets).")]
-ConfigFile = Annotated[list[Path], option("FILE", "Settings in a TOML file; override presets.")]
+ConfigFile = Annotated[
+    list[Path], option("FILE", "Settings in a TOML file; they override presets.")
+]
 Assignment = Annotated[
     list[str],
     option(
-        "SECTION.KEY=VALUE", "Any setting; overrides files. May be repeated; the last one wins."
+        "SECTION.KEY=VALUE",
+        "Any setting; overrides presets and files. May be repeated; later ones win.",
     ),
 ]
 Run = Annotated[Path, option("DIR", "The run folder.")]
@@ -96,13 +99,13 @@ TableFile = Annotated[
     Path | None,
     option(
         "FILE",
-        "A table to write too: FILE.csv, FILE.md or FILE.tex (booktabs).",
+        "Also write a table: FILE.csv, FILE.md or FILE.tex (booktabs).",
         callback=lambda path: path if path is None else tables.checked(path),
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="Leave out files that cannot be read; exit with 1.")
+    bool, typer.Option("--skip-bad", help="Leave out files that cannot be read, and exit with 1.")
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and JSON if asked for.")
@@ -113,9 +116,9 @@ TRAINING: Mapping[str, str] = {
     "epochs": "--steps; an epoch has data.train / train.batch_size steps",
     "gpu": "--device cuda",
     "gpus": "--device cuda, or torchrun for several",
-    "num_workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker reads data",
-    "resume": "the same command without it: a run goes on by itself",
-    "workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker reads data",
+    "num_workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker loads data",
+    "resume": "the same command without it, which resumes the run",
+    "workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker loads data",
 }
 """Options of other programs that train, and what does the same here."""
 USAGE: Any = typer.BadParameter.__base__
@@ -257,7 +260,7 @@ def _refuse_empty_paths(parameters: list[Any], texts: Mapping[str, Any]) -> None
         if text == "" or (isinstance(text, list | tuple) and "" in text):
             option = parameter.opts[0]
             raise AirkitError(
-                "An empty text names no file or folder",
+                "A path is empty",
                 where=option if option.startswith("--") else parameter.metavar,
                 expected="a path",
                 got=repr(""),

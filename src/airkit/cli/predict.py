@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 Images = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="IMAGES...", help="Pictures, as infer takes them, not a data file."),
+    typer.Argument(metavar="IMAGES...", help="Pictures, as for infer, in place of a data file."),
 ]
-Out = Annotated[str, option("FILE", "What to write: .csv, .jsonl, .parquet or .npz.")]
+Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .parquet or .npz.")]
 
 
 def predict(  # noqa: PLR0913 - an option each
@@ -32,9 +32,9 @@ def predict(  # noqa: PLR0913 - an option each
     data: Data = None,
     *,
     out: Out,
-    samples: Annotated[int, option("K", "Samples to draw of the posterior.", min=0)] = 0,
+    samples: Annotated[int, option("K", "Posterior samples to draw for each picture.", min=0)] = 0,
     rows: Annotated[
-        str, option("pictures|objects", "Of a .csv: a row a picture, or a row an object.")
+        str, option("pictures|objects", "Rows of a .csv: one per picture, or per object.")
     ] = "pictures",
     checkpoint: Checkpoint = "best",
     skip_bad: SkipBad = False,
@@ -42,10 +42,11 @@ def predict(  # noqa: PLR0913 - an option each
     invert: Invert = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write all that a model says of a data file or pictures as one table, for programs.
+    """Write all that a model infers about a data file or pictures as one table.
 
-    Truth where known, counts, posterior, boxes, poses, codes, masks, samples. To count pictures of
-    your own, with tiles, overlays and label images: airkit infer. Settings override the run's.
+    Counts, posterior, boxes, poses, codes, masks, samples, and truth where known. To count pictures
+    of your own, with tiles, overlays and label images, use airkit infer. Settings override those of
+    the run.
     """
     read = {"skip_bad": skip_bad, "sub_folders": sub_folders, "invert": invert}
     given: dict[str, Any] = {**read, "data": data, "samples": samples, "rows": rows}

@@ -27,7 +27,7 @@ def report(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Measure and draw a run, as one HTML file that needs no other.
+    """Write measures and pictures of a run to one HTML file.
 
     Several runs, or the folder of a sweep, are compared on the same canvases.
     Settings override those of the run.

@@ -30,19 +30,19 @@ def reproduce(  # noqa: PLR0913 - options
     ] = Path("runs/paper"),
     *,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One seed, fewer canvases and steps: minutes.")
+        bool, typer.Option("--quick", help="One seed, fewer canvases and steps; takes minutes.")
     ] = False,
     published: Annotated[
-        bool, typer.Option("--published", help="The paper's guide and estimator (lstm, nvil) too.")
+        bool, typer.Option("--published", help="Also train the paper's guide and estimator.")
     ] = False,
     seeds: Annotated[
         int | None, option("N", "Trainings of each model. [default: 3, or 1 with --quick]", min=1)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Repeat a paper's experiments: its figures on multi-MNIST, and a table.
+    """Repeat a paper's experiments on multi-MNIST, with its figures and a table.
 
-    Ctrl-C stops and saves; the same command goes on from there, and does nothing twice.
+    Ctrl-C stops and saves; the same command resumes.
     """
     del what
     with listening() as listener:

@@ -32,10 +32,10 @@ def score(  # noqa: PLR0913 - options
     data: Annotated[Path, option("FILE", "The data file.")] = DEFAULT_DATA,
     *,
     against: Annotated[
-        Path | None, option("RUN", "A run folder, to compare the counts with.")
+        Path | None, option("RUN", "A run folder to compare the counts with.")
     ] = None,
     least_score: Annotated[
-        float, option("SCORE", "Score from which on a box or mask is counted.")
+        float, option("SCORE", "Least score of a box or mask that is counted.")
     ] = 0.5,
     table: TableFile = None,
     as_json: AsJson = False,

@@ -30,7 +30,7 @@ def sweep(  # noqa: PLR0913 - options
         Path | None, option("FILE", "The data file. [default: the sweep's own, or multi-mnist.h5]")
     ] = None,
     out: Annotated[Path, option("DIR", "The sweep's folder.")] = DEFAULT_FOLDER,
-    seeds: Annotated[int, option("N", "How many seeds, counted up from train.seed.")] = 10,
+    seeds: Annotated[int, option("N", "Number of seeds, counting up from train.seed.")] = 10,
     threshold: Annotated[
         float, option("SHARE", "Least count accuracy of a success, 0 to 1.")
     ] = 0.99,
@@ -38,13 +38,15 @@ def sweep(  # noqa: PLR0913 - options
         int | None,
         option(
             "N",
-            "Trainings at a time. [default: one a GPU, or one a CPU core; on Slurm, all]",
+            "Trainings at a time. [default: one per GPU, or one per CPU core; on Slurm, all]",
             min=1,
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        option("N", "Threads of each. [default: the cores shared out; on Slurm, 1]", min=1),
+        option(
+            "N", "Threads of each training. [default: its share of the cores; on Slurm, 1]", min=1
+        ),
     ] = None,
     engine: Annotated[
         Literal["processes", "submitit"],
@@ -52,10 +54,12 @@ def sweep(  # noqa: PLR0913 - options
     ] = "processes",
     job: Annotated[
         list[str],
-        option("KEY=VALUE", "A parameter for submitit, such as slurm_partition=gpu; repeatable."),
+        option(
+            "KEY=VALUE", "A parameter for submitit, such as slurm_partition=gpu. May be repeated."
+        ),
     ] = [],  # noqa: B006 - typer copies it
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew and remove the sweep's earlier runs.")
+        bool, typer.Option("--fresh", help="Start over and remove the sweep's earlier runs.")
     ] = False,
     table: TableFile = None,
     as_json: AsJson = False,
@@ -63,8 +67,8 @@ def sweep(  # noqa: PLR0913 - options
     """Train and measure with many seeds: how often does it work?
 
     Each seed is trained as by airkit train and measured as by airkit eval, in a folder of its
-    own; several run in parallel. Ctrl-C stops and saves; the same command goes on from there.
-    A seed that fails is reported with the others; the exit code is 1 if any did.
+    own; several run in parallel. Ctrl-C stops and saves; the same command resumes.
+    A seed that fails is reported with the others; the exit code is then 1.
     """
     with listening() as listener:
         report = airkit.sweep(
@@ -149,7 +153,7 @@ def _exit(report: SweepReport) -> None:
     """Print what is left to do, if anything, and exit accordingly."""
     if report.stopped:
         done = f"{len(report.rows)} of {report.seeds} seeds done"
-        typer.echo(f"stopped, {done}; the same command, without --fresh, goes on", err=True)
+        typer.echo(f"stopped, {done}; the same command, without --fresh, resumes", err=True)
         raise typer.Exit(EXIT_CODE)
     if report.failed:
         raise TrainingError(

@@ -25,21 +25,21 @@ def train(
     ] = None,
     run: Run = DEFAULT_RUN,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew and remove the earlier training.")
+        bool, typer.Option("--fresh", help="Start over and remove the earlier training.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train AIR, or go on where it stopped.
+    """Train AIR, or resume a training.
 
-    Ctrl-C stops and saves; the same command goes on from there. Settings override those of
-    the data file, or of the run that goes on.
+    Ctrl-C stops and saves; the same command resumes. Settings override those of the data file, or
+    of the run that is resumed.
     """
     with listening() as listener:
         report = airkit.train(data, run, settings=settings, fresh=fresh, listener=listener)
     show(report, as_json, _tell)
     if report.stopped:
         if fresh:
-            typer.echo("leave --fresh out to go on", err=True)
+            typer.echo("leave --fresh out to resume", err=True)
         raise typer.Exit(EXIT_CODE)
 
 
@@ -48,7 +48,7 @@ def _tell(report: TrainReport) -> None:
         return  # a note has told it
     if report.resumed_from == report.steps:
         typer.echo(f"{report.run} is trained already, for {report.steps} steps")
-        typer.echo("the same command with --steps N goes on to N steps; --fresh starts anew")
+        typer.echo("the same command with --steps N continues to N steps; --fresh starts over")
         return
     rows = [
         ("run", report.run),
@@ -68,7 +68,7 @@ def _tell(report: TrainReport) -> None:
 def _headline(report: TrainReport) -> str:
     """The result in a line: how well it counts on the validation canvases, as far as is known."""
     if report.trust is not None and report.trust.trouble:
-        return "trained, but in doubt: see what to try, above"
+        return "trained, but in doubt: see above for what to try"
     if report.best is None or report.best.count_accuracy is None:
         return "trained"
     share = percent(report.best.count_accuracy)

@@ -12,34 +12,34 @@ Side = Annotated[int, Field(ge=0)]
 
 
 class PicturesConfig(Section):
-    """What a look at imported pictures found; the defaults hold for canvases of digits.
+    """What was found in imported pictures or drawn scenes; the defaults are for digits.
 
-    `airkit import` records it in the data file, and what is `auto` in a model follows it.
+    The data file records it, and settings of the model that are `auto` follow it.
     """
 
     background: Literal["none", "constant", "plane", "smooth"] = "none"
-    """What objects stand on: none (blank black), constant (one grey level a picture), plane (a
-    linear gradient) or smooth (soft lumps)."""
+    """The background: none (black), constant (one grey level per picture), plane (a linear
+    gradient) or smooth (soft lumps)."""
     polarity: Literal["bright", "dark", "both"] = "bright"
     """Whether objects are brighter than the background, darker, or some of each."""
     compositing: Literal["add", "over"] = "add"
-    """What overlapping objects do: add (light adds up, as in digits and fluorescence) or over (one
-    hides the other)."""
+    """How overlapping objects combine: add (light adds up, as in digits and fluorescence) or over
+    (one hides the other)."""
     noise: Share = 0.0
     """Standard deviation of the pixel noise, black being 0 and white 1."""
     contrast: Share = 0.6
     """Typical contrast of an object with the background, black being 0 and white 1."""
     stretch: Share = 0.0
-    """Contrast from which on ink is compressed, by asinh(contrast / stretch), where some objects
-    are far fainter than others; 0 means not at all."""
+    """Contrast above which ink is compressed, by asinh(contrast / stretch), because some objects
+    are far fainter than others; 0 means no compression."""
     height: Side = 0
-    """Height of the pictures in pixels, resized; 0 where sizes are mixed, and for digits."""
+    """Height of the pictures in pixels, after scaling; 0 if sizes are mixed, and for digits."""
     width: Side = 0
-    """Width of the pictures in pixels, resized; 0 likewise."""
+    """Width of the pictures in pixels, after scaling; 0 if sizes are mixed, and for digits."""
     channels: Annotated[int, Field(ge=0, le=4)] = 0
-    """Channels of the pictures as they came; 0 likewise."""
+    """Channels of the original pictures; 0 if they are mixed, and for digits."""
     channel: Literal["grey", "red", "green", "blue"] = "grey"
-    """What colours that are not kept become: grey (luminance), or one of them."""
+    """What replaces colours that are not kept: grey (luminance), or one channel."""
     behind: Share = 0.0
     """Grey behind transparent pixels, 0 (black) to 1 (white)."""
     scale: Annotated[float, Field(gt=0)] = 1.0

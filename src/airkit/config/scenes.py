@@ -13,7 +13,7 @@ Range = Annotated[tuple[Share, Share], BeforeValidator(as_tuple)]
 
 
 class ScenesConfig(Section):
-    """Scenes that make-data draws itself: data.source = sprites or cells."""
+    """Scenes that make-data draws: data.source = sprites or cells."""
 
     shapes: Annotated[
         tuple[Literal["square", "ellipse", "heart"], ...],
@@ -26,18 +26,19 @@ class ScenesConfig(Section):
     texture: Share = 0.0
     """Texture of objects: standard deviation of their pixels' grey, as a share of it."""
     least_visible: Share = 0.5
-    """Least share of each object that no later sprite hides, and no brighter cell outshines."""
+    """Least share of each object that remains visible: not hidden by later sprites or brighter
+    cells."""
     least_distance: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Least distance of two objects' centres, as a share of the sum of their radii."""
     background: Literal["constant", "gradient", "lumps"] = "constant"
-    """What is behind the objects: one grey, a linear gradient between two, or soft lumps that rise
-    from the least grey of background_grey to one drawn from it."""
+    """What is behind the objects: one grey level, a linear gradient between two, or soft lumps that
+    rise from the least grey of background_grey to one drawn from that range."""
     background_grey: Range = (0.0, 0.0)
     """Least and greatest grey of the background, 0 to 1; each scene draws its own."""
     noise: Share = 0.0
     """Standard deviation of Gaussian noise on every pixel, white being 1."""
     photons: Annotated[float, Field(ge=0, le=300)] = 0.0
-    """Poisson noise: mean photons that a white pixel counts; 0 means none."""
+    """Poisson noise: mean number of photons of a white pixel; 0 means no such noise."""
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

@@ -47,11 +47,11 @@ class Config(Section):
     """The whole configuration: one section for each part of airkit."""
 
     data: DataConfig = DataConfig()
-    """Canvases: how many, how large, with which digits."""
+    """Canvases: how many, how large, of what."""
     pictures: PicturesConfig = PicturesConfig()
-    """What a look at imported pictures found; the defaults hold for canvases of digits."""
+    """What was found in imported pictures or drawn scenes; the defaults are for digits."""
     scenes: ScenesConfig = ScenesConfig()
-    """Scenes that make-data draws itself: data.source = sprites or cells."""
+    """Scenes that make-data draws: data.source = sprites or cells."""
     model: ModelConfig = ModelConfig()
     """The generative model: how many objects, their prior on position and size, the decoder."""
     guide: GuideConfig = GuideConfig()

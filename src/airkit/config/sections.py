@@ -68,13 +68,13 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Canvases: how many, how large, with which digits."""
+    """Canvases: how many, how large, of what."""
 
     source: Annotated[str, Field(min_length=1), WrapValidator(_as_given)] = "auto"
     """Where digits come from: mnist, strokes (built in), auto (mnist if cached or quick to fetch,
-    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class; or sprites or
-    cells, scenes that airkit draws as the section scenes says; or pictures, in a file that airkit
-    import wrote."""
+    else strokes), a folder of IDX files in MNIST's layout, or package.module:Class. Instead of
+    digits: sprites or cells, scenes that airkit draws with the settings of the section scenes; or
+    pictures, which airkit import sets."""
     canvas_size: Annotated[int, Field(ge=8, le=1024)] = 50
     """Side of the square canvas, in pixels; of imported pictures, the longer side."""
     height: Auto | Annotated[int, Field(ge=8, le=1024)] = "auto"
@@ -84,24 +84,25 @@ class DataConfig(Section):
     """Width of imported pictures, in pixels; auto is canvas_size, as in make-data, whose canvases
     are square."""
     channels: Annotated[int, Field(ge=1, le=3), AfterValidator(_one_or_three)] = 1
-    """1 for grey canvases, 3 for colour (RGB), where each digit, sprite or cell has its own."""
+    """1 for grey canvases, 3 for colour (RGB); each digit, sprite or cell then has its own
+    colour."""
     min_digits: Annotated[int, Field(ge=0, le=100)] = 0
     """Fewest digits on a canvas."""
     max_digits: Annotated[int, Field(ge=0, le=100)] = 2
-    """Most digits on a canvas; on imported pictures, most objects to expect."""
+    """Most digits on a canvas; for imported pictures, most objects to expect."""
     count_weights: Annotated[
         tuple[Annotated[float, Field(ge=0)], ...], BeforeValidator(as_tuple)
     ] = ()
     """Relative frequency of each count from min_digits to max_digits; empty means uniform."""
     digit_size: Annotated[float, Field(ge=4, le=1024)] = 21.0
-    """Mean side of a digit's patch, in pixels; mean diameter of a sprite or cell; in imported
-    pictures, typical side of an object."""
+    """Mean side of a digit's image on the canvas, in pixels; mean diameter of a sprite or cell; in
+    imported pictures, typical side of an object."""
     digit_size_sd: Annotated[float, Field(ge=0, le=256)] = 1.7
     """Standard deviation of that side, in pixels; draws are truncated at three of them. Diameters
     of sprites and cells are uniform, up to 1.73 of them from the mean."""
     overlap: Literal["sum", "none"] | Annotated[float, Field(ge=0, le=1)] = "sum"
-    """How digits may overlap: sum (drawn again while any pixel adds up to more than full ink),
-    none (boxes of ink disjoint), or the greatest IoU allowed between two boxes of ink."""
+    """How digits may overlap: sum (drawn again if any pixel adds up to more than full ink), none
+    (boxes of ink are disjoint), or the greatest IoU allowed between two boxes of ink."""
     train: Canvases = 60_000
     """Canvases in the train split."""
     val: Canvases = 2_000
@@ -109,8 +110,8 @@ class DataConfig(Section):
     test: Canvases = 10_000
     """Canvases in the test split, made of digit images that neither train nor val uses."""
     seed: Seed = 0
-    """Seed of the canvases; canvas i of a split depends on (seed, split, i) alone. Of imported
-    pictures, seed of their splits."""
+    """Seed of the canvases; canvas i of a split depends only on (seed, split, i). For imported
+    pictures, seed of the splits."""
     compression: Literal["gzip", "lzf", "none"] = "gzip"
     """HDF5 filter for the arrays; every HDF5 reader knows gzip, only h5py knows lzf."""
 
@@ -179,7 +180,7 @@ class ModelConfig(Section):
     data.digit_size, rounded to an even number, from 20 to 28."""
     code_size: Auto | Annotated[int, Field(ge=1, le=1024)] = "auto"
     """Dimension of z_what, the latent code of an object's appearance; auto is 50 where objects add
-    up, and 10 where they occlude each other, too few to draw two of them as one."""
+    up, and 10 where they occlude each other, which is too few to draw two of them as one."""
     hidden_size: Width = 256
     """Width of the hidden layers whose own setting is auto."""
     encoder_net: Auto | Widths = "auto"
@@ -194,34 +195,35 @@ class ModelConfig(Section):
     background: Literal[
         "auto", "none", "constant", "plane", "median", "rolling-ball", "learned"
     ] = "auto"
-    """What is behind the objects, taken off each picture by a robust filter: none (blank), constant
-    (one grey level), plane (a linear gradient), or soft lumps wider than two objects: median (what
-    is usual around each pixel) or rolling-ball (without what is brighter and narrower; darker,
-    where objects are dark); or learned, a latent of the model that is drawn as 4 x 4 points. auto
-    is what was found when the data was made or imported, none for digits."""
+    """The background, which a robust filter takes off each picture: none (blank), constant (one
+    grey level), plane (a linear gradient), or for soft lumps wider than two objects median (the
+    median around each pixel) or rolling-ball (whatever is wider than two objects). With learned it
+    is a latent variable of the model in place of a filter, drawn from 4 x 4 points. auto is what
+    was found when the data was made or imported, none for digits."""
     polarity: Literal["auto", "bright", "dark", "both"] = "auto"
     """Whether objects are brighter or darker than the background, or some of each; auto is what was
     found, bright for digits."""
     compositing: Literal["auto", "add", "over"] = "auto"
-    """How objects that overlap make up the picture: add (light adds up, as with digits and
-    fluorescence) or over (later objects hide earlier ones, each with a mask in its window); auto is
-    what was found, add for digits."""
+    """How overlapping objects combine: add (light adds up, as with digits and fluorescence) or over
+    (later objects hide earlier ones, each with a mask in its window); auto is what was found, add
+    for digits."""
     stretch: Auto | Annotated[float, Field(ge=0, le=1)] = "auto"
-    """Ink, what stands out of the background, is taken as asinh(ink / stretch) / asinh(1 /
-    stretch), so that faint objects count beside strong ones; 0 takes it as it is. auto is what was
-    found: more than 0 where flat objects hide each other and some are far fainter than others."""
+    """Ink, which is what stands out of the background, is compressed to asinh(ink / stretch) /
+    asinh(1 / stretch), so that faint objects count beside strong ones; 0 leaves it as it is. auto
+    is what was found: more than 0 where flat objects hide each other and some are far fainter than
+    others."""
     object_size: Auto | Annotated[float, Field(gt=0, le=1024)] = "auto"
     """Median side of an object under the prior, in pixels; auto is 0.95 of data.digit_size."""
     object_size_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
     """Standard deviation of the log of the size (uniform pose), or of s (affine pose)."""
     pixel_sd: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
-    """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1: what the model leaves
-    unexplained, more than the camera's noise. auto is half of the objects' contrast where they add
-    up (0.3 for digits), a fifth where they occlude each other, and at least the noise found; both
-    measured in ink as model.stretch has compressed it."""
+    """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1. It is what the model may
+    leave unexplained, and more than the camera's noise. auto is half of the objects' contrast where
+    they add up (0.3 for digits), a fifth where they occlude each other, and at least the noise
+    found; contrast and noise are those of ink after model.stretch."""
     pixel_noise: Literal["fixed", "learned"] = "fixed"
-    """Whether pixel_sd stays as it is, or is learned from there on, as one number for all pixels; a
-    prior.ratio of auto then follows it."""
+    """fixed keeps pixel_sd; learned starts from it and learns one number for all pixels, which a
+    prior.ratio of auto then follows."""
     decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
     """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
     a sigmoid and 0 for a linear output."""
@@ -234,17 +236,17 @@ class GuideConfig(Section):
 
     kind: Literal["saliency", "lstm"] | Outside = "saliency"
     """Which guide: saliency looks where most ink is unexplained; lstm is the paper's recurrent
-    network over the whole canvas, for canvases of one size; or package.module:Class."""
+    network over the whole canvas, for canvases of one size; package.module:Class is your own."""
     looks: Literal["argmax", "drawn"] = "drawn"
     """Where a slot of the saliency guide looks in training: at the peak of the saliency map, or
     at a position drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
     blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
-    """Standard deviation of the Gaussian that blurs what is unexplained before a look, in typical
+    """Standard deviation of the Gaussian that blurs unexplained ink before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""
     surround: Auto | Annotated[float, Field(ge=0, lt=1)] = "auto"
-    """Share of the ink around a point, blurred by half an object size, that is taken off before a
+    """Share of the ink around a point, blurred by half an object size, that is subtracted before a
     look, so that looks begin at the ends of a clump; auto is 0 where objects add up, and 0.4 where
     they occlude each other."""
     glimpse_size: Annotated[int, Field(ge=4, le=128)] = 20
@@ -253,9 +255,9 @@ class GuideConfig(Section):
     """How often a slot crops again at its own estimate of the pose before it settles on one; auto
     is 1 where objects add up, and 5 where they occlude each other."""
     size_reach: Auto | Literal["none"] | Annotated[float, Field(gt=1, le=100)] = "auto"
-    """The saliency guide proposes sizes within this factor of the typical one. auto is none, no
-    limit, where objects add up, and 1.3 where they occlude each other, so that one window cannot
-    take two of them."""
+    """The saliency guide proposes sizes within this factor of the typical one; none is no limit.
+    auto is none where objects add up, and 1.3 where they occlude each other, so that one window
+    cannot hold two of them."""
     rnn_size: Width = 256
     """Units of the LSTM cell in the lstm guide, and in nvil's lstm baseline."""
     embed_net: Widths = ()
@@ -276,7 +278,7 @@ class PriorConfig(Section):
 
     kind: Literal["geometric", "success"] | Outside = "geometric"
     """geometric: p(n) proportional to ratio^n on 0..slots; success: each slot is on with
-    probability ratio given that the one before is; or package.module:Class."""
+    probability ratio given that the one before is; package.module:Class: your own."""
     ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
     """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
     typical size of an object, as exp(-(object_size / 9.5)^3) for digits, and faster where the

@@ -14,7 +14,8 @@ class TrainConfig(Section):
 
     estimator: Literal["exact", "nvil"] | Outside = "exact"
     """Estimator of the ELBO's gradient: exact sums over the count; nvil samples presence and uses
-    the score function with a learned baseline, as the paper does; or package.module:Class."""
+    the score function with a learned baseline, as the paper does; package.module:Class is your
+    own."""
     baseline: Literal["lstm", "mlp", "none"] = "lstm"
     """Network that predicts nvil's learning signal from image and latents, or none."""
     baseline_net: Widths = (200,)
@@ -65,10 +66,11 @@ class TrainConfig(Section):
     val_every: Annotated[int, Field(ge=1)] = 500
     """Steps between validations."""
     val_early: Annotated[int, Field(ge=0)] = 0
-    """Steps between further validations before step val_every, to see the start; 0 for none."""
+    """Steps between additional validations before step val_every; 0 for none."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 500
     """Steps between checkpoints."""
     keep: Annotated[int, Field(ge=1)] = 3
     """Number of newest checkpoints to keep, in addition to the best one."""
     tensorboard: bool = False
-    """Whether to write metrics and pictures for TensorBoard too (pip install tensorboard)."""
+    """Whether to also write metrics and pictures for TensorBoard (pip install
+    "airkit[tensorboard]")."""

@@ -62,7 +62,7 @@ def load(config: Config, listener: Listener) -> Composer:
     _check_square(config.data)
     drawn = config.data.source in DRAWN
     if ignored := sorted(_given(config, "data.overlap") if drawn else _given(config, "scenes.")):
-        listener.note(f"data.source = {config.data.source} takes no notice of {', '.join(ignored)}")
+        listener.note(f"data.source = {config.data.source} ignores {', '.join(ignored)}")
     if drawn:
         return Scenes(config.data, config.scenes)
     digits = sources.load(config.data.source, listener)

@@ -179,7 +179,7 @@ def no_truth_error(path: Path, split: str, truth: str) -> DataFileError:
         f"The {split} canvases have no true {truth}, which this needs",
         where=path,
         expected=f"a data file with {truth}",
-        hint=f"airkit import takes {truth} along where they are known; "
+        hint=f"airkit import keeps {truth} if they are known; "
         "eval, render and report of one run need none",
     )
 

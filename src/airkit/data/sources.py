@@ -112,7 +112,7 @@ def _load_either(listener: Listener) -> LoadedDigits:
     except DigitsError as error:
         listener.note(
             f"{error.what}: using strokes, the built-in digits, instead "
-            "(--source mnist tells more and waits longer)"
+            "(--source mnist waits longer and says more)"
         )
     return _loaded("strokes", Strokes(), listener)
 

@@ -95,11 +95,13 @@ class Reader:
         if isinstance(content, dict):
             content = [{"image": name, "count": count} for name, count in content.items()]
         if not isinstance(content, list):
-            self.refuse("The predictions are no list", "a list of results", type(content).__name__)
+            self.refuse(
+                "The predictions are not a list", "a list of results", type(content).__name__
+            )
         if content and not any(isinstance(each, dict) for each in content):
             return self._in_order(content)
         if not all(isinstance(each, dict) for each in content):
-            self.refuse("A result that is no object", '{"image_id": ..., ...}', "other values")
+            self.refuse("A result is not an object", '{"image_id": ..., ...}', "other values")
         if any("bbox" in each or "segmentation" in each for each in content):
             return self._of_objects(content)
         return self._of_counts(content)
@@ -114,7 +116,7 @@ class Reader:
         slots = array.shape[:1] + array.shape[2:] if array.ndim == 4 else ()
         if slots != wanted or array.dtype.kind not in "fui" or not array.shape[1]:
             expected = f"counts [{self.many}], labels {[*wanted]} or masks [{self.many}, S, H, W]"
-            self.refuse("An array of another shape", expected, f"{array.dtype} {[*array.shape]}")
+            self.refuse("The array has another shape", expected, f"{array.dtype} {[*array.shape]}")
         if not np.isfinite(array).all():
             self.refuse("Masks with nan or inf", "finite numbers", self.path.name)
         return self._labelled(_behind(array.argmax(1)))
@@ -144,7 +146,9 @@ class Reader:
 
     def _in_order(self, values: list[Any]) -> ExternalPredictions:
         if len(values) != self.many:
-            self.refuse("Another number of counts", f"{self.many:,}", f"{len(values):,}")
+            self.refuse(
+                "There are not as many counts as canvases", f"{self.many:,}", f"{len(values):,}"
+            )
         return ExternalPredictions(np.array([self._count(value) for value in values], np.int64))
 
     def _count(self, value: Any) -> int:
@@ -153,7 +157,7 @@ class Reader:
         except (TypeError, ValueError):
             count = -1.0
         if count < 0 or not count.is_integer() or count > 2**31:
-            self.refuse("A count that is none", "a whole number from 0 on", repr(value))
+            self.refuse("A count is not valid", "a whole number from 0 on", repr(value))
         return int(count)
 
     def _of_objects(self, results: list[dict[str, Any]]) -> ExternalPredictions:
@@ -170,7 +174,11 @@ class Reader:
             if masked:
                 masks[place].append((score, self._mask(each["segmentation"])))
         if not boxed and not masked:
-            self.refuse("Results of two kinds", "a bbox, or a segmentation, in each", "some have")
+            self.refuse(
+                "The results are of two kinds",
+                "a bbox, or a segmentation, in each",
+                "only some have it",
+            )
         return ExternalPredictions(
             counts,
             [np.array(row).reshape(-1, 5) for row in boxes] if boxed else None,
@@ -190,7 +198,7 @@ class Reader:
         except (TypeError, ValueError):
             row = np.zeros(0)
         if row.shape != (5,) or not np.isfinite(row).all() or (row[2:4] < 0).any():
-            self.refuse("A box that is none", "[x, y, width, height], finite numbers", repr(box))
+            self.refuse("A box is not valid", "[x, y, width, height], finite numbers", repr(box))
         return row
 
     def _mask(self, segmentation: Any) -> Array:
@@ -199,7 +207,7 @@ class Reader:
             paint(mask, 1, segmentation)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             size = [*self.shape]
-            self.refuse("A mask that is none", f"COCO run lengths of size {size}", error)
+            self.refuse("A mask is not valid", f"COCO run lengths of size {size}", error)
         return mask > 0
 
     def _painted(self, masks: list[tuple[float, Array]]) -> Array:
@@ -214,7 +222,7 @@ class Reader:
         """Place of the canvas that a record is about, from 0."""
         key = next((it for it in _NAMES if record.get(it) not in (None, "")), None)
         if key is None:
-            self.refuse("A result of no image", " or ".join(_NAMES), ", ".join(map(str, record)))
+            self.refuse("A result names no image", " or ".join(_NAMES), ", ".join(map(str, record)))
         value, first = record[key], 1 if key == "image_id" else 0
         number = _number(value, self.split, first)
         if number is None or not 0 <= number < self.many:
@@ -229,7 +237,7 @@ class Reader:
         values: dict[int, Any] = {}
         for place, value in found:
             if place in values:
-                self.refuse("An image twice", "one result for each", self._name(place))
+                self.refuse("An image appears twice", "one result for each", self._name(place))
             values[place] = value
         missing = [place for place in range(self.many) if place not in values]
         if missing:

@@ -46,7 +46,7 @@ class Inferred:
     """What was found on one image."""
 
     image: str
-    """The file; of images in memory, image-I for place I of those given, from 0."""
+    """The file; for images in memory, image-I, numbered from 0."""
     index: int | None
     """The image's place in its stack, from 0; None where the file is one image."""
     width: int
@@ -56,15 +56,15 @@ class Inferred:
     count: int
     """Objects found."""
     interval: tuple[int, int]
-    """Least and greatest n of the fewest that together have 95 % of ``count_probability``, and
-    ``count`` itself."""
+    """Range of the most probable counts that together have 95 % of ``count_probability``, and of
+    ``count``."""
     count_probability: tuple[float, ...]
     """Probability of n objects for n = 0, 1, ...; n is at most the number of slots, of all
     tiles together."""
     touching_border: int
     """Objects that touch the border, counted or left out."""
     status: str
-    """``ok``, ``slots full``, or what is off: see the page of the command."""
+    """``ok``, ``slots full``, or what is wrong: see the page of the command."""
     objects: tuple[InferredObject, ...]
     """The objects found, slot after slot."""
     score: float

@@ -24,7 +24,7 @@ def check_table(path: Path, option: str) -> None:
     """Refuse, before the work, a table with another ending than .csv; raises OutputError."""
     if path.suffix.lower() != ".csv" or os.path.isdir(path):
         raise OutputError(
-            "A table of another name than .csv",
+            "The name of a table does not end in .csv",
             where=f"{option} {path}",
             expected="a file name that ends in .csv",
             got="a folder" if os.path.isdir(path) else repr(path.suffix),

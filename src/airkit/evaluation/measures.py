@@ -243,7 +243,7 @@ def check_counts(config: Config) -> None:
     """
     if "counts" not in config.eval.measures:
         raise AirkitError(
-            "Counts are compared here, and are not measured",
+            "A comparison needs counts, which are not measured",
             where="eval.measures",
             expected="counts among the measures",
             got=spelled(config.eval.measures),

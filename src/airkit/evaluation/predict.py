@@ -145,7 +145,9 @@ def _source(
     """What there is to look at, checked before any of it is."""
     if samples < 0:
         hint = "leave it out for none"
-        raise AirkitError("Fewer samples than none", expected="0 or more", got=samples, hint=hint)
+        raise AirkitError(
+            "The number of samples is negative", expected="0 or more", got=samples, hint=hint
+        )
     if images is None:
         if given := [f"--{name.replace('_', '-')}" for name, on in how.items() if on]:
             hint = "name pictures, or leave it out"
@@ -153,7 +155,7 @@ def _source(
         return CanvasesSource(data, samples, opening)
     if data is not None:
         raise AirkitError(
-            "Pictures and a data file at once",
+            "Both pictures and a data file are given",
             got=f"--data {quoted(data)} and pictures",
             hint="name one of them; airkit import makes a data file of pictures",
         )
@@ -164,5 +166,7 @@ def _check_not_read(target: Path, files: Iterable[Path]) -> None:
     """Refuse to replace what the predictions are about."""
     if os.path.realpath(target) in map(os.path.realpath, files):
         raise OutputError(
-            "The predictions would replace what they are about", where=target, hint="another --out"
+            "The predictions would replace a file that they are made from",
+            where=target,
+            hint="another --out",
         )

@@ -36,7 +36,7 @@ class Predictions:
     """
 
     image: Array
-    """The file, str [N]; of images in memory, image-I for place I of those given, from 0."""
+    """The file, str [N]; for images in memory, image-I, numbered from 0."""
     index: Array
     """Place in the split of a data file or in a stack, from 0; -1 where the file is one picture;
     int64 [N]."""
@@ -45,7 +45,7 @@ class Predictions:
     height: Array
     """In pixels, int64 [N]."""
     status: Array
-    """``ok``, ``slots full``, or what is off: see the page of ``airkit infer``; str [N]."""
+    """``ok``, ``slots full``, or what is wrong: see the page of ``airkit infer``; str [N]."""
     true_count: Array | None = None
     """True number of objects, int64 [N]; None where it is not known, as with the following."""
     true_box: Array | None = None

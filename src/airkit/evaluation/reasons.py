@@ -19,10 +19,10 @@ Array = np.ndarray[Any, Any]
 NOTHING, POLARITY = "nothing stands out", "other polarity"
 TEXTS: dict[str, str] = {
     POLARITY: "what stands out is darker than the background where the objects of the "
-    "training are brighter, or the other way round; --invert turns grey levels round",
+    "training are brighter, or vice versa; --invert inverts grey levels",
     "other size": "what stands out is of another size than the objects of the training; "
     "scale the images to that",
-    "too faint": "what stands out is fainter than half of the objects of the training",
+    "too faint": "what stands out has less than half the contrast of the objects of the training",
 }
 """What is said of images; of other reasons, nothing."""
 _OPPOSITE = {"bright": "dark", "dark": "bright"}

@@ -141,7 +141,7 @@ def score(
     scores |= _masked(canvases, found)
     if not scores:
         raise PredictionsError(
-            "The data has no truth to hold these predictions against",
+            "The data has no truth to compare these predictions with",
             where=info.path,
             expected="true counts, boxes or masks, of the kind that was predicted",
             hint="a data file with truth, such as airkit make-data writes",

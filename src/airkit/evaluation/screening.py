@@ -145,5 +145,5 @@ def _changed(path: Path) -> ImageError:
     return ImageError(
         "The images changed while they were read",
         where=path,
-        hint="the same command again, once nothing writes to them",
+        hint="repeat the command when nothing writes to them any more",
     )

@@ -132,6 +132,6 @@ class SheetDrawing(Drawing):
         if sheet.unit < sheet.paper.unit:
             points = POINTS * sheet.unit / sheet.paper.unit
             request.listener.note(
-                f"this figure needs a greater width: its small text is of {points:.1f} points"
+                f"this figure does not fit the width: its small text has {points:.1f} points"
             )
         return sheet.figure()

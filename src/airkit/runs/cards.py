@@ -194,7 +194,7 @@ def _measures(path: Path, step: int) -> dict[str, Any]:
         got = error.strerror if isinstance(error, OSError) else "something else"
         expected = "what airkit eval --json prints"
         raise AirkitError(
-            "These are no measures", where=path, expected=expected, got=got, hint=hint
+            "These are not measures", where=path, expected=expected, got=got, hint=hint
         ) from error
     if re.fullmatch(r"step-\d+\.pt", file) and int(file[5:-3]) != step:
         raise AirkitError(

@@ -269,7 +269,7 @@ def _check_free(target: Path, out: Path, force: bool) -> None:
         empty, foreign = not any(target.iterdir()), _foreign(target)
     if foreign:
         raise OutputError(
-            "This folder holds what no export made",
+            "This folder holds files that no export made",
             where=out,
             expected="a new or empty folder, or an earlier export",
             got=first_three(foreign),

@@ -73,7 +73,7 @@ class Signs:
     looks: int
     """Looks compared."""
     unstable: float
-    """Share on which one look counts otherwise than several together; NaN for one look."""
+    """Share on which one look counts differently from several together; NaN for one look."""
     certainty: float
     """Mean probability of the most probable count, at one look."""
 

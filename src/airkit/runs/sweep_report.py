@@ -152,7 +152,7 @@ class SweepReport:
                 where=path,
                 expected="what airkit sweep writes there when it ends or is stopped",
                 got=reason(error),
-                hint="the same airkit sweep again, which goes on, and writes it",
+                hint="the same airkit sweep again, which resumes and writes it",
             ) from error
         rows = tuple(Row(**row.model_dump()) for row in found.rows)
         data = from_record(found.data)

@@ -72,7 +72,7 @@ class Trust:
             "pictures with all slots in use": f"{signs.full:.1%}",
             "pictures without an object": f"{signs.empty:.1%}",
             "pictures with each slot in use": rates,
-            f"pictures that one look counts otherwise than {signs.looks} together": unstable,
+            f"pictures that one look counts differently from {signs.looks} together": unstable,
             "probability of the count found": f"{signs.certainty:.1%} on average",
             "median box": f"{found}; the model expects objects of {signs.object_size:.0f} px",
             f"objects larger than {LARGE:g} of the picture": f"{signs.large:.1%}",
@@ -121,7 +121,7 @@ def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
     }
     yield from (words for name, words in said.items() if name in wrong)
     if signs.certainty < LEAST_CERTAINTY:
-        yield f"the count is certain to {signs.certainty:.0%} only"
+        yield f"the count is only {signs.certainty:.0%} certain"
     if signs.unexplained > MOST_UNEXPLAINED:
         yield f"{signs.unexplained:.0%} of what stands out is left unexplained"
 
@@ -143,7 +143,7 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
     if config.polarity not in (found.polarity, "both"):
         kind = "bright and dark" if found.polarity == "both" else found.polarity
         yield (
-            f"objects are {kind} on their background, and the model looks for "
+            f"objects are {kind} on their background, but the model looks for "
             f"{config.polarity} ones: --set model.polarity={found.polarity}"
         )
     if _SIMPLE.get(config.background, _LUMPS) < _SIMPLE.get(found.background, _LUMPS):
@@ -156,14 +156,14 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
     seen, expected = found.object_size, config.object_size
     if seen and max(seen / expected, expected / seen) > APART:
         yield (
-            f"objects look about {seen:.0f} px large, and the model expects {expected:.0f} px: "
+            f"objects look about {seen:.0f} px large, but the model expects {expected:.0f} px: "
             + _named(config, f"--object-size {seen:.0f}", f"model.object_size={seen:.0f}")
         )
     if config.compositing != found.compositing:
         adds = found.compositing == "add"
         overlap = "light adds up" if adds else "one object hides the other"
         yield (
-            f"where objects overlap, {overlap}, and the model has {config.compositing}: "
+            f"where objects overlap, {overlap}, but model.compositing is {config.compositing}: "
             f"--set model.compositing={found.compositing}"
         )
     if config.stretch and not found.stretch:

@@ -237,7 +237,7 @@ class Submitit(Engine):
             executor.update_parameters(**{**defaults, **self.parameters})
         except (AssertionError, NameError, TypeError, ValueError) as error:
             raise AirkitError(
-                "submitit does not take these parameters",
+                "submitit does not accept these parameters",
                 got=" ".join(str(error).split()),
                 hint="see the parameters of submitit.AutoExecutor",
             ) from error
@@ -321,7 +321,7 @@ def _submit(executor: Any, job: Job) -> Any:
         return executor.submit(job)
     except FailedJobError as error:
         raise AirkitError(
-            "The cluster does not take a job",
+            "The cluster does not accept a job",
             got=" ".join(str(error).split()),
             hint="see --job, and the parameters of submitit.AutoExecutor",
         ) from error

@@ -98,7 +98,9 @@ def _check_given(data: object, images: object) -> None:
     both = data is not None and images is not None
     if both or not isinstance(data, str | Path | None):
         raise AirkitError(
-            "Both a data file and images are given" if both else "This is no path of a data file",
+            "Both a data file and images are given"
+            if both
+            else "This is not the path of a data file",
             where="data",
             expected="the path of a data file, or images=...",
             got=f"{type(data).__name__}" + " and images" * both,

@@ -52,9 +52,9 @@ def of_sweep(request: Request) -> Compared:
     stored = SweepReport.read(request.run.path)
     if not stored.rows:
         raise AirkitError(
-            "No seed of the sweep was attempted yet",
+            "No seed of the sweep has been attempted yet",
             where=request.run.path,
-            hint="the same airkit sweep again, which goes on",
+            hint="the same airkit sweep again, which resumes",
         )
     plan = Plan.read(request.run.path)
     given = [Layer("the sweep", {"eval": plan.config.eval.model_dump()}), *request.given]

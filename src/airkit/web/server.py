@@ -109,7 +109,7 @@ def demo(
     except (OSError, OverflowError) as error:
         taken = getattr(error, "errno", None) == errno.EADDRINUSE
         raise ServeError(
-            "The port is taken" if taken else "The port cannot be served on",
+            "The port is taken" if taken else "Cannot listen on the port",
             where=f"{HOST}:{port}",
             got=None if taken else getattr(error, "strerror", None) or str(error),
             hint="--port 0 takes any free one",

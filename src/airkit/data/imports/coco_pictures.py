@@ -176,7 +176,7 @@ def _usable(annotations: Any, reading: Reading) -> Iterator[Any]:
 
 def _unlike(path: Path, got: object) -> ImageError:
     return ImageError(
-        "This is no COCO file",
+        "This is not a COCO file",
         where=path,
         expected="images, annotations with bbox, and categories",
         got=got,

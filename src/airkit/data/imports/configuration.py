@@ -145,7 +145,7 @@ def _limits(survey: Survey) -> tuple[float, float]:
         return 0.0, 255.0
     if not high > low:
         raise ImageError(
-            "All pictures are of one grey level",
+            "All pictures have the same grey level everywhere",
             where="all pictures",
             expected="pictures that show something",
             got=f"{low:g} everywhere",

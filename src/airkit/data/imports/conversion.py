@@ -67,7 +67,7 @@ def canvases_of(walk: Walk, config: Config, arrays: Arrays) -> Iterator[tuple[st
             where=walk.sources["train"].name,
             expected=dict(walk.survey.canvases),
             got=done,
-            hint="the same command again, once nothing writes to them",
+            hint="repeat the command when nothing writes to them any more",
         )
 
 

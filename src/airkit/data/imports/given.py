@@ -90,7 +90,7 @@ def _named(split: str, given: Any) -> dict[str, Any]:
 def _refuse_rows(path: str | Path, known: Mapping[str, Any]) -> None:
     if known:
         raise ImageError(
-            "Arrays of truth go with arrays of pictures",
+            "Truth in arrays needs pictures in an array",
             where=path,
             got=f"a folder, and {', '.join(known)}",
             hint="a CSV file of file names and counts, or the pictures as one array",

@@ -45,7 +45,7 @@ ImageLike: TypeAlias = "str | Path | Array | Tensor | Image.Image"
 """A file, an array, a tensor or a PIL image."""
 _TOLD = {
     **{name: NOTES[name] for name in ("companions", "no pictures", "folders", "pickled", "turn")},
-    "grey": "{:,} images are grey, where the run was trained on colours: taken for white ones",
+    "grey": "{:,} images are grey, while the run was trained on colours: read as white",
 }
 _OVERSHOOT = 0.3
 """How far floats may be outside of 0..1: cubic and Lanczos filters overshoot where they resize."""

@@ -209,7 +209,7 @@ def _survey(
         raise ImageError(
             "There are no pictures to train on",
             where=sources["train"].name,
-            expected="one at least that can be read and that no held-out split has",
+            expected="at least one that can be read and that no held-out split has",
             got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
             hint="name other pictures",
         )

@@ -108,7 +108,10 @@ class Reading:
             what, hint = "There is no such channel", "leave it out for grey"
             raise ImageError(what, expected=expected, got=self.channel, hint=hint)
         if not SCALES[0] <= self.scale <= SCALES[1]:
-            what, hint = "Pictures cannot be resized so", "14 px by the side of an object, about"
+            what, hint = (
+                "Pictures cannot be resized by this factor",
+                "about 14 px divided by the side of an object",
+            )
             raise ImageError(
                 what, where="--scale", expected="0.01 to 10", got=self.scale, hint=hint
             )

@@ -138,7 +138,7 @@ def _alone(stack: Stack) -> Stack:
     first = next(stack.read(), np.zeros((0, 1)))
     if len(stack.shape) == 2 and (side := side_in_rows(first[:_ROWS], stack.shape)):
         raise ImageError(
-            "An array looks like a picture a row",
+            "An array seems to have a flattened picture in each row",
             where=stack.name,
             expected=_SHAPES,
             got=f"{stack.dtype} {list(stack.shape)}",
@@ -209,7 +209,7 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
     chosen = [name for name in ("images", "image", "x") if name in likely][:1] or likely
     if len(chosen) != 1:
         raise ImageError(
-            "It is not clear which array holds the pictures",
+            "It is unclear which array holds the pictures",
             where=path,
             expected=f"one called images, or one alone: {_SHAPES}",
             got=", ".join(f"{name} {list(shape)}" for name, (shape, _) in heads.items())

@@ -204,7 +204,7 @@ class Survey:
             found = ()
         if self.known.setdefault(split, found) != found:
             raise ImageError(
-                "Not the same is known of all pictures",
+                "Some pictures have truth that others lack",
                 where=picture.name,
                 expected=" and ".join(self.known[split]) or "nothing, as of those before",
                 got=" and ".join(found) or "nothing",

@@ -28,7 +28,7 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
     files = {split: it for split, it in found.items() if type(it) is Files}
     if not files:
         raise ImageError(
-            "A table of counts goes with files of pictures",
+            "A table of counts needs pictures in files",
             where=path,
             got=", ".join(each.name for each in found.values()),
             hint="name a folder, or numpy.savez(FILE, images=..., counts=...)",
@@ -75,7 +75,7 @@ def _matched(paths: Sequence[Path], table: Mapping[str, int], path: Path) -> dic
         rows = [] if each in found else rows_of.get(each.name) or rows_of.get(each.stem) or []
         if len(rows) > 1 or (rows and rows[0] in users):
             raise ImageError(
-                "It is not clear which row of the table is a picture's",
+                "It is unclear which row of the table belongs to a picture",
                 where=path,
                 expected="one row for each picture",
                 got=f"{' and '.join(rows)} for {each}"

@@ -108,7 +108,7 @@ class Findings:
             than = POLARITIES[self.polarity]
             seen = f"{than} than the background by {self.contrast:.0%} of white"
             overlap = "light adds up" if self.compositing == "add" else "one hides the other"
-            faint = "; some are far fainter, and count as well" if self.stretch else ""
+            faint = "; some are far fainter, and are counted too" if self.stretch else ""
             lines.append(f"objects: {seen}{faint}; where they overlap, {overlap}")
             low, high = self.object_sizes
             size = f"about {self.object_size:.0f} px, most {low:.0f} to {high:.0f} px"
@@ -328,11 +328,11 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
         "the noise is as large as the contrast: blur the pictures first": (
             found.contrast < 3 * found.noise
         ),
-        f"objects stand out by {found.contrast:.0%} of white alone": found.contrast < _WEAK,
+        f"objects stand out by only {found.contrast:.0%} of white": found.contrast < _WEAK,
         f"two estimates of the size disagree, {size:.0f} and {other:.0f} px: {ask}": (
             other > 0 and max(size / other, other / size) > evidence.disagree
         ),
-        f"most objects touch, or sizes differ much: import each size by itself, or {ask}": any(
+        f"most objects touch, or sizes differ much: import each size separately, or {ask}": any(
             share < least for share, least in zip(evidence.single, _MOSTLY, strict=True)
         ),
         f"more than {MANY} objects on a picture: cut it into tiles, here --tile {tile}": (

@@ -65,7 +65,7 @@ def look(images: Array, kind: Kind = "grey", *, inverted: bool | None = None) ->
     if ground > _BLANK:
         seen = f"a background of {ground:.0%} of full ink, where 0 is blank, is counted as ink"
         return Fault("background", f"{seen}; subtract it")
-    binary = Fault("0 and 1", "values of 0 and 1 alone, taken for blank and full ink")
+    binary = Fault("0 and 1", "nothing but values of 0 and 1, read as blank and full ink")
     return binary if kind == "0 and 1" else None
 
 
@@ -95,9 +95,11 @@ def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault |
     square = drawn[drawn[:, 0] == drawn[:, 1]]
     filled = len(square) > 0.9 * len(drawn) and np.median(square) > side - 0.5
     if filled and not (fault and fault.cause == "faint"):
-        seen = "most digits are filled to all four edges, as dark ink on a bright or grey ground is"
-        fault = Fault("background", f"{seen}; invert them, or subtract their ground")
-    return fault and fault._replace(text=f"{fault.text}, and make the data anew")
+        seen = (
+            "most digits are filled to all four edges, like dark ink on a bright or grey background"
+        )
+        fault = Fault("background", f"{seen}; invert them, or subtract their background")
+    return fault and fault._replace(text=f"{fault.text}, and make the data again")
 
 
 def look_at_size(images: Sequence[Array], side: float, most: float = _LARGEST) -> Fault | None:
@@ -190,7 +192,7 @@ def _faint(peak: float, kind: Kind, inverted: bool | None) -> Fault:
         seen = f"16-bit grey levels hold {bits}-bit values, of at most {peak * 65535:.0f}"
         return Fault("faint", f"{seen}; multiply them by {2 ** (16 - bits)}, for up to 65535")
     if kind == "colours":
-        seen = f"coloured ink is taken by its luminance, {peak:.0%} of full ink"
+        seen = f"coloured ink is converted to its luminance, {peak:.0%} of full ink"
         return Fault("faint", f"{seen}; save it as white on black")
     if peak < 1.5 / 255:
         return Fault("faint", "values of 0 and 1, where 255 is full ink; multiply them by 255")
@@ -200,5 +202,5 @@ def _faint(peak: float, kind: Kind, inverted: bool | None) -> Fault:
 
 def _on_transparent(inverted: bool | None) -> Fault:
     shade, remedy = ("bright", "leave --invert out") if inverted else ("dark", "add --invert")
-    text = f"{shade} ink on a transparent background is taken for blank; {remedy}"
+    text = f"{shade} ink on a transparent background is read as blank; {remedy}"
     return Fault("inverted", text)
