@@ -51,7 +51,7 @@ def test_the_script_asks_the_program(shell: str) -> None:
 
 
 def test_zsh_and_fish_show_the_help_too() -> None:
-    purpose = "Train AIR, or go on where it stopped."
+    purpose = "Train AIR, or resume a training."
     assert _answer("airkit tr", "fish") == f"train\t{purpose}\n"
     assert f'"train":"{purpose}"' in _answer("airkit tr", "zsh")
 

@@ -206,14 +206,14 @@ def test_without_measures_it_tells_those_of_the_validation(home: Path) -> None:
 )
 def test_measures_that_are_none_are_told(home: Path, content: str) -> None:
     Path("measures.json").write_text(content)
-    with pytest.raises(AirkitError, match="no measures"):
+    with pytest.raises(AirkitError, match="not measures"):
         airkit.export(reference(), "out", measures="measures.json")
     assert not Path("out").exists()
 
 
 def test_measures_of_something_else_are_refused(home: Path) -> None:
     for wrong in (measured(checkpoint="step-000000001.pt"), Path("missing.json")):
-        with pytest.raises(AirkitError, match=r"another checkpoint|no measures"):
+        with pytest.raises(AirkitError, match=r"another checkpoint|not measures"):
             airkit.export(reference(), "out", checkpoint="last", measures=wrong)
     with pytest.raises(AirkitError, match="--measures is for a model alone"):
         airkit.export(data_file(), "out", measures=measured())

@@ -138,8 +138,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a file twice": ({"images": image_with(file_name="0.png")}, "twice"),
     "a file elsewhere": ({"images": image_with(file_name="../b.png")}, "b.png"),
     "a box beyond the border": ({"annotations": box_with(bbox=[30, 2, 5, 5])}, "24 x 24 px"),
-    "a box of words": ({"annotations": box_with(bbox=["a", 2, 5, 5])}, "no COCO"),
-    "a list": ({"images": "all"}, "no COCO"),
+    "a box of words": ({"annotations": box_with(bbox=["a", 2, 5, 5])}, "not a COCO file"),
+    "a list": ({"images": "all"}, "not a COCO file"),
 }
 
 

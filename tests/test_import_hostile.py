@@ -299,7 +299,7 @@ TABLES = {
     "a count below 0": ("\n".join([*ROWS, "3,-1"]), "line 13"),
     "a count of many digits": ("\n".join([*ROWS, "3," + "9" * 99]), "line 13"),
     "not UTF-8": ("\udce4,1", "UTF-8"),
-    "two rows for a picture": ("\n".join([*ROWS[:3], *ROWS[4:], "a/3,1", "b/3,2"]), "not clear"),
+    "two rows for a picture": ("\n".join([*ROWS[:3], *ROWS[4:], "a/3,1", "b/3,2"]), "unclear"),
 }
 
 
@@ -327,5 +327,5 @@ def test_equal_names_in_several_folders(tmp_path: Path) -> None:
     assert set(read_split(report.path, "test").known["count"]) == {2}
     assert set(read_split(report.path, "train").known["count"]) == {1}
     (tmp_path / "c.csv").write_text("\n".join(ROWS[:8]))
-    with pytest.raises(ImageError, match="not clear"):
+    with pytest.raises(ImageError, match="unclear"):
         imported(tmp_path / "f", tmp_path / "b.h5", counts=tmp_path / "c.csv")

@@ -104,7 +104,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "huge": (huge, "too large", "--tile"),
     "tiny": (lambda path: np.zeros((9, 4, 9)), "too small", "9 x 4 px"),
     "nan": (lambda path: NAN, "cannot be used", "nan or inf"),
-    "flat": (lambda path: np.full((9, 20, 20), 3), "one grey level", "3 everywhere"),
+    "flat": (lambda path: np.full((9, 20, 20), 3), "same grey level", "3 everywhere"),
     "rows": (lambda path: np.zeros((9, 784)), "holds no pictures", "reshape"),
     "complex": (lambda path: IMAGES * 1j, "holds no pictures", "complex128"),
     "objects": (lambda path: np.array([{}] * 9), "holds no pictures", "object"),
@@ -118,13 +118,13 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "soft link": (inside("/link"), "no such array", "link"),
     "outer link": (inside("/outer"), "no such array", "link"),
     "no COCO": (lambda path: with_text(path, "a.json") / "a.json", "Cannot read", "a.json"),
-    "COCO of a list": (coco(images=3), "no COCO", "a.json"),
-    "COCO without pictures": (coco(images=[]), "no COCO", "no images"),
+    "COCO of a list": (coco(images=3), "not a COCO file", "a.json"),
+    "COCO without pictures": (coco(images=[]), "not a COCO file", "no images"),
     "COCO of a file elsewhere": (
         coco(images=[{"id": 1, "file_name": "../../etc/passwd"}]), "not there", "passwd",
     ),
     "COCO of an unknown category": (
-        coco(annotations=[{"image_id": 1, "bbox": [1, 1, 3, 3], "category_id": 9}]), "no COCO", "9",
+        coco(annotations=[{"image_id": 1, "bbox": [1, 1, 3, 3], "category_id": 9}]), "a COCO", "9",
     ),
     "another kind": (lambda path: with_text(path, "a.docx") / "a.docx", "Cannot read", "identify"),
 }  # fmt: skip
@@ -190,9 +190,9 @@ def test_tables(tmp_path: Path, name: str) -> None:
 
 def test_a_table_needs_files_and_arrays_need_arrays(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text("0,1")
-    with pytest.raises(ImageError, match="files of pictures"):
+    with pytest.raises(ImageError, match="pictures in files"):
         imported(IMAGES, tmp_path / "out.h5", counts=tmp_path / "c.csv")
-    with pytest.raises(ImageError, match="arrays of pictures"):
+    with pytest.raises(ImageError, match="pictures in an array"):
         imported(folder(tmp_path), tmp_path / "out.h5", counts=[1] * 12)
 
 

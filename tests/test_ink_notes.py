@@ -22,7 +22,7 @@ from airkit.web.session import open_session
 Array = np.ndarray[Any, Any]
 NINE = {"model.slots": 9}  # which are never all on
 SPOILT: dict[str, tuple[Callable[[Array], Any], str]] = {
-    "0 and 1": (lambda x: (x > 99).astype(np.uint8), "taken for blank and full ink"),
+    "0 and 1": (lambda x: (x > 99).astype(np.uint8), "read as blank and full ink"),
     "up to 16": (lambda x: x // 16, "faint"),
     "35 %": (lambda x: (x * 0.35).astype(np.uint8), "faint"),
     "dark on white": (lambda x: 255 - x, "bright at the border"),
@@ -55,7 +55,7 @@ def test_digits_canvases_and_what_is_trained_on_them(name: str, home: Path) -> N
     for notes in [] if name == "0 and 1" else [trains.notes, shows.notes]:
         (note,) = notes
         assert note.startswith(f"{home}/made.h5: ")
-        assert words in note or (name.startswith("dark") and "bright or grey ground" in note)
+        assert words in note or (name.startswith("dark") and "bright or grey background" in note)
 
 
 def test_0_and_1_are_decided_over_the_whole_source(home: Path) -> None:

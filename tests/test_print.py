@@ -143,7 +143,7 @@ def test_text_that_becomes_too_small_is_told(run: Path, tmp_path: Path) -> None:
         given = {"render.width": width, "render.rows": 1}
         render(run, kind="steps", out=tmp_path / "a.pdf", settings=given, listener=recorder)
     (note,) = [note for note in recorder.notes if "width" in note]
-    assert re.search(r"of [1-6]\.\d points", note)
+    assert re.search(r"has [1-6]\.\d points", note)
 
 
 def test_python_gets_a_figure(run: Path, tmp_path: Path) -> None:

@@ -180,5 +180,5 @@ def _unlike(path: Path, got: object) -> ImageError:
         where=path,
         expected="images, annotations with bbox, and categories",
         got=got,
-        hint="name a folder of pictures, where there are no annotations",
+        hint="if there are no annotations, name a folder of pictures",
     )

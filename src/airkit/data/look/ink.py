@@ -65,7 +65,7 @@ def look(images: Array, kind: Kind = "grey", *, inverted: bool | None = None) ->
     if ground > _BLANK:
         seen = f"a background of {ground:.0%} of full ink, where 0 is blank, is counted as ink"
         return Fault("background", f"{seen}; subtract it")
-    binary = Fault("0 and 1", "nothing but values of 0 and 1, read as blank and full ink")
+    binary = Fault("0 and 1", "values of 0 and 1 only, read as blank and full ink")
     return binary if kind == "0 and 1" else None
 
 
