@@ -5,12 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from model_factory import blobs, generator, tiny_air, tiny_config
 from torch import Tensor
 
@@ -162,25 +158,6 @@ def test_no_object_that_the_guide_believes_in_ends_a_search() -> None:
     dark = -10 * ink  # every object makes it worse
     assert (_gains(air, air.unroll(dark)) < 5 * module.NEEDLESS).any()
     assert (search(air, dark).logits > 0).all()
-
-
-@given(
-    arrays(np.float64, (3, 9, 2), elements=st.integers(-3, 3)),
-    st.integers(1, 9),
-)
-def test_the_places_kept_leave_none_far_away(places: np.ndarray, most: int) -> None:
-    """Each place is within the least distance of two that are kept; copies are kept last."""
-    taken = module._farthest(torch.from_numpy(places), most)
-    assert taken.shape == (3, most)
-    for numbers, every in zip(taken.tolist(), places, strict=True):
-        kept = every[numbers]
-        assert numbers == sorted(set(numbers))
-        assert numbers[0] == 0
-        distinct = len(np.unique(every, axis=0))
-        assert len(np.unique(kept, axis=0)) == min(most, distinct)
-        between = np.linalg.norm(kept[:, None] - kept, axis=2)[~np.eye(most, dtype=bool)]
-        left = np.linalg.norm(every[:, None] - kept, axis=2).min(1).max()
-        assert left <= between.min(initial=np.inf) + 1e-9
 
 
 def test_other_states_tell_what_to_override() -> None:

@@ -19,7 +19,7 @@ class EvalConfig(Section):
     look is at the peaks of the saliency map, the others are at drawn positions."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
-    candidates: Annotated[int, Field(ge=1, le=64)] = 12
+    candidates: Annotated[int, Field(ge=1, le=64)] = 6
     """How many looks each slot of the saliency guide compares where objects are counted or drawn.
     It takes the one whose object costs least for what it explains, as a look between two objects
     that touch finds neither. With 1 it looks only at the peak."""

@@ -20,7 +20,6 @@ from torch import Tensor
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
-from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS
 from airkit.model.guides.base import check_proposal
 
@@ -36,9 +35,6 @@ than this, and whose log odds by the guide alone are less than ``DOUBTED``."""
 DOUBTED = -4.0
 OFF = -60.0
 """Presence logit of the slots after the end, which have blank windows and no KL."""
-DRAWN = 6
-"""Most looks of a slot whose objects are decoded and compared: those whose poses are farthest
-apart, since many looks lead to the same pose."""
 TIE = 1.001
 """Looks whose costs differ by less than this factor are equally good."""
 
@@ -169,31 +165,11 @@ def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[O
     look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
     logit, q_where, state = air.guide.propose(state, residual, look.repeat(len(images)))
     check_proposal(logit, q_where, len(images) * candidates)
-    _, centre = air.pose.decode(q_where.mean)
-    apart = _farthest(centre.view(len(images), candidates, 2), DRAWN)
-    rows = (apart + candidates * images[:, None]).flatten()
-    q_where = Normal(q_where.mean[rows], q_where.sd[rows])
-    objects = air.draw(logit[rows], q_where, residual, MEANS)
-    costs = _cost(air, objects, canvas).view(apart.shape)
+    objects = air.draw(logit, q_where, residual, MEANS)
+    costs = _cost(air, objects, canvas).view(len(images), candidates)
     # Looks that lead to one pose differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-    return objects.rows(best + costs.shape[1] * images), state
-
-
-def _farthest(places: Tensor, most: int) -> Tensor:
-    """Indices [M, L], ascending, of at most ``most`` of K places [M, K, 2] that are far apart.
-
-    The first is taken, and then always the one that is farthest from those taken (Gonzalez 1985,
-    "Clustering to minimize the maximum intercluster distance").
-    """
-    # Less 1 on the diagonal, so that no place is taken twice where several are the same.
-    distance = torch.cdist(places, places) - torch.eye(places.shape[1]).to(places)
-    nearest, taken = distance[:, 0], [torch.zeros_like(places[:, 0, 0], dtype=torch.long)]
-    for _ in range(min(most, places.shape[1]) - 1):
-        taken.append(nearest.argmax(1))
-        of_last = distance.take_along_dim(taken[-1][:, None, None], 1)[:, 0]
-        nearest = torch.minimum(nearest, of_last)
-    return torch.stack(taken, 1).sort(1).values
+    return objects.rows(best + candidates * images), state
 
 
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:
