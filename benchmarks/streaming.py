@@ -62,7 +62,7 @@ def trained(path: Path, many: int, steps: int) -> dict[str, Any]:
     peak, took = json.loads(done.stdout)
     return {
         "canvases": many,
-        "image_megabytes": round(many * info.config.data.numbers / 1e6),
+        "image_megabytes": round(many * info.config.data.numel / 1e6),
         "file_megabytes": round(path.stat().st_size / 1e6),
         "in_memory": block_of(info, "train") or many,
         "steps": steps,

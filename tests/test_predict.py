@@ -120,7 +120,7 @@ def test_masks_of_a_batch_are_bounded_by_the_largest_picture(
     monkeypatch.setattr(prediction_sources, "_PIXELS", 256)
     blank = np.zeros((1, 2, 2), np.float32)
     pictures = [Given(Path(), place, blank, came=(side, side)) for place, side in enumerate(sides)]
-    batches = [*prediction_sources._some(pictures)]
+    batches = [*prediction_sources._in_parts(pictures)]
     assert [each for batch in batches for each in batch] == pictures
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(each.came[0] for each in batch) ** 2 <= 256

@@ -159,8 +159,8 @@ class DataConfig(Section):
         return height, width
 
     @property
-    def numbers(self) -> int:
-        """Numbers that make up a canvas: pixels times channels."""
+    def numel(self) -> int:
+        """Number of values of a canvas: pixels times channels."""
         return self.channels * self.shape[0] * self.shape[1]
 
     @property

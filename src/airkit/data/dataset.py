@@ -130,7 +130,7 @@ def check_held(data: DataInfo, split: str) -> None:
         NoMemoryError: they do not fit.
     """
     memory.check(
-        data.splits.get(split, 0) * data.config.data.numbers,
+        data.splits.get(split, 0) * data.config.data.numel,
         f"The {split} images",
         where=data.path,
         hint=f"a file with fewer or smaller ones: airkit make-data --{split} N, or airkit import",

@@ -109,7 +109,7 @@ def split_up(data: DataConfig) -> Iterator[Part]:
 def _check_memory(data: DataConfig, workers: int) -> None:
     """Refuse parts that cannot all be in memory, one in each worker process."""
     parts = list(split_up(data))
-    most = max((part.stop - part.start for part in parts), default=0) * data.numbers
+    most = max((part.stop - part.start for part in parts), default=0) * data.numel
     memory.check(
         most * max(1, min(workers, len(parts))),
         "The canvases that are made at a time",

@@ -31,8 +31,8 @@ def block_of(data: DataInfo, split: str) -> int:
 
     It depends on the file alone, never on the machine, as the order of a training does.
     """
-    numbers = data.config.data.numbers
-    return 0 if data.splits.get(split, 0) * numbers <= HELD else max(1, BLOCK // numbers)
+    numel = data.config.data.numel
+    return 0 if data.splits.get(split, 0) * numel <= HELD else max(1, BLOCK // numel)
 
 
 class Streamed:

@@ -1,4 +1,4 @@
-"""What there is to predict on, canvases of a data file or pictures, and predictions of each.
+"""Predictions on the canvases of a data file, and on pictures, a part at a time.
 
 Legend: B batch, C channels, H x W pixels.
 """
@@ -37,17 +37,23 @@ from airkit.system.paths import to_path
 
 Array = np.ndarray[Any, Any]
 TOGETHER = 1000
-"""Most pictures that are looked at before their predictions are written."""
+"""Most pictures of one part of the predictions."""
 _PIXELS = 2**23
-"""Most pixels of their masks, all as large as the largest."""
+"""Most pixels of its masks, which are all as large as its largest picture."""
 _TRUTH = {"count": "true_count", "box": "true_box", "label": "true_label"}
 """Truth of a data file, and what predictions call it."""
 Opening = tuple[str | Path, str, Settings, Listener]
-"""The run, its checkpoint, settings and who listens."""
+"""The run, its checkpoint, the settings of the call, and its listener."""
 
 
 class CanvasesSource:
-    """The canvases of a split of a data file."""
+    """The canvases of a split of a data file.
+
+    Attributes:
+        many: how many there are.
+        files: files that are read.
+        bad: files that cannot be read, and why: none.
+    """
 
     def __init__(self, data: str | Path | None, samples: int, opening: Opening) -> None:
         run, checkpoint, settings, self.listener = opening
@@ -58,7 +64,7 @@ class CanvasesSource:
         self.bad: Mapping[str, str] = {}
 
     def batches(self) -> Iterator[Predictions]:
-        """Look at the canvases as ``airkit eval`` does, as many at a time."""
+        """Explain the canvases as ``airkit eval`` does, and yield a batch at a time."""
         counts, done = count_generator(self.config, self.model.device), 0
         with threads.restored():
             for part in self._parts():
@@ -72,7 +78,7 @@ class CanvasesSource:
                 self.listener.progress("predicting", done, self.many)
 
     def _parts(self) -> Iterator[dict[str, Any]]:
-        """The arrays of the split, of as many canvases as are looked at together."""
+        """The arrays of the split, a batch at a time."""
         waiting, size = dict[str, Any](), batch_size_of(self.air, self.config)
         for part in reader.read_parts(self.info.path, self.config.eval.split):
             known = part.known.items()
@@ -104,7 +110,13 @@ class CanvasesSource:
 
 
 class PicturesSource:
-    """Pictures of a user's own, explained as by ``airkit infer``."""
+    """Pictures of a user's own, explained as by ``airkit infer``.
+
+    Attributes:
+        many: how many can be read.
+        files: files that are read.
+        bad: files that cannot be read and are left out, and why.
+    """
 
     def __init__(
         self, images: Any, samples: int, opening: Opening, how: Mapping[str, bool]
@@ -127,11 +139,11 @@ class PicturesSource:
             )
 
     def batches(self) -> Iterator[Predictions]:
-        """Look at the pictures in order, and yield some at a time."""
+        """Explain the pictures in order, and yield a part at a time."""
         explainer, done = Explainer(self.model, tiled=False, canvases=False, owners=False), 0
-        for some in _some(self.screening.walk()):
-            yield self._predicted(explainer, dict(enumerate(some, done)))
-            done += len(some)
+        for part in _in_parts(self.screening.walk()):
+            yield self._predicted(explainer, dict(enumerate(part, done)))
+            done += len(part)
             self.listener.progress("predicting", done, self.many)
         self.screening.note_found(self.listener)
 
@@ -201,16 +213,16 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
     return {**arrays, "mask": arrays["mask"].astype(np.uint16), "status": status}
 
 
-def _some(walk: Iterable[Given]) -> Iterator[list[Given]]:
-    """Pictures in order, as many as may be looked at together."""
-    some: list[Given] = []
+def _in_parts(walk: Iterable[Given]) -> Iterator[list[Given]]:
+    """Pictures in order, in parts of at most ``TOGETHER`` pictures and ``_PIXELS`` of masks."""
+    part: list[Given] = []
     largest = 0
     for given in walk:
         pixels = max(given.came[0] * given.came[1], given.pixels[0].size)
-        if some and (len(some) == TOGETHER or max(largest, pixels) * (len(some) + 1) > _PIXELS):
-            yield some
-            some, largest = [], 0
-        some.append(given)
+        if part and (len(part) == TOGETHER or max(largest, pixels) * (len(part) + 1) > _PIXELS):
+            yield part
+            part, largest = [], 0
+        part.append(given)
         largest = max(largest, pixels)
-    if some:
-        yield some
+    if part:
+        yield part

@@ -82,18 +82,18 @@ class Scene:
 
 
 def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> Scene:
-    """One look per slot, means of all latents, and the mode of q(n).
+    """The scene at one look per slot, the means of all latents and the mode of q(n).
 
-    Each slot compares ``air.candidates`` looks and takes the one whose object fits best.
+    Each slot compares ``air.candidates`` looks and takes the one whose object costs least for what
+    it explains.
 
     Args:
         air: the trained model.
         images: levels in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
-    return _one_look(
-        air, images, search(air, air.background.ink(images), candidates=air.candidates), counts
-    )
+    found = search(air, air.background.ink(images), candidates=air.candidates)
+    return _one_look(air, images, found, counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
@@ -143,7 +143,7 @@ def explain_both(
     seed: int,
     counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
-    """The scenes of ``explain`` and of ``explain_best``, from the passes of the latter alone."""
+    """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
     ink = air.background.ink(images)
     draws = image_noise.uniform(images, seed, looks, air.slots)
     passes = [search(air, ink, candidates=air.candidates), *_looks(air, ink, draws[:, 1:SURE])]

@@ -33,7 +33,7 @@ class LSTMGuide(Guide):
         super().__init__(config, pose, canvas_size)
         guide, nonlinearity = config.guide, config.model.nonlinearity
         latents = Slot.length(config.code_size)
-        widths = config.data.numbers, *guide.embed_net
+        widths = config.data.numel, *guide.embed_net
         self.presence_bias, self.pose_sd_bias = guide.presence_bias, guide.pose_sd_bias
         self.embed = nn.Sequential()
         if guide.embed_net:

@@ -43,7 +43,7 @@ class LSTMBaseline(Baseline):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size = Slot.length(config.code_size)
-        self.rnn = ImageLSTM(config.data.numbers, self.size, config.guide.rnn_size)
+        self.rnn = ImageLSTM(config.data.numel, self.size, config.guide.rnn_size)
         sizes = config.guide.rnn_size, *config.train.baseline_net, 1
         self.head = mlp(*sizes, nonlinearity=config.model.nonlinearity)
 
@@ -82,7 +82,7 @@ class MLPBaseline(Baseline):
         self.size = Slot.length(config.code_size)
         first, *rest = *config.train.baseline_net, 1
         activation = NONLINEARITIES[config.model.nonlinearity]()
-        self.image = nn.Linear(config.data.numbers, first)
+        self.image = nn.Linear(config.data.numel, first)
         self.latents = nn.Linear(config.slots * self.size, first, bias=False)
         last = mlp(first, *rest, nonlinearity=config.model.nonlinearity)
         self.head = nn.Sequential(activation, *last) if rest else nn.Sequential()
