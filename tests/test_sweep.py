@@ -178,7 +178,7 @@ def test_a_data_file_that_was_replaced_meanwhile_is_refused(tmp_path: Path) -> N
     ("data", "given", "told"),
     [
         ({"test": 0}, {}, "The data file has no canvases in its test split"),
-        ({}, {"eval.measures": ["boxes"]}, "A comparison needs counts, which are not measured"),
+        ({}, {"eval.measures": ["boxes"]}, "Counts are needed here, but are not measured"),
     ],
 )
 def test_nothing_to_measure_is_told_before_the_training(

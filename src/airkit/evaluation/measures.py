@@ -243,7 +243,7 @@ def check_counts(config: Config) -> None:
     """
     if "counts" not in config.eval.measures:
         raise AirkitError(
-            "A comparison needs counts, which are not measured",
+            "Counts are needed here, but are not measured",
             where="eval.measures",
             expected="counts among the measures",
             got=spelled(config.eval.measures),
