@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from own_pictures import EXPECT, Array, blobs, imported, save
+from PIL import Image
 from tiny_runs import TRAIN, Recorder
 
 import airkit
@@ -252,3 +253,29 @@ def test_training_and_evaluation_go_on_from_there(tmp_path: Path) -> None:
     found = airkit.evaluate(tmp_path / "run").to_dict()
     assert (found["canvases"], found["count_accuracy"]) == (4, None)
     assert EXPECT["most_objects"] + 1 == read_info(report.path).config.slots
+
+
+def test_a_list_of_pictures_of_any_kind(tmp_path: Path) -> None:
+    """Each mode of Pillow's is read as from a file: a palette is no grey level."""
+    truth = blobs(8)
+    images = truth["images"]
+    grey = imported(images, tmp_path / "a.h5", counts=truth["counts"])
+    save(tmp_path / "files", images[4:5])
+    palette = Image.fromarray(255 - images[0]).convert("P")
+    palette.putpalette([level for step in range(255, -1, -1) for level in [step] * 3])
+    mixed: list[Any] = [
+        palette,
+        Image.fromarray(images[1]).convert("RGB"),
+        Image.fromarray(images[2]).convert("RGBA"),
+        torch.tensor(images[3])[None],
+        tmp_path / "files" / "0.png",
+        np.repeat(images[5][..., None], 3, 2),
+        *images[6:],
+    ]
+    found = imported(iter(mixed), tmp_path / "b.h5", counts=truth["counts"])
+    assert found.content_digest == grey.content_digest
+    assert found.truth == grey.truth
+    with pytest.raises(ImageError, match="not as many counts"):
+        imported(mixed, tmp_path / "c.h5", counts=truth["counts"][1:])
+    one = imported(Image.fromarray(images[0]), tmp_path / "d.h5")
+    assert one.splits == {"train": 1, "val": 0, "test": 0}

@@ -95,6 +95,12 @@ def coco(**change: Any) -> Callable[[Path], Any]:
 NAN = np.where(IMAGES > 100, np.nan, 0.5)
 SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "nothing": (lambda path: path / "none", "Cannot read", "No such file"),
+    "folder of GIFs": (
+        lambda path: save(path / "g", IMAGES, ".gif"), "no pictures in this", "convert them",
+    ),
+    "black on clear": (
+        lambda path: save(path / "f", np.stack([0 * IMAGES, IMAGES], 3)), "one grey", "--behind 1",
+    ),
     "empty folder": (lambda path: save(path / "f", IMAGES[:0]), "no pictures in", ".png"),
     "folder of text": (with_text, "no pictures in this folder", "1 other"),
     "no picture": (with_file("x.png", b"hello"), "Cannot read", "x.png"),
@@ -111,6 +117,12 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "five axes": (lambda path: np.zeros((2,) * 5), "holds no pictures", "[2, 2, 2, 2, 2]"),
     "no rows": (lambda path: np.zeros((0, 20, 20)), "holds no pictures", "[0, 20, 20]"),
     "two arrays": (archive(a=IMAGES, b=IMAGES), "which array", "b [12, 24, 24]"),
+    "a list of nothing": (lambda path: [IMAGES[0], None], "no picture", "picture 1"),
+    "a list of numbers": (lambda path: [1, 2.5], "holds no pictures", "float64 [2]"),
+    "a ragged list": (lambda path: [[1, 2], [3]], "no picture", "sequence"),
+    "a list of rows": (lambda path: [IMAGES[0], IMAGES[1, :9]], "several sizes", "24 x 9 px"),
+    "a list of kinds": (lambda path: [IMAGES[0], IMAGES[1] / 255], "several types", "float64"),
+    "infinite": (lambda path: np.where(NAN > 0, np.inf, 0), "cannot be used", "nan or inf"),
     "pickles alone": (archive(a=np.array([{}])), "which array", "a [1]"),
     "no archive": (lambda path: with_text(path, "a.npz") / "a.npz", "Cannot read", "a.npz"),
     "no array": (lambda path: with_text(path, "a.npy") / "a.npy", "Cannot read", "a.npy"),

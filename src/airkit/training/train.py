@@ -44,8 +44,8 @@ def train(
         data: the data file; by default that of the run that goes on, else multi-mnist.h5.
         run: the run folder.
         images: pictures of your own in place of a data file, as ``import_scenes`` takes them: an
-            array or tensor, a folder, a file. They are imported into ``pictures.h5`` in the run
-            folder, so that resuming and evaluating need nothing else.
+            array or tensor, a list, a folder, a file. They are imported into ``pictures.h5`` in the
+            run folder, so that resuming and evaluating need nothing else.
         settings: dotted keys and values, or layers.
         fresh: start anew, removing what an earlier training left in the folder.
         listener: hears notes, progress and rows of metrics.

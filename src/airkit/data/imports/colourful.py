@@ -45,5 +45,6 @@ def keeps_colour(color: str, reading: Reading, pictures: Pictures) -> bool:
 def _share(levels: Array) -> float:
     """Share of the pixels [H, W, 3] that are in colour."""
     least = _DIFFER * max(float(levels.max()), 1e-9)
-    found = (np.ptp(block, axis=2) > least for block in blocks(levels))
-    return sum(np.count_nonzero(each) for each in found) / levels[..., 0].size
+    with np.errstate(invalid="ignore"):  # infinite levels are refused when they are checked
+        found = [np.count_nonzero(np.ptp(block, axis=2) > least) for block in blocks(levels)]
+    return sum(found) / levels[..., 0].size

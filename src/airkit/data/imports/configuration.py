@@ -149,6 +149,6 @@ def _limits(survey: Survey) -> tuple[float, float]:
             where="all pictures",
             expected="pictures that show something",
             got=f"{low:g} everywhere",
-            hint="name other pictures",
+            hint="name other pictures; of black on transparent ones, --behind 1",
         )
     return low, high

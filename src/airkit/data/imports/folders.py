@@ -61,7 +61,8 @@ def files_of(folder: Path, noticed: Counter[str], *, inside: bool = False) -> Na
             where=folder,
             expected=f"files that end in {', '.join(ENDINGS)}",
             got=f"{len([*folder.iterdir()]):,} other files and folders",
-            hint=f"name the folder that holds them: {quoted(folder)}/NAME",
+            hint="convert them to one of these, or name the folder that holds them: "
+            f"{quoted(folder)}/NAME",
         )
     return found
 

@@ -7,13 +7,16 @@ JSON file, an array or a tensor; beside them arrays of truth, or a CSV file of c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from airkit.data.digits import SPLITS
 from airkit.data.imports.coco_pictures import annotated, is_coco
 from airkit.data.imports.folders import files_of
+from airkit.data.imports.listed import pictures_of_list
 from airkit.data.imports.pictures import Files, Pictures, Reading, reading_of
 from airkit.data.imports.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
 from airkit.data.imports.tables import add_table
@@ -122,7 +125,7 @@ def pictures_of(
     """The pictures that a person named.
 
     Args:
-        given: a path, an array or a tensor.
+        given: a path, an array, a tensor, a PIL image, or a list of these.
         known: arrays of counts, boxes, labels, masks of its pictures, those that are known.
         reading: how they are read.
         name: of an array.
@@ -130,6 +133,10 @@ def pictures_of(
     Raises:
         ImageError: there is nothing, or nothing that can be read.
     """
+    if isinstance(given, Image.Image):
+        given = [given]
+    if isinstance(given, list | tuple | Iterator):
+        return pictures_of_list(name.replace("array", "list"), [*given], known, reading)
     if not isinstance(given, str | Path):
         return rows_of(of_array(name, as_array(given)), known, reading)
     path = to_path(given)

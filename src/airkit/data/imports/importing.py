@@ -104,8 +104,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
 
     Args:
         images: pictures to train on: a folder, a picture file, .npy, .npz, ``FILE.h5:/path``, a
-            COCO JSON file; or an array or tensor [N, H, W], [N, H, W, C] or [N, C, H, W]. A tenth
-            each becomes val and test where these are not given, drawn with ``data.seed``.
+            COCO JSON file; an array or tensor [N, H, W], [N, H, W, C] or [N, C, H, W]; a list of
+            arrays, PIL images, files. A tenth each is val and test if not given, by ``data.seed``.
         counts: true counts of ``images``, [N]; or a CSV file of file names and counts. What is not
             given is not known, and nothing is made up.
         boxes: true boxes (x, y, width, height) in pixels, [N, M, 4], width 0 or less where there is
@@ -211,7 +211,7 @@ def _survey(
             where=sources["train"].name,
             expected="at least one that can be read and that no held-out split has",
             got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
-            hint="name other pictures",
+            hint="name other pictures; of black on transparent ones, --behind 1",
         )
     check_alike(survey, options)
     return survey

@@ -81,8 +81,8 @@ class Rows(Pictures):
             yield from self._walk()
 
     def _walk(self) -> Iterator[Picture]:
-        parts = zip(*map(_rows, self.known.values()), strict=True)
-        for row, values in enumerate(_rows(self.stack)):
+        parts = zip(*map(rows, self.known.values()), strict=True)
+        for row, values in enumerate(rows(self.stack)):
             levels = self.stack.channels_last(values[None])[0]
             known = dict(zip(self.known, next(parts, ()), strict=True))
             single = self.stack.single
@@ -113,20 +113,25 @@ def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
             if len(shape) == 2
             else "save it in one of these shapes",
         )
-    for part, rows in known.items():
-        many = len(rows) if isinstance(rows, Sized) and getattr(rows, "ndim", None) != 0 else 1
-        if many != shape[0]:
-            raise ImageError(
-                f"There are not as many {part} as pictures",
-                where=stack.name,
-                expected=f"{shape[0]:,}",
-                got=f"{many:,}",
-                hint="give one for each picture, in their order",
-            )
+    check_lengths(stack.name, known, shape[0])
     return Rows(stack, known, reading)
 
 
-def _rows(given: Any) -> Iterator[Array]:
+def check_lengths(name: str, known: Mapping[str, Any], pictures: int) -> None:
+    """Refuse truth of another number of pictures; raises ImageError."""
+    for part, each in known.items():
+        many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 1
+        if many != pictures:
+            raise ImageError(
+                f"There are not as many {part} as pictures",
+                where=name,
+                expected=f"{pictures:,}",
+                got=f"{many:,}",
+                hint="give one for each picture, in their order",
+            )
+
+
+def rows(given: Any) -> Iterator[Array]:
     """Rows of a stack, or of an array, a tensor or a list."""
     if isinstance(given, Stack):
         return (row for block in given.read() for row in block)
