@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from torch.nn.functional import affine_grid, grid_sample
 from airkit.config.schema import Config
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
-from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.spatial_transformer import paint
 
 POSES = ["uniform", "affine"]
@@ -223,17 +221,3 @@ def test_sampled_objects_follow_the_priors_pose() -> None:
     difference = (canvases - wanted).mean(0)
     error = math.sqrt(2) * wanted.std(0) / math.sqrt(4_000)
     assert (difference.abs() < 4.5 * error).all()
-
-
-@pytest.mark.parametrize("wrong", [lambda logit: logit[:1], lambda logit: logit[:, None]])
-def test_a_proposal_of_a_wrong_shape_is_told(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would broadcast, and train in silence."""
-    air, propose = tiny_air(), SaliencyGuide.propose
-
-    def odd(*given: Any) -> Any:
-        logit, where, state = propose(*given)
-        return wrong(logit), where, state
-
-    monkeypatch.setattr(SaliencyGuide, "propose", odd)
-    with pytest.raises(ValueError, match=r"propose returned .* expected \[3\], \[3, 3\]"):
-        air(blobs(3))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from airkit.model import search as module
 from airkit.model.air import AIR, Unrolled
-from airkit.model.guides import MEANS, Guide
+from airkit.model.guides import MEANS
 from airkit.model.scene import explain
 from airkit.model.search import OFF, TIE, Found, search
 from airkit.model.spatial_transformer import paint
@@ -158,12 +158,6 @@ def test_no_object_that_the_guide_believes_in_ends_a_search() -> None:
     dark = -10 * ink  # every object makes it worse
     assert (_gains(air, air.unroll(dark)) < 5 * module.NEEDLESS).any()
     assert (search(air, dark).logits > 0).all()
-
-
-def test_other_states_tell_what_to_override() -> None:
-    guide: Guide = _air().guide
-    with pytest.raises(TypeError, match=r"dict.*override Guide\.rows"):
-        guide.rows({"mask": torch.ones(3)}, torch.tensor([0]))
 
 
 @torch.no_grad()

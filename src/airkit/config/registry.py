@@ -107,12 +107,12 @@ class Registry(Generic[T]):
             raise self.unusable(name, f"one that lacks {', '.join(missing)}")
         return cast(type[T], found)
 
-    def unusable(self, name: str, got: str) -> ExtensionError:
+    def unusable(self, name: str, got: str, expected: str | None = None) -> ExtensionError:
         """Return the error for a class from outside that cannot be used, because of ``got``."""
         return ExtensionError(
             f"{name} cannot be used as {self.setting}",
             where=self.setting,
-            expected=f"a class that derives from {self.base.replace(':', '.')}",
+            expected=expected or f"a class that derives from {self.base.replace(':', '.')}",
             got=got,
             hint="correct its module (in this folder or on PYTHONPATH), or name another "
             f"{self.setting}, such as {next(iter(self.own))}",

@@ -33,8 +33,8 @@ from airkit.model.background import Background
 from airkit.model.canvas import Canvas, LocalCanvas, compose
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
-from airkit.model.guides import GUIDES, MEANS, Guide, Noise, Residual, Slot
-from airkit.model.guides.base import check_proposal
+from airkit.model.guides import MEANS, Guide, Noise, Residual, Slot, build_guide
+from airkit.model.guides.base import encoded, proposed
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
@@ -168,7 +168,7 @@ class AIR(nn.Module):
         self.behind = 0 if self.background.learned is None else learned_background.CODE
         extent = self.shape[1] / self.canvas_size, self.shape[0] / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
-        self.guide = GUIDES[config.guide.kind](config, self.pose, self.canvas_size)
+        self.guide = build_guide(config, self.pose, self.canvas_size)
         self.candidates = config.eval.candidates
         """Looks that each slot compares in a search for objects; see ``airkit.model.search``."""
         self.decoder = Decoder(config)
@@ -243,8 +243,7 @@ class AIR(nn.Module):
         objects, errors = [], [canvas.error]
         for t in range(self.slots):
             residual, noise_t = canvas.residual(), noise.slot(t)
-            logit, q_where, state = self.guide.propose(state, residual, noise_t.look)
-            check_proposal(logit, q_where, len(ink))
+            logit, q_where, state = proposed(self.guide, state, residual, noise_t.look, len(ink))
             object_t = self.draw(logit, q_where, residual, noise_t)
             canvas.add(object_t.window, object_t.size, object_t.centre)
             errors.append(canvas.error)
@@ -270,7 +269,7 @@ class AIR(nn.Module):
         """
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
-        q_what = self.guide.encode(residual, size, centre)
+        q_what = encoded(self.guide, residual, size, centre, self.code)
         what = Draw(q_what, q_what.sample(noise.what))
         return Object(logit, where, what, size, centre, self.decoder(what.value))
 

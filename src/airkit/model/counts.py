@@ -73,13 +73,31 @@ def count_prior(kind: str) -> CountPrior:
         ExtensionError: a class from outside that was not named, cannot be imported, or whose
             ``log_prob`` returns no log probabilities of the counts 0..T.
     """
-    prior = COUNT_PRIORS[kind]()
+    named = COUNT_PRIORS[kind]
+    with COUNT_PRIORS.running(kind):
+        prior = named()
     if is_outside(kind):
-        log_p = prior.log_prob(0.5, 3)
-        if log_p.shape != (4,) or abs(float(log_p.logsumexp(0))) > 1e-3:
-            got = f"log_prob of shape {list(log_p.shape)} that sums to {float(log_p.exp().sum()):g}"
-            raise COUNT_PRIORS.unusable(kind, f"{got}, not log p(n) for n = 0..3")
+        for slots in (2, 3):
+            with COUNT_PRIORS.running(kind):
+                log_p = prior.log_prob(0.5, slots)
+            if got := _fault(log_p, slots):
+                expected = (
+                    f"log_prob(0.5, {slots}) of floats [{slots + 1}]: log p(n), n = 0..{slots}"
+                )
+                raise COUNT_PRIORS.unusable(kind, got, expected)
     return prior
+
+
+def _fault(log_p: object, slots: int) -> str | None:
+    """What is wrong with log p(n) for n = 0..T from a class from outside, if anything is."""
+    if not isinstance(log_p, Tensor):
+        return type(log_p).__name__
+    if log_p.shape != (slots + 1,) or not log_p.is_floating_point():
+        return f"{str(log_p.dtype).removeprefix('torch.')} {list(log_p.shape)}"
+    if not log_p.isfinite().all():
+        return f"{log_p.tolist()}, not all of them finite"
+    total = float(log_p.detach().exp().sum())
+    return f"probabilities that sum to {total:g}" if abs(total - 1) > 1e-3 else None
 
 
 def log_count_prior(kind: str, ratio: float, slots: int) -> Tensor:

@@ -21,7 +21,7 @@ from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
 from airkit.model.guides import MEANS
-from airkit.model.guides.base import check_proposal
+from airkit.model.guides.base import proposed, rows_of
 
 TEMPERATURE = 5.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
@@ -132,7 +132,8 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
         state = air.guide.advance(state, object_t.slot())
         if len(going_on) < len(rows):
             rows, kl = rows[going_on], kl[going_on]
-            state, canvas = air.guide.rows(state, going_on), canvas.rows(going_on)
+            state = rows_of(air.guide, state, going_on, len(canvas.ink))
+            canvas = canvas.rows(going_on)
     return found
 
 
@@ -150,8 +151,7 @@ def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
 def _one_look(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
     """The object at a look [M] or at the peak, and the guide's state."""
     residual = canvas.residual()
-    logit, q_where, state = air.guide.propose(state, residual, look)
-    check_proposal(logit, q_where, len(canvas.ink))
+    logit, q_where, state = proposed(air.guide, state, residual, look, len(canvas.ink))
     return air.draw(logit, q_where, residual, MEANS), state
 
 
@@ -163,8 +163,8 @@ def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[O
     """
     residual, images = canvas.residual(), torch.arange(len(canvas.ink), device=canvas.ink.device)
     look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
-    logit, q_where, state = air.guide.propose(state, residual, look.repeat(len(images)))
-    check_proposal(logit, q_where, len(images) * candidates)
+    looks = look.repeat(len(images))
+    logit, q_where, state = proposed(air.guide, state, residual, looks, len(looks))
     objects = air.draw(logit, q_where, residual, MEANS)
     costs = _cost(air, objects, canvas).view(len(images), candidates)
     # Looks that lead to one pose differ by rounding: the first of them is taken.

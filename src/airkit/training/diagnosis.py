@@ -84,6 +84,8 @@ def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[st
     if fault.rate is None:
         yield f"{on} {command}"
         return
+    if start.config.has_outside:
+        yield "first check that what your own class returns is finite, and each sd positive"
     if fault.rate == "learning_rate":
         limit = USUAL_NORM if train.clip_norm == "none" else train.clip_norm / 10
         yield f"{on} {command} --set train.clip_norm={limit:g}"

@@ -144,7 +144,9 @@ class Trainer:
 
     def _backward(self, images: Tensor, log_prior: Tensor, random: Any) -> Tensor:
         with precision(self.precision):
-            loss, surrogate = self.averaged(images, random, log_prior)
+            estimate = self.averaged(images, random, log_prior)
+            objectives.check_estimate(self.config.train.estimator, estimate)
+            loss, surrogate = estimate
             surrogate.backward()
         return self.processes.mean(loss)
 

@@ -1,8 +1,10 @@
 """Guides q(z | x): how objects are found. ``GUIDES`` names them as ``guide.kind`` does."""
 
 from airkit.config.registry import Registry
+from airkit.config.schema import Config
 from airkit.model.guides.base import MEANS, Guide, Noise, Slot
 from airkit.model.guides.residual import Blur, Peak, Residual
+from airkit.model.poses import Pose
 
 GUIDES: Registry[Guide] = Registry(
     "guide.kind",
@@ -13,4 +15,22 @@ GUIDES: Registry[Guide] = Registry(
     base="airkit.model.guides.base:Guide",
 )
 
-__all__ = ["GUIDES", "MEANS", "Blur", "Guide", "Noise", "Peak", "Residual", "Slot"]
+
+def build_guide(config: Config, pose: Pose, canvas_size: int) -> Guide:
+    """The guide that ``guide.kind`` names; arguments as for ``Guide``.
+
+    Raises:
+        ExtensionError: a class from outside that was not named, or cannot be built.
+    """
+    name = config.guide.kind
+    kind = GUIDES[name]
+    with GUIDES.running(name):
+        guide = kind(config, pose, canvas_size)
+    if not hasattr(guide, "window"):
+        raise GUIDES.unusable(name, "one whose __init__ does not call super().__init__")
+    if kind.encode is Guide.encode and not hasattr(guide, "encoder"):
+        raise GUIDES.unusable(name, "one with neither self.encoder nor an encode of its own")
+    return guide
+
+
+__all__ = ["GUIDES", "MEANS", "Blur", "Guide", "Noise", "Peak", "Residual", "Slot", "build_guide"]

@@ -1,8 +1,11 @@
 """Training objectives: estimators of the ELBO and its gradient, by ``train.estimator``."""
 
+from torch import Tensor
+
 from airkit.config.registry import Registry
 from airkit.config.schema import Config
 from airkit.model.air import AIR
+from airkit.model.guides.base import described
 from airkit.model.objectives.base import WHOLE, Objective, Share
 
 OBJECTIVES: Registry[Objective] = Registry(
@@ -21,7 +24,30 @@ def build(air: AIR, config: Config, share: Share = WHOLE) -> Objective:
     Raises:
         ExtensionError: a class from outside that was not named or cannot be used.
     """
-    return OBJECTIVES[config.train.estimator](air, config, share)
+    name = config.train.estimator
+    kind = OBJECTIVES[name]
+    with OBJECTIVES.running(name):
+        objective = kind(air, config, share)
+    if not hasattr(objective, "baselines"):
+        raise OBJECTIVES.unusable(name, "one whose __init__ does not call super().__init__")
+    return objective
 
 
-__all__ = ["OBJECTIVES", "WHOLE", "Objective", "Share", "build"]
+def check_estimate(name: str, estimate: object) -> None:
+    """Check what ``Objective.forward`` of the class ``name`` returned.
+
+    Raises:
+        ExtensionError: it is no pair of scalars, the second with a gradient.
+    """
+    if isinstance(estimate, tuple) and len(estimate) == 2:
+        scalars = all(isinstance(part, Tensor) and part.dim() == 0 for part in estimate)
+        if scalars and estimate[1].requires_grad:
+            return
+        got = described(estimate) + ", the second without a gradient" * scalars
+    else:
+        got = described(estimate)
+    expected = "of forward: the loss, and a surrogate with a gradient, two scalar tensors"
+    raise OBJECTIVES.unusable(name, got, expected)
+
+
+__all__ = ["OBJECTIVES", "WHOLE", "Objective", "Share", "build", "check_estimate"]
