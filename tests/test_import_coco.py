@@ -171,3 +171,27 @@ def test_boxes_without_extent_and_crowds_are_dropped_and_told(
     report = imported(path, tmp_path / "o.h5", listener=listener)
     assert len(boxes_of(report.path)) == GIVEN["counts"].sum() - 1
     assert any("1 annotations without an extent" in note for note in listener.notes)
+
+
+def test_a_file_without_annotations_tells_no_count(tmp_path: Path) -> None:
+    """As of COCO's test pictures: unknown, and not 0."""
+    save(tmp_path, GIVEN["images"][:20])
+    listed = {key: each for key, each in content().items() if key != "annotations"}
+    path, listener = tmp_path / "a.json", Recorder()
+    path.write_text(json.dumps(listed), "utf-8-sig")
+    report = imported(path, tmp_path / "o.h5", listener=listener)
+    assert report.truth["train"] == ()
+    assert any("20 pictures of a COCO file without annotations" in each for each in listener.notes)
+    images = [*listed["images"][1:], {"id": 1, "file_name": "../../../etc/passwd"}]
+    path.write_text(json.dumps({**listed, "images": images}))
+    with pytest.raises(ImageError, match="not there"):
+        imported(path, tmp_path / "o.h5", force=True)
+
+
+@pytest.mark.parametrize("lacking", ["bbox", "category_id", "image_id"])
+def test_what_an_annotation_lacks_is_told(tmp_path: Path, lacking: str) -> None:
+    save(tmp_path, GIVEN["images"][:20])
+    annotations = content()["annotations"]
+    del annotations[1][lacking]
+    with pytest.raises(ImageError, match=f"an entry without '{lacking}'"):
+        imported(write(tmp_path / "a.json", annotations=annotations), tmp_path / "o.h5")

@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.imports.pictures import Array, Files, Picture, Reading, Truth, reading_of
+from airkit.data.imports.pictures import (
+    UNKNOWN,
+    Array,
+    Files,
+    Picture,
+    Reading,
+    Truth,
+    reading_of,
+)
 from airkit.data.imports.segmentations import paint
 from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
@@ -37,10 +45,10 @@ class Annotated(Files):
     """Picture files with what a COCO file says of them."""
 
     def __init__(
-        self, path: Path, listed: dict[Path, Listed], reading: Reading, *, masks: bool
+        self, path: Path, listed: dict[Path, Listed], reading: Reading, *, known: bool, masks: bool
     ) -> None:
         super().__init__(str(path), [*listed], reading)
-        self.path, self.listed, self.masks = path, listed, masks
+        self.path, self.listed, self.known, self.masks = path, listed, known, masks
 
     def _read(self, path: Path) -> Iterator[Picture]:
         listed = self.listed[path]
@@ -67,6 +75,8 @@ class Annotated(Files):
         self.reading.noticed["swapped"] += 1
 
     def _truth(self, picture: Picture, listed: Listed) -> Truth:
+        if not self.known:
+            return UNKNOWN
         boxes = np.array(listed.boxes, np.float32).reshape(-1, 4)
         mask = self._mask(picture, listed.segmentations) if self.masks else None
         return Truth(len(boxes), boxes, np.array(listed.labels, int), mask)
@@ -92,6 +102,8 @@ def is_coco(path: Path) -> bool:
 def annotated(path: Path, reading: Reading) -> Annotated:
     """The listed pictures in their order; those without an annotation have no objects.
 
+    Where the file has no list of annotations, nothing is known of the pictures.
+
     Boxes without an extent and crowds are left out. Masks are known where all other objects have a
     segmentation. What is left out is told by ``reading.noticed``.
 
@@ -99,16 +111,20 @@ def annotated(path: Path, reading: Reading) -> Annotated:
         ImageError: the file is not COCO's.
     """
     with reading_of(path, "a COCO JSON file"):
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))
     try:
         listed = _listed(path, content["images"])
         masks = _add_objects(listed, content, reading)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except KeyError as error:
+        raise _unlike(path, f"an entry without {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
         raise _unlike(path, error) from error
     places = dict(listed.values())
     if not places or len(places) < len(content["images"]):
         raise _unlike(path, "an image or its id twice" if places else "no images")
-    return Annotated(path, places, reading, masks=masks)
+    known = "annotations" in content  # COCO's test pictures have none
+    reading.noticed["no annotations"] += 0 if known else len(places)
+    return Annotated(path, places, reading, known=known, masks=masks)
 
 
 def _listed(path: Path, images: Any) -> dict[Any, tuple[Path, Listed]]:
@@ -156,7 +172,9 @@ def _add_objects(listed: dict[Any, tuple[Path, Listed]], content: Any, reading: 
             continue
         picture, segmentation = listed[each["image_id"]][1], each.get("segmentation")
         picture.boxes.append(each["bbox"])
-        picture.labels.append(classes[each["category_id"]])
+        if (category := each["category_id"]) not in classes:
+            raise ValueError(f"category {category!r}, which its categories do not list")
+        picture.labels.append(classes[category])
         picture.segmentations.append(segmentation)
         usable, with_mask = usable + 1, with_mask + bool(segmentation)
     if with_mask < usable:

@@ -22,7 +22,9 @@ NOTES = {
     "pickled": "{:,} pickled arrays were passed over: they could run code",
     "unfit": "{:,} arrays called counts, boxes, labels or masks are of other shapes: passed over",
     "background": "{:,} pictures have a mask in each pixel; the first was taken for the background",
-    "boxes left out": "{:,} annotations without an extent, or of crowds, were left out",
+    "no annotations": "{:,} pictures of a COCO file without annotations: no count is known",
+    "boxes left out": "{:,} annotations without an extent, or of crowds, were left out, from true "
+    "counts too",
     "segmentations": "{:,} segmentations were not read, as other objects have none",
     "unlisted": "{:,} annotations of pictures that are not listed were passed over",
     "swapped": "{:,} pictures have width and height swapped in the COCO file, as before a turn by "
