@@ -78,7 +78,7 @@ def test_pictures_agree_with_the_measures(trained: Path) -> None:
 def test_curves_need_neither_checkpoint_nor_data(
     tmp_path: Path, rows: list[dict[str, float]]
 ) -> None:
-    run = tmp_path / "r\udcff$x$"
+    run = tmp_path / "r\udcff$x$\u65e5"
     run.mkdir()
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     picture = render(run, kind="curves")

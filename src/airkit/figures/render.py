@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -139,7 +140,8 @@ def draw(
 def save(figure: Figure, path: Path, form: str) -> None:
     """Write a figure, its text as text, with neither the time nor random names in it."""
     undated: dict[str, Any] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-    with rc_context(FONTS):
+    with rc_context(FONTS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing")  # in the name of a run's folder
         figure.savefig(path, format=form, dpi="figure", metadata=undated.get(form))
 
 
