@@ -2,8 +2,8 @@
 
     python benchmarks/extrapolation.py --source FOLDER [--sweep FOLDER] [--seeds 0 1 2] [--out FILE]
 
-``--source`` has digits in MNIST's layout (or is ``mnist`` or ``strokes``); ``--sweep`` is a sweep of
-the default preset, as ``success.py`` leaves it, whose models were trained on 0 to 2 digits on 50x50
+``--source`` has digits in MNIST's layout (or is ``mnist`` or ``strokes``); ``--sweep`` is a sweep
+of the default preset, as ``success.py`` leaves it, of models trained on 0 to 2 digits on 50x50
 pixels. ``benchmarks/results/extrapolation.json`` keeps the counts; its rows of other presets stay.
 """
 
