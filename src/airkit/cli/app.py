@@ -103,11 +103,12 @@ STEPS = (
 def _tell_start() -> None:
     """Print what ``airkit`` does, where nothing is asked for."""
     width = columns(sys.stdout)
-    told = "Attend-Infer-Repeat on multi-MNIST, in four steps; none needs an option:"
+    told = "Counts objects without labels, in four steps; none needs an option:"
     rows = [(f"airkit {command}", what) for command, what in STEPS]
     inner = None if width is None else width - 2
     lines = [wrapped(told, width), "", *(f"  {line}" for line in aligned(rows, inner)), ""]
-    typer.echo("\n".join([*lines, "All commands and options: airkit --help"]))
+    own = wrapped("For pictures of your own: airkit import FOLDER in place of make-data.", width)
+    typer.echo("\n".join([*lines, own, "All commands and options: airkit --help"]))
 
 
 # Plain help: the same text in a terminal, a pipe and the docs, without loading rich.
@@ -140,7 +141,7 @@ def main(
         ),
     ] = False,
 ) -> None:
-    """Attend-Infer-Repeat on multi-MNIST: make canvases, train, measure and draw."""
+    """Attend-Infer-Repeat: count and locate objects in pictures, trained without labels."""
     del version
     if ctx.invoked_subcommand is None:
         _tell_start()
