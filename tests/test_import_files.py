@@ -209,7 +209,7 @@ def test_files_are_in_natural_order(tmp_path: Path) -> None:
 # What is known beside files
 
 
-@pytest.mark.parametrize("style", ["{0}.png,{1}", "{0};{1}", '"{0}.png"\t{1}', "x/{0}.png, {1}"])
+@pytest.mark.parametrize("style", ["{0}.png,{1}.0", "{0};{1}", '"{0}.png"\t{1}', "x/{0}.png, {1}"])
 def test_a_table_of_counts(tmp_path: Path, style: str) -> None:
     folder = save(tmp_path / "f", GIVEN["images"])
     rows = [style.format(number, count) for number, count in enumerate(GIVEN["counts"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,9 @@ from airkit.data.imports.pictures import Files, Pictures, Truth
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
+
+_WHOLE = re.compile(r"([0-9]{1,9})(\.0*)?")
+"""A count; pandas writes 2.0 where some of a column are missing."""
 
 
 def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> None:
@@ -111,9 +115,10 @@ def _read(path: Path) -> dict[str, int]:
         raise _unreadable(str(path), got) from error
     counts: dict[str, int] = {}
     for line, row in enumerate(rows, 1):
-        name, count = row[0].strip().replace("\\", "/"), row[1].strip() if len(row) > 1 else ""
-        if count.isdecimal() and len(count) < 10:
-            if counts.setdefault(name, int(count)) != int(count):
+        name, cell = row[0].strip().replace("\\", "/"), row[1].strip() if len(row) > 1 else ""
+        if whole := _WHOLE.fullmatch(cell):
+            count = int(whole[1])
+            if counts.setdefault(name, count) != count:
                 raise _unreadable(f"{path}, line {line}", f"{count} and {counts[name]} for {name}")
         elif line > 1:
             raise _unreadable(f"{path}, line {line}", ",".join(row))
