@@ -150,6 +150,7 @@ class Replay(Guide):
 
     def __init__(self, guide: SaliencyGuide) -> None:
         nn.Module.__init__(self)
+        self.pose = guide.pose
         self.guide, self.recorded, self.frozen = guide, list[tuple[Glimpse, Residual]](), False
         self.slot = 0
 

@@ -99,7 +99,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         lambda path: save(path / "g", IMAGES, ".gif"), "no pictures in this", "convert them",
     ),
     "black on clear": (
-        lambda path: save(path / "f", np.stack([0 * IMAGES, IMAGES], 3)), "one grey", "--behind 1",
+        lambda path: save(path / "f", np.stack([0 * IMAGES, IMAGES], 3)), "same grey", "--behind 1",
     ),
     "empty folder": (lambda path: save(path / "f", IMAGES[:0]), "no pictures in", ".png"),
     "folder of text": (with_text, "no pictures in this folder", "1 other"),
