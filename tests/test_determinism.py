@@ -154,6 +154,7 @@ MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.skipif(not MKL, reason="PyTorch without MKL cannot promise it")
+@pytest.mark.slow
 def test_any_number_of_threads(tmp_path: Path) -> None:
     """In a fresh process, as MKL reads its environment once."""
     sizes = {"train.steps": 2, "train.batch_size": 60, "model.hidden_size": 64}

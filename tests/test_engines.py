@@ -81,13 +81,10 @@ def alive(pid: int) -> bool:
 
 # Both engines
 
-SLOW = pytest.mark.slow
 
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "engine",
-    [Processes(2, 1), pytest.param(Submitit(2, parameters={"timeout_min": 5}), marks=SLOW)],
-    ids=type,
+    "engine", [Processes(2, 1), Submitit(2, parameters={"timeout_min": 5})], ids=type
 )
 @pytest.mark.usefixtures("mine")
 def test_trials_train_and_measure(tmp_path: Path, engine: Engine) -> None:
@@ -108,7 +105,7 @@ def test_trials_train_and_measure(tmp_path: Path, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "engine", [Processes(1, 1), pytest.param(Submitit(1), marks=SLOW)], ids=type
+    "engine", [Processes(1, 1), pytest.param(Submitit(1), marks=pytest.mark.slow)], ids=type
 )
 def test_a_stop_waits_until_the_work_is_saved(tmp_path: Path, engine: Engine) -> None:
     if isinstance(engine, Submitit):

@@ -158,6 +158,7 @@ def test_the_watch_sees(tmp_path: Path, offence: str) -> None:
     assert any(fault in found for found in faults) if fault else faults == []
 
 
+@pytest.mark.slow
 def test_a_reading_that_hangs_is_a_failure_and_the_next_goes_on(
     seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

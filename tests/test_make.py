@@ -224,7 +224,7 @@ def group_is_gone(group: int) -> bool:
         (signal.SIGINT, 0.1),
         pytest.param(signal.SIGINT, 0.4, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 0.3, marks=pytest.mark.slow),
-        (signal.SIGKILL, 0.3),
+        pytest.param(signal.SIGKILL, 0.3, marks=pytest.mark.slow),
     ],
 )
 def test_stopped_at_any_moment(tmp_path: Path, number: int, delay: float) -> None:

@@ -150,6 +150,7 @@ def plain_variance() -> float:
     return presence_variance(estimator(baseline="none"), 60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["lstm", "mlp"])
 def test_a_trained_baseline_lowers_the_variance(baseline: str) -> None:
     with_one = estimator(baseline=baseline)

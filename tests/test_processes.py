@@ -42,6 +42,7 @@ def _together() -> Together:
 # Weights and measures
 
 
+@pytest.mark.slow
 def test_the_run_is_that_of_one_process(together: Together, tmp_path: Path) -> None:
     """With the same batches and random numbers, up to rounding."""
     place, _ = together
@@ -55,6 +56,7 @@ def test_the_run_is_that_of_one_process(together: Together, tmp_path: Path) -> N
         assert row == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_stopped_and_gone_on(together: Together, name: str) -> None:
     """The second process was asked to stop: all did, at the same step, and saved once."""
@@ -65,6 +67,7 @@ def test_stopped_and_gone_on(together: Together, name: str) -> None:
     assert_as_if_never_stopped(place / f"{name} again", place / name, STEPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "told"), [("exact", "the last bits of its weights"), ("nvil", "other random numbers")]
 )
@@ -101,6 +104,7 @@ def expected_faults(place: Path) -> dict[str, tuple[str, list[str]]]:
     }
 
 
+@pytest.mark.slow
 def test_all_processes_raise_the_error_of_one(together: Together) -> None:
     """And the first one tells it."""
     place, every = together

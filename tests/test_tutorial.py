@@ -64,9 +64,8 @@ def test_the_tutorial_leaves_what_it_names(finished: Path) -> None:
         assert (finished / name).stat().st_size > 0, name
 
 
-@pytest.mark.parametrize(
-    "page", ["larger-scenes", "miscounts", pytest.param("paper", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["larger-scenes", "miscounts", "paper"])
 def test_how_to_commands_work_after_the_tutorial(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
