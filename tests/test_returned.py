@@ -18,7 +18,7 @@ from airkit.model.air import AIR
 from airkit.model.counts import CountPrior, count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import Guide
-from airkit.model.guides.base import rows_of
+from airkit.model.guides.checks import rows_of
 from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.objectives.elbo import ExactELBO
 from airkit.model.scene import explain

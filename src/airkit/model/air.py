@@ -34,7 +34,7 @@ from airkit.model.canvas import Canvas, LocalCanvas, compose
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS, Guide, Noise, Residual, Slot, build_guide
-from airkit.model.guides.base import encoded, proposed
+from airkit.model.guides.checks import encoded, proposed
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint

@@ -21,7 +21,7 @@ from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
 from airkit.model.guides import MEANS
-from airkit.model.guides.base import proposed, rows_of
+from airkit.model.guides.checks import proposed, rows_of
 
 TEMPERATURE = 5.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring

@@ -8,14 +8,13 @@ size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.errors import ExtensionError
 from airkit.model.distributions import Normal
 from airkit.model.guides.residual import Residual
 from airkit.model.networks import Encoder
@@ -187,105 +186,10 @@ class Guide(nn.Module, ABC):
     def rows(self, state: Any, index: Tensor) -> Any:
         """The state of the images at ``index`` [M].
 
-        As inherited it takes that of a tensor [B, ...], None, or a tuple of such.
-
-        Raises:
-            ExtensionError: the state is another; then a guide overrides this method.
+        As inherited, for a state that is a tensor [B, ...], None, or a tuple of such; a guide with
+        another state overrides this method.
         """
         if isinstance(state, tuple):
             some = [self.rows(part, index) for part in state]
             return state._make(some) if hasattr(state, "_make") else tuple(some)
-        if state is None or isinstance(state, Tensor):
-            return None if state is None else state[index]
-        raise _returned(self, "advance", f"{_STATE}, or a rows() of its own", described(state))
-
-
-_STATE = "a state of tensors [B, ...], None, or tuples of them"
-
-
-def rows_of(guide: Guide, state: Any, index: Tensor, batch: int) -> Any:
-    """``Guide.rows`` of a state of B = ``batch`` images, checked where the method is inherited.
-
-    Raises:
-        ExtensionError: a part of the state has another length, so that rows of it would be others'.
-    """
-    if type(guide).rows is Guide.rows and not all(len(part) == batch for part in _parts(state)):
-        expected = f"{_STATE}, here of B = {batch}; or a rows() of its own"
-        raise _returned(guide, "advance", expected, described(state))
-    return guide.rows(state, index)
-
-
-def _parts(state: Any) -> Iterator[Tensor]:
-    """The tensors of a state."""
-    if isinstance(state, tuple):
-        for part in state:
-            yield from _parts(part)
-    elif isinstance(state, Tensor):
-        yield state if state.dim() else state[None]
-
-
-def proposed(
-    guide: Guide, state: Any, residual: Residual, look: Tensor | None, rows: int
-) -> tuple[Tensor, Normal, Any]:
-    """What ``Guide.propose`` returns for N = ``rows``, checked.
-
-    Raises:
-        ExtensionError: it is something else, or of shapes that would broadcast in silence.
-    """
-    found = guide.propose(state, residual, look)
-    like = guide.pose.mean
-    if isinstance(found, tuple) and len(found) == 3:
-        logit, where, state = found
-        if _is(logit, like, rows) and _is_normal(where, like, rows, 3):
-            return logit, where, state
-    number = str(like.dtype).removeprefix("torch.")
-    raise _returned(
-        guide,
-        "propose",
-        f"log odds {number} [{rows}], Normal(mean, sd) {number} [{rows}, 3] each, the state",
-        described(found[:2] if isinstance(found, tuple) and len(found) == 3 else found),
-    )
-
-
-def encoded(guide: Guide, residual: Residual, size: Tensor, centre: Tensor, code: int) -> Normal:
-    """What ``Guide.encode`` returns for windows [N] and Z = ``code``, checked.
-
-    Raises:
-        ExtensionError: it is something else, or of shapes that would broadcast in silence.
-    """
-    found = guide.encode(residual, size, centre)
-    if not _is_normal(found, size, len(size), code):
-        number, shape = str(size.dtype).removeprefix("torch."), [len(size), code]
-        raise _returned(
-            guide, "encode", f"Normal(mean, sd) {number} {shape} each", described(found)
-        )
-    return found
-
-
-def described(value: object) -> str:
-    """A tensor's dtype and shape, those of a tuple's parts, or the type of anything else."""
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    if isinstance(value, tuple):
-        name = type(value).__name__ if hasattr(value, "_fields") else ""
-        return f"{name}({', '.join(map(described, value))})"
-    return type(value).__name__
-
-
-def _is(value: object, like: Tensor, *shape: int) -> bool:
-    return isinstance(value, Tensor) and value.dtype == like.dtype and value.shape == shape
-
-
-def _is_normal(value: object, like: Tensor, *shape: int) -> bool:
-    return isinstance(value, Normal) and all(_is(part, like, *shape) for part in value)
-
-
-def _returned(guide: Guide, method: str, expected: str, got: str) -> ExtensionError:
-    kind = type(guide)
-    return ExtensionError(
-        f"{kind.__module__}:{kind.__name__}.{method} returned what airkit cannot use",
-        where="guide.kind",
-        expected=expected,
-        got=got,
-        hint="correct it: help(airkit.model.guides.Guide) says what each method returns",
-    )
+        return None if state is None else state[index]

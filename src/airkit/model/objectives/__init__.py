@@ -5,7 +5,7 @@ from torch import Tensor
 from airkit.config.registry import Registry
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.guides.base import described
+from airkit.model.guides.checks import described
 from airkit.model.objectives.base import WHOLE, Objective, Share
 
 OBJECTIVES: Registry[Objective] = Registry(
