@@ -118,7 +118,10 @@ class Train(Command):
 
     name = "train"
     over = ("--fresh",)
-    interrupted = r"stopped at step \d+ of run; the same command.*|airkit: interrupted"
+    interrupted = (
+        r"stopped at step \d+ of run: training it again.*|leave --fresh out to resume"
+        r"|airkit: interrupted"
+    )
 
     def __init__(self, world: Path, run: Callable[..., Ended]) -> None:
         run(make_data(world, "canvases.h5"), world)
