@@ -300,7 +300,7 @@ class AIR(nn.Module):
     def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
         """Draw canvases [N, C, H, W] without pixel noise, of ``counts`` [N] objects each.
 
-        A count may be greater than T. Up to T, all use as many random numbers.
+        A count may exceed T. Counts up to T all use the same number of random numbers.
         """
 
         def randn(length: int) -> Tensor:

@@ -44,8 +44,8 @@ def check_archive(path: Path) -> None:
 def _check_pickle(content: bytes) -> None:
     """Walk through a pickle without running it; refuse other globals, and endless tuples.
 
-    A tuple may hold itself so many times over that hashing it takes forever, or be nested deeper
-    than the stack. So the stack kept here has, for each item of the pickle's, the items in that.
+    Tuples in tuples can be so many that hashing them takes forever, or nested so deeply that it
+    crashes. So ``stack`` mirrors the pickle's stack, with the number of items in each of its items.
     """
     stack: list[int] = []
     marks: list[int] = []
