@@ -107,6 +107,25 @@ class Registry(Generic[T]):
             raise self.unusable(name, f"one that lacks {', '.join(missing)}")
         return cast(type[T], found)
 
+    def build(self, name: str, *given: Any, sets: str | None = None) -> T:
+        """Return an instance of the class that a setting names.
+
+        Args:
+            name: as for ``[]``.
+            given: arguments of its ``__init__``.
+            sets: an attribute that the ``__init__`` of ``base`` sets, if there is one.
+
+        Raises:
+            ExtensionError: as for ``[]``, or the ``__init__`` of a class from outside fails, or
+                does not call that of ``base``.
+        """
+        kind = self[name]
+        with self.running(name):
+            built = kind(*given)
+        if sets is not None and not hasattr(built, sets):
+            raise self.unusable(name, "one whose __init__ does not call super().__init__")
+        return built
+
     def unusable(self, name: str, got: str, expected: str | None = None) -> ExtensionError:
         """Return the error for a class from outside that cannot be used, because of ``got``."""
         return ExtensionError(

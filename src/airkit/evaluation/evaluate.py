@@ -77,9 +77,6 @@ class Outcome(NamedTuple):
     per_canvas: PerCanvas
 
 
-_restored = restorer(Measures)
-
-
 def measure(trained: TrainedRun, run: str | Path, listener: Listener) -> Outcome:
     """Evaluate all canvases of the split, and cache the results in the run folder."""
     evaluation, path = Evaluation(trained).all(listener), to_path(run)
@@ -93,7 +90,7 @@ def measure_cached(trained: TrainedRun, run: str | Path, listener: Listener) -> 
     path = to_path(run)
     if (found := result_cache.read(path, trained)) is not None:
         with suppress(ValueError):
-            measures = _restored(found[0])
+            measures = restorer(Measures)(found[0])
             data, checkpoint = str(trained.data), str(trained.checkpoint)
             named = replace(measures, run=str(path), data=data, checkpoint=checkpoint)
             return Outcome(named, found[1])

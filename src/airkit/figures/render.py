@@ -193,8 +193,7 @@ def _drawn(request: Request, kind: str, drawing: Drawing, paper: Paper) -> Figur
 def _chosen(request: Request) -> tuple[str, Drawing]:
     """Return the kind to draw, and what draws it."""
     kind = _kind(request)
-    with FIGURES.running(kind):
-        return kind, FIGURES[kind]()
+    return kind, FIGURES.build(kind)
 
 
 def _kind(request: Request) -> str:

@@ -15,6 +15,7 @@ from torch.nn.functional import logsigmoid, pad
 from airkit.config.registry import Registry, is_outside
 from airkit.config.schema import PriorConfig
 from airkit.model.distributions import cumulative_sum
+from airkit.model.outside import described
 
 
 class CountPrior(ABC):
@@ -73,9 +74,7 @@ def count_prior(kind: str) -> CountPrior:
         ExtensionError: a class from outside that was not named, cannot be imported, or whose
             ``log_prob`` returns no log probabilities of the counts 0..T.
     """
-    named = COUNT_PRIORS[kind]
-    with COUNT_PRIORS.running(kind):
-        prior = named()
+    prior = COUNT_PRIORS.build(kind)
     if is_outside(kind):
         for slots in (2, 3):
             with COUNT_PRIORS.running(kind):
@@ -90,10 +89,9 @@ def count_prior(kind: str) -> CountPrior:
 
 def _fault(log_p: object, slots: int) -> str | None:
     """What is wrong with log p(n) for n = 0..T from a class from outside, if anything is."""
-    if not isinstance(log_p, Tensor):
-        return type(log_p).__name__
-    if log_p.shape != (slots + 1,) or not log_p.is_floating_point():
-        return f"{str(log_p.dtype).removeprefix('torch.')} {list(log_p.shape)}"
+    shape = (slots + 1,)
+    if not (isinstance(log_p, Tensor) and log_p.shape == shape and log_p.is_floating_point()):
+        return described(log_p)
     if not log_p.isfinite().all():
         return f"{log_p.tolist()}, not all of them finite"
     total = float(log_p.detach().exp().sum())

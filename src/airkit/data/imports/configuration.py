@@ -20,6 +20,9 @@ from airkit.data.look.findings import Findings, look
 from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 
+OTHERS = "name other pictures; or, for black objects on a transparent background, --behind 1"
+"""The next step where no picture shows anything."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions:
@@ -149,6 +152,6 @@ def _limits(survey: Survey) -> tuple[float, float]:
             where="all pictures",
             expected="pictures that show something",
             got=f"{low:g} everywhere",
-            hint="name other pictures; of black on transparent ones, --behind 1",
+            hint=OTHERS,
         )
     return low, high

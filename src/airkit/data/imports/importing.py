@@ -19,7 +19,7 @@ from airkit.data import writer
 from airkit.data.digits import NOT_STATED, SPLITS
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.imports.colourful import keeps_colour
-from airkit.data.imports.configuration import ImportOptions, check_alike, configuration
+from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike, configuration
 from airkit.data.imports.conversion import Walk, canvases_of
 from airkit.data.imports.given import sources_of
 from airkit.data.imports.notes import notes
@@ -211,7 +211,7 @@ def _survey(
             where=sources["train"].name,
             expected="at least one that can be read and that no held-out split has",
             got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
-            hint="name other pictures; of black on transparent ones, --behind 1",
+            hint=OTHERS,
         )
     check_alike(survey, options)
     return survey

@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 
 from airkit.data.imports.pictures import Bad, Files, InMemory, Picture, Pictures, Reading
-from airkit.data.imports.stacks import as_array, check_lengths, of_array, rows, rows_of
+from airkit.data.imports.stacks import as_array, check_lengths, known_of_each, of_array, rows_of
 from airkit.data.imports.truth_rows import truth_of
 from airkit.errors import ImageError
 from airkit.system.paths import to_path
 
 
 class Listed(Pictures):
-    """Sources of one picture each, or files; what is known of them goes by their place."""
+    """Pictures and files of a list; the row of each array of truth is its place in the list."""
 
     def __init__(
         self, name: str, items: Sequence[Any], known: Mapping[str, Any], reading: Reading
@@ -33,9 +33,8 @@ class Listed(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``."""
-        parts = zip(*map(rows, self.known.values()), strict=True)
-        for place, source in enumerate(self.sources):
-            known = dict(zip(self.known, next(parts, ()), strict=True))
+        pairs = zip(self.sources, known_of_each(self.known), strict=False)
+        for place, (source, known) in enumerate(pairs):
             for picture in source.walk(bad):
                 truth = truth_of(picture.name, known, self.reading)
                 index = place if picture.index is None else picture.index

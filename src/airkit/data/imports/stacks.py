@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -81,10 +82,9 @@ class Rows(Pictures):
             yield from self._walk()
 
     def _walk(self) -> Iterator[Picture]:
-        parts = zip(*map(rows, self.known.values()), strict=True)
-        for row, values in enumerate(rows(self.stack)):
+        pairs = zip(rows(self.stack), known_of_each(self.known), strict=False)
+        for row, (values, known) in enumerate(pairs):
             levels = self.stack.channels_last(values[None])[0]
-            known = dict(zip(self.known, next(parts, ()), strict=True))
             single = self.stack.single
             name, index = (self.name, None) if single else (f"{self.name}, picture {row}", row)
             truth = truth_of(name, known, self.reading)
@@ -129,6 +129,14 @@ def check_lengths(name: str, known: Mapping[str, Any], pictures: int) -> None:
                 got=f"{many:,}",
                 hint="give one for each picture, in their order",
             )
+
+
+def known_of_each(known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What is known of one picture after another, by part; without end where nothing is known."""
+    if not known:
+        yield from repeat({})
+    for parts in zip(*map(rows, known.values()), strict=True):
+        yield dict(zip(known, parts, strict=True))
 
 
 def rows(given: Any) -> Iterator[Array]:

@@ -23,12 +23,8 @@ def build_guide(config: Config, pose: Pose, canvas_size: int) -> Guide:
         ExtensionError: a class from outside that was not named, or cannot be built.
     """
     name = config.guide.kind
-    kind = GUIDES[name]
-    with GUIDES.running(name):
-        guide = kind(config, pose, canvas_size)
-    if not hasattr(guide, "window"):
-        raise GUIDES.unusable(name, "one whose __init__ does not call super().__init__")
-    if kind.encode is Guide.encode and not hasattr(guide, "encoder"):
+    guide = GUIDES.build(name, config, pose, canvas_size, sets="window")
+    if type(guide).encode is Guide.encode and not hasattr(guide, "encoder"):
         raise GUIDES.unusable(name, "one with neither self.encoder nor an encode of its own")
     return guide
 

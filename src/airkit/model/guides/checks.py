@@ -15,14 +15,14 @@ from airkit.errors import ExtensionError
 from airkit.model.distributions import Normal
 from airkit.model.guides.base import Guide
 from airkit.model.guides.residual import Residual
+from airkit.model.outside import described, dtype_name
 
 
 def rows_of(guide: Guide, state: Any, index: Tensor, batch: int) -> Any:
     """``Guide.rows`` of a state of B = ``batch`` images, checked where the method is inherited.
 
     Raises:
-        ExtensionError: a part of the state is no tensor, or of another length, so that rows of it
-            would be others'.
+        ExtensionError: a part of the state is not a tensor with a row for each image.
     """
     if type(guide).rows is Guide.rows and not all(_has_rows(part, batch) for part in _parts(state)):
         expected = f"a state of tensors [{batch}, ...], None, or tuples of them; or a rows()"
@@ -51,18 +51,19 @@ def proposed(
     Raises:
         ExtensionError: it is something else, or of shapes that would broadcast in silence.
     """
-    found = guide.propose(state, residual, look)
+    found: object = guide.propose(state, residual, look)
     like = guide.pose.mean
     if isinstance(found, tuple) and len(found) == 3:
         logit, where, state = found
         if _is(logit, like, rows) and _is_normal(where, like, rows, 3):
             return logit, where, state
-    number = str(like.dtype).removeprefix("torch.")
+        found = logit, where  # the state may be anything
+    number = dtype_name(like.dtype)
     raise unusable(
         guide,
         "propose",
         f"log odds {number} [{rows}], Normal(mean, sd) {number} [{rows}, 3] each, the state",
-        found[:2] if isinstance(found, tuple) and len(found) == 3 else found,
+        found,
     )
 
 
@@ -74,7 +75,7 @@ def encoded(guide: Guide, residual: Residual, size: Tensor, centre: Tensor, code
     """
     found = guide.encode(residual, size, centre)
     if not _is_normal(found, size, len(size), code):
-        number, shape = str(size.dtype).removeprefix("torch."), [len(size), code]
+        number, shape = dtype_name(size.dtype), [len(size), code]
         raise unusable(guide, "encode", f"Normal(mean, sd) {number} {shape} each", found)
     return found
 
@@ -89,16 +90,6 @@ def unusable(guide: Guide, method: str, expected: str, got: object) -> Extension
         got=described(got),
         hint="correct it: help(airkit.model.guides.Guide) says what each method returns",
     )
-
-
-def described(value: object) -> str:
-    """A tensor's dtype and shape, those of a tuple's parts, or the type of anything else."""
-    if isinstance(value, Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
-    if isinstance(value, tuple):
-        name = type(value).__name__ if hasattr(value, "_fields") else ""
-        return f"{name}({', '.join(map(described, value))})"
-    return type(value).__name__
 
 
 def _is(value: object, like: Tensor, *shape: int) -> bool:

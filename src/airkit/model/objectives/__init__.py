@@ -5,8 +5,8 @@ from torch import Tensor
 from airkit.config.registry import Registry
 from airkit.config.schema import Config
 from airkit.model.air import AIR
-from airkit.model.guides.checks import described
 from airkit.model.objectives.base import WHOLE, Objective, Share
+from airkit.model.outside import described
 
 OBJECTIVES: Registry[Objective] = Registry(
     "train.estimator",
@@ -24,13 +24,7 @@ def build(air: AIR, config: Config, share: Share = WHOLE) -> Objective:
     Raises:
         ExtensionError: a class from outside that was not named or cannot be used.
     """
-    name = config.train.estimator
-    kind = OBJECTIVES[name]
-    with OBJECTIVES.running(name):
-        objective = kind(air, config, share)
-    if not hasattr(objective, "baselines"):
-        raise OBJECTIVES.unusable(name, "one whose __init__ does not call super().__init__")
-    return objective
+    return OBJECTIVES.build(config.train.estimator, air, config, share, sets="baselines")
 
 
 def check_estimate(name: str, estimate: object) -> None:
