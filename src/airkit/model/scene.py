@@ -19,6 +19,7 @@ from airkit.model.batch_sizes import batch_size
 from airkit.model.distributions import cumulative_sum
 from airkit.model.painter import Painter
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
+from airkit.model.splits import split
 
 SURE = 8
 """Looks that have to agree before no more are taken at an image."""
@@ -52,7 +53,7 @@ class Scene:
     windows: Tensor
     """Ink of the decoded windows, [B, T, C, w, w]."""
     score: Tensor
-    """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, [B]."""
+    """log p(x | canvas) + log p(n) - sum of costs of the explanation kept, in nats, [B]."""
     painter: Painter = field(repr=False)
     """What paints the pictures below, once they are asked for."""
 
@@ -85,14 +86,14 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
     """The scene at one look per slot, the means of all latents and the mode of q(n).
 
     Each slot compares ``air.candidates`` looks and takes the one whose object costs least for what
-    it explains.
+    it explains; then objects that are two are split.
 
     Args:
         air: the trained model.
         images: levels in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
-    found = search(air, air.background.ink(images), candidates=air.candidates)
+    found = _first_look(air, air.background.ink(images))
     return _one_look(air, images, found, counts)
 
 
@@ -100,10 +101,10 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     """The count from several looks, and the best explanation with that count.
 
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
-    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of KLs, at the means of the latents, and
-    p(n) is proportional to the sum over looks of exp(S_k(n) / ``TEMPERATURE``), times the mean of
-    their q(n) to the power ``GUIDE_SHARE``, all to the power 1 / (C ``HIDDEN``) where objects hide
-    each other. The count is its mode; the explanation kept is that of the look with the greatest
+    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents, and
+    p(n) is proportional to exp(max S_k(n) / ``TEMPERATURE``) over looks, times the mean of their
+    q(n) to the power ``GUIDE_SHARE``, all to the power 1 / (C ``HIDDEN``) where objects hide each
+    other. The count is its mode; the explanation kept is that of the look with the greatest
     S_k(count). An image whose first ``SURE`` looks all have their greatest score at the mode of
     q(n) gets no more looks.
 
@@ -146,7 +147,7 @@ def explain_both(
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
     ink = air.background.ink(images)
     draws = image_noise.uniform(images, seed, looks, air.slots)
-    passes = [search(air, ink, candidates=air.candidates), *_looks(air, ink, draws[:, 1:SURE])]
+    passes = [_first_look(air, ink), *_looks(air, ink, draws[:, 1:SURE])]
     one = _one_look(air, images, passes[0], counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
     doubtful = (votes != passes[0].log_q.argmax(1)).any(0).nonzero().squeeze(1)
@@ -168,9 +169,9 @@ class _Explanation(NamedTuple):
 
     def replaced(self, index: Tensor, other: _Explanation) -> _Explanation:
         """With the images at ``index`` as ``other`` explains them."""
-        pairs = zip((*self.found, *self[1:]), (*other.found, *other[1:]), strict=True)
-        *found, counts, log_p = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
-        return _Explanation(Found(*found), counts, log_p)
+        pairs = zip(self[1:], other[1:], strict=True)
+        rest = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
+        return _Explanation(self.found.replaced(index, other.found), *rest)
 
 
 def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
@@ -183,6 +184,12 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
         found = search(air, ink.repeat_interleave(many, 0), some.flatten(0, 1))
         for k in range(many):
             yield found.rows(torch.arange(k, batch * many, many, device=ink.device))
+
+
+def _first_look(air: AIR, ink: Tensor) -> Found:
+    """What is found at the looks that explain best, with objects split where that pays."""
+    found = search(air, ink, candidates=air.candidates)
+    return split(air, ink, found, found.log_q.argmax(1)) if air.guide.samples_looks else found
 
 
 def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:
@@ -198,7 +205,7 @@ def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
     log_q = torch.stack([each.log_q for each in passes]).logsumexp(0)
-    log_odds = (scores / TEMPERATURE).logsumexp(0) + GUIDE_SHARE * log_q
+    log_odds = scores.amax(0) / TEMPERATURE + GUIDE_SHARE * log_q
     log_p = (log_odds / (HIDDEN * air.channels if air.occludes else 1)).log_softmax(1)
     count, rows = log_p.argmax(1), torch.arange(len(log_p), device=log_p.device)
     winner = scores[:, rows, count].argmax(0)
@@ -220,6 +227,6 @@ def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
         where=found.where,
         what=found.what,
         windows=found.windows[:, :, : air.channels],
-        score=found.scores.gather(1, count[:, None]).squeeze(1),
+        score=found.score(count),
         painter=painter,
     )

@@ -16,17 +16,19 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
+from airkit.model.distributions import cumulative_sum
 from airkit.model.guides import MEANS
 from airkit.model.guides.checks import proposed, rows_of
 
-TEMPERATURE = 5.0
+TEMPERATURE = 10.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
 pixels go together, so that a likelihood of independent pixels counts each several times."""
-GUIDE_SHARE = 0.25
+GUIDE_SHARE = 0.5
 """Weight of the guide's own q(n) beside the scores, which alone count less right where a model has
 not learned yet to draw objects whole."""
 NEEDLESS = -6.0
@@ -49,7 +51,9 @@ class Found(NamedTuple):
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
         windows: decoded windows, [B, T, P, w, w].
         logits: log odds of z_pres_t = 1 given that all slots before are on, [B, T].
-        scores: log p(x | canvas_n) + log p(n) - sum of the first n KLs, in nats, [B, T + 1].
+        costs: KL of each slot's latents, and what a split that it comes from costs, in nats,
+            [B, T].
+        scores: log p(x | canvas_n) + log p(n) - sum of the first n costs, in nats, [B, T + 1].
     """
 
     where: Tensor
@@ -58,6 +62,7 @@ class Found(NamedTuple):
     centre: Tensor
     windows: Tensor
     logits: Tensor
+    costs: Tensor
     scores: Tensor
 
     @property
@@ -68,6 +73,25 @@ class Found(NamedTuple):
     def rows(self, index: Tensor) -> Found:
         """What was found in the images at ``index``."""
         return Found(*(part[index] for part in self))
+
+    def score(self, count: Tensor) -> Tensor:
+        """The score of the first ``count`` [B] objects, [B]."""
+        return self.scores.gather(1, count[:, None]).squeeze(1)
+
+    def scored(self, air: AIR, ink: Tensor) -> Found:
+        """With the scores of its objects, painted on ``ink`` [B, C, H, W]."""
+        canvas = air.canvas(ink)
+        errors = [canvas.error]
+        for t in range(air.slots):
+            canvas.add(self.windows[:, t], self.size[:, t], self.centre[:, t])
+            errors.append(canvas.error)
+        costs = pad(cumulative_sum(self.costs), (1, 0))
+        return self._replace(scores=air.log_p_x(torch.stack(errors, 1)) - costs + air.log_prior)
+
+    def replaced(self, rows: Tensor, other: Found) -> Found:
+        """With ``other`` in place of the images at ``rows``."""
+        pairs = zip(self, other, strict=True)
+        return Found(*(ours.index_copy(0, rows, theirs) for ours, theirs in pairs))
 
     @classmethod
     def nothing(cls, air: AIR, blank: Tensor) -> Self:
@@ -81,17 +105,18 @@ class Found(NamedTuple):
             centre=centre.repeat(*many, 1),
             windows=blank.new_zeros(*many, *air.decoder(code).shape[1:]),
             logits=blank.new_full(many, OFF),
+            costs=blank.new_zeros(many),
             scores=blank[:, None] + air.log_prior,
         )
 
-    def put(self, rows: Tensor, t: int, object_t: Object, scores: Tensor) -> None:
-        """Set slot ``t`` of the images at ``rows`` [M].
+    def put(self, rows: Tensor, t: int | Tensor, object_t: Object, costs: Tensor) -> None:
+        """Set slot ``t`` of the images at ``rows`` [M], but for the scores.
 
         Args:
             rows: indices of the images.
-            t: the slot.
+            t: the slot, or that of each image, [M].
             object_t: what was found, M rows.
-            scores: of t + 1 objects and more, [M, T - t].
+            costs: [M].
         """
         self.where[rows, t] = object_t.where.value
         self.what[rows, t] = object_t.what.value
@@ -99,7 +124,7 @@ class Found(NamedTuple):
         self.centre[rows, t] = object_t.centre
         self.windows[rows, t] = object_t.window
         self.logits[rows, t] = object_t.logit
-        self.scores[rows, t + 1 :] = scores
+        self.costs[rows, t] = costs
 
 
 @torch.no_grad()
@@ -114,7 +139,7 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
     """
     canvas, state = air.canvas(ink), air.guide.start(ink)
     found, log_prior = Found.nothing(air, air.log_p_x(canvas.error)), air.log_prior
-    rows, kl = torch.arange(len(ink), device=ink.device), torch.zeros_like(canvas.error)
+    rows = torch.arange(len(ink), device=ink.device)
     for t in range(air.slots):
         if candidates > 1 and air.guide.samples_looks:
             object_t, state = _best_look(air, candidates, state, canvas)
@@ -123,15 +148,16 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
             object_t, state = _one_look(air, look_t, state, canvas)
         canvas.add(object_t.window, object_t.size, object_t.centre)
         before = found.scores[rows, t]
-        kl = kl + air.kl(object_t)
-        scores = (air.log_p_x(canvas.error) - kl)[:, None] + log_prior[t + 1 :]
-        found.put(rows, t, object_t, scores)
+        found.put(rows, t, object_t, air.kl(object_t))
+        costs = found.costs[rows, : t + 1].sum(1)
+        scores = (air.log_p_x(canvas.error) - costs)[:, None] + log_prior[t + 1 :]
+        found.scores[rows, t + 1 :] = scores
         going_on = _not_ended(object_t.logit, scores[:, 0] - before)
         if not len(going_on):
             break
         state = air.guide.advance(state, object_t.slot())
         if len(going_on) < len(rows):
-            rows, kl = rows[going_on], kl[going_on]
+            rows = rows[going_on]
             state = rows_of(air.guide, state, going_on, len(canvas.ink))
             canvas = canvas.rows(going_on)
     return found

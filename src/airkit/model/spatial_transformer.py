@@ -91,10 +91,10 @@ def paint(windows: Tensor, size: Tensor, centre: Tensor, canvas: int | Shape) ->
     """
     height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
     pixels = pixel_centres(max(height, width), size)
-    return _paint(windows, size, centre, pixels[:height], pixels[:width])
+    return paint_at(windows, size, centre, pixels[:height], pixels[:width])
 
 
-def _paint(windows: Tensor, size: Tensor, centre: Tensor, y: Tensor, x: Tensor) -> Tensor:
+def paint_at(windows: Tensor, size: Tensor, centre: Tensor, y: Tensor, x: Tensor) -> Tensor:
     """``paint`` of the pixels whose centres, on [-1, 1], are ``y`` [H] or [N, H] and ``x``."""
     side = windows.shape[-1]
     places = ((centre[:, 1:], y), (centre[:, :1], x))
@@ -151,7 +151,7 @@ class Patches(NamedTuple):
     def paint(self, windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
         """What ``paint`` paints here, [N, C, h, w']."""
         pixels = pixel_centres(max(self.shape), size)
-        return _paint(windows, size, centre, pixels[self.rows], pixels[self.columns])
+        return paint_at(windows, size, centre, pixels[self.rows], pixels[self.columns])
 
     def read(self, images: Tensor) -> Tensor:
         """The patches of images [B, C, H, W], [N, C, h, w']."""

@@ -1,0 +1,187 @@
+"""Splits: two objects in place of one that leaves too much unexplained.
+
+Where two objects touch, every look may end between them and find a bit of each. Such an object is
+taken off the canvas, and two are read in its window instead, beginning with halves of it. It is the
+split of samplers of mixtures (Richardson and Green 1997, JRSS B 59, section 3.2), made where it
+raises the score by enough.
+
+Legend: B images, M objects to split, C channels, H height, W width, T slots.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from airkit.model.air import AIR, Object
+from airkit.model.batch_sizes import batch_size
+from airkit.model.canvas import Canvas
+from airkit.model.parts import Reader, around
+from airkit.model.search import Found
+
+COST_ADD, COST_OVER = 2.0, 1.0
+"""What a split costs where objects add up, and where they occlude each other, beside the object
+that it adds, in log prior odds against one more object. The best of many splits gains by chance,
+and two objects that add up can draw much that one cannot."""
+TOGETHER = 64
+"""Objects to split at once: more make it no faster."""
+
+
+@torch.no_grad()
+def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
+    """Split objects, in each image the one that gains most first, until no split gains.
+
+    The two take the slot of the one and the slot after it, and those after that move up. An object
+    is tried once.
+
+    Args:
+        air: the trained model, with a guide that samples looks.
+        ink: ``Background.ink``, [B, C, H, W].
+        found: what a search found.
+        counts: how many of its objects are there, [B].
+    """
+    explained = _Explained(air, ink, found, counts)
+    tried = torch.zeros_like(found.size, dtype=torch.bool)
+    rows = explained.poorly()
+    while len(rows):
+        some = explained.rows(rows)
+        image, slot = ((some.excess() > 0) & ~tried[rows]).nonzero().unbind(1)
+        if not len(image):
+            break
+        halved, gain = some.halved(image, slot)
+        tried[rows[image], slot] = gain <= 0
+        best = _best_of_each(image, gain)
+        rows, slot = rows[image[best]], slot[best]
+        explained = explained.replaced(rows, halved.rows(best))
+        tried[rows] = _with_room(tried[rows], slot)
+        tried[rows, slot] = False
+        rows = rows[explained.counts[rows] < air.slots]
+    return explained.found
+
+
+class _Explained(NamedTuple):
+    """Images, what was found in them, and how many of these objects are there."""
+
+    air: AIR
+    ink: Tensor
+    found: Found
+    counts: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """Which slots are among the first ``counts``, [B, T]."""
+        return torch.arange(self.air.slots, device=self.counts.device) < self.counts[:, None]
+
+    @property
+    def score(self) -> Tensor:
+        """The score of the objects that are there, [B]."""
+        return self.found.score(self.counts)
+
+    @property
+    def needed(self) -> float:
+        """What a split must gain beyond the cost of another object's latents, in nats."""
+        cost = COST_OVER if self.air.occludes else COST_ADD
+        return -(1 + cost) * math.log(self.air.prior_ratio)
+
+    def rows(self, index: Tensor) -> _Explained:
+        """The images at ``index``."""
+        return _Explained(self.air, self.ink[index], self.found.rows(index), self.counts[index])
+
+    def replaced(self, rows: Tensor, found: Found) -> _Explained:
+        """With ``found``, which has one object more, in the images at ``rows``."""
+        counts = self.counts.index_add(0, rows, torch.ones_like(rows))
+        return self._replace(found=self.found.replaced(rows, found), counts=counts)
+
+    def poorly(self) -> Tensor:
+        """Indices of images with a free slot whose error exceeds the noise by ``needed``."""
+        air, costs = self.air, (self.found.costs * self.present).sum(1)
+        log_p_x = self.score + costs - air.log_prior[self.counts]
+        noise = torch.full_like(log_p_x, air.config.noise**2 * self.ink[0].numel())
+        poorly = air.log_p_x(noise) - log_p_x > self.needed
+        return (poorly & (self.counts < air.slots)).nonzero().squeeze(1)
+
+    def excess(self) -> Tensor:
+        """By how much the error around each object exceeds the noise and what a split costs.
+
+        In nats, [B, T], where the latents of another object cost what the object's own do; -inf
+        from slot ``counts`` on.
+        """
+        air, found = self.air, self.found
+        patches = around(air, found.size.flatten(), found.centre.flatten(0, 1))
+        left = self.painted(self.present).residual().read(patches).chunk(2, 1)[1]
+        error = (left.square() - air.config.noise**2).sum((1, 2, 3)).view_as(found.size)
+        excess = error / (2 * air.pixel_sd**2) - found.costs - self.needed
+        return excess.masked_fill(~self.present, -math.inf)
+
+    def painted(self, present: Tensor) -> Canvas:
+        """The canvas of the objects that are ``present`` [B, T]."""
+        canvas, found = self.air.canvas(self.ink), self.found
+        for t in range(self.air.slots):
+            windows = found.windows[:, t] * present[:, t, None, None, None]
+            canvas.add(windows, found.size[:, t], found.centre[:, t])
+        return canvas
+
+    def halved(self, image: Tensor, slot: Tensor) -> tuple[Found, Tensor]:
+        """``halve`` of the object at ``slot`` [M] of each ``image`` [M]."""
+        at_once = batch_size(self.air.shape, self.air.channels, 0, TOGETHER)
+        pairs = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
+        halved, gains = zip(*(self.rows(some).halve(at) for some, at in pairs), strict=True)
+        return Found(*map(torch.cat, zip(*halved, strict=True))), torch.cat(gains)
+
+    def halve(self, slot: Tensor) -> tuple[Found, Tensor]:
+        """What is found where the object at ``slot`` [B] of each image is split.
+
+        Returns:
+            What is found, and its gain, in nats, over the object as it is or read anew, [B].
+        """
+        images, others = torch.arange(len(slot), device=slot.device), self.present
+        others[images, slot] = False
+        window = self.found.size[images, slot], self.found.centre[images, slot]
+        reader = Reader(self.air, self.ink, self.painted(others).residual(), *window)
+        anew, halved = self.instead(slot, reader.one()), self.instead(slot, *reader.two())
+        rival = torch.maximum(self.score, anew.score(self.counts))
+        return halved, halved.score(self.counts + 1) - rival
+
+    def instead(self, slot: Tensor, *objects: Object) -> Found:
+        """What is found with one object, or two, in place of that at ``slot`` [B]."""
+        images, found = torch.arange(len(slot), device=slot.device), self.only_present()
+        costs = [self.air.kl(each) for each in objects]
+        if len(objects) == 2:
+            *parts, scores = found
+            found = Found._make([*(_with_room(part, slot) for part in parts), scores])
+            costs[1] = costs[1] + self.needed + math.log(self.air.prior_ratio)
+        for after, (object_, cost) in enumerate(zip(objects, costs, strict=True)):
+            found.put(images, slot + after, object_, cost)
+        return found.scored(self.air, self.ink)
+
+    def only_present(self) -> Found:
+        """What was found, with nothing in the slots from ``counts`` on."""
+        *parts, scores = self.found
+        *blank, _ = Found.nothing(self.air, scores[:, 0])
+        return Found._make(
+            [*(_where(self.present, *both) for both in zip(parts, blank, strict=True)), scores]
+        )
+
+
+def _where(present: Tensor, part: Tensor, other: Tensor) -> Tensor:
+    """Parts [B, T, ...] where slots are ``present`` [B, T], others elsewhere."""
+    return torch.where(present.view(*present.shape, *(1,) * (part.dim() - 2)), part, other)
+
+
+def _with_room(part: Tensor, slot: Tensor) -> Tensor:
+    """Slots [B, T, ...] with those after ``slot`` [B] moved up; the last one falls out."""
+    slots, images = torch.arange(part.shape[1], device=slot.device), torch.arange(len(slot))
+    source = slots - (slots > slot[:, None]).long()
+    return part[images.to(slot.device)[:, None], source]
+
+
+def _best_of_each(image: Tensor, gain: Tensor) -> Tensor:
+    """Indices of the greatest ``gain`` [M] of each ``image`` [M], where that is more than 0."""
+    order = gain.argsort(descending=True, stable=True)
+    order = order[image[order].argsort(stable=True)]
+    first = image[order].diff(prepend=image.new_full((1,), -1)) != 0
+    best = order[first]
+    return best[gain[best] > 0]
