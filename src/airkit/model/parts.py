@@ -53,6 +53,7 @@ class Reader:
         """
         self._air, self._left, self._state = air, left, air.guide.start(ink)
         self._size, self._centre = size, centre
+        self._patches = around(air, size, centre)
 
     def one(self) -> Object:
         """The object of the whole window, M rows."""
@@ -65,50 +66,56 @@ class Reader:
         leaves. The pair that explains the window best is taken.
         """
         many, halves = len(self._size), 2 * DIRECTIONS
-        middle = _middle(self._left, self._size, self._centre, self._air.guide.window)
+        windows = self._left.crop(self._size, self._centre, self._air.guide.window)
+        middle = _middle(windows, self._size, self._centre)
         half = _halves(middle, EDGE_SHARPNESS * self._air.canvas_size / 2)
         first = self._read(half, halves)
         second = self._read(_without(first), halves)
         first = self._read(_without(second), halves)
-        best = self._score(first, second).view(many, halves).argmax(1)
+        best = self.score(first, second).view(many, halves).argmax(1)
         best += halves * torch.arange(many, device=best.device)
         return first.rows(best), second.rows(best)
 
     def _read(self, keep: Keep, parts: int) -> Object:
         """The object of each part that ``keep`` keeps, M ``parts`` rows."""
-        part = _Part(self._left, keep, *self._windows(parts), self._air.guide.window)
-        looks = part.start[:, 0]  # so that there are as many; the part says where they are
+        size, centre = (each.repeat_interleave(parts, 0) for each in (self._size, self._centre))
+        windows = self._left.crop(size, centre, self._air.guide.window)
+        start = _middle(keep(windows, size, centre), size, centre)
+        part = _Part(self._left, self._patches, keep, start)
+        looks = start[:, 0]  # so that there are as many; the part says where they are
         logit, q_where, _ = proposed(self._air.guide, self._state, part, looks, len(looks))
         return self._air.draw(logit, q_where, part, MEANS)
 
-    def _score(self, *objects: Object) -> Tensor:
-        """Log-likelihood around the window, but for a constant, minus KLs, in nats, [N]."""
-        air, parts = self._air, len(objects[0].size) // len(self._size)
-        patches = around(air, *self._windows(parts))
-        ink, left = self._left.read(patches).chunk(2, 1)
-        canvas, score = ink - left, torch.zeros_like(objects[0].size)
-        for each in objects:
-            canvas = compose(canvas, patches.paint(each.window, each.size, each.centre))
-            score = score - air.kl(each)
-        return score - (ink - canvas).square().sum((1, 2, 3)) / (2 * air.pixel_sd**2)
+    def score(self, *objects: Object) -> Tensor:
+        """``fit`` of objects, minus their KLs, in nats, [N]."""
+        fit = self.fit(*((each.window, each.size, each.centre) for each in objects))
+        return fit - torch.stack([self._air.kl(each) for each in objects]).sum(0)
 
-    def _windows(self, parts: int) -> tuple[Tensor, Tensor]:
-        """Size and centre of the window, once for each part, M ``parts`` rows."""
-        return self._size.repeat_interleave(parts, 0), self._centre.repeat_interleave(parts, 0)
+    def fit(self, *objects: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Log-likelihood around the window with objects in it, but for a constant, in nats, [N].
+
+        Each is its window [N, P, w, w], size [N] and centre [N, 2].
+        """
+        parts = len(objects[0][0]) // len(self._size)
+        index = torch.arange(len(self._size), device=self._size.device).repeat_interleave(parts)
+        patches = self._patches.of(index)
+        ink, left = self._left.read(self._patches)[index].chunk(2, 1)
+        canvas = ink - left
+        for each in objects:
+            canvas = compose(canvas, patches.paint(*each))
+        return -(ink - canvas).square().sum((1, 2, 3)) / (2 * self._air.pixel_sd**2)
 
 
 class _Part(Residual):
     """A part of a residual of M images, as if there was nothing else, in N rows.
 
-    Every look at it is in the middle of what it has in the windows that it is made with.
+    Attributes:
+        start: where every look at it is, (x, y) on [-1, 1], [N, 2].
     """
 
-    def __init__(
-        self, whole: Residual, keep: Keep, size: Tensor, centre: Tensor, side: int
-    ) -> None:
-        """The part of ``whole`` that ``keep`` keeps; windows as for ``Residual.crop``."""
-        self._whole, self._keep = whole, keep
-        self.start = _middle(self, size, centre, side)
+    def __init__(self, whole: Residual, patches: Patches, keep: Keep, start: Tensor) -> None:
+        """The part that ``keep`` keeps of ``whole`` and its ``patches``, one of each image."""
+        self._whole, self._patches, self._keep, self.start = whole, patches, keep, start
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``."""
@@ -117,9 +124,9 @@ class _Part(Residual):
     def peak(
         self, blurs: Sequence[Blur], mask: Tensor, sharpness: float, look: Tensor | None
     ) -> Peak:
-        """Where looks are, and the height of the whole's peak; arguments as of the base class."""
-        del look
-        height = self._whole.peak(blurs, mask, sharpness, None).height
+        """Where looks are, and the height of the patch's peak; see ``Residual.peak``."""
+        del sharpness, look
+        height = self._whole.height(blurs, mask, self._patches)
         return Peak(self.start, height.repeat_interleave(len(self.start) // len(height)))
 
 
@@ -159,12 +166,12 @@ def _points(size: Tensor, centre: Tensor, side: int) -> Tensor:
     return centre[:, :, None] + size[:, None, None] * pixel_centres(side, size)
 
 
-def _middle(residual: Residual, size: Tensor, centre: Tensor, side: int) -> Tensor:
-    """The centre of gravity (x, y) of the unexplained ink in windows, on the canvas, [N, 2].
+def _middle(windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
+    """The centre of gravity (x, y) of unexplained ink in windows [N, 2 C, w, w], on the canvas.
 
     It is that of absolute values, so that it exists where ink is of either sign.
     """
-    ink = residual.crop(size, centre, side).chunk(2, 1)[1].abs().mean(1)
+    ink = windows.chunk(2, 1)[1].abs().mean(1)
     ink = ink / ink.sum((1, 2), keepdim=True).clamp(min=1e-6)
-    x, y = _points(size, centre, side).unbind(1)
+    x, y = _points(size, centre, ink.shape[-1]).unbind(1)
     return torch.stack([(ink.sum(1) * x).sum(1), (ink.sum(2) * y).sum(1)], 1)

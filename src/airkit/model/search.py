@@ -80,11 +80,11 @@ class Found(NamedTuple):
 
     def scored(self, air: AIR, ink: Tensor) -> Found:
         """With the scores of its objects, painted on ``ink`` [B, C, H, W]."""
-        canvas = air.canvas(ink)
-        errors = [canvas.error]
-        for t in range(air.slots):
+        canvas, painted = air.canvas(ink), int((self.logits > OFF).any(0).sum())
+        errors = [canvas.error] * (air.slots + 1)
+        for t in range(painted):
             canvas.add(self.windows[:, t], self.size[:, t], self.centre[:, t])
-            errors.append(canvas.error)
+            errors[t + 1 :] = [canvas.error] * (air.slots - t)
         costs = pad(cumulative_sum(self.costs), (1, 0))
         return self._replace(scores=air.log_p_x(torch.stack(errors, 1)) - costs + air.log_prior)
 

@@ -11,7 +11,8 @@ Legend: B images, M objects to split, C channels, H height, W width, T slots.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,14 +49,18 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     rows = explained.poorly()
     while len(rows):
         some = explained.rows(rows)
-        image, slot = ((some.excess() > 0) & ~tried[rows]).nonzero().unbind(1)
+        canvas = some.painted(some.present)
+        image, slot = ((some.excess(canvas) > 0) & ~tried[rows]).nonzero().unbind(1)
         if not len(image):
             break
-        halved, gain = some.halved(image, slot)
+        pair, gain = some.halved(canvas, image, slot)
         tried[rows[image], slot] = gain <= 0
         best = _best_of_each(image, gain)
-        rows, slot = rows[image[best]], slot[best]
-        explained = explained.replaced(rows, halved.rows(best))
+        image, slot = image[best], slot[best]
+        halved = some.rows(image).instead(slot, *(each.rows(best) for each in pair))
+        pays = (halved.score(some.counts[image] + 1) > some.score[image]).nonzero().squeeze(1)
+        rows, slot = rows[image[pays]], slot[pays]
+        explained = explained.replaced(rows, halved.rows(pays))
         tried[rows] = _with_room(tried[rows], slot)
         tried[rows, slot] = False
         rows = rows[explained.counts[rows] < air.slots]
@@ -103,15 +108,15 @@ class _Explained(NamedTuple):
         poorly = air.log_p_x(noise) - log_p_x > self.needed
         return (poorly & (self.counts < air.slots)).nonzero().squeeze(1)
 
-    def excess(self) -> Tensor:
+    def excess(self, canvas: Canvas) -> Tensor:
         """By how much the error around each object exceeds the noise and what a split costs.
 
-        In nats, [B, T], where the latents of another object cost what the object's own do; -inf
-        from slot ``counts`` on.
+        In nats, [B, T], on the canvas of all objects; -inf from slot ``counts`` on. The latents of
+        another object are taken to cost what the object's own do.
         """
         air, found = self.air, self.found
         patches = around(air, found.size.flatten(), found.centre.flatten(0, 1))
-        left = self.painted(self.present).residual().read(patches).chunk(2, 1)[1]
+        left = canvas.residual().read(patches).chunk(2, 1)[1]
         error = (left.square() - air.config.noise**2).sum((1, 2, 3)).view_as(found.size)
         excess = error / (2 * air.pixel_sd**2) - found.costs - self.needed
         return excess.masked_fill(~self.present, -math.inf)
@@ -119,31 +124,41 @@ class _Explained(NamedTuple):
     def painted(self, present: Tensor) -> Canvas:
         """The canvas of the objects that are ``present`` [B, T]."""
         canvas, found = self.air.canvas(self.ink), self.found
-        for t in range(self.air.slots):
+        for t in range(int(self.counts.max())):
             windows = found.windows[:, t] * present[:, t, None, None, None]
             canvas.add(windows, found.size[:, t], found.centre[:, t])
         return canvas
 
-    def halved(self, image: Tensor, slot: Tensor) -> tuple[Found, Tensor]:
+    def halved(
+        self, canvas: Canvas, image: Tensor, slot: Tensor
+    ) -> tuple[tuple[Object, Object], Tensor]:
         """``halve`` of the object at ``slot`` [M] of each ``image`` [M]."""
         at_once = batch_size(self.air.shape, self.air.channels, 0, TOGETHER)
         pairs = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
-        halved, gains = zip(*(self.rows(some).halve(at) for some, at in pairs), strict=True)
-        return Found(*map(torch.cat, zip(*halved, strict=True))), torch.cat(gains)
+        halved = [self.rows(some).halve(canvas.rows(some), at) for some, at in pairs]
+        pair, gain = _joined(halved)
+        return pair, gain
 
-    def halve(self, slot: Tensor) -> tuple[Found, Tensor]:
-        """What is found where the object at ``slot`` [B] of each image is split.
+    def halve(self, canvas: Canvas, slot: Tensor) -> tuple[tuple[Object, Object], Tensor]:
+        """Two objects for the one at ``slot`` [B] of each image.
 
         Returns:
-            What is found, and its gain, in nats, over the object as it is or read anew, [B].
+            Both objects, and what they gain over the one as it is or read anew, in nats, [B].
         """
-        images, others = torch.arange(len(slot), device=slot.device), self.present
-        others[images, slot] = False
-        window = self.found.size[images, slot], self.found.centre[images, slot]
-        reader = Reader(self.air, self.ink, self.painted(others).residual(), *window)
-        anew, halved = self.instead(slot, reader.one()), self.instead(slot, *reader.two())
-        rival = torch.maximum(self.score, anew.score(self.counts))
-        return halved, halved.score(self.counts + 1) - rival
+        images = torch.arange(len(slot), device=slot.device)
+        size, centre = self.found.size[images, slot], self.found.centre[images, slot]
+        window = self.found.windows[images, slot]
+        if self.air.occludes:
+            others = self.present
+            others[images, slot] = False
+            canvas = self.painted(others)
+        else:
+            canvas.add(-window, size, centre)
+        reader = Reader(self.air, self.ink, canvas.residual(), size, centre)
+        before = reader.fit((window, size, centre)) - self.found.costs[images, slot]
+        anew, pair = reader.one(), reader.two()
+        rival = torch.maximum(before, reader.score(anew))
+        return pair, reader.score(*pair) - self.needed - rival
 
     def instead(self, slot: Tensor, *objects: Object) -> Found:
         """What is found with one object, or two, in place of that at ``slot`` [B]."""
@@ -164,6 +179,14 @@ class _Explained(NamedTuple):
         return Found._make(
             [*(_where(self.present, *both) for both in zip(parts, blank, strict=True)), scores]
         )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Tensors, or tuples of them, one after the other along their first axis."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(list(parts))
+    joined = [_joined(part) for part in zip(*parts, strict=True)]
+    return type(parts[0])(*joined) if hasattr(parts[0], "_make") else tuple(joined)
 
 
 def _where(present: Tensor, part: Tensor, other: Tensor) -> Tensor:

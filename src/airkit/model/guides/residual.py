@@ -49,6 +49,13 @@ class Blur(NamedTuple):
         blurred = down @ (ink @ along.t())
         return blurred if self.share == 1 else self.share * blurred
 
+    def of_patches(self, ink: Tensor, patches: Patches) -> Tensor:
+        """Blur images that are blank but for ``ink`` [B, h, w'] in patches of theirs to cells."""
+        down, along = (len(self._within(length)) for length in patches.shape)
+        blurred = ink.new_zeros(len(ink), down, along)
+        self.add(blurred, ink, patches)
+        return blurred
+
     def add(self, blurred: Tensor, change: Tensor, patches: Patches) -> None:
         """Add the blur of a ``change`` [B, h, w'] in patches of images to ``blurred``, in place."""
         height, width = patches.shape
@@ -126,6 +133,17 @@ class Residual:
             height = height.repeat_interleave(looks.shape[1])
         cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
         return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
+
+    def height(self, blurs: Sequence[Blur], mask: Tensor, patches: Patches) -> Tensor:
+        """The greatest saliency of an image that is blank but for its patch, [B].
+
+        Args:
+            blurs: as for ``peak``.
+            mask: as for ``peak``.
+            patches: one of each image.
+        """
+        seen = self.unexplained(mask, patches)
+        return saliency_of([blur.of_patches(seen, patches) for blur in blurs]).amax((1, 2))
 
     def unexplained(self, mask: Tensor, patches: Patches | None = None) -> Tensor:
         """Unexplained ink times the mask: of all pixels [B, H, W], or in patches [B, h, w']."""

@@ -1,0 +1,267 @@
+"""Objects that touch and were found as one are split; what is found stays what it says it is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from model_factory import blobs, tiny_air, tiny_config
+from torch import Tensor, nn
+
+from airkit.config.schema import Config
+from airkit.model import parts, splits
+from airkit.model.air import AIR
+from airkit.model.canvas import Canvas, compose
+from airkit.model.distributions import Normal
+from airkit.model.guides import Guide, Residual
+from airkit.model.guides.base import Slot
+from airkit.model.guides.residual import Blur
+from airkit.model.poses import Pose
+from airkit.model.search import Found, search
+from airkit.model.spatial_transformer import crop, paint, pixel_centres
+from airkit.model.splits import split
+
+SIDE, WINDOW, SPREAD = 32, 12, 1.5
+CASES = pytest.mark.parametrize(
+    "case", [{}, {"compositing": "over"}, {"channels": 3}, {"compositing": "over", "channels": 3}]
+)
+
+
+class Middle(Guide):
+    """Puts an object of one size at the middle of the ink around a look."""
+
+    samples_looks = any_canvas = True
+
+    def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
+        super().__init__(config, pose, canvas_size)
+        self.size = WINDOW / canvas_size
+
+    def start(self, images: Tensor) -> Tensor:
+        return torch.ones_like(images[:, 0])
+
+    def propose(
+        self, state: Tensor, residual: Residual, look: Tensor | None
+    ) -> tuple[Tensor, Normal, Tensor]:
+        blur = Blur(torch.eye(self.canvas_size).to(state))
+        centre, height = residual.peak([blur], state, 30.0, look)
+        size = torch.full_like(height, self.size)
+        for _ in range(3):
+            ink = residual.crop(size, centre, WINDOW).chunk(2, 1)[1].clamp(min=0).mean(1)
+            ink = ink / ink.sum((1, 2), keepdim=True).clamp(min=1e-6)
+            places = pixel_centres(WINDOW, ink)
+            offset = torch.stack([ink.sum(1) @ places, ink.sum(2) @ places], 1)
+            centre = centre + self.size * offset
+        where = self.pose.encode(size, centre)
+        return 20 * (height - 0.5), Normal(where, torch.ones_like(where)), state
+
+    def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
+        return Normal(size.new_zeros(len(size), 3), size.new_ones(len(size), 3))
+
+    def advance(self, state: Tensor, slot: Slot) -> Tensor:
+        return state
+
+
+class Blob(nn.Module):
+    """Decodes any code to the same round blob, with a sharp edge where it has a mask."""
+
+    def __init__(self, channels: int, *, mask: bool) -> None:
+        super().__init__()
+        away = (pixel_centres(WINDOW).double() * WINDOW / 2) ** 2
+        away = away[:, None] + away
+        ink = torch.sigmoid(4 * (3 - away.sqrt())) if mask else torch.exp(-0.5 * away / SPREAD**2)
+        self.window = ink.expand(channels + mask, -1, -1)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.window.expand(len(code), -1, -1, -1)
+
+
+def _finder(slots: int = 4, **case: Any) -> AIR:
+    """A model that draws blobs exactly, and looks between those that touch."""
+    config = tiny_config(slots, side=SIDE, window_size=WINDOW, pixel_sd=0.2, **case)
+    air = tiny_air(config)
+    air.guide = Middle(air.config, air.pose, SIDE)
+    air.decoder = Blob(air.channels, mask=air.occludes)  # type: ignore[assignment]
+    return air
+
+
+def _picture(air: AIR, *places: tuple[float, float]) -> Tensor:
+    """A picture of the model's blobs at (x, y) in pixels, [1, C, H, W]."""
+    canvas = torch.zeros(1, air.channels, SIDE, SIDE).double()
+    for place in places:
+        centre = torch.tensor([place]).double() * 2 / SIDE - 1
+        size = torch.full((1,), WINDOW / SIDE).double()
+        painted = paint(air.decoder(torch.zeros(1, 3)), size, centre, SIDE)
+        canvas = compose(canvas, painted)
+    return canvas
+
+
+def _places(found: Found, count: int) -> list[list[float]]:
+    """Where the first ``count`` objects of the only image are, in pixels."""
+    places: list[list[float]] = ((found.centre[0, :count] + 1) * SIDE / 2).tolist()
+    return places
+
+
+def _all_near(places: list[list[float]], wanted: list[tuple[float, float]]) -> bool:
+    """Whether each place that is wanted has one within 0.4 pixels, and no two the same."""
+    near = [[math.dist(place, each) < 0.4 for place in places].index(True) for each in wanted]
+    return sorted(near) == list(range(len(places)))
+
+
+@CASES
+@pytest.mark.parametrize("turn", range(4))
+def test_two_that_touch_are_found(turn: int, case: dict[str, Any]) -> None:
+    air, (x, y) = _finder(**case), ((3.0, 0.0), (2.0, 2.0), (0.0, 3.0), (-2.0, 2.0))[turn]
+    wanted = [(14 - x, 17 - y), (14 + x, 17 + y)]
+    ink = _picture(air, *wanted)
+    found = search(air, ink)
+    assert _places(found, 1)[0] == pytest.approx([14, 17], abs=0.5)
+    after = split(air, ink, found, torch.tensor([1]))
+    assert _all_near(_places(after, 2), wanted)
+    assert int(after.log_q.argmax()) == 2
+    assert after.scores[0, 2] > found.scores[0].max()
+
+
+def test_two_pairs_of_an_image_take_two_splits() -> None:
+    air = _finder(6)
+    wanted = [(6.0, 7.0), (12.0, 7.0), (16.0, 26.0), (22.0, 25.0), (26.0, 7.0)]
+    ink = _picture(air, *wanted)
+    found = search(air, ink)
+    after = split(air, ink, found, torch.tensor([3]))
+    assert _all_near(_places(after, 5), wanted)
+    alone = [place for place in _places(found, 3) if place == pytest.approx([26, 7], abs=0.3)]
+    assert len(alone) == 1
+    assert alone[0] in _places(after, 5)
+
+
+@CASES
+def test_what_is_explained_is_left_as_it_is(case: dict[str, Any]) -> None:
+    air = _finder(**case)
+    ink = torch.cat([_picture(air, (9.0, 9.0), (22.0, 20.0)), torch.zeros_like(_picture(air))])
+    found = search(air, ink)
+    after = split(air, ink, found, torch.tensor([2, 0]))
+    assert all(torch.equal(*both) for both in zip(found, after, strict=True))
+
+
+def test_no_object_is_split_beyond_the_slots_or_against_the_price() -> None:
+    for air in (_finder(1), _finder(prior={"ratio": 1e-30})):
+        ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+        found = search(air, ink)
+        assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
+
+
+def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    air = _finder(prior={"ratio": 1e-12})
+    ink = _picture(air, (14.0, 17.0))
+    ink = ink + 0.3 * torch.randn(ink.shape, generator=torch.Generator().manual_seed(0)).double()
+    found, tried = search(air, ink), list[int]()
+    halve = splits._Explained.halve
+
+    def watched(explained: splits._Explained, canvas: Canvas, slot: Tensor) -> Any:
+        tried.append(len(slot))
+        return halve(explained, canvas, slot)
+
+    monkeypatch.setattr(splits._Explained, "halve", watched)
+    split(air, ink, found, torch.tensor([1]))
+    assert tried
+    tried.clear()
+    pictures = air.config.pictures.model_copy(update={"noise": 0.3})
+    air.config = air.config.model_copy(update={"pictures": pictures})
+    assert air.config.noise == pytest.approx(0.3)
+    split(air, ink, found, torch.tensor([1]))
+    assert not tried
+
+
+def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
+    """A model with random weights that splits much, and what it finds before and after."""
+    monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
+    case: dict[str, Any] = {"compositing": "over", "prior": {"ratio": 0.9}, "pixel_sd": 0.1}
+    air, ink = tiny_air(tiny_config(5, **case), spread=0.3), blobs(20, seed=3, objects=3)
+    found = search(air, ink)
+    counts = torch.arange(20) % 4
+    return air, ink, found, split(air, ink, found, counts)
+
+
+@pytest.mark.parametrize("large", [1.0, 100.0], ids=["local", "whole"])
+@torch.no_grad()
+def test_the_scores_are_those_of_what_is_found(
+    large: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air, ink, found, after = _many(large, monkeypatch)
+    changed = [i for i in range(20) if not torch.equal(found.windows[i], after.windows[i])]
+    assert 5 < len(changed) < 20
+    for index in changed:
+        canvas, costs = torch.zeros_like(ink[index][None]), 0.0
+        for n in range(air.slots + 1):
+            log_p_x = air.log_p_x((ink[index] - canvas).square().sum())
+            wanted = log_p_x + air.log_prior[n] - costs
+            torch.testing.assert_close(after.scores[index, n], wanted)
+            if n < air.slots:
+                place = after.size[index, [n]], after.centre[index, [n]]
+                canvas = compose(canvas, paint(after.windows[index, [n]], *place, air.shape))
+                costs += float(after.costs[index, n])
+
+
+@torch.no_grad()
+def test_an_image_is_split_alike_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    air, ink, found, after = _many(100.0, monkeypatch)
+    monkeypatch.setattr(splits, "TOGETHER", 3)
+    for index in range(20):
+        row = torch.tensor([index])
+        alone = split(air, ink[row], found.rows(row), row % 4)
+        for ours, theirs in zip(after, alone, strict=True):
+            torch.testing.assert_close(ours[index], theirs[0])
+
+
+@torch.no_grad()
+def test_local_canvases_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, local = (_many(large, monkeypatch)[3] for large in (100.0, 1.0))
+    for ours, theirs in zip(whole, local, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+@torch.no_grad()
+def test_halves_make_up_the_whole() -> None:
+    images, residual = blobs(2, SIDE), Residual(blobs(2, SIDE), torch.zeros(2, 1, SIDE, SIDE))
+    size, centre = torch.tensor([0.3, 0.6]).double(), torch.zeros(2, 2).double()
+    halves = 2 * parts.DIRECTIONS
+    keep = parts._halves(torch.tensor([[0.1, 0.0], [0.0, -0.2]]).double(), 40.0)
+    windows = residual.crop(size, centre, WINDOW)
+    rows = (each.repeat_interleave(halves, 0) for each in (windows, size, centre))
+    kept = keep(*rows).view(2, halves, *windows.shape[1:])
+    opposite = kept[:, : parts.DIRECTIONS] + kept[:, parts.DIRECTIONS :]
+    torch.testing.assert_close(opposite, windows[:, None].expand_as(opposite))
+    assert (kept.sum((2, 3, 4)) < windows.sum((1, 2, 3))[:, None]).all()
+    assert images.shape == (2, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("case", [{}, {"compositing": "over"}], ids=str)
+@torch.no_grad()
+def test_without_an_object_is_what_it_leaves(case: dict[str, Any]) -> None:
+    air = _finder(**case)
+    ink = _picture(air, (11.0, 17.0), (17.0, 15.0))
+    object_ = parts.Reader(
+        air, ink, Residual(ink, torch.zeros(())), ink.new_full((1,), 0.2), ink.new_zeros(1, 2)
+    ).one()
+    size, centre = ink.new_full((1,), 0.8), ink.new_full((1, 2), -0.1)
+    kept = parts._without(object_)(crop(ink.repeat(1, 2, 1, 1), size, centre, 40), size, centre)
+    painted = paint(object_.window, object_.size, object_.centre, SIDE)
+    left = ink * (1 - painted[:, -1:]) if air.occludes else ink - painted
+    wanted = crop(left.repeat(1, 2, 1, 1), size, centre, 40)
+    assert float(wanted.abs().max()) > 0.3
+    assert float((kept - wanted).abs().mean()) < 0.01
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(-2, 2)), min_size=1, max_size=20))
+def test_the_best_of_each_image(pairs: list[tuple[int, float]]) -> None:
+    pairs.sort(key=lambda pair: pair[0])
+    image, gain = torch.tensor([p[0] for p in pairs]), torch.tensor([p[1] for p in pairs])
+    best = splits._best_of_each(image, gain).tolist()
+    for number in {p[0] for p in pairs}:
+        rows = [i for i in range(len(pairs)) if pairs[i][0] == number]
+        first = max(rows, key=lambda i: (float(gain[i]), -i))
+        assert (first in best) == (float(gain[first]) > 0)
+    assert len(best) == len({pairs[i][0] for i in best})
