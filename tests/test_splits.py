@@ -178,6 +178,8 @@ def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatc
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that splits much, and what it finds before and after."""
     monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
+    for name in ("DOUBTED", "COST", "LEFT_OVER"):
+        monkeypatch.setattr(splits, name, 0.0)
     case: dict[str, Any] = {"compositing": "over", "prior": {"ratio": 0.9}, "pixel_sd": 0.1}
     air, ink = tiny_air(tiny_config(5, **case), spread=0.3), blobs(20, seed=3, objects=3)
     found = search(air, ink)

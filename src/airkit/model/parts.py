@@ -29,8 +29,15 @@ EDGE_SHARPNESS = 3.0
 AROUND = 2.0
 """Side of the part of a canvas that is looked at around a window, in sides of that."""
 
+Window = tuple[Tensor, Tensor, Tensor]
+"""Decoded windows [N, P, w, w], their sizes [N] and centres [N, 2]."""
 Keep = Callable[[Tensor, Tensor, Tensor], Tensor]
 """What a part keeps of windows [N, 2 C, w, w] that were cropped at sizes [N] and centres [N, 2]."""
+
+
+def placed(object_: Object) -> Window:
+    """The window of an object."""
+    return object_.window, object_.size, object_.centre
 
 
 def around(air: AIR, size: Tensor, centre: Tensor) -> Patches:
@@ -87,23 +94,24 @@ class Reader:
         return self._air.draw(logit, q_where, part, MEANS)
 
     def score(self, *objects: Object) -> Tensor:
-        """``fit`` of objects, minus their KLs, in nats, [N]."""
-        fit = self.fit(*((each.window, each.size, each.centre) for each in objects))
-        return fit - torch.stack([self._air.kl(each) for each in objects]).sum(0)
+        """Minus the ``error`` and the KLs of objects, in nats, [N]."""
+        costs = torch.stack([self._air.kl(each) for each in objects]).sum(0)
+        return -self.error(*map(placed, objects)) - costs
 
-    def fit(self, *objects: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Log-likelihood around the window with objects in it, but for a constant, in nats, [N].
+    def error(self, *windows: Window) -> Tensor:
+        """What is unexplained around the window with others painted, without the noise found, [N].
 
-        Each is its window [N, P, w, w], size [N] and centre [N, 2].
+        In nats: it is what the log-likelihood lacks.
         """
-        parts = len(objects[0][0]) // len(self._size)
+        parts = len(windows[0][0]) // len(self._size)
         index = torch.arange(len(self._size), device=self._size.device).repeat_interleave(parts)
         patches = self._patches.of(index)
         ink, left = self._left.read(self._patches)[index].chunk(2, 1)
         canvas = ink - left
-        for each in objects:
+        for each in windows:
             canvas = compose(canvas, patches.paint(*each))
-        return -(ink - canvas).square().sum((1, 2, 3)) / (2 * self._air.pixel_sd**2)
+        error = ((ink - canvas).square() - self._air.config.noise**2).sum((1, 2, 3))
+        return error / (2 * self._air.pixel_sd**2)
 
 
 class _Part(Residual):

@@ -20,13 +20,19 @@ from torch import Tensor
 from airkit.model.air import AIR, Object
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
-from airkit.model.parts import Reader, around
+from airkit.model.parts import Reader, around, placed
 from airkit.model.search import Found
 
-COST_ADD, COST_OVER = 2.0, 1.0
-"""What a split costs where objects add up, and where they occlude each other, beside the object
-that it adds, in log prior odds against one more object. The best of many splits gains by chance,
-and two objects that add up can draw much that one cannot."""
+DOUBTED = 3.0
+"""An object is tried if more is unexplained around it than its latents cost, and this many times
+the log prior odds against one more object."""
+COST = 0.5
+"""What a split costs beside the object that it adds, in log prior odds against one more object: the
+best of many gains by chance."""
+LEFT_ADD, LEFT_OVER = 0.5, 0.1
+"""What it costs for each nat that it leaves unexplained, where objects add up and where they
+occlude each other. Two objects that are there leave little. Two that draw what one cannot, because
+a model has not learned to, leave much; it is those that add up that can."""
 TOGETHER = 64
 """Objects to split at once: more make it no faster."""
 
@@ -50,14 +56,14 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     while len(rows):
         some = explained.rows(rows)
         canvas = some.painted(some.present)
-        image, slot = ((some.excess(canvas) > 0) & ~tried[rows]).nonzero().unbind(1)
+        image, slot = ((some.doubt(canvas) > 0) & ~tried[rows]).nonzero().unbind(1)
         if not len(image):
             break
-        pair, gain = some.halved(canvas, image, slot)
-        tried[rows[image], slot] = gain <= 0
-        best = _best_of_each(image, gain)
+        split = some.halved(canvas, image, slot)
+        tried[rows[image], slot] = split.gain <= 0
+        best = _best_of_each(image, split.gain)
         image, slot = image[best], slot[best]
-        halved = some.rows(image).instead(slot, *(each.rows(best) for each in pair))
+        halved = some.rows(image).instead(slot, split.rows(best))
         pays = (halved.score(some.counts[image] + 1) > some.score[image]).nonzero().squeeze(1)
         rows, slot = rows[image[pays]], slot[pays]
         explained = explained.replaced(rows, halved.rows(pays))
@@ -65,6 +71,26 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         tried[rows, slot] = False
         rows = rows[explained.counts[rows] < air.slots]
     return explained.found
+
+
+class Split(NamedTuple):
+    """Two objects in place of one, M rows.
+
+    Attributes:
+        first, second: the two.
+        cost: what the split costs beside the second object, in nats, [M].
+        gain: what it gains over the one, as that is or read anew, in nats, [M].
+    """
+
+    first: Object
+    second: Object
+    cost: Tensor
+    gain: Tensor
+
+    def rows(self, index: Tensor) -> Split:
+        """The splits at ``index``."""
+        first, second, cost, gain = self
+        return Split(first.rows(index), second.rows(index), cost[index], gain[index])
 
 
 class _Explained(NamedTuple):
@@ -86,10 +112,9 @@ class _Explained(NamedTuple):
         return self.found.score(self.counts)
 
     @property
-    def needed(self) -> float:
-        """What a split must gain beyond the cost of another object's latents, in nats."""
-        cost = COST_OVER if self.air.occludes else COST_ADD
-        return -(1 + cost) * math.log(self.air.prior_ratio)
+    def price(self) -> float:
+        """The log prior odds against one more object, in nats."""
+        return -math.log(self.air.prior_ratio)
 
     def rows(self, index: Tensor) -> _Explained:
         """The images at ``index``."""
@@ -101,25 +126,25 @@ class _Explained(NamedTuple):
         return self._replace(found=self.found.replaced(rows, found), counts=counts)
 
     def poorly(self) -> Tensor:
-        """Indices of images with a free slot whose error exceeds the noise by ``needed``."""
+        """Indices of images with a free slot in which an object may be tried."""
         air, costs = self.air, (self.found.costs * self.present).sum(1)
         log_p_x = self.score + costs - air.log_prior[self.counts]
         noise = torch.full_like(log_p_x, air.config.noise**2 * self.ink[0].numel())
-        poorly = air.log_p_x(noise) - log_p_x > self.needed
+        poorly = air.log_p_x(noise) - log_p_x > DOUBTED * self.price
         return (poorly & (self.counts < air.slots)).nonzero().squeeze(1)
 
-    def excess(self, canvas: Canvas) -> Tensor:
-        """By how much the error around each object exceeds the noise and what a split costs.
+    def doubt(self, canvas: Canvas) -> Tensor:
+        """By how much an object is to be doubted, [B, T]; tried if it is more than 0.
 
-        In nats, [B, T], on the canvas of all objects; -inf from slot ``counts`` on. The latents of
-        another object are taken to cost what the object's own do.
+        In nats, on the canvas of all objects: the error around it without the noise that was found,
+        minus what ``DOUBTED`` says; -inf from slot ``counts`` on.
         """
         air, found = self.air, self.found
         patches = around(air, found.size.flatten(), found.centre.flatten(0, 1))
         left = canvas.residual().read(patches).chunk(2, 1)[1]
         error = (left.square() - air.config.noise**2).sum((1, 2, 3)).view_as(found.size)
-        excess = error / (2 * air.pixel_sd**2) - found.costs - self.needed
-        return excess.masked_fill(~self.present, -math.inf)
+        doubt = error / (2 * air.pixel_sd**2) - found.costs - DOUBTED * self.price
+        return doubt.masked_fill(~self.present, -math.inf)
 
     def painted(self, present: Tensor) -> Canvas:
         """The canvas of the objects that are ``present`` [B, T]."""
@@ -129,22 +154,15 @@ class _Explained(NamedTuple):
             canvas.add(windows, found.size[:, t], found.centre[:, t])
         return canvas
 
-    def halved(
-        self, canvas: Canvas, image: Tensor, slot: Tensor
-    ) -> tuple[tuple[Object, Object], Tensor]:
+    def halved(self, canvas: Canvas, image: Tensor, slot: Tensor) -> Split:
         """``halve`` of the object at ``slot`` [M] of each ``image`` [M]."""
         at_once = batch_size(self.air.shape, self.air.channels, 0, TOGETHER)
         pairs = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
-        halved = [self.rows(some).halve(canvas.rows(some), at) for some, at in pairs]
-        pair, gain = _joined(halved)
-        return pair, gain
+        split: Split = _joined([self.rows(some).halve(canvas.rows(some), at) for some, at in pairs])
+        return split
 
-    def halve(self, canvas: Canvas, slot: Tensor) -> tuple[tuple[Object, Object], Tensor]:
-        """Two objects for the one at ``slot`` [B] of each image.
-
-        Returns:
-            Both objects, and what they gain over the one as it is or read anew, in nats, [B].
-        """
+    def halve(self, canvas: Canvas, slot: Tensor) -> Split:
+        """The best split of the object at ``slot`` [B] of each image, on the canvas of all."""
         images = torch.arange(len(slot), device=slot.device)
         size, centre = self.found.size[images, slot], self.found.centre[images, slot]
         window = self.found.windows[images, slot]
@@ -155,21 +173,20 @@ class _Explained(NamedTuple):
         else:
             canvas.add(-window, size, centre)
         reader = Reader(self.air, self.ink, canvas.residual(), size, centre)
-        before = reader.fit((window, size, centre)) - self.found.costs[images, slot]
-        anew, pair = reader.one(), reader.two()
+        before = -reader.error((window, size, centre)) - self.found.costs[images, slot]
+        anew, (first, second) = reader.one(), reader.two()
         rival = torch.maximum(before, reader.score(anew))
-        return pair, reader.score(*pair) - self.needed - rival
+        share = LEFT_OVER if self.air.occludes else LEFT_ADD
+        cost = COST * self.price + share * reader.error(*map(placed, (first, second)))
+        gain = reader.score(first, second) - self.price - cost - rival
+        return Split(first, second, cost, gain)
 
-    def instead(self, slot: Tensor, *objects: Object) -> Found:
-        """What is found with one object, or two, in place of that at ``slot`` [B]."""
-        images, found = torch.arange(len(slot), device=slot.device), self.only_present()
-        costs = [self.air.kl(each) for each in objects]
-        if len(objects) == 2:
-            *parts, scores = found
-            found = Found._make([*(_with_room(part, slot) for part in parts), scores])
-            costs[1] = costs[1] + self.needed + math.log(self.air.prior_ratio)
-        for after, (object_, cost) in enumerate(zip(objects, costs, strict=True)):
-            found.put(images, slot + after, object_, cost)
+    def instead(self, slot: Tensor, split: Split) -> Found:
+        """What is found with a split in place of the object at ``slot`` [B] of each image."""
+        images, (*parts, scores) = torch.arange(len(slot), device=slot.device), self.only_present()
+        found = Found._make([*(_with_room(part, slot) for part in parts), scores])
+        found.put(images, slot, split.first, self.air.kl(split.first))
+        found.put(images, slot + 1, split.second, self.air.kl(split.second) + split.cost)
         return found.scored(self.air, self.ink)
 
     def only_present(self) -> Found:
@@ -182,11 +199,11 @@ class _Explained(NamedTuple):
 
 
 def _joined(parts: Sequence[Any]) -> Any:
-    """Tensors, or tuples of them, one after the other along their first axis."""
+    """Tensors, or named tuples of them, one after the other along their first axis."""
     if isinstance(parts[0], Tensor):
         return torch.cat(list(parts))
     joined = [_joined(part) for part in zip(*parts, strict=True)]
-    return type(parts[0])(*joined) if hasattr(parts[0], "_make") else tuple(joined)
+    return type(parts[0])(*joined)
 
 
 def _where(present: Tensor, part: Tensor, other: Tensor) -> Tensor:
