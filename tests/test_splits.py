@@ -146,6 +146,24 @@ def test_what_is_explained_is_left_as_it_is(case: dict[str, Any]) -> None:
     assert all(torch.equal(*both) for both in zip(found, after, strict=True))
 
 
+def test_a_split_costs_more_than_its_objects() -> None:
+    air = _finder(prior={"ratio": 1e-3})
+    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    after = split(air, ink, search(air, ink), torch.tensor([1]))
+    kl = 0.5 * after.where[0, :2].square().sum(1)
+    assert after.costs[0, :2] - kl == pytest.approx([0, splits.COST * math.log(1e3)], abs=0.05)
+
+
+def test_one_object_that_was_found_badly_is_not_split() -> None:
+    air = _finder(3)
+    ink = _picture(air, (14.0, 17.0))
+    found = search(air, ink)
+    found.centre[:, 0] += 6 / SIDE
+    found = found.scored(air, ink)
+    assert float(found.scores[0, 1]) < float(search(air, ink).scores[0, 1]) - 20
+    assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
+
+
 def test_no_object_is_split_beyond_the_slots_or_against_the_price() -> None:
     for air in (_finder(1), _finder(prior={"ratio": 1e-30})):
         ink = _picture(air, (11.0, 17.0), (17.0, 17.0))

@@ -2,10 +2,10 @@
 
 Where two objects touch, every look may end between them and find a bit of each. Such an object is
 taken off the canvas, and two are read in its window instead, beginning with halves of it. It is the
-split of samplers of mixtures (Richardson and Green 1997, JRSS B 59, section 3.2), made where it
-raises the score by enough.
+split move of samplers of mixtures (Richardson and Green 1997, JRSS B 59, section 3.2), made where
+it raises the score by enough.
 
-Legend: B images, M objects to split, C channels, H height, W width, T slots.
+Legend: B images, M objects that are tried, C channels, H height, W width, T slots.
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         image, slot = ((some.doubt(canvas) > 0) & ~tried[rows]).nonzero().unbind(1)
         if not len(image):
             break
-        split = some.halved(canvas, image, slot)
-        tried[rows[image], slot] = split.gain <= 0
-        best = _best_of_each(image, split.gain)
+        halves = some.halved(canvas, image, slot)
+        tried[rows[image], slot] = halves.gain <= 0
+        best = _best_of_each(image, halves.gain)
         image, slot = image[best], slot[best]
-        halved = some.rows(image).instead(slot, split.rows(best))
+        halved = some.rows(image).instead(slot, halves.rows(best))
         pays = (halved.score(some.counts[image] + 1) > some.score[image]).nonzero().squeeze(1)
         rows, slot = rows[image[pays]], slot[pays]
         explained = explained.replaced(rows, halved.rows(pays))
@@ -73,7 +73,7 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     return explained.found
 
 
-class Split(NamedTuple):
+class Halves(NamedTuple):
     """Two objects in place of one, M rows.
 
     Attributes:
@@ -87,10 +87,10 @@ class Split(NamedTuple):
     cost: Tensor
     gain: Tensor
 
-    def rows(self, index: Tensor) -> Split:
-        """The splits at ``index``."""
+    def rows(self, index: Tensor) -> Halves:
+        """The rows at ``index``."""
         first, second, cost, gain = self
-        return Split(first.rows(index), second.rows(index), cost[index], gain[index])
+        return Halves(first.rows(index), second.rows(index), cost[index], gain[index])
 
 
 class _Explained(NamedTuple):
@@ -154,14 +154,15 @@ class _Explained(NamedTuple):
             canvas.add(windows, found.size[:, t], found.centre[:, t])
         return canvas
 
-    def halved(self, canvas: Canvas, image: Tensor, slot: Tensor) -> Split:
+    def halved(self, canvas: Canvas, image: Tensor, slot: Tensor) -> Halves:
         """``halve`` of the object at ``slot`` [M] of each ``image`` [M]."""
         at_once = batch_size(self.air.shape, self.air.channels, 0, TOGETHER)
         pairs = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
-        split: Split = _joined([self.rows(some).halve(canvas.rows(some), at) for some, at in pairs])
-        return split
+        halves = [self.rows(some).halve(canvas.rows(some), at) for some, at in pairs]
+        joined: Halves = _joined(halves)
+        return joined
 
-    def halve(self, canvas: Canvas, slot: Tensor) -> Split:
+    def halve(self, canvas: Canvas, slot: Tensor) -> Halves:
         """The best split of the object at ``slot`` [B] of each image, on the canvas of all."""
         images = torch.arange(len(slot), device=slot.device)
         size, centre = self.found.size[images, slot], self.found.centre[images, slot]
@@ -179,14 +180,14 @@ class _Explained(NamedTuple):
         share = LEFT_OVER if self.air.occludes else LEFT_ADD
         cost = COST * self.price + share * reader.error(*map(placed, (first, second)))
         gain = reader.score(first, second) - self.price - cost - rival
-        return Split(first, second, cost, gain)
+        return Halves(first, second, cost, gain)
 
-    def instead(self, slot: Tensor, split: Split) -> Found:
-        """What is found with a split in place of the object at ``slot`` [B] of each image."""
+    def instead(self, slot: Tensor, halves: Halves) -> Found:
+        """What is found with two objects in place of that at ``slot`` [B] of each image."""
         images, (*parts, scores) = torch.arange(len(slot), device=slot.device), self.only_present()
         found = Found._make([*(_with_room(part, slot) for part in parts), scores])
-        found.put(images, slot, split.first, self.air.kl(split.first))
-        found.put(images, slot + 1, split.second, self.air.kl(split.second) + split.cost)
+        found.put(images, slot, halves.first, self.air.kl(halves.first))
+        found.put(images, slot + 1, halves.second, self.air.kl(halves.second) + halves.cost)
         return found.scored(self.air, self.ink)
 
     def only_present(self) -> Found:
