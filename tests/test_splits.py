@@ -150,8 +150,66 @@ def test_a_split_costs_more_than_its_objects() -> None:
     air = _finder(prior={"ratio": 1e-3})
     ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
     after = split(air, ink, search(air, ink), torch.tensor([1]))
-    kl = 0.5 * after.where[0, :2].square().sum(1)
-    assert after.costs[0, :2] - kl == pytest.approx([0, splits.COST * math.log(1e3)], abs=0.05)
+    assert after.charges[0] == pytest.approx([0, splits.CHARGE * math.log(1e3), 0, 0], abs=0.05)
+
+
+def test_charges_stay_where_one_of_a_pair_is_split_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    air, charged = _finder(5), list[float]()
+    ink = _picture(air, (10.0, 16.0), (14.0, 16.0), (18.0, 16.0))
+    instead = splits._Explained.instead
+
+    def watched(explained: splits._Explained, slot: Tensor, pair: splits.Pair) -> Found:
+        charged.extend(pair.charge.tolist())
+        return instead(explained, slot, pair)
+
+    monkeypatch.setattr(splits._Explained, "instead", watched)
+    after = split(air, ink, search(air, ink), torch.tensor([1]))
+    first, second = charged
+    assert second > first + splits.CHARGE * math.log(1 / 0.3)
+    assert float(after.charges.sum()) == pytest.approx(second)
+
+
+def test_no_split_is_charged_less_where_there_is_less_noise_than_was_found() -> None:
+    air = _finder()
+    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    pictures = air.config.pictures.model_copy(update={"noise": 0.05})
+    air.config = air.config.model_copy(update={"pictures": pictures})
+    after = split(air, ink, search(air, ink), torch.tensor([1]))
+    assert float(after.charges[0, 1]) >= splits.CHARGE * math.log(1 / 0.3) - 1e-9
+
+
+def test_no_split_lowers_the_count() -> None:
+    air = _finder()
+    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    found = search(air, ink)
+    propose = air.guide.propose
+
+    def doubting(*given: Any) -> tuple[Tensor, Normal, Tensor]:
+        logit, where, state = propose(*given)
+        return logit * 0 - 1, where, state
+
+    air.guide.propose = doubting  # type: ignore[assignment, method-assign]
+    assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
+
+
+@torch.no_grad()
+def test_what_is_split_does_not_depend_on_how_large_the_neighbours_are() -> None:
+    air = _finder()
+    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    ink = ink + 0.05 * torch.randn(ink.shape, generator=torch.Generator().manual_seed(1)).double()
+    found = search(air, ink)
+    both, two = torch.cat([ink, ink]), Found(*(torch.cat([part, part]) for part in found))
+    two.size[1, 0] = 0.9
+    two = two.scored(air, both, 4)
+    alone, among = (
+        split(air, ink, found, torch.tensor([1])),
+        split(air, both, two, torch.ones(2).long()),
+    )
+    assert float(alone.charges.sum()) > 0
+    for ours, theirs in zip(among, alone, strict=True):
+        torch.testing.assert_close(ours[0], theirs[0])
 
 
 def test_one_object_that_was_found_badly_is_not_split() -> None:
@@ -159,12 +217,12 @@ def test_one_object_that_was_found_badly_is_not_split() -> None:
     ink = _picture(air, (14.0, 17.0))
     found = search(air, ink)
     found.centre[:, 0] += 6 / SIDE
-    found = found.scored(air, ink)
+    found = found.scored(air, ink, 1)
     assert float(found.scores[0, 1]) < float(search(air, ink).scores[0, 1]) - 20
     assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
 
 
-def test_no_object_is_split_beyond_the_slots_or_against_the_price() -> None:
+def test_no_object_is_split_beyond_the_slots_or_against_the_odds() -> None:
     for air in (_finder(1), _finder(prior={"ratio": 1e-30})):
         ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
         found = search(air, ink)
@@ -176,13 +234,13 @@ def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatc
     ink = _picture(air, (14.0, 17.0))
     ink = ink + 0.3 * torch.randn(ink.shape, generator=torch.Generator().manual_seed(0)).double()
     found, tried = search(air, ink), list[int]()
-    halve = splits._Explained.halve
+    split_one = splits._Explained.split_one
 
     def watched(explained: splits._Explained, canvas: Canvas, slot: Tensor) -> Any:
         tried.append(len(slot))
-        return halve(explained, canvas, slot)
+        return split_one(explained, canvas, slot)
 
-    monkeypatch.setattr(splits._Explained, "halve", watched)
+    monkeypatch.setattr(splits._Explained, "split_one", watched)
     split(air, ink, found, torch.tensor([1]))
     assert tried
     tried.clear()
@@ -196,7 +254,7 @@ def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatc
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that splits much, and what it finds before and after."""
     monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
-    for name in ("DOUBTED", "COST", "LEFT_OVER"):
+    for name in ("TRIED_FROM", "CHARGE", "CHARGE_OVER"):
         monkeypatch.setattr(splits, name, 0.0)
     case: dict[str, Any] = {"compositing": "over", "prior": {"ratio": 0.9}, "pixel_sd": 0.1}
     air, ink = tiny_air(tiny_config(5, **case), spread=0.3), blobs(20, seed=3, objects=3)
@@ -222,7 +280,7 @@ def test_the_scores_are_those_of_what_is_found(
             if n < air.slots:
                 place = after.size[index, [n]], after.centre[index, [n]]
                 canvas = compose(canvas, paint(after.windows[index, [n]], *place, air.shape))
-                costs += float(after.costs[index, n])
+                costs += float(after.kl[index, n] + after.charges[index, n])
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ DIRECTIONS = 4
 EDGE_SHARPNESS = 3.0
 """How sharply a half ends at its line, in log odds per pixel."""
 AROUND = 2.0
-"""Side of the part of a canvas that is looked at around a window, in sides of that."""
+"""Side of the square around a window in which errors are measured, in sides of the window."""
 
 Window = tuple[Tensor, Tensor, Tensor]
 """Decoded windows [N, P, w, w], their sizes [N] and centres [N, 2]."""
@@ -40,27 +41,59 @@ def placed(object_: Object) -> Window:
     return object_.window, object_.size, object_.centre
 
 
-def around(air: AIR, size: Tensor, centre: Tensor) -> Patches:
-    """The parts of a canvas around windows, of sizes [N] and centres [N, 2]."""
-    return Patches.around(AROUND * size, centre, air.shape, air.guide.window)
+class Around(NamedTuple):
+    """The squares around N windows.
+
+    Attributes:
+        patches: patches of the canvas that hold them, [N].
+        inside: 1 in the square, 0 elsewhere in its patch, which other windows may have made larger,
+            [N, h, w'].
+    """
+
+    patches: Patches
+    inside: Tensor
+
+    @classmethod
+    def of(cls, air: AIR, size: Tensor, centre: Tensor) -> Self:
+        """Around windows of sizes [N], fractions of S, and centres [N, 2]."""
+        patches = Patches.around(AROUND * size, centre, air.shape, air.guide.window)
+        pixels, half = pixel_centres(air.canvas_size, size), AROUND * size[:, None]
+        x, y = centre[:, :1], centre[:, 1:]
+        rows, columns = (pixels[patches.rows] - y).abs(), (pixels[patches.columns] - x).abs()
+        inside = (rows <= half)[:, :, None] & (columns <= half)[:, None]
+        return cls(patches, inside.to(size.dtype))
+
+    def nats(self, air: AIR, left: Tensor) -> Tensor:
+        """What an error of ``left`` [N, C, h, w'] in the patches takes off log p(x | canvas), [N].
+
+        Without the noise that was found in the pictures.
+        """
+        error = (left.square() - air.config.noise**2) * self.inside[:, None]
+        return error.sum((1, 2, 3)) / (2 * air.pixel_sd**2)
+
+    def rows(self, index: Tensor) -> Around:
+        """Those at ``index``."""
+        return Around(self.patches.of(index), self.inside[index])
 
 
 class Reader:
     """Reads objects in one window of each of M images."""
 
-    def __init__(self, air: AIR, ink: Tensor, left: Residual, size: Tensor, centre: Tensor) -> None:
-        """Read from what is ``left`` of ``ink`` [M, C, H, W].
+    def __init__(
+        self, air: AIR, ink: Tensor, residual: Residual, size: Tensor, centre: Tensor
+    ) -> None:
+        """Read from what other objects leave of ``ink``.
 
         Args:
             air: the trained model.
             ink: ``Background.ink``, [M, C, H, W].
-            left: what objects elsewhere leave of it.
+            residual: of the canvas of the other objects.
             size: window sides as fractions of S, [M].
             centre: (x, y) on [-1, 1], [M, 2].
         """
-        self._air, self._left, self._state = air, left, air.guide.start(ink)
+        self._air, self._residual, self._state = air, residual, air.guide.start(ink)
         self._size, self._centre = size, centre
-        self._patches = around(air, size, centre)
+        self._around = Around.of(air, size, centre)
 
     def one(self) -> Object:
         """The object of the whole window, M rows."""
@@ -72,46 +105,41 @@ class Reader:
         One is read from each half, another from what it leaves, and the first anew from what that
         leaves. The pair that explains the window best is taken.
         """
-        many, halves = len(self._size), 2 * DIRECTIONS
-        windows = self._left.crop(self._size, self._centre, self._air.guide.window)
+        many, cuts = len(self._size), 2 * DIRECTIONS
+        windows = self._residual.crop(self._size, self._centre, self._air.guide.window)
         middle = _middle(windows, self._size, self._centre)
         half = _halves(middle, EDGE_SHARPNESS * self._air.canvas_size / 2)
-        first = self._read(half, halves)
-        second = self._read(_without(first), halves)
-        first = self._read(_without(second), halves)
-        best = self.score(first, second).view(many, halves).argmax(1)
-        best += halves * torch.arange(many, device=best.device)
+        first = self._read(half, cuts)
+        second = self._read(_without(first), cuts)
+        first = self._read(_without(second), cuts)
+        best = self.score(first, second).view(many, cuts).argmax(1)
+        best += cuts * torch.arange(many, device=best.device)
         return first.rows(best), second.rows(best)
 
     def _read(self, keep: Keep, parts: int) -> Object:
         """The object of each part that ``keep`` keeps, M ``parts`` rows."""
         size, centre = (each.repeat_interleave(parts, 0) for each in (self._size, self._centre))
-        windows = self._left.crop(size, centre, self._air.guide.window)
+        windows = self._residual.crop(size, centre, self._air.guide.window)
         start = _middle(keep(windows, size, centre), size, centre)
-        part = _Part(self._left, self._patches, keep, start)
-        looks = start[:, 0]  # so that there are as many; the part says where they are
+        part = _Part(self._residual, self._around, keep, start)
+        looks = torch.full_like(start[:, 0], 0.5)  # as many as rows; the part says where they are
         logit, q_where, _ = proposed(self._air.guide, self._state, part, looks, len(looks))
         return self._air.draw(logit, q_where, part, MEANS)
 
     def score(self, *objects: Object) -> Tensor:
-        """Minus the ``error`` and the KLs of objects, in nats, [N]."""
-        costs = torch.stack([self._air.kl(each) for each in objects]).sum(0)
-        return -self.error(*map(placed, objects)) - costs
+        """Minus what objects leave ``unexplained``, and minus their KLs, in nats, [N]."""
+        kl = torch.stack([self._air.kl(each) for each in objects]).sum(0)
+        return -self.unexplained(*map(placed, objects)) - kl
 
-    def error(self, *windows: Window) -> Tensor:
-        """What is unexplained around the window with others painted, without the noise found, [N].
-
-        In nats: it is what the log-likelihood lacks.
-        """
+    def unexplained(self, *windows: Window) -> Tensor:
+        """What the others and these windows leave unexplained around the window, in nats, [N]."""
         parts = len(windows[0][0]) // len(self._size)
         index = torch.arange(len(self._size), device=self._size.device).repeat_interleave(parts)
-        patches = self._patches.of(index)
-        ink, left = self._left.read(self._patches)[index].chunk(2, 1)
-        canvas = ink - left
+        ink, left = self._residual.read(self._around.patches)[index].chunk(2, 1)
+        around, canvas = self._around.rows(index), ink - left
         for each in windows:
-            canvas = compose(canvas, patches.paint(*each))
-        error = ((ink - canvas).square() - self._air.config.noise**2).sum((1, 2, 3))
-        return error / (2 * self._air.pixel_sd**2)
+            canvas = compose(canvas, around.patches.paint(*each))
+        return around.nats(self._air, ink - canvas)
 
 
 class _Part(Residual):
@@ -121,20 +149,24 @@ class _Part(Residual):
         start: where every look at it is, (x, y) on [-1, 1], [N, 2].
     """
 
-    def __init__(self, whole: Residual, patches: Patches, keep: Keep, start: Tensor) -> None:
-        """The part that ``keep`` keeps of ``whole`` and its ``patches``, one of each image."""
-        self._whole, self._patches, self._keep, self.start = whole, patches, keep, start
+    def __init__(self, whole: Residual, around: Around, keep: Keep, start: Tensor) -> None:
+        """The part that ``keep`` keeps of ``whole``; ``around`` has a window of each image."""
+        self._whole, self._around, self._keep, self.start = whole, around, keep, start
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``."""
         return self._keep(self._whole.crop(size, centre, side), size, centre)
 
+    def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """See ``Residual.crop_image``."""
+        return self.crop(size, centre, side).chunk(2, 1)[0]
+
     def peak(
         self, blurs: Sequence[Blur], mask: Tensor, sharpness: float, look: Tensor | None
     ) -> Peak:
-        """Where looks are, and the height of the patch's peak; see ``Residual.peak``."""
+        """Where looks are, and the height of the peak around; see ``Residual.peak``."""
         del sharpness, look
-        height = self._whole.height(blurs, mask, self._patches)
+        height = self._whole.height(blurs, mask, *self._around)
         return Peak(self.start, height.repeat_interleave(len(self.start) // len(height)))
 
 

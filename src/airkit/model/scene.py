@@ -101,12 +101,12 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     """The count from several looks, and the best explanation with that count.
 
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
-    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents, and
-    p(n) is proportional to exp(max S_k(n) / ``TEMPERATURE``) over looks, times the mean of their
-    q(n) to the power ``GUIDE_SHARE``, all to the power 1 / (C ``HIDDEN``) where objects hide each
-    other. The count is its mode; the explanation kept is that of the look with the greatest
-    S_k(count). An image whose first ``SURE`` looks all have their greatest score at the mode of
-    q(n) gets no more looks.
+    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents. With
+    S(n) the greatest of them, p(n) is proportional to exp(S(n) / ``TEMPERATURE``) times the mean
+    q(n) of all looks to the power ``GUIDE_SHARE``; where objects hide each other, all of it to the
+    power 1 / (C ``HIDDEN``). The count is its mode; the explanation kept is that of the look with
+    the greatest S_k(count). An image whose first ``SURE`` looks all have their greatest score at
+    the mode of q(n) gets no more looks.
 
     It is a rule for counting and drawing, never a bound.
 

@@ -51,9 +51,10 @@ class Found(NamedTuple):
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
         windows: decoded windows, [B, T, P, w, w].
         logits: log odds of z_pres_t = 1 given that all slots before are on, [B, T].
-        costs: KL of each slot's latents, and what a split that it comes from costs, in nats,
-            [B, T].
-        scores: log p(x | canvas_n) + log p(n) - sum of the first n costs, in nats, [B, T + 1].
+        kl: KL of each slot's latents, in nats, [B, T].
+        charges: what the splits that a slot comes from cost, in nats, [B, T].
+        scores: log p(x | canvas_n) + log p(n) - sum of the first n KLs and charges, in nats,
+            [B, T + 1].
     """
 
     where: Tensor
@@ -62,7 +63,8 @@ class Found(NamedTuple):
     centre: Tensor
     windows: Tensor
     logits: Tensor
-    costs: Tensor
+    kl: Tensor
+    charges: Tensor
     scores: Tensor
 
     @property
@@ -78,14 +80,14 @@ class Found(NamedTuple):
         """The score of the first ``count`` [B] objects, [B]."""
         return self.scores.gather(1, count[:, None]).squeeze(1)
 
-    def scored(self, air: AIR, ink: Tensor) -> Found:
-        """With the scores of its objects, painted on ``ink`` [B, C, H, W]."""
-        canvas, painted = air.canvas(ink), int((self.logits > OFF).any(0).sum())
+    def scored(self, air: AIR, ink: Tensor, most: int) -> Found:
+        """With the scores of its objects on ``ink`` [B, C, H, W], where at most ``most`` are."""
+        canvas = air.canvas(ink)
         errors = [canvas.error] * (air.slots + 1)
-        for t in range(painted):
+        for t in range(most):
             canvas.add(self.windows[:, t], self.size[:, t], self.centre[:, t])
             errors[t + 1 :] = [canvas.error] * (air.slots - t)
-        costs = pad(cumulative_sum(self.costs), (1, 0))
+        costs = pad(cumulative_sum(self.kl + self.charges), (1, 0))
         return self._replace(scores=air.log_p_x(torch.stack(errors, 1)) - costs + air.log_prior)
 
     def replaced(self, rows: Tensor, other: Found) -> Found:
@@ -105,18 +107,19 @@ class Found(NamedTuple):
             centre=centre.repeat(*many, 1),
             windows=blank.new_zeros(*many, *air.decoder(code).shape[1:]),
             logits=blank.new_full(many, OFF),
-            costs=blank.new_zeros(many),
+            kl=blank.new_zeros(many),
+            charges=blank.new_zeros(many),
             scores=blank[:, None] + air.log_prior,
         )
 
-    def put(self, rows: Tensor, t: int | Tensor, object_t: Object, costs: Tensor) -> None:
-        """Set slot ``t`` of the images at ``rows`` [M], but for the scores.
+    def put(self, rows: Tensor, t: int | Tensor, object_t: Object, kl: Tensor) -> None:
+        """Set slot ``t`` of the images at ``rows`` [M], but for charges and scores.
 
         Args:
             rows: indices of the images.
             t: the slot, or that of each image, [M].
             object_t: what was found, M rows.
-            costs: [M].
+            kl: of its latents, [M].
         """
         self.where[rows, t] = object_t.where.value
         self.what[rows, t] = object_t.what.value
@@ -124,7 +127,7 @@ class Found(NamedTuple):
         self.centre[rows, t] = object_t.centre
         self.windows[rows, t] = object_t.window
         self.logits[rows, t] = object_t.logit
-        self.costs[rows, t] = costs
+        self.kl[rows, t] = kl
 
 
 @torch.no_grad()
@@ -149,8 +152,8 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
         canvas.add(object_t.window, object_t.size, object_t.centre)
         before = found.scores[rows, t]
         found.put(rows, t, object_t, air.kl(object_t))
-        costs = found.costs[rows, : t + 1].sum(1)
-        scores = (air.log_p_x(canvas.error) - costs)[:, None] + log_prior[t + 1 :]
+        kl = found.kl[rows, : t + 1].sum(1)
+        scores = (air.log_p_x(canvas.error) - kl)[:, None] + log_prior[t + 1 :]
         found.scores[rows, t + 1 :] = scores
         going_on = _not_ended(object_t.logit, scores[:, 0] - before)
         if not len(going_on):

@@ -20,19 +20,19 @@ from torch import Tensor
 from airkit.model.air import AIR, Object
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
-from airkit.model.parts import Reader, around, placed
+from airkit.model.parts import Around, Reader, placed
 from airkit.model.search import Found
 
-DOUBTED = 3.0
-"""An object is tried if more is unexplained around it than its latents cost, and this many times
-the log prior odds against one more object."""
-COST = 0.5
-"""What a split costs beside the object that it adds, in log prior odds against one more object: the
-best of many gains by chance."""
-LEFT_ADD, LEFT_OVER = 0.5, 0.1
-"""What it costs for each nat that it leaves unexplained, where objects add up and where they
-occlude each other. Two objects that are there leave little. Two that draw what one cannot, because
-a model has not learned to, leave much; it is those that add up that can."""
+TRIED_FROM = 3.0
+"""An object is tried if more is unexplained around it than its KL and this multiple of the log
+prior odds against one more object."""
+CHARGE = 0.5
+"""Charge for a split, in log prior odds against one more object and in addition to them: the best
+of several pairs gains something by chance."""
+CHARGE_ADD, CHARGE_OVER = 0.5, 0.1
+"""Charge for each nat that a pair leaves unexplained, where objects add up and where they occlude
+each other. A pair of real objects leaves little, two pieces of an object that the decoder cannot
+draw yet leave much. Where ink adds up such pieces imitate an object more easily."""
 TOGETHER = 64
 """Objects to split at once: more make it no faster."""
 
@@ -42,7 +42,8 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     """Split objects, in each image the one that gains most first, until no split gains.
 
     The two take the slot of the one and the slot after it, and those after that move up. An object
-    is tried once.
+    whose split gains nothing is not tried again. Slots after a split that no object is in are as
+    after the end of a search.
 
     Args:
         air: the trained model, with a guide that samples looks.
@@ -52,45 +53,45 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     """
     explained = _Explained(air, ink, found, counts)
     tried = torch.zeros_like(found.size, dtype=torch.bool)
-    rows = explained.poorly()
+    rows = explained.poorly_explained()
     while len(rows):
         some = explained.rows(rows)
         canvas = some.painted(some.present)
         image, slot = ((some.doubt(canvas) > 0) & ~tried[rows]).nonzero().unbind(1)
         if not len(image):
             break
-        halves = some.halved(canvas, image, slot)
-        tried[rows[image], slot] = halves.gain <= 0
-        best = _best_of_each(image, halves.gain)
+        pairs = some.split(canvas, image, slot)
+        tried[rows[image], slot] = pairs.gain <= 0
+        best = _best_of_each(image, pairs.gain)
         image, slot = image[best], slot[best]
-        halved = some.rows(image).instead(slot, halves.rows(best))
-        pays = (halved.score(some.counts[image] + 1) > some.score[image]).nonzero().squeeze(1)
+        after, wanted = some.rows(image).instead(slot, pairs.rows(best)), some.counts[image] + 1
+        pays = (after.score(wanted) > some.score[image]) & (after.log_q.argmax(1) == wanted)
         rows, slot = rows[image[pays]], slot[pays]
-        explained = explained.replaced(rows, halved.rows(pays))
+        explained = explained.replaced(rows, after.rows(pays.nonzero().squeeze(1)))
         tried[rows] = _with_room(tried[rows], slot)
         tried[rows, slot] = False
         rows = rows[explained.counts[rows] < air.slots]
     return explained.found
 
 
-class Halves(NamedTuple):
+class Pair(NamedTuple):
     """Two objects in place of one, M rows.
 
     Attributes:
         first, second: the two.
-        cost: what the split costs beside the second object, in nats, [M].
+        charge: what the split costs, in nats, [M].
         gain: what it gains over the one, as that is or read anew, in nats, [M].
     """
 
     first: Object
     second: Object
-    cost: Tensor
+    charge: Tensor
     gain: Tensor
 
-    def rows(self, index: Tensor) -> Halves:
+    def rows(self, index: Tensor) -> Pair:
         """The rows at ``index``."""
-        first, second, cost, gain = self
-        return Halves(first.rows(index), second.rows(index), cost[index], gain[index])
+        first, second, charge, gain = self
+        return Pair(first.rows(index), second.rows(index), charge[index], gain[index])
 
 
 class _Explained(NamedTuple):
@@ -112,7 +113,7 @@ class _Explained(NamedTuple):
         return self.found.score(self.counts)
 
     @property
-    def price(self) -> float:
+    def odds_against(self) -> float:
         """The log prior odds against one more object, in nats."""
         return -math.log(self.air.prior_ratio)
 
@@ -125,26 +126,24 @@ class _Explained(NamedTuple):
         counts = self.counts.index_add(0, rows, torch.ones_like(rows))
         return self._replace(found=self.found.replaced(rows, found), counts=counts)
 
-    def poorly(self) -> Tensor:
+    def poorly_explained(self) -> Tensor:
         """Indices of images with a free slot in which an object may be tried."""
-        air, costs = self.air, (self.found.costs * self.present).sum(1)
-        log_p_x = self.score + costs - air.log_prior[self.counts]
+        air, kept = self.air, self.present
+        log_p_x = self.score + (self.found.kl * kept).sum(1) - air.log_prior[self.counts]
         noise = torch.full_like(log_p_x, air.config.noise**2 * self.ink[0].numel())
-        poorly = air.log_p_x(noise) - log_p_x > DOUBTED * self.price
+        poorly = air.log_p_x(noise) - log_p_x > TRIED_FROM * self.odds_against
         return (poorly & (self.counts < air.slots)).nonzero().squeeze(1)
 
     def doubt(self, canvas: Canvas) -> Tensor:
-        """By how much an object is to be doubted, [B, T]; tried if it is more than 0.
+        """What is unexplained around each object, beyond ``TRIED_FROM``, in nats, [B, T].
 
-        In nats, on the canvas of all objects: the error around it without the noise that was found,
-        minus what ``DOUBTED`` says; -inf from slot ``counts`` on.
+        Objects above 0 are tried; it is -inf from slot ``counts`` on. ``canvas`` has all objects.
         """
-        air, found = self.air, self.found
-        patches = around(air, found.size.flatten(), found.centre.flatten(0, 1))
-        left = canvas.residual().read(patches).chunk(2, 1)[1]
-        error = (left.square() - air.config.noise**2).sum((1, 2, 3)).view_as(found.size)
-        doubt = error / (2 * air.pixel_sd**2) - found.costs - DOUBTED * self.price
-        return doubt.masked_fill(~self.present, -math.inf)
+        found = self.found
+        around = Around.of(self.air, found.size.flatten(), found.centre.flatten(0, 1))
+        left = canvas.residual().read(around.patches).chunk(2, 1)[1]
+        doubt = around.nats(self.air, left).view_as(found.size) - found.kl
+        return (doubt - TRIED_FROM * self.odds_against).masked_fill(~self.present, -math.inf)
 
     def painted(self, present: Tensor) -> Canvas:
         """The canvas of the objects that are ``present`` [B, T]."""
@@ -154,41 +153,48 @@ class _Explained(NamedTuple):
             canvas.add(windows, found.size[:, t], found.centre[:, t])
         return canvas
 
-    def halved(self, canvas: Canvas, image: Tensor, slot: Tensor) -> Halves:
-        """``halve`` of the object at ``slot`` [M] of each ``image`` [M]."""
+    def split(self, canvas: Canvas, image: Tensor, slot: Tensor) -> Pair:
+        """``split_one`` of the object at ``slot`` [M] of each ``image`` [M]."""
         at_once = batch_size(self.air.shape, self.air.channels, 0, TOGETHER)
-        pairs = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
-        halves = [self.rows(some).halve(canvas.rows(some), at) for some, at in pairs]
-        joined: Halves = _joined(halves)
+        places = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
+        pairs = [self.rows(some).split_one(canvas.rows(some), at) for some, at in places]
+        joined: Pair = _joined(pairs)
         return joined
 
-    def halve(self, canvas: Canvas, slot: Tensor) -> Halves:
-        """The best split of the object at ``slot`` [B] of each image, on the canvas of all."""
+    def split_one(self, canvas: Canvas, slot: Tensor) -> Pair:
+        """The best pair for the object at ``slot`` [B] of each image, on the canvas of all.
+
+        Where objects occlude each other, the object and its rivals are compared as if in front of
+        the others.
+        """
         images = torch.arange(len(slot), device=slot.device)
-        size, centre = self.found.size[images, slot], self.found.centre[images, slot]
-        window = self.found.windows[images, slot]
+        place = self.found.size[images, slot], self.found.centre[images, slot]
+        window, charged = self.found.windows[images, slot], self.found.charges[images, slot]
         if self.air.occludes:
             others = self.present
             others[images, slot] = False
             canvas = self.painted(others)
         else:
-            canvas.add(-window, size, centre)
-        reader = Reader(self.air, self.ink, canvas.residual(), size, centre)
-        before = -reader.error((window, size, centre)) - self.found.costs[images, slot]
-        anew, (first, second) = reader.one(), reader.two()
-        rival = torch.maximum(before, reader.score(anew))
-        share = LEFT_OVER if self.air.occludes else LEFT_ADD
-        cost = COST * self.price + share * reader.error(*map(placed, (first, second)))
-        gain = reader.score(first, second) - self.price - cost - rival
-        return Halves(first, second, cost, gain)
+            canvas.add(-window, *place)
+        reader = Reader(self.air, self.ink, canvas.residual(), *place)
+        before = -reader.unexplained((window, *place)) - self.found.kl[images, slot]
+        rival = torch.maximum(before, reader.score(reader.one()))
+        first, second = reader.two()
+        left = reader.unexplained(placed(first), placed(second)).clamp(min=0)
+        share = CHARGE_OVER if self.air.occludes else CHARGE_ADD
+        charge = CHARGE * self.odds_against + share * left
+        gain = reader.score(first, second) - self.odds_against - charge - rival
+        return Pair(first, second, charged + charge, gain)
 
-    def instead(self, slot: Tensor, halves: Halves) -> Found:
-        """What is found with two objects in place of that at ``slot`` [B] of each image."""
+    def instead(self, slot: Tensor, pair: Pair) -> Found:
+        """What is found with a pair in place of the object at ``slot`` [B] of each image."""
         images, (*parts, scores) = torch.arange(len(slot), device=slot.device), self.only_present()
         found = Found._make([*(_with_room(part, slot) for part in parts), scores])
-        found.put(images, slot, halves.first, self.air.kl(halves.first))
-        found.put(images, slot + 1, halves.second, self.air.kl(halves.second) + halves.cost)
-        return found.scored(self.air, self.ink)
+        for after, each in enumerate((pair.first, pair.second)):
+            found.put(images, slot + after, each, self.air.kl(each))
+            found.charges[images, slot + after] = after * pair.charge
+        most = int(self.counts.max()) + 1 if len(slot) else 0
+        return found.scored(self.air, self.ink, most)
 
     def only_present(self) -> Found:
         """What was found, with nothing in the slots from ``counts`` on."""

@@ -50,7 +50,7 @@ class Blur(NamedTuple):
         return blurred if self.share == 1 else self.share * blurred
 
     def of_patches(self, ink: Tensor, patches: Patches) -> Tensor:
-        """Blur images that are blank but for ``ink`` [B, h, w'] in patches of theirs to cells."""
+        """Blur images that are 0 outside a patch each, with ``ink`` [B, h, w'] in it, to cells."""
         down, along = (len(self._within(length)) for length in patches.shape)
         blurred = ink.new_zeros(len(ink), down, along)
         self.add(blurred, ink, patches)
@@ -134,15 +134,18 @@ class Residual:
         cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
         return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
 
-    def height(self, blurs: Sequence[Blur], mask: Tensor, patches: Patches) -> Tensor:
-        """The greatest saliency of an image that is blank but for its patch, [B].
+    def height(
+        self, blurs: Sequence[Blur], mask: Tensor, patches: Patches, inside: Tensor
+    ) -> Tensor:
+        """The greatest saliency of images that are blank outside a patch each, [B].
 
         Args:
             blurs: as for ``peak``.
             mask: as for ``peak``.
             patches: one of each image.
+            inside: factor of each pixel's ink in its patch, [B, h, w'].
         """
-        seen = self.unexplained(mask, patches)
+        seen = self.unexplained(mask, patches) * inside
         return saliency_of([blur.of_patches(seen, patches) for blur in blurs]).amax((1, 2))
 
     def unexplained(self, mask: Tensor, patches: Patches | None = None) -> Tensor:
