@@ -254,7 +254,7 @@ def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatc
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that splits much, and what it finds before and after."""
     monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
-    for name in ("TRIED_FROM", "CHARGE", "CHARGE_OVER"):
+    for name in ("TRIED_FROM", "CHARGE", "LEFT_OVER"):
         monkeypatch.setattr(splits, name, 0.0)
     case: dict[str, Any] = {"compositing": "over", "prior": {"ratio": 0.9}, "pixel_sd": 0.1}
     air, ink = tiny_air(tiny_config(5, **case), spread=0.3), blobs(20, seed=3, objects=3)
@@ -303,7 +303,8 @@ def test_local_canvases_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @torch.no_grad()
 def test_halves_make_up_the_whole() -> None:
-    images, residual = blobs(2, SIDE), Residual(blobs(2, SIDE), torch.zeros(2, 1, SIDE, SIDE))
+    images = blobs(2, SIDE)
+    residual = Residual(images, torch.zeros_like(images))
     size, centre = torch.tensor([0.3, 0.6]).double(), torch.zeros(2, 2).double()
     halves = 2 * parts.DIRECTIONS
     keep = parts._halves(torch.tensor([[0.1, 0.0], [0.0, -0.2]]).double(), 40.0)

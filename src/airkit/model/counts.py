@@ -134,6 +134,11 @@ def log_count_posterior(logits: Tensor) -> tuple[Tensor, Tensor]:
     return log_on + pad(logsigmoid(-logits), (0, 1)), log_on[:, 1:].exp()
 
 
+def first_slots(counts: Tensor, slots: int) -> Tensor:
+    """Which of T = ``slots`` slots are among the first ``counts`` [B], [B, T]."""
+    return torch.arange(slots, device=counts.device) < counts[:, None]
+
+
 def annealed_ratio(prior: PriorConfig, final: float, step: int) -> float:
     """The prior's ratio at a training step, on its way from ``anneal_from`` to ``final``.
 

@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from airkit.model.air import AIR
 from airkit.model.boxes import ink_boxes
 from airkit.model.canvas import compose, cover
+from airkit.model.counts import first_slots
 from airkit.model.spatial_transformer import Patches, paint
 
 
@@ -38,7 +39,7 @@ class Painter(NamedTuple):
 
     def present(self, count: Tensor) -> Tensor:
         """Which slots are among the first ``count`` [B], [B, T]."""
-        return torch.arange(self.air.slots, device=count.device) < count[:, None]
+        return first_slots(count, self.air.slots)
 
     @torch.no_grad()
     def boxes(self) -> Tensor:

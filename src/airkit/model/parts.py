@@ -94,6 +94,8 @@ class Reader:
         self._air, self._residual, self._state = air, residual, air.guide.start(ink)
         self._size, self._centre = size, centre
         self._around = Around.of(air, size, centre)
+        self._window = residual.crop(size, centre, air.guide.window)
+        self._image, self._left = residual.read(self._around.patches).chunk(2, 1)
 
     def one(self) -> Object:
         """The object of the whole window, M rows."""
@@ -106,8 +108,7 @@ class Reader:
         leaves. The pair that explains the window best is taken.
         """
         many, cuts = len(self._size), 2 * DIRECTIONS
-        windows = self._residual.crop(self._size, self._centre, self._air.guide.window)
-        middle = _middle(windows, self._size, self._centre)
+        middle = _middle(self._window, self._size, self._centre)
         half = _halves(middle, EDGE_SHARPNESS * self._air.canvas_size / 2)
         first = self._read(half, cuts)
         second = self._read(_without(first), cuts)
@@ -118,9 +119,9 @@ class Reader:
 
     def _read(self, keep: Keep, parts: int) -> Object:
         """The object of each part that ``keep`` keeps, M ``parts`` rows."""
-        size, centre = (each.repeat_interleave(parts, 0) for each in (self._size, self._centre))
-        windows = self._residual.crop(size, centre, self._air.guide.window)
-        start = _middle(keep(windows, size, centre), size, centre)
+        whole = self._window, self._size, self._centre
+        window, size, centre = (each.repeat_interleave(parts, 0) for each in whole)
+        start = _middle(keep(window, size, centre), size, centre)
         part = _Part(self._residual, self._around, keep, start)
         looks = torch.full_like(start[:, 0], 0.5)  # as many as rows; the part says where they are
         logit, q_where, _ = proposed(self._air.guide, self._state, part, looks, len(looks))
@@ -135,11 +136,11 @@ class Reader:
         """What the others and these windows leave unexplained around the window, in nats, [N]."""
         parts = len(windows[0][0]) // len(self._size)
         index = torch.arange(len(self._size), device=self._size.device).repeat_interleave(parts)
-        ink, left = self._residual.read(self._around.patches)[index].chunk(2, 1)
-        around, canvas = self._around.rows(index), ink - left
+        around, image = self._around.rows(index), self._image[index]
+        canvas = image - self._left[index]
         for each in windows:
             canvas = compose(canvas, around.patches.paint(*each))
-        return around.nats(self._air, ink - canvas)
+        return around.nats(self._air, image - canvas)
 
 
 class _Part(Residual):

@@ -86,7 +86,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
     """The scene at one look per slot, the means of all latents and the mode of q(n).
 
     Each slot compares ``air.candidates`` looks and takes the one whose object costs least for what
-    it explains; then objects that are two are split.
+    it explains; then an object that stands for two is split.
 
     Args:
         air: the trained model.

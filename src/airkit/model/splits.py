@@ -20,19 +20,20 @@ from torch import Tensor
 from airkit.model.air import AIR, Object
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
+from airkit.model.counts import first_slots
 from airkit.model.parts import Around, Reader, placed
 from airkit.model.search import Found
 
 TRIED_FROM = 3.0
-"""An object is tried if more is unexplained around it than its KL and this multiple of the log
+"""An object is tried if the error around it, in nats, exceeds its KL plus this multiple of the log
 prior odds against one more object."""
 CHARGE = 0.5
 """Charge for a split, in log prior odds against one more object and in addition to them: the best
 of several pairs gains something by chance."""
-CHARGE_ADD, CHARGE_OVER = 0.5, 0.1
-"""Charge for each nat that a pair leaves unexplained, where objects add up and where they occlude
-each other. A pair of real objects leaves little, two pieces of an object that the decoder cannot
-draw yet leave much. Where ink adds up such pieces imitate an object more easily."""
+LEFT_ADD, LEFT_OVER = 0.5, 0.1
+"""Charge for each nat of error that a pair leaves, where objects add up and where they occlude each
+other. Two real objects leave little; two pieces of an object that the decoder cannot draw leave
+much. Pieces imitate an object more easily where ink adds up, so the charge is larger there."""
 TOGETHER = 64
 """Objects to split at once: more make it no faster."""
 
@@ -41,9 +42,9 @@ TOGETHER = 64
 def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     """Split objects, in each image the one that gains most first, until no split gains.
 
-    The two take the slot of the one and the slot after it, and those after that move up. An object
-    whose split gains nothing is not tried again. Slots after a split that no object is in are as
-    after the end of a search.
+    The pair takes the object's slot and the next, and later objects move up by one. An object whose
+    split gains nothing is not tried again. In an image with a split, slots without an object are
+    blank, as after the end of a search.
 
     Args:
         air: the trained model, with a guide that samples looks.
@@ -67,7 +68,7 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         after, wanted = some.rows(image).instead(slot, pairs.rows(best)), some.counts[image] + 1
         pays = (after.score(wanted) > some.score[image]) & (after.log_q.argmax(1) == wanted)
         rows, slot = rows[image[pays]], slot[pays]
-        explained = explained.replaced(rows, after.rows(pays.nonzero().squeeze(1)))
+        explained = explained.replaced(rows, after.rows(pays))
         tried[rows] = _with_room(tried[rows], slot)
         tried[rows, slot] = False
         rows = rows[explained.counts[rows] < air.slots]
@@ -80,7 +81,8 @@ class Pair(NamedTuple):
     Attributes:
         first, second: the two.
         charge: what the split costs, in nats, [M].
-        gain: what it gains over the one, as that is or read anew, in nats, [M].
+        gain: how much better the pair scores than the object as it is, and than the object read
+            anew, in nats, [M].
     """
 
     first: Object
@@ -105,7 +107,7 @@ class _Explained(NamedTuple):
     @property
     def present(self) -> Tensor:
         """Which slots are among the first ``counts``, [B, T]."""
-        return torch.arange(self.air.slots, device=self.counts.device) < self.counts[:, None]
+        return first_slots(self.counts, self.air.slots)
 
     @property
     def score(self) -> Tensor:
@@ -174,16 +176,17 @@ class _Explained(NamedTuple):
             others = self.present
             others[images, slot] = False
             canvas = self.painted(others)
-        else:
+        else:  # faster than to paint all others
             canvas.add(-window, *place)
         reader = Reader(self.air, self.ink, canvas.residual(), *place)
         before = -reader.unexplained((window, *place)) - self.found.kl[images, slot]
         rival = torch.maximum(before, reader.score(reader.one()))
         first, second = reader.two()
-        left = reader.unexplained(placed(first), placed(second)).clamp(min=0)
-        share = CHARGE_OVER if self.air.occludes else CHARGE_ADD
-        charge = CHARGE * self.odds_against + share * left
-        gain = reader.score(first, second) - self.odds_against - charge - rival
+        left = reader.unexplained(placed(first), placed(second))
+        share = LEFT_OVER if self.air.occludes else LEFT_ADD
+        charge = CHARGE * self.odds_against + share * left.clamp(min=0)
+        kl = self.air.kl(first) + self.air.kl(second)
+        gain = -left - kl - self.odds_against - charge - rival
         return Pair(first, second, charged + charge, gain)
 
     def instead(self, slot: Tensor, pair: Pair) -> Found:
