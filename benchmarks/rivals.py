@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import pyro
 import torch
-from plain_air import PlainAIR, plain_svi
+from plain_air import PlainAIR, plain_svi, success_probabilities
+from pyro.infer import SVI, TraceGraph_ELBO
+from pyro.optim import Adam
 from steps import Step, timed, train_images, trainer
 from worker import serve
 
 from airkit import settings
 
 PLAIN = "plain reading"
+EXAMPLE = "Pyro's example"
 REFERENCE = "reference path"
 VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {"train.precision": "float32"},
@@ -25,20 +32,25 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """What airkit is told, by what it is called."""
 
 
-def block(rival: str, data: str, device: str, first: int, steps: int) -> list[float] | None:
+def block(
+    rival: str, data: str, device: str, first: int, steps: int, *, checkout: str = ""
+) -> list[float] | None:
     """Milliseconds of some steps on batches of 64; None where this airkit has no such variant.
 
-    ``rival`` is ``PLAIN`` or one of ``VARIANTS``.
+    ``rival`` is ``PLAIN``, ``EXAMPLE`` of a ``checkout`` of Pyro, or one of ``VARIANTS``.
     """
     device = "cpu" if rival == "on the CPU" else device
     if not VARIANTS.get(rival, {}).keys() <= settings.fields().keys():
         return None
-    return timed(stepper(rival, data, device), first, steps, warm_up=3, device=device)
+    step = stepper(rival, data, device, checkout)
+    return timed(step, first, steps, warm_up=3, device=device)
 
 
 @cache
-def stepper(rival: str, data: str, device: str) -> Step:
+def stepper(rival: str, data: str, device: str, checkout: str) -> Step:
     images = train_images(data)
+    if rival == EXAMPLE:
+        return example(Path(checkout), images.to(device), device)
     if rival == PLAIN:
         return plain(images.to(device), device)
     known = settings.fields()
@@ -50,6 +62,25 @@ def plain(images: torch.Tensor, device: str) -> Step:
     """A step of the plain reading, with Pyro's defaults, on consecutive batches."""
     svi, batches = plain_svi(PlainAIR().to(device)), torch.split(images, 64)
     return lambda number: svi.step(batches[number % (len(batches) - 1)] / 255)
+
+
+def example(checkout: Path, images: torch.Tensor, device: str) -> Step:
+    """A step of ``examples/air`` of a checkout of Pyro, as its tutorial calls it.
+
+    Arguments are not validated, which is faster than Pyro's default.
+    """
+    sys.path.insert(0, str(checkout / "examples" / "air"))
+    pyro.enable_validation(False)
+    air = import_module("air").AIR(
+        num_steps=3, x_size=50, window_size=28, z_what_size=50, rnn_hidden_size=256,
+        encoder_net=[200], decoder_net=[200], predict_net=[200], bl_predict_net=[200],
+        decoder_output_bias=-2, decoder_output_use_sigmoid=True, scale_prior_sd=0.2,
+        use_cuda=device != "cpu",
+    )  # fmt: skip
+    optimiser = Adam(lambda name: {"lr": 0.1 if "bl_" in name else 1e-4})
+    svi = SVI(air.model, air.guide, optimiser, loss=TraceGraph_ELBO())
+    levels, on = images / 255, success_probabilities()
+    return lambda _: svi.step(levels, batch_size=64, z_pres_prior_p=on.__getitem__)
 
 
 if __name__ == "__main__":

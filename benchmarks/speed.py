@@ -1,11 +1,13 @@
 """How fast airkit is: a step and its parts, beside rivals, by size; trainings; evaluation.
 
     python benchmarks/speed.py [--only stages rivals scaling evaluation training] [--quick]
-        [--data FILE] [--source FOLDER] [--base SRC] [--device cpu] [--threads 2] [--out FILE]
+        [--data FILE] [--source FOLDER] [--base SRC] [--pyro DIR] [--device cpu] [--threads 2]
+        [--out FILE]
 
 Needs pyro-ppl. Canvases are those of ``--data``, or are made from ``--source`` (``strokes``; or
 ``mnist``, or a folder in MNIST's layout). ``--base`` is the source tree of another airkit, such as
 an older checkout's ``src``: it takes turns with this one, in training steps and in trainings.
+``--pyro`` is a checkout of Pyro, whose own example (``examples/air``) then takes turns as well.
 ``benchmarks/results/speed.json`` keeps what was printed, section by section, so that they can
 be measured apart. Everything is measured in processes of its own, rivals in turns, so that
 whatever else the machine does slows all; what is kept are medians.
@@ -25,7 +27,7 @@ from typing import Any
 
 import provenance
 import training_time
-from rivals import PLAIN, REFERENCE
+from rivals import EXAMPLE, PLAIN, REFERENCE
 from worker import OURS, Worker
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
@@ -60,6 +62,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--base", type=Path, help="the source tree of another airkit, as ../old/src"
     )
+    parser.add_argument("--pyro", type=Path, help="a checkout of github.com/pyro-ppl/pyro")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2, help="of all but stages on a CPU")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -67,6 +70,8 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if args.base and not (args.base / "airkit").is_dir():
         parser.error(f"--base {args.base}: a folder that holds the package airkit is expected")
+    if args.pyro and not (args.pyro / "examples" / "air" / "air.py").is_file():
+        parser.error(f"--pyro {args.pyro}: a folder with examples/air/air.py is expected")
     if args.base and args.base.resolve() == OURS.resolve():
         parser.error(f"--base {args.base}: that is the airkit which is measured")
     return args
@@ -86,7 +91,7 @@ def made(args: argparse.Namespace, path: Path, source: Path = OURS) -> Path:
 def save(args: argparse.Namespace, name: str, found: Any) -> None:
     """Keep a section beside the others, with what it was measured on."""
     kept = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
-    base = " --base SRC" if args.base else ""
+    base = " --base SRC" * bool(args.base) + " --pyro DIR" * bool(args.pyro)
     digits = "the file given" if args.data else Path(args.source).name
     kept[name] = {
         **provenance.note(
@@ -151,6 +156,7 @@ def rivals(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
     """Training steps in turns, beside the plain reading's and beside the base's."""
     times = in_turns(args, data)
     pairs = [(each, (PLAIN, OURS)) for each in times]
+    pairs += [((name, OURS), (EXAMPLE, OURS)) for name in PRECISIONS]
     pairs += [((name, OURS), (name, args.base)) for name in PRECISIONS]
     pairs += [(("float32", OURS), (REFERENCE, OURS))]
     rows = [
@@ -173,10 +179,13 @@ def in_turns(args: argparse.Namespace, data: Path) -> dict[Rival, list[list[floa
     steps, rounds = (3, 1) if args.quick else (20, 12)
     ours = *PRECISIONS, REFERENCE, *(ON_GPU if on_gpu(args) else ())
     given = [(PLAIN, OURS), *((name, OURS) for name in ours)]
+    if args.pyro:
+        given.append((EXAMPLE, OURS))
     if args.base:
         given += [(name, args.base) for name in PRECISIONS]
     times: dict[Rival, list[list[float]]] = {each: [] for each in given}
     request = {"data": str(data), "device": args.device, "steps": steps}
+    request |= {"checkout": str(args.pyro)} if args.pyro else {}
     with ExitStack() as stack:
         workers = {
             (name, source): stack.enter_context(Worker("rivals", args.threads, source))
@@ -192,7 +201,7 @@ def in_turns(args: argparse.Namespace, data: Path) -> dict[Rival, list[list[floa
 
 def called(rival: Rival) -> str:
     name, source = rival
-    if name == PLAIN:
+    if name in (PLAIN, EXAMPLE):
         return name
     return f"{'airkit' if source == OURS else 'base'}, {name}"
 
