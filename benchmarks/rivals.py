@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -71,6 +72,7 @@ def example(checkout: Path, images: torch.Tensor, device: str) -> Step:
     """
     sys.path.insert(0, str(checkout / "examples" / "air"))
     pyro.enable_validation(False)
+    warnings.filterwarnings("ignore", "Default grid_sample", UserWarning)  # of an older PyTorch
     air = import_module("air").AIR(
         num_steps=3, x_size=50, window_size=28, z_what_size=50, rnn_hidden_size=256,
         encoder_net=[200], decoder_net=[200], predict_net=[200], bl_predict_net=[200],
