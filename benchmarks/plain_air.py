@@ -166,11 +166,14 @@ class PlainAIR(nn.Module):
         return Slot(where, what, present)
 
 
-def plain_svi(air: PlainAIR, rate: float = 1e-4, baseline_rate: float = 1e-1) -> SVI:
-    """Inference ready for ``svi.step(images)``; empties Pyro's store of parameters first."""
+def plain_svi(air: nn.Module, baseline: str = "baseline") -> SVI:
+    """Inference ready for ``svi.step(images)``; empties Pyro's store of parameters first.
+
+    ``air`` has a model and a guide, and baselines whose parameters' names begin with ``baseline``.
+    """
 
     def options(name: str) -> dict[str, float]:
-        return {"lr": baseline_rate if name.startswith("baseline") else rate}
+        return {"lr": 0.1 if name.startswith(baseline) else 1e-4}
 
     pyro.clear_param_store()
     return SVI(air.model, air.guide, Adam(options), loss=TraceGraph_ELBO())

@@ -12,8 +12,6 @@ from typing import Any
 import pyro
 import torch
 from plain_air import PlainAIR, plain_svi, success_probabilities
-from pyro.infer import SVI, TraceGraph_ELBO
-from pyro.optim import Adam
 from steps import Step, timed, train_images, trainer
 from worker import serve
 
@@ -34,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def block(
-    rival: str, data: str, device: str, first: int, steps: int, *, checkout: str = ""
+    rival: str, data: str, device: str, first: int, steps: int, *, checkout: str
 ) -> list[float] | None:
     """Milliseconds of some steps on batches of 64; None where this airkit has no such variant.
 
@@ -79,9 +77,7 @@ def example(checkout: Path, images: torch.Tensor, device: str) -> Step:
         decoder_output_bias=-2, decoder_output_use_sigmoid=True, scale_prior_sd=0.2,
         use_cuda=device != "cpu",
     )  # fmt: skip
-    optimiser = Adam(lambda name: {"lr": 0.1 if "bl_" in name else 1e-4})
-    svi = SVI(air.model, air.guide, optimiser, loss=TraceGraph_ELBO())
-    levels, on = images / 255, success_probabilities()
+    svi, levels, on = plain_svi(air, baseline="bl_"), images / 255, success_probabilities()
     return lambda _: svi.step(levels, batch_size=64, z_pres_prior_p=on.__getitem__)
 
 

@@ -70,10 +70,10 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if args.base and not (args.base / "airkit").is_dir():
         parser.error(f"--base {args.base}: a folder that holds the package airkit is expected")
-    if args.pyro and not (args.pyro / "examples" / "air" / "air.py").is_file():
-        parser.error(f"--pyro {args.pyro}: a folder with examples/air/air.py is expected")
     if args.base and args.base.resolve() == OURS.resolve():
         parser.error(f"--base {args.base}: that is the airkit which is measured")
+    if args.pyro and not (args.pyro / "examples" / "air" / "air.py").is_file():
+        parser.error(f"--pyro {args.pyro}: a folder with examples/air/air.py is expected")
     return args
 
 
@@ -91,11 +91,11 @@ def made(args: argparse.Namespace, path: Path, source: Path = OURS) -> Path:
 def save(args: argparse.Namespace, name: str, found: Any) -> None:
     """Keep a section beside the others, with what it was measured on."""
     kept = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
-    base = " --base SRC" * bool(args.base) + " --pyro DIR" * bool(args.pyro)
+    trees = " --base SRC" * bool(args.base) + " --pyro DIR" * bool(args.pyro)
     digits = "the file given" if args.data else Path(args.source).name
     kept[name] = {
         **provenance.note(
-            f"speed.py --only {name}{base}"
+            f"speed.py --only {name}{trees}"
             + f" --device {args.device}" * on_gpu(args)
             + " --quick" * args.quick,
             *("torch", "pyro-ppl"),
@@ -153,7 +153,7 @@ def print_stages(row: dict[str, Any]) -> None:
 
 
 def rivals(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
-    """Training steps in turns, beside the plain reading's and beside the base's."""
+    """Training steps in turns, beside the plain reading's, Pyro's example's and the base's."""
     times = in_turns(args, data)
     pairs = [(each, (PLAIN, OURS)) for each in times]
     pairs += [((name, OURS), (EXAMPLE, OURS)) for name in PRECISIONS]
@@ -184,8 +184,12 @@ def in_turns(args: argparse.Namespace, data: Path) -> dict[Rival, list[list[floa
     if args.base:
         given += [(name, args.base) for name in PRECISIONS]
     times: dict[Rival, list[list[float]]] = {each: [] for each in given}
-    request = {"data": str(data), "device": args.device, "steps": steps}
-    request |= {"checkout": str(args.pyro)} if args.pyro else {}
+    request = {
+        "data": str(data),
+        "device": args.device,
+        "steps": steps,
+        "checkout": str(args.pyro or ""),
+    }
     with ExitStack() as stack:
         workers = {
             (name, source): stack.enter_context(Worker("rivals", args.threads, source))
