@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,12 @@ def test_stored_settings_that_are_damaged(text: str, told: str) -> None:
     with pytest.raises(ConfigError) as caught:
         settings.from_json(text, "there")
     assert str(caught.value.problems[0]).startswith(told)
+
+
+def test_settings_of_an_older_airkit_are_those_it_trained_with() -> None:
+    values = json.loads(settings.to_json(Config()))
+    del values["train"]["beta2"]
+    assert settings.from_json(json.dumps(values), "there").train.beta2 == 0.999
 
 
 TEXT = "# Grüße\n[train]\nsteps = 7\n"

@@ -66,7 +66,12 @@ def test_a_step_is_a_function_of_its_number(looks: str, estimator: str) -> None:
 
 
 def test_learning_rate() -> None:
-    cosine = config(train__steps=100).train
+    cooldown = config(train__steps=100).train
+    assert {decay(cooldown, step) for step in (0, 7, 50)} == {1}
+    assert decay(cooldown, 75) == pytest.approx(0.5)
+    assert decay(cooldown, 99) == pytest.approx(0.02)
+    assert decay(cooldown, 100) == decay(cooldown, 150) == 0
+    cosine = config(train__steps=100, train__schedule="cosine").train
     assert decay(cosine, 0) == 1
     assert decay(cosine, 50) == pytest.approx(0.5)
     assert decay(cosine, 25) == pytest.approx((2 + math.sqrt(2)) / 4)
@@ -84,6 +89,17 @@ def test_the_learning_rates_reach_adam() -> None:
         factor = decay(model.config.train, step)
         rates = [group["lr"] for group in model.optimiser.state_dict()["param_groups"]]
         assert rates == [0.01 * factor, 0.3 * factor]
+
+
+@pytest.mark.parametrize("beta2", [0.98, 0.5])
+def test_beta2_reaches_adam(beta2: float) -> None:
+    model = trainer(train__beta2=beta2)
+    model.step(0)
+    after = model.optimiser.adam.state_dict()["state"]
+    for index, parameter in enumerate(model.optimiser.parameters[0]):
+        assert parameter.grad is not None
+        first = (1 - beta2) * parameter.grad.square()
+        torch.testing.assert_close(after[index]["exp_avg_sq"], first)
 
 
 def test_the_prior_of_a_step() -> None:

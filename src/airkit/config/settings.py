@@ -53,6 +53,9 @@ __all__ = [
 MOST_BYTES, MOST_DOTS = 2**16, 5_000
 """Limits of a config file; all settings take about 3,000 bytes. Keys of many dots parse slowly."""
 
+BETA2_BEFORE = 0.999
+"""``train.beta2`` of files of an older airkit, which do not name it."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -286,6 +289,8 @@ def from_json(text: str, origin: str) -> Config:
         raise ConfigError([Problem("config", origin, f"not JSON: {error}")]) from error
     if not isinstance(values, dict):
         raise ConfigError([Problem("config", origin, "not a table of sections")])
+    if isinstance(train := values.get("train"), dict):
+        train.setdefault("beta2", BETA2_BEFORE)
     return resolve(Layer(origin, values, recorded=True))
 
 

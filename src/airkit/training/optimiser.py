@@ -13,6 +13,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from airkit.config.schema import Config, TrainConfig
 
 NONE = -1
+BETA1 = 0.9
+"""Adam's beta1, the default of PyTorch and of the paper on Adam (arXiv 1412.6980)."""
+COOLDOWN = 0.5
+"""Share of the steps in which the schedule ``cooldown`` lowers the learning rate."""
 
 
 def _unwrapped(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,7 +63,8 @@ class Optimiser:
         if self.asynchronous:  # a CUDA graph reads the learning rate from a fixed address
             for group in groups:
                 group["lr"] = torch.zeros((), device=device)
-        self.adam = _Adam(groups, fused=True, capturable=self.asynchronous)
+        betas = BETA1, config.train.beta2
+        self.adam = _Adam(groups, betas=betas, fused=True, capturable=self.asynchronous)
 
     @property
     def learning_rate(self) -> float:
@@ -126,8 +131,14 @@ class Optimiser:
 
 
 def decay(train: TrainConfig, number: int) -> float:
-    """The factor of the learning rates at step ``number``: 1, or down a half cosine to 0."""
+    """The factor of the learning rates at step ``number``.
+
+    It is 1, or goes down to 0: by half a cosine, or after a constant part along a line (the
+    cooldown of Hägele et al., arXiv 2405.18392, section 3).
+    """
     if train.schedule == "constant":
         return 1.0
     done = min(1.0, number / train.steps)
+    if train.schedule == "cooldown":
+        return min(1.0, (1 - done) / COOLDOWN)
     return 0.5 * (1 + math.cos(math.pi * done))
