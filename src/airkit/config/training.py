@@ -34,10 +34,10 @@ class TrainConfig(Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
     """Peak learning rate of Adam."""
     schedule: Literal["constant", "cosine", "cooldown"] = "cooldown"
-    """Learning rate schedule: constant, cosine decay to zero, or cooldown: constant for half of the
-    steps, then a linear decay to zero."""
+    """Learning rate schedule: constant, cosine decay to zero, or cooldown (constant for half of the
+    steps, then linear decay to zero)."""
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
-    """Adam's beta2: the factor by which its mean of squared gradients forgets at each step."""
+    """Adam's beta2, the decay rate of its running mean of squared gradients."""
     clip_norm: Literal["none"] | Annotated[float, Field(gt=0)] = "none"
     """Greatest 2-norm of the gradient of the loss (nats per canvas) over all parameters of model
     and guide; a longer gradient is scaled down to it. The baseline's is never clipped."""

@@ -131,10 +131,10 @@ class Optimiser:
 
 
 def decay(train: TrainConfig, number: int) -> float:
-    """The factor of the learning rates at step ``number``.
+    """The factor of the learning rates at step ``number``, by ``train.schedule``.
 
-    It is 1, or goes down to 0: by half a cosine, or after a constant part along a line (the
-    cooldown of Hägele et al., arXiv 2405.18392, section 3).
+    constant: 1. cosine: half a cosine from 1 to 0. cooldown: 1, then linearly to 0 over the last
+    ``COOLDOWN`` of the steps (Hägele et al., arXiv 2405.18392, section 3).
     """
     if train.schedule == "constant":
         return 1.0
