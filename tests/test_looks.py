@@ -54,10 +54,14 @@ def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
         scores = scores[:SURE] if sure else scores
-        guides = np.mean([each.log_q[0].exp().numpy() for each in passes[: len(scores)]], 0)
+        trust = np.exp((scores - scores.max(0)) / TEMPERATURE)
+        guides = np.array([each.log_q[0].exp().numpy() for each in passes[: len(scores)]])
+        guides = (trust * guides).sum(0) / trust.sum(0)
         weights = np.exp((scores.max(0) - scores.max()) / TEMPERATURE) * guides**GUIDE_SHARE
-        weights **= 1 / HIDDEN if air.occludes else 1
         probability = weights / weights.sum()
+        for n in reversed(range(1, air.slots)) if air.occludes else ():
+            hidden = HIDDEN * probability[n]
+            probability[[n, n + 1]] += -hidden, hidden
         assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
         count = int(found.count[index])
         assert count == int(probability.argmax())

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from airkit.model import image_noise
 from airkit.model.air import AIR
@@ -23,10 +24,9 @@ from airkit.model.splits import split
 
 SURE = 8
 """Looks that have to agree before no more are taken at an image."""
-HIDDEN = 2.5
-"""What log odds of counts are divided by, times the number of channels, where objects hide each
-other: the errors are whole objects then, and those of all channels go together. It changes no
-count."""
+HIDDEN = 0.03
+"""Chance, where objects occlude each other, that behind those found is one more, of which the image
+shows nothing."""
 TOGETHER = 250
 """Rows, looks times images, of one search: more make it no faster."""
 
@@ -102,11 +102,12 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
 
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
     score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents. With
-    S(n) the greatest of them, p(n) is proportional to exp(S(n) / ``TEMPERATURE``) times the mean
-    q(n) of all looks to the power ``GUIDE_SHARE``; where objects hide each other, all of it to the
-    power 1 / (C ``HIDDEN``). The count is its mode; the explanation kept is that of the look with
-    the greatest S_k(count). An image whose first ``SURE`` looks all have their greatest score at
-    the mode of q(n) gets no more looks.
+    S(n) the greatest of them, p(n) is proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the
+    power ``GUIDE_SHARE``, where q(n) is the mean over looks with weights exp(S_k(n) /
+    ``TEMPERATURE``): what a look says of n counts as much as it explains with n objects. Where
+    objects occlude each other, one more is hidden with a chance of ``HIDDEN``. The count is the
+    mode of p(n); the explanation kept is that of the look with the greatest S_k(count). An image
+    whose first ``SURE`` looks all have their greatest score at the mode of q(n) gets no more looks.
 
     It is a rule for counting and drawing, never a bound.
 
@@ -161,11 +162,11 @@ def explain_both(
 
 
 class _Explanation(NamedTuple):
-    """What a search found, the count [B], and log p(n) for n = 0..T, [B, T + 1]."""
+    """What a search found, the count [B], and p(n) for n = 0..T, [B, T + 1]."""
 
     found: Found
     counts: Tensor
-    log_p: Tensor
+    probability: Tensor
 
     def replaced(self, index: Tensor, other: _Explanation) -> _Explanation:
         """With the images at ``index`` as ``other`` explains them."""
@@ -194,33 +195,44 @@ def _first_look(air: AIR, ink: Tensor) -> Found:
 
 def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:
     """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
+    probability = found.log_q.exp()
     if counts is None:
-        count = found.log_q.argmax(1)
+        count = probability.argmax(1)
     else:
-        count = torch.multinomial(found.log_q.exp(), 1, generator=counts).squeeze(1)
-    return _scene(air, images, _Explanation(found, count, found.log_q))
+        count = torch.multinomial(probability, 1, generator=counts).squeeze(1)
+    return _scene(air, images, _Explanation(found, count, probability))
 
 
 def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
-    log_q = torch.stack([each.log_q for each in passes]).logsumexp(0)
+    log_weights = (scores / TEMPERATURE).log_softmax(0)
+    log_q = (log_weights + torch.stack([each.log_q for each in passes])).logsumexp(0)
     log_odds = scores.amax(0) / TEMPERATURE + GUIDE_SHARE * log_q
-    log_p = (log_odds / (HIDDEN * air.channels if air.occludes else 1)).log_softmax(1)
-    count, rows = log_p.argmax(1), torch.arange(len(log_p), device=log_p.device)
+    probability = log_odds.softmax(1)
+    if air.occludes:
+        probability = _with_hidden(probability)
+    count = probability.argmax(1)
+    rows = torch.arange(len(count), device=count.device)
     winner = scores[:, rows, count].argmax(0)
     parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
-    return _Explanation(Found(*parts), count, log_p)
+    return _Explanation(Found(*parts), count, probability)
+
+
+def _with_hidden(probability: Tensor) -> Tensor:
+    """p(n), [B, T + 1], of objects seen or hidden; nothing is hidden where no object is seen."""
+    hidden = HIDDEN * probability[:, 1:-1]
+    return probability + pad(hidden, (2, 0)) - pad(hidden, (1, 1))
 
 
 def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
     """The scene of an explanation."""
-    found, count, log_p = best
+    found, count, probability = best
     painter = Painter(air, images, found.windows, found.size, found.centre)
     present, box = painter.present(count), painter.boxes()
     return Scene(
         count=count,
-        count_probability=log_p.exp(),
+        count_probability=probability,
         presence=cumulative_sum(found.log_q.exp().flip(1)).flip(1)[:, 1:],
         box=torch.where(present[:, :, None], box, -torch.ones_like(box)),
         centre=(found.centre + 1) * air.canvas_size / 2,
