@@ -18,7 +18,7 @@ from PIL import Image
 
 from airkit._version import __version__
 from airkit.data import reader
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.data.info import ANOTHER, DataInfo
 from airkit.data.shapes import SPRITES
 from airkit.data.sources import PICTURES

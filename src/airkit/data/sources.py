@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from airkit.config.registry import DRAWN, Registry, is_outside
-from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import OTHERS, Digits, DigitSource
 from airkit.data.idx import HOW_TO, IdxFolder
 from airkit.data.look.ink import is_binary, look, thinned
 from airkit.data.mnist import SHORT, Mnist

@@ -12,7 +12,7 @@ import numpy as np
 
 from airkit.config.schema import Config
 from airkit.config.settings import Layer, resolve
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.imports.conversion import scaled
 from airkit.data.imports.pictures import Array
 from airkit.data.imports.survey import Survey

@@ -16,7 +16,8 @@ from typing import Any
 
 from airkit.config.settings import Settings, layers, resolve
 from airkit.data import writer
-from airkit.data.digits import NOT_STATED, SPLITS
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import NOT_STATED
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.imports.colourful import keeps_colour
 from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike, configuration
