@@ -67,6 +67,12 @@ class Section(BaseModel):
     )
 
 
+DRAWN = ("sprites", "cells")
+"""Values of ``data.source`` that stand for scenes that airkit draws, and not for digits."""
+PICTURES = "pictures"
+"""What ``data.source`` is in a file of imported pictures, which nothing can make again."""
+
+
 class DataConfig(Section):
     """Canvases: how many, how large, of what."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from airkit.config.registry import DRAWN
 from airkit.config.schema import Config, DataConfig, PicturesConfig
+from airkit.config.sections import DRAWN
 from airkit.config.settings import differences
 from airkit.data import sources
 from airkit.data.canvases import SPLITS, Canvases

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from airkit.config.registry import DRAWN, Registry, is_outside
+from airkit.config.registry import Registry, is_outside
+from airkit.config.sections import DRAWN, PICTURES
 from airkit.data.canvases import SPLITS
 from airkit.data.digits import OTHERS, Digits, DigitSource
 from airkit.data.idx import HOW_TO, IdxFolder
@@ -35,8 +36,6 @@ SOURCES: Registry[DigitSource] = Registry(
     recorded="These canvases were made with",
 )
 """airkit's own sources by name; a folder and ``auto`` are not among them."""
-PICTURES = "pictures"
-"""What ``data.source`` is in a file of imported pictures, which nothing can make again."""
 _MAX_LABEL = 127  # data files hold labels as int8, with -1 for none
 
 

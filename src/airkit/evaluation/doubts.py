@@ -12,9 +12,9 @@ import numpy as np
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config
+from airkit.config.sections import PICTURES
 from airkit.data.imports.images import Given, Place
 from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, look, look_at_size
-from airkit.data.sources import PICTURES
 from airkit.system.callbacks import Listener
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airkit.config.sections import PICTURES
 from airkit.config.settings import Settings, layers, resolve
 from airkit.data import writer
 from airkit.data.canvases import SPLITS
@@ -29,7 +30,7 @@ from airkit.data.imports.regions import split_by_region
 from airkit.data.imports.survey import Survey
 from airkit.data.imports.truth import all_checked
 from airkit.data.make import check_free, locked
-from airkit.data.sources import PICTURES, Origin
+from airkit.data.sources import Origin
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file
