@@ -10,8 +10,8 @@ import numpy as np
 from tiny_runs import data_file
 
 from airkit.data import writer
-from airkit.data.compose import Canvases, Composed
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS, Canvases
+from airkit.data.compose import Composed
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.reader import read_info, read_split
 from airkit.data.sources import Origin

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from airkit.config.schema import DataConfig
 from airkit.data import raster
-from airkit.data.compose import Canvases, compose
+from airkit.data.canvases import Canvases
+from airkit.data.compose import compose
 from airkit.data.digits import Digits
 from airkit.data.placement import draw_counts, side_edges
 from airkit.data.raster import INK, SCALE, extents, resize, resize_matrix

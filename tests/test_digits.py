@@ -16,7 +16,8 @@ from hypothesis.extra import numpy as hnp
 from idx_files import Bytes, idx_bytes, mnist_like, write_folder
 
 from airkit.data import idx, mnist, sources, strokes
-from airkit.data.digits import SPLITS, Digits
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import Digits
 from airkit.errors import DigitsError
 from airkit.system.callbacks import Listener
 

@@ -22,7 +22,7 @@ from tiny_runs import STEPS, data_file, reference, same, state, trained
 
 from airkit.config import settings
 from airkit.data import reader
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.runs.export import export
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT

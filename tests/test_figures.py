@@ -12,7 +12,7 @@ import pytest
 from pixels import ROWS, assert_words_apart, decoded, made, sized, where
 
 from airkit.config.schema import RenderConfig
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.figures import reconstructions
 from airkit.figures.curves import curves, elbo_scale, newest
 from airkit.figures.examples import Explained, by_turns, chosen, miscounted

@@ -14,7 +14,7 @@ from PIL import Image
 from tiny_runs import TRAIN, Recorder
 
 import airkit
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.reader import read_info, read_split, verify
 from airkit.errors import ImageError
 

@@ -12,7 +12,7 @@ from own_pictures import Array, blobs, imported, save
 from PIL import Image
 from tiny_runs import Recorder
 
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.reader import read_split
 from airkit.errors import ImageError
 

@@ -10,7 +10,7 @@ import pytest
 from own_pictures import Array, blobs, imported, save
 from tiny_runs import Recorder
 
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.reader import read_info, read_split
 from airkit.errors import ImageError
 

@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_runs import Recorder, data_file
 
 import airkit
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.imports.folders import files_of
 from airkit.data.reader import read_split
 

@@ -18,7 +18,7 @@ import pytest
 from own_pictures import Array, blobs, imported, save
 from PIL import Image
 
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.reader import read_split
 from airkit.errors import ImageError
 

@@ -72,8 +72,8 @@ LIKE |= {"brushed": brushed, "canvases": lambda seed: canvases(seed=seed % 2**31
 @given(seed=seeds, like=st.sampled_from(list(LIKE)))
 def test_nothing_is_told_of_good_ink(seed: int, like: str) -> None:
     images = LIKE[like](seed)
-    assert ink.look(images) is None
-    assert ink.look(images / np.float32(255), "colours", inverted=True) is None
+    assert ink.level_fault(images) is None
+    assert ink.level_fault(images / np.float32(255), "colours", inverted=True) is None
     assert not ink.is_binary([images])
 
 
@@ -97,7 +97,7 @@ def test_a_fault_is_told_of_any_digits(name: str, seed: int, like: str, amount: 
     """Of a source, whether stored as uint8 or as floats."""
     spoilt = FAULTS[name](LIKE[like](seed), amount).clip(0, 255).astype(np.uint8)
     for images in (spoilt, spoilt / np.float32(255)):
-        fault = ink.look(images)
+        fault = ink.level_fault(images)
         assert fault is not None
         assert fault.cause == name.split(" ", maxsplit=1)[0]
 
@@ -106,9 +106,9 @@ def test_it_is_told_of_many_or_of_few() -> None:
     """The sample is of all images, and one image is enough but for a blank one."""
     images = stroke_digits().images
     many = np.concatenate([images * 0, *[images // 8] * 10])
-    assert ink.look(many) == ink.look(images[:1] // 8)
-    assert ink.look(images[:0]) is None
-    assert ink.look(images[:1] * 0) is None
+    assert ink.level_fault(many) == ink.level_fault(images[:1] // 8)
+    assert ink.level_fault(images[:0]) is None
+    assert ink.level_fault(images[:1] * 0) is None
 
 
 @few
@@ -125,7 +125,7 @@ def test_0_and_1_are_full_ink_where_both_are_common(seed: int, like: str) -> Non
 def test_the_cause_is_in_how_it_was_stored(kind: Any) -> None:
     faint = (stroke_digits().images // 16).astype(np.float32) / 255
     words = {"16 bits": "12-bit", "colours": "luminance", "transparent": "--invert"}
-    fault = ink.look(faint, kind)
+    fault = ink.level_fault(faint, kind)
     assert fault is not None
     assert words[kind] in fault.text
 
@@ -142,7 +142,7 @@ def test_tiles_are_told_of_on_canvases(side: float, seed: int, like: str) -> Non
     for images, told in ((tiles, None), (255 - tiles, "background"), (tiles // 8, "faint")):
         pool = Digits(images, np.zeros(len(images), np.uint8))
         made = compose(config, "test", pool, 0, 60)
-        fault = ink.look_at_canvases(made.image, made.box, side)
+        fault = ink.canvas_fault(made.image, made.box, side)
         assert (fault and fault.cause) == told
 
 
@@ -185,7 +185,7 @@ def test_digits_of_another_size(seed: int, most: int, scale: float) -> None:
         np.asarray(Image.fromarray(image).resize((side, side))) / np.float32(255)
         for image in images
     ]
-    fault = ink.look_at_size(scaled, 13.0)
+    fault = ink.size_fault(scaled, 13.0)
     assert (fault is None) == (scale == 1)
     if fault is not None:
         factor = float(fault.text.rsplit(" ", 1)[1])
@@ -194,15 +194,15 @@ def test_digits_of_another_size(seed: int, most: int, scale: float) -> None:
 
 def test_garments_have_the_size_of_digits() -> None:
     images = list(garments(0) / np.float32(255))
-    assert ink.look_at_size(images, 28.0) is None
-    assert ink.look_at_size([image * 0 for image in images], 28.0) is None
-    assert ink.look_at_size([], 28.0) is None
+    assert ink.size_fault(images, 28.0) is None
+    assert ink.size_fault([image * 0 for image in images], 28.0) is None
+    assert ink.size_fault([], 28.0) is None
 
 
 @pytest.mark.skipif("AIRKIT_TEST_MNIST" not in os.environ, reason="needs AIRKIT_TEST_MNIST")
 def test_nothing_is_told_of_mnist() -> None:
     pools = idx.IdxFolder(os.environ["AIRKIT_TEST_MNIST"]).pools(SILENT)
     for digits in pools.values():
-        assert ink.look(digits.images) is None
+        assert ink.level_fault(digits.images) is None
         assert not ink.is_binary([digits.images])
-        assert ink.look_at_size(list(digits.images / np.float32(255)), 28.0) is None
+        assert ink.size_fault(list(digits.images / np.float32(255)), 28.0) is None

@@ -25,7 +25,7 @@ TORCH = (
 )  # fmt: skip
 HOMES = {
     "IPython": ("cli/notebook",),
-    "PIL": ("data",),
+    "PIL": ("data", "evaluation/label_files", "figures/vector"),
     "airkit": ("cli",),  # the facade: below, modules import each other by name
     "filelock": ("system/locks",),
     "h5py": ("data",),

@@ -11,7 +11,7 @@ from own_pictures import blobs, imported
 from PIL import Image
 
 from airkit.config.schema import Config, DataConfig, ModelConfig, PicturesConfig, RenderConfig
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.figures.looked_at import looked_at
 from airkit.figures.marks import SLOTS, TRUTH, Frame
 from airkit.figures.render import render

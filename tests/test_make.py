@@ -20,8 +20,8 @@ from tiny_runs import tree
 
 from airkit.config.schema import DataConfig
 from airkit.data import make, sources
+from airkit.data.canvases import SPLITS
 from airkit.data.compose import compose
-from airkit.data.digits import SPLITS
 from airkit.data.make import make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.sources import LoadedDigits

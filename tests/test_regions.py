@@ -15,7 +15,7 @@ from own_pictures import Array, imported, save
 from PIL import Image
 from tiny_runs import Recorder
 
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.imports.pictures import Picture
 from airkit.data.imports.regions import regions
 from airkit.data.imports.survey import Levels, Survey

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from airkit.config.settings import layers, resolve
 from airkit.data import sources
+from airkit.data.canvases import SPLITS
 from airkit.data.dataset import CanvasDataset
 from airkit.errors import CheckpointError
 from airkit.reproduce import codes, paper
@@ -237,7 +238,7 @@ def test_a_classifier_learns_and_leaves_random_numbers_alone(
     done: Reproduced, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examples = clusters(60)
-    inputs = dict.fromkeys(codes.SPLITS, examples.inputs)
+    inputs = dict.fromkeys(SPLITS, examples.inputs)
     monkeypatch.setitem(codes.TASKS, "mine", (2, lambda data: examples.classes))
     before, data = torch.get_rng_state(), done.folder / "data/pairs.h5"
     found = codes.classified(inputs, data, "mine", labels=50, seed=0, steps=60)

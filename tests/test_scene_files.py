@@ -16,7 +16,7 @@ from test_compose import POOL
 from airkit.config import settings
 from airkit.config.schema import PicturesConfig, RenderConfig
 from airkit.data import make, sources
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.make import MakeReport, make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.sources import LoadedDigits

@@ -15,8 +15,8 @@ from some_truth import knowing, write
 from tiny_runs import Recorder
 
 import airkit
+from airkit.data.canvases import SPLITS
 from airkit.data.coco import run_lengths
-from airkit.data.digits import SPLITS
 from airkit.data.imports.segmentations import paint
 from airkit.data.reader import read_split
 from airkit.errors import ImageError

@@ -20,9 +20,9 @@ import airkit
 from airkit.config.schema import Config, DataConfig
 from airkit.config.settings import to_json
 from airkit.data import writer
+from airkit.data.canvases import SPLITS
 from airkit.data.compose import compose
 from airkit.data.dataset import CanvasDataset
-from airkit.data.digits import SPLITS
 from airkit.data.format import CHUNK, pack
 from airkit.data.format import DIGITS as ARRAYS
 from airkit.data.info import DataInfo

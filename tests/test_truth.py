@@ -17,9 +17,8 @@ from tiny_runs import Recorder, data_file
 
 import airkit
 from airkit.config import settings
-from airkit.data.compose import Canvases
+from airkit.data.canvases import SPLITS, Canvases
 from airkit.data.dataset import CanvasDataset
-from airkit.data.digits import SPLITS
 from airkit.data.format import DIGITS, DTYPES, from_words, to_words
 from airkit.data.reader import read_info, read_parts, read_split, verify
 from airkit.errors import DataFileError

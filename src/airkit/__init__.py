@@ -1,4 +1,4 @@
-"""airkit: Attend-Infer-Repeat on multi-MNIST, from canvases to counted digits.
+"""airkit: Attend-Infer-Repeat, which counts and locates objects in pictures without labels.
 
 The names below load what they need when they are first used: importing airkit loads neither
 torch nor h5py.

@@ -10,7 +10,6 @@ import airkit
 from airkit.cli.options import AsJson, Layers, option
 from airkit.cli.output import show, size, tell_rows
 from airkit.cli.progress import listening
-from airkit.config.registry import DRAWN
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ def make_data(
 
 
 def _tell(report: MakeReport) -> None:
+    from airkit.config.sections import DRAWN  # noqa: PLC0415 - not for --help
+
     tell_rows(
         [
             ("file", f"{report.path} ({size(report.bytes)})"),

@@ -23,7 +23,7 @@ class Progress(Paced):
         super().__init__()
         self._notes: list[str] = []
         self._metrics: dict[str, str] = {}
-        self._task, self._shown_at = "", 0.0
+        self._shown_at = 0.0
         self._cell: object = None
         self._output: Any = None
 
@@ -36,9 +36,6 @@ class Progress(Paced):
     def progress(self, task: str, done: int, total: int) -> None:
         """Move the bar; a new task begins at its left."""
         self._enter()
-        if task != self._task:
-            super().__init__()
-            self._task = task
         super().progress(task, done, total)
         if done >= total or time.monotonic() - self._shown_at >= INTERVAL:
             self._show()
@@ -67,7 +64,7 @@ class Progress(Paced):
         bar = f'<progress value="{self.done}" max="{max(1, self.total)}"></progress> '
         shown = {
             "text/plain": "\n".join([text, *self._notes]),
-            "text/html": f"<div>{bar * bool(self._task)}{escape(text)}</div>{lines}",
+            "text/html": f"<div>{bar * bool(self.task)}{escape(text)}</div>{lines}",
         }
         if self._output is None:
             shown_as: Any = display  # typed nowhere
@@ -76,9 +73,9 @@ class Progress(Paced):
             self._output.update(shown, raw=True)
 
     def _line(self) -> str:
-        if not self._task:
+        if not self.task:
             return ""
-        told = [f"{self._task}: {self.done:,} of {self.total:,}"]
+        told = [f"{self.task}: {self.done:,} of {self.total:,}"]
         told += [f"{name} {value}" for name, value in self._metrics.items()]
         if self.speed and self.done < self.total:
             told.append(f"{duration((self.total - self.done) / self.speed)} left")

@@ -29,9 +29,6 @@ OUTSIDE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 _NOT_OUTSIDE = str(Path(__file__).parents[1]), str(Path(json.__file__).parent)
 """Folders of airkit, and of json, which writes what a class returned."""
 
-DRAWN = ("sprites", "cells")
-"""Values of ``data.source`` that stand for scenes that airkit draws, and not for digits."""
-
 T = TypeVar("T")
 
 

@@ -7,9 +7,10 @@ from typing import Any, Self, TypeVar
 
 from pydantic import model_validator
 
+from airkit.config.evaluation import EvalConfig
 from airkit.config.pictures import PicturesConfig, filter_of
 from airkit.config.registry import is_outside
-from airkit.config.results import EvalConfig, RenderConfig
+from airkit.config.rendering import RenderConfig
 from airkit.config.scenes import ScenesConfig
 from airkit.config.sections import (
     Auto,

@@ -1,6 +1,7 @@
-"""Every setting of airkit, by section: its type, its bounds, its default and what it means.
+"""The sections data, model, guide and prior, and what all sections are made of.
 
-The docstring under each field feeds ``--help``, the JSON Schema and the reference page.
+A field holds a setting's type, bounds and default. The docstring under it says what the setting
+means, and feeds ``--help``, the JSON Schema and the reference page.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class Section(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
     )
+
+
+DRAWN = ("sprites", "cells")
+"""Values of ``data.source`` that stand for scenes that airkit draws, and not for digits."""
+PICTURES = "pictures"
+"""What ``data.source`` is in a file of imported pictures, which nothing can make again."""
 
 
 class DataConfig(Section):

@@ -1,1 +1,1 @@
-"""Canvases: seeded multi-MNIST scenes with their truth, in one HDF5 file. NumPy only, no torch."""
+"""Canvases, composed, drawn or imported, with what is known of them, in one HDF5 file."""

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from airkit._version import __version__
+from airkit.config.sections import PICTURES
 from airkit.data import reader
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.data.info import ANOTHER, DataInfo
 from airkit.data.shapes import SPRITES
-from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system import files
 from airkit.system.callbacks import Listener

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from airkit.config.registry import DRAWN
 from airkit.config.schema import Config, DataConfig, PicturesConfig
+from airkit.config.sections import DRAWN
 from airkit.config.settings import differences
 from airkit.data import sources
-from airkit.data.compose import Canvases, compose
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS, Canvases
+from airkit.data.compose import compose
 from airkit.data.format import DIGITS, Arrays
 from airkit.data.scenes import Scenes
 from airkit.data.sources import LoadedDigits, Origin

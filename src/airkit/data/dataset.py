@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from airkit.config.pictures import PicturesConfig
 from airkit.data import reader
 from airkit.data.info import DataInfo, no_truth_error
-from airkit.data.look.ink import SAMPLE, look_at_canvases
+from airkit.data.look.ink import SAMPLE, canvas_fault
 from airkit.data.stream import LARGE, Streamed, block_of
 from airkit.system import memory
 from airkit.system.callbacks import Listener
@@ -152,7 +152,7 @@ def note_ink(data: DataInfo, split: str, listener: Listener) -> None:
         return
     some = reader.read_split(data.path, split, SAMPLE)
     ink = channels_first(some.image).amax(1).numpy()
-    if fault := look_at_canvases(ink, some.box, data.config.data.digit_size):
+    if fault := canvas_fault(ink, some.box, data.config.data.digit_size):
         listener.note(f"{data.path}: {fault.text}")
 
 

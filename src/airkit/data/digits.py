@@ -16,7 +16,6 @@ from airkit.system.callbacks import Listener
 
 NOT_STATED = "not stated"
 """Licence or attribution of a source that tells none."""
-SPLITS = ("train", "val", "test")
 OTHERS = "--source strokes, which is built in"
 """Next step where a source of digits is of no use."""
 

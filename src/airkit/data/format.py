@@ -1,6 +1,6 @@
 """Layout of a data file: its arrays, their chunks, and the digest of its content.
 
-Groups ``train``, ``val`` and ``test`` hold the arrays of ``compose.Canvases`` under their names,
+Groups ``train``, ``val`` and ``test`` hold the arrays of ``canvases.Canvases`` under their names,
 those that are known; the root's attributes hold the rest.
 
 Shapes: N canvases of a split of H x W pixels, M digits at most on one.
@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
-from airkit.data.compose import Canvases
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS, Canvases
 
 FORMAT = "airkit-canvases"
 FORMAT_VERSION = 3
@@ -38,7 +37,7 @@ DTYPES = {
     "source_index": "<i4",
     "mask": "|u1",
 }
-"""Type of each array of ``compose.Canvases``, in the order of the file."""
+"""Type of each array of ``canvases.Canvases``, in the order of the file."""
 
 Arrays = Mapping[str, Sequence[str]]
 """Names of the arrays of each split, in the order of ``DTYPES``; ``image`` is among them."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from airkit.config.schema import Config
 from airkit.config.settings import from_json
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.format import (
     DIGITS,
     DTYPES,

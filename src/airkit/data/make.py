@@ -12,7 +12,7 @@ from pathlib import Path
 from airkit.config.schema import DataConfig
 from airkit.config.settings import Settings, layers, resolve
 from airkit.data import composers, writer
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.format import CHUNK
 from airkit.data.workers import Part, make_parts
 from airkit.errors import OutputError

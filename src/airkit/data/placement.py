@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
-from airkit.data.digits import SPLITS, Digits
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import Digits
 from airkit.data.raster import Bytes, Ints, Mask, add, resize
 from airkit.system import seeds
 

@@ -15,8 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from airkit.data.compose import Canvases
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS, Canvases
 from airkit.data.format import ContentDigest, chunk_rows
 from airkit.data.info import DataInfo, damaged, info_of
 from airkit.errors import DataFileError

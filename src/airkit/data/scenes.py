@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig, ScenesConfig
 from airkit.data import fields
+from airkit.data.canvases import SPLITS, Canvases
 from airkit.data.colours import colours
-from airkit.data.compose import Canvases
-from airkit.data.digits import SPLITS
 from airkit.data.format import Arrays
 from airkit.data.placement import Block, Words, below, draw_counts, halves, retry
 from airkit.data.raster import Bytes, Ints, Mask, extents

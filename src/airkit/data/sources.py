@@ -17,10 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from airkit.config.registry import DRAWN, Registry, is_outside
-from airkit.data.digits import OTHERS, SPLITS, Digits, DigitSource
+from airkit.config.registry import Registry, is_outside
+from airkit.config.sections import DRAWN, PICTURES
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import OTHERS, Digits, DigitSource
 from airkit.data.idx import HOW_TO, IdxFolder
-from airkit.data.look.ink import is_binary, look, thinned
+from airkit.data.look.ink import is_binary, level_fault, thinned
 from airkit.data.mnist import SHORT, Mnist
 from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError
@@ -34,8 +36,6 @@ SOURCES: Registry[DigitSource] = Registry(
     recorded="These canvases were made with",
 )
 """airkit's own sources by name; a folder and ``auto`` are not among them."""
-PICTURES = "pictures"
-"""What ``data.source`` is in a file of imported pictures, which nothing can make again."""
 _MAX_LABEL = 127  # data files hold labels as int8, with -1 for none
 
 
@@ -158,7 +158,7 @@ def _inked(name: str, pools: Mapping[str, Digits], listener: Listener) -> Mappin
     if binary:
         pools = {split: replace(it, images=it.images * 255) for split, it in pools.items()}
     some = np.concatenate([thinned(digits.images) for digits in pools.values()])
-    if fault := look(some, "0 and 1" if binary else "grey"):
+    if fault := level_fault(some, "0 and 1" if binary else "grey"):
         listener.note(f"{name}: {fault.text}")
     return pools
 

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airkit.data.digits import SPLITS, Digits, DigitSource
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import Digits, DigitSource
 from airkit.data.raster import Bytes, Ints
 from airkit.system import seeds
 from airkit.system.callbacks import Listener

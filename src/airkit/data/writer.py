@@ -14,7 +14,7 @@ import numpy as np
 from airkit._version import __version__
 from airkit.config.schema import Config
 from airkit.config.settings import to_json
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.format import (
     DIGITS,
     DTYPES,

@@ -12,9 +12,9 @@ import numpy as np
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config
+from airkit.config.sections import PICTURES
 from airkit.data.imports.images import Given, Place
-from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, look, look_at_size
-from airkit.data.sources import PICTURES
+from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, level_fault, size_fault
 from airkit.system.callbacks import Listener
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class Doubts:
         if self._of_file.seen:
             self._end_file()
         if self.side is not None:
-            size = look_at_size(self._fine.items, self.side)
+            size = size_fault(self._fine.items, self.side)
             self.faults = [fault or size for fault in self.faults]
         elif self.limits is not None and (levels := self._range_of_all()):
             self.faults = [levels] * len(self.faults)
@@ -88,7 +88,7 @@ class Doubts:
         if tile is not None:
             where, mend = "on a tile, ", f"try smaller tiles than {tile} px, or more --slots"
         more = f"{where}as many objects as there are slots, {slots}; there may be more, {mend}"
-        larger = self.side and look_at_size(self._full.items, self.side, TOUCHING)
+        larger = self.side and size_fault(self._full.items, self.side, TOUCHING)
         return larger or Fault("slots", more)
 
     def _end_file(self) -> None:
@@ -96,7 +96,7 @@ class Doubts:
         fault = None
         if self.side is not None:
             inks = np.stack([image.ink for image in sample.items])
-            fault = look(inks, sample.items[0].kind, inverted=self.invert)
+            fault = level_fault(inks, sample.items[0].kind, inverted=self.invert)
         else:
             faults = [_other_levels(each, self.limits) for each in sample.items]
             fault = faults[0] if all(faults) else None

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from airkit.data.imports.segmentations import paint
-from airkit.data.labels import read_labels
 from airkit.errors import PredictionsError
+from airkit.evaluation.label_files import read_labels
 from airkit.model.spatial_transformer import Shape
 from airkit.system.files import check_regular
 

@@ -14,10 +14,10 @@ from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Place
 from airkit.data.imports.resizing import nearest
-from airkit.data.labels import check_labels, label_file, write_labels
 from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
 from airkit.evaluation.found_tables import check_table, write_counts, write_objects
+from airkit.evaluation.label_files import check_labels, label_file, write_labels
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.runs.folder import RunFolder

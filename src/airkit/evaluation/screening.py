@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from airkit.config.sections import PICTURES
 from airkit.data.imports.images import Given, Images, Place
 from airkit.data.imports.pictures import Bad
 from airkit.data.look.ink import Fault
-from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons

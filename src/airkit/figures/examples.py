@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.model.scene import Scene, explain_by_looks
 from airkit.runs.trained import TrainedRun, count_generator, look_seed
 from airkit.system.callbacks import Listener

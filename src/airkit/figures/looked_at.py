@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from airkit.config.schema import Config
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.config.results import Scale
+from airkit.config.rendering import Scale
 from airkit.config.schema import Config
 from airkit.data.imports.images import Given, Place
 from airkit.figures.marks import GAP, MARGIN, drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airkit.config.results import RenderConfig
+from airkit.config.rendering import RenderConfig
 from airkit.figures.marks import MARGIN, SMALL
 from airkit.figures.page import DPI
 

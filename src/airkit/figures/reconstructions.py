@@ -16,7 +16,7 @@ from airkit.config import settings
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
 from airkit.data import reader
-from airkit.data.compose import Canvases
+from airkit.data.canvases import Canvases
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.info import empty_split_error
 from airkit.figures.base import Request, SheetDrawing

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import base64
 from html import escape
+from io import BytesIO
+from typing import Any
 
-from airkit.data.png import png
+import numpy as np
+from PIL import Image
+
 from airkit.figures.marks import BAD, FAINT, INK, TAG, Frame, Mark, Raster, Text, hexadecimal
 from airkit.figures.sheet import Sheet
 
@@ -66,9 +70,18 @@ def _raster(raster: Raster, largest: int) -> str:
     height, width = raster.shape
     place = _place(raster.left, raster.top, width, height)
     kind = f'class="{raster.kind}"' + f' opacity="{1 - raster.fade:g}"' * (raster.fade > 0)
-    data = base64.b64encode(png(raster.pixels, largest)).decode()
+    data = base64.b64encode(_png(raster.pixels, largest)).decode()
     image = f'<image {place} {kind} href="data:image/png;base64,{data}"/>'
     return f'{image}<rect {place} class="edge"/>'
+
+
+def _png(pixels: np.ndarray[Any, Any], largest: int) -> bytes:
+    """Return pixels, uint8 [H, W, 1 or 3], as PNG, reduced to ``largest`` a side where larger."""
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((largest, largest), Image.Resampling.BOX)
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _text(text: Text, kind: str = "caption") -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from airkit.data.canvases import SPLITS
 from airkit.data.dataset import CanvasDataset, to_float
 from airkit.model.precision import best_precision
 from airkit.model.scene import explain
@@ -25,7 +26,6 @@ from airkit.system import threads
 from airkit.system.callbacks import Listener
 from airkit.system.statistics import wilson
 
-SPLITS = ("train", "val", "test")
 NONE = -1
 BATCH, WIDTH, DROPOUT = 32, 256, 0.3
 RATE = 1e-2

@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from airkit.config.registry import DRAWN
 from airkit.config.schema import Config
+from airkit.config.sections import DRAWN
 from airkit.config.settings import (
     Layer,
     Settings,

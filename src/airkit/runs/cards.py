@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from airkit._version import __version__
 from airkit.config import settings
+from airkit.config.sections import PICTURES
 from airkit.config.settings import spelled
 from airkit.data.digits import NOT_STATED
 from airkit.data.info import DataInfo
-from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError, sanitize
 from airkit.runs.training_data import make_data_command
 from airkit.system import files

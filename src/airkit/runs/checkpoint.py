@@ -98,13 +98,14 @@ class Checkpoint:
     best: Annotated[Best | None, PlainValidator(_best)]
     """The best validation so far."""
     threads: Count | None = None
-    """CPU threads that the weights were computed with; None in files of an older airkit."""
+    """CPU threads that the weights were computed with; None where that is not recorded: in exports,
+    in what ``airkit.save`` wrote, and in files of an older airkit."""
     processes: Count | None = None
-    """Processes that the weights were computed with; None in files of an older airkit."""
+    """Processes that the weights were computed with; None as for ``threads``."""
     data_source: PathText | None = None
     """Digits of the data file: what ``data.source`` stood for; None in files of an older airkit."""
     block: Count = 0
-    """Canvases that are shuffled together, 0 for all, as in files of an older airkit."""
+    """Canvases that are shuffled together; 0 for all, and where it is not recorded."""
 
     @property
     def parameters(self) -> int:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airkit.data import reader
+from airkit.data.canvases import SPLITS
 from airkit.data.coco import ANNOTATIONS
-from airkit.data.digits import SPLITS
 from airkit.data.info import DataInfo
 from airkit.errors import AirkitError, DataFileError, OutputError
 from airkit.runs import cards, describe

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airkit.config import settings
 from airkit.config.schema import CANVAS_SECTIONS, Config
+from airkit.config.sections import PICTURES
 from airkit.data import reader
 from airkit.data.info import DataInfo
-from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.system.paths import from_record
 from airkit.system.text import quoted

@@ -14,8 +14,8 @@ from typing import Any
 
 from airkit.config.pictures import filter_of
 from airkit.config.schema import Config
+from airkit.config.sections import PICTURES
 from airkit.data.look.findings import TEXTURED, Findings
-from airkit.data.sources import PICTURES
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson
 

@@ -9,9 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airkit.config.registry import DRAWN
+from airkit.config.sections import DRAWN, PICTURES
 from airkit.config.settings import Settings, layers
-from airkit.data.sources import PICTURES
 from airkit.errors import AirkitError
 from airkit.evaluation.results import Measures
 from airkit.figures import Request

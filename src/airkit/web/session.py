@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from airkit.config.registry import DRAWN
 from airkit.config.schema import Config
+from airkit.config.sections import DRAWN, PICTURES
 from airkit.config.settings import Settings
 from airkit.data.dataset import CanvasDataset, note_ink, to_float, to_uint8
-from airkit.data.sources import PICTURES
 from airkit.errors import DataFileError
 from airkit.evaluation.found import interval
 from airkit.model.air import AIR

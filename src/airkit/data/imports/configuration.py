@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from airkit.config.schema import Config
+from airkit.config.sections import PICTURES
 from airkit.config.settings import Layer, resolve
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.imports.conversion import scaled
 from airkit.data.imports.pictures import Array
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings, look
-from airkit.data.sources import PICTURES
 from airkit.errors import ImageError
 
 OTHERS = "name other pictures; or, for black objects on a transparent background, --behind 1"

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from airkit.config.schema import Config
-from airkit.data.compose import Canvases
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS, Canvases
 from airkit.data.format import Arrays, rows_of
 from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.imports.survey import Survey

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.imports.coco_pictures import annotated, is_coco
 from airkit.data.imports.folders import files_of
 from airkit.data.imports.listed import pictures_of_list

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airkit.config.schema import Config
+from airkit.config.sections import PICTURES
 from airkit.config.settings import Settings, layers, resolve
 from airkit.data import writer
-from airkit.data.digits import NOT_STATED, SPLITS
+from airkit.data.canvases import SPLITS
+from airkit.data.digits import NOT_STATED
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.imports.colourful import keeps_colour
 from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike, configuration
@@ -28,7 +31,7 @@ from airkit.data.imports.regions import split_by_region
 from airkit.data.imports.survey import Survey
 from airkit.data.imports.truth import all_checked
 from airkit.data.make import check_free, locked
-from airkit.data.sources import PICTURES, Origin
+from airkit.data.sources import Origin
 from airkit.errors import ImageError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file
@@ -164,35 +167,68 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     survey = _survey(sources, base.data.seed, options, bad, listener)
     noticed = Counter(reading.noticed)  # before the second walk, which notices the same
     config, found = configuration(layers(settings), survey, options)
-    arrays = _arrays(sources, survey)
-    origin = Origin(PICTURES, survey.digest.hexdigest(), NOT_STATED, _attribution(sources))
-    with defer_signals(), locked(target, "import", listener):
-        check_free(target, force)
-        with writer.create(target, config, origin, arrays) as file:
-            walk = Walk(sources, survey, bad, listener)
-            for split, canvases in canvases_of(walk, config, arrays):
-                file.append(pack(config.data, split, canvases))
+    output = _Output(target, config, _arrays(sources, survey))
+    digest = output.write(Walk(sources, survey, bad, listener), force)
     doubts = (f"in doubt: {doubt}" for doubt in found.doubts)
     for note in (*notes(noticed, survey, config), *doubts):
         listener.note(note)
-    return ImportReport(
-        path=target,
-        splits={split: getattr(config.data, split) for split in SPLITS},
-        truth={split: tuple(names[1:]) for split, names in arrays.items()},
-        canvas_size=config.data.canvas_size,
-        height=config.data.shape[0],
-        width=config.data.shape[1],
-        channels=config.data.channels,
-        low=config.pictures.low,
-        high=config.pictures.high,
-        most_objects=config.data.max_digits,
-        object_size=config.object_size if options.object_size is None else options.object_size,
-        seen=tuple(found.describe()[: -len(found.doubts) or None]),
-        skipped=tuple(bad.skipped),
-        content_digest=file.digest,
+    return output.report(
+        object_size=config.object_size if object_size is None else object_size,
+        seen=found.describe(),
+        skipped=bad.skipped,
+        digest=digest,
         seconds=time.perf_counter() - began,
-        bytes=target.stat().st_size,
     )
+
+
+@dataclass(frozen=True)
+class _Output:
+    """The data file to write: what the first walk and the options decide."""
+
+    path: Path
+    config: Config
+    arrays: Arrays
+
+    def write(self, walk: Walk, force: bool) -> str:
+        """Write the file, in a second walk through all pictures; returns its digest."""
+        config, digest = self.config, walk.survey.digest.hexdigest()
+        origin = Origin(PICTURES, digest, NOT_STATED, f"pictures of {walk.sources['train'].name}")
+        with defer_signals(), locked(self.path, "import", walk.listener):
+            check_free(self.path, force)  # again: another process may have made it meanwhile
+            with writer.create(self.path, config, origin, self.arrays) as file:
+                for split, canvases in canvases_of(walk, config, self.arrays):
+                    file.append(pack(config.data, split, canvases))
+        return file.digest
+
+    def report(
+        self,
+        *,
+        object_size: float,
+        seen: Iterable[str],
+        skipped: Iterable[str],
+        digest: str,
+        seconds: float,
+    ) -> ImportReport:
+        """Return what was imported, once the file is there."""
+        data, pictures = self.config.data, self.config.pictures
+        return ImportReport(
+            path=self.path,
+            splits={split: getattr(data, split) for split in SPLITS},
+            truth={split: tuple(names[1:]) for split, names in self.arrays.items()},
+            canvas_size=data.canvas_size,
+            height=data.shape[0],
+            width=data.shape[1],
+            channels=data.channels,
+            low=pictures.low,
+            high=pictures.high,
+            most_objects=data.max_digits,
+            object_size=object_size,
+            seen=tuple(seen),
+            skipped=tuple(skipped),
+            content_digest=digest,
+            seconds=seconds,
+            bytes=self.path.stat().st_size,
+        )
 
 
 def _survey(
@@ -225,7 +261,3 @@ def _arrays(sources: Mapping[str, Pictures], survey: Survey) -> Arrays:
         names = {"image"}.union(*(_ARRAYS[part] for part in parts))
         arrays[split] = tuple(name for name in DTYPES if name in names)
     return arrays
-
-
-def _attribution(sources: Mapping[str, Pictures]) -> str:
-    return f"pictures of {sources['train'].name}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from airkit.data.digits import SPLITS
+from airkit.data.canvases import SPLITS
 from airkit.data.imports.pictures import LARGEST, SMALLEST, Bad, Picture, Pictures
 from airkit.data.imports.survey import SHARE
 from airkit.data.imports.tiles import within

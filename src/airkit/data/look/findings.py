@@ -101,7 +101,7 @@ class Findings:
         )
 
     def describe(self) -> list[str]:
-        """Return what was found in words, a line each: background, objects, sizes, doubts."""
+        """Return what was found in words, a line each: background, objects, sizes."""
         noise = f"noise of {self.noise:.1%} of white" if self.noise > 0.002 else "no noise"
         lines = [f"background: {BACKGROUNDS[self.background]}; {noise}"]
         if self.object_size:
@@ -113,7 +113,7 @@ class Findings:
             low, high = self.object_sizes
             size = f"about {self.object_size:.0f} px, most {low:.0f} to {high:.0f} px"
             lines.append(f"size: {size}; at most {self.most_objects} on a picture")
-        return [*lines, *(f"in doubt: {doubt}" for doubt in self.doubts)]
+        return lines
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ class Fault(NamedTuple):
     """What is seen, and what helps."""
 
 
-def look(images: Array, kind: Kind = "grey", *, inverted: bool | None = None) -> Fault | None:
+def level_fault(
+    images: Array, kind: Kind = "grey", *, inverted: bool | None = None
+) -> Fault | None:
     """Return what is off with the grey levels of the images of a source, if anything is.
 
     Args:
@@ -79,7 +81,7 @@ def _levels(ink: Array) -> tuple[float, float]:
     return ground / most, float(peak) / most
 
 
-def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault | None:
+def canvas_fault(images: Array, boxes: Array | None, side: float) -> Fault | None:
     """Return what is off with the canvases of a data file, if anything is.
 
     Tiles that are not blank behind their digits leave the canvas's border blank. Their boxes of
@@ -90,7 +92,7 @@ def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault |
         boxes: of ink (x, y, width, height), in pixels, padded with -1, [N, M, 4]; None if unknown.
         side: mean side of the digits' images, in pixels, ``data.digit_size``.
     """
-    fault = look(images)
+    fault = level_fault(images)
     drawn = np.zeros((0, 2)) if boxes is None else boxes[boxes[..., 2] > 0][:, 2:]
     square = drawn[drawn[:, 0] == drawn[:, 1]]
     filled = len(square) > 0.9 * len(drawn) and np.median(square) > side - 0.5
@@ -102,7 +104,7 @@ def look_at_canvases(images: Array, boxes: Array | None, side: float) -> Fault |
     return fault and fault._replace(text=f"{fault.text}, and make the data again")
 
 
-def look_at_size(images: Sequence[Array], side: float, most: float = _LARGEST) -> Fault | None:
+def size_fault(images: Sequence[Array], side: float, most: float = _LARGEST) -> Fault | None:
     """Return whether pieces of ink are far larger or smaller than the digits of a training.
 
     Args:

@@ -84,7 +84,7 @@ class Blur(NamedTuple):
 class Residual:
     """What the slots so far leave unexplained: each image minus the canvas painted so far.
 
-    No gradient flows through it. A guide reads it by ``peak`` and ``crop`` alone.
+    No gradient flows through it. A guide reads it by ``peak``, ``crop`` and ``crop_image`` alone.
     """
 
     def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:
