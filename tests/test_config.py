@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -125,10 +126,29 @@ def test_automatic_networks_and_biases_follow_other_settings() -> None:
     assert (config.decoder_bias, Config().decoder_bias) == (0.0, -2.0)
 
 
+@pytest.mark.parametrize(
+    ("values", "sd"),
+    [
+        ({"model.object_size": 40.0}, 0.3),
+        ({"model.object_size": 9.5}, 0.15),
+        ({"model.object_size": 9.5, "data.source": "cells"}, 0.3),
+        ({"pictures.contrast": 0.4}, 0.2),
+        ({"model.compositing": "over"}, 0.12),
+        ({"model.object_size": 9.5, "pictures.noise": 0.25}, 0.25),
+        ({"model.object_size": 9.5, "model.pixel_sd": 0.7}, 0.7),
+    ],
+    ids=str,
+)
+def test_the_automatic_noise_follows_contrast_and_small_digits(
+    values: dict[str, Any], sd: float
+) -> None:
+    assert settings.resolve(*settings.layers(values)).pixel_sd == pytest.approx(sd)
+
+
 def test_the_automatic_ratio_falls_with_the_size_of_objects() -> None:
     sizes = [settings.resolve(*settings.layers({"model.object_size": it})) for it in (9.5, 20, 60)]
     ratios = [config.prior_ratio for config in sizes]
-    assert ratios == pytest.approx([0.3679, 8.84e-5, 3.96e-110], rel=1e-2)
+    assert ratios == pytest.approx([math.exp(-4), 8.84e-5, 3.96e-110], rel=1e-2)
 
 
 def test_what_auto_came_to_is_what_the_model_is_built_with() -> None:

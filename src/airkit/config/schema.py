@@ -42,6 +42,8 @@ __all__ = [
 T = TypeVar("T", int, float)
 CANVAS_SECTIONS = ("data", "pictures", "scenes")
 """Sections that say what canvases there are: a data file decides them."""
+FULL_SD_FROM = 19.0
+"""Side of a digit, in pixels, from which ``pixel_sd`` no longer follows it."""
 
 
 class Config(Section):
@@ -163,10 +165,16 @@ class Config(Section):
 
     @property
     def pixel_sd(self) -> float:
-        """Standard deviation of the pixel noise; auto is a share of the objects' contrast."""
+        """Standard deviation of the pixel noise; auto is a share of the objects' contrast.
+
+        Digits under ``FULL_SD_FROM`` get less, in proportion to their size. The code of one costs
+        as much as that of a larger digit, but there is less ink to explain.
+        """
         if self.model.pixel_sd != "auto":
             return self.model.pixel_sd
         share = 0.2 if self.occludes else 0.5
+        if self.data.of_digits:
+            share *= min(1.0, self.object_size / FULL_SD_FROM)
         return max(share * self.contrast, self.noise, 0.01)
 
     def _by_compositing(self, given: Auto | T, *, add: T, over: T) -> T:

@@ -171,6 +171,11 @@ class DataConfig(Section):
         return self.channels * self.shape[0] * self.shape[1]
 
     @property
+    def of_digits(self) -> bool:
+        """Whether objects are digits, and not those of drawn scenes or imported pictures."""
+        return self.source not in (*DRAWN, PICTURES)
+
+    @property
     def digit_size_range(self) -> tuple[float, float]:
         """Least and greatest side of a digit's patch, in pixels."""
         spread = 3 * self.digit_size_sd
@@ -226,8 +231,9 @@ class ModelConfig(Section):
     pixel_sd: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
     """Standard deviation of the Gaussian pixel noise, for ink from 0 to 1. It is what the model may
     leave unexplained, and more than the camera's noise. auto is half of the objects' contrast where
-    they add up (0.3 for digits), a fifth where they occlude each other, and at least the noise
-    found; contrast and noise are those of ink after model.stretch."""
+    they add up, a fifth where they occlude each other, and at least the noise found; contrast and
+    noise are those of ink after model.stretch. For digits it is 0.3, and less in proportion where
+    model.object_size is under 19 pixels."""
     pixel_noise: Literal["fixed", "learned"] = "fixed"
     """fixed keeps pixel_sd; learned starts from it and learns one number for all pixels, which a
     prior.ratio of auto then follows."""
@@ -288,9 +294,9 @@ class PriorConfig(Section):
     probability ratio given that the one before is; package.module:Class: your own."""
     ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
     """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
-    typical size of an object, as exp(-(object_size / 9.5)^3) for digits, and faster where the
-    objects' contrast is more than twice model.pixel_sd. Where they occlude each other it falls half
-    as fast, or in colour 3/2 times as fast."""
+    typical size of an object, as exp(-(object_size / 9.5)^3) where the objects' contrast is twice
+    model.pixel_sd, and faster where it is more. Where they occlude each other it falls half as
+    fast, or in colour 3/2 times as fast."""
     schedule: Literal["constant", "linear", "exponential"] = "exponential"
     """How the ratio changes from anneal_from to ratio during training."""
     anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from airkit.config.schema import Config
-from airkit.config.sections import DRAWN, PICTURES
 from airkit.config.settings import Settings
 from airkit.data.dataset import CanvasDataset, note_ink, to_float, to_uint8
 from airkit.errors import DataFileError
@@ -64,14 +63,13 @@ class Session:
     def facts(self) -> dict[str, Any]:
         """Return what the page needs before the first drawing: sizes, and what it may ask for."""
         data = self.config.data
-        objects = data.source in (PICTURES, *DRAWN)
-        ink = data.digit_size * (1 if objects else INK)
+        ink = data.digit_size * (INK if data.of_digits else 1)
         return {
             "height": self.air.shape[0],
             "width": self.air.shape[1],
             "window": self.config.window_size,
             "channels": self.air.channels,
-            "what": "object" if objects else "digit",
+            "what": "digit" if data.of_digits else "object",
             "dark": self.config.polarity == "dark",
             "slots": self.air.slots,
             "digit": data.digit_size,
