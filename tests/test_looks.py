@@ -13,7 +13,7 @@ from torch import Tensor
 from airkit.model import scene
 from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
-from airkit.model.scene import HIDDEN, SURE, explain, explain_best
+from airkit.model.scene import HIDDEN, OCCLUDED, SURE, explain, explain_best
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 from airkit.model.splits import split
 
@@ -54,10 +54,11 @@ def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
         scores = scores[:SURE] if sure else scores
-        trust = np.exp((scores - scores.max(0)) / TEMPERATURE)
+        temperature = OCCLUDED if air.occludes else TEMPERATURE
+        trust = np.exp((scores - scores.max(0)) / temperature)
         guides = np.array([each.log_q[0].exp().numpy() for each in passes[: len(scores)]])
         guides = (trust * guides).sum(0) / trust.sum(0)
-        weights = np.exp((scores.max(0) - scores.max()) / TEMPERATURE) * guides**GUIDE_SHARE
+        weights = np.exp((scores.max(0) - scores.max()) / temperature) * guides**GUIDE_SHARE
         probability = weights / weights.sum()
         for n in reversed(range(1, air.slots)) if air.occludes else ():
             hidden = HIDDEN * probability[n]

@@ -24,6 +24,9 @@ from airkit.model.splits import split
 
 SURE = 8
 """Looks that have to agree before no more are taken at an image."""
+OCCLUDED = 20.0
+"""The temperature for each channel, where objects occlude each other: errors are whole objects
+then, and those of all channels go together."""
 HIDDEN = 0.03
 """Chance, where objects occlude each other, that behind those found is one more, of which the image
 shows nothing."""
@@ -105,9 +108,10 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     S(n) the greatest of them, p(n) is proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the
     power ``GUIDE_SHARE``, where q(n) is the mean over looks with weights exp(S_k(n) /
     ``TEMPERATURE``): what a look says of n counts as much as it explains with n objects. Where
-    objects occlude each other, one more is hidden with a chance of ``HIDDEN``. The count is the
-    mode of p(n); the explanation kept is that of the look with the greatest S_k(count). An image
-    whose first ``SURE`` looks all have their greatest score at the mode of q(n) gets no more looks.
+    objects occlude each other, the temperature is ``OCCLUDED`` times the channels, and one more is
+    hidden with a chance of ``HIDDEN``. The count is the mode of p(n); the explanation kept is that
+    of the look with the greatest S_k(count). An image whose first ``SURE`` looks all have their
+    greatest score at the mode of q(n) gets no more looks.
 
     It is a rule for counting and drawing, never a bound.
 
@@ -206,10 +210,10 @@ def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | 
 def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
-    log_weights = (scores / TEMPERATURE).log_softmax(0)
-    log_q = (log_weights + torch.stack([each.log_q for each in passes])).logsumexp(0)
-    log_odds = scores.amax(0) / TEMPERATURE + GUIDE_SHARE * log_q
-    probability = log_odds.softmax(1)
+    tempered = scores / (OCCLUDED * air.channels if air.occludes else TEMPERATURE)
+    log_q = torch.stack([each.log_q for each in passes])
+    log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
+    probability = (tempered.amax(0) + GUIDE_SHARE * log_q).softmax(1)
     if air.occludes:
         probability = _with_hidden(probability)
     count = probability.argmax(1)
