@@ -77,8 +77,7 @@ def blobs(
 
 def double_noise(air: AIR, batch: int, seed: int = 0, *, looks: bool = True) -> Noise:
     """A float64 ``Noise`` for ``batch`` images."""
-    sizes = batch, air.slots, air.code
-    noise = Noise.draw(generator(seed), *sizes, looks=looks, behind=air.behind)
+    noise = air.noise(generator(seed), batch, looks=looks)
     return Noise(*(None if part is None else part.double() for part in noise))
 
 

@@ -112,7 +112,7 @@ def test_a_verdict_of_doubt_is_repeated(tmp_path: Path, trouble: list[str], told
     assert all(each in notes[0] for each in trouble)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"trouble": 3}', "\x00", "{" * 10**5])
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"trouble": 3}', "\x00", "[" * 15_000])
 def test_a_damaged_verdict_says_nothing(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         RunFolder(tmp_path).verdict.write_text(content)

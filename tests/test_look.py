@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import DataConfig
 from airkit.data.compose import compose
+from airkit.data.look.blobs import connected
 from airkit.data.look.findings import Findings, candidates, look
 from airkit.data.sources import load
 
@@ -239,3 +242,31 @@ def test_candidates_are_boxes_of_what_stands_out() -> None:
     sides = np.concatenate(candidates(ink, noise=0.0))[:, 2:].max(1)
     assert 8 <= np.median(sides) <= 14
     assert [len(each) for each in candidates(0 * ink, noise=0.0, faint=True)] == [0] * 20
+
+
+def test_a_crooked_line_is_one_part() -> None:
+    line = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1]], bool)
+    assert connected(line[None]).tolist() == [0] * 6
+    assert connected(line[None], corners=False).tolist() == [0, 1, 1, 2, 3, 4]
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), corners=st.booleans())
+def test_parts_are_those_of_a_flood_fill(seed: int, corners: bool) -> None:
+    rng = np.random.default_rng(seed)
+    flags = rng.random((rng.integers(1, 4), *rng.integers(1, 32, 2))) < rng.uniform(0.2, 0.8)
+    assert connected(flags, corners=corners).tolist() == flood_filled(flags, corners)
+
+
+def flood_filled(flags: Array, corners: bool) -> list[int]:
+    """Number of the part of each pixel that is set, in the order of ``nonzero``."""
+    steps = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if corners or not x or not y]
+    pixels: list[tuple[int, int, int]] = [(n, y, x) for n, y, x in np.argwhere(flags).tolist()]
+    part: dict[tuple[int, int, int], int] = {}
+    for start in pixels:
+        number, front = max(part.values(), default=-1) + 1, {start} - part.keys()
+        while front:
+            part |= dict.fromkeys(front, number)
+            near = {(n, y + down, x + along) for n, y, x in front for down, along in steps}
+            front = near.intersection(pixels) - part.keys()
+    return [part[pixel] for pixel in pixels]

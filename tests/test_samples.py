@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_runs import data_file, reference
+from tiny_runs import data_file, fit, reference
 
+import airkit
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import OutputError
@@ -97,3 +98,16 @@ def test_slots_are_those_of_evaluation(digits: int | None, most: int, slots: int
         request = Request(RunFolder(reference()), data, "best", given, SILENT)
         texts = [text.words for text in Prior().sheet(request).texts]
         assert (texts[-1] == words) if counts == "even" else (words in " ".join(texts))
+
+
+def test_the_prior_on_auto_follows_learned_noise(tmp_path: Path) -> None:
+    fit(tmp_path, model__pixel_noise="learned", train__learning_rate=0.05)
+    air = airkit.load(tmp_path)
+    learned = air.prior_ratio
+    assert learned < air.config.prior_ratio / 10
+    for counts, words in (("prior", "ratio {:.3g} on"), ("unbounded", "p(n) = (1 - {:.3g})")):
+        for given, ratio in (({}, learned), ({"prior.ratio": 0.6}, 0.6)):
+            asked = settings.layers({"render.counts": counts, **given})
+            request = Request(RunFolder(tmp_path), None, "best", asked, SILENT)
+            texts = " ".join(text.words for text in Prior().sheet(request).texts)
+            assert words.format(ratio) in texts

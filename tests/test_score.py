@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import test_docs
 from command_line import fails, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from some_truth import knowing, write
@@ -22,6 +24,7 @@ from airkit.data.coco import run_lengths
 from airkit.data.reader import read_split
 from airkit.errors import DataFileError, PredictionsError
 from airkit.evaluation.detection import average_precisions, pairwise_iou
+from airkit.evaluation.external import Reader
 from airkit.evaluation.results import Measures
 from airkit.evaluation.score import Scores
 
@@ -201,6 +204,17 @@ WRONG: dict[str, tuple[Any, str]] = {
     "text": ("no JSON", "cannot be read"),
     "number": (3, "not a list"),
     "no column": ([{"image": name, "n": 1} for name in NAMES], "no counts"),
+    "no annotations": ({"annotations": None}, "annotations are not a list"),
+    "annotations of numbers": ({"annotations": [1]}, "annotations are not a list"),
+    "images of numbers": ({"annotations": [], "images": [5]}, "images are not a list"),
+    "list as id": ({"annotations": [{**BOX, "image_id": [1]}]}, "No canvas"),
+    "list as image's id": (
+        {"annotations": [], "images": [{"id": [1], "file_name": "a"}]},
+        "no predictions",
+    ),
+    "huge score": ([{**BOX, "score": 10**400}], "score"),
+    "huge box": ([{**BOX, "bbox": [1, 2, 3, 10**400]}], "box"),
+    "huge count": ([{**row, "count": 10**400} for row in GOOD], "count"),
 }
 
 
@@ -219,6 +233,44 @@ def test_arrays_that_are_none(tmp_path: Path, array: Array) -> None:
     np.save(tmp_path / "it.npy", array)
     with pytest.raises(PredictionsError):
         airkit.score(tmp_path / "it.npy", data_file())
+
+
+JSON = st.recursive(
+    st.sampled_from([None, True, 0, 1, 1.5, 10**400, float("nan"), "", "test-000000.png", "\0"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["annotations", "images", "id", "file_name", *RUNS, *BOX, *GOOD[0]]),
+            inner,
+        )
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.dictionaries(st.sampled_from(["annotations", "images"]), JSON) | JSON)
+def test_any_json_is_read_or_refused_for_what_it_holds(content: Any) -> None:
+    path, what = saved(folder() / "any.json", json.dumps(content)), ""
+    try:
+        Reader(path, "test", 1, (9, 9), 0.5).read()
+    except PredictionsError as error:
+        what = error.what
+    assert what != "The predictions cannot be read"  # as a damaged file
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    """NumPy and Pillow raise no OSError or ValueError at these."""
+    (labels := tmp_path / "labels").mkdir()
+    Image.fromarray(np.eye(24, dtype=np.uint8)).save(png := labels / NAMES[0])
+    before, after = png.read_bytes().split(b"IDAT")
+    png.write_bytes(before[:-4] + bytes([0, 0, 0, 1]) + b"IDAT" + after)  # the length
+    np.save(npy := tmp_path / "it.npy", np.zeros(20))
+    npy.write_bytes(npy.read_bytes().replace(b"}", b" "))
+    np.savez(npz := tmp_path / "it.npz", np.zeros(20))
+    for path in (labels, npy, npz.rename(tmp_path / "other.npy")):
+        with pytest.raises(PredictionsError, match="cannot be read") as caught:
+            airkit.score(path, data_file())
+        assert "\n  expected  a .csv, .json, .jsonl or .npy file" in str(caught.value)
 
 
 def test_other_faults(tmp_path: Path) -> None:
@@ -272,3 +324,17 @@ def test_on_the_command_line(tmp_path: Path) -> None:
     assert not [name for name in rows if name.startswith(("comparison", "AP"))]
     message = fails("score", "--predictions", tmp_path / "no.csv", "--data", data_file())
     assert "no.csv" in message
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"), [("image,n\na.png,1,2\n", "image, n"), ("n\n1,2\n", "n")]
+)
+def test_a_table_with_a_row_too_long(tmp_path: Path, cells: str, names: str) -> None:
+    path = saved(tmp_path / "it.csv", cells)
+    told = fails("score", "--predictions", path, "--data", data_file())
+    assert told.startswith(
+        "airkit: The predictions have no counts\n"
+        f"  where     {path}\n"
+        "  expected  a column count\n"
+        f"  got       {names}\n"
+    )

@@ -20,11 +20,13 @@ from airkit.training import validation
 from airkit.training.validation import validate
 
 
-def test_validation_measures_every_canvas() -> None:
+@pytest.mark.parametrize("background", ["none", "learned"])
+def test_validation_measures_every_canvas(background: str) -> None:
     """One draw of the ELBO, the mode of q(n) at one look; the same at every call."""
-    model, val = trainer(), CanvasDataset(data_file(), "val")
+    model, val = trainer(model__background=background), CanvasDataset(data_file(), "val")
     images = to_float(val.images)
-    noise = Noise.draw(generator(0, "validation"), 12, model.air.slots, model.air.code, looks=False)
+    sizes = 12, model.air.slots, model.air.code
+    noise = Noise.draw(generator(0, "validation"), *sizes, looks=False, behind=model.air.behind)
     counts: list[int] = []
     with torch.no_grad():
         elbo, logits = objective.elbo(model.air, images, noise).mean(), model.air(images).logits

@@ -9,7 +9,8 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -18,13 +19,13 @@ from typing import Any, NoReturn
 import numpy as np
 
 from airkit.data.imports.segmentations import paint
-from airkit.errors import PredictionsError
+from airkit.errors import PredictionsError, sanitize
 from airkit.evaluation.label_files import read_labels
 from airkit.model.spatial_transformer import Shape
 from airkit.system.files import check_regular
 
 Array = np.ndarray[Any, Any]
-_READ = (OSError, ValueError, EOFError, csv.Error, RecursionError)
+_NOT_NUMBERS = TypeError, ValueError, OverflowError
 _EXPECTED = "a .csv, .json, .jsonl or .npy file, or a folder of label images"
 _NAMES = "image_id", "index", "image", "file_name"
 
@@ -73,8 +74,11 @@ class Reader:
         try:
             check_regular(self.path)
             return kind()
-        except _READ as error:
-            self.refuse("The predictions cannot be read", _EXPECTED, error)
+        except PredictionsError:
+            raise
+        except Exception as error:  # NumPy and Pillow raise all sorts at damaged files
+            got = str(error) or type(error).__name__
+            self.refuse("The predictions cannot be read", _EXPECTED, got)
 
     def refuse(self, what: str, expected: object, got: object, hint: str = "") -> NoReturn:
         """Raise a PredictionsError about the file."""
@@ -84,6 +88,8 @@ class Reader:
     def _of_table(self) -> ExternalPredictions:
         with self.path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
+        for row in rows:
+            row.pop(None, None)  # values beyond the last column
         return self._of_counts(rows)
 
     def _of_json(self) -> ExternalPredictions:
@@ -91,7 +97,7 @@ class Reader:
         lines = self.path.suffix.lower() == ".jsonl"
         content = [json.loads(it) for it in text.splitlines() if it] if lines else json.loads(text)
         if isinstance(content, dict) and "annotations" in content:
-            content = _named(content)
+            content = self._named(content)
         if isinstance(content, dict):
             content = [{"image": name, "count": count} for name, count in content.items()]
         if not isinstance(content, list):
@@ -106,8 +112,29 @@ class Reader:
             return self._of_objects(content)
         return self._of_counts(content)
 
+    def _named(self, content: dict[str, Any]) -> list[dict[str, Any]]:
+        """Annotations of a whole COCO file, with the names of their images where it has them."""
+        annotations = self._objects("annotations", content["annotations"])
+        images = self._objects("images", content.get("images") or [])
+        names = {
+            each["id"]: each["file_name"]
+            for each in images
+            if {"id", "file_name"} <= each.keys() and isinstance(each["id"], Hashable)
+        }
+        ids = [each.get("image_id") for each in annotations]
+        named = [names.get(each, each) if isinstance(each, Hashable) else each for each in ids]
+        return [{**each, "image_id": name} for each, name in zip(annotations, named, strict=True)]
+
+    def _objects(self, name: str, value: Any) -> list[dict[str, Any]]:
+        """A list of objects in a COCO file."""
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            got = sanitize(json.dumps(value), 60)
+            self.refuse(f"The {name} are not a list of objects", f'"{name}": [{{...}}, ...]', got)
+        return value
+
     def _of_array(self) -> ExternalPredictions:
-        array = np.load(self.path, allow_pickle=False)
+        with self.path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
         wanted = (self.many, *self.shape)
         if array.ndim == 1:
             return self._in_order(array.tolist())
@@ -154,7 +181,7 @@ class Reader:
     def _count(self, value: Any) -> int:
         try:
             count = float(value)
-        except (TypeError, ValueError):
+        except _NOT_NUMBERS:
             count = -1.0
         if count < 0 or not count.is_integer() or count > 2**31:
             self.refuse("A count is not valid", "a whole number from 0 on", repr(value))
@@ -188,14 +215,18 @@ class Reader:
 
     def _score(self, result: Mapping[str, Any]) -> float:
         score = result.get("score")
-        if isinstance(score, bool) or not isinstance(score, int | float) or not np.isfinite(score):
+        if (
+            isinstance(score, bool)
+            or not isinstance(score, int | float)
+            or not abs(score) <= sys.float_info.max
+        ):
             self.refuse("A result without a score", "a finite number", repr(score))
         return float(score)
 
     def _box(self, box: Any, score: float) -> Array:
         try:
             row = np.array([*box, score], np.float64)
-        except (TypeError, ValueError):
+        except _NOT_NUMBERS:
             row = np.zeros(0)
         if row.shape != (5,) or not np.isfinite(row).all() or (row[2:4] < 0).any():
             self.refuse("A box is not valid", "[x, y, width, height], finite numbers", repr(box))
@@ -205,7 +236,7 @@ class Reader:
         mask = np.zeros(self.shape, np.uint8)
         try:
             paint(mask, 1, segmentation)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, IndexError, *_NOT_NUMBERS) as error:
             size = [*self.shape]
             self.refuse("A mask is not valid", f"COCO run lengths of size {size}", error)
         return mask > 0
@@ -249,16 +280,6 @@ class Reader:
 
     def _name(self, place: int) -> str:
         return f"{self.split}-{place:06d}.png (image_id {place + 1})"
-
-
-def _named(content: dict[str, Any]) -> Any:
-    """Annotations of a whole COCO file, with the names of their images where it has them."""
-    images = content.get("images") or []
-    names = {each["id"]: each["file_name"] for each in images if {"id", "file_name"} <= {*each}}
-    return [
-        {**each, "image_id": names.get(each.get("image_id"), each.get("image_id"))}
-        for each in content["annotations"]
-    ]
 
 
 def _number(value: Any, split: str, first: int) -> int | None:

@@ -21,7 +21,6 @@ from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores, pairwise_iou
-from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
@@ -187,10 +186,10 @@ class Likelihood(Measure):
             return
         air, many = self.trained.air, len(batch.images)
         draw = air.draws(batch.images)
-        one = draw(self._noise("elbo", many, looks=False))
+        one = draw(air.noise(self.generators["elbo"], many, looks=False))
         self.elbos.append(elbo.elbo_of(air, one, air.log_prior).cpu())
         log_weights = [
-            iwae.log_weight(air, draw(self._noise("iwae", many, looks=True)))
+            iwae.log_weight(air, draw(air.noise(self.generators["iwae"], many, looks=True)))
             for _ in range(self.trained.config.eval.likelihood_samples)
         ]
         self.bounds.append(iwae.iwae(torch.stack(log_weights)).cpu())
@@ -200,10 +199,6 @@ class Likelihood(Measure):
         if not self.elbos:
             return {}
         return {"elbo": _mean(self.elbos), "log_likelihood_bound": _mean(self.bounds)}
-
-    def _noise(self, stream: str, batch: int, *, looks: bool) -> Noise:
-        air, draws = self.trained.air, self.generators[stream]
-        return Noise.draw(draws, batch, air.slots, air.code, looks=looks, behind=air.behind)
 
 
 class Reconstruction(Measure):

@@ -19,6 +19,7 @@ from airkit.figures.paper import Paper
 from airkit.figures.reconstructions import MIN_CELL
 from airkit.figures.sheet import Sheet, fitted, tile_side
 from airkit.model.counts import log_count_prior, sample_unbounded_counts
+from airkit.runs.trained import with_learned_noise
 from airkit.system.device import generator
 
 Array = np.ndarray[Any, Any]
@@ -42,8 +43,9 @@ class Prior(SheetDrawing):
             scene = reader.read_info(request.data).config.data
             model.check_canvas_size(scene.shape, request.data)
         slots = max(trained.slots, scene.max_digits + 1)
-        counts, how = choose_counts(config, max(1, scene.max_digits), slots)
         air = model.build(canvas_size=scene.shape, slots=slots)
+        config = with_learned_noise(config, air)  # which prior.ratio on auto follows
+        counts, how = choose_counts(config, max(1, scene.max_digits), slots)
         draws = generator(config.eval.seed, "prior samples", model.device)
         with torch.inference_mode():
             canvases = air.sample_canvases(torch.from_numpy(counts).to(model.device), draws)

@@ -197,6 +197,17 @@ class AIR(nn.Module):
         log_prior = self.count_prior.log_prob(self.prior_ratio, self.slots)
         return log_prior.to(self.first_log_prior)
 
+    def noise(self, generator: torch.Generator, batch: int, *, looks: bool) -> Noise:
+        """Draw the noise of one pass, of every latent that this model has.
+
+        Args:
+            generator: what to draw from, on the device that the noise is to be on.
+            batch: B.
+            looks: whether looks are sampled too.
+        """
+        sizes = batch, self.slots, self.code
+        return Noise.draw(generator, *sizes, looks=looks, behind=self.behind)
+
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
         """Run the guide over all slots and paint what it finds.
 

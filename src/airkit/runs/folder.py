@@ -14,7 +14,6 @@ train.lock              while a process trains here
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from airkit.errors import CheckpointError, sanitize
 from airkit.runs import cards, hub
 from airkit.runs import checkpoint as checkpoints
 from airkit.runs.checkpoint import Checkpoint
+from airkit.runs.records import parsed
 from airkit.runs.sweep_folder import is_sweep
 from airkit.system import files
 from airkit.system.callbacks import Listener
@@ -66,8 +66,8 @@ class RunFolder:
     def trouble(self) -> list[str]:
         """Return what was in doubt at the end of the training; nothing where none was."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            told = json.loads(files.start_of(self.verdict, _MOST_VERDICT))["trouble"]
-            return [sanitize(str(each), 200) for each in told]
+            verdict: Any = parsed(files.start_of(self.verdict, _MOST_VERDICT))
+            return [sanitize(str(each), 200) for each in verdict["trouble"]]
         return []
 
     @property
@@ -121,14 +121,14 @@ class RunFolder:
         self.save(state)
         for old in self.saved():
             if old != self.file(state.step):
-                _remove(old)
+                files.remove(old)
         for old in (self.metrics, self.evaluation, *self.events()):
-            _remove(old)
+            files.remove(old)
         self._remove_partial()
 
     def save(self, state: Checkpoint) -> None:
         """Write a checkpoint, ``config.toml`` and ``best.json``, then remove old checkpoints."""
-        _remove(self.verdict)  # of an earlier end
+        files.remove(self.verdict)  # of an earlier end
         if os.path.exists(self.metrics):
             files.sync(self.metrics)  # a checkpoint never outlasts the rows before it
         checkpoints.write(self.file(state.step), state)
@@ -138,7 +138,7 @@ class RunFolder:
         """Make ``config.toml`` and ``best.json`` agree with a checkpoint, and remove old ones."""
         files.write_text(self.path / "config.toml", settings.to_toml(state.config))
         if state.best is None:
-            _remove(self.path / "best.json")
+            files.remove(self.path / "best.json")
         else:
             best = {**vars(state.best), "checkpoint": self.file(state.best.step).name}
             files.write_text(self.path / "best.json", json.dumps(best) + "\n")
@@ -149,7 +149,7 @@ class RunFolder:
         past = [path for path in self.saved() if _step(path) <= state.step]
         for old in past[: -state.config.train.keep]:
             if state.best is None or old != self.file(state.best.step):
-                _remove(old)
+                files.remove(old)
 
     def foreign(self) -> list[str]:
         """Return names of files that a training would replace, where there is no checkpoint."""
@@ -237,8 +237,8 @@ class RunFolder:
         rows = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
+                row: Any = parsed(line)
+            except ValueError:
                 break
             if not _is_row(row):
                 break
@@ -256,7 +256,7 @@ class RunFolder:
         """Remove files that a killed process left half written."""
         named = (self.path / f"{name}.part" for name in _NAMES)
         for partial in (*files.matching(self.path / "checkpoints", "step-*.pt.part"), *named):
-            _remove(partial)
+            files.remove(partial)
 
 
 def _is_row(row: object) -> bool:
@@ -266,17 +266,12 @@ def _is_row(row: object) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and not _MOST < abs(value) < math.inf
+    return type(value) in (int, float) and abs(value) <= _MOST
 
 
 def _step(path: Path) -> int:
     """Return the step in the name of a checkpoint file."""
     return int(path.stem.removeprefix("step-"))
-
-
-def _remove(path: Path) -> None:
-    with files.writing(path):
-        path.unlink(missing_ok=True)
 
 
 def no_run_error(path: Path) -> CheckpointError:

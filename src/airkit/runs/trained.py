@@ -254,9 +254,7 @@ def open_run(
         ExtensionError: as ``TrainedModel.build``.
     """
     model, info, air = open_on(run, data, checkpoint, given, listener)
-    config = model.config
-    if isinstance(air.pixel_sd, Tensor):  # learned
-        config = config.updated("model", pixel_sd=air.pixel_sd.item())
+    config = with_learned_noise(model.config, air)
     return TrainedRun(
         config=config,
         air=air,
@@ -318,6 +316,12 @@ def with_auto_backward(config: Config) -> Config:
     ``fast`` left in place, the message would be that ``fast`` does not serve it.
     """
     return config.updated("train", backward="auto")
+
+
+def with_learned_noise(config: Config, air: AIR) -> Config:
+    """Return a run's settings with the pixel noise that its model has learned, if it learns any."""
+    sd = air.pixel_sd
+    return config.updated("model", pixel_sd=sd.item()) if isinstance(sd, Tensor) else config
 
 
 def look_seed(config: Config) -> int:

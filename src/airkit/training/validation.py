@@ -43,7 +43,7 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
     sums, stride = torch.zeros(2, dtype=torch.float64), -(-len(val) // COUNTED)
     with trainer.evaluating():
         for batch in torch.split(torch.arange(len(val)), config.eval.batch_size):
-            noise = Noise.draw(generator, len(batch), air.slots, air.code, looks=False)
+            noise = air.noise(generator, len(batch), looks=False)
             rows, own = batch[share.rows(len(batch))], share.noise(noise, len(batch))
             pieces = -(-len(rows) // batch_size_of(air, config))
             for piece in (Share(number, pieces) for number in range(pieces)):

@@ -55,12 +55,12 @@ def blobs(ink: Array, flags: Array) -> Blobs:
         flags: its pixels that belong to objects, [N, H, W].
     """
     picture, y, x = np.nonzero(flags)
-    part = _parts(flags)
+    part = connected(flags)
     count = int(part.max(initial=-1)) + 1
     firsts = np.zeros(count, np.int64)
     firsts[part] = picture
-    left, width = _extent(part, x, count)
-    top, height = _extent(part, y, count)
+    left, width = extent(part, x, count)
+    top, height = extent(part, y, count)
     values, area = ink[picture, y, x], np.bincount(part, minlength=count)
     mean = np.bincount(part, values, count) / area
     ranked = values[np.lexsort((values, part))]
@@ -108,39 +108,49 @@ def _autocovariance(ink: Array) -> Array:
     return mean
 
 
-def _parts(flags: Array) -> Array:
-    """Number of the part of each pixel that is set, in the order of ``nonzero``."""
+def connected(flags: Array, *, corners: bool = True) -> Array:
+    """Return the connected part of each pixel that is set.
+
+    Args:
+        flags: pixels that are set, bool [N, H, W]; no part goes from one picture to the next.
+        corners: whether pixels that touch only at a corner are connected too.
+
+    Returns:
+        Numbers of parts from 0 on, int64 [P], for the P pixels in the order of ``nonzero``; parts
+        are numbered by their first pixel.
+    """
     index = flags.ravel().cumsum().reshape(flags.shape) - 1
     ends = []
-    for one, other in _neighbours():
+    for one, other in _neighbours(corners):
         both = flags[one] & flags[other]
         ends.append((index[one][both], index[other][both]))
     first, second = (np.concatenate(each) for each in zip(*ends, strict=True))
     number = np.arange(np.count_nonzero(flags))
-    while len(first):
+    while (number[first] != number[second]).any():
         least = np.minimum(number[first], number[second])
         for end in (first, second):
             np.minimum.at(number, number[end], least)
         number = number[number]
-        apart = number[first] != number[second]
-        first, second = first[apart], second[apart]
     part: Array = np.unique(number, return_inverse=True)[1]
     return part
 
 
-def _neighbours() -> list[tuple[Any, Any]]:
+def _neighbours(corners: bool) -> list[tuple[Any, Any]]:
     """Slices of pictures and of the pixels to the right, below, and below to both sides."""
     all_, low, high = slice(None), slice(0, -1), slice(1, None)
-    return [
-        ((all_, all_, low), (all_, all_, high)),
-        ((all_, low), (all_, high)),
-        ((all_, low, low), (all_, high, high)),
-        ((all_, low, high), (all_, high, low)),
-    ]
+    sides = [((all_, all_, low), (all_, all_, high)), ((all_, low), (all_, high))]
+    diagonals = [((all_, low, low), (all_, high, high)), ((all_, low, high), (all_, high, low))]
+    return sides + diagonals if corners else sides
 
 
-def _extent(part: Array, place: Array, count: int) -> tuple[Array, Array]:
-    """Least place of each part, and its extent."""
+def extent(part: Array, place: Array, count: int) -> tuple[Array, Array]:
+    """Return the least place of each part and its extent, int64 [K] each.
+
+    Args:
+        part: number of the part of each pixel, as of ``connected``, [P].
+        place: its row or column, [P].
+        count: K.
+    """
     least, most = np.full(count, 2**31), np.zeros(count, np.int64)
     np.minimum.at(least, part, place)
     np.maximum.at(most, part, place)

@@ -15,6 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from airkit.data.look.blobs import connected, extent
+
 Array = np.ndarray[Any, Any]
 Kind = Literal["grey", "0 and 1", "16 bits", "colours", "transparent"]
 """How images were stored, which tells the likely cause of what is off."""
@@ -151,30 +153,11 @@ def sizes_of_pieces(image: Array) -> Array:
         The longer side of the bounding box of the pixels that hang together with it, in pixels.
     """
     mask = image >= max(float(image.max()), _FAINT) / 2  # what is fainter may be a blank image's
-    piece = _pieces(mask)[mask]
-    sides = []
-    for place in np.nonzero(mask):
-        least, most = np.full(mask.size, mask.size), np.zeros(mask.size, np.int64)
-        np.minimum.at(least, piece, place)
-        np.maximum.at(most, piece, place)
-        sides.append((most - least + 1)[piece])
-    sizes: Array = np.maximum(*sides)
+    piece = connected(mask[None], corners=False)
+    count = int(piece.max(initial=-1)) + 1
+    sides = [extent(piece, place, count)[1] for place in np.nonzero(mask)]
+    sizes: Array = np.maximum(*sides)[piece]
     return sizes
-
-
-def _pieces(mask: Array) -> Array:
-    """Number the connected pixels of a mask [H, W] alike, by the lowest of their indices."""
-    index = np.arange(mask.size).reshape(mask.shape)
-    across, down = mask[:, :-1] & mask[:, 1:], mask[:-1] & mask[1:]
-    one = np.concatenate([index[:, :-1][across], index[:-1][down]])
-    other = np.concatenate([index[:, 1:][across], index[1:][down]])
-    number = index.ravel()
-    while (number[one] != number[other]).any():
-        least = np.minimum(number[one], number[other])
-        for ends in (one, other):
-            np.minimum.at(number, number[ends], least)
-        number = number[number]
-    return number.reshape(mask.shape)
 
 
 def _dark(inverted: bool | None) -> Fault:

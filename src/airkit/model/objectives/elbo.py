@@ -56,10 +56,8 @@ class ExactELBO(Objective):
     def random(self, rows: int, seed: int) -> Noise:
         """This process's rows of the noise of the whole batch."""
         self.generator.manual_seed(seed)
-        air, batch = self.air, rows * self.share.count
-        sampled = self.config.guide.looks == "drawn"
-        sizes = batch, air.slots, air.code
-        noise = Noise.draw(self.generator, *sizes, looks=sampled, behind=air.behind)
+        batch = rows * self.share.count
+        noise = self.air.noise(self.generator, batch, looks=self.config.guide.looks == "drawn")
         return self.share.noise(noise, batch)
 
     def forward(self, images: Tensor, random: Noise, log_prior: Tensor) -> tuple[Tensor, Tensor]:
