@@ -14,6 +14,7 @@ from airkit.model.objectives import Share, elbo
 from airkit.model.scene import explain, explain_both, possible_looks
 from airkit.runs.memory_needs import batch_size_of
 from airkit.runs.signs import Watch
+from airkit.runs.trained import with_learned_noise
 from airkit.runs.trust import Trust, judge
 from airkit.system import seeds
 from airkit.training.step import Trainer
@@ -83,4 +84,4 @@ def judge_results(trainer: Trainer, images: Tensor | Streamed) -> Trust:
             levels = to_float(batch.to(trainer.device))
             one, best = explain_both(air, levels, looks, seed)
             watch.add(levels, best, one)
-    return judge(watch.signs(), watch.found, config)
+    return judge(watch.signs(), watch.found, with_learned_noise(config, air))
