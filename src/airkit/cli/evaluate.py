@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from airkit.evaluation.results import Measures
 
 IN_DOUBT = "in doubt: see above for what to try"
+CALIBRATION_KEY = (
+    "lower is better; constant: if every count had the same probability, the share counted right"
+)
 LEAST_P = 1e-300
 """Least p value that is printed as a number."""
 
@@ -140,6 +143,8 @@ def _calibrations(measures: Measures) -> Iterator[tuple[str, str]]:
     if measures.looks > 1:
         yield from _calibration(f"{measures.looks} looks", measures.calibration)
     yield from _calibration("one look", measures.calibration_one_look)
+    if measures.calibration_one_look is not None:
+        yield "", CALIBRATION_KEY
 
 
 def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, str]]:
@@ -147,7 +152,8 @@ def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, s
     if found is not None:
         yield (
             f"calibration, {which}",
-            f"ECE {found.error:.4f}; Brier {found.brier:.4f}, constant {found.brier_constant:.4f}; "
+            f"probability off by {100 * found.error:.2f} points (ECE); "
+            f"Brier {found.brier:.4f}, constant {found.brier_constant:.4f}; "
             f"log score {found.log_score:.4f}, constant {found.log_score_constant:.4f}",
         )
 
