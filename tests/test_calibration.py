@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import command_line
 import numpy as np
 import pytest
 import torch
@@ -105,6 +106,16 @@ def test_eval_gives_both_calibrations(counts: str) -> None:
     assert (
         plain["calibration_one_look"]["brier"] == found.to_dict()["calibration_one_look"]["brier"]
     )
+
+
+def test_eval_says_what_its_scores_mean() -> None:
+    found = airkit.evaluate(reference()).calibration
+    assert found is not None
+    told = command_line.run("eval", "--run", reference()).stdout
+    assert f"\ncalibration, 3 looks      probability off by {100 * found.error:.2f} points" in told
+    assert f"Brier {found.brier:.4f}, constant {found.brier_constant:.4f};" in told
+    key = "lower is better; constant: if every count had the same probability, the share counted"
+    assert told.count(f"\n{key:>{26 + len(key)}} right\n") == 1
 
 
 def test_accuracy_by_count_at_one_look_adds_up() -> None:

@@ -20,9 +20,11 @@ import pytest
 import tiny_runs
 import torch
 import typer
+from command_line import run
 
 import airkit
 from airkit.cli.app import app
+from airkit.cli.options import FLAGS
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data.make import make_data
@@ -220,6 +222,26 @@ def test_examples_in_docstrings_run(module: str) -> None:
 def test_help_tells_every_field(kind: Any) -> None:
     for name in kind._fields:
         assert f"\n    {name}: " in (inspect.getdoc(kind) or "")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+def test_the_pages_say_how_flags_are_passed_in_python(page: str) -> None:
+    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert 'settings={"train.steps": 500' in text
+    assert "by the name that `--help` shows in brackets" in text
+    shown = " ".join(run("train", "--help").stdout.split())
+    assert "[train.steps, default" in shown
+
+
+@pytest.mark.parametrize("command", sorted({*FLAGS} - {"config show"}))
+def test_flags_of_settings_are_no_arguments_in_python(command: str) -> None:
+    """But for the kind of picture, which is both."""
+    names = {"eval": "evaluate", "import": "import_scenes", "reproduce": "reproduce_paper"}
+    function = getattr(airkit, names.get(command, command.replace("-", "_")))
+    taken = inspect.signature(function).parameters
+    flags = {flag.strip("-").replace("-", "_") for flag in FLAGS[command]}
+    assert "settings" in taken
+    assert flags & {*taken} <= {"kind"}
 
 
 def test_library_snippets_run(home: Path) -> None:

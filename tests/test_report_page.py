@@ -71,6 +71,17 @@ def test_the_first_screen_has_the_result_and_large_pictures(size: tuple[int, int
         assert -1 <= heading["y"] < size[1]
 
 
+@pytest.mark.parametrize("width", [1200, 800, 400])
+def test_the_longest_share_is_not_covered_by_the_pictures(width: int) -> None:
+    import pages  # noqa: PLC0415 - needs playwright
+
+    with pages.opened(report("one").as_uri(), size=(width, 900)) as watched:
+        script = """() => { const value = document.querySelector('.headline b');
+            value.textContent = '100.0 %'; return value.scrollWidth - value.clientWidth }"""
+        assert watched.page.evaluate(script) == 0
+        assert watched.overflow == 0
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("kind", ["one", "two"])
 def test_all_text_can_be_read(kind: str, theme: Literal["light", "dark"]) -> None:

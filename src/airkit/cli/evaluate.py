@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from airkit.evaluation.compare import Comparison
     from airkit.evaluation.results import Measures
 
+IN_DOUBT = "in doubt: see above for what to try"
+CALIBRATION_KEY = (
+    "lower is better; constant: if every count had the same probability, the share counted right"
+)
 LEAST_P = 1e-300
 """Least p value that is printed as a number."""
 
@@ -82,10 +86,11 @@ def _headline(measures: Measures) -> str:
     if not math.isnan(measures.count_accuracy):
         looks = "one look" if measures.looks == 1 else f"{measures.looks} looks together"
         share = percent(measures.count_accuracy)
-        return f"{share} of {measures.canvases:,} canvases are counted right, by {looks}"
+        right = f"{share} of {measures.canvases:,} canvases are counted right, by {looks}"
+        return f"{right}; {IN_DOUBT}" if trust is not None and trust.trouble else right
     if trust is None:
         return "measured; no true counts to compare with"
-    return "in doubt: see above for what to try" if trust.trouble else "no sign of trouble"
+    return IN_DOUBT if trust.trouble else "no sign of trouble"
 
 
 def _next(measures: Measures) -> list[tuple[str, str]]:
@@ -138,6 +143,8 @@ def _calibrations(measures: Measures) -> Iterator[tuple[str, str]]:
     if measures.looks > 1:
         yield from _calibration(f"{measures.looks} looks", measures.calibration)
     yield from _calibration("one look", measures.calibration_one_look)
+    if measures.calibration_one_look is not None:
+        yield "", CALIBRATION_KEY
 
 
 def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, str]]:
@@ -145,7 +152,8 @@ def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, s
     if found is not None:
         yield (
             f"calibration, {which}",
-            f"ECE {found.error:.4f}; Brier {found.brier:.4f}, constant {found.brier_constant:.4f}; "
+            f"probability off by {100 * found.error:.2f} points (ECE); "
+            f"Brier {found.brier:.4f}, constant {found.brier_constant:.4f}; "
             f"log score {found.log_score:.4f}, constant {found.log_score_constant:.4f}",
         )
 
@@ -173,7 +181,7 @@ def _values(measures: Measures) -> Iterator[tuple[str, str]]:
 
 
 def _trust(measures: Measures) -> list[tuple[str, str]]:
-    """The verdict without truth, where there is doubt, or no true counts to go by."""
+    """The verdict, where there is doubt, or no true counts to go by."""
     trust = measures.trust
     shown = trust is not None and (trust.trouble or math.isnan(measures.count_accuracy))
     return trust.rows() if trust is not None and shown else []

@@ -63,6 +63,9 @@ def infer(  # noqa: PLR0913 - an option each
 ) -> None:
     """Count and locate the objects in your own images: one JSON line each.
 
+    Its interval (in the table: least, greatest) is the range of counts that has 95 % of the
+    model's probability. airkit eval says how far that can be relied on, where counts are known.
+
     For a run on digits, ink is bright on dark. Settings override those of the run. For a data file,
     or for posteriors, codes, masks and samples as arrays, use airkit predict.
     """

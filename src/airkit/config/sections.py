@@ -46,6 +46,8 @@ Outside = Annotated[
 ]
 """A class outside airkit as ``package.module:Class``; see ``airkit.config.registry``."""
 
+MOST_SLOTS = 128
+"""The greatest ``model.slots``."""
 Width = Annotated[int, Field(ge=1, le=8192)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=64), BeforeValidator(as_tuple)]
 """Widths of a network's hidden layers, first to last; their number is its depth."""
@@ -185,7 +187,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The generative model: how many objects, their prior on position and size, the decoder."""
 
-    slots: Auto | Annotated[int, Field(ge=1, le=128)] = "auto"
+    slots: Auto | Annotated[int, Field(ge=1, le=MOST_SLOTS)] = "auto"
     """Greatest number of objects that the model can infer; auto is data.max_digits + 1."""
     window_size: Auto | Annotated[int, Field(ge=4, le=128)] = "auto"
     """Side of the decoder's output, in pixels, before it is scaled onto the canvas; auto is 4/3 of

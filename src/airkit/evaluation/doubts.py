@@ -82,12 +82,8 @@ class Doubts:
         """Take note of an image on which all slots are on."""
         self._full.add(image.ink, image.ink.size)
 
-    def of_full(self, slots: int, tile: int | None) -> Fault:
-        """What is off with those: there may be more objects, or larger ones."""
-        where, mend = "", "try more --slots"
-        if tile is not None:
-            where, mend = "on a tile, ", f"try smaller tiles than {tile} px, or more --slots"
-        more = f"{where}as many objects as there are slots, {slots}; there may be more, {mend}"
+    def of_full(self, more: str) -> Fault:
+        """What is off with those: ``more`` says that there may be more objects; or larger ones."""
         larger = self.side and size_fault(self._full.items, self.side, TOUCHING)
         return larger or Fault("slots", more)
 

@@ -18,13 +18,14 @@ from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
 from airkit.evaluation import result_cache
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
+from airkit.evaluation.miscounts import with_truth
 from airkit.evaluation.result_cache import PerCanvas
 from airkit.evaluation.results import Measures, as_json
 from airkit.model.scene import explain_both
 from airkit.runs.records import restorer
 from airkit.runs.signs import Watch
 from airkit.runs.trained import TrainedRun, count_generator, look_seed, open_run
-from airkit.runs.trust import judge
+from airkit.runs.trust import Trust, judge
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
@@ -196,7 +197,7 @@ class Evaluation:
         return Measures(
             canvases=len(trained.canvases),
             **{key: value for result in own for key, value in result.items()},
-            trust=judge(self.watch.signs(), self.watch.found, trained.config),
+            trust=self._judge(),
             looks=trained.looks,
             likelihood_samples=config.likelihood_samples,
             seconds=round(time.perf_counter() - self.began, 2),
@@ -207,6 +208,14 @@ class Evaluation:
             checkpoint=str(trained.checkpoint),
             outside={name: results.get(name) for name in config.measures if is_outside(name)},
         )
+
+    def _judge(self) -> Trust:
+        """Judge whether the results are to be trusted, with true counts where they are measured."""
+        trust = judge(self.watch.signs(), self.watch.found, self.trained.config)
+        if "counts" not in self.taken:
+            return trust
+        true, found, _ = self.counts.table
+        return with_truth(trust, true, found)
 
     def _rows(self, values: Tensor | Streamed | None, indices: Tensor) -> Tensor | None:
         return None if values is None else values[indices].to(self.trained.device)

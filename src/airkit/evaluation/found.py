@@ -56,8 +56,8 @@ class Inferred:
     count: int
     """Objects found."""
     interval: tuple[int, int]
-    """Range of the most probable counts that together have 95 % of ``count_probability``, and of
-    ``count``."""
+    """Least and greatest of the most probable counts that together have 95 % of
+    ``count_probability``, ``count`` among them."""
     count_probability: tuple[float, ...]
     """Probability of n objects for n = 0, 1, ...; n is at most the number of slots, of all
     tiles together."""

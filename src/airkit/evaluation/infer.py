@@ -145,7 +145,7 @@ class _Inference:
             same.append((piece, seen))
             if len(same) == piece.of:
                 yield piece.image, self._finish(piece.image, parts.pop(piece.image))
-        self.screening.note_found(self.listener)
+        self.screening.note_found(self.listener, tiles=True)
 
     def _all_pieces(self) -> Iterator[Piece]:
         """Yield the pieces of all images in the second walk; raises ImageError if they changed."""

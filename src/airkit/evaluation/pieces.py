@@ -121,16 +121,21 @@ def overlap_of(tile: int, size: float, scale: float = 1.0) -> int:
         ImageError: tiles are too small.
     """
     overlap = min(ceil(OVERLAP * size), tile // 2)
-    if overlap < LEAST_OVERLAP * size:
+    if tile < least_tile(size):
         raise ImageError(
             "Tiles are too small for the objects",
             where="--tile",
-            expected=f"at least {ceil(2 * ceil(LEAST_OVERLAP * size) / scale)} px, for objects of "
+            expected=f"at least {ceil(least_tile(size) / scale)} px, for objects of "
             f"about {size / scale:.0f} px",
             got=f"{round(tile / scale)} px",
             hint="larger tiles, or none",
         )
     return overlap
+
+
+def least_tile(size: float) -> int:
+    """Return the least side of tiles for objects of a typical ``size``, both in pixels."""
+    return 2 * ceil(LEAST_OVERLAP * size)
 
 
 class Explainer:

@@ -145,7 +145,7 @@ class PicturesSource:
             yield self._predicted(explainer, dict(enumerate(part, done)))
             done += len(part)
             self.listener.progress("predicting", done, self.many)
-        self.screening.note_found(self.listener)
+        self.screening.note_found(self.listener, tiles=False)
 
     def _predicted(self, explainer: Explainer, some: Mapping[int, Given]) -> Predictions:
         shapes = {place: self.screening.shape_of(given) for place, given in some.items()}

@@ -86,7 +86,8 @@ class Measures:
     mask_ap75: float = NAN
     """The same at IoU 0.75 alone."""
     trust: Trust | None = None
-    """Whether the results are to be trusted, judged without any truth."""
+    """Whether the results are to be trusted, judged without any truth, and by true counts where
+    they are known."""
     looks: int
     """How often a canvas is looked at, at most; all looks together give its count."""
     likelihood_samples: int

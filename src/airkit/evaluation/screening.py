@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from airkit.data.imports.pictures import Bad
 from airkit.data.look.ink import Fault
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
+from airkit.evaluation.full_slots import full_slots
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel
@@ -53,6 +55,7 @@ class Screening:
         self.places: list[Place] = []
         self.bad, self._doubts = Bad(skip_bad), Doubts(trained, invert=invert)
         self._reasons, self._slots = Reasons(model.config), model.config.slots
+        self._largest_full = 0, 0
         self._faults: dict[int, Fault] = {}
 
     def check(self, listener: Listener) -> Iterator[Given]:
@@ -116,13 +119,21 @@ class Screening:
             return reason
         if full:
             self._slots = full
+            self._largest_full = max(self._largest_full, given.shape, key=prod)
             self._doubts.add_full(given)
             self._faults[place] = Fault("slots", "")
         return "slots full" if full else reason if none else "ok"
 
-    def note_found(self, listener: Listener) -> None:
-        """Say on which images nothing was found, or all slots are in use."""
-        full = self._doubts.of_full(self._slots, self._given_tile)
+    def note_found(self, listener: Listener, *, tiles: bool) -> None:
+        """Say on which images nothing was found, or all slots are in use.
+
+        Args:
+            listener: hears it.
+            tiles: whether the command cuts images into tiles if it is asked to.
+        """
+        config, largest = self.model.config, self._largest_full
+        more = full_slots(config, self._slots, largest, self._given_tile, tiles=tiles)
+        full = self._doubts.of_full(more)
         faults = sorted(self._faults.items())
         told = [(self.places[it], full if one.cause == "slots" else one) for it, one in faults]
         note(told, listener)
