@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from airkit.config.pictures import PicturesConfig
+from airkit.data.look import noise as noises
 from airkit.data.look import objects
 from airkit.data.look.blobs import Array, reach
 from airkit.data.look.objects import LEAST_CONTRAST, Compositing
@@ -146,8 +147,8 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
         seed: of the sample.
     """
     levels = _sample(images, seed)
-    noise, side = _noise(levels), max(levels.shape[2:])
-    background, polarity, residual = _split(levels, noise)
+    noise, side = noises.whole(levels), max(levels.shape[2:])
+    background, polarity, residual = _split(levels, noise, _EVEN + noises.fine(levels) / 4)
     ink = _ink(residual, polarity)
     found = objects.parts_of(ink, noise)
     single = objects.singles(found)
@@ -226,16 +227,6 @@ def _levels(images: NDArray[np.uint8]) -> Array:
     return np.asarray(planes / np.float32(255), np.float32)
 
 
-def _noise(levels: Array) -> float:
-    """Standard deviation of the pixel noise, a robust one for each picture, and their median.
-
-    After a filter that is blind to gradients (Immerkaer 1996, "Fast noise variance estimation").
-    """
-    rough = levels[..., :-2, :] - 2 * levels[..., 1:-1, :] + levels[..., 2:, :]
-    rough = (rough[..., :-2] - 2 * rough[..., 1:-1] + rough[..., 2:]) / 6
-    return float(np.median(1.4826 * np.median(np.abs(rough), (-2, -1))))
-
-
 # Background
 
 
@@ -264,14 +255,20 @@ def _estimate(levels: Array, background: Background, polarity: Polarity) -> Arra
     return estimated.reshape(levels.shape)
 
 
-def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
-    """The simplest background that agrees with the outermost pixels; polarity; and what is left."""
+def _split(levels: Array, noise: float, even: float) -> tuple[Background, Polarity, Array]:
+    """The simplest background that agrees with the outermost pixels; polarity; and what is left.
+
+    Args:
+        levels: pictures, [N, C, H, W].
+        noise: standard deviation of their noise.
+        even: unevenness that passes for none; less where noise is coarse, as it may be lumps.
+    """
     for background in _ESTIMATES:
         residual = levels - _estimate(levels, background, "both")
         polarity = _polarity(residual, noise)
         if background == "smooth" and polarity != "both":
             residual = levels - _estimate(levels, background, polarity)
-        if _unevenness(residual) <= _EVEN + noise / 4:
+        if _unevenness(residual) <= even:
             break
     return background, polarity, residual
 
