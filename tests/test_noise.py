@@ -26,7 +26,7 @@ def jpeg(quality: int) -> Callable[[Array], Array]:
     def one(picture: Array) -> Array:
         file = BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=quality)
-        return np.asarray(Image.open(file))
+        return np.array(Image.open(file))
 
     return lambda pictures: np.stack([one(each) for each in pictures])
 
@@ -34,13 +34,15 @@ def jpeg(quality: int) -> Callable[[Array], Array]:
 def enlarged(pictures: Array) -> Array:
     """Pictures [N, H, W] of twice the sides, resampled linearly."""
     size, how = 2 * pictures.shape[1], Image.Resampling.BILINEAR
-    return np.stack([Image.fromarray(each).resize((size, size), how) for each in pictures])
+    larger = [Image.fromarray(each).resize((size, size), how) for each in pictures]
+    return np.stack([np.array(each) for each in larger])
 
 
 def blurred(pictures: Array) -> Array:
     """Means of 3 x 3 pixels."""
     levels = torch.from_numpy(pictures.astype(np.float32))
-    return np.rint(backgrounds.blur(levels, 3).numpy()).astype(np.uint8)
+    means: Array = backgrounds.blur(levels, 3).round().byte().numpy()
+    return means
 
 
 CHANGES: dict[str, Callable[[Array], Array]] = {
