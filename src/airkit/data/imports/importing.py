@@ -106,8 +106,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         images: pictures to train on: a folder, a picture file, .npy, .npz, ``FILE.h5:/path``, a
             COCO JSON file; an array or tensor [N, H, W], [N, H, W, C] or [N, C, H, W]; a list of
             arrays, PIL images, files. A tenth each is val and test if not given, by ``data.seed``.
-        counts: true counts of ``images``, [N]; or a CSV file of file names and counts. What is not
-            given is not known, and nothing is made up.
+        counts: true counts of ``images``, [N]; or a CSV file of file names, pages (from 1) where
+            files have several, and counts. What is not given is not known, and nothing is made up.
         boxes: true boxes (x, y, width, height) in pixels, [N, M, 4], width 0 or less where there is
             none, or a list of [k, 4].
         labels: true classes from 0 to 127, in the order of ``boxes``, [N, M] or a list of [k].
