@@ -69,6 +69,9 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
 
 def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
     tiles = f"tiles of {shape[1]} x {shape[0]} px"
+    if survey.pictures == survey.canvases.total():
+        yield f"no picture is larger than {tiles}: --tile {survey.side} cut none"
+        return
     yield f"pictures cut into {tiles}, the last in a row moved back to the edge"
     if survey.divided:
         yield (

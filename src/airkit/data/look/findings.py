@@ -338,7 +338,10 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
             share < least for share, least in zip(evidence.single, _MOSTLY, strict=True)
         ),
         f"more than {MANY} objects on a picture: cut it into tiles, here --tile {tile}": (
-            found.most_objects > MANY
+            found.most_objects > MANY and tile < side
+        ),
+        f"more than {MANY} objects on a picture, too many for its {side} px: {ask}": (
+            found.most_objects > MANY and tile >= side
         ),
         f"{1 - evidence.seen:.0%} of the pictures look empty": evidence.seen < 0.2,
     }
