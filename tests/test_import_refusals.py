@@ -183,7 +183,9 @@ def test_truth_that_contradicts(tmp_path: Path, name: str) -> None:
 
 TABLES = {
     "a row is missing": ("\n".join(f"{n},1" for n in range(11)), "none for 11.png"),
+    "more than half": ("\n".join(f"{n},1" for n in range(7)), "at most half"),
     "no number": ("file,count\n0.png,many", "line 2"),
+    "no whole number": ("file,count\n0.png,8.5", "8.5 for 0.png"),
     "one column": ("file\n0.png", "line 2"),
     "other names": ("a,1\nb,2", "a, b"),
     "empty": ("", "no rows"),

@@ -92,9 +92,23 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
             hint="file names in the first column, counts in the second",
         )
     counts = {each: table[row] for each, row in rows.items()}
+    if {*found} == {"train"}:
+        files = _parted(files["train"], counts, listener)
+        found.clear()  # test is to come first
     found |= {split: _with_counts(it, counts, path) for split, it in files.items()}
     if len(rows) < len(table):
         listener.note(f"{path}: {len(table) - len(rows):,} rows name no picture")
+
+
+def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
+    """Counted pictures as the test split, where they are at most half of all; else all as train."""
+    counted = [each for each in pictures.paths if each in counts]
+    if len(counted) > len(pictures.paths) / 2:
+        return {"train": pictures}
+    others = [each for each in pictures.paths if each not in counts]
+    listener.note(f"the {len(counted):,} counted pictures are the test split, not to be trained on")
+    name, reading = pictures.name, pictures.reading
+    return {"test": Files(name, counted, reading), "train": Files(name, others, reading)}
 
 
 def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> Files:
@@ -106,7 +120,7 @@ def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> 
             where=path,
             expected=f"a row for each of {len(pictures.paths):,} pictures",
             got=f"none for {missing[0].name}, the first of {len(missing):,}",
-            hint="add them, or move the pictures that are not counted elsewhere",
+            hint="add them; of at most half of one folder, the counted ones become the test split",
         )
     return pictures if missing else Counted(pictures, pictures.paths, counts)
 
