@@ -222,8 +222,9 @@ def test_other_refusals(tmp_path: Path) -> None:
         imported(IMAGES, tmp_path / "out.h5")
     with pytest.raises(ImageError):
         imported(NAN, tmp_path / "out.h5", force=True)
-    with pytest.raises(airkit.AirkitError, match=r"data\.digit_size"):
-        imported(IMAGES, tmp_path / "out.h5", force=True, object_size=2000.0)
+    for size in (25.0, 3.0):
+        with pytest.raises(ImageError, match=r"--object-size\n.*4 to 24 px(.|\n)*measured"):
+            imported(IMAGES, tmp_path / "out.h5", force=True, object_size=size)
     with pytest.raises(ImageError, match="images"):
         imported(IMAGES, tmp_path / "b.h5", test={"pictures": IMAGES})
     assert (tmp_path / "out.h5").read_bytes() == before
