@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from own_pictures import Array, blobs
+from tiny_runs import Recorder
 
 from airkit.data.imports.importing import import_scenes
 from airkit.data.reader import read_info
@@ -80,10 +81,8 @@ def test_the_file_is_named_as_people_name_files(
 
 
 def test_tiles_that_cut_no_picture_are_told(tmp_path: Path) -> None:
-    notes: list[str] = []
-    listener = Listener()
-    listener.note = notes.append  # type: ignore[method-assign]
+    listener = Recorder()
     import_scenes(_squares(0, 220), path=tmp_path / "o.h5", tile=30, listener=listener)
-    assert "no picture is larger than tiles of 24 x 24 px: --tile 30 cut none" in notes
+    assert "no picture is larger than tiles of 24 x 24 px: --tile 30 cut none" in listener.notes
     import_scenes(_squares(0, 220), path=tmp_path / "p.h5", tile=16, listener=listener)
-    assert any("cut into tiles of 16 x 16 px" in note for note in notes)
+    assert any("cut into tiles of 16 x 16 px" in note for note in listener.notes)

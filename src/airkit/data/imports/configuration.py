@@ -87,7 +87,7 @@ def configuration(
     sizes = list(survey.sizes)
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
     low, high = _limits(survey) if options.levels is None else options.levels
-    found = look(_some(survey, low, high))
+    found = look(_some(survey, low, high), unpadded=survey.sample_sizes())
     size = min(found.digit_size, max(shape)) if options.object_size is None else options.object_size
     data = {
         "source": PICTURES,

@@ -121,8 +121,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         object_size: typical side of an object, in pixels; by default what a look finds.
         tile: cut pictures into tiles of this side in pixels; splits are of whole pictures,
             or of regions where there are but one or two.
-        pad: allow pictures of several sizes, padded by their edge to the greatest height and the
-            greatest width.
+        pad: allow pictures of several sizes, padded by the median of their outermost pixels to
+            the greatest height and the greatest width.
         scale: factor that sides of pictures are multiplied by, before all else: objects of about
             14 pixels train fast and well. All other sizes are those after it.
         levels: grey levels that become black and white; found by default.

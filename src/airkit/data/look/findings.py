@@ -10,7 +10,7 @@ Shapes: N pictures, C channels, H x W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -142,16 +142,20 @@ class _Evidence:
     """Share of the pictures where something stands out."""
 
 
-def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
+def look(
+    images: NDArray[np.uint8], seed: int = 0, unpadded: Sequence[tuple[int, int]] = ()
+) -> Findings:
     """Look at a sample of pictures.
 
     Args:
         images: uint8 [N, H, W], of colours [N, H, W, 3]; at least one.
         seed: of the sample.
+        unpadded: height and width of each without padding, which has no noise; by default, all.
     """
-    levels = _sample(images, seed)
-    noise, side = noises.whole(levels), max(levels.shape[2:])
-    background, polarity, residual = _split(levels, noise, _EVEN + noises.fine(levels) / 4)
+    levels, rows = _sample(images, seed)
+    own = noises.cropped(levels, [unpadded[row] for row in rows]) if unpadded else levels
+    noise, side = noises.whole(own), max(levels.shape[2:])
+    background, polarity, residual = _split(levels, noise, _EVEN + noises.fine(own) / 4)
     ink = _ink(residual, polarity)
     found = objects.parts_of(ink, noise)
     single = objects.singles(found)
@@ -217,19 +221,14 @@ def most_of(pixels: int) -> int:
     return min(SAMPLE, max(_FEW, PIXELS // pixels))
 
 
-def _sample(images: NDArray[np.uint8], seed: int) -> Array:
-    """Some of the pictures, as levels in 0..1, [N, C, H, W]."""
+def _sample(images: NDArray[np.uint8], seed: int) -> tuple[Array, Array]:
+    """Some of the pictures, as levels in 0..1, [n, C, H, W], and their places, [n]."""
     most = most_of(images[0].size)
     rows = np.arange(len(images))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    return _levels(images[rows])
-
-
-def _levels(images: NDArray[np.uint8]) -> Array:
-    """Pictures as levels in 0..1, [N, C, H, W]."""
-    planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
-    return np.asarray(planes / np.float32(255), np.float32)
+    planes = images[rows, None] if images.ndim == 3 else np.moveaxis(images[rows], -1, 1)
+    return np.asarray(planes / np.float32(255), np.float32), rows
 
 
 # Background

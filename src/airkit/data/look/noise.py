@@ -1,10 +1,11 @@
 """How noisy pictures are, without labels: fine noise, and noise that JPEG or resizing made coarse.
 
-Shapes: N pictures, C channels, H x W pixels, K windows.
+Shapes: C channels, H x W pixels, K windows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,18 @@ _SHARE = 0.1  # of the windows: the calmest, which show background alone
 _BIAS = 0.884  # what white noise of sd 1 has there: the 10 % quantile of sqrt(chi2(61) / 61)
 
 
-def fine(levels: Array) -> float:
+def cropped(pictures: Array, sizes: Sequence[tuple[int, int]]) -> list[Array]:
+    """Return pictures without what was padded on the right and below.
+
+    Args:
+        pictures: levels, [N, C, H, W].
+        sizes: height and width of each.
+    """
+    pairs = zip(pictures, sizes, strict=True)
+    return [picture[:, :height, :width] for picture, (height, width) in pairs]
+
+
+def fine(pictures: Iterable[Array]) -> float:
     """Return the standard deviation of noise that differs from pixel to pixel.
 
     A filter that is blind to gradients (Immerkaer 1996, "Fast noise variance estimation"); of each
@@ -25,24 +37,29 @@ def fine(levels: Array) -> float:
     of such noise.
 
     Args:
-        levels: pictures, [N, C, H, W].
+        pictures: levels, [C, H, W] each.
     """
+    return float(np.median([_roughness(picture) for picture in pictures]))
+
+
+def _roughness(levels: Array) -> Array:
+    """Robust standard deviation of each channel of a picture [C, H, W]."""
     rough = levels[..., :-2, :] - 2 * levels[..., 1:-1, :] + levels[..., 2:, :]
     rough = (rough[..., :-2] - 2 * rough[..., 1:-1] + rough[..., 2:]) / 6
-    return float(np.median(1.4826 * np.median(np.abs(rough), (-2, -1))))
+    return np.asarray(1.4826 * np.median(np.abs(rough), (-2, -1)))
 
 
-def whole(levels: Array) -> float:
+def whole(pictures: Collection[Array]) -> float:
     """Return the standard deviation of the pixel noise, fine or coarse.
 
     The larger of ``fine`` and of what the calmest windows of 8 x 8 pixels deviate from a plane,
     which JPEG, resizing and blur leave nearly as it is. Both agree on white noise.
 
     Args:
-        levels: pictures, [N, C, H, W].
+        pictures: levels, [C, H, W] each.
     """
-    calm = [np.quantile(_about_planes(picture), _SHARE, axis=-1) for picture in levels]
-    return max(fine(levels), float(np.median(calm)) / _BIAS)
+    calm = [np.quantile(_about_planes(picture), _SHARE, axis=-1) for picture in pictures]
+    return max(fine(pictures), float(np.median(calm)) / _BIAS)
 
 
 def _about_planes(picture: Array) -> Array:
