@@ -236,6 +236,21 @@ def test_a_table_may_be_of_one_split(tmp_path: Path) -> None:
     assert any("1 rows name no picture" in note for note in listener.notes)
 
 
+def test_a_table_of_a_part_of_one_folder_makes_it_the_test_split(tmp_path: Path) -> None:
+    folder = save(tmp_path / "f", GIVEN["images"])
+    counted = range(0, len(GIVEN["images"]), 3)
+    (tmp_path / "c.csv").write_text("\n".join(f"{n}.png,{GIVEN['counts'][n]}" for n in counted))
+    listener = Recorder()
+    options = {"counts": tmp_path / "c.csv", "listener": listener}
+    report = imported(folder, tmp_path / "o.h5", **options)
+    assert report.truth == {"train": (), "val": (), "test": ("count",)}
+    test = read_split(report.path, "test")
+    assert np.array_equal(test.image, GIVEN["images"][counted])
+    assert np.array_equal(test.known["count"], GIVEN["counts"][counted])
+    assert report.splits["train"] + report.splits["val"] == len(GIVEN["images"]) - len(counted)
+    assert any(f"the {len(counted)} counted pictures" in note for note in listener.notes)
+
+
 def test_an_archive_may_know_the_truth(tmp_path: Path) -> None:
     report = imported(npz(tmp_path, **{**GIVEN, "y": np.array([{}, 1], object)}), tmp_path / "o.h5")
     assert report.truth["test"] == ("count", "label", "box", "mask")

@@ -183,7 +183,9 @@ def test_truth_that_contradicts(tmp_path: Path, name: str) -> None:
 
 TABLES = {
     "a row is missing": ("\n".join(f"{n},1" for n in range(11)), "none for 11.png"),
+    "more than half": ("\n".join(f"{n},1" for n in range(7)), "at most half"),
     "no number": ("file,count\n0.png,many", "line 2"),
+    "no whole number": ("file,count\n0.png,8.5", "8.5 for 0.png"),
     "one column": ("file\n0.png", "line 2"),
     "other names": ("a,1\nb,2", "a, b"),
     "empty": ("", "no rows"),
@@ -220,8 +222,9 @@ def test_other_refusals(tmp_path: Path) -> None:
         imported(IMAGES, tmp_path / "out.h5")
     with pytest.raises(ImageError):
         imported(NAN, tmp_path / "out.h5", force=True)
-    with pytest.raises(airkit.AirkitError, match=r"data\.digit_size"):
-        imported(IMAGES, tmp_path / "out.h5", force=True, object_size=2000.0)
+    for size in (25.0, 3.0):
+        with pytest.raises(ImageError, match=r"--object-size\n.*4 to 24 px(.|\n)*measured"):
+            imported(IMAGES, tmp_path / "out.h5", force=True, object_size=size)
     with pytest.raises(ImageError, match="images"):
         imported(IMAGES, tmp_path / "b.h5", test={"pictures": IMAGES})
     assert (tmp_path / "out.h5").read_bytes() == before

@@ -39,7 +39,9 @@ def test_an_image_has_the_levels_of_the_pictures_imported(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("edge", "wanted"), [(False, 0), (True, 1)])
-def test_padding_repeats_the_edge_where_asked(edge: bool, wanted: float, tmp_path: Path) -> None:
+def test_padding_is_as_grey_as_the_edge_where_asked(
+    edge: bool, wanted: float, tmp_path: Path
+) -> None:
     np.save(tmp_path / "wide.npy", np.ones((8, 12), np.float32))
     (grey,) = read_all(tmp_path / "wide.npy")
     assert (grey.padded((12, 12), edge=edge)[0, 8:] == wanted).all()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import DataConfig
 from airkit.data.compose import compose
+from airkit.data.look import objects
 from airkit.data.look.blobs import connected
 from airkit.data.look.findings import Findings, candidates, look
 from airkit.data.sources import load
@@ -218,6 +219,16 @@ def test_crowds_are_told() -> None:
     found = seen(np.array(crowd))
     (tile,) = (doubt.split("--tile ")[1] for doubt in found.doubts if "tiles" in doubt)
     assert 4 * found.object_size <= int(tile) <= 5 * found.object_size
+
+
+@pytest.mark.parametrize(("radii", "tiled"), [((4, 5), True), ((5.5, 6.5), False)])
+def test_a_tile_is_smaller_than_the_pictures(
+    radii: tuple[float, float], *, tiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of objects of 9 px and of 12 px, of which tiles of 41 and of 54 px would hold ten."""
+    monkeypatch.setattr(objects, "most", lambda *_: 30)
+    (doubt,) = (doubt for doubt in seen(discs(radii=radii)).doubts if "more than 20" in doubt)
+    assert ("--tile" in doubt, "too many for its 48 px" in doubt) == (tiled, not tiled)
 
 
 @pytest.mark.parametrize("many", [1, 3])

@@ -76,6 +76,14 @@ def test_plain_lines_are_few(clock: list[float], capsys: pytest.CaptureFixture[s
     assert told == [f"canvases: {it:,} of 12,000" for it in (3000, 5500, 8000, 10500, 12000)]
 
 
+def test_the_end_of_a_task_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pages of files go on after the last file."""
+    listener = Lines()
+    for done in (1, 2, 2, 2):
+        listener.progress("surveying train", done, 2)
+    assert capsys.readouterr().err == "surveying train: 2 of 2\n"
+
+
 def test_rows_tell_the_speed(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     listener = Lines()
     for step in range(1, 51):

@@ -195,8 +195,14 @@ def refusal(call: Callable[..., object], *arguments: Any) -> DataFileError:
 def test_no_file_to_read(tmp_path: Path) -> None:
     error = refusal(read_info, tmp_path / "none.h5")
     assert error.what == "There is no such data file"
-    assert error.hint == f"airkit make-data --out {tmp_path / 'none.h5'}"
-    assert "got       Is a directory" in str(refusal(read_info, tmp_path))
+    assert error.hint.startswith(f"airkit make-data --out {tmp_path / 'none.h5'}; ")
+    assert f"airkit import PICTURES --out {tmp_path / 'none.h5'}" in error.hint
+
+
+def test_a_folder_of_pictures_is_to_be_imported(tmp_path: Path) -> None:
+    error = refusal(read_info, tmp_path)
+    assert error.what == "This is a folder, not a data file"
+    assert error.hint.endswith(f"airkit import {tmp_path} --out {tmp_path}.h5")
 
 
 def test_other_files(good: Path, tmp_path: Path) -> None:

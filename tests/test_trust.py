@@ -12,6 +12,7 @@ import pytest
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data.look.findings import TEXTURED, Findings
+from airkit.data.look.fixed import CROP
 from airkit.runs.signs import Signs
 from airkit.runs.trust import Trust, judge
 
@@ -75,6 +76,12 @@ def test_sound_results_are_trusted_whatever_the_settings() -> None:
     assert verdict(other).verdict == "trust"
     assert verdict(looks=1, unstable=math.nan).verdict == "trust"
     assert verdict(objects=0, candidates=0, box_size=math.nan, empty=1.0).verdict == "trust"
+
+
+def test_what_is_at_the_same_place_in_all_pictures_is_in_doubt() -> None:
+    seen = replace(SEEN, fixed="a scale bar is counted")
+    found = verdict(seen=seen)
+    assert (found.verdict, found.trouble, found.advice) == ("doubt", (seen.fixed,), (CROP,))
 
 
 TOO_MANY: dict[str, Any] = {"full": 0.3}

@@ -36,7 +36,8 @@ def import_scenes(  # noqa: PLR0913 - an option each
         float | None, option("PIXELS", "Typical side of an object. [default: measured]", min=4)
     ] = None,
     counts: Annotated[
-        Path | None, option("FILE", "True counts: a CSV file of file names and counts.")
+        Path | None,
+        option("FILE", "True counts: a CSV file of file names, pages if any, and counts."),
     ] = None,
     tile: Annotated[
         int | None,

@@ -51,6 +51,8 @@ class Lines(Paced):
 
     def progress(self, task: str, done: int, total: int) -> None:
         """Write a line at the end of a task, and now and then before it."""
+        if (task, done, total) == (self.task, self.done, self.total):
+            return  # such as the pages of a file, of which there may be more than files
         self._rows = self._rows and task == self.task
         super().progress(task, done, total)
         now = time.monotonic()

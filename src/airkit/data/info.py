@@ -30,7 +30,10 @@ from airkit.data.format import (
 )
 from airkit.errors import ConfigError, DataFileError
 
-ANOTHER = "name another, or write one beside it: airkit make-data --out NAME"
+ANOTHER = (
+    "name another, or write one beside it: airkit make-data --out NAME, or of your own pictures "
+    "airkit import PICTURES --out NAME"
+)
 """Next step for a useless file, which is left alone: it may be something else of the user's."""
 _KNOWN_FILTERS = {1, 2, 32000}  # HDF5's numbers for gzip, shuffle and lzf
 _MAX_CHUNK = 2**26  # numbers in a chunk; the writer stays far below

@@ -160,7 +160,8 @@ def _translated_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        hint = f"airkit make-data --out {quoted(path)}"
+        out = f"--out {quoted(path)}"
+        hint = f"airkit make-data {out}; of your own pictures: airkit import PICTURES {out}"
         raise DataFileError("There is no such data file", where=path, hint=hint) from error
     except BlockingIOError as error:
         raise _in_use(path) from error
@@ -168,6 +169,15 @@ def _translated_errors(path: Path) -> Iterator[None]:
         hint = "make fewer: airkit make-data --train N --val N --test N"
         what = "The canvases do not fit into memory"
         raise DataFileError(what, where=path, got=error, hint=hint) from error
+    except IsADirectoryError as error:
+        name = quoted(path)
+        raise DataFileError(
+            "This is a folder, not a data file",
+            where=path,
+            expected="a file that airkit make-data or airkit import writes",
+            got="a folder",
+            hint=f"of a folder of pictures: airkit import {name} --out {name}.h5",
+        ) from error
     except _H5_ERRORS as error:
         if "already open for write" in str(error):  # as the file itself says
             raise _in_use(path) from error

@@ -16,6 +16,7 @@ from airkit.config.pictures import filter_of
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.data.look.findings import TEXTURED, Findings
+from airkit.data.look.fixed import CROP
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson
 
@@ -94,7 +95,7 @@ def judge(signs: Signs, found: Findings, config: Config) -> Trust:
         config: the run's settings.
     """
     wrong = {name for name in MOST if _beyond(signs, name)}
-    trouble = tuple(_trouble(signs, wrong))
+    trouble = (*((found.fixed,) if found.fixed else ()), *_trouble(signs, wrong))
     advice = tuple(_causes(signs, found, config, wrong)) if trouble else ()
     return Trust(signs, trouble, advice)
 
@@ -128,6 +129,9 @@ def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
 
 def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
     """Likely causes with the way out: what no setting mends, what differs, what the signs say."""
+    if found.fixed:
+        yield CROP
+        return
     if TEXTURED in found.doubts:
         yield f"{TEXTURED}; smooth the pictures, or cut out what is not textured"
         return

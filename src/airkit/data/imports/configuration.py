@@ -83,10 +83,11 @@ def configuration(
             hint=f"--most-objects {survey.most}",
         )
     shape = survey.canvas
+    _check_object_size(options.object_size, max(shape))
     sizes = list(survey.sizes)
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
     low, high = _limits(survey) if options.levels is None else options.levels
-    found = look(_some(survey, low, high))
+    found = look(_some(survey, low, high), unpadded=survey.sample_sizes())
     size = min(found.digit_size, max(shape)) if options.object_size is None else options.object_size
     data = {
         "source": PICTURES,
@@ -112,6 +113,18 @@ def configuration(
         "high": high,
     }
     return resolve(*given, Layer("airkit import", {"data": data, "pictures": pictures})), found
+
+
+def _check_object_size(size: float | None, most: int) -> None:
+    """Refuse objects that are larger than the canvases, or too small; raises ImageError."""
+    if size is not None and not 4 <= size <= most:
+        raise ImageError(
+            "Objects cannot have this size",
+            where="--object-size",
+            expected=f"4 to {most} px, the longer side of a picture or tile",
+            got=f"{size:g} px",
+            hint="leave it out, and it is measured; it is the side of one object after --scale",
+        )
 
 
 def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:

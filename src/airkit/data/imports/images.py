@@ -20,6 +20,7 @@ from airkit.data.imports.folders import files_of
 from airkit.data.imports.given import pictures_of
 from airkit.data.imports.levels import greatest
 from airkit.data.imports.notes import NOTES
+from airkit.data.imports.padding import padded
 from airkit.data.imports.pictures import (
     UNKNOWN,
     Array,
@@ -93,17 +94,18 @@ class Given(Place):
         return height, width
 
     def padded(self, shape: tuple[int, int], *, edge: bool) -> Array:
-        """The image with blank, or with its edge repeated, to its right and below, [C, ...].
+        """The image with blank, or with the grey of its edge, to its right and below, [C, ...].
 
         Args:
             shape: least height and width; what is larger stays as it is.
-            edge: repeat the edge.
+            edge: pad by the median of the outermost pixels, as imported pictures are padded.
         """
         if self.shape == shape:
             return self.pixels
+        if edge:
+            return np.moveaxis(padded(np.moveaxis(self.pixels, 0, -1), shape), -1, 0)
         missing = [(0, max(0, least - own)) for least, own in zip(shape, self.shape, strict=True)]
-        padded: Array = np.pad(self.pixels, [(0, 0), *missing], "edge" if edge else "constant")
-        return padded
+        return np.pad(self.pixels, [(0, 0), *missing])
 
 
 class Images:

@@ -109,8 +109,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         images: pictures to train on: a folder, a picture file, .npy, .npz, ``FILE.h5:/path``, a
             COCO JSON file; an array or tensor [N, H, W], [N, H, W, C] or [N, C, H, W]; a list of
             arrays, PIL images, files. A tenth each is val and test if not given, by ``data.seed``.
-        counts: true counts of ``images``, [N]; or a CSV file of file names and counts. What is not
-            given is not known, and nothing is made up.
+        counts: true counts of ``images``, [N]; or a CSV file of file names, pages (from 1) where
+            files have several, and counts. What is not given is not known, and nothing is made up.
         boxes: true boxes (x, y, width, height) in pixels, [N, M, 4], width 0 or less where there is
             none, or a list of [k, 4].
         labels: true classes from 0 to 127, in the order of ``boxes``, [N, M] or a list of [k].
@@ -124,8 +124,8 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         object_size: typical side of an object, in pixels; by default what a look finds.
         tile: cut pictures into tiles of this side in pixels; splits are of whole pictures,
             or of regions where there are but one or two.
-        pad: allow pictures of several sizes, padded by their edge to the greatest height and the
-            greatest width.
+        pad: allow pictures of several sizes, padded by the median of their outermost pixels to
+            the greatest height and the greatest width.
         scale: factor that sides of pictures are multiplied by, before all else: objects of about
             14 pixels train fast and well. All other sizes are those after it.
         levels: grey levels that become black and white; found by default.

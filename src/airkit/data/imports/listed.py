@@ -15,7 +15,7 @@ from PIL import Image
 
 from airkit.data.imports.pictures import Bad, Files, InMemory, Picture, Pictures, Reading
 from airkit.data.imports.stacks import as_array, check_lengths, known_of_each, of_array, rows_of
-from airkit.data.imports.truth_rows import truth_of
+from airkit.data.imports.truth_rows import contradiction, truth_of
 from airkit.errors import ImageError
 from airkit.system.paths import to_path
 
@@ -36,6 +36,12 @@ class Listed(Pictures):
         pairs = zip(self.sources, known_of_each(self.known), strict=False)
         for place, (source, known) in enumerate(pairs):
             for picture in source.walk(bad):
+                if known and picture.index:  # not the first page
+                    raise contradiction(
+                        picture.name,
+                        "files of one page, as truth is given for each file",
+                        "several",
+                    )
                 truth = truth_of(picture.name, known, self.reading)
                 index = place if picture.index is None else picture.index
                 yield replace(picture, truth=truth, index=index)

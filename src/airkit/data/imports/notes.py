@@ -59,7 +59,8 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
     if survey.side is not None:
         yield from _of_tiles(survey, shape)
     elif any(size != shape for size in survey.sizes):
-        yield f"padded on the right and below by their edge, to {shape[1]} x {shape[0]} px"
+        to = f"{shape[1]} x {shape[0]} px"
+        yield f"padded on the right and below by the median of their border, to {to}"
     for split, many in survey.dropped.items():
         yield f"{many:,} {split} pictures left out, which a held-out split has too"
     held = [split for split in ("val", "test") if not survey.canvases[split]]
@@ -69,6 +70,9 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
 
 def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
     tiles = f"tiles of {shape[1]} x {shape[0]} px"
+    if survey.pictures == survey.canvases.total():
+        yield f"no picture is larger than {tiles}: --tile {survey.side} cut none"
+        return
     yield f"pictures cut into {tiles}, the last in a row moved back to the edge"
     if survey.divided:
         yield (

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -232,6 +232,15 @@ class Files(Pictures):
         super().__init__(name, len(paths), reading)
         self.paths, self.truth = paths, truth or {}
 
+    def truths(self, path: Path, pages: int) -> Sequence[Truth]:
+        """Return what is known of each page of a file.
+
+        Args:
+            path: the file.
+            pages: how many it has.
+        """
+        return [self.truth.get(path, UNKNOWN)] * pages
+
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``."""
         for path in self.paths:
@@ -241,17 +250,17 @@ class Files(Pictures):
                 bad(path, error)
 
     def _read(self, path: Path) -> Iterator[Picture]:
-        truth = self.truth.get(path, UNKNOWN)
         with reading_of(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             check_regular(path)
             with Image.open(_source(path), formats=FORMATS) as image:
                 pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+                truths = self.truths(path, pages)
                 for place, page in enumerate(ImageSequence.Iterator(image)):
                     name = str(path) if pages == 1 else f"{path}, page {place + 1}"
                     index = None if pages == 1 else place
                     values = self.reading.values(name, page)
-                    yield self.reading.picture(name, values, path, index, truth)
+                    yield self.reading.picture(name, values, path, index, truths[place])
                     if image.format != "TIFF":
                         break
 

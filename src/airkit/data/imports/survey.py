@@ -189,6 +189,11 @@ class Survey:
         for *_, levels in sorted(self._sample, key=lambda each: each[:3]):
             yield from (canvas for canvas, _ in cut(Picture("", levels), self.canvas))
 
+    def sample_sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each canvas of ``sample`` before it is padded."""
+        ranked = sorted(self._sample, key=lambda each: each[:3])
+        return [(levels.shape[0], levels.shape[1]) for *_, levels in ranked]
+
     def _is_held_out(self, split: str, key: int) -> bool:
         """Whether a split that comes before ``split``, from test on, has the picture."""
         for keys in (self._held_out[name] for name in _EARLIER[split]):

@@ -1,11 +1,12 @@
-"""Counts of picture files, from a CSV table of file names and counts."""
+"""Counts of picture files, from a CSV table of file names, pages and counts."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from airkit.data.imports.pictures import Files, Pictures, Truth
@@ -15,6 +16,50 @@ from airkit.system.files import check_regular
 
 _WHOLE = re.compile(r"([0-9]{1,9})(\.0*)?")
 """A count; pandas writes 2.0 where some of a column are missing."""
+
+Counts = dict[int | None, int]
+"""Counts of a file by page, from 1; None is the whole file."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where a table has what, from 0; names of files are in the first column."""
+
+    count: int = 1
+    page: int | None = None
+    first: int = 1
+    """Number of the first page."""
+
+
+class Counted(Files):
+    """Picture files with the counts of a table."""
+
+    def __init__(
+        self, files: Files, paths: Collection[Path], counts: Mapping[Path, Counts]
+    ) -> None:
+        super().__init__(files.name, paths, files.reading)
+        self.counts = counts
+
+    def truths(self, path: Path, pages: int) -> Sequence[Truth]:
+        """Return the counts of the pages of a file.
+
+        Raises:
+            ImageError: the table has other pages, or one count for several.
+        """
+        given = self.counts[path]
+        if pages == 1 and len(given) == 1 and {*given} <= {None, 1}:
+            return [Truth(count=each) for each in given.values()]
+        if {*given} == {*range(1, pages + 1)}:
+            return [Truth(count=given[page]) for page in range(1, pages + 1)]
+        one = f"a row for each of its {pages:,} pages, from {path.name},1,COUNT on"
+        whole = "one count for the whole file"
+        raise ImageError(
+            "The table of counts has other pages than a file",
+            where=path,
+            expected=one if pages > 1 else f"one row: {path.name},COUNT",
+            got=", ".join(whole if page is None else f"page {page}" for page in [*given][:5]),
+            hint="three columns: file,page,count, pages from 1",
+        )
 
 
 def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> None:
@@ -46,29 +91,41 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
             got=", ".join([*table][:3]) or "no rows",
             hint="file names in the first column, counts in the second",
         )
-    found |= {split: _with_counts(it, rows, table, path) for split, it in files.items()}
+    counts = {each: table[row] for each, row in rows.items()}
+    if {*found} == {"train"}:
+        files = _parted(files["train"], counts, listener)
+        found.clear()  # test is to come first
+    found |= {split: _with_counts(it, counts, path) for split, it in files.items()}
     if len(rows) < len(table):
         listener.note(f"{path}: {len(table) - len(rows):,} rows name no picture")
 
 
-def _with_counts(
-    pictures: Files, rows: Mapping[Path, str], table: Mapping[str, int], path: Path
-) -> Files:
+def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
+    """Counted pictures as the test split, where they are at most half of all; else all as train."""
+    counted = [each for each in pictures.paths if each in counts]
+    if len(counted) > len(pictures.paths) / 2:
+        return {"train": pictures}
+    others = [each for each in pictures.paths if each not in counts]
+    listener.note(f"the {len(counted):,} counted pictures are the test split, not to be trained on")
+    name, reading = pictures.name, pictures.reading
+    return {"test": Files(name, counted, reading), "train": Files(name, others, reading)}
+
+
+def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> Files:
     """Pictures with the counts of their rows; as they are where none has a row."""
-    missing = [each for each in pictures.paths if each not in rows]
+    missing = [each for each in pictures.paths if each not in counts]
     if missing and len(missing) < len(pictures.paths):
         raise ImageError(
             "The table of counts lacks pictures",
             where=path,
             expected=f"a row for each of {len(pictures.paths):,} pictures",
             got=f"none for {missing[0].name}, the first of {len(missing):,}",
-            hint="add them, or move the pictures that are not counted elsewhere",
+            hint="add them; of at most half of one folder, the counted ones become the test split",
         )
-    truth = {} if missing else {each: Truth(count=table[rows[each]]) for each in pictures.paths}
-    return Files(pictures.name, pictures.paths, pictures.reading, truth or {})
+    return pictures if missing else Counted(pictures, pictures.paths, counts)
 
 
-def _matched(paths: Sequence[Path], table: Mapping[str, int], path: Path) -> dict[Path, str]:
+def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> dict[Path, str]:
     """The row of each picture that has one: by folder and name, or else by its name alone."""
     found = {each: row for each in paths for row in _tails(each) if row in table}
     rows_of = defaultdict(list)
@@ -99,12 +156,33 @@ def _tails(path: Path) -> Iterator[str]:
         yield tail.removesuffix(path.suffix)
 
 
-def _read(path: Path) -> dict[str, int]:
-    """Counts by file name, of a CSV file of two columns; a first line of words is passed over.
+def _read(path: Path) -> dict[str, Counts]:
+    """Counts by file name and page, of a CSV file; a first line of words names its columns.
 
     Raises:
-        ImageError: it cannot be read, a count is no whole number, or a name has two.
+        ImageError: it cannot be read, a count is no whole number, or a page has two.
     """
+    rows = _rows(path)
+    columns = _columns(rows[0]) if rows else Columns()
+    counts: dict[str, Counts] = {}
+    for line, row in enumerate(rows, 1):
+        name, cell = row[0].replace("\\", "/"), _cell(row, columns.count)
+        number = "" if columns.page is None else _cell(row, columns.page)
+        whole, page = _whole(cell), _whole(number)
+        if whole is None or (number and page is None):
+            if line > 1:
+                got = cell if whole is None else f"page {number}"
+                raise _unreadable(f"{path}, line {line}", f"{got or 'nothing'} for {name}")
+            continue
+        page = None if page is None else page - columns.first + 1
+        if counts.setdefault(name, {}).setdefault(page, whole) != whole:
+            of = name if page is None else f"page {page} of {name}"
+            raise _unreadable(f"{path}, line {line}", f"{whole} and {counts[name][page]} for {of}")
+    return counts
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """Cells of a CSV file without the blanks around them; empty lines are left out."""
     try:
         check_regular(path)
         text = path.read_text("utf-8-sig")
@@ -113,16 +191,32 @@ def _read(path: Path) -> dict[str, int]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         got = getattr(error, "strerror", None) or error
         raise _unreadable(str(path), got) from error
-    counts: dict[str, int] = {}
-    for line, row in enumerate(rows, 1):
-        name, cell = row[0].strip().replace("\\", "/"), row[1].strip() if len(row) > 1 else ""
-        if whole := _WHOLE.fullmatch(cell):
-            count = int(whole[1])
-            if counts.setdefault(name, count) != count:
-                raise _unreadable(f"{path}, line {line}", f"{count} and {counts[name]} for {name}")
-        elif line > 1:
-            raise _unreadable(f"{path}, line {line}", ",".join(row))
-    return counts
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def _columns(row: Sequence[str]) -> Columns:
+    """The columns of a table by its first row.
+
+    Columns may be named page (from 1) or index (from 0, as ``airkit infer`` writes it), and count.
+    Without names there are two, file and count, or three, file, page and count.
+    """
+    if _whole(_cell(row, 1)) is not None:
+        pages = len(row) == 3 and _whole(row[2]) is not None
+        return Columns(2, 1) if pages else Columns()
+    names = [cell.lower() for cell in row]
+    page = next((names.index(each, 1) for each in ("page", "index") if each in names[1:]), None)
+    count = 1 if page is None else page + 1
+    count = names.index("count", 1) if "count" in names[1:] else count
+    return Columns(count, page, int(page is None or names[page] == "page"))
+
+
+def _cell(row: Sequence[str], column: int) -> str:
+    return row[column] if column < len(row) else ""
+
+
+def _whole(cell: str) -> int | None:
+    found = _WHOLE.fullmatch(cell)
+    return int(found[1]) if found else None
 
 
 def _unreadable(where: str, got: object) -> ImageError:
@@ -131,5 +225,5 @@ def _unreadable(where: str, got: object) -> ImageError:
         where=where,
         expected="a file name and a whole number in each line, as text in UTF-8",
         got=got,
-        hint="two columns: file,count",
+        hint="two columns, file,count, or three, file,page,count",
     )

@@ -10,6 +10,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from airkit.data.imports.padding import padded
 from airkit.data.imports.pictures import Array, Picture, Truth
 
 PARTS = ("count", "boxes", "labels", "mask")
@@ -44,7 +45,7 @@ def tiles_of(shape: tuple[int, ...], side: int) -> int:
 def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth]]:
     """Yield the tiles of a picture, of one ``shape``, [H, W] or [H, W, 3], each with its truth.
 
-    What does not fill a tile is padded on the right and below by its edge. A tile has the objects
+    What does not fill a tile is padded on the right and below. A tile has the objects
     that show in it, cut off at its border; without boxes, the count of a picture that is cut into
     several tiles is not known.
     """
@@ -54,18 +55,10 @@ def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth
         window = slice(top, top + shape[0]), slice(left, left + shape[1])
         truth = picture.truth if alone else within(picture.truth, window)
         if truth.mask is not None:
-            mask = _pad(truth.mask, shape, "constant")
+            missing = [(0, side - own) for side, own in zip(shape, truth.mask.shape, strict=True)]
+            mask = np.pad(truth.mask, missing)
             truth = Truth(truth.count, truth.boxes, truth.labels, mask)
-        yield _pad(picture.levels[window], shape, "edge"), truth
-
-
-def _pad(array: Array, shape: tuple[int, int], mode: str) -> Array:
-    if array.shape[:2] == shape:
-        return array
-    sides = zip(shape, array.shape, strict=False)
-    missing = [*((0, side - own) for side, own in sides), (0, 0)][: array.ndim]
-    padded: Array = np.pad(array, missing, mode=mode)  # type: ignore[call-overload]
-    return padded
+        yield padded(picture.levels[window], shape), truth
 
 
 def within(truth: Truth, window: tuple[slice, slice]) -> Truth:

@@ -10,7 +10,7 @@ Shapes: N pictures, C channels, H x W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from airkit.config.pictures import PicturesConfig
+from airkit.data.look import noise as noises
 from airkit.data.look import objects
 from airkit.data.look.blobs import Array, reach
+from airkit.data.look.fixed import CROP, fixed_parts, told
 from airkit.data.look.objects import LEAST_CONTRAST, Compositing
 from airkit.system import backgrounds
 
@@ -81,6 +83,8 @@ class Findings:
     stretch: float = 0.0
     """Contrast from which on ink is to be compressed, as some objects are far fainter than others;
     0 where they are not."""
+    fixed: str = ""
+    """What is at the same place in nearly all pictures, in words; empty where nothing is."""
     doubts: tuple[str, ...] = ()
     """What may go wrong, a sentence each."""
 
@@ -138,16 +142,20 @@ class _Evidence:
     """Share of the pictures where something stands out."""
 
 
-def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
+def look(
+    images: NDArray[np.uint8], seed: int = 0, unpadded: Sequence[tuple[int, int]] = ()
+) -> Findings:
     """Look at a sample of pictures.
 
     Args:
         images: uint8 [N, H, W], of colours [N, H, W, 3]; at least one.
         seed: of the sample.
+        unpadded: height and width of each without padding, which has no noise; by default, all.
     """
-    levels = _sample(images, seed)
-    noise, side = _noise(levels), max(levels.shape[2:])
-    background, polarity, residual = _split(levels, noise)
+    levels, rows = _sample(images, seed)
+    own = noises.cropped(levels, [unpadded[row] for row in rows]) if unpadded else levels
+    noise, side = noises.whole(own), max(levels.shape[2:])
+    background, polarity, residual = _split(levels, noise, _EVEN + noises.fine(own) / 4)
     ink = _ink(residual, polarity)
     found = objects.parts_of(ink, noise)
     single = objects.singles(found)
@@ -170,6 +178,7 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
         object_size=size,
         object_sizes=(low, high),
         most_objects=objects.most(parts, objects.singles(parts)) if any_ else 1,
+        fixed=told(fixed_parts(ink, noise)),
     )
     evidence = _Evidence(
         side=side,
@@ -181,7 +190,8 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
         single=(float(single.mean()), alone.area.sum() / found.area.sum()) if any_ else (0.0, 0.0),
         seen=np.unique(found.picture).size / len(levels),
     )
-    return replace(findings, doubts=tuple(_doubts(findings, evidence)))
+    fixed = (f"{findings.fixed}: {CROP}",) if findings.fixed else ()
+    return replace(findings, doubts=(*fixed, *_doubts(findings, evidence)))
 
 
 def behind(levels: Array, found: Findings) -> Array:
@@ -211,29 +221,14 @@ def most_of(pixels: int) -> int:
     return min(SAMPLE, max(_FEW, PIXELS // pixels))
 
 
-def _sample(images: NDArray[np.uint8], seed: int) -> Array:
-    """Some of the pictures, as levels in 0..1, [N, C, H, W]."""
+def _sample(images: NDArray[np.uint8], seed: int) -> tuple[Array, Array]:
+    """Some of the pictures, as levels in 0..1, [n, C, H, W], and their places, [n]."""
     most = most_of(images[0].size)
     rows = np.arange(len(images))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    return _levels(images[rows])
-
-
-def _levels(images: NDArray[np.uint8]) -> Array:
-    """Pictures as levels in 0..1, [N, C, H, W]."""
-    planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
-    return np.asarray(planes / np.float32(255), np.float32)
-
-
-def _noise(levels: Array) -> float:
-    """Standard deviation of the pixel noise, a robust one for each picture, and their median.
-
-    After a filter that is blind to gradients (Immerkaer 1996, "Fast noise variance estimation").
-    """
-    rough = levels[..., :-2, :] - 2 * levels[..., 1:-1, :] + levels[..., 2:, :]
-    rough = (rough[..., :-2] - 2 * rough[..., 1:-1] + rough[..., 2:]) / 6
-    return float(np.median(1.4826 * np.median(np.abs(rough), (-2, -1))))
+    planes = images[rows, None] if images.ndim == 3 else np.moveaxis(images[rows], -1, 1)
+    return np.asarray(planes / np.float32(255), np.float32), rows
 
 
 # Background
@@ -264,14 +259,20 @@ def _estimate(levels: Array, background: Background, polarity: Polarity) -> Arra
     return estimated.reshape(levels.shape)
 
 
-def _split(levels: Array, noise: float) -> tuple[Background, Polarity, Array]:
-    """The simplest background that agrees with the outermost pixels; polarity; and what is left."""
+def _split(levels: Array, noise: float, even: float) -> tuple[Background, Polarity, Array]:
+    """The simplest background that agrees with the outermost pixels; polarity; and what is left.
+
+    Args:
+        levels: pictures, [N, C, H, W].
+        noise: standard deviation of their noise.
+        even: unevenness that passes for none; less where noise is coarse, as it may be lumps.
+    """
     for background in _ESTIMATES:
         residual = levels - _estimate(levels, background, "both")
         polarity = _polarity(residual, noise)
         if background == "smooth" and polarity != "both":
             residual = levels - _estimate(levels, background, polarity)
-        if _unevenness(residual) <= _EVEN + noise / 4:
+        if _unevenness(residual) <= even:
             break
     return background, polarity, residual
 
@@ -336,7 +337,10 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
             share < least for share, least in zip(evidence.single, _MOSTLY, strict=True)
         ),
         f"more than {MANY} objects on a picture: cut it into tiles, here --tile {tile}": (
-            found.most_objects > MANY
+            found.most_objects > MANY and tile < side
+        ),
+        f"more than {MANY} objects on a picture, too many for its {side} px: {ask}": (
+            found.most_objects > MANY and tile >= side
         ),
         f"{1 - evidence.seen:.0%} of the pictures look empty": evidence.seen < 0.2,
     }
