@@ -21,6 +21,7 @@ MEASURED = (
     "accuracy.py --source FOLDER --seeds 0 1 2 3 4 --transfer",
     "success.py --source FOLDER",
     "extrapolation.py --source FOLDER",
+    "interpolation.py --source FOLDER",
     "supervised.py --data runs/success/default.h5 --sweep runs/success/default",
     "estimators.py --source FOLDER --long-steps 10000 --seeds 0 1 2 --long-seeds 0 1 --jobs 2",
     "gradient_variance.py --data DATA --guide lstm --steps 2000 --draws 50 --seeds 0",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from accuracy import airkit_command, make
 
 SIZES = {50: (3, 8_000), 80: (5, 12_000), 128: (9, 2_000)}
 """Side of the canvases: the most digits, and how many canvases of 0 to that many."""
+SEEN = [0, 1, 2]
+"""Numbers of digits on the training canvases, of 50x50 pixels."""
 RESULTS = Path(__file__).parent / "results" / "extrapolation.json"
 
 
@@ -30,7 +33,7 @@ def main() -> None:
         sizes = ("--canvas-size", str(side), "--max-digits", str(most), "--test", str(many))
         make(data, "--source", args.source, *sizes, "--train", "0", "--val", "0")
         for seed in args.seeds:
-            rows.append(measure(args.sweep / f"seed-{seed:03d}", seed, data, side))
+            rows.append(measure(args.sweep / f"seed-{seed:03d}", seed, data, side, SEEN))
             save(args, rows)
 
 
@@ -43,8 +46,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(run: Path, seed: int, data: Path, side: int) -> dict[str, Any]:
-    """What a run counts right of each number of digits."""
+def measure(run: Path, seed: int, data: Path, side: int, seen: list[int]) -> dict[str, Any]:
+    """What a run, trained on ``seen`` numbers of digits, counts right of each number."""
     given = ("--data", str(data), "--set", "eval.likelihood_samples=0", "--json")
     found = json.loads(airkit_command("eval", "--run", str(run), *given))
     canvases = [sum(row) for row in found["confusion"]]
@@ -60,7 +63,7 @@ def measure(run: Path, seed: int, data: Path, side: int) -> dict[str, Any]:
         for digits, many in enumerate(canvases)
         if many
     ]
-    about = {"preset": "default", "trained_on": {"canvas": 50, "counts": [0, 1, 2]}, "seed": seed}
+    about = {"preset": "default", "trained_on": {"canvas": 50, "counts": seen}, "seed": seed}
     return {**about, "canvas": side, "slots": SIZES[side][0] + 1, "looks": 16, "counts": counts}
 
 
@@ -68,7 +71,7 @@ def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Keep the rows beside those of other presets, with what they were measured on."""
     before = json.loads(args.out.read_text(encoding="utf-8"))["rows"] if args.out.exists() else []
     others = [row for row in before if row["preset"] != "default"]
-    command = f"extrapolation.py --seeds {' '.join(map(str, args.seeds))}"
+    command = f"{Path(sys.argv[0]).name} --seeds {' '.join(map(str, args.seeds))}"
     report = {**provenance.note(command, "torch"), "digits": Path(args.source).name}
     args.out.write_text(json.dumps({**report, "rows": rows + others}, indent=1) + "\n")
 
