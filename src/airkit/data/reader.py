@@ -170,13 +170,13 @@ def _translated_errors(path: Path) -> Iterator[None]:
         what = "The canvases do not fit into memory"
         raise DataFileError(what, where=path, got=error, hint=hint) from error
     except IsADirectoryError as error:
-        name = quoted(path)
+        beside = path.with_name(f"{path.name}.h5")
         raise DataFileError(
             "This is a folder, not a data file",
             where=path,
             expected="a file that airkit make-data or airkit import writes",
             got="a folder",
-            hint=f"of a folder of pictures: airkit import {name} --out {name}.h5",
+            hint=f"of a folder of pictures: airkit import {quoted(path)} --out {quoted(beside)}",
         ) from error
     except _H5_ERRORS as error:
         if "already open for write" in str(error):  # as the file itself says
