@@ -151,7 +151,7 @@ def _flat(unrolled: Unrolled) -> list[Tensor]:
 
 @pytest.mark.parametrize(
     ("pixels", "ratio"),
-    [(9.5, math.exp(-1)), (19.0, math.exp(-8)), (40, math.exp(-((40 / 9.5) ** 3)))],
+    [(9.5, math.exp(-4)), (19.0, math.exp(-8)), (40, math.exp(-((40 / 9.5) ** 3)))],
 )
 def test_the_prior_on_the_count_follows_the_objects_size(pixels: float, ratio: float) -> None:
     air = tiny_air(tiny_config(2, side=50, prior={"ratio": "auto"}, object_size=float(pixels)))

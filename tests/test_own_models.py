@@ -109,7 +109,7 @@ def test_a_run_with_classes_of_ones_own_beside_one_without(whole: Path) -> None:
 
 def test_an_error_of_a_guide_is_no_error_of_airkit(tmp_path: Path) -> None:
     """It comes with its traceback; what was saved before goes on."""
-    named = {**NAMED, "guide__kind": "outside:Raising"}
+    named = {**NAMED, "guide__kind": "outside:Raising", "train__checkpoint_every": 5}
     outside.Raising.starts = -1000
     fit(tmp_path / "whole", **named)
     outside.Raising.starts = 0
