@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def main() -> None:
         make(data, "--source", args.source, *sizes, "--train", "0", "--val", "0")
         for seed in args.seeds:
             rows.append(measure(args.sweep / f"seed-{seed:03d}", seed, data, side, SEEN))
-            save(args, rows)
+            save(args, rows, "extrapolation.py")
 
 
 def parse() -> argparse.Namespace:
@@ -67,11 +66,11 @@ def measure(run: Path, seed: int, data: Path, side: int, seen: list[int]) -> dic
     return {**about, "canvas": side, "slots": SIZES[side][0] + 1, "looks": 16, "counts": counts}
 
 
-def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    """Keep the rows beside those of other presets, with what they were measured on."""
+def save(args: argparse.Namespace, rows: list[dict[str, Any]], script: str) -> None:
+    """Keep the rows beside those of other presets, with what they were measured on, and by what."""
     before = json.loads(args.out.read_text(encoding="utf-8"))["rows"] if args.out.exists() else []
     others = [row for row in before if row["preset"] != "default"]
-    command = f"{Path(sys.argv[0]).name} --seeds {' '.join(map(str, args.seeds))}"
+    command = f"{script} --seeds {' '.join(map(str, args.seeds))}"
     report = {**provenance.note(command, "torch"), "digits": Path(args.source).name}
     args.out.write_text(json.dumps({**report, "rows": rows + others}, indent=1) + "\n")
 

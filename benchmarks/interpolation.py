@@ -35,7 +35,7 @@ def main() -> None:
         run = args.folder / f"seed-{seed:03d}"
         airkit_command("train", "--data", str(train), "--run", str(run), "--seed", str(seed))
         rows.append(measure(run, seed, test, SIDE, SEEN))
-        save(args, rows)
+        save(args, rows, "interpolation.py")
 
 
 def parse() -> argparse.Namespace:

@@ -53,7 +53,8 @@ CHANGES: dict[str, Callable[[Array], Array]] = {
 
 def found(pictures: Array) -> float:
     """Noise of pictures uint8 [N, H, W], white being 1."""
-    return noise.whole(pictures[:, None] / np.float32(255))
+    levels = pictures[:, None] / np.float32(255)
+    return max(noise.fine(levels), noise.coarse(levels))
 
 
 def test_white_noise_is_found_as_it_is() -> None:

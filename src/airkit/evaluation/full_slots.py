@@ -22,7 +22,9 @@ def full_slots(config: Config, slots: int, shape: Shape, tile: int | None, *, ti
     """
     full = f"as many objects as there are slots, {slots}; there may be more"
     if tile is not None:
-        smaller = f"smaller tiles than {tile} px, or " * (tile > _least_tile(config))
+        smaller = f"smaller tiles than {tile} px, or " * (
+            tile > least_tile(config.object_size, config.pictures.scale)
+        )
         return f"on a tile, {full}, try {smaller}more --slots"
     height, width = config.data.shape
     if prod(shape) <= height * width:
@@ -48,9 +50,4 @@ def training_tile(config: Config) -> int:
     """
     scale, side = config.pictures.scale, max(config.data.shape)
     tile = round(side / scale)
-    return max(tile + (round(scale * tile) < side), _least_tile(config))
-
-
-def _least_tile(config: Config) -> int:
-    """The least side of tiles in pixels of images as they come."""
-    return ceil(least_tile(config.object_size) / config.pictures.scale)
+    return max(tile + (round(scale * tile) < side), least_tile(config.object_size, scale))

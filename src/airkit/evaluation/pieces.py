@@ -125,7 +125,7 @@ def overlap_of(tile: int, size: float, scale: float = 1.0) -> int:
         raise ImageError(
             "Tiles are too small for the objects",
             where="--tile",
-            expected=f"at least {ceil(least_tile(size) / scale)} px, for objects of "
+            expected=f"at least {least_tile(size, scale)} px, for objects of "
             f"about {size / scale:.0f} px",
             got=f"{round(tile / scale)} px",
             hint="larger tiles, or none",
@@ -133,9 +133,14 @@ def overlap_of(tile: int, size: float, scale: float = 1.0) -> int:
     return overlap
 
 
-def least_tile(size: float) -> int:
-    """Return the least side of tiles for objects of a typical ``size``, both in pixels."""
-    return 2 * ceil(LEAST_OVERLAP * size)
+def least_tile(size: float, scale: float = 1.0) -> int:
+    """Return the least side of tiles, in pixels of images before they were resized.
+
+    Args:
+        size: typical size of objects, in pixels of images that were resized.
+        scale: factor by which sides of images were multiplied.
+    """
+    return ceil(2 * ceil(LEAST_OVERLAP * size) / scale)
 
 
 class Explainer:

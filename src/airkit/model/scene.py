@@ -28,8 +28,7 @@ OCCLUDED = 20.0
 """The temperature for each channel, where objects occlude each other: errors are whole objects
 then, and those of all channels go together."""
 HIDDEN = 0.03
-"""Chance, where objects occlude each other, that behind those found is one more, of which the image
-shows nothing."""
+"""The chance that one more object is wholly hidden, where objects occlude each other."""
 TOGETHER = 250
 """Rows, looks times images, of one search: more make it no faster."""
 
@@ -106,12 +105,12 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
     score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents. With
     S(n) the greatest of them, p(n) is proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the
-    power ``GUIDE_SHARE``, where q(n) is the mean over looks with weights exp(S_k(n) /
-    ``TEMPERATURE``): what a look says of n counts as much as it explains with n objects. Where
-    objects occlude each other, the temperature is ``OCCLUDED`` times the channels, and one more is
-    hidden with a chance of ``HIDDEN``. The count is the mode of p(n); the explanation kept is that
-    of the look with the greatest S_k(count). An image whose first ``SURE`` looks all have their
-    greatest score at the mode of q(n) gets no more looks.
+    power ``GUIDE_SHARE``. Here q(n) is the mean of all q_k(n), and the better look k explains the
+    image with n objects, the more it weighs: exp(S_k(n) / ``TEMPERATURE``). Where objects occlude
+    each other, the temperature is ``OCCLUDED`` times the channels, and one more is hidden with a
+    chance of ``HIDDEN``. The count is the mode of p(n); the explanation kept is that of the look
+    with the greatest S_k(count). An image whose first ``SURE`` looks all have their greatest score
+    at the mode of q(n) gets no more looks.
 
     It is a rule for counting and drawing, never a bound.
 

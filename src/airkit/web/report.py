@@ -9,7 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from airkit.config.sections import DRAWN, PICTURES
 from airkit.config.settings import Settings, layers
 from airkit.errors import AirkitError
 from airkit.evaluation.results import Measures
@@ -174,7 +173,7 @@ def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
 
 def _objects(data: Description) -> str:
     """Return what is on the canvases of a data file."""
-    return "objects" if data.facts["source"] in (*DRAWN, PICTURES) else "digits"
+    return "digits" if data.config.data.of_digits else "objects"
 
 
 def _several(runs: Sequence[Path], request: Request) -> Written:

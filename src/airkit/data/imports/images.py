@@ -94,18 +94,14 @@ class Given(Place):
         return height, width
 
     def padded(self, shape: tuple[int, int], *, edge: bool) -> Array:
-        """The image with blank, or with the grey of its edge, to its right and below, [C, ...].
+        """The image padded on the right and below, [C, ...].
 
         Args:
             shape: least height and width; what is larger stays as it is.
-            edge: pad by the median of the outermost pixels, as imported pictures are padded.
+            edge: pad by the median of the outermost pixels, as imported pictures are; else blank.
         """
-        if self.shape == shape:
-            return self.pixels
-        if edge:
-            return np.moveaxis(padded(np.moveaxis(self.pixels, 0, -1), shape), -1, 0)
-        missing = [(0, max(0, least - own)) for least, own in zip(shape, self.shape, strict=True)]
-        return np.pad(self.pixels, [(0, 0), *missing])
+        fill = None if edge else 0
+        return np.moveaxis(padded(np.moveaxis(self.pixels, 0, -1), shape, fill), -1, 0)
 
 
 class Images:

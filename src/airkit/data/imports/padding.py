@@ -1,4 +1,4 @@
-"""Pictures padded to a larger shape, without objects in what is added.
+"""Pictures and masks padded to a larger shape, without objects in what is added.
 
 Shapes: H x W pixels, C colours.
 """
@@ -10,22 +10,26 @@ import numpy as np
 from airkit.data.imports.pictures import Array
 
 
-def padded(levels: Array, shape: tuple[int, int]) -> Array:
-    """Return a picture padded on the right and below by the median of its outermost pixels.
-
-    Repeating the edge would draw objects there out to stripes, and a mirror image would show
-    objects twice.
+def padded(pixels: Array, shape: tuple[int, int], fill: int | None = None) -> Array:
+    """Return a picture padded on the right and below.
 
     Args:
-        levels: grey levels [H, W] or colours [H, W, C].
+        pixels: grey levels or a mask [H, W], or colours [H, W, C].
         shape: least height and width; what is larger stays as it is.
+        fill: what to pad with; None is the median of the outermost pixels. To repeat the edge would
+            draw objects there out to stripes, and a mirror image would show objects twice.
     """
-    height, width = levels.shape[:2]
+    height, width = pixels.shape[:2]
     if height >= shape[0] and width >= shape[1]:
-        return levels
-    larger = (max(height, shape[0]), max(width, shape[1]), *levels.shape[2:])
-    border = np.concatenate([levels[0], levels[-1], levels[1:-1, 0], levels[1:-1, -1]])
-    filled = np.empty(larger, levels.dtype)
-    filled[:] = np.quantile(border, 0.5, axis=0, method="nearest")  # a level that there is
-    filled[:height, :width] = levels
+        return pixels
+    larger = (max(height, shape[0]), max(width, shape[1]), *pixels.shape[2:])
+    filled = np.empty(larger, pixels.dtype)
+    filled[:] = _of_border(pixels) if fill is None else fill
+    filled[:height, :width] = pixels
     return filled
+
+
+def _of_border(pixels: Array) -> Array:
+    """The median of the outermost pixels, a level that there is."""
+    border = [pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]]
+    return np.asarray(np.quantile(np.concatenate(border), 0.5, axis=0, method="nearest"))

@@ -45,9 +45,9 @@ def tiles_of(shape: tuple[int, ...], side: int) -> int:
 def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth]]:
     """Yield the tiles of a picture, of one ``shape``, [H, W] or [H, W, 3], each with its truth.
 
-    What does not fill a tile is padded on the right and below. A tile has the objects
-    that show in it, cut off at its border; without boxes, the count of a picture that is cut into
-    several tiles is not known.
+    What does not fill a tile is padded on the right and below. A tile has the objects that show in
+    it, cut off at its border; without boxes, the count of a picture that is cut into several tiles
+    is not known.
     """
     rows, columns = map(starts, picture.size, shape)
     alone = len(rows) == len(columns) == 1
@@ -55,8 +55,7 @@ def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth
         window = slice(top, top + shape[0]), slice(left, left + shape[1])
         truth = picture.truth if alone else within(picture.truth, window)
         if truth.mask is not None:
-            missing = [(0, side - own) for side, own in zip(shape, truth.mask.shape, strict=True)]
-            mask = np.pad(truth.mask, missing)
+            mask = padded(truth.mask, shape, fill=0)
             truth = Truth(truth.count, truth.boxes, truth.labels, mask)
         yield padded(picture.levels[window], shape), truth
 

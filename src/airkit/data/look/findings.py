@@ -154,8 +154,9 @@ def look(
     """
     levels, rows = _sample(images, seed)
     own = noises.cropped(levels, [unpadded[row] for row in rows]) if unpadded else levels
-    noise, side = noises.whole(own), max(levels.shape[2:])
-    background, polarity, residual = _split(levels, noise, _EVEN + noises.fine(own) / 4)
+    fine, side = noises.fine(own), max(levels.shape[2:])
+    noise = max(fine, noises.coarse(own))
+    background, polarity, residual = _split(levels, noise, _EVEN + fine / 4)
     ink = _ink(residual, polarity)
     found = objects.parts_of(ink, noise)
     single = objects.singles(found)
