@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from test_look import SIDE, bytes_of, discs, lumps, slope, texture
 
+from airkit.config.schema import Config
 from airkit.data.look.findings import look
+from airkit.data.look.fixed import told, way_out
 
 Array = np.ndarray[Any, Any]
 _Y, _X = np.mgrid[:SIDE, :SIDE] + 0.5
@@ -52,15 +54,12 @@ def stamp(levels: Array) -> Array:
     ids=["bar", "dark bar", "bar on lumps", "frame", "time stamp", "16 pictures"],
 )
 def test_what_is_on_all_pictures_is_told_with_its_place(levels: Array, places: str) -> None:
-    found = look(bytes_of(levels))
-    assert places in found.fixed
-    assert found.doubts[0].startswith(found.fixed)
-    assert "crop the pictures" in found.doubts[0]
+    assert places in told(look(bytes_of(levels)).fixed)
 
 
 def test_a_bar_that_a_few_pictures_lack_is_told() -> None:
     levels = np.concatenate([bar(grey(57)), grey(3)])
-    assert "15 x 3 px" in look(bytes_of(levels)).fixed
+    assert "15 x 3 px" in told(look(bytes_of(levels)).fixed)
 
 
 def centred(rng: np.random.Generator) -> Array:
@@ -91,3 +90,28 @@ def test_backgrounds_and_objects_are_not_taken_for_a_bar(
 @pytest.mark.parametrize("levels", [bar(grey(15)), np.zeros((40, SIDE, SIDE)), grey(300)])
 def test_few_empty_and_usual_pictures(levels: Array) -> None:
     assert not look(bytes_of(levels)).fixed
+
+
+def imported(**pictures: Any) -> Config:
+    """Settings of a data file of pictures of 48 x 40 px."""
+    sizes = {"canvas_size": 48, "height": 40, "width": 48}
+    return Config(data=sizes, pictures={"height": 40, "width": 48, **pictures})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "pictures", "way"),
+    [
+        ([(30, 34, 15, 3)], {}, "--crop 0,0,0,6,"),
+        ([(30, 34, 15, 3)], {"scale": 0.4, "crop": (0, 10, 0, 2)}, "--crop 0,10,0,17,"),
+        ([(0, 0, 48, 2), (47, 0, 1, 40)], {}, "--crop 0,2,1,0,"),
+        ([(0, 3, 5, 8), (1, 30, 3, 2)], {}, "--crop 5,0,0,0,"),
+        ([(20, 18, 6, 6)], {}, "paint it over"),
+        ([(30, 34, 15, 3)], {"height": 96, "width": 96}, "--crop LEFT,TOP,RIGHT,BOTTOM"),
+        ([(30, 34, 15, 3)], {"height": 0, "width": 0}, "--crop LEFT,TOP,RIGHT,BOTTOM"),
+    ],
+    ids=["below", "scaled and cropped", "frame", "one edge for two", "inside", "tiles", "mixed"],
+)
+def test_the_way_out_names_the_least_edges(
+    boxes: list[tuple[int, int, int, int]], pictures: dict[str, Any], way: str
+) -> None:
+    assert way in way_out(boxes, imported(**pictures))

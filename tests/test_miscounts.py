@@ -42,7 +42,7 @@ def test_a_thing_on_every_picture_is_named() -> None:
     found = judged(off(2, 2, 2, 2, 2, 2, 2, 2, 2, 1))
     assert found.trouble == ("27 of 30 counts are 2 too high",)
     (advice,) = found.advice
-    assert "counted as 2 objects, such as a scale bar, a label or a frame: crop it off" in advice
+    assert "counted as 2 objects, such as a scale bar, a label or a frame: leave it out" in advice
     assert "airkit render --kind errors" in advice
     assert "counted as an object," in judged(off(1)).advice[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ from tiny_runs import TRAIN, Recorder
 
 import airkit
 from airkit.config.pictures import PicturesConfig
+from airkit.data.imports.framing import resized
 from airkit.data.imports.importing import import_scenes
 from airkit.data.imports.pictures import Picture, Truth
-from airkit.data.imports.resizing import resized
 from airkit.data.reader import read_info, read_split
 from airkit.errors import ImageError
-from airkit.evaluation.found import Inferred, InferredObject
 
 
 def large(many: int = 20) -> dict[str, Any]:
@@ -105,12 +103,3 @@ def test_what_is_found_is_told_on_the_picture_as_it_came(tmp_path: Path) -> None
         assert labels.size == (96, 96)
     (small,) = read_all(folder / "0.png", pictures=PicturesConfig(scale=0.25))
     assert (small.shape, small.came) == ((24, 24), (96, 96))
-
-
-def test_boxes_grow_with_the_picture() -> None:
-    one = InferredObject((1.0, 2.0, 3.0, 4.0), 1.0, False, (), ())
-    seen = Inferred("", None, 10, 20, 1, (1, 1), (0.0, 1.0), 0, "ok", (one,), 0.0)
-    assert seen.enlarged(20, 10) is seen
-    grown = seen.enlarged(40, 30)
-    assert grown.objects == (replace(one, box=(3.0, 4.0, 9.0, 8.0)),)
-    assert (grown.width, grown.height) == (30, 40)

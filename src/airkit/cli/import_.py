@@ -46,6 +46,10 @@ def import_scenes(  # noqa: PLR0913 - an option each
     pad: Annotated[
         bool, typer.Option("--pad", help="Pad pictures of several sizes to the largest.")
     ] = False,
+    crop: Annotated[
+        str,
+        option("LEFT,TOP,RIGHT,BOTTOM", "Pixels to cut off at the edges first, such as 0,0,0,60."),
+    ] = "0,0,0,0",
     scale: Annotated[
         float, option("FACTOR", "Resize pictures first, so that objects have about 14 px.")
     ] = 1.0,
@@ -74,12 +78,26 @@ def import_scenes(  # noqa: PLR0913 - an option each
     what: dict[str, Any] = {"val": val, "test": test, "counts": counts, "path": out}
     objects = {"most_objects": most_objects, "object_size": object_size, "tile": tile, "pad": pad}
     how = {"channel": channel, "color": color, "behind": behind, "skip_bad": skip_bad}
-    how |= {"force": force, "scale": scale}
+    how |= {"force": force, "crop": _edges(crop), "scale": scale}
     given = {**what, **objects, **how, "settings": settings, "levels": _limits(levels)}
     with listening() as listener:
         report = airkit.import_scenes(train, **given, listener=listener)
     show(report, as_json, _tell)
     check_all_read(report.skipped, f"{report.path} holds the others")
+
+
+def _edges(text: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas."""
+    try:
+        return tuple(int(edge) for edge in text.split(","))
+    except ValueError as error:
+        raise AirkitError(
+            "Cannot read the edges",
+            where="--crop",
+            expected="four whole numbers, left, top, right and bottom, such as 0,0,0,60",
+            got=text,
+            hint="leave it out to keep whole pictures",
+        ) from error
 
 
 def _limits(text: str | None) -> tuple[float, float] | None:

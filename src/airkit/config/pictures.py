@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from airkit.config.sections import Section, Share
+from airkit.config.sections import Section, Share, as_tuple
 
 Side = Annotated[int, Field(ge=0)]
+Edges = Annotated[tuple[Side, Side, Side, Side], BeforeValidator(as_tuple)]
 
 
 class PicturesConfig(Section):
@@ -33,15 +34,20 @@ class PicturesConfig(Section):
     """Contrast above which ink is compressed, by asinh(contrast / stretch), because some objects
     are far fainter than others; 0 means no compression."""
     height: Side = 0
-    """Height of the pictures in pixels, after scaling; 0 if sizes are mixed, and for digits."""
+    """Height of the pictures in pixels, once cropped and scaled; 0 if sizes are mixed, and for
+    digits."""
     width: Side = 0
-    """Width of the pictures in pixels, after scaling; 0 if sizes are mixed, and for digits."""
+    """Width of the pictures in pixels, once cropped and scaled; 0 if sizes are mixed, and for
+    digits."""
     channels: Annotated[int, Field(ge=0, le=4)] = 0
     """Channels of the original pictures; 0 if they are mixed, and for digits."""
     channel: Literal["grey", "red", "green", "blue"] = "grey"
     """What replaces colours that are not kept: grey (luminance), or one channel."""
     behind: Share = 0.0
     """Grey behind transparent pixels, 0 (black) to 1 (white)."""
+    crop: Edges = (0, 0, 0, 0)
+    """Pixels cut off at the left, the top, the right and the bottom of the pictures, before they
+    were scaled."""
     scale: Annotated[float, Field(gt=0)] = 1.0
     """Factor by which the sides of the pictures were multiplied."""
     low: float = 0.0

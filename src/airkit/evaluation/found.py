@@ -70,15 +70,14 @@ class Inferred:
     score: float
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats; summed over tiles."""
 
-    def enlarged(self, height: int, width: int) -> Inferred:
-        """The same on the image as it came, of another size."""
-        if (height, width) == (self.height, self.width):
+    def as_it_came(self, given: Given) -> Inferred:
+        """The same on the image as it came, before it was cropped and resized."""
+        height, width = given.came
+        if (height, width) == given.shape:
             return self
-        factors = (width / self.width, height / self.height) * 2
-        objects = tuple(
-            replace(each, box=tuple(side * by for side, by in zip(each.box, factors, strict=True)))
-            for each in self.objects
-        )
+        boxes = given.boxes_as_it_came(np.array([each.box for each in self.objects]).reshape(-1, 4))
+        pairs = zip(self.objects, boxes.tolist(), strict=True)
+        objects = tuple(replace(each, box=tuple(box)) for each, box in pairs)
         return replace(self, height=height, width=width, objects=objects)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Place
-from airkit.data.imports.resizing import nearest
 from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
 from airkit.evaluation.found_tables import check_table, write_counts, write_objects
@@ -163,7 +162,7 @@ class _Inference:
             self.draw(given, stitched(given, parts), boxes)
         if self.options.labels is not None:
             target = label_file(self.options.labels, self.screening.places[place])
-            write_labels(target, nearest(labelled(given, parts, slots), *given.came))
+            write_labels(target, given.mask_as_it_came(labelled(given, parts, slots)))
         status = self.screening.status(
             place,
             given,
@@ -172,4 +171,4 @@ class _Inference:
             none=not any(seen.count for _, seen in parts),
             unsure=found.interval[0] < found.interval[1],
         )
-        return replace(found, status=status).enlarged(*given.came)
+        return replace(found, status=status).as_it_came(given)

@@ -88,7 +88,7 @@ def _constant(same: int) -> str:
         objects = "an object" if same == 1 else f"{same} objects"
         return (
             f"something on every picture is counted as {objects}, such as a scale bar, a label or "
-            f"a frame: crop it off or paint it over, then import and train again; {_LOOK}"
+            f"a frame: leave it out with airkit import --crop, and train again; {_LOOK}"
         )
     return (
         "the true counts include what is not found on any picture, such as objects that the border "

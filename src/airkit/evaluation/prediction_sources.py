@@ -18,7 +18,6 @@ from airkit.config.settings import Settings
 from airkit.data import reader
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.imports.images import Given
-from airkit.data.imports.resizing import nearest
 from airkit.errors import ImageError
 from airkit.evaluation.found import clipped, interval
 from airkit.evaluation.pieces import Explainer, Piece, pieces_of
@@ -167,10 +166,9 @@ class PicturesSource:
     def _of_picture(self, given: Given, piece: Piece, arrays: dict[str, Any]) -> Predictions:
         """The predictions of one picture, in pixels of it as it came."""
         (height, width), (count,) = given.came, arrays["count"].tolist()
-        factors = np.array([width, height] * 2) / np.array([*given.shape[::-1]] * 2)
         box = arrays["box"].copy()
-        box[:, :count] = clipped(box[0, :count], given.shape) * factors
-        mask = nearest(arrays["mask"][0, : given.shape[0], : given.shape[1]], height, width)
+        box[:, :count] = given.boxes_as_it_came(clipped(box[0, :count], given.shape))
+        mask = given.mask_as_it_came(arrays["mask"][0, : given.shape[0], : given.shape[1]])
         (posterior,), (slots,) = arrays["count_probability"], arrays["confidence"].shape[1:]
         low, high = interval(posterior, count)
         status = self.screening.status(

@@ -16,7 +16,7 @@ from airkit.config.pictures import filter_of
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.data.look.findings import TEXTURED, Findings
-from airkit.data.look.fixed import CROP
+from airkit.data.look.fixed import told, way_out
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson
 
@@ -95,7 +95,7 @@ def judge(signs: Signs, found: Findings, config: Config) -> Trust:
         config: the run's settings.
     """
     wrong = {name for name in MOST if _beyond(signs, name)}
-    trouble = (*((found.fixed,) if found.fixed else ()), *_trouble(signs, wrong))
+    trouble = (*((told(found.fixed),) if found.fixed else ()), *_trouble(signs, wrong))
     advice = tuple(_causes(signs, found, config, wrong)) if trouble else ()
     return Trust(signs, trouble, advice)
 
@@ -130,7 +130,7 @@ def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
 def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
     """Likely causes with the way out: what no setting mends, what differs, what the signs say."""
     if found.fixed:
-        yield CROP
+        yield way_out(found.fixed, config)
         return
     if TEXTURED in found.doubts:
         yield f"{TEXTURED}; smooth the pictures, or cut out what is not textured"

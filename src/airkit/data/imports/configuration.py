@@ -15,7 +15,7 @@ from airkit.config.sections import PICTURES
 from airkit.config.settings import Layer, resolve
 from airkit.data.canvases import SPLITS
 from airkit.data.imports.conversion import scaled
-from airkit.data.imports.pictures import Array
+from airkit.data.imports.pictures import Array, Edges
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings, look
 from airkit.errors import ImageError
@@ -32,6 +32,7 @@ class ImportOptions:
     object_size: float | None
     tile: int | None = None
     pad: bool = False
+    crop: Edges = (0, 0, 0, 0)
     scale: float = 1.0
     channel: str = "grey"
     behind: float = 0.0
@@ -108,6 +109,7 @@ def configuration(
         "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
         "channel": options.channel,
         "behind": options.behind,
+        "crop": options.crop,
         "scale": options.scale,
         "low": low,
         "high": high,

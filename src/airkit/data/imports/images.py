@@ -17,6 +17,7 @@ from PIL import Image
 from airkit.config.pictures import PicturesConfig
 from airkit.data.imports.conversion import scaled
 from airkit.data.imports.folders import files_of
+from airkit.data.imports.framing import framed, nearest
 from airkit.data.imports.given import pictures_of
 from airkit.data.imports.levels import greatest
 from airkit.data.imports.notes import NOTES
@@ -25,13 +26,13 @@ from airkit.data.imports.pictures import (
     UNKNOWN,
     Array,
     Bad,
+    Edges,
     InMemory,
     Picture,
     Pictures,
     Reading,
     reading_of,
 )
-from airkit.data.imports.resizing import resized
 from airkit.data.imports.stacks import Rows
 from airkit.data.imports.truth import checked
 from airkit.data.look.ink import Kind, is_binary
@@ -80,7 +81,9 @@ class Given(Place):
     most: float = 1.0
     """Greatest level that its type holds, 1 for floats."""
     came: tuple[int, int] = (0, 0)
-    """Height and width as it came, before it was resized."""
+    """Height and width as it came, before it was cropped and resized."""
+    crop: Edges = (0, 0, 0, 0)
+    """What was cut off at its edges, in pixels of it as it came."""
 
     @property
     def ink(self) -> Array:
@@ -92,6 +95,24 @@ class Given(Place):
         """Height and width."""
         _, height, width = self.pixels.shape
         return height, width
+
+    @property
+    def _left(self) -> tuple[int, int]:
+        """Height and width of what was left of it as it came."""
+        left, top, right, bottom = self.crop
+        return self.came[0] - top - bottom, self.came[1] - left - right
+
+    def boxes_as_it_came(self, boxes: Array) -> Array:
+        """Boxes x, y, width, height [k, 4] in pixels of the image as it came."""
+        factors = np.array(self._left[::-1]) / np.array(self.shape[::-1])
+        corner = np.array([*self.crop[:2], 0, 0], boxes.dtype)
+        came: Array = (boxes * np.array([*factors, *factors]) + corner).astype(boxes.dtype)
+        return came
+
+    def mask_as_it_came(self, mask: Array) -> Array:
+        """A mask [H, W] of the image as it came, 0 where it was cut off."""
+        left, top, right, bottom = self.crop
+        return np.pad(nearest(mask, *self._left), ((top, bottom), (left, right)))
 
     def padded(self, shape: tuple[int, int], *, edge: bool) -> Array:
         """The image padded on the right and below, [C, ...].
@@ -124,7 +145,8 @@ class Images:
                 [H, W] or [H, W, C], or a stack of these; a PIL image.
             invert: take dark for ink.
             pictures: how those of the training were imported: the grey levels that became black
-                and white, the channel, the grey behind transparent pixels, the scale; without, all
+                and white, the channel, the grey behind transparent pixels, edges cut off, the
+                scale; without, all
                 that the type can hold, or 0..1 of floats, and ink that is blank behind.
             colour: whether to keep colours, rather than their luminance.
             tiled: whether images are cut into tiles, so that larger ones are allowed.
@@ -136,7 +158,13 @@ class Images:
         self.invert, self.limits = invert, pictures and (pictures.low, pictures.high)
         how = pictures or PicturesConfig(behind=float(invert))
         self.reading = Reading(
-            how.channel, how.behind, tiled=tiled, colour=colour, scale=how.scale, single=True
+            how.channel,
+            how.behind,
+            tiled=tiled,
+            colour=colour,
+            crop=how.crop,
+            scale=how.scale,
+            single=True,
         )
         several = not isinstance(given, str | Path | Image.Image) and not hasattr(given, "shape")
         each = given if several and isinstance(given, Iterable) else [given]
@@ -191,7 +219,7 @@ class Images:
 
     def _grey(self, picture: Picture, binary: bool) -> Given:
         came = picture.levels.shape[0], picture.levels.shape[1]
-        levels = resized(picture, self.reading.scale).levels
+        levels = framed(picture, self.reading).levels
         levels = levels * np.uint8(255) if binary else levels
         if self.limits is None:
             ink = _ink(picture, levels)
@@ -202,7 +230,9 @@ class Images:
         ink, range_ = 1 - ink if self.invert else ink, (float(levels.min()), float(levels.max()))
         pixels = np.ascontiguousarray(np.moveaxis(np.atleast_3d(ink), -1, 0))
         most = greatest(picture.levels.dtype)
-        return Given(picture.path, picture.index, pixels, kind, range_, most, came)
+        return Given(
+            picture.path, picture.index, pixels, kind, range_, most, came, self.reading.crop
+        )
 
 
 def _is_binary(source: Pictures) -> bool:

@@ -25,8 +25,8 @@ from airkit.data.imports.colourful import keeps_colour
 from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike, configuration
 from airkit.data.imports.conversion import Walk, canvases_of
 from airkit.data.imports.given import sources_of
-from airkit.data.imports.notes import notes
-from airkit.data.imports.pictures import Bad, Pictures, Reading
+from airkit.data.imports.notes import doubts, notes
+from airkit.data.imports.pictures import Bad, Edges, Pictures, Reading
 from airkit.data.imports.regions import split_by_region
 from airkit.data.imports.survey import Survey
 from airkit.data.imports.truth import all_checked
@@ -93,6 +93,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     object_size: float | None = None,
     tile: int | None = None,
     pad: bool = False,
+    crop: Edges = (0, 0, 0, 0),
     scale: float = 1.0,
     levels: tuple[float, float] | None = None,
     channel: str = "grey",
@@ -126,8 +127,11 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
             or of regions where there are but one or two.
         pad: allow pictures of several sizes, padded by the median of their outermost pixels to
             the greatest height and the greatest width.
-        scale: factor that sides of pictures are multiplied by, before all else: objects of about
-            14 pixels train fast and well. All other sizes are those after it.
+        crop: pixels to cut off at the left, the top, the right and the bottom of every picture,
+            before all else. Boxes are those of the whole pictures; counts without boxes are taken
+            for those of what is left.
+        scale: factor that sides of pictures are multiplied by, once cropped: objects of about 14
+            pixels train fast and well. All other sizes are those after it.
         levels: grey levels that become black and white; found by default.
         channel: what becomes of colours that are not kept: grey (luminance), red, green or blue.
         color: auto keeps the colours of colourful pictures, rgb those of all, grey none. A channel
@@ -146,12 +150,13 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     began, target = time.perf_counter(), output_file(path, "pictures.h5")
     known = {"counts": counts, "boxes": boxes, "labels": labels, "masks": masks}
     given = {"train": {"images": images, **known}, "val": val, "test": test}
-    reading = Reading(channel, behind, tile is not None, scale=scale)
+    reading = Reading(channel, behind, tile is not None, crop=crop, scale=scale)
     options = ImportOptions(
         most_objects=most_objects,
         object_size=object_size,
         tile=tile,
         pad=pad,
+        crop=reading.crop,
         scale=scale,
         channel=channel,
         behind=behind,
@@ -169,8 +174,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     config, found = configuration(layers(settings), survey, options)
     output = _Output(target, config, _arrays(sources, survey))
     digest = output.write(Walk(sources, survey, bad, listener), force)
-    doubts = (f"in doubt: {doubt}" for doubt in found.doubts)
-    for note in (*notes(noticed, survey, config), *doubts):
+    for note in (*notes(noticed, survey, config), *doubts(found, config)):
         listener.note(note)
     return output.report(
         object_size=config.object_size if object_size is None else object_size,

@@ -9,6 +9,8 @@ import numpy as np
 
 from airkit.config.schema import Config
 from airkit.data.imports.survey import Survey
+from airkit.data.look.findings import Findings
+from airkit.data.look.fixed import told, way_out
 
 LARGE, SMALL = 24, 14
 """Side of objects in pixels above which training is slow, and one that is fine."""
@@ -44,13 +46,7 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
     for name, words in NOTES.items():
         if noticed[name]:
             yield words.format(noticed[name])
-    if pictures.scale != 1:
-        yield f"resized by {pictures.scale:g}: sizes named and told are those after it"
-    if (size := config.object_size) > LARGE:
-        yield (
-            f"objects of about {size:.0f} px make the training slow: --scale "
-            f"{pictures.scale * SMALL / size:.1g} makes them smaller"
-        )
+    yield from _of_sizes(config)
     if survey.levels.kind != np.uint8 or (pictures.low, pictures.high) != (0, 255):
         yield (
             f"grey levels {pictures.low:g} to {pictures.high:g} became black to white (found: "
@@ -66,6 +62,27 @@ def notes(noticed: Counter[str], survey: Survey, config: Config) -> Iterator[str
     held = [split for split in ("val", "test") if not survey.canvases[split]]
     if held:
         yield f"too few pictures for {' and '.join(held)}"
+
+
+def _of_sizes(config: Config) -> Iterator[str]:
+    pictures = config.pictures
+    if any(pictures.crop):
+        left, top, right, bottom = pictures.crop
+        yield f"cut off: {left} px at the left, {top} above, {right} at the right, {bottom} below"
+    if pictures.scale != 1:
+        yield f"resized by {pictures.scale:g}: sizes named and told are those after it"
+    if (size := config.object_size) > LARGE:
+        yield (
+            f"objects of about {size:.0f} px make the training slow: --scale "
+            f"{pictures.scale * SMALL / size:.1g} makes them smaller"
+        )
+
+
+def doubts(found: Findings, config: Config) -> Iterator[str]:
+    """Yield what may go wrong, by a look at the pictures, a sentence each."""
+    if found.fixed:
+        yield f"in doubt: {told(found.fixed)}: {way_out(found.fixed, config)}"
+    yield from (f"in doubt: {doubt}" for doubt in found.doubts)
 
 
 def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:

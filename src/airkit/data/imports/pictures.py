@@ -27,6 +27,8 @@ from airkit.errors import ImageError
 from airkit.system.files import check_regular
 
 Array = np.ndarray[Any, Any]
+Edges = tuple[int, int, int, int]
+"""Pixels at the left, the top, the right and the bottom of a picture."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 CHANNELS = {"red": 0, "green": 1, "blue": 2}
@@ -94,19 +96,26 @@ class Reading:
     """Whether pictures are cut into tiles, so that larger ones are allowed."""
     colour: bool = False
     """Whether levels are of red, green and blue, [H, W, 3], rather than grey."""
+    crop: Edges = (0, 0, 0, 0)
+    """What is cut off at the edges, once a picture is checked."""
     scale: float = 1.0
-    """Factor by which sides are multiplied, once a picture is checked."""
+    """Factor by which sides are multiplied after that."""
     single: bool = False
     """Whether an array [H, W] or [H, W, C] is one picture."""
     noticed: Counter[str] = field(default_factory=Counter)
     """How many pictures had colour, transparency, a turn by EXIF."""
 
     def __post_init__(self) -> None:
-        """Refuse a channel that there is not, and a scale out of bounds; raises ImageError."""
+        """Refuse a channel that there is not, and edges or a scale that cannot be.
+
+        Raises:
+            ImageError: they are refused.
+        """
         if self.channel not in ("grey", *CHANNELS):
             expected = " or ".join(["grey", *CHANNELS])
             what, hint = "There is no such channel", "leave it out for grey"
             raise ImageError(what, expected=expected, got=self.channel, hint=hint)
+        self._check_crop()
         if not SCALES[0] <= self.scale <= SCALES[1]:
             what, hint = (
                 "Pictures cannot be resized by this factor",
@@ -116,9 +125,23 @@ class Reading:
                 what, where="--scale", expected="0.01 to 10", got=self.scale, hint=hint
             )
 
+    def _check_crop(self) -> None:
+        edges = self.crop
+        if len(edges) == 4 and all(isinstance(edge, int) and edge >= 0 for edge in edges):
+            return
+        raise ImageError(
+            "Pictures cannot be cropped like this",
+            where="--crop",
+            expected="pixels to cut off at the left, top, right and bottom, such as 0,0,0,60",
+            got=",".join(map(str, edges)),
+            hint="leave it out to keep whole pictures",
+        )
+
     def check_size(self, name: str, width: int, height: int) -> None:
-        """Refuse sides that cannot be used, once they are resized; raises ImageError."""
+        """Refuse sides that cannot be used, once cropped and resized; raises ImageError."""
         most, factor = MOST_PIXELS if self.tiled else LARGEST, self.scale
+        left, top, right, bottom = self.crop
+        width, height = width - left - right, height - top - bottom
         large = not self.tiled and factor * max(width, height) > most
         large = large or max(1, factor**2) * width * height > MOST_PIXELS
         if factor * min(width, height) >= SMALLEST and not large:
@@ -128,10 +151,10 @@ class Reading:
             "A picture is too " + ("large" if large else "small"),
             where=name,
             expected=f"{wanted}, and of at least {SMALLEST} px",
-            got=f"{width:,} x {height:,} px",
+            got=f"{width:,} x {height:,} px" + " once cropped" * any(self.crop),
             hint="--tile S cuts large pictures into S x S tiles"
             if large and not self.tiled
-            else "scale it, or leave it out",
+            else f"{'crop less' if any(self.crop) else 'scale it'}, or leave it out",
         )
 
     def picture(
@@ -222,15 +245,9 @@ class Pictures:
 class Files(Pictures):
     """Picture files, each of one picture or, a TIFF, of several pages."""
 
-    def __init__(
-        self,
-        name: str,
-        paths: Collection[Path],
-        reading: Reading,
-        truth: dict[Path, Truth] | None = None,
-    ) -> None:
+    def __init__(self, name: str, paths: Collection[Path], reading: Reading) -> None:
         super().__init__(name, len(paths), reading)
-        self.paths, self.truth = paths, truth or {}
+        self.paths = paths
 
     def truths(self, path: Path, pages: int) -> Sequence[Truth]:
         """Return what is known of each page of a file.
@@ -239,7 +256,8 @@ class Files(Pictures):
             path: the file.
             pages: how many it has.
         """
-        return [self.truth.get(path, UNKNOWN)] * pages
+        del path
+        return [UNKNOWN] * pages
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``."""

@@ -61,7 +61,9 @@ class Region(Pictures):
     """The region of each picture of a source that belongs to a split."""
 
     def __init__(self, whole: Pictures, split: str, side: int, held_out: Sequence[str]) -> None:
-        super().__init__(whole.name, whole.many, replace(whole.reading, scale=1.0))
+        super().__init__(
+            whole.name, whole.many, replace(whole.reading, crop=(0, 0, 0, 0), scale=1.0)
+        )
         self.whole, self.split, self.side, self.held_out = whole, split, side, held_out
 
     def walk(self, bad: Bad) -> Iterator[Picture]:

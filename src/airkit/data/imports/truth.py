@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from airkit.data.imports.framing import framed
 from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
-from airkit.data.imports.resizing import resized
 from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
 
@@ -21,7 +21,7 @@ MOST = 2**16 - 1
 
 
 def all_checked(pictures: Pictures, bad: Bad) -> Iterator[Picture]:
-    """Yield the pictures of a source, checked and resized.
+    """Yield the pictures of a source, checked, cropped and resized.
 
     Args:
         pictures: the source.
@@ -29,7 +29,7 @@ def all_checked(pictures: Pictures, bad: Bad) -> Iterator[Picture]:
     """
     for picture in pictures.walk(bad):
         try:
-            usable = resized(checked(picture), pictures.reading.scale)
+            usable = framed(checked(picture), pictures.reading)
         except ImageError as error:
             bad(Path(picture.name), error)
         else:

@@ -22,7 +22,7 @@ from airkit.config.pictures import PicturesConfig
 from airkit.data.look import noise as noises
 from airkit.data.look import objects
 from airkit.data.look.blobs import Array, reach
-from airkit.data.look.fixed import CROP, fixed_parts, told
+from airkit.data.look.fixed import Box, fixed_parts
 from airkit.data.look.objects import LEAST_CONTRAST, Compositing
 from airkit.system import backgrounds
 
@@ -83,10 +83,10 @@ class Findings:
     stretch: float = 0.0
     """Contrast from which on ink is to be compressed, as some objects are far fainter than others;
     0 where they are not."""
-    fixed: str = ""
-    """What is at the same place in nearly all pictures, in words; empty where nothing is."""
+    fixed: tuple[Box, ...] = ()
+    """Where something is at the same place in nearly all pictures."""
     doubts: tuple[str, ...] = ()
-    """What may go wrong, a sentence each."""
+    """What else may go wrong, a sentence each."""
 
     @property
     def digit_size(self) -> float:
@@ -179,7 +179,7 @@ def look(
         object_size=size,
         object_sizes=(low, high),
         most_objects=objects.most(parts, objects.singles(parts)) if any_ else 1,
-        fixed=told(fixed_parts(ink, noise)),
+        fixed=fixed_parts(ink, noise),
     )
     evidence = _Evidence(
         side=side,
@@ -191,8 +191,7 @@ def look(
         single=(float(single.mean()), alone.area.sum() / found.area.sum()) if any_ else (0.0, 0.0),
         seen=np.unique(found.picture).size / len(levels),
     )
-    fixed = (f"{findings.fixed}: {CROP}",) if findings.fixed else ()
-    return replace(findings, doubts=(*fixed, *_doubts(findings, evidence)))
+    return replace(findings, doubts=tuple(_doubts(findings, evidence)))
 
 
 def behind(levels: Array, found: Findings) -> Array:

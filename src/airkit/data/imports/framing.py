@@ -1,4 +1,4 @@
-"""Pictures resized, with what is known of them.
+"""Pictures cut off at their edges and resized, with what is known of them.
 
 Shapes: H x W pixels of a picture, k objects.
 """
@@ -10,7 +10,34 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from airkit.data.imports.pictures import Array, Picture
+from airkit.data.imports.pictures import Array, Edges, Picture, Reading
+from airkit.data.imports.tiles import within
+
+
+def framed(picture: Picture, reading: Reading) -> Picture:
+    """A checked picture as ``reading`` crops and resizes it, with its truth.
+
+    Raises:
+        ImageError: too little of it is left, or too much.
+    """
+    height, width = picture.size
+    reading.check_size(picture.name, width, height)  # again, as it is turned by now
+    return resized(cropped(picture, reading.crop), reading.scale)
+
+
+def cropped(picture: Picture, edges: Edges) -> Picture:
+    """A checked picture without its edges, with its truth.
+
+    Boxes, labels and masks are those of objects of which a quarter is left. A count without boxes
+    is taken for that of what is left.
+    """
+    if not any(edges):
+        return picture
+    left, top, right, bottom = edges
+    height, width = picture.size
+    window = slice(top, height - bottom), slice(left, width - right)
+    truth = picture.truth if picture.truth.boxes is None else within(picture.truth, window)
+    return replace(picture, levels=picture.levels[window], truth=truth)
 
 
 def resized(picture: Picture, scale: float) -> Picture:
