@@ -29,7 +29,7 @@ def info(
 ) -> None:
     """Describe a data file, checkpoint, run or sweep.
 
-    Data files, checkpoints, run folders and sweeps: what they hold, and their settings.
+    Prints what it holds, and the settings that it was made with.
     """
     with listening() as listener:
         description = airkit.describe(path, verify=verify, listener=listener)

@@ -24,7 +24,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 
 def handle(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Set the handler of SIGINT and SIGTERM, unless they are ignored."""
+    """Set the handler of the signals in ``STOPPING``, but for those that are ignored."""
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

@@ -15,8 +15,8 @@ class EvalConfig(Section):
     split: Literal["train", "val", "test"] = "test"
     """Which split to measure."""
     looks: Annotated[int, Field(ge=1, le=4096)] = 16
-    """How often the model looks at a canvas, at most; all looks together give the count. The first
-    look is at the peaks of the saliency map, the others are at drawn positions."""
+    """How often the model looks at a canvas, at most; all looks together give the count. In the
+    first, each slot takes the best of eval.candidates; the others are at drawn positions."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 15.0
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
     candidates: Annotated[int, Field(ge=1, le=64)] = 6

@@ -297,8 +297,8 @@ class PriorConfig(Section):
     ratio: Auto | Annotated[float, Field(gt=0, lt=1)] = "auto"
     """p(n + 1) / p(n) of the geometric prior, or the success probability; auto falls with the
     typical size of an object, as exp(-(object_size / 9.5)^3) where the objects' contrast is twice
-    model.pixel_sd, and faster where it is more. Where they occlude each other it falls half as
-    fast, or in colour 3/2 times as fast."""
+    model.pixel_sd, and faster where it is more. In colour it falls three times as fast;
+    where objects occlude each other half as fast in grey, and 4.5 times as fast in colour."""
     schedule: Literal["constant", "linear", "exponential"] = "exponential"
     """How the ratio changes from anneal_from to ratio during training."""
     anneal_from: Annotated[float, Field(gt=0, lt=1)] = 0.9

@@ -67,6 +67,8 @@ class Layer:
     """Sections by name, each with its values by name."""
     recorded: bool = False
     """Whether airkit read them from one of its own files, so that it imports no class they name."""
+    preset: bool = False
+    """Whether they are a preset's."""
 
 
 Settings = Mapping[str, Any] | Iterable[Layer] | None
@@ -179,7 +181,7 @@ def from_preset(name: str) -> Layer:
             hint="airkit config presets",
         )
     text = (resources.files("airkit.config") / "presets" / f"{name}.toml").read_text("utf-8")
-    return Layer(f"preset {name}", tomllib.loads(text))
+    return Layer(f"preset {name}", tomllib.loads(text), preset=True)
 
 
 def presets() -> dict[str, str]:

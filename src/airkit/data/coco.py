@@ -1,4 +1,4 @@
-"""Export canvases as a COCO detection data set: grey PNGs and one ``annotations.json``.
+"""Export canvases as a COCO detection data set: PNGs, grey or RGB, and one ``annotations.json``.
 
 Canvases are written one by one, so that memory does not grow with their number.
 """

@@ -12,7 +12,7 @@ from airkit.data.raster import Ints
 from airkit.data.shapes import Floats
 
 SATURATION = (0.5, 1.0)
-"""Least and greatest saturation of a colour; hues are of all kinds."""
+"""Least and greatest saturation of a colour; hues are uniform."""
 
 
 def colours(block: Block, rows: Ints, attempt: int) -> Floats:

@@ -76,8 +76,8 @@ def _find(folder: Path) -> dict[str, Path]:
 def _present(folder: Path) -> dict[str, Path]:
     """Those of the four files that a folder has, by their names in MNIST.
 
-    Kaggle's copy has a point in the place of the first hyphen but one, or each file in a folder
-    of its own name.
+    Kaggle's copy has a dot for the second hyphen (``train-images.idx3-ubyte``), or each file in
+    a folder of its own name.
     """
     found = {}
     for name in NAMES:

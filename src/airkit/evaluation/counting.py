@@ -42,13 +42,14 @@ def interval_for_new_digits(right: NDArray[np.bool_], digits: Ints | None) -> tu
     """Return the 95 % interval of the share counted right, had other digits been drawn as well.
 
     Wilson's interval holds for other canvases of the same digits. Canvases that share a digit are
-    right or wrong together to some degree, so that they tell of fewer new ones: each pair of them
-    counts once in the variance (Fafchamps and Gubert 2007, J. Dev. Econ. 83; Aronow, Samii and
-    Assenova 2015, Political Analysis 23), and the interval is Wilson's for as many independent
-    canvases as have that variance (Dean and Pagano 2015, J. Surv. Stat. Methodol. 3).
+    right or wrong together to some degree, so that they tell of fewer new ones: a pair of them
+    counts in the variance once for each digit that it shares (Fafchamps and Gubert 2007, J. Dev.
+    Econ. 83; Aronow, Samii and Assenova 2015, Political Analysis 23), and the interval is Wilson's
+    for as many independent canvases as have that variance (Dean and Pagano 2015, J. Surv. Stat.
+    Methodol. 3).
 
-    Resampling the digits does not do it: a canvas weighted by the product of the weights of its k
-    digits counts 2^k - 1 times by itself, by their sum k times, by their mean 1 / k times.
+    A bootstrap over digits would be biased: a canvas weighted by the product of the weights of its
+    k digits counts 2^k - 1 times by itself, by their sum k times, by their mean 1 / k times.
 
     Args:
         right: which canvases are counted right, [N].

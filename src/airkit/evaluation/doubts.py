@@ -21,7 +21,7 @@ T = TypeVar("T")
 _PIXELS = 2**24
 """Most pixels in a sample."""
 _SPAN, _BEYOND = 0.05, 0.25
-"""Least range of grey levels, and how far they may be off, by the range of those imported."""
+"""Least range of grey levels, and how far they may be off, as shares of the range imported."""
 
 
 class Sample(Generic[T]):

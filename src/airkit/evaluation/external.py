@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from airkit.data.imports.segmentations import paint
+from airkit.data.imports.tables import delimiter
 from airkit.errors import PredictionsError, sanitize
 from airkit.evaluation.label_files import read_labels
 from airkit.model.spatial_transformer import Shape
@@ -27,6 +28,8 @@ from airkit.system.files import check_regular
 Array = np.ndarray[Any, Any]
 _NOT_NUMBERS = TypeError, ValueError, OverflowError
 _EXPECTED = "a .csv, .json, .jsonl or .npy file, or a folder of label images"
+MOST = 1_000
+"""Greatest count: the confusion matrix has a column for each."""
 _NAMES = "image_id", "index", "image", "file_name"
 
 
@@ -86,11 +89,11 @@ class Reader:
         raise PredictionsError(what, where=self.path, expected=expected, got=got, hint=hint)
 
     def _of_table(self) -> ExternalPredictions:
-        with self.path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            row.pop(None, None)  # values beyond the last column
-        return self._of_counts(rows)
+        text = self.path.read_text("utf-8-sig")
+        lines = csv.reader(text.splitlines(), delimiter=delimiter(text))
+        names, *rows = [[cell.strip() for cell in row] for row in lines if row] or [[]]
+        names = [name.lower() for name in names]
+        return self._of_counts([dict(zip(names, row, strict=False)) for row in rows])
 
     def _of_json(self) -> ExternalPredictions:
         text = self.path.read_text("utf-8")
@@ -183,8 +186,8 @@ class Reader:
             count = float(value)
         except _NOT_NUMBERS:
             count = -1.0
-        if count < 0 or not count.is_integer() or count > 2**31:
-            self.refuse("A count is not valid", "a whole number from 0 on", repr(value))
+        if not (0 <= count <= MOST and count.is_integer()):
+            self.refuse("A count is not valid", f"a whole number from 0 to {MOST:,}", repr(value))
         return int(count)
 
     def _of_objects(self, results: list[dict[str, Any]]) -> ExternalPredictions:

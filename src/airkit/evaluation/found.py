@@ -21,7 +21,7 @@ Parts = Sequence[tuple[Piece, PieceScene]]
 SHARE = 0.95
 """Probability that ``Inferred.interval`` holds."""
 SAME = 0.25
-"""Distance of two centres by the typical size up to which tiles see one object, not two."""
+"""Distance of two centres, in typical sizes, up to which two tiles see one object."""
 _NEGLIGIBLE = 1e-9
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
-from airkit.errors import OutputError
 from airkit.evaluation.found import Inferred
-from airkit.system.files import write_bytes
+from airkit.system.files import check_target, write_bytes
 
 COUNTS = ("image", "index", "width", "height", "count", "least", "greatest", "touching_border",
           "status")  # fmt: skip
@@ -22,14 +20,7 @@ OBJECTS = ("image", "index", "object", "x", "y", "width", "height", "centre_x", 
 
 def check_table(path: Path, option: str) -> None:
     """Refuse, before the work, a table with another ending than .csv; raises OutputError."""
-    if path.suffix.lower() != ".csv" or os.path.isdir(path):
-        raise OutputError(
-            "The name of a table does not end in .csv",
-            where=f"{option} {path}",
-            expected="a file name that ends in .csv",
-            got="a folder" if os.path.isdir(path) else repr(path.suffix),
-            hint=f"{option} {path.with_suffix('.csv').name}",
-        )
+    check_target(path, "The name of a table does not end in .csv", ".csv", option=option)
 
 
 def write_counts(path: Path, found: Sequence[Inferred], bad: Mapping[str, str]) -> None:

@@ -39,7 +39,7 @@ class Batch:
     scene: Scene
     """What all ``eval.looks`` looks say together."""
     one_look: Scene
-    """The explanation of one look per slot, at the saliency's peak."""
+    """The explanation of one look per slot, the best of ``eval.candidates``."""
     counts: Tensor | None
     """True counts, int64 [B]; None where the data has none."""
     boxes: Tensor | None
@@ -120,7 +120,7 @@ class Counts(Measure):
 
     @property
     def table(self) -> Array:
-        """Counts that are true, of all looks together, and of one look, int64 [3, N]."""
+        """True counts, those of all looks together, and those of one look, int64 [3, N]."""
         return np.concatenate(self._parts, axis=1)
 
     def result(self) -> dict[str, Any]:

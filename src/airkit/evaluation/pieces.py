@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 WAITING_PIXELS = 2**24
 """Most pixels that wait for a batch, over all sizes."""
 OVERLAP, LEAST_OVERLAP = 2.0, 1.5
-"""Usual and least overlap of tiles, at most half of one, by the typical size of objects: 1.5 of the
+"""Usual and least overlap of tiles, at most half of one, in typical sizes of objects: 1.5 of the
 largest ones and somewhat more than these."""
 
 
@@ -87,7 +87,7 @@ def pieces_of(
         tile: side of a tile, None for none.
         overlap: of tiles, in pixels.
         shape: least height and width of a piece; what is missing is added to the image.
-        edge: whether that repeats the edge, rather than being blank.
+        edge: whether that is the median of the outermost pixels, rather than blank.
     """
     many, pixels = pieces_in(given.shape, tile, overlap), given.padded(shape, edge=edge)
     if tile is None or many == 1:

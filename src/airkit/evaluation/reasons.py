@@ -27,11 +27,11 @@ TEXTS: dict[str, str] = {
 """What is said of images; of other reasons, nothing."""
 _OPPOSITE = {"bright": "dark", "dark": "bright"}
 _SMALLEST, _LARGEST = 0.55, 1.8
-"""Usual sides of objects by the typical one; a digit's ink fills 20 of the 28 pixels it counts."""
+"""Usual sides of objects, as multiples of the typical one; a digit's ink fills 20 of its 28 px."""
 _STRONGER = 1.5
 """How much stronger what has the other polarity is: a smooth background leaves rims of it."""
 _FAINT = 0.5
-"""Least contrast by the typical one."""
+"""Least contrast, relative to the typical one."""
 
 
 class Reasons:

@@ -32,7 +32,7 @@ class Measures:
     count_accuracy_interval_new_digits: tuple[float, float] = (NAN, NAN)
     """Its wider 95 % interval, for canvases of other digits."""
     count_accuracy_one_look: float = NAN
-    """Share of canvases counted right from one look at the saliency's peak."""
+    """Share of canvases counted right from one look per slot, the best of ``eval.candidates``."""
     count_accuracy_one_look_interval: tuple[float, float] = (NAN, NAN)
     """Its 95 % interval (Wilson)."""
     count_accuracy_one_look_interval_new_digits: tuple[float, float] = (NAN, NAN)

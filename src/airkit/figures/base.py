@@ -35,8 +35,11 @@ class Request:
     listener: Listener
     """Hears notes and progress."""
 
-    def open_run(self) -> TrainedRun:
+    def open_run(self, *, prior: bool = False) -> TrainedRun:
         """Load the model and the canvases of the split ``eval.split``.
+
+        Args:
+            prior: whether counts are to be drawn from the prior too.
 
         Returns:
             The run: ``air``, the model in evaluation mode; ``batches()``, the indices [B] of the
@@ -46,15 +49,20 @@ class Request:
         Raises:
             AirkitError: as for ``airkit.evaluate``.
         """
-        return open_run(self.run.path, self.data, self.checkpoint, self.given, self.listener)
+        call = self.run.path, self.data, self.checkpoint, self.given, self.listener
+        return open_run(*call, prior=prior)
 
-    def open_model(self) -> TrainedModel:
+    def open_model(self, *, prior: bool = False) -> TrainedModel:
         """Read the checkpoint alone, for figures that need no data file.
+
+        Args:
+            prior: as for ``open_run``.
 
         Raises:
             AirkitError: no such run or checkpoint, or the settings are not valid.
         """
-        return open_model(self.run.path, self.checkpoint, self.given, self.listener)
+        call = self.run.path, self.checkpoint, self.given, self.listener
+        return open_model(*call, prior=prior)
 
     def render(self) -> RenderConfig:
         """Return the settings of figures: those of the call over those of the run, if there is one.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     shown, seen = miscounted(canvases, render.rows * render.columns)
     if not shown:
         notes = [f"{split} split, all {seen:,} canvases were counted right"]
-        return Sheet("No miscounted canvas", notes, 0, 1, (0, 0))
+        paper = replace(Paper.of(render), titles=True)  # the text is all there is
+        return Sheet("No miscounted canvas", notes, 0, 1, (0, 0), paper=paper)
     first = "" if seen == total else f"first {seen:,} of its "
     notes = [f"{split} split, {len(shown):,} among the {first}{total:,} canvases"]
     return _pairs("Miscounted canvases", notes, shown, config, truth=True)

@@ -33,7 +33,7 @@ class Prior(SheetDrawing):
 
     def sheet(self, request: Request) -> Sheet:
         """Return the sheet."""
-        model = request.open_model()
+        model = request.open_model(prior=True)
         trained = model.state.config
         # Settings on auto follow the data and the model of the training.
         config = model.config.model_copy(update={"data": trained.data, "model": trained.model})

@@ -16,10 +16,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import ConfigDict, PlainValidator, StrictStr
+from pydantic import ConfigDict, StrictStr
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -35,7 +35,6 @@ from airkit.runs.records import (
     Count,
     Number,
     PathText,
-    Record,
     Share,
     reason,
     require,
@@ -53,22 +52,12 @@ ANOTHER = "name another with --checkpoint"
 class Best:
     """The best validation so far."""
 
-    step: int
-    """Steps taken before it."""
-    elbo: float
-    """One-draw ELBO of the val split, in nats per canvas."""
-    count_accuracy: float | None
-    """Share of its canvases counted right from one look per slot; None where that is not known."""
-
-
-class _BestRecord(Record):
     step: Count
+    """Steps taken before it."""
     elbo: Number
+    """One-draw ELBO of the val split, in nats per canvas."""
     count_accuracy: Share | None
-
-
-def _best(value: object) -> Best | None:
-    return None if value is None else Best(**_BestRecord.model_validate(value).model_dump())
+    """Share of its canvases counted right from one look per slot; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ class Checkpoint:
     """Sum of the losses since the last row of losses in the metrics."""
     loss_count: Count
     """How many losses are in the sum."""
-    best: Annotated[Best | None, PlainValidator(_best)]
+    best: Best | None
     """The best validation so far."""
     threads: Count | None = None
     """CPU threads that the weights were computed with; None where that is not recorded: in exports,

@@ -64,7 +64,7 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
     """Describe a file or folder of airkit's; its content decides what it is, not its name.
 
     Args:
-        path: a data file, a checkpoint, a run folder or that of a sweep.
+        path: a data file, a checkpoint, or the folder of a run, a sweep or an exported model.
         verify: whether to read a data file through and compare its content with its digest.
         listener: hears of damaged checkpoints that were passed over.
 

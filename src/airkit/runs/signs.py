@@ -31,7 +31,7 @@ LARGE = 0.6
 """Share of a picture's side from which on an object is large."""
 _SIGNS = {"bright": 1.0, "dark": -1.0}
 _EMPTY = 0.15
-"""Share of the usual contrast that a box holds on average at least, if it is on anything."""
+"""Least mean ink in a box that lies on something, as a share of the usual contrast."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -153,6 +153,8 @@ class TrainedRun:
     """Canvases of the split ``eval.split``."""
     checkpoint: Path
     """The checkpoint's file."""
+    trained_on: TrainingData
+    """The data file that the run was trained on, with the settings of the training."""
 
     @property
     def looks(self) -> int:
@@ -205,7 +207,12 @@ def load(
 
 
 def open_model(
-    run: str | Path, checkpoint: str, given: Settings, listener: Listener
+    run: str | Path,
+    checkpoint: str,
+    given: Settings,
+    listener: Listener,
+    *,
+    prior: bool = False,
 ) -> TrainedModel:
     """Read a checkpoint of a run.
 
@@ -215,6 +222,7 @@ def open_model(
         given: settings of this call, which override the run's.
         listener: hears of damaged checkpoints that were passed over, and of settings of the call
             that a trained model cannot take up.
+        prior: whether counts are to be drawn from the prior, so that its settings have an effect.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
@@ -222,8 +230,9 @@ def open_model(
     """
     path, state = RunFolder(to_path(run)).find(checkpoint, listener)
     config = override(with_auto_backward(state.config), f"run {run}", given)
+    taken_up = ("model.slots", "prior.") if prior else "model.slots"
     for key, (ours, other) in settings.differences(state.config, config).items():
-        fixed = key.startswith(LEARNED) and key != "model.slots"
+        fixed = key.startswith(LEARNED) and not key.startswith(taken_up)
         if fixed and not is_outside(ours):
             listener.note(f"{key} = {other}: no effect, as the run was trained with {ours}")
     return TrainedModel(path, state, config)
@@ -235,6 +244,8 @@ def open_run(
     checkpoint: str,
     given: Settings,
     listener: Listener,
+    *,
+    prior: bool = False,
 ) -> TrainedRun:
     """Load a trained model, with slots enough for the canvases of a data file.
 
@@ -243,7 +254,8 @@ def open_run(
         data: the data file; None for the one the run was trained on.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         given: settings of this call, which override the run's.
-        listener: hears of damaged checkpoints that were passed over.
+        listener: as for ``open_model``.
+        prior: as for ``open_model``.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
@@ -253,7 +265,7 @@ def open_run(
         DeviceError: there is no such device.
         ExtensionError: as ``TrainedModel.build``.
     """
-    model, info, air = open_on(run, data, checkpoint, given, listener)
+    model, info, air = open_on(run, data, checkpoint, given, listener, prior=prior)
     config = with_learned_noise(model.config, air)
     return TrainedRun(
         config=config,
@@ -263,6 +275,7 @@ def open_run(
         digest=info.content_digest,
         canvases=CanvasDataset(info.path, config.eval.split),
         checkpoint=model.checkpoint,
+        trained_on=model.data,
     )
 
 
@@ -272,6 +285,8 @@ def open_on(
     checkpoint: str,
     given: Settings,
     listener: Listener,
+    *,
+    prior: bool = False,
 ) -> tuple[TrainedModel, DataInfo, AIR]:
     """Open a run on a data file as ``open_run`` does, but leave its canvases unread.
 
@@ -281,7 +296,7 @@ def open_on(
     Raises:
         CheckpointError, ConfigError, DataFileError, DeviceError, ExtensionError: as ``open_run``.
     """
-    model = open_model(run, checkpoint, given, listener)
+    model = open_model(run, checkpoint, given, listener, prior=prior)
     info = reader.read_info(to_path(data)) if data else model.data.read()
     if info.splits[model.config.eval.split] == 0:
         raise empty_split_error(info.path, model.config.eval.split)

@@ -34,8 +34,8 @@ def fixed() -> bool:
 def paying(work: Callable[[], object]) -> int:
     """Return how many threads to take for ``work``: halved while that saves much time.
 
-    Threads meet after every operation. On a core that another program keeps busy one of them
-    comes late each time; those that spin while they wait for it make that far worse.
+    Threads synchronise after every operation. Where another program occupies a core, one of them
+    is late each time; spinning makes that worse.
     """
     number = torch.get_num_threads()
     with restored():

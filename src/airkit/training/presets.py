@@ -23,7 +23,7 @@ def without_canvases(layers: Iterable[Layer], made: Config, listener: Listener) 
 
 
 def _fitting(layer: Layer, made: Config, listener: Listener) -> Layer:
-    if not layer.origin.startswith("preset "):
+    if not layer.preset:
         return layer
     kept = {name: it for name, it in layer.values.items() if name not in CANVAS_SECTIONS}
     left_out = {name: it for name, it in layer.values.items() if name in CANVAS_SECTIONS}

@@ -59,7 +59,10 @@ IDLE = {
         "guide.glimpse_size",
         "guide.refinements",
         "guide.size_reach",
+        "guide.blur",
+        "guide.surround",
     ),
+    "prior.schedule = constant": ("prior.anneal_",),
     "train.estimator = exact": ("train.baseline", "train.masking"),
 }
 """Prefixes of the settings that have no effect beside another one."""
@@ -316,7 +319,7 @@ def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
     asked = {
         key
         for layer in layers
-        if not layer.origin.startswith("preset ")
+        if not layer.preset
         for key, _ in settings.flatten(layer.values)
         if key in changed
     }

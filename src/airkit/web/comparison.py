@@ -18,6 +18,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import Row, SweepReport
 from airkit.runs.training_data import TrainingData
+from airkit.system.callbacks import SILENT
 
 THRESHOLD = 0.99
 """Least count accuracy of a success, of runs that are not of a sweep."""
@@ -80,7 +81,7 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
     """
     _check_checkpoint(request)
     _check_distinct(runs)
-    first = replace(request, run=RunFolder(runs[0])).open_model()
+    first = replace(request, run=RunFolder(runs[0]), listener=SILENT).open_model()
     split = Layer("the first run", {"eval": {"split": first.config.eval.split}})
     data = request.data or first.data.read().path
     asked = replace(request, data=data, given=[*request.given, split])
@@ -126,14 +127,15 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _measure(request: Request, name: str) -> Attempt:
     """Measure a run that finished."""
-    model, path = request.open_model(), str(request.run.path)
-    check_counts(model.config)
-    trained = request.open_run()
+    path, trained = str(request.run.path), request.open_run()
+    check_counts(trained.config)
     trained.canvases.truth("counts")
     measures = measure_cached(trained, path, request.listener).measures
     _, last = request.run.find("last", request.listener)
-    row = Row(model.state.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict())
-    return Attempt(name, request.run, row, measures, model.data)
+    row = Row(
+        trained.trained_on.config.train.seed, path, None, round(last.seconds, 1), measures.to_dict()
+    )
+    return Attempt(name, request.run, row, measures, trained.trained_on)
 
 
 def differing(found: Sequence[Attempt]) -> dict[str, list[str]]:

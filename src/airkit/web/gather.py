@@ -19,6 +19,7 @@ from airkit.figures.examples import FIRST, explained_at
 from airkit.figures.samples import Prior
 from airkit.figures.sheet import Sheet
 from airkit.runs.trained import TrainedRun
+from airkit.system.callbacks import SILENT
 
 Array = np.ndarray[Any, Any]
 
@@ -83,7 +84,8 @@ def scaled(config: Config, pixels: int, side: int) -> Config:
 def _scaled_call(request: Request, config: Config) -> Request:
     """Return a call whose pictures have the scale of ``config``."""
     layer = Layer("the report", {"render": {"scale": config.render.scale}})
-    return replace(request, given=[*request.given, layer])
+    given = [*request.given, layer]
+    return replace(request, given=given, listener=SILENT)  # which heard all before
 
 
 def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:

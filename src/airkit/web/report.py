@@ -102,7 +102,7 @@ Written = tuple[str, tuple[Measures, ...]]
 
 def _one(request: Request) -> Written:
     """Report on one run."""
-    run = request.open_run()
+    run = request.open_run(prior=True)
     measures, sheets = gather(run, request)
     rows = request.run.rows()
     elbo = [
@@ -150,7 +150,7 @@ def headline(measures: Measures) -> Headline:
 
 def _facts(run: TrainedRun, request: Request) -> dict[str, Any]:
     """Return what the template tells of the run, by the names that it uses."""
-    trained_on = request.open_model().data
+    trained_on = run.trained_on
     checkpoint, data = describe(run.checkpoint), describe(run.data)
     preset, changed = provenance.from_preset(trained_on.config)
     return {

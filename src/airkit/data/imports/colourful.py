@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -15,7 +14,7 @@ CHOICES = ("auto", "rgb", "grey")
 SAMPLE = 64
 """Pictures that are looked at."""
 _DIFFER = 0.1
-"""Least difference of two channels in a colour, by the brightest level of the picture."""
+"""Least difference of two channels in a colour, as a share of the brightest level."""
 _SHARE = 0.002
 """Least share of pixels in colour in colourful pictures; compression makes fewer."""
 
@@ -36,9 +35,10 @@ def keeps_colour(color: str, reading: Reading, pictures: Pictures) -> bool:
         raise ImageError(what, where="--color", expected=" or ".join(CHOICES), got=color, hint=hint)
     if color != "auto" or reading.channel != "grey":
         return color == "rgb" and reading.channel == "grey"
-    before, reading.colour = Counter(reading.noticed), True
-    shares = [_share(picture.levels) for picture in islice(pictures.walk(Bad(True)), SAMPLE)]
-    reading.noticed, reading.colour = before, False
+    reading.colour = True
+    with reading.unnoticed():
+        shares = [_share(picture.levels) for picture in islice(pictures.walk(Bad(True)), SAMPLE)]
+    reading.colour = False
     return bool(shares) and float(np.mean(shares)) > _SHARE
 
 

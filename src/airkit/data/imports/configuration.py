@@ -39,7 +39,15 @@ class ImportOptions:
     levels: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse levels of which none is below the other; raises ImageError."""
+        """Refuse a greatest count below 1, and levels not in order; raises ImageError."""
+        if self.most_objects is not None and self.most_objects < 1:
+            raise ImageError(
+                "There cannot be so few objects",
+                where="--most-objects",
+                expected="at least 1",
+                got=self.most_objects,
+                hint="leave it out, and it is measured",
+            )
         if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
             raise ImageError(
                 "Grey levels cannot be used",

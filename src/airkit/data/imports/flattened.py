@@ -12,8 +12,8 @@ from airkit.data.imports.pictures import SMALLEST, Array
 def side_in_rows(rows: Array, shape: tuple[int, ...]) -> int | None:
     """The side of square pictures that are flattened to the rows of an array [N, side * side].
 
-    Of these, pixels are more like those a side further on than like those below, which are no more
-    like them than those of other rows are.
+    A pixel of these resembles the one a side further on more than the one in the next row of the
+    array, and the next row is no closer to it than any other.
 
     Args:
         rows: some of the rows, [n, side * side].

@@ -20,7 +20,7 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 COMPANION = re.compile(r"_(masks?|overlay|labels?|seg|flows?|outlines?)$", re.IGNORECASE)
 """End of a name, without its ending, of a file that other programs write beside a picture."""
 _END = b"\0\0"
-"""Comes in no name, and before all that does."""
+"""Occurs in no file name, and sorts before all that does."""
 _SOME = 10_000
 
 
@@ -112,7 +112,7 @@ def _sorted(keys: Iterator[bytes]) -> Iterator[bytes]:
 def natural(name: str) -> bytes:
     """A key that sorts names in natural order, 2.png before 10.png, and ends with the name.
 
-    Numbers begin by their length, and upper case is as lower case.
+    Each number is preceded by its length; case is ignored.
     """
     key = re.sub(r"\d+", _by_length, name.rstrip("/").lower())
     return os.fsencode(key) + _END + os.fsencode(name)

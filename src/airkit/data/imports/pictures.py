@@ -106,36 +106,28 @@ class Reading:
     """How many pictures had colour, transparency, a turn by EXIF."""
 
     def __post_init__(self) -> None:
-        """Refuse a channel that there is not, and edges or a scale that cannot be.
+        """Refuse a channel that there is not, and edges and scales that cannot be used."""
+        channels, edges = ("grey", *CHANNELS), self.crop
+        cropped = "pixels to cut off at the left, top, right and bottom, such as 0,0,0,60"
+        scaled = "0.01 to 10, about 14 px divided by the side of an object"
+        is_crop = len(edges) == 4 and all(isinstance(edge, int) and edge >= 0 for edge in edges)
+        is_scale = SCALES[0] <= self.scale <= SCALES[1]
+        for right, option, expected, got in (
+            (self.channel in channels, "--channel", " or ".join(channels), self.channel),
+            (is_crop, "--crop", cropped, ",".join(map(str, edges))),
+            (is_scale, "--scale", scaled, self.scale),
+        ):
+            if not right:
+                what, hint = "Pictures cannot be read like this", f"leave out {option}"
+                raise ImageError(what, where=option, expected=expected, got=got, hint=hint)
 
-        Raises:
-            ImageError: they are refused.
-        """
-        if self.channel not in ("grey", *CHANNELS):
-            expected = " or ".join(["grey", *CHANNELS])
-            what, hint = "There is no such channel", "leave it out for grey"
-            raise ImageError(what, expected=expected, got=self.channel, hint=hint)
-        self._check_crop()
-        if not SCALES[0] <= self.scale <= SCALES[1]:
-            what, hint = (
-                "Pictures cannot be resized by this factor",
-                "about 14 px divided by the side of an object",
-            )
-            raise ImageError(
-                what, where="--scale", expected="0.01 to 10", got=self.scale, hint=hint
-            )
-
-    def _check_crop(self) -> None:
-        edges = self.crop
-        if len(edges) == 4 and all(isinstance(edge, int) and edge >= 0 for edge in edges):
-            return
-        raise ImageError(
-            "Pictures cannot be cropped like this",
-            where="--crop",
-            expected="pixels to cut off at the left, top, right and bottom, such as 0,0,0,60",
-            got=",".join(map(str, edges)),
-            hint="leave it out to keep whole pictures",
-        )
+    @contextmanager
+    def unnoticed(self) -> Iterator[None]:
+        """Take note of nothing, in a walk through pictures beside those that survey and write."""
+        before = Counter(self.noticed)
+        yield
+        self.noticed.clear()
+        self.noticed.update(before)
 
     def check_size(self, name: str, width: int, height: int) -> None:
         """Refuse sides that cannot be used, once cropped and resized; raises ImageError."""
@@ -284,7 +276,7 @@ class Files(Pictures):
 
 
 def _source(path: Path) -> Path | BytesIO:
-    """A file for Pillow: a PNG in memory, where a chunk of forged length is no longer than it."""
+    """A file for Pillow; a PNG in memory, so that a chunk of forged length ends with the file."""
     with path.open("rb") as file:
         start = file.read(len(_PNG))
         return BytesIO(start + file.read()) if start == _PNG else path

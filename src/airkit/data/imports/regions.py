@@ -6,6 +6,7 @@ Shapes: H x W pixels of a picture, S side of a tile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 
@@ -39,8 +40,11 @@ def split_by_region(
     _check_side(side)
     missing = [split for split in ("test", "val") if split not in sources]
     train = sources["train"]
-    if not missing or train.many > FEW or len([*islice(train.walk(bad), FEW + 1)]) > FEW:
+    if not missing or train.many > FEW:
         return dict(sources)
+    with train.reading.unnoticed():
+        if len([*islice(train.walk(bad), FEW + 1)]) > FEW:
+            return dict(sources)
     listener.note(f"{' and '.join(reversed(missing))}: regions of the picture, as there are so few")
     parts = {split: Region(train, split, side, missing) for split in (*missing, "train")}
     return {split: {**sources, **parts}[split] for split in reversed(SPLITS)}
@@ -68,6 +72,11 @@ class Region(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; pictures too small to be split are all for train."""
+        silent = self.reading.unnoticed() if self.split != "train" else nullcontext()
+        with silent:
+            yield from self._walk(bad)
+
+    def _walk(self, bad: Bad) -> Iterator[Picture]:
         for picture in all_checked(self.whole, bad):
             height, width = picture.size
             window = regions(height, width, self.side, self.held_out).get(self.split)

@@ -30,7 +30,7 @@ _SAMPLE, _SAMPLE_BYTES = 400, 2**26
 MOST = 100
 """Most objects on a canvas."""
 _PARTS = 2**10
-"""Most arrays that they are kept in: each takes a hundred bytes of its own."""
+"""Most arrays that ``Levels`` keeps before it joins them: each takes a hundred bytes more."""
 _LEVELS = 2**18
 """Most grey levels kept to take percentiles of."""
 
@@ -175,8 +175,8 @@ class Survey:
             return None
         if source != "train":
             return source
-        place = key >> 46
-        return next((name for name in ("test", "val") if place < self._edges[name]), "train")
+        bin_ = key >> 46
+        return next((name for name in ("test", "val") if bin_ < self._edges[name]), "train")
 
     @property
     def canvas(self) -> tuple[int, int]:

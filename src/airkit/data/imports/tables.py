@@ -186,12 +186,16 @@ def _rows(path: Path) -> list[list[str]]:
     try:
         check_regular(path)
         text = path.read_text("utf-8-sig")
-        dialect = ";" if text.count(";") > text.count(",") else "\t" if "\t" in text else ","
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=dialect) if row]
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter(text)) if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         got = getattr(error, "strerror", None) or error
         raise _unreadable(str(path), got) from error
     return [[cell.strip() for cell in row] for row in rows]
+
+
+def delimiter(text: str) -> str:
+    """What separates the cells of a table: a semicolon, a tab or a comma."""
+    return ";" if text.count(";") > text.count(",") else "\t" if "\t" in text else ","
 
 
 def _columns(row: Sequence[str]) -> Columns:

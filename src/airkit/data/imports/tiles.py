@@ -6,6 +6,7 @@ Shapes: H x W pixels of a picture or a canvas, S side of a tile, k objects.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
@@ -29,8 +30,8 @@ def starts(length: int, side: int, overlap: int = 0) -> list[int]:
 def cores(length: int, side: int, overlap: int) -> list[tuple[int, float, float]]:
     """Where overlapping tiles begin along a picture's side, and from where to where each decides.
 
-    That is up to the middle of what it shares with its neighbours, and at the edge of the picture
-    without an end: together they cover the line once.
+    That is up to the middle of what it shares with its neighbours; the outermost ones have no end
+    on that side, so that every point belongs to exactly one.
     """
     first = starts(length, side, overlap)
     between = [(later + here + side) / 2 for here, later in pairwise(first)]
@@ -55,8 +56,7 @@ def cut(picture: Picture, shape: tuple[int, int]) -> Iterator[tuple[Array, Truth
         window = slice(top, top + shape[0]), slice(left, left + shape[1])
         truth = picture.truth if alone else within(picture.truth, window)
         if truth.mask is not None:
-            mask = padded(truth.mask, shape, fill=0)
-            truth = Truth(truth.count, truth.boxes, truth.labels, mask)
+            truth = replace(truth, mask=padded(truth.mask, shape, fill=0))
         yield padded(picture.levels[window], shape), truth
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from airkit.data.imports.framing import framed
 from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.imports.truth_rows import contradiction
+from airkit.data.look.blobs import boxes as boxes_of
 from airkit.errors import ImageError
 
 MOST = 2**16 - 1
@@ -86,7 +87,7 @@ def _of_image(picture: Picture, mask: Array, boxes: Array | None) -> tuple[Array
         raise contradiction(picture.name, f"masks of at most {MOST:,} objects", len(values))
     places = np.searchsorted(values, mask, "right").astype(np.uint16)
     rows, columns = np.nonzero(places)
-    return places, _around(places[rows, columns] - 1, rows, columns, len(values))
+    return places, boxes_of(places[rows, columns] - 1, rows, columns, len(values))
 
 
 def _of_stack(picture: Picture, stack: Array, boxes: Array | None) -> tuple[Array, Array]:
@@ -103,17 +104,8 @@ def _of_stack(picture: Picture, stack: Array, boxes: Array | None) -> tuple[Arra
         places[inside != 0] = place
     if boxes is None:
         owners, rows, columns = np.nonzero(stack)
-        boxes = _around(owners, rows, columns, len(stack))
+        boxes = boxes_of(owners, rows, columns, len(stack))
     return places, boxes
-
-
-def _around(owners: Array, rows: Array, columns: Array, many: int) -> Array:
-    """Boxes [k, 4] around pixels, each of which has an owner from 0 to k - 1."""
-    corners = np.stack([columns, rows], 1)
-    low, high = np.full((many, 2), 2**31), np.zeros((many, 2), int)
-    np.minimum.at(low, owners, corners)
-    np.maximum.at(high, owners, corners + 1)
-    return np.concatenate([low, high - low], 1).astype(np.float32)
 
 
 def _clipped(picture: Picture, boxes: Array) -> Array:

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 _ALIKE = 0.15
 """Correlation of ink at a distance of 0.8 of an object's side, about, for discs and squares."""
 _REACH = 0.72
-"""That distance by the longer side."""
+"""That distance, in longer sides."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,12 @@ def blobs(ink: Array, flags: Array) -> Blobs:
     count = int(part.max(initial=-1)) + 1
     firsts = np.zeros(count, np.int64)
     firsts[part] = picture
-    left, width = extent(part, x, count)
-    top, height = extent(part, y, count)
     values, area = ink[picture, y, x], np.bincount(part, minlength=count)
     mean = np.bincount(part, values, count) / area
     ranked = values[np.lexsort((values, part))]
     level = ranked[area.cumsum() - area + (0.98 * (area - 1)).astype(np.int64)]
     spread = _spread(part, values, _inner(flags)[picture, y, x], count)
-    box = np.stack([left, top, width, height], 1)
-    return Blobs(firsts, box, area, mean, level, spread)
+    return Blobs(firsts, boxes(part, y, x, count), area, mean, level, spread)
 
 
 def reach(ink: Array) -> float:
@@ -141,6 +138,12 @@ def _neighbours(corners: bool) -> list[tuple[Any, Any]]:
     sides = [((all_, all_, low), (all_, all_, high)), ((all_, low), (all_, high))]
     diagonals = [((all_, low, low), (all_, high, high)), ((all_, low, high), (all_, high, low))]
     return sides + diagonals if corners else sides
+
+
+def boxes(part: Array, rows: Array, columns: Array, count: int) -> Array:
+    """Return boxes x, y, width and height around parts, int64 [K, 4]; see ``extent``."""
+    (left, width), (top, height) = (extent(part, each, count) for each in (columns, rows))
+    return np.stack([left, top, width, height], 1)
 
 
 def extent(part: Array, place: Array, count: int) -> tuple[Array, Array]:

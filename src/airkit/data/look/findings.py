@@ -46,11 +46,11 @@ PIXELS = 2**21
 """Most pixels to look at, except for a few very large pictures."""
 MANY = 20
 """More objects on a picture than this make a model slow and unsure."""
-_TILE = 4.5  # side of a tile that holds some ten objects, by the side of an object
+_TILE = 4.5  # side of a tile that holds some ten objects, in sides of an object
 _FEW = 16  # pictures to look at, however large
 _EVEN = 0.015  # deviation of the border's grey level that passes for none, beside noise
-_MARGIN = 28 / 20 * 0.95  # of the window of a digit, by the side of its ink
-_LARGEST = 0.95  # object size, by the side of the picture: data.digit_size is to fit it
+_MARGIN = 28 / 20 * 0.95  # side of the window of a digit, in sides of its ink
+_LARGEST = 0.95  # object size in sides of the picture: data.digit_size is to fit it
 _DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
 _WEAK = 0.1  # contrast too weak for settings made for more
 _MOSTLY = 0.6, 0.45  # shares of parts of one object each, and of their pixels, at least

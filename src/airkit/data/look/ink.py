@@ -30,9 +30,9 @@ _FAINT = 0.4
 _COMMON = 0.01
 """Least share of all pixels that 0 and 1 must have to be taken for blank and full ink."""
 _FILLED = 20 / 28
-"""Side of a digit's ink by that of its image, in MNIST."""
+"""Side of a digit's ink as a share of its image's, in MNIST."""
 _SMALLEST, _LARGEST = 0.25, 1.7
-"""Usual sizes of pieces of ink by that of digits: those of broken and of touching digits."""
+"""Usual sizes of pieces of ink relative to digits: those of broken and of touching digits."""
 TOUCHING = 1.2
 """The largest usual size where there is other reason for doubt."""
 

@@ -20,7 +20,7 @@ Compositing = Literal["add", "over"]
 LEAST_CONTRAST = 0.04
 _SPECK = 6  # smaller parts, in pixels, are noise
 _THIN = 0.45  # share of the square around them that strokes fill at most
-_GRAIN = 0.2  # greatest grain of nearly all flat objects by the contrast: the noise assumed then
+_GRAIN = 0.2  # greatest grain of nearly all flat objects, in contrasts: the noise assumed then
 _KNEE = 0.03  # contrast from which on ink is compressed, where some objects are far fainter
 _FAINT = 0.012  # contrast of the faintest objects that eight bits can show
 
