@@ -112,8 +112,9 @@ def _fields() -> Iterator[str]:
     for section, outer in Config.model_fields.items():
         keys = [key for key in settings.fields() if key.startswith(f"{section}.")]
         yield from (f"### {section}", "", prose(outer.description), "")
-        yield from table(("key", "accepted", "default", "meaning"), map(_field, keys))
-        yield ""
+        if keys:
+            yield from table(("key", "accepted", "default", "meaning"), map(_field, keys))
+            yield ""
 
 
 def _field(key: str) -> tuple[str, ...]:

@@ -81,7 +81,10 @@ def problems(error: ValidationError, origins: Mapping[str, str]) -> Iterator[Pro
 def accepted(key: str) -> str:
     """Return what a field or a section accepts, in words."""
     section, _, name = key.partition(".")
-    return _words(_section(section).model_json_schema()["properties"][name]) if name else "a table"
+    if not name:
+        return "a table"
+    schema = _section(section).model_json_schema()
+    return _words(schema["properties"].get(name) or schema["additionalProperties"])
 
 
 def brief(value: object) -> str:

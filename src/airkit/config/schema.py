@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 from pydantic import model_validator
 
 from airkit.config.evaluation import EvalConfig
+from airkit.config.own import OwnConfig
 from airkit.config.pictures import PicturesConfig, filter_of
 from airkit.config.registry import is_outside
 from airkit.config.rendering import RenderConfig
@@ -30,6 +31,7 @@ __all__ = [
     "EvalConfig",
     "GuideConfig",
     "ModelConfig",
+    "OwnConfig",
     "PicturesConfig",
     "PriorConfig",
     "RenderConfig",
@@ -67,6 +69,9 @@ class Config(Section):
     """What is measured, and how."""
     render: RenderConfig = RenderConfig()
     """Figures."""
+    own: OwnConfig = OwnConfig()
+    """Settings of your own classes: any names, each with a number, a text, true or false, or a list
+    of these. A class reads them as config.own.NAME."""
 
     @model_validator(mode="after")
     def _check_backward(self) -> Self:

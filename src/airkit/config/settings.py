@@ -153,7 +153,9 @@ def named_classes(config: Config) -> dict[str, Any]:
 def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
     """Return the dotted keys whose values differ, with the old and the new value."""
     before, after = dict(flatten(old.model_dump())), dict(flatten(new.model_dump()))
-    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+    keys = dict.fromkeys([*before, *after])  # those of ``own`` may be in one of them alone
+    pairs = {key: (before.get(key), after.get(key)) for key in keys}
+    return {key: (one, other) for key, (one, other) in pairs.items() if one != other}
 
 
 def changed(config: Config, *prefixes: str) -> dict[str, Any]:
