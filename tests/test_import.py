@@ -215,8 +215,12 @@ def test_tiles_of_a_picture_are_in_one_split(tmp_path: Path) -> None:
 
 def test_counts_alone_are_not_known_of_tiles(tmp_path: Path) -> None:
     given = blobs(many=30, height=40, width=40)
-    options = {"tile": 20, "counts": given["counts"]}
-    assert imported(given["images"], tmp_path / "a.h5", **options).truth["train"] == ()
+    options: dict[str, Any] = {"tile": 20, "counts": given["counts"]}
+    told = Recorder()
+    report = airkit.import_scenes(given["images"], path=tmp_path / "a.h5", listener=told, **options)
+    assert report.truth["train"] == ()
+    assert report.most_objects <= 4, "of a tile, not of a picture"
+    assert any("30 true counts are of whole pictures" in note for note in told.notes)
 
 
 def test_the_last_tile_ends_with_the_picture(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ class PicturesConfig(Section):
     """Standard deviation of the pixel noise, black being 0 and white 1."""
     contrast: Share = 0.6
     """Typical contrast of an object with the background, black being 0 and white 1."""
+    object_size: Annotated[float, Field(ge=0)] = 0.0
+    """Typical side of an object as a look at the pictures found it, in pixels; 0 if it found none,
+    and for digits."""
     stretch: Share = 0.0
     """Contrast above which ink is compressed, by asinh(contrast / stretch), because some objects
     are far fainter than others; 0 means no compression."""

@@ -89,7 +89,12 @@ class Coco:
             (self.folder / "images").mkdir()
             _write_list(file, "licenses", [licence])
             _write_list(file, "images", self._images())
-            _write_list(file, "annotations", self._annotations())
+            annotations = self._annotations()
+            if any("box" in self.info.arrays[split] for split in self.splits):
+                _write_list(file, "annotations", annotations)
+            else:  # an empty list would say that there are no objects
+                for _ in annotations:
+                    pass
             _write_list(file, "categories", self._categories())
             file.write("\n}\n")
         files.sync(path)

@@ -5,8 +5,9 @@ Shapes: H x W pixels of an image.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,14 +15,21 @@ from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.data.imports.images import Given, Place
+from airkit.data.look.findings import look
 from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, level_fault, size_fault
 from airkit.system.callbacks import Listener
 
+Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 _PIXELS = 2**24
 """Most pixels in a sample."""
 _SPAN, _BEYOND = 0.05, 0.25
 """Least range of grey levels, and how far they may be off, as shares of the range imported."""
+
+_APART = 1.35
+"""Ratio of two sizes from which on they are taken for different ones."""
+_FEW = 24
+"""Least pictures of one size that tell the size of their objects."""
 
 
 class Sample(Generic[T]):
@@ -53,6 +61,8 @@ class Doubts:
         self._of_file: Sample[Given] = Sample(SAMPLE)
         self._fine: Sample[np.ndarray] = Sample(SAMPLE // 10)
         self._full: Sample[np.ndarray] = Sample(SAMPLE // 10)
+        self._pictures: Sample[np.ndarray] = Sample(SAMPLE // 10)
+        self._object_size = trained.pictures.object_size if imported else 0.0
         self._range = np.inf, -np.inf
 
     def add(self, image: Given) -> None:
@@ -62,6 +72,8 @@ class Doubts:
         if same and same[0] != (image.path, image.shape):
             self._end_file()
         self._of_file.add(image, image.pixels.size)
+        if self._object_size:
+            self._pictures.add(image.pixels, image.pixels.size)
 
     def end(self) -> None:
         """All images were added."""
@@ -72,6 +84,8 @@ class Doubts:
             self.faults = [fault or size for fault in self.faults]
         elif self.limits is not None and (levels := self._range_of_all()):
             self.faults = [levels] * len(self.faults)
+        elif other := _other_size(self._pictures.items, self._object_size):
+            self.faults = [fault or other for fault in self.faults]
 
     def fine(self, place: int) -> bool:
         """Whether nothing is off with an image."""
@@ -124,6 +138,25 @@ def _other_levels(given: Given, limits: tuple[float, float] | None) -> Fault | N
     other = given.most == 255 < high or least > high + beyond
     other = other or (given.most > 1 and most < low - beyond)
     return _of_levels(given.levels, limits) if other else None
+
+
+def _other_size(pictures: list[Array], usual: float) -> Fault | None:
+    """Whether objects look far larger or smaller than those of the training.
+
+    Args:
+        pictures: levels in 0..1, [C, H, W] each; those of the most common size are looked at.
+        usual: what a look at the pictures of the training found, in pixels.
+    """
+    shapes = Counter(picture.shape for picture in pictures)
+    same = [each for each in pictures if each.shape == shapes.most_common(1)[0][0]]
+    if len(same) < _FEW:
+        return None
+    levels = np.rint(255 * np.moveaxis(np.stack(same), 1, -1).clip(0, 1)).astype(np.uint8)
+    seen = look(levels if levels.shape[-1] == 3 else levels[..., 0]).object_size
+    if not seen or max(seen / usual, usual / seen) < _APART:
+        return None
+    sizes = f"objects look about {seen:.0f} px large, those of the training {usual:.0f} px"
+    return Fault("size", f"{sizes}; scale the images by about {usual / seen:.2g}")
 
 
 def _of_levels(found: tuple[float, float], limits: tuple[float, float]) -> Fault:

@@ -5,8 +5,9 @@ Shapes: N pictures of H x W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from airkit.config.sections import PICTURES
 from airkit.config.settings import Layer, resolve
 from airkit.data.canvases import SPLITS
 from airkit.data.imports.conversion import scaled
-from airkit.data.imports.pictures import Array, Edges
+from airkit.data.imports.pictures import Edges
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings, look
 from airkit.errors import ImageError
@@ -96,7 +97,7 @@ def configuration(
     sizes = list(survey.sizes)
     height, width = sizes[0] if len(sizes) == 1 else (0, 0)
     low, high = _limits(survey) if options.levels is None else options.levels
-    found = look(_some(survey, low, high), unpadded=survey.sample_sizes())
+    found = _look(survey, low, high)
     size = min(found.digit_size, max(shape)) if options.object_size is None else options.object_size
     data = {
         "source": PICTURES,
@@ -151,9 +152,12 @@ def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:
         )
 
 
-def _some(survey: Survey, low: float, high: float) -> Array:
-    """Some canvases to train on, as the data file has them, uint8 [N, H, W] or [N, H, W, C]."""
-    return np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
+def _look(survey: Survey, low: float, high: float) -> Findings:
+    """What a look at some of the canvases to train on finds, with levels as in the data file."""
+    some = np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
+    found, part = look(some), some[0, ..., :1].size if some.ndim == 4 else some[0].size
+    whole = survey.canvas[0] * survey.canvas[1]
+    return replace(found, most_objects=math.ceil(found.most_objects * whole / part))
 
 
 def _limits(survey: Survey) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import numpy as np
 from airkit.errors import ImageError
 from airkit.system.text import quoted
 
+HEIC = ".heic", ".heif"
 ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 """Names of files that are read as pictures; what they are is for their first bytes to say."""
 COMPANION = re.compile(r"_(masks?|overlay|labels?|seg|flows?|outlines?)$", re.IGNORECASE)
@@ -78,7 +79,7 @@ def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> I
         elif name.startswith("."):
             continue
         elif file.suffix.lower() not in ENDINGS:
-            noticed["no pictures"] += 1
+            noticed["heic" if file.suffix.lower() in HEIC else "no pictures"] += 1
         elif COMPANION.search(file.stem):
             noticed["companions"] += 1
         else:

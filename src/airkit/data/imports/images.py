@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 ImageLike: TypeAlias = "str | Path | Array | Tensor | Image.Image"
 """A file, an array, a tensor or a PIL image."""
 _TOLD = {
-    **{name: NOTES[name] for name in ("companions", "no pictures", "folders", "pickled", "turn")},
+    **{name: NOTES[name] for name in ("companions", "heic", "no pictures", "folders")},
+    **{name: NOTES[name] for name in ("pickled", "turn")},
     "grey": "{:,} images are grey, while the run was trained on colours: read as white",
 }
 _OVERSHOOT = 0.3
@@ -271,5 +272,5 @@ def _ink(picture: Picture, levels: Array) -> Array:
         where=picture.name,
         expected="8 or 16 bits, or floats in 0..1",
         got=values if kind == "f" else f"{levels.dtype}, {values}",
-        hint="scale it, or train on such pictures: airkit import",
+        hint="train on such pictures, by airkit import; or convert it, as by .astype(numpy.uint8)",
     )

@@ -69,6 +69,8 @@ class ImportReport:
     """Typical side of an object in pixels."""
     seen: tuple[str, ...]
     """What a look at the pictures found, in words."""
+    doubts: tuple[str, ...]
+    """What may go wrong with these pictures, a sentence each with the way out."""
     skipped: tuple[str, ...]
     """Files that could not be read and were left out."""
     content_digest: str
@@ -174,11 +176,13 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     config, found = configuration(layers(settings), survey, options)
     output = _Output(target, config, _arrays(sources, survey))
     digest = output.write(Walk(sources, survey, bad, listener), force)
-    for note in (*notes(noticed, survey, config), *doubts(found, config)):
+    in_doubt = tuple(doubts(found, config, options))
+    for note in (*notes(noticed, survey, config), *(f"in doubt: {each}" for each in in_doubt)):
         listener.note(note)
     return output.report(
         object_size=config.object_size if object_size is None else object_size,
         seen=found.describe(),
+        doubts=in_doubt,
         skipped=bad.skipped,
         digest=digest,
         seconds=time.perf_counter() - began,
@@ -209,6 +213,7 @@ class _Output:
         *,
         object_size: float,
         seen: Iterable[str],
+        doubts: tuple[str, ...],
         skipped: Iterable[str],
         digest: str,
         seconds: float,
@@ -228,6 +233,7 @@ class _Output:
             most_objects=data.max_digits,
             object_size=object_size,
             seen=tuple(seen),
+            doubts=doubts,
             skipped=tuple(skipped),
             content_digest=digest,
             seconds=seconds,

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from airkit.config.schema import Config
+from airkit.data.imports.configuration import ImportOptions
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings
 from airkit.data.look.fixed import told, way_out
@@ -19,6 +20,7 @@ NOTES = {
     "transparency": "{:,} pictures are transparent in part; --behind says what is behind",
     "turn": "{:,} pictures were turned as their EXIF says",
     "companions": "{:,} files whose names end in _mask, _overlay and the like were passed over",
+    "heic": "{:,} photos in HEIC were passed over: convert them to JPEG",
     "no pictures": "{:,} files that are no pictures were passed over",
     "folders": "{:,} folders inside were passed over",
     "pickled": "{:,} pickled arrays were passed over: they could run code",
@@ -71,18 +73,21 @@ def _of_sizes(config: Config) -> Iterator[str]:
         yield f"cut off: {left} px at the left, {top} above, {right} at the right, {bottom} below"
     if pictures.scale != 1:
         yield f"resized by {pictures.scale:g}: sizes named and told are those after it"
-    if (size := config.object_size) > LARGE:
+    if LARGE < (size := config.object_size) < 0.6 * max(config.data.shape):
         yield (
             f"objects of about {size:.0f} px make the training slow: --scale "
             f"{pictures.scale * SMALL / size:.1g} makes them smaller"
         )
 
 
-def doubts(found: Findings, config: Config) -> Iterator[str]:
-    """Yield what may go wrong, by a look at the pictures, a sentence each."""
+def doubts(found: Findings, config: Config, options: ImportOptions) -> Iterator[str]:
+    """Yield what may go wrong, a sentence each; not of a size or a count that was named."""
     if found.fixed:
-        yield f"in doubt: {told(found.fixed)}: {way_out(found.fixed, config)}"
-    yield from (f"in doubt: {doubt}" for doubt in found.doubts)
+        yield f"{told(found.fixed)}: {way_out(found.fixed, config)}"
+    named = {"--object-size": options.object_size, "more than": options.most_objects}
+    for doubt in found.doubts:
+        if not any(name in doubt for name, value in named.items() if value is not None):
+            yield doubt
 
 
 def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
@@ -91,6 +96,11 @@ def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
         yield f"no picture is larger than {tiles}: --tile {survey.side} cut none"
         return
     yield f"pictures cut into {tiles}, the last in a row moved back to the edge"
+    if survey.uncounted:
+        yield (
+            f"{survey.uncounted:,} true counts are of whole pictures, which says nothing of tiles: "
+            "left out; airkit infer --tile counts whole pictures, to compare"
+        )
     if survey.divided:
         yield (
             f"{survey.divided:,} objects are cut by borders of tiles; each counts on the tiles "

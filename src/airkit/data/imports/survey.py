@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.imports.pictures import Array, Picture
+from airkit.data.imports.pictures import UNKNOWN, Array, Picture
 from airkit.data.imports.tiles import PARTS, cut, divided, starts, tiles_of
 from airkit.errors import ImageError
 
@@ -115,6 +115,8 @@ class Survey:
     """Parts of the truth that are known, by the split of the source."""
     most: int = 0
     """Greatest true count of a canvas."""
+    uncounted: int = 0
+    """Pictures whose count says nothing of their tiles."""
     divided: int = 0
     """Objects that no tile holds as a whole."""
     digest: Any = field(default_factory=hashlib.sha256)
@@ -185,14 +187,17 @@ class Survey:
         return height, width
 
     def sample(self) -> Iterator[Array]:
-        """Some canvases of the pictures to train on, the same for the same pictures."""
-        for *_, levels in sorted(self._sample, key=lambda each: each[:3]):
-            yield from (canvas for canvas, _ in cut(Picture("", levels), self.canvas))
+        """Some canvases of the pictures to train on, the same for the same pictures.
 
-    def sample_sizes(self) -> list[tuple[int, int]]:
-        """Height and width of each canvas of ``sample`` before it is padded."""
-        ranked = sorted(self._sample, key=lambda each: each[:3])
-        return [(levels.shape[0], levels.shape[1]) for *_, levels in ranked]
+        Where sizes are mixed they are parts of one size of most pictures, so that none is padded.
+        """
+        ranked = [levels for *_, levels in sorted(self._sample, key=lambda each: each[:3])]
+        sizes = np.array([levels.shape[:2] for levels in ranked])
+        least = np.minimum(np.quantile(sizes, 0.25, axis=0, method="lower"), self.canvas)
+        height, width = least.astype(int).tolist()
+        for levels in ranked:
+            if levels.shape[0] >= height and levels.shape[1] >= width:
+                yield from (canvas for canvas, _ in cut(Picture("", levels), (height, width)))
 
     def _is_held_out(self, split: str, key: int) -> bool:
         """Whether a split that comes before ``split``, from test on, has the picture."""
@@ -206,7 +211,8 @@ class Survey:
         truth = picture.truth
         found = tuple(name for name in PARTS if getattr(truth, name) is not None)
         if many > 1 and truth.boxes is None:
-            found = ()
+            self.uncounted += truth.count is not None
+            found, truth = (), UNKNOWN
         if self.known.setdefault(split, found) != found:
             raise ImageError(
                 "Some pictures have truth that others lack",

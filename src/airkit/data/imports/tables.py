@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,7 +102,12 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
 
 
 def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
-    """Counted pictures as the test split, where they are at most half of all; else all as train."""
+    """Counted pictures as the test split, where they are at most half of all; else all as train.
+
+    Tiles of pictures have no counts, so that pictures to be cut are all to train on.
+    """
+    if pictures.reading.tiled:
+        return {"train": pictures}
     counted = [each for each in pictures.paths if each in counts]
     if len(counted) > len(pictures.paths) / 2:
         return {"train": pictures}
@@ -133,7 +139,11 @@ def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> 
         rows_of[PurePosixPath(row).name].append(row)
     users: dict[str, Path] = {}
     for each in paths:
-        rows = [] if each in found else rows_of.get(each.name) or rows_of.get(each.stem) or []
+        rows = (
+            []
+            if each in found
+            else rows_of.get(_composed(each.name)) or rows_of.get(_composed(each.stem)) or []
+        )
         if len(rows) > 1 or (rows and rows[0] in users):
             raise ImageError(
                 "It is unclear which row of the table belongs to a picture",
@@ -151,9 +161,14 @@ def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> 
 def _tails(path: Path) -> Iterator[str]:
     """What a row may call a picture: its folders and name, with and without the ending."""
     for depth in (2, 3):
-        tail = "/".join(path.parts[-depth:])
+        tail = _composed("/".join(path.parts[-depth:]))
         yield tail
         yield tail.removesuffix(path.suffix)
+
+
+def _composed(name: str) -> str:
+    """A name whose accents are part of their letters; a Mac's file names have them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _read(path: Path) -> dict[str, Counts]:
@@ -166,7 +181,7 @@ def _read(path: Path) -> dict[str, Counts]:
     columns = _columns(rows[0]) if rows else Columns()
     counts: dict[str, Counts] = {}
     for line, row in enumerate(rows, 1):
-        name, cell = row[0].replace("\\", "/"), _cell(row, columns.count)
+        name, cell = _composed(row[0].replace("\\", "/")), _cell(row, columns.count)
         number = "" if columns.page is None else _cell(row, columns.page)
         whole, page = _whole(cell), _whole(number)
         if whole is None or (number and page is None):

@@ -10,7 +10,7 @@ Shapes: N pictures, C channels, H x W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -101,6 +101,7 @@ class Findings:
             compositing=self.compositing,
             noise=round(self.noise, digits),
             contrast=round(self.contrast, digits),
+            object_size=round(self.object_size, digits),
             stretch=self.stretch,
         )
 
@@ -142,20 +143,16 @@ class _Evidence:
     """Share of the pictures where something stands out."""
 
 
-def look(
-    images: NDArray[np.uint8], seed: int = 0, unpadded: Sequence[tuple[int, int]] = ()
-) -> Findings:
+def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     """Look at a sample of pictures.
 
     Args:
         images: uint8 [N, H, W], of colours [N, H, W, 3]; at least one.
         seed: of the sample.
-        unpadded: height and width of each without padding, which has no noise; by default, all.
     """
-    levels, rows = _sample(images, seed)
-    own = noises.cropped(levels, [unpadded[row] for row in rows]) if unpadded else levels
-    fine, side = noises.fine(own), max(levels.shape[2:])
-    noise = max(fine, noises.coarse(own))
+    levels = _sample(images, seed)
+    fine, side = noises.fine(levels), max(levels.shape[2:])
+    noise = max(fine, noises.coarse(levels))
     background, polarity, residual = _split(levels, noise, _EVEN + fine / 4)
     ink = _ink(residual, polarity)
     found = objects.parts_of(ink, noise)
@@ -221,14 +218,14 @@ def most_of(pixels: int) -> int:
     return min(SAMPLE, max(_FEW, PIXELS // pixels))
 
 
-def _sample(images: NDArray[np.uint8], seed: int) -> tuple[Array, Array]:
-    """Some of the pictures, as levels in 0..1, [n, C, H, W], and their places, [n]."""
+def _sample(images: NDArray[np.uint8], seed: int) -> Array:
+    """Some of the pictures, as levels in 0..1, [n, C, H, W]."""
     most = most_of(images[0].size)
-    rows = np.arange(len(images))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
-    planes = images[rows, None] if images.ndim == 3 else np.moveaxis(images[rows], -1, 1)
-    return np.asarray(planes / np.float32(255), np.float32), rows
+    if len(images) > most:
+        rows = np.random.default_rng(seed).choice(len(images), most, replace=False)
+        images = images[np.sort(rows)]
+    planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
+    return np.asarray(planes / np.float32(255), np.float32)
 
 
 # Background

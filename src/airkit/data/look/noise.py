@@ -5,7 +5,7 @@ Shapes: C channels, H x W pixels, K windows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,6 @@ Array = NDArray[Any]
 _WINDOW = 8  # side in pixels, that of JPEG's blocks
 _SHARE = 0.1  # of the windows: the calmest, which show background alone
 _BIAS = 0.884  # what white noise of sd 1 has there: the 10 % quantile of sqrt(chi2(61) / 61)
-
-
-def cropped(pictures: Array, sizes: Sequence[tuple[int, int]]) -> list[Array]:
-    """Return pictures without what was padded on the right and below.
-
-    Args:
-        pictures: levels, [N, C, H, W].
-        sizes: height and width of each.
-    """
-    pairs = zip(pictures, sizes, strict=True)
-    return [picture[:, :height, :width] for picture, (height, width) in pairs]
 
 
 def fine(pictures: Iterable[Array]) -> float:
