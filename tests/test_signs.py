@@ -114,6 +114,13 @@ def test_objects_on_nothing_are_needless() -> None:
     assert found.needless > 0.9
 
 
+def test_objects_that_are_found_twice_are_doubled() -> None:
+    assert signs().doubled == 0
+    twice = BOXES[:, :1].repeat(1, BOXES.shape[1], 1)
+    twice[:, 1, :2] += 0.4
+    assert signs(torch.full_like(COUNTS, 2), boxes=twice).doubled == 1
+
+
 def test_counts_that_change_and_slots_that_are_full() -> None:
     assert signs(mode=(COUNTS + 1) % 4).unstable == 1
     assert math.isnan(signs(mode=(COUNTS + 1) % 4, looks=1).unstable)

@@ -33,6 +33,7 @@ SOUND = Signs(
     candidates=400,
     missed=0.0,
     needless=0.0,
+    doubled=0.0,
     looks=4,
     unstable=0.01,
     certainty=0.99,
@@ -90,6 +91,7 @@ UNSURE: dict[str, Any] = {"unstable": 0.2, "certainty": 0.9}
 MISSED: dict[str, Any] = {"empty": 1.0, "missed": 1.0, "unexplained": 1.0}
 
 CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
+    "found twice": (UNSURE | {"doubled": 0.5}, {}, SEEN, "--object-size 16"),
     "too few slots": (TOO_MANY, {}, SEEN, "--most-objects 8"),
     "half the size": (UNSURE | TOO_MANY, {"model__object_size": 5.0}, SEEN, "--object-size 11"),
     "twice the size": (UNSURE, {"model__object_size": 21.0}, SEEN, "--object-size 11"),
@@ -136,7 +138,14 @@ def test_drawn_scenes_are_told_settings_in_place_of_options_of_import() -> None:
     assert "--set model.object_size=11" in verdict(wrong, unstable=0.3).advice[0]
 
 
-@pytest.mark.parametrize("name", ["full", "unstable", "missed", "needless", "large"])
+def test_a_size_that_a_person_named_is_not_taken_back() -> None:
+    named = config_of(data__digit_size=40.0)
+    assert not any("--object-size" in each for each in verdict(named, **UNSURE).advice)
+    shrunk = replace(SEEN, object_size=SEEN.object_size / 3)
+    assert any("--object-size" in each for each in verdict(named, shrunk, **UNSURE).advice)
+
+
+@pytest.mark.parametrize("name", ["full", "unstable", "missed", "needless", "doubled", "large"])
 def test_a_few_of_few_pictures_are_chance(name: str) -> None:
     few: dict[str, Any] = {"pictures": 9, "objects": 9, "candidates": 9}
     share: dict[str, Any] = {name: 0.12}
@@ -148,4 +157,4 @@ def test_all_numbers_are_told() -> None:
     plain = json.loads(json.dumps(verdict(**NEEDLESS).to_dict()))
     assert plain["verdict"] == "doubt"
     assert plain["slot_rates"] == [0.8, 0.5, 0.3, 0.1, 0.0]
-    assert len(verdict(objects=0, box_size=math.nan, looks=1).facts()) == 12
+    assert len(verdict(objects=0, box_size=math.nan, looks=1).facts()) == 13

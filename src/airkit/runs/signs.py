@@ -29,6 +29,8 @@ Array = NDArray[Any]
 
 LARGE = 0.6
 """Share of a picture's side from which on an object is large."""
+SAME = 0.7
+"""IoU from which on two boxes are of one object."""
 _SIGNS = {"bright": 1.0, "dark": -1.0}
 _EMPTY = 0.15
 """Least mean ink in a box that lies on something, as a share of the usual contrast."""
@@ -70,6 +72,8 @@ class Signs:
     """Share of these that are in no box found."""
     needless: float
     """Share of the objects found where nothing stands out."""
+    doubled: float
+    """Share of the objects found in nearly the same box as another."""
     looks: int
     """Looks compared."""
     unstable: float
@@ -157,6 +161,7 @@ class Watch:
             "missed": 1 - _mean(inside),
             "objects": sum(map(len, own)),
             "needless": 1 - _mean(on),
+            "doubled": 1 - _mean([~_doubled(each) for each in own]),
         }
 
     @property
@@ -186,6 +191,15 @@ def _inside(standing: Array, boxes: Array) -> Array:
     low, high = boxes[None, :, :2] - 1, boxes[None, :, :2] + boxes[None, :, 2:] + 1
     within: Array = np.all((low <= centre) & (centre <= high), 2)
     return np.asarray(np.any(within, 1))
+
+
+def _doubled(boxes: Array) -> Array:
+    """Which boxes [K, 4] have an IoU of ``SAME`` with another one, bool [K]."""
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
+    shared, area = shared.clip(0).prod(2), boxes[:, 2:].prod(1)
+    same = shared >= SAME * (area[:, None] + area - shared)
+    return np.asarray(same.sum(1) > 1)
 
 
 def _share(flags: Tensor) -> float:

@@ -20,7 +20,14 @@ from airkit.data.look.fixed import told, way_out
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson
 
-MOST = {"full": 0.02, "unstable": 0.05, "missed": 0.03, "needless": 0.03, "large": 0.02}
+MOST = {
+    "full": 0.02,
+    "unstable": 0.05,
+    "missed": 0.03,
+    "needless": 0.03,
+    "doubled": 0.03,
+    "large": 0.02,
+}
 """Shares above which, beyond chance, something is wrong."""
 LEAST_CERTAINTY = 0.93
 """Mean probability of the most probable count below which counts are guesses."""
@@ -78,6 +85,7 @@ class Trust:
             "median box": f"{found}; the model expects objects of {signs.object_size:.0f} px",
             f"objects larger than {LARGE:g} of the picture": f"{signs.large:.1%}",
             "objects where nothing stands out": f"{signs.needless:.1%} of {signs.objects:,}",
+            "objects in nearly the same box as another": f"{signs.doubled:.1%}",
             "what stands out, in no box": f"{signs.missed:.1%} of {signs.candidates:,} parts",
             "what stands out, unexplained": f"{signs.unexplained:.1%} of its ink",
             "pixels that the background explains": f"{signs.background_explains:.1%}",
@@ -103,7 +111,8 @@ def judge(signs: Signs, found: Findings, config: Config) -> Trust:
 def _beyond(signs: Signs, name: str) -> bool:
     """Whether a share is above its limit, beyond chance."""
     share = getattr(signs, name)
-    of = {"missed": signs.candidates, "needless": signs.objects, "large": signs.objects}
+    of = dict.fromkeys(["needless", "doubled", "large"], signs.objects)
+    of["missed"] = signs.candidates
     total = of.get(name, signs.pictures)
     if math.isnan(share) or not total:
         return False
@@ -116,6 +125,7 @@ def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
         "full": f"all {len(signs.slot_rates)} slots are in use on {signs.full:.0%} of the pictures",
         "missed": f"{signs.missed:.0%} of what stands out is in no object's box",
         "needless": f"{signs.needless:.0%} of the objects found are where nothing stands out",
+        "doubled": f"{signs.doubled:.0%} of the objects found have nearly the same box as another",
         "large": f"{signs.large:.0%} of the objects are larger than {LARGE:g} of the picture",
         "unstable": f"one look and {signs.looks} together count differently on "
         f"{signs.unstable:.0%} of the pictures",
@@ -133,10 +143,15 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
         yield way_out(found.fixed, config)
         return
     if TEXTURED in found.doubts:
-        yield f"{TEXTURED}; smooth the pictures, or cut out what is not textured"
+        yield f"{TEXTURED}; even out the light, or import smaller tiles, in which it is more even"
         return
     if found.contrast < CLEAR * found.noise:
         yield "the noise is as large as the contrast: blur the pictures before you import them"
+        return
+    if "doubled" in wrong:
+        size = f"{1.5 * config.object_size:.0f}"
+        named = _named(config, f"--object-size {size}", f"model.object_size={size}")
+        yield f"one object is found twice, as it is larger than the model expects: {named} or more"
         return
     differing = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
     yield from differing or _by_signs(signs, found, config, wrong)
@@ -158,7 +173,7 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
     if found.stretch and not config.stretch:
         yield f"some objects are far fainter than others: --set model.stretch={found.stretch:g}"
     seen, expected = found.object_size, config.object_size
-    if seen and max(seen / expected, expected / seen) > APART:
+    if seen and max(seen / expected, expected / seen) > APART and not _named_size(found, config):
         yield (
             f"objects look about {seen:.0f} px large, but the model expects {expected:.0f} px: "
             + _named(config, f"--object-size {seen:.0f}", f"model.object_size={seen:.0f}")
@@ -172,6 +187,14 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
         )
     if config.stretch and not found.stretch:
         yield "no objects are far fainter than others: --set model.stretch=0"
+
+
+def _named_size(found: Findings, config: Config) -> bool:
+    """Whether a person named another size at import than the look found there, and finds now."""
+    at_import = config.pictures.object_size
+    measured = max(4.0, at_import / 0.95)
+    same = at_import and max(found.object_size / at_import, at_import / found.object_size) < APART
+    return bool(same) and not math.isclose(config.data.digit_size, measured, rel_tol=0.01)
 
 
 def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
@@ -196,6 +219,13 @@ def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) 
 
 def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
     """Causes that the signs suggest."""
+    if "needless" in wrong:
+        yield (
+            "objects are painted where nothing stands out, as where light is less even than "
+            f"model.background={config.background} explains: even it out, or cut smaller tiles, "
+            "before you import the pictures"
+        )
+        return
     sure = "unstable" not in wrong and signs.certainty >= LEAST_CERTAINTY
     if not sure or not {"full", "large"} & wrong:
         longer = f"--steps {2 * config.train.steps}"
