@@ -25,8 +25,8 @@ SURFACE = {
     "": "--version",
     "make-data": "--out --force --workers --json --max-digits --min-digits --canvas-size "
     f"--digit-size --source --train --val --test --seed --preset {SETTINGS} {QUIET}",
-    "import": "PATH --val --test --out --most-objects --object-size --counts --tile --pad --scale "
-    "--levels --channel --color --behind --skip-bad "
+    "import": "PATH --val --test --out --most-objects --object-size --counts --tile --pad --crop "
+    "--scale --levels --channel --color --behind --skip-bad "
     f"--force --json --seed --preset {SETTINGS} {QUIET}",
     "train": f"--data --run --fresh --json --steps --seed --device --preset {SETTINGS} {QUIET}",
     "eval": "--run --data --checkpoint --against --table --json --split --looks --counts --device "

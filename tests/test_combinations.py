@@ -78,13 +78,17 @@ def test_the_lstm_guide_takes_more_slots() -> None:
 
 @pytest.mark.parametrize(
     ("keys", "idle"),
-    [({}, "guide.predict_net train.masking"), (options("lstm", "nvil"), "guide.refinements")],
+    [
+        ({}, "guide.predict_net prior.anneal_from train.masking"),
+        (options("lstm", "nvil"), "guide.blur,guide.refinements prior.anneal_from"),
+    ],
 )
 def test_settings_without_effect_are_noted(keys: dict[str, Any], idle: str, tmp_path: Path) -> None:
     listener = Recorder(step1=interrupt)
     idle_keys = {"train__masking": False, "guide__predict_net": (3,), "guide__refinements": 2}
+    idle_keys |= {"guide__blur": 0.2, "prior__schedule": "constant", "prior__anneal_from": 0.8}
     fit(tmp_path, listener=listener, **(keys | idle_keys))
-    assert _idle(listener) == idle.split()
+    assert [each.replace(", ", ",") for each in _idle(listener)] == idle.split()
 
 
 def _idle(listener: Recorder) -> list[str]:
@@ -98,7 +102,7 @@ def test_defaults_and_presets_are_not_noted(tmp_path: Path) -> None:
     path.write_text(settings.to_toml(Config()))
     whole = settings.from_file(path).values
     spelled = Layer(str(path), {name: whole[name] for name in ("guide", "train")})
-    preset = Layer("preset own", {"guide": {"embed_net": [3]}})
+    preset = Layer("preset own", {"guide": {"embed_net": [3]}}, preset=True)
     for name, layer in (("file", spelled), ("preset", preset)):
         ours = [layer, *settings.layers(TRAIN)]
         train(data_file(), tmp_path / name, settings=ours, listener=listener)

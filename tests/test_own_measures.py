@@ -15,7 +15,7 @@ from own_classes import measured
 from PIL import Image
 from tiny_runs import reference, trained
 
-from airkit.errors import AirkitError, OutputError
+from airkit.errors import AirkitError, ExtensionError, OutputError
 from airkit.evaluation.compare import compare
 from airkit.evaluation.evaluate import Evaluation, evaluate
 from airkit.evaluation.measures import MEASURES, Measure
@@ -45,6 +45,24 @@ def test_the_example_of_a_measure(home: Path) -> None:
     text = (Measure.__doc__ or "").partition("::\n")[2]
     (home / "docs_example.py").write_text(textwrap.dedent(text))
     assert 0 < measured("docs_example:MissingInk")["docs_example:MissingInk"] < 1
+
+
+@pytest.mark.parametrize("needs", ['frozenset({"count"})', '["masks", "mask"]', '"counts"'])
+def test_a_truth_that_there_is_not_is_told(home: Path, needs: str) -> None:
+    text = f"""
+        from airkit.evaluation.measures import Measure
+
+        class Needy(Measure):
+            needs = {needs}
+
+            def add(self, batch): ...
+
+            def result(self): ...
+    """
+    name = f"needy_{len(needs)}"
+    (home / f"{name}.py").write_text(textwrap.dedent(text))
+    with pytest.raises(ExtensionError, match="needs of counts, boxes, masks"):
+        measured(f"{name}:Needy")
 
 
 def test_measures_left_out_are_null_and_change_no_other() -> None:

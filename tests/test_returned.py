@@ -21,6 +21,7 @@ from airkit.model.guides import Guide
 from airkit.model.guides.checks import rows_of
 from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.objectives.elbo import ExactELBO
+from airkit.model.pyro_programs import PyroAIR
 from airkit.model.scene import explain
 
 
@@ -53,6 +54,11 @@ def own_air(**changes: Any) -> AIR:
     return air
 
 
+def in_pyro(air: AIR, images: Tensor) -> None:
+    """Run the guide as a Pyro program, as the estimator nvil does."""
+    PyroAIR(air, param_store=False).guide(images)
+
+
 PROPOSALS: dict[str, tuple[Any, str]] = {
     "one too few": (lambda logit, where, state: (logit, where), "(float64 [3], Normal("),
     "nothing": (lambda *found: None, "NoneType"),
@@ -65,7 +71,7 @@ PROPOSALS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("wrong", PROPOSALS)
-@pytest.mark.parametrize("use", [AIR.__call__, explain])
+@pytest.mark.parametrize("use", [AIR.__call__, explain, in_pyro])
 def test_a_proposal(use: Any, wrong: str) -> None:
     """Some of these would broadcast, and train in silence."""
     change, got = PROPOSALS[wrong]
@@ -82,9 +88,10 @@ def test_a_proposal(use: Any, wrong: str) -> None:
         lambda code: Normal(code.mean[:, :2], code.sd[:, :2]),
     ],
 )
-def test_a_code(change: Any) -> None:
+@pytest.mark.parametrize("use", [AIR.__call__, in_pyro])
+def test_a_code(use: Any, change: Any) -> None:
     with pytest.raises(ExtensionError, match=r"Own\.encode returned .*\n.*\n.*\[3, 3\] each"):
-        own_air(encode=change)(blobs(3))
+        use(own_air(encode=change), blobs(3))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from model_factory import SIDE, blobs, canvases_of, generator, tiny_air, tiny_config
 from torch import Tensor
 
+from airkit.errors import AirkitError, ImageError
 from airkit.model.air import AIR
 from airkit.model.boxes import INK, ink_boxes
+from airkit.model.counts import log_count_posterior
 from airkit.model.scene import Scene, explain, explain_best, explain_both
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
@@ -123,6 +126,40 @@ def test_one_look_is_the_best_candidate(channels: int) -> None:
 
 
 @torch.no_grad()
+def test_one_candidate_is_one_pass_of_the_guide() -> None:
+    air, images = _air(), _images(20)
+    air.candidates = 1
+    with torch.no_grad():
+        log_q, _ = log_count_posterior(air(images).logits)
+        probability = explain(air, images).count_probability
+    assert (probability - log_q.exp()).abs().max() < 2e-2, "but for slots after the search's end"
+
+
+@pytest.mark.parametrize("call", ["forward", "draws", "explain", "explain_best"])
+def test_what_are_no_images_of_the_model_is_refused(call: str) -> None:
+    air, images = _air(), _images(4)
+    calls: dict[str, Callable[[Tensor], object]] = {
+        "forward": air,
+        "draws": air.draws,
+        "explain": lambda given: explain(air, given),
+        "explain_best": lambda given: explain_best(air, given, 2, 0),
+    }
+    with torch.no_grad():
+        calls[call](images)
+        for wrong in (images.byte(), images.half(), images[:, 0], images[..., 1:]):
+            with pytest.raises(ImageError, match="no images of this model"):
+                calls[call](wrong)
+
+
+def test_another_default_dtype_is_refused() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(AirkitError, match="default dtype"):
+            _air()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_the_same_seed_gives_the_same_scene() -> None:
     air, images = _air(), _images(12)
     one, other = (_best(air, images, 6) for _ in range(2))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 from some_truth import knowing, write
-from tiny_runs import data_file, folder, reference
+from tiny_runs import Recorder, data_file, folder, reference
 
 import airkit
 from airkit.data.coco import run_lengths
@@ -90,6 +90,29 @@ def test_a_counting_net(tmp_path: Path, kind: str) -> None:
     assert sum(map(sum, found.confusion)) == found.canvases == 20
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert plain["ap"] is plain["ari"] is plain["comparison"] is None
+
+
+@pytest.mark.parametrize("between", [";", "\t", ","])
+def test_tables_of_spreadsheets(tmp_path: Path, between: str) -> None:
+    rows = zip(NAMES, counts_off_by_one_on_three().tolist(), strict=True)
+    lines = [f"Image{between}COUNT", *(f"{name}{between} {count}" for name, count in rows), ""]
+    found = airkit.score(saved(tmp_path / "it.csv", "\n".join(lines)), data_file())
+    assert found.count_accuracy == 17 / 20
+
+
+@pytest.mark.parametrize("count", [1001, -1, 0.5, 2**31])
+def test_counts_that_cannot_be_are_refused(tmp_path: Path, count: float) -> None:
+    with pytest.raises(PredictionsError, match="whole number from 0 to 1,000"):
+        airkit.score(saved(tmp_path / "it.json", [count, *[0] * 19]), data_file())
+
+
+@pytest.mark.parametrize(("name", "told"), [("other.h5", 1), (data_file().name, 0), ("a.png", 0)])
+def test_predictions_of_another_file_are_told(tmp_path: Path, name: str, told: int) -> None:
+    names = [f"x/{name}"] * 20 if name.endswith(".h5") else NAMES
+    rows = [{"index": it, "image": each, "count": 0} for it, each in enumerate(names)]
+    listener = Recorder()
+    airkit.score(saved(tmp_path / "it.json", rows), data_file(), listener=listener)
+    assert sum("predictions of x/other.h5" in note for note in listener.notes) == told
 
 
 def test_airkits_own_counts_score_as_eval_does() -> None:

@@ -54,7 +54,8 @@ def _function(verb: Callable[..., Any]) -> Iterator[str]:
     yield from (f"### {verb.__name__}", "", "```python", *_signature(node), "```", "", *text)
     yield from _entries(("parameter", "meaning"), sections.get("Args", ""))
     links = [f"[`{each.__name__}`](#{each.__name__.lower()})" for each in _named(verb)]
-    yield from (f"Result: {_shape(node)}{', '.join(links)}.", "")
+    if links:
+        yield from (f"Result: {_shape(node)}{', '.join(links)}.", "")
     yield from _entries(("error", "when"), sections.get("Raises", ""))
 
 

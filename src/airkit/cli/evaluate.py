@@ -211,7 +211,9 @@ def tell_confusion(confusion: Sequence[Sequence[int]]) -> None:
         typer.echo(f"{count:>4}" + "".join(f"{number:>{width}}" for number in row))
 
 
-def tell_comparison(comparison: Comparison | None) -> None:
+def tell_comparison(
+    comparison: Comparison | None, ours: str = "the run", theirs: str = "the other"
+) -> None:
     """Print the other run's accuracy, and whether the difference is more than chance."""
     if comparison is None:
         return
@@ -223,8 +225,8 @@ def tell_comparison(comparison: Comparison | None) -> None:
         [
             ("against", f"{other.run} ({other.checkpoint})"),
             *_accuracies(other),
-            ("right in the run alone", f"{comparison.only_run:,} canvases"),
-            ("right in the other alone", f"{comparison.only_against:,} canvases"),
+            (f"right in {ours} alone", f"{comparison.only_run:,} canvases"),
+            (f"right in {theirs} alone", f"{comparison.only_against:,} canvases"),
             ("difference", f"{100 * comparison.difference:+.2f} points {interval}"),
             ("p, McNemar's exact test", f"{p:.2g}" if p >= LEAST_P else f"below {LEAST_P:.0e}"),
         ]

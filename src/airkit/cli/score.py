@@ -62,7 +62,7 @@ def _tell(scores: Scores) -> None:
     tell_rows(_rows(scores))
     if scores.confusion:
         tell_confusion(scores.confusion)
-    tell_comparison(scores.comparison)
+    tell_comparison(scores.comparison, "the predictions", "the run")
     if not math.isnan(scores.count_accuracy):
         share = percent(scores.count_accuracy)
         tell_end(f"{share} of {scores.canvases:,} canvases are counted right", [])

@@ -122,7 +122,10 @@ class Evaluation:
         self.taken: dict[str, Measure] = {}
         self.per_canvas: list[PerCanvas] = []
         for name, kind in MEASURES.several(trained.config.eval.measures).items():
-            if kind.needs <= known:
+            if unknown := set(kind.needs) - self.truth.keys():
+                expected = f"needs of {', '.join(self.truth)}"
+                raise MEASURES.unusable(name, f"needs of {', '.join(sorted(unknown))}", expected)
+            if known.issuperset(kind.needs):
                 with MEASURES.running(name):
                     self.taken[name] = kind(trained)
 

@@ -45,6 +45,8 @@ class ExternalPredictions:
     """Object of each pixel, from 1; 0 is the background; uint16 [N, H, W]."""
     masks: list[list[tuple[float, Array]]] | None = None
     """Score and mask, bool [H, W], of each object, for each canvas."""
+    about: str = ""
+    """The data file that all of them name, as a table by ``airkit predict`` does."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,11 @@ class Reader:
         if array.shape == wanted and array.dtype.kind in "ui":
             return self._labelled(array)
         slots = array.shape[:1] + array.shape[2:] if array.ndim == 4 else ()
-        if slots != wanted or array.dtype.kind not in "fui" or not array.shape[1]:
-            expected = f"counts [{self.many}], labels {[*wanted]} or masks [{self.many}, S, H, W]"
-            self.refuse("The array has another shape", expected, f"{array.dtype} {[*array.shape]}")
+        if slots != wanted or array.dtype.kind not in "fuib" or not array.shape[1]:
+            labels = f"labels {[*wanted]} of whole numbers"
+            expected = f"counts [{self.many}], {labels}, or masks [{self.many}, S, H, W]"
+            got = f"{array.dtype} {[*array.shape]}"
+            self.refuse("The array has another shape or type", expected, got)
         if not np.isfinite(array).all():
             self.refuse("Masks with nan or inf", "finite numbers", self.path.name)
         return self._labelled(_behind(array.argmax(1)))
@@ -172,7 +176,9 @@ class Reader:
         if rows and "count" not in rows[0]:
             self.refuse("The predictions have no counts", "a column count", ", ".join(rows[0]))
         found = [(self._place(row), self._count(row.get("count"))) for row in rows]
-        return ExternalPredictions(np.array(self._complete(found), np.int64))
+        named = {str(row.get("image", "")) for row in rows}
+        about = named.pop() if len(named) == 1 else ""
+        return ExternalPredictions(np.array(self._complete(found), np.int64), about=about)
 
     def _in_order(self, values: list[Any]) -> ExternalPredictions:
         if len(values) != self.many:

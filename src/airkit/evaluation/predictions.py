@@ -53,7 +53,8 @@ class Predictions:
     true_label: Array | None = None
     """True classes, -1 pads, int64 [N, M]."""
     count: Array
-    """Objects found: the mode of ``count_probability``, int64 [N]."""
+    """Objects found: the mode of ``count_probability``, or a sample of it where ``eval.counts`` is
+    sampled, int64 [N]."""
     count_probability: Array
     """Probability of n objects, n = 0..T, float32 [N, T + 1]."""
     confidence: Array

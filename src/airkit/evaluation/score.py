@@ -137,6 +137,8 @@ def score(
     height, width = canvases.rows["image"].shape[2:]
     where = to_path(predictions)
     found = Reader(where, split, len(canvases), (height, width), least_score).read()
+    if found.about and Path(found.about).name != info.path.name:
+        listener.note(f"these are predictions of {found.about}, measured on {info.path}")
     scores = {**_counted(canvases, found), **_boxed(canvases, found, least_score)}
     scores |= _masked(canvases, found)
     if not scores:

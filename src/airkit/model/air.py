@@ -5,7 +5,7 @@ z_where ~ the pose's prior and z_what ~ N(0, I); a decoder makes a window of z_w
 transformer paints it at z_where, windows add up to the canvas or hide what is behind them, and
 pixels are normal around it. The canvas is what stands out of the background (``background``).
 
-Guide (section 2.2): slot by slot, q(z_pres_t), q(z_where_t) and q(z_what_t), given the image and
+Guide (section 2.1): slot by slot, q(z_pres_t), q(z_where_t) and q(z_what_t), given the image and
 the slots before. Here it runs over all T slots with every object present, so that the count, which
 the paper samples as z_pres, can be summed out exactly (``airkit.model.objectives.elbo``).
 
@@ -31,6 +31,7 @@ from airkit.config.schema import Config
 from airkit.model import learned_background
 from airkit.model.background import Background
 from airkit.model.canvas import Canvas, LocalCanvas, compose
+from airkit.model.checks import check_default_dtype, check_images
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS, Guide, Noise, Residual, Slot, build_guide
@@ -153,7 +154,11 @@ class AIR(nn.Module):
             config: the resolved configuration.
             canvas_size: S of square canvases in pixels, or H and W.
             slots: T.
+
+        Raises:
+            AirkitError: PyTorch's default dtype is not float32.
         """
+        check_default_dtype()
         super().__init__()
         if canvas_size is not None:
             config = config.on_canvas(canvas_size)
@@ -217,6 +222,11 @@ class AIR(nn.Module):
         """
         return self.on_background(images, noise, self.unroll)
 
+    def ink(self, images: Tensor) -> Tensor:
+        """``Background.ink`` of images, which are checked."""
+        check_images(images, self.pose.mean, (self.channels, *self.shape))
+        return self.background.ink(images)
+
     def draws(self, images: Tensor) -> Callable[[Noise], Unrolled]:
         """``forward`` of the same images as a function of the noise alone.
 
@@ -224,7 +234,7 @@ class AIR(nn.Module):
         """
         if self.background.learned is not None:
             return partial(self, images)
-        return partial(self.unroll, self.background.ink(images))
+        return partial(self.unroll, self.ink(images))
 
     def on_background(
         self, images: Tensor, noise: Noise, unroll: Callable[[Tensor, Noise], Unrolled]
@@ -236,10 +246,12 @@ class AIR(nn.Module):
         """
         learned = self.background.learned
         if learned is None:
-            return unroll(self.background.ink(images), noise)
+            return unroll(self.ink(images), noise)
+        check_images(images, self.pose.mean, (self.channels, *self.shape))
         q_behind = learned.encode(images)
         z_behind = q_behind.sample(noise.behind)
-        unrolled = unroll(self.background.ink(images, learned.decode(z_behind, self.shape)), noise)
+        behind = learned.decode(z_behind, self.shape)
+        unrolled = unroll(self.background.ink(images, behind), noise)
         ratio = learned.log_ratio(q_behind, z_behind)
         return unrolled._replace(log_likelihood=unrolled.log_likelihood + ratio[:, None])
 

@@ -49,7 +49,7 @@ def positive(raw: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """p(x_att | z_what) of arXiv 1603.08575, figure 3: code [B, Z] to window [B, C, w, w].
+    """p(x_att | z_what) of arXiv 1603.08575, figure 2: code [B, Z] to window [B, C, w, w].
 
     Where objects occlude each other a window is [B, C + 1, w, w]: the last channel is the mask, how
     much of each pixel is the object's, 0..1, and the others are the object's ink times that.
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """q(z_what | x_att) of arXiv 1603.08575, figure 3: windows [B, C, w, w] to a normal [B, Z]."""
+    """q(z_what | x_att) of arXiv 1603.08575, figure 2: windows [B, C, w, w] to a normal [B, Z]."""
 
     def __init__(self, config: Config, channels: int) -> None:
         super().__init__()

@@ -28,6 +28,7 @@ from airkit.model.air import AIR
 from airkit.model.canvas import compose
 from airkit.model.counts import presence_logits
 from airkit.model.guides import Residual, Slot
+from airkit.model.guides.checks import encoded, proposed
 from airkit.model.objectives.baselines import Baseline
 from airkit.model.spatial_transformer import paint
 
@@ -117,13 +118,14 @@ class PyroAIR:
             baseline_state = self._start_baseline(images.detach())
             for slot in range(air.slots):
                 residual = Residual(images, canvas, signed=air.background.signed)
-                logit, where, state = network.propose(state, residual, looks[slot])
+                logit, where, state = proposed(network, state, residual, looks[slot], rows.total)
                 baseline_state, infer = self._predict(rows, baseline_state, present)
                 present = rows.presence(slot, logit, present, infer=infer)
                 with self._masked(rows, present):
                     pose = rows.sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    code = rows.sample(f"z_what_{slot}", *network.encode(residual, size, centre))
+                    q_what = encoded(network, residual, size, centre, air.code)
+                    code = rows.sample(f"z_what_{slot}", *q_what)
                 # A masked object and all after it cost nothing, so that the guide may run on as
                 # if it were there, as in the exact objective.
                 found = Slot(on if self.masking else present, pose, code, size, centre)

@@ -95,7 +95,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
         images: levels in 0..1, [B, C, H, W].
         counts: samples the count from q(n), in place of its mode.
     """
-    found = _first_look(air, air.background.ink(images))
+    found = _first_look(air, air.ink(images))
     return _one_look(air, images, found, counts)
 
 
@@ -149,7 +149,7 @@ def explain_both(
     counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
-    ink = air.background.ink(images)
+    ink = air.ink(images)
     draws = image_noise.uniform(images, seed, looks, air.slots)
     passes = [_first_look(air, ink), *_looks(air, ink, draws[:, 1:SURE])]
     one = _one_look(air, images, passes[0], counts)
@@ -193,7 +193,9 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
 def _first_look(air: AIR, ink: Tensor) -> Found:
     """What is found at the looks that explain best, with objects split where that pays."""
     found = search(air, ink, candidates=air.candidates)
-    return split(air, ink, found, found.log_q.argmax(1)) if air.guide.samples_looks else found
+    if air.candidates == 1 or not air.guide.samples_looks:
+        return found
+    return split(air, ink, found, found.log_q.argmax(1))
 
 
 def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:

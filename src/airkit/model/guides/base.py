@@ -108,7 +108,7 @@ class Slot(NamedTuple):
 
 
 class Guide(nn.Module, ABC):
-    """The recurrent guide q(z | x), driven slot by slot (arXiv 1603.08575, section 2.2).
+    """The recurrent guide q(z | x), driven slot by slot (arXiv 1603.08575, section 2.1).
 
     At every slot: ``propose`` presence and pose, ``encode`` what is in the window at the pose
     drawn, ``advance`` the state. The state is whatever the guide carries from slot to slot. No

@@ -1,7 +1,7 @@
 """The guide of Eslami et al. (arXiv 1603.08575): a recurrent net that reads the whole image.
 
 An LSTM is fed the image and the latents of the slot before; a small net on its output predicts
-presence and pose; the window at that pose is cropped off the image and encoded (section 2.2
+presence and pose; the window at that pose is cropped off the image and encoded (section 2.1
 and figure 2 there). It never sees what is painted: the LSTM must remember it.
 
 Legend: B batch, C channels, H height, W width, Z code size.

@@ -84,7 +84,7 @@ class Blur(NamedTuple):
 class Residual:
     """What the slots so far leave unexplained: each image minus the canvas painted so far.
 
-    No gradient flows through it. A guide reads it by ``peak``, ``crop`` and ``crop_image`` alone.
+    No gradient flows to its pixels. A guide reads it by ``peak``, ``crop`` and ``crop_image``.
     """
 
     def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:

@@ -81,5 +81,5 @@ class Objective(nn.Module, ABC):
 
         Returns:
             The estimate of the mean negative ELBO in nats, without gradients, and a surrogate
-            loss whose gradient is the estimate of the ELBO's; two scalars.
+            loss whose gradient is the estimate of the negative ELBO's; two scalars.
         """

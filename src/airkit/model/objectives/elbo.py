@@ -5,8 +5,9 @@ of the first n objects. With q(n) = p_1 ... p_n (1 - p_{n+1}), one draw of the z
 
     ELBO = sum_n q(n) [log p(x | canvas_n) + log p(n) - log q(n)] - sum_t p_1 ... p_t KL_t,
 
-the expectation over the count of the ELBO of arXiv 1603.08575, section 2.2, for those z's. Nothing
-discrete is sampled, so that there is no score function and no baseline.
+which has the mean of the ELBO of arXiv 1603.08575, section 2.2: the count is summed out, and the
+z's log p(z) - log q(z) is replaced by its mean, the KL. Nothing discrete is sampled, so that there
+is no score function and no baseline.
 
 Legend: B batch, T slots.
 """
