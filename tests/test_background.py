@@ -13,10 +13,10 @@ from airkit.config.settings import layers, resolve
 from airkit.model import fast
 from airkit.model.background import Background
 from airkit.system import backgrounds
-from airkit.system.backgrounds import constant, median, plane, rolling_ball
+from airkit.system.backgrounds import constant, median, plane, quadratic, rolling_ball
 
 SIDE = 32
-KINDS = ["constant", "plane", "median", "rolling-ball"]
+KINDS = ["constant", "plane", "quadratic", "median", "rolling-ball"]
 
 
 def _gradients(batch: int, channels: int = 1) -> Tensor:
@@ -46,6 +46,10 @@ def test_a_constant_and_a_plane_are_found_exactly_beside_objects(sign: int) -> N
     torch.testing.assert_close(constant(level + ink), level.expand_as(ink))
     gradients = _gradients(4)[:, 0]
     torch.testing.assert_close(plane(gradients + ink), gradients, rtol=0, atol=1e-6)
+    torch.testing.assert_close(quadratic(gradients + ink), gradients, rtol=0, atol=1e-6)
+    axis = torch.linspace(-1, 1, SIDE, dtype=torch.float64)
+    bent = gradients - 0.2 * axis**2 + 0.1 * axis * axis[:, None] - 0.1 * axis[:, None] ** 2
+    torch.testing.assert_close(quadratic(bent + ink), bent, rtol=0, atol=1e-6)
 
 
 def test_a_plane_is_found_in_noise() -> None:

@@ -14,7 +14,9 @@ from torch import Tensor
 from airkit.system import backgrounds
 from airkit.training import background_cache
 
-KINDS = pytest.mark.parametrize("kind", ["constant", "plane", "median", "rolling-ball"])
+KINDS = pytest.mark.parametrize(
+    "kind", ["constant", "plane", "quadratic", "median", "rolling-ball"]
+)
 
 
 def test_each_picture_is_filtered_once() -> None:

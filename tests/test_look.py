@@ -58,6 +58,13 @@ def slope(rng: np.random.Generator) -> Array:
     return slope
 
 
+def vignette(rng: np.random.Generator) -> Array:
+    """White paper under a lamp: light that falls off from somewhere."""
+    x, y = rng.uniform(0.3 * SIDE, 0.7 * SIDE, 2)
+    light: Array = 0.9 - 0.6 * ((_X - x) ** 2 + (_Y - y) ** 2) / SIDE**2
+    return light
+
+
 def lumps(rng: np.random.Generator) -> Array:
     """Soft lumps, wider than any object."""
     x, y = rng.uniform(0, SIDE, 2)
@@ -91,6 +98,7 @@ def seen(levels: Array) -> Findings:
         (discs(lambda rng: rng.uniform(0.7, 0.9), levels=(0, 0.3)), "constant", "dark", 0.0),
         (discs(lambda rng: rng.uniform(), levels=(0, 1)), "constant", "both", 0.0),
         (discs(slope, levels=(0.8, 1), noise=0.05), "plane", "bright", 0.05),
+        (discs(vignette, levels=(0, 0.2), noise=0.02), "quadratic", "dark", 0.02),
         (discs(lumps, noise=0.02, adds=True), "smooth", "bright", 0.015),
         (1 - discs(lumps, noise=0.02, adds=True), "smooth", "dark", 0.015),
     ],

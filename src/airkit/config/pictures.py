@@ -18,9 +18,9 @@ class PicturesConfig(Section):
     The data file records it, and settings of the model that are `auto` follow it.
     """
 
-    background: Literal["none", "constant", "plane", "smooth"] = "none"
+    background: Literal["none", "constant", "plane", "quadratic", "smooth"] = "none"
     """The background: none (black), constant (one grey level per picture), plane (a linear
-    gradient) or smooth (soft lumps)."""
+    gradient), quadratic (a gradient that bends, as of a lamp) or smooth (soft lumps)."""
     polarity: Literal["bright", "dark", "both"] = "bright"
     """Whether objects are brighter than the background, darker, or some of each."""
     compositing: Literal["add", "over"] = "add"

@@ -207,13 +207,14 @@ class ModelConfig(Section):
     """Prior on z_where: uniform (centre uniform on the canvas, size log-normal) or affine (the
     paper's normal on [s, x, y])."""
     background: Literal[
-        "auto", "none", "constant", "plane", "median", "rolling-ball", "learned"
+        "auto", "none", "constant", "plane", "quadratic", "median", "rolling-ball", "learned"
     ] = "auto"
     """The background, which a robust filter takes off each picture: none (blank), constant (one
-    grey level), plane (a linear gradient), or for soft lumps wider than two objects median (the
-    median around each pixel) or rolling-ball (whatever is wider than two objects). With learned it
-    is a latent variable of the model in place of a filter, drawn from 4 x 4 points. auto is what
-    was found when the data was made or imported, none for digits."""
+    grey level), plane (a linear gradient), quadratic (a gradient that bends, as of a lamp or a
+    vignette), or for soft lumps wider than two objects median (the median around each pixel) or
+    rolling-ball (whatever is wider than two objects). With learned it is a latent variable of the
+    model in place of a filter, drawn from 4 x 4 points. auto is what was found when the data was
+    made or imported, none for digits."""
     polarity: Literal["auto", "bright", "dark", "both"] = "auto"
     """Whether objects are brighter or darker than the background, or some of each; auto is what was
     found, bright for digits."""

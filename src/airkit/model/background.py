@@ -50,6 +50,7 @@ class Background(nn.Module):
             "none": torch.zeros_like,
             "constant": backgrounds.constant,
             "plane": backgrounds.plane,
+            "quadratic": backgrounds.quadratic,
             "median": self._median,
             "rolling-ball": self._rolling_ball,
         }

@@ -39,7 +39,7 @@ CLEAR = 5.0
 """Contrast in standard deviations of the noise below which noise passes for objects."""
 ODDS_APART = 2.5
 """Factor between two log prior odds of an object from which on they differ."""
-_LUMPS, _SIMPLE = 3, {"none": 0, "constant": 1, "plane": 2}
+_LUMPS, _SIMPLE = 4, {"none": 0, "constant": 1, "plane": 2, "quadratic": 3}
 """How far backgrounds vary: soft lumps, and those that vary less."""
 
 

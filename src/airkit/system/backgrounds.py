@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 ROUNDS = 8
-"""Rounds of reweighting that fit a plane."""
+"""Rounds of reweighting that fit a polynomial."""
 GRID = 32
-"""Pixels along a side that a plane is fitted to, about."""
+"""Pixels along a side that a polynomial is fitted to, about."""
 TUKEY = 4.7
-"""Residuals beyond so many standard deviations have no weight in the plane (Tukey's biweight)."""
+"""Residuals beyond so many standard deviations have no weight in the fit (Tukey's biweight)."""
 LEAST_SD = 1 / 255
-"""Least standard deviation of residuals from the plane: half the pixels may lie on it exactly."""
+"""Least standard deviation of residuals from it: half the pixels may lie on it exactly."""
 SAMPLES = 16
 """Pixels along a side of a median's window that are looked at, about."""
 HOP = 4
@@ -38,7 +38,17 @@ def border(images: Tensor) -> Tensor:
 
 
 def plane(images: Tensor) -> Tensor:
-    """A linear gradient a picture, [B, H, W].
+    """A linear gradient a picture, [B, H, W]."""
+    return _polynomial(images, 1)
+
+
+def quadratic(images: Tensor) -> Tensor:
+    """A gradient a picture that bends, as of a lamp or a vignette, [B, H, W]."""
+    return _polynomial(images, 2)
+
+
+def _polynomial(images: Tensor, degree: int) -> Tensor:
+    """A polynomial of the place, fitted to each picture, [B, H, W].
 
     Least squares, reweighted so that objects are left out: Tukey's biweight, with the median
     absolute residual as the scale.
@@ -46,10 +56,14 @@ def plane(images: Tensor) -> Tensor:
     sides = images.shape[1:]
     dtype, device = images.dtype, images.device
     axes = [torch.linspace(-1, 1, side, dtype=dtype, device=device) for side in sides]
-    grid = torch.meshgrid(*axes, indexing="ij")
-    full = torch.stack([torch.ones_like(grid[0]), *grid], -1)
+    y, x = torch.meshgrid(*axes, indexing="ij")
+    powers = [(i, k) for i in range(degree + 1) for k in range(degree + 1 - i)]
+    full = torch.stack([y**i * x**k for i, k in powers], -1)
     rows, columns = (slice(None, None, max(1, side // GRID)) for side in sides)
-    basis, levels = full[rows, columns].reshape(-1, 3), images[:, rows, columns].flatten(1)
+    basis, levels = (
+        full[rows, columns].reshape(-1, full.shape[-1]),
+        images[:, rows, columns].flatten(1),
+    )
     weights = torch.ones_like(levels)
     for _ in range(ROUNDS):
         weighted = basis.t() * weights[:, None]

@@ -26,13 +26,14 @@ from airkit.data.look.fixed import Box, fixed_parts
 from airkit.data.look.objects import LEAST_CONTRAST, Compositing
 from airkit.system import backgrounds
 
-Background = Literal["none", "constant", "plane", "smooth"]
+Background = Literal["none", "constant", "plane", "quadratic", "smooth"]
 Polarity = Literal["bright", "dark", "both"]
 
 BACKGROUNDS = {
     "none": "none, blank black",
     "constant": "one grey level a picture",
     "plane": "a linear gradient",
+    "quadratic": "a gradient that bends",
     "smooth": "soft lumps",
     "median": "soft lumps, as a median filter finds them",
     "rolling-ball": "soft lumps, as a rolling ball finds them",
@@ -63,8 +64,8 @@ class Findings:
     """What a look at pictures found."""
 
     background: Background
-    """None (blank black), constant (one grey level a picture), plane (a linear gradient) or smooth
-    (soft lumps)."""
+    """None (blank black), constant (one grey level a picture), plane (a linear gradient), quadratic
+    (a gradient that bends) or smooth (soft lumps)."""
     polarity: Polarity
     """Whether objects are brighter than the background, darker, or some of each."""
     compositing: Compositing
@@ -246,6 +247,7 @@ _ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] =
     "none": lambda levels, _: torch.zeros_like(levels),
     "constant": lambda levels, _: backgrounds.constant(levels),
     "plane": lambda levels, _: backgrounds.plane(levels),
+    "quadratic": lambda levels, _: backgrounds.quadratic(levels),
     "smooth": _smooth,
 }
 
@@ -259,18 +261,30 @@ def _estimate(levels: Array, background: Background, polarity: Polarity) -> Arra
 def _split(levels: Array, noise: float, even: float) -> tuple[Background, Polarity, Array]:
     """The simplest background that agrees with the outermost pixels; polarity; and what is left.
 
+    A gradient that bends may pass for soft lumps: it has to agree better than these do.
+
     Args:
         levels: pictures, [N, C, H, W].
         noise: standard deviation of their noise.
         even: unevenness that passes for none; less where noise is coarse, as it may be lumps.
     """
-    for background in _ESTIMATES:
-        residual = levels - _estimate(levels, background, "both")
-        polarity = _polarity(residual, noise)
-        if background == "smooth" and polarity != "both":
-            residual = levels - _estimate(levels, background, polarity)
-        if _unevenness(residual) <= even:
-            break
+    simple: tuple[Background, ...] = ("none", "constant", "plane")
+    for background in simple:
+        found = _without(levels, background, noise)
+        if _unevenness(found[2]) <= even:
+            return found
+    bent, smooth = (_without(levels, each, noise) for each in ("quadratic", "smooth"))
+    return bent if _unevenness(bent[2]) <= min(even, _unevenness(smooth[2])) else smooth
+
+
+def _without(
+    levels: Array, background: Background, noise: float
+) -> tuple[Background, Polarity, Array]:
+    """A background; the polarity of what stands out of it; and what is left."""
+    residual = levels - _estimate(levels, background, "both")
+    polarity = _polarity(residual, noise)
+    if background == "smooth" and polarity != "both":
+        residual = levels - _estimate(levels, background, polarity)
     return background, polarity, residual
 
 
