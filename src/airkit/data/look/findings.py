@@ -10,24 +10,18 @@ Shapes: N pictures, C channels, H x W pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from airkit.config.pictures import PicturesConfig
 from airkit.data.look import noise as noises
 from airkit.data.look import objects
+from airkit.data.look.background import Background, Polarity, estimate, ink_of, split, unevenness
 from airkit.data.look.blobs import Array, reach
 from airkit.data.look.fixed import Box, fixed_parts
 from airkit.data.look.objects import LEAST_CONTRAST, Compositing
-from airkit.system import backgrounds
-
-Background = Literal["none", "constant", "plane", "quadratic", "smooth"]
-Polarity = Literal["bright", "dark", "both"]
 
 BACKGROUNDS = {
     "none": "none, blank black",
@@ -144,18 +138,17 @@ class _Evidence:
     """Share of the pictures where something stands out."""
 
 
-def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
+def look(images: NDArray[np.uint8]) -> Findings:
     """Look at a sample of pictures.
 
     Args:
         images: uint8 [N, H, W], of colours [N, H, W, 3]; at least one.
-        seed: of the sample.
     """
-    levels = _sample(images, seed)
+    levels = _sample(images)
     fine, side = noises.fine(levels), max(levels.shape[2:])
     noise = max(fine, noises.coarse(levels))
-    background, polarity, residual = _split(levels, noise, _EVEN + fine / 4)
-    ink = _ink(residual, polarity)
+    background, polarity, residual = split(levels, noise, _EVEN + fine / 4)
+    ink = ink_of(residual, polarity)
     found = objects.parts_of(ink, noise)
     single = objects.singles(found)
     alone, any_ = found.of(single), bool(single.any())
@@ -181,8 +174,8 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
     )
     evidence = _Evidence(
         side=side,
-        uneven=_unevenness(ink[:, None]),
-        bare=_unevenness(ink[:, None], objects.standing(ink, noise)),
+        uneven=unevenness(ink[:, None]),
+        bare=unevenness(ink[:, None], objects.standing(ink, noise)),
         size=float(sizes[1]),
         other=reach(ink),
         disagree=_DISAGREE[thin],
@@ -194,7 +187,7 @@ def look(images: NDArray[np.uint8], seed: int = 0) -> Findings:
 
 def behind(levels: Array, found: Findings) -> Array:
     """Return the backgrounds that a look found under levels in 0..1, [N, C, H, W]."""
-    return _estimate(levels, found.background, found.polarity)
+    return estimate(levels, found.background, found.polarity)
 
 
 def candidates(ink: Array, noise: float, *, faint: bool = False) -> list[Array]:
@@ -219,105 +212,14 @@ def most_of(pixels: int) -> int:
     return min(SAMPLE, max(_FEW, PIXELS // pixels))
 
 
-def _sample(images: NDArray[np.uint8], seed: int) -> Array:
+def _sample(images: NDArray[np.uint8]) -> Array:
     """Some of the pictures, as levels in 0..1, [n, C, H, W]."""
     most = most_of(images[0].size)
     if len(images) > most:
-        rows = np.random.default_rng(seed).choice(len(images), most, replace=False)
+        rows = np.random.default_rng(0).choice(len(images), most, replace=False)
         images = images[np.sort(rows)]
     planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
     return np.asarray(planes / np.float32(255), np.float32)
-
-
-# Background
-
-
-def _smooth(levels: torch.Tensor, polarity: Polarity) -> torch.Tensor:
-    """Soft lumps, as the filter for such objects finds them.
-
-    Wider than a third of the picture, or of a square of its area; a median needs half of it.
-    """
-    sign, side = -1 if polarity == "dark" else 1, math.isqrt(math.prod(levels.shape[1:]))
-    if polarity == "both":
-        return backgrounds.median(levels, side // 2)
-    return sign * backgrounds.rolling_ball(sign * levels, 2 * (side // 6) + 1)
-
-
-_ESTIMATES: dict[Background, Callable[[torch.Tensor, Polarity], torch.Tensor]] = {
-    "none": lambda levels, _: torch.zeros_like(levels),
-    "constant": lambda levels, _: backgrounds.constant(levels),
-    "plane": lambda levels, _: backgrounds.plane(levels),
-    "quadratic": lambda levels, _: backgrounds.quadratic(levels),
-    "smooth": _smooth,
-}
-
-
-def _estimate(levels: Array, background: Background, polarity: Polarity) -> Array:
-    planes = torch.from_numpy(levels).flatten(0, 1)  # each channel by itself
-    estimated: Array = _ESTIMATES[background](planes, polarity).numpy()
-    return estimated.reshape(levels.shape)
-
-
-def _split(levels: Array, noise: float, even: float) -> tuple[Background, Polarity, Array]:
-    """The simplest background that agrees with the outermost pixels; polarity; and what is left.
-
-    A gradient that bends may pass for soft lumps: it has to agree better than these do.
-
-    Args:
-        levels: pictures, [N, C, H, W].
-        noise: standard deviation of their noise.
-        even: unevenness that passes for none; less where noise is coarse, as it may be lumps.
-    """
-    simple: tuple[Background, ...] = ("none", "constant", "plane")
-    for background in simple:
-        found = _without(levels, background, noise)
-        if _unevenness(found[2]) <= even:
-            return found
-    bent, smooth = (_without(levels, each, noise) for each in ("quadratic", "smooth"))
-    return bent if _unevenness(bent[2]) <= min(even, _unevenness(smooth[2])) else smooth
-
-
-def _without(
-    levels: Array, background: Background, noise: float
-) -> tuple[Background, Polarity, Array]:
-    """A background; the polarity of what stands out of it; and what is left."""
-    residual = levels - _estimate(levels, background, "both")
-    polarity = _polarity(residual, noise)
-    if background == "smooth" and polarity != "both":
-        residual = levels - _estimate(levels, background, polarity)
-    return background, polarity, residual
-
-
-def _unevenness(residual: Array, standing: Array | None = None) -> float:
-    """How far the outermost pixels of most pictures are off the background, without their noise.
-
-    Objects touch some of these pixels, so that within a picture it is the median that counts, of
-    those beside what is ``standing`` out [N, H, W] where that is given.
-    """
-    planes = torch.from_numpy(residual).flatten(0, 1)
-    off = backgrounds.border(backgrounds.blur(planes, 5)).abs().numpy()
-    if standing is not None:
-        near = backgrounds.blur(torch.from_numpy(standing.astype(np.float32)), 5)
-        off[backgrounds.border(near).numpy() > 0] = np.nan
-        off = off[~np.isnan(off).all(1)]
-    return float(np.quantile(np.nanmedian(off, 1), 0.8)) if len(off) else math.inf
-
-
-def _polarity(residual: Array, noise: float) -> Polarity:
-    """Whether what stands out is bright, dark, or some of each."""
-    strong = 0.3 * float(np.quantile(np.abs(residual), 0.995))
-    least = max(LEAST_CONTRAST, 5 * noise, strong)
-    bright, dark = (float((sign * residual > least).mean()) for sign in (1, -1))
-    if min(bright, dark) > 0.2 * max(bright, dark):
-        return "both"
-    return "bright" if bright >= dark else "dark"
-
-
-def _ink(residual: Array, polarity: Polarity) -> Array:
-    """What stands out, as positive numbers, in the channel where it does most: [N, H, W]."""
-    if polarity == "both":
-        return np.asarray(np.abs(residual).max(1))
-    return np.asarray((residual if polarity == "bright" else -residual).max(1))
 
 
 def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
