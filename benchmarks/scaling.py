@@ -96,13 +96,16 @@ def evaluation(device: str, seconds: float, rounds: int) -> list[dict[str, Any]]
     """Canvases a second that are explained, beside the plain reading."""
     images = to_float(blobs(250)[:, None].to(device))
     air = trainer(blobs(64), {}, device=device).air.eval()
+    once = trainer(blobs(64), {}, device=device).air.eval()
+    once.candidates = 1
     plain = PlainAIR().to(device)
     works: dict[str, Callable[[], Any]] = {
         "one look": partial(explain, air, images),
         "16 looks": partial(explain_best, air, images, 16, 0),
+        "one pass of the guide": partial(explain, once, images),
         "one look, one canvas at a time": partial(one_by_one, air, images[:20]),
-        "plain reading, one look": partial(plain_look, plain, images),
-        "plain reading, one canvas at a time": partial(plain_one_by_one, plain, images[:20]),
+        "plain reading, one look": partial(plain_look, plain, images[:, 0]),
+        "plain reading, one canvas at a time": partial(plain_one_by_one, plain, images[:20, 0]),
     }
     many = {name: 20 if "at a time" in name else 250 for name in works}
     with torch.no_grad():
