@@ -33,6 +33,11 @@ SCENES: dict[str, tuple[str, ...]] = {
         "--preset", "grey-sprites", "--set", "scenes.grey=[0.0, 1.0]",
         "--set", "scenes.background_grey=[0.0, 1.0]",
     ),
+    "sprites under a lamp": (
+        "--preset", "grey-sprites", "--set", "scenes.grey=[0.0, 0.2]", "--set",
+        "scenes.background=lamp", "--set", "scenes.background_grey=[0.4, 0.9]", "--set",
+        "scenes.noise=0.02",
+    ),
     "cells": ("--preset", "cells"),
 }  # fmt: skip
 SIZES = ("--train", "3000", "--val", "500", "--test", "1000")

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig, ScenesConfig
 from airkit.data import fields, scenes, shapes
 from airkit.data.scenes import Scenes
 from airkit.errors import CanvasError
+from airkit.system.backgrounds import plane, quadratic
 
 SPRITES = {"canvas_size": 64, "max_digits": 4, "digit_size": 16.0, "digit_size_sd": 2.3}
 CELLS = {"canvas_size": 64, "max_digits": 6, "digit_size": 10.5, "digit_size_sd": 1.4}
@@ -29,6 +31,11 @@ PINNED: Mapping[str, tuple[Scenes, str]] = {
         drawn("sprites", SPRITES, grey=(0.75, 1.0), background="gradient",
               background_grey=(0.0, 0.45), noise=0.06),
         "a82f7eab39ffad88",
+    ),
+    "lamp": (
+        drawn("sprites", SPRITES, grey=(0.0, 0.2), background="lamp",
+              background_grey=(0.4, 0.9), noise=0.02),
+        "9768396c9283f910",
     ),
     "cells": (
         drawn("cells", CELLS, grey=(0.28, 0.72), texture=0.25, least_distance=0.75,
@@ -171,7 +178,7 @@ def test_texture_varies_by_its_share() -> None:
     assert fields.texture(words, 64, 1.0).min() == 0
 
 
-@pytest.mark.parametrize("kind", ["constant", "gradient", "lumps"])
+@pytest.mark.parametrize("kind", ["constant", "gradient", "lamp", "lumps"])
 def test_backgrounds_stay_within_their_grey(kind: str) -> None:
     empty = {"canvas_size": 64, "max_digits": 0}
     found = drawn("sprites", empty, background=kind, background_grey=(0.2, 0.6))
@@ -180,6 +187,14 @@ def test_backgrounds_stay_within_their_grey(kind: str) -> None:
     assert image.max() <= 0.6 + 1 / 255
     assert image.max(1).std() > 0.05
     assert (np.ptp(image, axis=1) > 0).any() == (kind != "constant")
+
+
+def test_the_light_of_a_lamp_is_a_quadratic() -> None:
+    empty = {"canvas_size": 64, "max_digits": 0}
+    found = drawn("sprites", empty, background="lamp", background_grey=(0.2, 0.9))
+    levels = torch.from_numpy(found.compose("train", 0, 50).known["image"] / 255)
+    assert (quadratic(levels) - levels).abs().max() < 1.01 / 255
+    assert (plane(levels) - levels).abs().amax((1, 2)).median() > 0.02
 
 
 @pytest.mark.parametrize("rule", [{"least_visible": 1.0}, {"least_distance": 1.5}])

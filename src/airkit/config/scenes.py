@@ -30,9 +30,10 @@ class ScenesConfig(Section):
     cells."""
     least_distance: Annotated[float, Field(ge=0, le=10)] = 0.0
     """Least distance of two objects' centres, as a share of the sum of their radii."""
-    background: Literal["constant", "gradient", "lumps"] = "constant"
-    """What is behind the objects: one grey level, a linear gradient between two, or soft lumps that
-    rise from the least grey of background_grey to one drawn from that range."""
+    background: Literal["constant", "gradient", "lamp", "lumps"] = "constant"
+    """What is behind the objects: one grey level, a linear gradient between two, the light of a
+    lamp that falls off from one level to another, or soft lumps that rise from the least grey of
+    background_grey to one drawn from that range."""
     background_grey: Range = (0.0, 0.0)
     """Least and greatest grey of the background, 0 to 1; each scene draws its own."""
     noise: Share = 0.0

@@ -43,6 +43,23 @@ def gradient(low: Floats, high: Floats, turn: Ints, size: int) -> Floats:
     return low[:, None, None] + (high - low)[:, None, None] * share
 
 
+def lamp(low: Floats, high: Floats, x: Ints, y: Ints, size: int) -> Floats:
+    """Grey that falls off with the squared distance from a lamp: [N, H, H].
+
+    Args:
+        low: the grey of each canvas in the corner farthest from the lamp, [N].
+        high: that under the lamp.
+        x: its column, [N].
+        y: its row.
+        size: H.
+    """
+    across, down = (np.square(np.arange(size) - place[:, None]) for place in (x, y))
+    farthest = across.max(1) + down.max(1)
+    share = (down[:, :, None] + across[:, None, :]) / farthest[:, None, None]
+    light: Floats = high[:, None, None] - (high - low)[:, None, None] * share
+    return light
+
+
 def smooth(words: Words, size: int, sd: float) -> Floats:
     """White noise blurred by a Gaussian, in whole numbers of mean near 0: f64 [N, H, H].
 

@@ -287,10 +287,14 @@ def _background(block: SceneBlock, many: int) -> Floats:
     size = block.config.canvas_size
     words = block.words("background", np.arange(many), 0, 2)
     low, high = block.scenes.background_grey
-    (one, turn), (other, _) = (half.T for half in halves(words))
+    (one, turn), (other, spare) = (half.T for half in halves(words))
     first, second = _between(low, high, one), _between(low, high, other)
     if block.scenes.background == "gradient":
         return fields.gradient(first, second, below(np.uint64(TURNS), turn), size)
+    if block.scenes.background == "lamp":
+        levels = np.minimum(first, second), np.maximum(first, second)
+        x, y = (size // 4 + below(np.uint64(size // 2), place) for place in (turn, spare))
+        return fields.lamp(*levels, x, y, size)
     if block.scenes.background == "lumps":
         rise = (first - low)[:, None, None]
         return low + rise * fields.lumps(block.noise("lumps", many, 8), size)
