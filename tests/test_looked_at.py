@@ -13,7 +13,7 @@ from PIL import Image
 from airkit.config.schema import Config, DataConfig, ModelConfig, PicturesConfig, RenderConfig
 from airkit.data.canvases import Canvases
 from airkit.figures.looked_at import looked_at
-from airkit.figures.marks import SLOTS, TRUTH, Frame
+from airkit.figures.marks import SLOTS, Frame
 from airkit.figures.render import render
 from airkit.figures.sheet import Sheet
 
@@ -65,7 +65,7 @@ def test_what_stands_out_is_dark_and_framed(look: dict[str, Any]) -> None:
     x, y = sheet.corner(0)
     shown = sheet.pixels[y + 16 : y + 16 + 2 * SIDE : 2, x : x + 2 * SIDE : 2, 0]
     assert np.array_equal(shown, image), "the picture is shown as it is"
-    left, top, right, bottom = frames(sheet, TRUTH)
+    left, top, right, bottom = frames(sheet, SLOTS[1])
     assert abs((right - left) - (2 * SIZE + 4)) <= 1, "a square of the object's size"
 
 

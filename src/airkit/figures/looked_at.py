@@ -15,7 +15,7 @@ from airkit.data.canvases import Canvases
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first
-from airkit.figures.marks import FAINT, GAP, LINE, TRUTH, drawn, slot_colour
+from airkit.figures.marks import FAINT, GAP, LINE, drawn, slot_colour
 from airkit.figures.paper import Paper
 from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.background import Background, without_weights
@@ -23,7 +23,8 @@ from airkit.model.background import Background, without_weights
 Array = np.ndarray[Any, Any]
 
 PANELS = 3
-_KEYS = (Key((TRUTH,), "", "typical size"), Key((slot_colour(0),), "", "candidate"))
+_CANDIDATE, _TYPICAL = slot_colour(0), slot_colour(1)
+_KEYS = Key((_TYPICAL,), "", "typical size"), Key((_CANDIDATE,), "", "candidate")
 _LEAST_PANEL = 90  # width of a caption such as 12 candidates
 _APART = 4
 
@@ -93,7 +94,7 @@ def _panel(
     tile = sheet.tile(as_is, left + place * step, top + LINE, side)
     tile.caption(caption, colour=FAINT)
     if boxes is not None:
-        tile.boxes(boxes, [TRUTH if place == 1 else slot_colour(0)] * len(boxes))
+        tile.boxes(boxes, [_TYPICAL if place == 1 else _CANDIDATE] * len(boxes))
 
 
 def _typical(config: Config) -> Array:
