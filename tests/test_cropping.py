@@ -16,10 +16,10 @@ from reading import read_all
 from tiny_runs import TRAIN, Recorder
 
 import airkit
-from airkit.config.pictures import PicturesConfig
+from airkit.config.pictures import Edges, PicturesConfig
 from airkit.data.imports.framing import cropped
 from airkit.data.imports.images import Given
-from airkit.data.imports.pictures import Edges, Picture, Truth
+from airkit.data.imports.pictures import Picture, Truth
 from airkit.data.reader import read_info, read_split
 from airkit.errors import ImageError
 from airkit.evaluation.found import Inferred, InferredObject

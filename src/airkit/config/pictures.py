@@ -10,6 +10,7 @@ from airkit.config.sections import Section, Share, as_tuple
 
 Side = Annotated[int, Field(ge=0)]
 Edges = Annotated[tuple[Side, Side, Side, Side], BeforeValidator(as_tuple)]
+"""Pixels at the left, the top, the right and the bottom of a picture."""
 
 
 class PicturesConfig(Section):

@@ -66,8 +66,7 @@ def interval_for_new_digits(right: NDArray[np.bool_], digits: Ints | None) -> tu
     alone = np.square(error) @ (np.bincount(canvas, minlength=many) - 1)
     variance, plain = (together - alone) / many**2, share * (1 - share) / many
     effective = many * plain / variance if variance > plain else many
-    low, high = wilson(share * effective, effective)
-    return float(low), float(high)
+    return wilson(share * effective, effective)
 
 
 def _memberships(digits: Ints) -> tuple[Ints, Ints]:

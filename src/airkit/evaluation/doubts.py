@@ -25,7 +25,6 @@ _PIXELS = 2**24
 """Most pixels in a sample."""
 _SPAN, _BEYOND = 0.05, 0.25
 """Least range of grey levels, and how far they may be off, as shares of the range imported."""
-
 _APART = 1.35
 """Ratio of two sizes from which on they are taken for different ones."""
 _FEW = 24
@@ -148,7 +147,8 @@ def _other_size(pictures: list[Array], usual: float) -> Fault | None:
         usual: what a look at the pictures of the training found, in pixels.
     """
     shapes = Counter(picture.shape for picture in pictures)
-    same = [each for each in pictures if each.shape == shapes.most_common(1)[0][0]]
+    shape = max(shapes, key=shapes.__getitem__, default=None)
+    same = [picture for picture in pictures if picture.shape == shape]
     if len(same) < _FEW:
         return None
     levels = np.rint(255 * np.moveaxis(np.stack(same), 1, -1).clip(0, 1)).astype(np.uint8)

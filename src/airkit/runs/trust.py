@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from airkit.config.pictures import filter_of
@@ -190,9 +190,9 @@ def _differing(found: Findings, config: Config) -> Iterator[str]:
 
 
 def _named_size(found: Findings, config: Config) -> bool:
-    """Whether a person named another size at import than the look found there, and finds now."""
+    """Whether the size was set by hand at import, where a look measured about what it finds now."""
     at_import = config.pictures.object_size
-    measured = max(4.0, at_import / 0.95)
+    measured = replace(found, object_size=at_import).digit_size
     same = at_import and max(found.object_size / at_import, at_import / found.object_size) < APART
     return bool(same) and not math.isclose(config.data.digit_size, measured, rel_tol=0.01)
 
@@ -221,9 +221,9 @@ def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) ->
     """Causes that the signs suggest."""
     if "needless" in wrong:
         yield (
-            "objects are painted where nothing stands out, as where light is less even than "
-            f"model.background={config.background} explains: even it out, or cut smaller tiles, "
-            "before you import the pictures"
+            "objects are painted where nothing stands out: the light may be less even than "
+            f"model.background={config.background} can follow; correct it before the import, or "
+            "import smaller tiles"
         )
         return
     sure = "unstable" not in wrong and signs.certainty >= LEAST_CERTAINTY

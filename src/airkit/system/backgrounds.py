@@ -60,10 +60,7 @@ def _polynomial(images: Tensor, degree: int) -> Tensor:
     powers = [(i, k) for i in range(degree + 1) for k in range(degree + 1 - i)]
     full = torch.stack([y**i * x**k for i, k in powers], -1)
     rows, columns = (slice(None, None, max(1, side // GRID)) for side in sides)
-    basis, levels = (
-        full[rows, columns].reshape(-1, full.shape[-1]),
-        images[:, rows, columns].flatten(1),
-    )
+    basis, levels = full[rows, columns].flatten(0, 1), images[:, rows, columns].flatten(1)
     weights = torch.ones_like(levels)
     for _ in range(ROUNDS):
         weighted = basis.t() * weights[:, None]

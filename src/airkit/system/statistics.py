@@ -10,6 +10,7 @@ Z95 = 1.959964
 
 def wilson(right: float, total: float) -> tuple[float, float]:
     """Return Wilson's 95 % interval (1927) for a share of ``right`` in ``total``."""
+    right, total = float(right), float(total)  # of NumPy's numbers too
     share, weight = right / total, Z95**2 / total
     centre = (share + weight / 2) / (1 + weight)
     half = Z95 * math.sqrt(share * (1 - share) / total + weight / (4 * total)) / (1 + weight)

@@ -85,7 +85,7 @@ def _scaled_call(request: Request, config: Config) -> Request:
     """Return a call whose pictures have the scale of ``config``."""
     layer = Layer("the report", {"render": {"scale": config.render.scale}})
     given = [*request.given, layer]
-    return replace(request, given=given, listener=SILENT)  # which heard all before
+    return replace(request, given=given, listener=SILENT)  # notes on these settings were told
 
 
 def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:

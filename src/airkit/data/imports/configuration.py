@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from airkit.config.pictures import Edges
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.config.settings import Layer, resolve
 from airkit.data.canvases import SPLITS
 from airkit.data.imports.conversion import scaled
-from airkit.data.imports.pictures import Edges
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings, look
 from airkit.errors import ImageError
@@ -155,8 +155,7 @@ def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:
 def _look(survey: Survey, low: float, high: float) -> Findings:
     """What a look at some of the canvases to train on finds, with levels as in the data file."""
     some = np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
-    found, part = look(some), some[0, ..., :1].size if some.ndim == 4 else some[0].size
-    whole = survey.canvas[0] * survey.canvas[1]
+    found, part, whole = look(some), math.prod(some.shape[1:3]), math.prod(survey.canvas)
     return replace(found, most_objects=math.ceil(found.most_objects * whole / part))
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from airkit.data.imports.pictures import Array, Edges, Picture, Reading
+from airkit.config.pictures import Edges
+from airkit.data.imports.pictures import Array, Picture, Reading
 from airkit.data.imports.tiles import within
 
 

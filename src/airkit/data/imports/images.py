@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from airkit.config.pictures import PicturesConfig
+from airkit.config.pictures import Edges, PicturesConfig
 from airkit.data.imports.conversion import scaled
 from airkit.data.imports.folders import files_of
 from airkit.data.imports.framing import framed, nearest
@@ -26,7 +26,6 @@ from airkit.data.imports.pictures import (
     UNKNOWN,
     Array,
     Bad,
-    Edges,
     InMemory,
     Picture,
     Pictures,
@@ -45,9 +44,10 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = "str | Path | Array | Tensor | Image.Image"
 """A file, an array, a tensor or a PIL image."""
+_SAME = "companions", "heic", "no pictures", "folders", "pickled", "turn"
+"""What is told as at import."""
 _TOLD = {
-    **{name: NOTES[name] for name in ("companions", "heic", "no pictures", "folders")},
-    **{name: NOTES[name] for name in ("pickled", "turn")},
+    **{name: NOTES[name] for name in _SAME},
     "grey": "{:,} images are grey, while the run was trained on colours: read as white",
 }
 _OVERSHOOT = 0.3

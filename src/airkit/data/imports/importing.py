@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airkit.config.pictures import Edges
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.config.settings import Settings, layers, resolve
@@ -26,7 +27,7 @@ from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike
 from airkit.data.imports.conversion import Walk, canvases_of
 from airkit.data.imports.given import sources_of
 from airkit.data.imports.notes import doubts, notes
-from airkit.data.imports.pictures import Bad, Edges, Pictures, Reading
+from airkit.data.imports.pictures import Bad, Pictures, Reading
 from airkit.data.imports.regions import split_by_region
 from airkit.data.imports.survey import Survey
 from airkit.data.imports.truth import all_checked

@@ -21,14 +21,13 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
+from airkit.config.pictures import Edges
 from airkit.data.imports.levels import become_grey, greatest, kind_of, luminance, opaque
 from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
 
 Array = np.ndarray[Any, Any]
-Edges = tuple[int, int, int, int]
-"""Pixels at the left, the top, the right and the bottom of a picture."""
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 CHANNELS = {"red": 0, "green": 1, "blue": 2}
@@ -123,11 +122,13 @@ class Reading:
 
     @contextmanager
     def unnoticed(self) -> Iterator[None]:
-        """Take note of nothing, in a walk through pictures beside those that survey and write."""
+        """Leave ``noticed`` as it is in an extra walk, so that no picture is counted twice."""
         before = Counter(self.noticed)
-        yield
-        self.noticed.clear()
-        self.noticed.update(before)
+        try:
+            yield
+        finally:
+            self.noticed.clear()
+            self.noticed.update(before)
 
     def check_size(self, name: str, width: int, height: int) -> None:
         """Refuse sides that cannot be used, once cropped and resized; raises ImageError."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -47,10 +47,18 @@ def estimate(levels: Array, background: Background, polarity: Polarity) -> Array
     return estimated.reshape(levels.shape)
 
 
-def split(levels: Array, noise: float, even: float) -> tuple[Background, Polarity, Array]:
-    """The simplest background that agrees with the outermost pixels; polarity; and the residual.
+class Split(NamedTuple):
+    """A background, the polarity of what stands out of it, and the residual [N, C, H, W]."""
 
-    A gradient that bends may pass for soft lumps: it has to agree better than these do.
+    background: Background
+    polarity: Polarity
+    residual: Array
+
+
+def split(levels: Array, noise: float, even: float) -> Split:
+    """Split pictures by the simplest background that agrees with their outermost pixels.
+
+    A gradient that bends fits soft lumps too, so it has to fit the border better than ``smooth``.
 
     Args:
         levels: pictures, [N, C, H, W].
@@ -60,21 +68,20 @@ def split(levels: Array, noise: float, even: float) -> tuple[Background, Polarit
     simple: tuple[Background, ...] = ("none", "constant", "plane")
     for background in simple:
         found = _without(levels, background, noise)
-        if unevenness(found[2]) <= even:
+        if unevenness(found.residual) <= even:
             return found
     bent, smooth = (_without(levels, each, noise) for each in ("quadratic", "smooth"))
-    return bent if unevenness(bent[2]) <= min(even, unevenness(smooth[2])) else smooth
+    fits = unevenness(bent.residual) <= min(even, unevenness(smooth.residual))
+    return bent if fits else smooth
 
 
-def _without(
-    levels: Array, background: Background, noise: float
-) -> tuple[Background, Polarity, Array]:
-    """A background, the polarity of what stands out of it, and the residual."""
+def _without(levels: Array, background: Background, noise: float) -> Split:
+    """Split levels [N, C, H, W] by a given background."""
     residual = levels - estimate(levels, background, "both")
     polarity = _polarity(residual, noise)
     if background == "smooth" and polarity != "both":
         residual = levels - estimate(levels, background, polarity)
-    return background, polarity, residual
+    return Split(background, polarity, residual)
 
 
 def unevenness(residual: Array, standing: Array | None = None) -> float:

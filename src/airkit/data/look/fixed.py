@@ -53,12 +53,12 @@ def fixed_parts(ink: Array, noise: float) -> tuple[Box, ...]:
     lines += [(start, 0, size, height) for start, size in _runs(columns)]
     flags[rows], flags[:, columns] = False, False
     rest = blobs(always.astype(np.float32), flags[None])
-    parts = (tuple(map(int, box)) for box in rest.box[rest.area >= _SPECK].tolist())
+    parts = rest.box[rest.area >= _SPECK].tolist()
     return *lines, *((x, y, wide, high) for x, y, wide, high in parts)
 
 
 def told(boxes: Sequence[Box]) -> str:
-    """Return in words what is at the same place, without the way out."""
+    """Return in words what is at the same place; ``way_out`` is the advice."""
     each = [f"{width} x {height} px at x {x}, y {y}" for x, y, width, height in boxes]
     more = f" and {len(each) - _NAMED} more" * (len(each) > _NAMED)
     return (
@@ -68,7 +68,7 @@ def told(boxes: Sequence[Box]) -> str:
 
 
 def way_out(boxes: Sequence[Box], config: Config) -> str:
-    """Return what to do about what is at the same place, with the edges to cut off if that helps.
+    """Return the advice on parts at the same place: the ``--crop`` without them, where one helps.
 
     Args:
         boxes: where it is on the canvases.
