@@ -25,8 +25,7 @@ from airkit.data.reader import read_split
 from airkit.errors import DataFileError, PredictionsError
 from airkit.evaluation.detection import average_precisions, pairwise_iou
 from airkit.evaluation.external import Reader
-from airkit.evaluation.results import Measures
-from airkit.evaluation.score import Scores
+from airkit.evaluation.results import Measures, Scores
 
 Array = np.ndarray[Any, Any]
 NAMES = [f"test-{place:06d}.png" for place in range(20)]
