@@ -20,10 +20,11 @@ from airkit.config.settings import spelled
 from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
-from airkit.evaluation.detection import box_scores, pairwise_iou
+from airkit.evaluation.detection import box_scores
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
+from airkit.system.boxes import pairwise_iou
 
 Array = np.ndarray[Any, Any]
 

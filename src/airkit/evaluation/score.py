@@ -15,11 +15,12 @@ from airkit.data.info import empty_split_error
 from airkit.errors import PredictionsError
 from airkit.evaluation.compare import Comparison, measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
-from airkit.evaluation.detection import box_scores, pairwise_iou
+from airkit.evaluation.detection import box_scores
 from airkit.evaluation.external import ExternalPredictions, Reader
 from airkit.evaluation.results import Scores
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
 from airkit.runs.trained import open_run
+from airkit.system.boxes import pairwise_iou
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 

@@ -24,6 +24,7 @@ from airkit.data.look.objects import LEAST_CONTRAST
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
 from airkit.system import backgrounds
+from airkit.system.boxes import pairwise_iou
 
 Array = NDArray[Any]
 
@@ -161,7 +162,7 @@ class Watch:
             "missed": 1 - _mean(inside),
             "objects": sum(map(len, own)),
             "needless": 1 - _mean(on),
-            "doubled": 1 - _mean([~_doubled(each) for each in own]),
+            "doubled": 1 - _mean([_iou_of_others(each) < SAME for each in own]),
         }
 
     @property
@@ -193,13 +194,11 @@ def _inside(standing: Array, boxes: Array) -> Array:
     return np.asarray(np.any(within, 1))
 
 
-def _doubled(boxes: Array) -> Array:
-    """Which boxes [K, 4] have an IoU of ``SAME`` with another one, bool [K]."""
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-    shared, area = shared.clip(0).prod(2), boxes[:, 2:].prod(1)
-    same = shared >= SAME * (area[:, None] + area - shared)
-    return np.asarray(same.sum(1) > 1)
+def _iou_of_others(boxes: Array) -> Array:
+    """The greatest IoU of each box [K, 4] with another one, [K]."""
+    (iou,) = pairwise_iou(boxes[None], boxes[None])
+    np.fill_diagonal(iou, 0)
+    return np.asarray(iou.max(1, initial=0))
 
 
 def _share(flags: Tensor) -> float:
