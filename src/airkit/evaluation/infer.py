@@ -19,10 +19,8 @@ from airkit.evaluation.found_tables import check_table, write_counts, write_obje
 from airkit.evaluation.label_files import check_labels, label_file, write_labels
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.screening import Screening, repeat_verdict
-from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
-from airkit.system.paths import to_path
 
 __all__ = ["Found", "InferOptions", "Inferred", "InferredObject", "infer"]
 
@@ -82,7 +80,7 @@ def infer(
         if path is not None:
             check_table(path, option)
     model = open_model(run, checkpoint, settings, listener)
-    repeat_verdict(RunFolder(to_path(run)), listener)
+    repeat_verdict(model, listener)
     inference = _Inference(images, model, options, listener)
     inference.check()
     found = dict(inference.walk())

@@ -27,12 +27,10 @@ from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
-from airkit.runs.folder import RunFolder
 from airkit.runs.memory_needs import batch_size_of
-from airkit.runs.trained import count_generator, look_seed, open_model, open_on
+from airkit.runs.trained import count_generator, look_seed, open_model
 from airkit.system import threads
 from airkit.system.callbacks import Listener
-from airkit.system.paths import to_path
 
 Array = np.ndarray[Any, Any]
 TOGETHER = 1000
@@ -56,8 +54,9 @@ class CanvasesSource:
 
     def __init__(self, data: str | Path | None, samples: int, opening: Opening) -> None:
         run, checkpoint, settings, self.listener = opening
-        opened = open_on(run, data, checkpoint, settings, self.listener)
-        self.model, self.info, self.air = opened
+        self.model = open_model(run, checkpoint, settings, self.listener)
+        repeat_verdict(self.model, self.listener)
+        self.info, self.air = self.model.on(data)
         self.config, self.samples = self.model.config, samples
         self.many, self.files = self.info.splits[self.config.eval.split], [self.info.path]
         self.bad: Mapping[str, str] = {}
@@ -72,6 +71,8 @@ class CanvasesSource:
                     threads.settle(partial(self._explain, levels, None), self.listener.note)
                 scene = self._explain(levels, counts)
                 arrays = _arrays(self.air, levels, scene, self.samples, self.config.eval.seed)
+                full = arrays["count"] == self.air.slots
+                arrays["status"] = np.where(full, "slots full", self.model.status)
                 yield Predictions(**self._about(part, done), **arrays)
                 done += len(levels)
                 self.listener.progress("predicting", done, self.many)
@@ -122,7 +123,7 @@ class PicturesSource:
     ) -> None:
         run, checkpoint, settings, self.listener = opening
         self.model, self.samples = open_model(run, checkpoint, settings, self.listener), samples
-        repeat_verdict(RunFolder(to_path(run)), self.listener)
+        repeat_verdict(self.model, self.listener)
         self.screening = Screening(images, self.model, **how)
         for _ in self.screening.check(self.listener):
             pass
@@ -186,7 +187,7 @@ class PicturesSource:
 
 
 def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> dict[str, Any]:
-    """The arrays of a scene, and of samples if asked for; the status says if slots are full."""
+    """The arrays of a scene, and of samples if asked for."""
     found = {
         "count": scene.count,
         "count_probability": scene.count_probability,
@@ -207,8 +208,7 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
             "sample_z_what": drawn.what,
         }
     arrays = {name: values.cpu().numpy() for name, values in found.items()}
-    status = np.where(arrays["count"] == air.slots, "slots full", "ok")
-    return {**arrays, "mask": arrays["mask"].astype(np.uint16), "status": status}
+    return {**arrays, "mask": arrays["mask"].astype(np.uint16)}
 
 
 def _in_parts(walk: Iterable[Given]) -> Iterator[list[Given]]:

@@ -17,7 +17,6 @@ from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
 from airkit.evaluation.full_slots import full_slots
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
-from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel
 from airkit.system.callbacks import Listener
 
@@ -122,7 +121,7 @@ class Screening:
             self._largest_full = max(self._largest_full, given.shape, key=prod)
             self._doubts.add_full(given)
             self._faults[place] = Fault("slots", "")
-        return "slots full" if full else reason if none else "ok"
+        return "slots full" if full else reason if none else self.model.status
 
     def note_found(self, listener: Listener, *, tiles: bool) -> None:
         """Say on which images nothing was found, or all slots are in use.
@@ -143,12 +142,12 @@ class Screening:
         return self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
 
 
-def repeat_verdict(run: RunFolder, listener: Listener) -> None:
+def repeat_verdict(model: TrainedModel, listener: Listener) -> None:
     """Say again what was in doubt at the end of the training."""
-    if trouble := run.trouble():
+    if model.trouble:
         listener.note(
             f"this run was in doubt at the end of its training, and so is what it finds: "
-            f"{'; '.join(trouble)}; airkit eval says what to try"
+            f"{'; '.join(model.trouble)}; airkit eval says what to try"
         )
 
 

@@ -102,7 +102,7 @@ Written = tuple[str, tuple[Measures, ...]]
 
 def _one(request: Request) -> Written:
     """Report on one run."""
-    run = request.open_run(prior=True)
+    run = request.open_model(prior=True).run_on(request.data)
     measures, sheets = gather(run, request)
     rows = request.run.rows()
     elbo = [
