@@ -21,7 +21,7 @@ import numpy as np
 from airkit.data.imports.segmentations import paint
 from airkit.data.imports.tables import delimiter
 from airkit.errors import PredictionsError, sanitize
-from airkit.evaluation.label_files import read_labels
+from airkit.evaluation.found_files import read_labels
 from airkit.model.spatial_transformer import Shape
 from airkit.system.files import check_regular
 

@@ -13,10 +13,18 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Place
-from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
-from airkit.evaluation.found_tables import check_table, write_counts, write_objects
-from airkit.evaluation.label_files import check_labels, label_file, write_labels
+from airkit.evaluation.found_files import (
+    ROIS,
+    SHAPES,
+    BoxFormat,
+    check_labels,
+    check_table,
+    label_file,
+    write_counts,
+    write_labels,
+    write_objects,
+)
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.runs.trained import TrainedModel, open_model

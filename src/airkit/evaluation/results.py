@@ -6,15 +6,12 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from airkit.evaluation.calibration import Calibration
 from airkit.runs.trust import Trust
 from airkit.system.tables import Number, Table, named, number, percent
-
-if TYPE_CHECKING:
-    from airkit.evaluation.compare import Comparison
 
 NAN = math.nan
 _NO_MEASURES = ("comparison", "confusion", "likelihood_samples", "looks", "seconds", "trust")
@@ -151,6 +148,28 @@ class Measures(Measured):
         values = super().to_dict()
         del values["outside"]
         return {**values, **self.outside}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs compared on the same canvases, as ``airkit eval --against`` prints it."""
+
+    against: Measures
+    """The measures of the other run."""
+    only_run: int
+    """Canvases that the run alone counts right."""
+    only_against: int
+    """Canvases that the other run alone counts right."""
+    difference: float
+    """Count accuracy of the run less that of the other."""
+    difference_interval: tuple[float, float]
+    """Its 95 % interval, for paired proportions (Agresti and Min 2005)."""
+    p_value: float
+    """p value of McNemar's exact test (1947) that both count equally well."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain values, for JSON."""
+        return {**asdict(self), "against": self.against.to_dict()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

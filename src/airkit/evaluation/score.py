@@ -13,11 +13,11 @@ from airkit.data import reader
 from airkit.data.dataset import CanvasDataset
 from airkit.data.info import empty_split_error
 from airkit.errors import PredictionsError
-from airkit.evaluation.compare import Comparison, measured, paired
+from airkit.evaluation.compare import measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores
 from airkit.evaluation.external import ExternalPredictions, Reader
-from airkit.evaluation.results import Scores
+from airkit.evaluation.results import Comparison, Scores
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
 from airkit.runs.trained import open_run
 from airkit.system.boxes import pairwise_iou

@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from airkit.config import settings
+from airkit.config.registry import Registry
 from airkit.config.schema import RenderConfig
 from airkit.config.settings import Layer
 from airkit.errors import CheckpointError
@@ -120,6 +121,23 @@ class Drawing(ABC):
             AirkitError: something that the user can correct, as the one message says. Any other
                 exception becomes a message that names the class and the line.
         """
+
+
+FIGURES: Registry[Drawing] = Registry(
+    "render.kind",
+    {
+        "reconstructions": "airkit.figures.reconstructions:Reconstructions",
+        "steps": "airkit.figures.reconstructions:Steps",
+        "errors": "airkit.figures.reconstructions:Errors",
+        "policy": "airkit.figures.policy:Policy",
+        "data": "airkit.figures.reconstructions:Data",
+        "curves": "airkit.figures.curves:Curves",
+        "prior": "airkit.figures.samples:Prior",
+    },
+    base="airkit.figures.base:Drawing",
+    recorded="This run draws by default",
+)
+"""Figures by their names in ``render.kind``."""
 
 
 class SheetDrawing(Drawing):

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from airkit.config import settings
 from airkit.config.settings import Layer, Settings
 from airkit.errors import ExtensionError
-from airkit.figures.base import Drawing, Request
-from airkit.figures.kinds import FIGURES
+from airkit.figures.base import FIGURES, Drawing, Request
 from airkit.figures.page import DPI, default_style
 from airkit.figures.paper import POINTS, Paper
 from airkit.runs.folder import RunFolder
