@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from airkit.evaluation.results import Comparison, Measures
 from airkit.runs.trained import TrainedRun, open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.statistics import mcnemar, paired_interval
-
-Array = np.ndarray[Any, Any]
 
 
 def compare(
@@ -59,7 +56,7 @@ def compare(
     return measures, paired(right, against_right, against_measures)
 
 
-def paired(right: Array, against_right: Array, against: Measures) -> Comparison:
+def paired(right: np.ndarray, against_right: np.ndarray, against: Measures) -> Comparison:
     """Return the comparison of what is counted right, bool [N] each.
 
     Args:
@@ -81,7 +78,9 @@ def paired(right: Array, against_right: Array, against: Measures) -> Comparison:
     )
 
 
-def measured(trained: TrainedRun, run: str | Path, listener: Listener) -> tuple[Measures, Array]:
+def measured(
+    trained: TrainedRun, run: str | Path, listener: Listener
+) -> tuple[Measures, np.ndarray]:
     """Return the measures of a run, and whether its counts are right, bool [N]."""
     evaluation = Evaluation(trained).all(listener)
     true, found, _ = evaluation.counts.table

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from airkit.data.look.findings import look
 from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, level_fault, size_fault
 from airkit.system.callbacks import Listener
 
-Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 _PIXELS = 2**24
 """Most pixels in a sample."""
@@ -139,7 +138,7 @@ def _other_levels(given: Given, limits: tuple[float, float] | None) -> Fault | N
     return _of_levels(given.levels, limits) if other else None
 
 
-def _other_size(pictures: list[Array], usual: float) -> Fault | None:
+def _other_size(pictures: list[np.ndarray], usual: float) -> Fault | None:
     """Whether objects look far larger or smaller than those of the training.
 
     Args:

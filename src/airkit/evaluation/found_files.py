@@ -17,7 +17,7 @@ from contextlib import suppress
 from io import BytesIO, StringIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,7 +27,6 @@ from airkit.evaluation.found import Inferred
 from airkit.system.extras import check_installed
 from airkit.system.files import check_replaceable, check_target, remove, start_of, write_bytes
 
-Array = np.ndarray[Any, Any]
 COUNTS = ("image", "index", "width", "height", "count", "least", "greatest", "touching_border",
           "status")  # fmt: skip
 """Columns of the table of counts."""
@@ -91,7 +90,7 @@ def label_file(folder: Path, place: Place) -> Path:
     return folder / f"{place.name}_labels.tif"
 
 
-def write_labels(target: Path, labels: Array) -> None:
+def write_labels(target: Path, labels: np.ndarray) -> None:
     """Write a TIFF of labels, uint16 [H, W]; raises OutputError where it cannot be written."""
     file = BytesIO()
     Image.fromarray(labels).save(
@@ -106,7 +105,7 @@ def _is_label_image(path: Path) -> bool:
     return False
 
 
-def read_labels(path: Path) -> Array:
+def read_labels(path: Path) -> np.ndarray:
     """Return the labels of a label image [H, W]; raises OSError or ValueError."""
     try:
         with Image.open(path) as image:

@@ -32,8 +32,7 @@ from airkit.system.callbacks import Listener
 
 __all__ = ["Found", "InferOptions", "Inferred", "InferredObject", "infer"]
 
-Array = np.ndarray[Any, Any]
-DrawOverlay = Callable[[Given, Array, Array], None]
+DrawOverlay = Callable[[Given, np.ndarray, np.ndarray], None]
 """Draws an image with its reconstruction [C, H, W] and the boxes found [N, 4]."""
 Overlays = Callable[[Sequence[Place], Config], DrawOverlay]
 """Makes a ``DrawOverlay`` for all images, once it has checked that they can be drawn."""

@@ -26,8 +26,6 @@ from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
 from airkit.system.boxes import pairwise_iou
 
-Array = np.ndarray[Any, Any]
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -108,8 +106,8 @@ class Counts(Measure):
 
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
-        self._parts: list[Array] = []
-        self._confidences: list[Array] = []
+        self._parts: list[np.ndarray] = []
+        self._confidences: list[np.ndarray] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
@@ -120,7 +118,7 @@ class Counts(Measure):
         self._confidences.append(np.stack([confidences(scene) for scene in scenes]))
 
     @property
-    def table(self) -> Array:
+    def table(self) -> np.ndarray:
         """True counts, those of all looks together, and those of one look, int64 [3, N]."""
         return np.concatenate(self._parts, axis=1)
 
@@ -150,8 +148,8 @@ class Boxes(Measure):
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
         self.total = 0
-        self.iou: list[Array] = []
-        self.confidence: list[Array] = []
+        self.iou: list[np.ndarray] = []
+        self.confidence: list[np.ndarray] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +25,6 @@ from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
 
-Array = np.ndarray[Any, Any]
 WAITING_PIXELS = 2**24
 """Most pixels that wait for a batch, over all sizes."""
 OVERLAP, LEAST_OVERLAP = 2.0, 1.5
@@ -40,7 +38,7 @@ class Piece:
 
     image: int
     """The image's place."""
-    pixels: Array
+    pixels: np.ndarray
     """Levels in 0..1, float32 [C, H, W]."""
     corner: tuple[int, int] = (0, 0)
     """Where it is on the image, (x, y) of its upper left."""
@@ -61,18 +59,18 @@ class PieceScene:
     """What a model sees on a piece, places as on the piece; see ``Scene``."""
 
     count: int
-    count_probability: Array
-    presence: Array
-    box: Array
-    centre: Array
-    where: Array
-    what: Array
+    count_probability: np.ndarray
+    presence: np.ndarray
+    box: np.ndarray
+    centre: np.ndarray
+    where: np.ndarray
+    what: np.ndarray
     score: float
     full: bool
     """Whether all slots are on."""
-    canvas: Array | None
+    canvas: np.ndarray | None
     """The reconstruction, [C, H, W]; None where it is not asked for."""
-    owner: Array | None
+    owner: np.ndarray | None
     """The slot that each pixel belongs to, counted from 1, uint8 [H, W]; None likewise."""
 
 

@@ -32,7 +32,6 @@ from airkit.runs.trained import count_generator, look_seed, open_model
 from airkit.system import threads
 from airkit.system.callbacks import Listener
 
-Array = np.ndarray[Any, Any]
 TOGETHER = 1000
 """Most pictures of one part of the predictions."""
 _PIXELS = 2**23
@@ -96,7 +95,7 @@ class CanvasesSource:
         looks = possible_looks(self.air, self.config.eval.looks)
         return explain_by_looks(self.air, levels, looks, look_seed(self.config), counts)
 
-    def _about(self, part: Mapping[str, Array], start: int) -> dict[str, Any]:
+    def _about(self, part: Mapping[str, np.ndarray], start: int) -> dict[str, Any]:
         """What is known of canvases without a look at them."""
         many, (height, width) = len(part["image"]), self.info.config.data.shape
         truth = {_TRUTH[name]: array for name, array in part.items() if name in _TRUTH}

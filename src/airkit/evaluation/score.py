@@ -24,8 +24,6 @@ from airkit.system.boxes import pairwise_iou
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
 
-Array = np.ndarray[Any, Any]
-
 
 def score(
     predictions: str | Path,

@@ -22,7 +22,6 @@ from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel
 from airkit.system.callbacks import Listener
 
-Array = np.ndarray[Any, Any]
 _MOST_TILES = 16
 """Most tiles of an image that are looked at for the reason why nothing was found."""
 
@@ -98,7 +97,7 @@ class Screening:
         return own if fits and not self.model.any_canvas else (height, width)
 
     def status(
-        self, place: int, given: Given, pixels: Sequence[Array], *, full: int, none: bool,
+        self, place: int, given: Given, pixels: Sequence[np.ndarray], *, full: int, none: bool,
         unsure: bool,
     ) -> str:  # fmt: skip
         """What is off with an image, or ok.
@@ -139,7 +138,7 @@ class Screening:
         told = [(self.places[it], full if one.cause == "slots" else one) for it, one in faults]
         note(told, listener)
 
-    def _reason(self, pixels: Sequence[Array]) -> str:
+    def _reason(self, pixels: Sequence[np.ndarray]) -> str:
         """Why nothing was found, by a look at some of the pieces."""
         return self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
 

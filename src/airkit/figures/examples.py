@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,6 @@ from airkit.model.scene import Scene, explain_by_looks
 from airkit.runs.trained import TrainedRun, count_generator, look_seed
 from airkit.system.callbacks import Listener
 
-Array = np.ndarray[Any, Any]
-
 FIRST = 100
 """Canvases of a split, its first ones, among which those to show are chosen, at least."""
 
@@ -30,27 +27,27 @@ FIRST = 100
 class Explained:
     """One canvas, the truth about it, and the inferred scene; levels are in 0..1."""
 
-    image: Array
+    image: np.ndarray
     """The canvas, [C, H, W]."""
     true_count: int | None
     """N; None where it is not known."""
-    true_boxes: Array
+    true_boxes: np.ndarray
     """Boxes of ink (x, y, width, height) in pixels, [N, 4]; [0, 4] where they are not known."""
     count: int
     """Inferred objects."""
-    boxes: Array
+    boxes: np.ndarray
     """Their boxes of ink, as ``true_boxes``, [count, 4]."""
-    presence: Array
+    presence: np.ndarray
     """Probability that slots 1..t are on, [T]."""
-    windows: Array
+    windows: np.ndarray
     """What each slot paints, before it is placed, [T, C, w, w]."""
-    canvases: Array
+    canvases: np.ndarray
     """Reconstructions from the first n objects, n = 0..T, [T + 1, C, H, W]."""
 
     @property
-    def reconstruction(self) -> Array:
+    def reconstruction(self) -> np.ndarray:
         """Reconstruction from the inferred objects, [C, H, W]."""
-        reconstruction: Array = self.canvases[self.count]
+        reconstruction: np.ndarray = self.canvases[self.count]
         return reconstruction
 
     @property

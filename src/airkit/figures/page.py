@@ -40,7 +40,6 @@ from airkit.figures.marks import (
     slot_colour,
 )
 
-Array = np.ndarray[Any, Any]
 Extent = tuple[float, float, float, float]
 """Left, top, right and bottom, from the upper left corner."""
 
@@ -82,7 +81,9 @@ class Page:
         """Dots of the output to a pixel of the page."""
         return self.dpi * self.unit / DPI
 
-    def tile(self, ink: Array, left: float, top: float, side: int, *, fade: float = 0.0) -> Tile:
+    def tile(
+        self, ink: np.ndarray, left: float, top: float, side: int, *, fade: float = 0.0
+    ) -> Tile:
         """Draw a canvas or window: grey as dark ink on white unless ``as_is``, colours as they are.
 
         Args:
@@ -97,7 +98,7 @@ class Page:
         pixels = np.rint(255 * (1 - levels if inked else levels)).astype(np.uint8)
         return self._add(Raster(left, top, side, pixels, "ink" if inked else "colour", fade))
 
-    def heat(self, heat: Array, left: float, top: float, side: int) -> Tile:
+    def heat(self, heat: np.ndarray, left: float, top: float, side: int) -> Tile:
         """Draw a heat map [H, W] in 0..1, from white to dark blue; ``side`` is S."""
         return self._add(Raster(left, top, side, HEAT(heat, bytes=True)[:, :, :3], "heat"))
 
@@ -131,7 +132,7 @@ class Page:
             )
         return figure
 
-    def rendered(self) -> Array:
+    def rendered(self) -> np.ndarray:
         """Return the pixels with the text on them, uint8 [height, width, 4] times the zoom."""
         with default_style():
             return _rasterized(self.figure())
@@ -210,7 +211,7 @@ class Tile:
     height: int
     scale: float
 
-    def boxes(self, boxes: Array, colours: Iterable[Colour]) -> None:
+    def boxes(self, boxes: np.ndarray, colours: Iterable[Colour]) -> None:
         """Draw frames just outside the ink, the first on top.
 
         Args:
@@ -220,7 +221,7 @@ class Tile:
         for box, colour in reversed([*zip(boxes, colours, strict=False)]):
             self.page.marks.append(self._frame(box, colour))
 
-    def slots(self, boxes: Array) -> None:
+    def slots(self, boxes: np.ndarray) -> None:
         """Draw the boxes [N, 4] of slots 1 to N in their colours, numbered where there is room."""
         self.boxes(boxes, map(slot_colour, range(len(boxes))))
         for slot, box in reversed([*enumerate(boxes)]):
@@ -228,7 +229,7 @@ class Tile:
             if max(frame.right - frame.left, frame.bottom - frame.top) >= _LEAST_NUMBERED:
                 self.page.marks.append(self._tag(frame, str(slot + 1)))
 
-    def _frame(self, box: Array, colour: Colour) -> Frame:
+    def _frame(self, box: np.ndarray, colour: Colour) -> Frame:
         left, top, width, height = (float(side) * self.scale for side in box)
         left, top = self.left + left, self.top + top
         return Frame(left, top, left + width, top + height, colour)
@@ -247,7 +248,7 @@ class Tile:
         self.page.texts.append(Text(middle, below if line else above, words, **look))
 
 
-def _rasterized(figure: Figure) -> Array:
+def _rasterized(figure: Figure) -> np.ndarray:
     """Return the pixels of a figure, uint8 [height, width, 4]."""
     buffer = BytesIO()
     figure.savefig(buffer, format="rgba", dpi="figure")
@@ -255,7 +256,7 @@ def _rasterized(figure: Figure) -> Array:
     return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)
 
 
-def png(pixels: Array, **metadata: str) -> bytes:
+def png(pixels: np.ndarray, **metadata: str) -> bytes:
     """Return pixels, uint8 [height, width, 4], as PNG; ``metadata`` is stored as text."""
     buffer = BytesIO()
     imsave(buffer, np.ascontiguousarray(pixels), format="png", metadata=metadata)

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from airkit.config import settings
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
@@ -28,8 +26,6 @@ from airkit.figures.page import Tile
 from airkit.figures.paper import Paper
 from airkit.figures.sheet import TRUTH_KEY, Sheet, fitted, found_keys, tile_side
 from airkit.runs.trained import override
-
-Array = np.ndarray[Any, Any]
 
 MIN_CELL = 58
 """Width of a caption such as model 10."""

@@ -19,7 +19,6 @@ from airkit.figures.marks import (
     TAG,
     TITLE,
     TRUTH,
-    Array,
     Colour,
     Raster,
     Tag,
@@ -119,7 +118,9 @@ class Sheet(Page):
         width, height = self.cell
         return self.paper.margin + column * (width + GAP), self.top + row * (height + GAP)
 
-    def cell_tile(self, index: int, ink: Array, side: int, down: int = LINE, **look: Any) -> Tile:
+    def cell_tile(
+        self, index: int, ink: np.ndarray, side: int, down: int = LINE, **look: Any
+    ) -> Tile:
         """Draw a canvas in the middle of cell ``index``, ``down`` pixels from its top."""
         left, top = self.corner(index)
         _, width = drawn(ink.shape[1:], side)

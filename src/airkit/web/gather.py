@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,6 @@ from airkit.figures.samples import Prior
 from airkit.figures.sheet import Sheet
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT
-
-Array = np.ndarray[Any, Any]
 
 SIDE = 150
 """Side of a canvas in the report, in pixels of the screen, where ``render.scale`` is auto."""
@@ -96,7 +93,7 @@ def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:
     return [place for place in farthest(off, per_canvas.error) if off[place]]
 
 
-def farthest(*ranks: Array) -> list[int]:
+def farthest(*ranks: np.ndarray) -> list[int]:
     """Return the places of the greatest numbers; of equals, those greatest by the next ranks."""
     places: list[int] = np.lexsort([-rank for rank in reversed(ranks)])[:WORST].tolist()
     return places
