@@ -48,7 +48,6 @@ class Oracle:
                     where=np.zeros((many, 3)),
                     what=np.zeros((many, 4)),
                     score=0.0,
-                    full=False,
                     canvas=piece.pixels,
                     owner=owner,
                 ),

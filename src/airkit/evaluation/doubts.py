@@ -6,7 +6,7 @@ Shapes: H x W pixels of an image.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -166,17 +166,10 @@ def _of_levels(found: tuple[float, float], limits: tuple[float, float]) -> Fault
 
 def note(told: Iterable[tuple[Place, Fault | None]], listener: Listener) -> None:
     """Say what is off with images, once for each cause."""
-    for (place, fault), others in _by_cause(told):
-        more = f" and {others:,} more" if others else ""
-        listener.note(f"{place.path}{more}: {fault.text}")
-
-
-def _by_cause(
-    told: Iterable[tuple[Place, Fault | None]],
-) -> Iterator[tuple[tuple[Place, Fault], int]]:
-    """The first image of each cause, and the number of others."""
     causes: dict[str, list[tuple[Place, Fault]]] = {}
     for place, fault in told:
         if fault:
             causes.setdefault(fault.cause, []).append((place, fault))
-    yield from ((first, len(others)) for first, *others in causes.values())
+    for (place, fault), *others in causes.values():
+        more = f" and {len(others):,} more" if others else ""
+        listener.note(f"{place.path}{more}: {fault.text}")

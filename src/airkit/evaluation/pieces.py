@@ -66,12 +66,15 @@ class PieceScene:
     where: np.ndarray
     what: np.ndarray
     score: float
-    full: bool
-    """Whether all slots are on."""
     canvas: np.ndarray | None
     """The reconstruction, [C, H, W]; None where it is not asked for."""
     owner: np.ndarray | None
     """The slot that each pixel belongs to, counted from 1, uint8 [H, W]; None likewise."""
+
+    @property
+    def full(self) -> bool:
+        """Whether all slots are on."""
+        return self.count == len(self.presence)
 
 
 def pieces_of(
@@ -216,5 +219,4 @@ class Explainer:
             each = {name: part[row] for name, part in parts.items()}
             canvas = None if canvases is None else canvases[row]
             owner = None if owners is None else owners[row]
-            full = count == len(each["presence"])
-            yield PieceScene(count, **each, score=score, full=full, canvas=canvas, owner=owner)
+            yield PieceScene(count, **each, score=score, canvas=canvas, owner=owner)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit.config.settings import Settings
 from airkit.data import reader
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.imports.images import Given
@@ -22,13 +21,13 @@ from airkit.errors import ImageError
 from airkit.evaluation.found import clipped, interval
 from airkit.evaluation.pieces import Explainer, Piece, pieces_of
 from airkit.evaluation.predictions import Predictions, joined
-from airkit.evaluation.screening import Screening, repeat_verdict
+from airkit.evaluation.screening import Screening
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.runs.memory_needs import batch_size_of
-from airkit.runs.trained import count_generator, look_seed, open_model
+from airkit.runs.trained import TrainedModel, count_generator, look_seed
 from airkit.system import threads
 from airkit.system.callbacks import Listener
 
@@ -38,8 +37,6 @@ _PIXELS = 2**23
 """Most pixels of its masks, which are all as large as its largest picture."""
 _TRUTH = {"count": "true_count", "box": "true_box", "label": "true_label"}
 """Truth of a data file, and what predictions call it."""
-Opening = tuple[str | Path, str, Settings, Listener]
-"""The run, its checkpoint, the settings of the call, and its listener."""
 
 
 class CanvasesSource:
@@ -51,12 +48,12 @@ class CanvasesSource:
         bad: files that cannot be read, and why: none.
     """
 
-    def __init__(self, data: str | Path | None, samples: int, opening: Opening) -> None:
-        run, checkpoint, settings, self.listener = opening
-        self.model = open_model(run, checkpoint, settings, self.listener)
-        repeat_verdict(self.model, self.listener)
-        self.info, self.air = self.model.on(data)
-        self.config, self.samples = self.model.config, samples
+    def __init__(
+        self, model: TrainedModel, data: str | Path | None, samples: int, listener: Listener
+    ) -> None:
+        self.model, self.config, self.samples = model, model.config, samples
+        self.listener = listener
+        self.info, self.air = model.on(data)
         self.many, self.files = self.info.splits[self.config.eval.split], [self.info.path]
         self.bad: Mapping[str, str] = {}
 
@@ -118,12 +115,15 @@ class PicturesSource:
     """
 
     def __init__(
-        self, images: Any, samples: int, opening: Opening, how: Mapping[str, bool]
+        self,
+        model: TrainedModel,
+        images: Any,
+        samples: int,
+        how: Mapping[str, bool],
+        listener: Listener,
     ) -> None:
-        run, checkpoint, settings, self.listener = opening
-        self.model, self.samples = open_model(run, checkpoint, settings, self.listener), samples
-        repeat_verdict(self.model, self.listener)
-        self.screening = Screening(images, self.model, **how)
+        self.model, self.samples, self.listener = model, samples, listener
+        self.screening = Screening(images, model, **how)
         for _ in self.screening.check(self.listener):
             pass
         self.screening.note(self.listener)

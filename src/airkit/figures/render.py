@@ -100,7 +100,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     request = _request(
         run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    (chosen, drawing), render = _chosen(request), request.render()
+    chosen = _kind(request)
+    drawing, render = FIGURES.build(chosen), request.render()
     target, form = _target(request, chosen, out, render.format)
     request.given.append(Layer("format", {"render": {"format": form}}))
     paper = Paper.of(render.model_copy(update={"format": form}))
@@ -131,7 +132,8 @@ def draw(
     request = _request(
         run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    (chosen, drawing), paper = _chosen(request), Paper.of(request.render())
+    chosen = _kind(request)
+    drawing, paper = FIGURES.build(chosen), Paper.of(request.render())
     with default_style():
         return _drawn(request, chosen, drawing, paper)
 
@@ -187,12 +189,6 @@ def _drawn(request: Request, kind: str, drawing: Drawing, paper: Paper) -> Figur
         figure.set_size_inches(inches, inches * height / width)
         figure.set_dpi(paper.dpi)
     return figure
-
-
-def _chosen(request: Request) -> tuple[str, Drawing]:
-    """Return the kind to draw, and what draws it."""
-    kind = _kind(request)
-    return kind, FIGURES.build(kind)
 
 
 def _kind(request: Request) -> str:

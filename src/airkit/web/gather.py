@@ -59,12 +59,13 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
     )
     large = scaled(run.config, run.air.canvas_size, _LARGE_SIDE)
     looks = torch.from_numpy(per_canvas.centre.copy()), torch.from_numpy(per_canvas.one_look.copy())
-    found = {
+    scale = Layer("the report", {"render": {"scale": config.render.scale}})
+    found = {  # notes on the settings of the prior were told when the run was opened
         "showcase": reconstructions.showcase(shown, LARGE, large),
         "reconstructions": reconstructions.reconstructions(shown, config, total),
         "steps": reconstructions.steps(shown, config, total),
         "policy": policy.sheet(*looks, run.air.shape, config),
-        "prior": Prior().sheet(_scaled_call(request, config)),
+        "prior": Prior().sheet(replace(request, given=[*request.given, scale], listener=SILENT)),
         "worst_counts": reconstructions.worst_counts(wrong_shown, config, total) if wrong else None,
         "worst_errors": reconstructions.worst_reconstructions(errors_shown, config, total),
     }
@@ -76,13 +77,6 @@ def scaled(config: Config, pixels: int, side: int) -> Config:
     if config.render.scale != "auto":
         return config
     return config.updated("render", scale=side / pixels)
-
-
-def _scaled_call(request: Request, config: Config) -> Request:
-    """Return a call whose pictures have the scale of ``config``."""
-    layer = Layer("the report", {"render": {"scale": config.render.scale}})
-    given = [*request.given, layer]
-    return replace(request, given=given, listener=SILENT)  # notes on these settings were told
 
 
 def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:
