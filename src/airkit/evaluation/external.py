@@ -36,7 +36,7 @@ _NAMES = "image_id", "index", "image", "file_name"
 class ExternalPredictions:
     """Predictions in the order of the canvases; what they do not have is None."""
 
-    counts: np.ndarray | None = None
+    counts: np.ndarray
     """Objects found, int64 [N]."""
     boxes: list[np.ndarray] | None = None
     """(x, y, width, height, score) of each object, f64 [K, 5], for each canvas."""

@@ -17,7 +17,7 @@ from airkit.evaluation.compare import measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores
 from airkit.evaluation.external import ExternalPredictions, Reader
-from airkit.evaluation.results import Comparison, Scores
+from airkit.evaluation.results import Scores
 from airkit.evaluation.segmentation import MaskScores, mask_iou_of
 from airkit.runs.trained import open_run
 from airkit.system.boxes import pairwise_iou
@@ -75,7 +75,10 @@ def score(
         )
     comparison = None
     if against is not None:
-        comparison = _compared(canvases, found, (against, info.path, split), given, listener)
+        true, same = canvases.truth("counts").numpy(), layers({"eval.split": split})
+        trained = open_run(against, info.path, "best", [*given, *same], listener)
+        measures, right = measured(trained, against, listener)
+        comparison = paired(found.counts == true, right, measures)
     return Scores(
         canvases=len(canvases),
         **scores,
@@ -88,7 +91,7 @@ def score(
 
 
 def _counted(canvases: CanvasDataset, found: ExternalPredictions) -> dict[str, Any]:
-    if canvases.counts is None or found.counts is None:
+    if canvases.counts is None:
         return {}
     true, sources = canvases.counts.numpy(), canvases.sources
     digits = None if sources is None else sources.numpy()
@@ -129,21 +132,3 @@ def _masked(canvases: CanvasDataset, found: ExternalPredictions) -> dict[str, An
             iou, objects = mask_iou_of(true, masks)
             scores.add_objects(iou[None], np.array([sure]), objects)
     return scores.result()
-
-
-def _compared(
-    canvases: CanvasDataset,
-    found: ExternalPredictions,
-    run: tuple[str | Path, Path, str],
-    given: Settings,
-    listener: Listener,
-) -> Comparison:
-    """The counts beside those of a run, on the same canvases: its folder, their file and split."""
-    folder, data, split = run
-    true = canvases.truth("counts").numpy()
-    assert found.counts is not None, "all kinds of predictions count"
-    trained = open_run(
-        folder, data, "best", [*layers(given), *layers({"eval.split": split})], listener
-    )
-    against, right = measured(trained, folder, listener)
-    return paired(found.counts == true, right, against)

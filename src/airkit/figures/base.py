@@ -14,7 +14,7 @@ from airkit.config.registry import Registry
 from airkit.config.schema import RenderConfig
 from airkit.config.settings import Layer
 from airkit.errors import CheckpointError
-from airkit.figures.paper import POINTS
+from airkit.figures.page import POINTS
 from airkit.figures.sheet import Sheet
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, TrainedRun, open_model, override

@@ -14,7 +14,7 @@ from airkit.data.dataset import channels_first, to_float
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first
 from airkit.figures.marks import FAINT, GAP, LINE, drawn, slot_colour
-from airkit.figures.paper import Paper
+from airkit.figures.page import Paper
 from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.background import Background, without_weights
 

@@ -1,4 +1,4 @@
-"""Pages of pictures, frames and text, drawn by matplotlib for the screen and for print.
+"""Pages of pictures, frames and text, for the screen and the columns of a paper, by matplotlib.
 
 Pictures are enlarged without blur and frames lie on whole dots of the page's resolution, so that a
 PNG is sharp; in PDF and SVG frames and text are vectors over pictures of that resolution.
@@ -25,10 +25,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, TransformedBbox
 from numpy.typing import NDArray
 
+from airkit.config.rendering import RenderConfig
 from airkit.errors import OutputError
 from airkit.figures.marks import (
     EDGE,
     LINE,
+    MARGIN,
+    SMALL,
     TAG,
     Colour,
     Frame,
@@ -46,9 +49,52 @@ Extent = tuple[float, float, float, float]
 HEAT = LinearSegmentedColormap.from_list("looks", ("#ffffff", "#6baed6", "#08306b"))
 """Colours of a map."""
 DPI = 72
+POINTS = 7
+"""Size of small text in print."""
+WIDTHS = {"column": 3.25, "page": 6.75}
+"""Inches, as in ICML's style."""
+FINE = 600
+"""Dots per inch in print."""
+_NARROW = 360  # a narrower title would take too many lines
+_WIDE = 800  # of a sheet at a zoom of 2, so that it is 1,600 pixels wide
 _LEAST_NUMBERED = 16  # side of a frame that has a tag
 _MAX_PIXELS = 2**26
 _MAX_SIDE = 2**15
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A size, and what lengths on it are; lengths are pixels of a page at a zoom of 1."""
+
+    width: float = _NARROW
+    """Width of a page, for the screen at least."""
+    dpi: float = DPI
+    """Dots per inch."""
+    unit: float = 1.0
+    """Points to a pixel of the page."""
+    margin: int = MARGIN
+    """Blank margin on each side."""
+    printed: bool = False
+    """Whether the width is that of print, and no wider."""
+    titles: bool = True
+    """Whether there are a title and notes."""
+
+    @classmethod
+    def of(cls, render: RenderConfig) -> Paper:
+        """Return what the settings ask for."""
+        screen = render.format in ("auto", "png") and render.width == "auto"
+        given: dict[str, Any] = {"titles": render.titles}
+        if render.width != "auto":
+            inches = WIDTHS.get(str(render.width)) or float(render.width)
+            unit = POINTS / SMALL
+            given |= {"width": inches * DPI / unit, "unit": unit, "margin": 3, "printed": True}
+        elif render.scale == "auto":
+            given |= {"width": _WIDE}
+        dpi = 2 * DPI if screen and render.scale == "auto" else DPI if screen else FINE
+        return cls(dpi=dpi if render.dpi == "auto" else render.dpi, **given)
+
+
+SCREEN = Paper()
 
 
 class Page:

@@ -15,8 +15,7 @@ from torch import Tensor
 from airkit.config.schema import Config
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.marks import FAINT, LINE, drawn
-from airkit.figures.page import HEAT
-from airkit.figures.paper import Paper
+from airkit.figures.page import HEAT, Paper
 from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.scene import explain
 from airkit.model.spatial_transformer import Shape

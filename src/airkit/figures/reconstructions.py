@@ -22,8 +22,7 @@ from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import FIRST, Explained, chosen, explained, miscounted, shown_first
 from airkit.figures.looked_at import looked_at
 from airkit.figures.marks import BAD, FAINT, GAP, INK, LINE, TRUTH, drawn
-from airkit.figures.page import Tile
-from airkit.figures.paper import Paper
+from airkit.figures.page import Paper, Tile
 from airkit.figures.sheet import TRUTH_KEY, Sheet, fitted, found_keys, tile_side
 from airkit.runs.trained import override
 

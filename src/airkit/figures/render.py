@@ -15,8 +15,7 @@ from airkit.config import settings
 from airkit.config.settings import Layer, Settings
 from airkit.errors import ExtensionError
 from airkit.figures.base import FIGURES, Drawing, Request
-from airkit.figures.page import DPI, default_style
-from airkit.figures.paper import POINTS, Paper
+from airkit.figures.page import DPI, POINTS, Paper, default_style
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, replacing

@@ -13,7 +13,7 @@ from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.marks import FAINT, LINE, drawn
-from airkit.figures.paper import Paper
+from airkit.figures.page import Paper
 from airkit.figures.reconstructions import MIN_CELL
 from airkit.figures.sheet import Sheet, fitted, tile_side
 from airkit.model.counts import log_count_prior, sample_unbounded_counts

@@ -26,8 +26,7 @@ from airkit.figures.marks import (
     drawn,
     slot_colour,
 )
-from airkit.figures.page import Page, Tile
-from airkit.figures.paper import SCREEN, Paper
+from airkit.figures.page import SCREEN, Page, Paper, Tile
 
 _LARGEST = 260  # side of a tile where the scale is auto
 _PRINTED = 150  # the same in print
