@@ -25,7 +25,7 @@ from PIL import Image
 from airkit.data.imports.images import Place
 from airkit.evaluation.found import Inferred
 from airkit.system.extras import check_installed
-from airkit.system.files import check_replaceable, check_target, remove, start_of, write_bytes
+from airkit.system.files import check_replaceable, remove, start_of, write_bytes
 
 COUNTS = ("image", "index", "width", "height", "count", "least", "greatest", "touching_border",
           "status")  # fmt: skip
@@ -43,11 +43,6 @@ _COLUMNS = "index", "shape-type", "vertex-index"
 """Columns by which napari knows a table of shapes, with two axes, or three of a stack."""
 _OURS = "confidence"
 """The last column, which no table has that napari wrote."""
-
-
-def check_table(path: Path, option: str) -> None:
-    """Refuse, before the work, a table with another ending than .csv; raises OutputError."""
-    check_target(path, "The name of a table does not end in .csv", ".csv", option=option)
 
 
 def write_counts(path: Path, found: Sequence[Inferred], bad: Mapping[str, str]) -> None:

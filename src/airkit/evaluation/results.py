@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -232,31 +232,20 @@ def measures_table(measures: Mapping[str, Any], against: Mapping[str, Any] | Non
     )
 
 
-def _measured(values: Mapping[str, Any]) -> dict[str, list[Number]]:
-    """Return the value and the ends of the interval of each measure."""
-    found = {}
-    for name, value, interval in _numbers(values):
-        form = percent if _is_share(name) else number
-        found[name] = [_NOTHING if each is None else form(each) for each in (value, *interval)]
-    return found
-
-
-def _numbers(
-    values: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, float, Sequence[float | None]]]:
-    """Yield names, numbers and intervals, those in mappings with both names."""
+def _measured(values: Mapping[str, Any], prefix: str = "") -> dict[str, list[Number]]:
+    """Return each measure and the ends of its interval, those in mappings with both names."""
+    found: dict[str, list[Number]] = {}
     for name, value in values.items():
-        interval = values.get(f"{name}_interval") or (None, None)
         if name in _NO_MEASURES or name.endswith("_interval"):
             continue
+        interval = values.get(f"{name}_interval") or (None, None)
         if isinstance(value, Mapping):
             inner = interval if isinstance(interval, Mapping) else {}
             known = {f"{each}_interval": ends for each, ends in inner.items()}
-            yield from _numbers({**value, **known}, f"{prefix}{name}, ")
+            found |= _measured({**value, **known}, f"{prefix}{name}, ")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield f"{prefix}{name}", value, interval
-
-
-def _is_share(name: str) -> bool:
-    words = re.split(r"\W|_", name)
-    return "accuracy" in words
+            whole = prefix + name
+            form = percent if "accuracy" in re.split(r"\W|_", whole) else number
+            cells = [_NOTHING if each is None else form(each) for each in (value, *interval)]
+            found[whole] = cells
+    return found
