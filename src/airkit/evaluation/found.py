@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -101,7 +100,8 @@ def found_on(
         exclude_edges: leave out objects that touch the border.
     """
     shape = given.shape
-    kept, boxes = _owned(parts, SAME * size), [_boxes(*part, shape) for part in parts]
+    boxes = [clipped(seen.box + np.array([*at.corner, 0, 0]), shape) for at, seen in parts]
+    kept = _owned(parts, SAME * size)
     touching = [_touch(box, shape) for box in boxes]
     on = [np.arange(len(flags)) < seen.count for flags, (_, seen) in zip(kept, parts, strict=True)]
     at_border = [a & b & c for a, b, c in zip(kept, touching, on, strict=True)]
@@ -201,11 +201,6 @@ def _within(centres: np.ndarray, core: tuple[float, ...], margin: float) -> np.n
     return np.asarray(((centres >= low) & (centres < high)).all(1))
 
 
-def _boxes(piece: Piece, seen: PieceScene, shape: tuple[int, ...]) -> np.ndarray:
-    """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is padded is larger."""
-    return clipped(seen.box + np.array([*piece.corner, 0, 0]), shape)
-
-
 def clipped(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return boxes [N, 4] clipped to an image [H, W], at least a pixel of it."""
     height, width = shape
@@ -236,15 +231,11 @@ def _probability(posteriors: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -
     if len(kept) == 1 and kept[0].all():
         return posteriors[0]
     whole = np.ones(1)
-    for one in starmap(_of_kept, zip(posteriors, kept, strict=True)):
-        whole = np.convolve(whole, one)
+    for posterior, flags in zip(posteriors, kept, strict=True):
+        counted = np.append(0, flags.cumsum())  # of the first n slots
+        whole = np.convolve(whole, np.bincount(counted, posterior.astype(np.float64)))
         whole = whole[: np.flatnonzero(whole > _NEGLIGIBLE)[-1] + 1]
     return whole
-
-
-def _of_kept(posterior: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Probability of n slots that are on and count, of the probability of n that are on."""
-    return np.bincount(np.append(0, kept.cumsum()), posterior.astype(np.float64))
 
 
 def interval(probability: np.ndarray, count: int) -> tuple[int, int]:

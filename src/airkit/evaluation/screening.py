@@ -113,7 +113,9 @@ class Screening:
         fault = self._doubts.faults[place]
         if fault is not None and not self._doubts.fine(place):
             return fault.cause
-        reason = self._reason(pixels) if full or none or unsure else ""
+        reason = ""
+        if full or none or unsure:
+            reason = self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
         if reason == POLARITY or (none and reason in TEXTS):
             self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
             return reason
@@ -137,10 +139,6 @@ class Screening:
         faults = sorted(self._faults.items())
         told = [(self.places[it], full if one.cause == "slots" else one) for it, one in faults]
         note(told, listener)
-
-    def _reason(self, pixels: Sequence[np.ndarray]) -> str:
-        """Why nothing was found, by a look at some of the pieces."""
-        return self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
 
 
 def full_slots(config: Config, slots: int, shape: Shape, tile: int | None, *, tiles: bool) -> str:

@@ -102,14 +102,11 @@ class Sheet(Page):
             self.texts.append(replace(text, y=y + text.size * 0.7))
             y += text.size * 1.6
         for line, part in legend:
-            self._add_key(part, below + line * (LINE + 2))
-
-    def _add_key(self, part: Tag | Raster | Text, down: float) -> None:
-        """Add a part of the legend ``down`` pixels from the top."""
-        if isinstance(part, Text):
-            self.texts.append(replace(part, y=down + part.y))
-        else:
-            self.marks.append(replace(part, top=down + part.top))
+            down = below + line * (LINE + 2)
+            if isinstance(part, Text):
+                self.texts.append(replace(part, y=down + part.y))
+            else:
+                self.marks.append(replace(part, top=down + part.top))
 
     def corner(self, index: int) -> tuple[int, int]:
         """Return left and top of cell ``index``."""
