@@ -80,7 +80,7 @@ def of_sweep(request: Request) -> Compared:
     return found, replace(stored, data=data, rows=rows)
 
 
-def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD) -> Compared:
+def of_runs(runs: Sequence[Path], request: Request) -> Compared:
     """Measure several runs and those of sweeps, by default on the data and split of the first.
 
     Raises:
@@ -102,7 +102,7 @@ def of_runs(runs: Sequence[Path], request: Request, threshold: float = THRESHOLD
     found = _measured(attempts, asked)
     rows = tuple(each.row for each in found)
     seconds = sum(each.measures.seconds for each in found if each.measures)
-    return found, SweepReport(runs[0], data, threshold, len(rows), rows, seconds)
+    return found, SweepReport(runs[0], data, THRESHOLD, len(rows), rows, seconds)
 
 
 def _attempts(run: Path) -> list[tuple[Path, Row | None]]:
