@@ -174,7 +174,7 @@ CASES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "link to itself": (link("x.png", "x.png"), "x.png"),
     "link to itself, alone": (link("x", "x", inside=False), "symbolic links"),
     "link to nothing": (link("x.png", "nothing"), "x.png"),
-    "one of 16 bits": (mixed(IMAGES[3].astype(np.uint16), "3.png"), "--levels"),
+    "one of 16 bits": (mixed(IMAGES[3].astype(np.uint16), "3.png"), "levels="),
     "one of floats": (mixed(IMAGES[3].astype(np.float32)), "float32"),
     "a NaN in TIFF": (mixed(np.full((24, 24), np.nan, np.float32)), "nan or inf"),
     ".npy cut short": (alone("a.npy", npy()[:-9]), "a.npy"),

@@ -200,5 +200,5 @@ def test_too_many_objects_on_a_tile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tile", [0, -5, 7, 1025])
 def test_sides_of_tiles(tmp_path: Path, tile: int) -> None:
-    with pytest.raises(ImageError, match="--tile"):
+    with pytest.raises(ImageError, match="tile=64"):
         imported(scene(60, 60)["images"], tmp_path / "a.h5", tile=tile)

@@ -22,7 +22,7 @@ from airkit.system.files import file_kind
 from airkit.system.locks import exclusive
 from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
-from airkit.system.text import quoted
+from airkit.system.text import argument
 
 _STEP_BYTES = 2**25  # of images composed between two reports
 
@@ -124,7 +124,7 @@ def locked(path: Path, command: str, listener: Listener) -> AbstractContextManag
         path.with_name(path.name + ".lock"),
         path,
         work=f"{command} is writing this file",
-        hint="wait for its end, or name another --out",
+        hint=f"wait for its end, or name another {argument('path')}",
         listener=listener,
     )
 
@@ -133,7 +133,7 @@ def check_free(path: Path, force: bool) -> None:
     """Refuse a path that is taken, before the work and not after it."""
     kind = "folder" if os.path.isdir(path) else file_kind(path) or "file of another kind"
     if os.path.exists(path) and (kind == "folder" or not force):
-        inside = f"--out {quoted(path)}/ to write inside it, or "
-        better = {"data file": "--force to replace it, or ", "folder": inside}
-        hint = f"{better.get(kind, '')}another --out"
+        inside = f"{argument('path', f'{path}/')} to write inside it, or "
+        better = {"data file": f"{argument('force', True)} to replace it, or ", "folder": inside}
+        hint = f"{better.get(kind, '')}another {argument('path')}"
         raise OutputError(f"There is a {kind} already", where=path, hint=hint)

@@ -22,6 +22,7 @@ from airkit.data.imports.pictures import (
 from airkit.data.imports.segmentations import paint
 from airkit.data.imports.truth_rows import contradiction
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
 _FOLDERS = (".", "images", "data")
 """Where pictures are, seen from the JSON file."""
@@ -58,7 +59,7 @@ class Annotated(Files):
                 where=path,
                 expected="a file beside the JSON file, or in its folder images or data",
                 got="a link to elsewhere" if path.is_file() else "no such file there",
-                hint="keep them together; --skip-bad leaves such pictures out",
+                hint=f"keep them together; {argument('skip_bad', True)} leaves such pictures out",
             )
         for picture in super()._read(path):
             self._check_size(picture, listed)

@@ -9,6 +9,7 @@ import numpy as np
 from airkit.data.imports.levels import Array, blocks
 from airkit.data.imports.pictures import Bad, Pictures, Reading
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
 CHOICES = ("auto", "rgb", "grey")
 SAMPLE = 64
@@ -31,8 +32,13 @@ def keeps_colour(color: str, reading: Reading, pictures: Pictures) -> bool:
         ImageError: there is no such choice.
     """
     if color not in CHOICES:
-        what, hint = "Colour cannot be treated so", "--color auto"
-        raise ImageError(what, where="--color", expected=" or ".join(CHOICES), got=color, hint=hint)
+        raise ImageError(
+            "Colour cannot be treated so",
+            where=argument("color"),
+            expected=" or ".join(CHOICES),
+            got=color,
+            hint=argument("color", "auto"),
+        )
     if color != "auto" or reading.channel != "grey":
         return color == "rgb" and reading.channel == "grey"
     reading.colour = True

@@ -20,9 +20,13 @@ from airkit.data.imports.conversion import scaled
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings, look
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
-OTHERS = "name other pictures; or, for black objects on a transparent background, --behind 1"
-"""The next step where no picture shows anything."""
+
+def others() -> str:
+    """The next step where no picture shows anything."""
+    behind = argument("behind", 1)
+    return f"name other pictures; or, for black objects on a transparent background, {behind}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class ImportOptions:
         if self.most_objects is not None and self.most_objects < 1:
             raise ImageError(
                 "There cannot be so few objects",
-                where="--most-objects",
+                where=argument("most_objects"),
                 expected="at least 1",
                 got=self.most_objects,
                 hint="leave it out, and it is measured",
@@ -52,7 +56,7 @@ class ImportOptions:
         if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
             raise ImageError(
                 "Grey levels cannot be used",
-                where="--levels",
+                where=argument("levels"),
                 expected="two numbers, black and white, such as 0,4095",
                 got=f"{self.levels[0]:g},{self.levels[1]:g}",
                 hint="leave it out, and they are found",
@@ -62,11 +66,13 @@ class ImportOptions:
 def check_alike(survey: Survey, options: ImportOptions) -> None:
     """Refuse grey levels of several types, and pictures of several sizes; raises ImageError."""
     if options.levels is None:
-        hint = "convert them; or --levels LOW,HIGH, where their levels mean the same"
+        levels = argument("levels", ("LOW", "HIGH"))
+        hint = f"convert them; or {levels}, where their levels mean the same"
         _refuse_several("types", {str(it): name for it, name in survey.kinds.items()}, hint)
     if not (options.pad or options.tile):
         sizes = {f"{width} x {height} px": name for (height, width), name in survey.sizes.items()}
-        hint = "--pad pads them to the largest, --tile S cuts them into tiles"
+        pad, tile = argument("pad", True), argument("tile", "S")
+        hint = f"{pad} pads them to the largest, {tile} cuts them into tiles"
         _refuse_several("sizes", sizes, hint)
 
 
@@ -87,10 +93,10 @@ def configuration(
     if options.most_objects is not None and survey.most > options.most_objects:
         raise ImageError(
             "There are more objects than expected",
-            where="--most-objects",
+            where=argument("most_objects"),
             expected=f"at least {survey.most}, the greatest true count",
             got=options.most_objects,
-            hint=f"--most-objects {survey.most}",
+            hint=argument("most_objects", survey.most),
         )
     shape = survey.canvas
     _check_object_size(options.object_size, max(shape))
@@ -131,10 +137,11 @@ def _check_object_size(size: float | None, most: int) -> None:
     if size is not None and not 4 <= size <= most:
         raise ImageError(
             "Objects cannot have this size",
-            where="--object-size",
+            where=argument("object_size"),
             expected=f"4 to {most} px, the longer side of a picture or tile",
             got=f"{size:g} px",
-            hint="leave it out, and it is measured; it is the side of one object after --scale",
+            hint="leave it out, and it is measured; it is the side of one object after "
+            + argument("scale"),
         )
 
 
@@ -178,6 +185,6 @@ def _limits(survey: Survey) -> tuple[float, float]:
             where="all pictures",
             expected="pictures that show something",
             got=f"{low:g} everywhere",
-            hint=OTHERS,
+            hint=others(),
         )
     return low, high

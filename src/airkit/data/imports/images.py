@@ -38,6 +38,7 @@ from airkit.data.look.ink import Kind, is_binary
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
+from airkit.system.text import numbered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ _SAME = "companions", "heic", "no pictures", "folders", "pickled", "turn"
 """What is told as at import."""
 _TOLD = {
     **{name: NOTES[name] for name in _SAME},
-    "grey": "{:,} images are grey, while the run was trained on colours: read as white",
+    "grey": "{n} {image is|images are} grey, while the run was trained on colours: read as white",
 }
 _OVERSHOOT = 0.3
 """How far floats may be outside of 0..1: cubic and Lanczos filters overshoot where they resize."""
@@ -191,7 +192,7 @@ class Images:
         """Say what was passed over, and what became of the images."""
         for name, words in _TOLD.items():
             if many := self.reading.noticed[name]:
-                listener.note(words.format(many))
+                listener.note(numbered(words, many))
 
     def _expanded(self, given: Any, inside: bool) -> list[Any]:
         """The files of a folder; all else as it is."""

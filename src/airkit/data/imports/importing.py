@@ -23,7 +23,7 @@ from airkit.data.canvases import SPLITS
 from airkit.data.digits import NOT_STATED
 from airkit.data.format import DTYPES, Arrays, pack
 from airkit.data.imports.colourful import keeps_colour
-from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike, configuration
+from airkit.data.imports.configuration import ImportOptions, check_alike, configuration, others
 from airkit.data.imports.conversion import Walk, canvases_of
 from airkit.data.imports.given import sources_of
 from airkit.data.imports.notes import doubts, notes
@@ -258,7 +258,7 @@ def _survey(
             where=sources["train"].name,
             expected="at least one that can be read and that no held-out split has",
             got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
-            hint=OTHERS,
+            hint=others(),
         )
     check_alike(survey, options)
     return survey

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from airkit.data.imports.pictures import Bad, Files, InMemory, Picture, Pictures, Reading
-from airkit.data.imports.stacks import as_array, check_lengths, known_of_each, of_array, rows_of
+from airkit.data.imports.stacks import as_array, check_known, known_of_each, of_array, rows_of
 from airkit.data.imports.truth_rows import contradiction, truth_of
 from airkit.errors import ImageError
 from airkit.system.paths import to_path
@@ -27,7 +27,7 @@ class Listed(Pictures):
         self, name: str, items: Sequence[Any], known: Mapping[str, Any], reading: Reading
     ) -> None:
         super().__init__(name, len(items), reading)
-        check_lengths(name, known, len(items))
+        check_known(name, known, len(items))
         self.known = known
         self.sources = [_one(f"{name}, picture {i}", each, reading) for i, each in enumerate(items)]
 

@@ -26,6 +26,7 @@ from airkit.data.imports.levels import become_grey, greatest, kind_of, luminance
 from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
+from airkit.system.text import argument
 
 Array = np.ndarray[Any, Any]
 
@@ -111,14 +112,15 @@ class Reading:
         scaled = "0.01 to 10, about 14 px divided by the side of an object"
         is_crop = len(edges) == 4 and all(isinstance(edge, int) and edge >= 0 for edge in edges)
         is_scale = SCALES[0] <= self.scale <= SCALES[1]
-        for right, option, expected, got in (
-            (self.channel in channels, "--channel", " or ".join(channels), self.channel),
-            (is_crop, "--crop", cropped, ",".join(map(str, edges))),
-            (is_scale, "--scale", scaled, self.scale),
+        for right, name, expected, got in (
+            (self.channel in channels, "channel", " or ".join(channels), self.channel),
+            (is_crop, "crop", cropped, ",".join(map(str, edges))),
+            (is_scale, "scale", scaled, self.scale),
         ):
             if not right:
-                what, hint = "Pictures cannot be read like this", f"leave out {option}"
-                raise ImageError(what, where=option, expected=expected, got=got, hint=hint)
+                what, where = "Pictures cannot be read like this", argument(name)
+                hint = f"leave out {where}"
+                raise ImageError(what, where=where, expected=expected, got=got, hint=hint)
 
     @contextmanager
     def unnoticed(self) -> Iterator[None]:
@@ -145,7 +147,7 @@ class Reading:
             where=name,
             expected=f"{wanted}, and of at least {SMALLEST} px",
             got=f"{width:,} x {height:,} px" + " once cropped" * any(self.crop),
-            hint="--tile S cuts large pictures into S x S tiles"
+            hint=f"{argument('tile', 'S')} cuts large pictures into S x S tiles"
             if large and not self.tiled
             else f"{'crop less' if any(self.crop) else 'scale it'}, or leave it out",
         )
@@ -311,7 +313,7 @@ def reading_of(path: Path, expected: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # they raise all sorts at files that lie
         got = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        skip = "mend or remove it; --skip-bad leaves such files out"
+        skip = f"mend or remove it; {argument('skip_bad', True)} leaves such files out"
         raise ImageError(
             "Cannot read " + ("the pictures" if expected else "a picture"),
             where=path,

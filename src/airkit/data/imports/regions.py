@@ -17,6 +17,7 @@ from airkit.data.imports.tiles import within
 from airkit.data.imports.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
+from airkit.system.text import argument
 
 FEW = 2
 """Most pictures that are split by region."""
@@ -54,10 +55,10 @@ def _check_side(side: int) -> None:
     if not (isinstance(side, int) and SMALLEST <= side <= LARGEST):
         raise ImageError(
             "Tiles cannot have this side",
-            where="--tile",
+            where=argument("tile"),
             expected=f"{SMALLEST} to {LARGEST:,} whole pixels",
             got=side,
-            hint="--tile 64",
+            hint=argument("tile", 64),
         )
 
 

@@ -5,13 +5,13 @@ Shapes: N pictures of H x W pixels; C channels.
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
-from math import prod
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from airkit.data.imports.flattened import side_in_rows
 from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Reading, reading_of
 from airkit.data.imports.truth_rows import NAMES, parts_of, truth_of
 from airkit.errors import ImageError
+from airkit.system.text import numbered
 
 _BLOCK_BYTES = 2**24
 _Opened = Callable[[], AbstractContextManager[IO[bytes]]]
@@ -113,12 +114,12 @@ def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
             if len(shape) == 2
             else "save it in one of these shapes",
         )
-    check_lengths(stack.name, known, shape[0])
+    check_known(stack.name, known, shape[0])
     return Rows(stack, known, reading)
 
 
-def check_lengths(name: str, known: Mapping[str, Any], pictures: int) -> None:
-    """Refuse truth of another number of pictures; raises ImageError."""
+def check_known(name: str, known: Mapping[str, Any], pictures: int) -> None:
+    """Refuse truth of another number of pictures, or of some of them; raises ImageError."""
     for part, each in known.items():
         many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 1
         if many != pictures:
@@ -129,6 +130,21 @@ def check_lengths(name: str, known: Mapping[str, Any], pictures: int) -> None:
                 got=f"{many:,}",
                 hint="give one for each picture, in their order",
             )
+        missing = [] if isinstance(each, Stack) else [i for i, it in enumerate(each) if _none(it)]
+        if missing:
+            raise ImageError(
+                f"Only some pictures have {part}",
+                where=name,
+                expected=f"{part} of all pictures of a split",
+                got=numbered("none for {n} {picture|pictures}, the first at place ", len(missing))
+                + str(missing[0]),
+                hint=f"those that have them as a split: test={{'images': ..., '{part}': ...}}",
+            )
+
+
+def _none(given: Any) -> bool:
+    """Whether what is given for a picture is None, or for a count nan, as pandas has it."""
+    return given is None or (isinstance(given, float) and math.isnan(given))
 
 
 def known_of_each(known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -179,7 +195,7 @@ def of_array(name: str, array: Any) -> Stack:
 
 
 def _step(shape: tuple[int, ...]) -> int:
-    return max(1, _BLOCK_BYTES // (8 * prod(shape[1:])))
+    return max(1, _BLOCK_BYTES // (8 * math.prod(shape[1:])))
 
 
 def _blocks(array: Any) -> Iterator[Array]:
@@ -198,7 +214,7 @@ def of_npy(path: Path) -> Stack:
             return of_array(str(path), np.load(path, mmap_mode="r"))
     if dtype.hasobject:
         return Stack(str(path), shape, dtype, lambda: iter(()))
-    if path.stat().st_size < prod(shape) * dtype.itemsize:
+    if path.stat().st_size < math.prod(shape) * dtype.itemsize:
         raise ValueError(f"fewer bytes than {dtype} {list(shape)} takes")
     return Stack(str(path), shape, dtype, _streamed(lambda: path.open("rb")))
 
@@ -264,7 +280,7 @@ def _streamed(opened: _Opened) -> Callable[[], Iterator[Array]]:
     def read() -> Iterator[Array]:
         with opened() as file:
             shape, dtype = _head(file)
-            size, step = prod(shape[1:]) * dtype.itemsize, _step(shape)
+            size, step = math.prod(shape[1:]) * dtype.itemsize, _step(shape)
             for start in range(0, shape[0], step):
                 rows = min(step, shape[0] - start)
                 yield np.frombuffer(file.read(rows * size), dtype).reshape(rows, *shape[1:])

@@ -21,6 +21,7 @@ import numpy as np
 from airkit.data.imports.pictures import UNKNOWN, Array, Picture
 from airkit.data.imports.tiles import PARTS, cut, divided, starts, tiles_of
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
 SHARE = 0.1
 """Share of the pictures that goes to val, and to test, where none are given."""
@@ -232,7 +233,8 @@ class Survey:
                 where=picture.name,
                 expected=f"at most {MOST}",
                 got=count,
-                hint="--tile S cuts pictures into S x S tiles; about 4 times an object's size",
+                hint=f"{argument('tile', 'S')} cuts pictures into S x S tiles; about 4 times an "
+                "object's size",
             )
         self.most = max(self.most, count)
 

@@ -14,6 +14,7 @@ from airkit.data.imports.pictures import Files, Pictures, Truth
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
+from airkit.system.text import numbered
 
 _WHOLE = re.compile(r"([0-9]{1,9})(\.0*)?")
 """A count; pandas writes 2.0 where some of a column are missing."""
@@ -98,7 +99,8 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
         found.clear()  # test is to come first
     found |= {split: _with_counts(it, counts, path) for split, it in files.items()}
     if len(rows) < len(table):
-        listener.note(f"{path}: {len(table) - len(rows):,} rows name no picture")
+        words = "{n} {row names|rows name} no picture"
+        listener.note(f"{path}: {numbered(words, len(table) - len(rows))}")
 
 
 def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
@@ -112,7 +114,8 @@ def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) 
     if len(counted) > len(pictures.paths) / 2:
         return {"train": pictures}
     others = [each for each in pictures.paths if each not in counts]
-    listener.note(f"the {len(counted):,} counted pictures are the test split, not to be trained on")
+    words = "the {n} counted {picture is|pictures are} the test split, not to be trained on"
+    listener.note(numbered(words, len(counted)))
     name, reading = pictures.name, pictures.reading
     return {"test": Files(name, counted, reading), "train": Files(name, others, reading)}
 
@@ -124,7 +127,7 @@ def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> 
         raise ImageError(
             "The table of counts lacks pictures",
             where=path,
-            expected=f"a row for each of {len(pictures.paths):,} pictures",
+            expected=f"a row for each of the {len(pictures.paths):,} pictures",
             got=f"none for {missing[0].name}, the first of {len(missing):,}",
             hint="add them; of at most half of one folder, the counted ones become the test split",
         )

@@ -16,6 +16,7 @@ from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
 from airkit.data.imports.truth_rows import contradiction
 from airkit.data.look.blobs import boxes as boxes_of
 from airkit.errors import ImageError
+from airkit.system.text import numbered
 
 MOST = 2**16 - 1
 """Most objects on a picture, which may be cut into tiles."""
@@ -55,7 +56,9 @@ def checked(picture: Picture) -> Picture:
     found = boxes if boxes is not None else labels
     count = truth.count if found is None else len(found)
     if truth.count not in (None, count):
-        raise contradiction(picture.name, f"{truth.count} boxes or labels", count)
+        raise contradiction(
+            picture.name, numbered("{n} {box or label|boxes or labels}", truth.count), count
+        )
     if count is not None and count < 0:
         raise contradiction(picture.name, "0 objects or more", count)
     if labels is not None:
@@ -97,7 +100,9 @@ def _of_stack(picture: Picture, stack: Array, boxes: Array | None) -> tuple[Arra
     if boxes is None:
         stack = stack[stack.any((1, 2))]
     if len(stack) > MOST or (boxes is not None and len(stack) != len(boxes)):
-        wanted = f"at most {MOST:,} masks" if boxes is None else f"{len(boxes)} masks, as boxes"
+        wanted = (
+            f"at most {MOST:,} masks" if boxes is None else f"as many masks as boxes, {len(boxes)}"
+        )
         raise contradiction(picture.name, wanted, len(stack))
     places = np.zeros(picture.size, np.uint16)
     for place, inside in enumerate(stack, 1):
@@ -122,4 +127,5 @@ def _clipped(picture: Picture, boxes: Array) -> Array:
 
 def _check_labels(picture: Picture, labels: Array, count: int | None) -> None:
     if len(labels) != count or not all(0 <= label <= 127 for label in labels.tolist()):
-        raise contradiction(picture.name, f"{count} labels from 0 to 127", labels.tolist())
+        wanted = numbered("{n} {label|labels} from 0 to 127", count or 0)
+        raise contradiction(picture.name, wanted, labels.tolist())

@@ -12,6 +12,7 @@ import numpy as np
 
 from airkit.data.imports.pictures import Array, Reading, Truth
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
 TRUTH = ("counts", "boxes", "labels", "masks")
 """Names of what may be known of pictures."""
@@ -83,7 +84,7 @@ def _check(name: str, part: str, row: Array) -> None:
     if part == "counts":
         fits = row.ndim == 0 and row.dtype.kind in "iuf" and float(row).is_integer()
     elif part == "boxes" and row.size:
-        fits &= row.shape[-1] == 4 and row.dtype.kind in "iuf"
+        fits = fits and row.shape[-1] == 4 and row.dtype.kind in "iuf"
     if not fits:
         got = f"{row.dtype} {list(row.shape)}" if row.ndim else row
         raise contradiction(name, f"{_SHAPES[part]} for each picture", got)
@@ -108,5 +109,5 @@ def contradiction(name: str, expected: str, got: object) -> ImageError:
         where=name,
         expected=expected,
         got=got,
-        hint="correct it; --skip-bad leaves it out",
+        hint=f"correct it; {argument('skip_bad', True)} leaves it out",
     )
