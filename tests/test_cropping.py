@@ -17,7 +17,7 @@ from tiny_runs import TRAIN, Recorder
 
 import airkit
 from airkit.config.pictures import Edges, PicturesConfig
-from airkit.data.imports.framing import cropped
+from airkit.data.imports.geometry import cropped
 from airkit.data.imports.images import Given
 from airkit.data.imports.pictures import Picture, Truth
 from airkit.data.reader import read_info, read_split

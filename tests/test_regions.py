@@ -16,10 +16,10 @@ from PIL import Image
 from tiny_runs import Recorder
 
 from airkit.data.canvases import SPLITS
+from airkit.data.imports.geometry import divided, starts
 from airkit.data.imports.pictures import Picture
 from airkit.data.imports.regions import regions
 from airkit.data.imports.survey import Levels, Survey
-from airkit.data.imports.tiles import divided, starts
 from airkit.data.reader import read_split
 from airkit.errors import ImageError
 

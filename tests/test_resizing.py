@@ -14,7 +14,7 @@ from tiny_runs import TRAIN, Recorder
 
 import airkit
 from airkit.config.pictures import PicturesConfig
-from airkit.data.imports.framing import resized
+from airkit.data.imports.geometry import resized
 from airkit.data.imports.importing import import_scenes
 from airkit.data.imports.pictures import Picture, Truth
 from airkit.data.reader import read_info, read_split

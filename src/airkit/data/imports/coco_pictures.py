@@ -20,7 +20,7 @@ from airkit.data.imports.pictures import (
     reading_of,
 )
 from airkit.data.imports.segmentations import paint
-from airkit.data.imports.truth_rows import contradiction
+from airkit.data.imports.truth import contradiction
 from airkit.errors import ImageError
 from airkit.system.text import argument
 

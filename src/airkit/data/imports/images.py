@@ -15,13 +15,11 @@ import numpy as np
 from PIL import Image
 
 from airkit.config.pictures import Edges, PicturesConfig
-from airkit.data.imports.conversion import scaled
 from airkit.data.imports.folders import files_of
-from airkit.data.imports.framing import framed, nearest
+from airkit.data.imports.geometry import framed, nearest, padded
 from airkit.data.imports.given import pictures_of
-from airkit.data.imports.levels import greatest
+from airkit.data.imports.levels import greatest, scaled
 from airkit.data.imports.notes import NOTES
-from airkit.data.imports.padding import padded
 from airkit.data.imports.pictures import (
     UNKNOWN,
     Array,

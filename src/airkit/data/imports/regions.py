@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import islice
 
 from airkit.data.canvases import SPLITS
+from airkit.data.imports.geometry import within
 from airkit.data.imports.pictures import LARGEST, SMALLEST, Bad, Picture, Pictures
 from airkit.data.imports.survey import SHARE
-from airkit.data.imports.tiles import within
 from airkit.data.imports.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener

@@ -20,7 +20,7 @@ import numpy as np
 
 from airkit.data.imports.flattened import side_in_rows
 from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Reading, reading_of
-from airkit.data.imports.truth_rows import NAMES, parts_of, truth_of
+from airkit.data.imports.truth import NAMES, parts_of, truth_of
 from airkit.errors import ImageError
 from airkit.system.text import numbered
 

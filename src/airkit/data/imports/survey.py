@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from airkit.data.imports.geometry import PARTS, cut, divided, starts, tiles_of
 from airkit.data.imports.pictures import UNKNOWN, Array, Picture
-from airkit.data.imports.tiles import PARTS, cut, divided, starts, tiles_of
 from airkit.errors import ImageError
 from airkit.system.text import argument
 
