@@ -131,7 +131,7 @@ def check_known(name: str, known: Mapping[str, Any], pictures: int) -> None:
                 hint="give one for each picture, in their order",
             )
         missing = [] if isinstance(each, Stack) else [i for i, it in enumerate(each) if _none(it)]
-        if missing:
+        if 0 < len(missing) < pictures:
             raise ImageError(
                 f"Only some pictures have {part}",
                 where=name,
