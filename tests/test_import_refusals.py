@@ -305,3 +305,14 @@ def test_the_command_prints_what_it_wrote(home: Path) -> None:
     assert "nothing" in run(*words, "--force").stdout
     assert "--levels" in fails(*words, "--levels", "9,3")
     assert run("import").exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["folder", "pages"])
+def test_truth_in_arrays_is_not_ignored_beside_files(tmp_path: Path, kind: str) -> None:
+    path = folder(tmp_path)
+    if kind == "pages":
+        pages = [*map(Image.fromarray, IMAGES)]
+        path = tmp_path / "a.tif"
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match="files, and counts"):
+        imported(path, tmp_path / "out.h5", counts=GIVEN["counts"])

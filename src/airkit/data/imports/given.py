@@ -32,7 +32,6 @@ from airkit.data.imports.pictures import (
 )
 from airkit.data.imports.stacks import (
     as_array,
-    check_known,
     known_of_each,
     of_array,
     of_hdf5,
@@ -41,7 +40,7 @@ from airkit.data.imports.stacks import (
     rows_of,
 )
 from airkit.data.imports.tables import add_table
-from airkit.data.imports.truth import TRUTH, contradiction, truth_of
+from airkit.data.imports.truth import TRUTH, check_known, contradiction, truth_of
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import ZIP, check_regular, start_of
@@ -88,9 +87,14 @@ def sources_of(
     for split in reversed(SPLITS):
         if split in splits:
             known = {name: rows for name, rows in named.get(split, {}).items() if rows is not None}
-            if isinstance(splits[split], str | Path) and os.path.isdir(splits[split]):
-                _refuse_rows(splits[split], known)
             found[split] = pictures_of(splits[split], known, reading)
+            if known and isinstance(found[split], Files):
+                raise ImageError(
+                    "Truth in arrays needs pictures in an array",
+                    where=splits[split],
+                    got=f"files, and {', '.join(known)}",
+                    hint="a CSV file of file names and counts, or the pictures as one array",
+                )
     if isinstance(table, str | Path):
         add_table(found, to_path(table), listener)
     return found
@@ -109,16 +113,6 @@ def _named(split: str, given: Any) -> dict[str, Any]:
             hint="{'images': ..., 'counts': ...}",
         )
     return each
-
-
-def _refuse_rows(path: str | Path, known: Mapping[str, Any]) -> None:
-    if known:
-        raise ImageError(
-            "Truth in arrays needs pictures in an array",
-            where=path,
-            got=f"a folder, and {', '.join(known)}",
-            hint="a CSV file of file names and counts, or the pictures as one array",
-        )
 
 
 def _splits_of(given: Mapping[str, Any]) -> dict[str, Any]:
