@@ -77,7 +77,6 @@ def nearest(mask: Array, height: int, width: int) -> Array:
     return np.asarray(mask[rows][:, columns])
 
 
-PARTS = ("count", "boxes", "labels", "mask")
 SHOWN = 0.25
 """Least share of an object's box in a tile that has it: of four tiles around it, one has at least
 so much."""

@@ -239,12 +239,7 @@ def _is_binary(source: Pictures) -> bool:
     """Whether a stack of 8 bits holds 0 and 1 alone, which are taken for blank and full ink."""
     if not isinstance(source, Rows) or source.many < 2 or source.stack.dtype != np.uint8:
         return False
-    blocks = []
-    for block in source.stack.read():
-        if block.max(initial=0) > 1:
-            return False
-        blocks.append(np.packbits(block.ravel()))
-    return is_binary([np.unpackbits(block) for block in blocks])
+    return is_binary(source.stack.read())
 
 
 def _scaled(levels: Array, low: float, high: float) -> Array:

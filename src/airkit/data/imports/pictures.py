@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -240,19 +240,16 @@ class Pictures:
 class Files(Pictures):
     """Picture files, each of one picture or, a TIFF, of several pages."""
 
-    def __init__(self, name: str, paths: Collection[Path], reading: Reading) -> None:
+    def __init__(
+        self,
+        name: str,
+        paths: Collection[Path],
+        reading: Reading,
+        truths: Callable[[Path, int], Sequence[Truth]] = lambda _, pages: [UNKNOWN] * pages,
+    ) -> None:
+        """Take files, and what is known of each page, by a file and the number of its pages."""
         super().__init__(name, len(paths), reading)
-        self.paths = paths
-
-    def truths(self, path: Path, pages: int) -> Sequence[Truth]:
-        """Return what is known of each page of a file.
-
-        Args:
-            path: the file.
-            pages: how many it has.
-        """
-        del path
-        return [UNKNOWN] * pages
+        self.paths, self.truths = paths, truths
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``."""

@@ -73,17 +73,12 @@ class Region(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; pictures too small to be split are all for train."""
-        silent = self.reading.unnoticed() if self.split != "train" else nullcontext()
-        with silent:
-            yield from self._walk(bad)
-
-    def _walk(self, bad: Bad) -> Iterator[Picture]:
-        for picture in all_checked(self.whole, bad):
-            height, width = picture.size
-            window = regions(height, width, self.side, self.held_out).get(self.split)
-            if window is not None:
-                levels, truth = picture.levels[window], picture.truth
-                yield replace(picture, levels=levels, truth=within(truth, window))
+        with self.reading.unnoticed() if self.split != "train" else nullcontext():
+            for picture in all_checked(self.whole, bad):
+                window = regions(*picture.size, self.side, self.held_out).get(self.split)
+                if window is not None:
+                    truth = within(picture.truth, window)
+                    yield replace(picture, levels=picture.levels[window], truth=truth)
 
 
 def regions(height: int, width: int, side: int, held_out: Sequence[str]) -> dict[str, Window]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from airkit.data.imports.geometry import PARTS, cut, divided, starts, tiles_of
+from airkit.data.imports.geometry import cut, divided, starts, tiles_of
 from airkit.data.imports.pictures import UNKNOWN, Array, Picture
 from airkit.errors import ImageError
 from airkit.system.text import argument
@@ -210,7 +210,7 @@ class Survey:
 
     def _note_truth(self, split: str, picture: Picture, many: int) -> None:
         truth = picture.truth
-        found = tuple(name for name in PARTS if getattr(truth, name) is not None)
+        found = tuple(name for name, part in vars(truth).items() if part is not None)
         if many > 1 and truth.boxes is None:
             self.uncounted += truth.count is not None
             found, truth = (), UNKNOWN

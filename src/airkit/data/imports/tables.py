@@ -6,7 +6,7 @@ import csv
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -33,35 +33,25 @@ class Columns:
     """Number of the first page."""
 
 
-class Counted(Files):
-    """Picture files with the counts of a table."""
+def _truths(given: Counts, path: Path, pages: int) -> Sequence[Truth]:
+    """The counts of the pages of a file.
 
-    def __init__(
-        self, files: Files, paths: Collection[Path], counts: Mapping[Path, Counts]
-    ) -> None:
-        super().__init__(files.name, paths, files.reading)
-        self.counts = counts
-
-    def truths(self, path: Path, pages: int) -> Sequence[Truth]:
-        """Return the counts of the pages of a file.
-
-        Raises:
-            ImageError: the table has other pages, or one count for several.
-        """
-        given = self.counts[path]
-        if pages == 1 and len(given) == 1 and {*given} <= {None, 1}:
-            return [Truth(count=each) for each in given.values()]
-        if {*given} == {*range(1, pages + 1)}:
-            return [Truth(count=given[page]) for page in range(1, pages + 1)]
-        one = f"a row for each of its {pages:,} pages, from {path.name},1,COUNT on"
-        whole = "one count for the whole file"
-        raise ImageError(
-            "The table of counts has other pages than a file",
-            where=path,
-            expected=one if pages > 1 else f"one row: {path.name},COUNT",
-            got=", ".join(whole if page is None else f"page {page}" for page in [*given][:5]),
-            hint="three columns: file,page,count, pages from 1",
-        )
+    Raises:
+        ImageError: the table has other pages, or one count for several.
+    """
+    if pages == 1 and len(given) == 1 and {*given} <= {None, 1}:
+        return [Truth(count=each) for each in given.values()]
+    if {*given} == {*range(1, pages + 1)}:
+        return [Truth(count=given[page]) for page in range(1, pages + 1)]
+    one = f"a row for each of its {pages:,} pages, from {path.name},1,COUNT on"
+    whole = "one count for the whole file"
+    raise ImageError(
+        "The table of counts has other pages than a file",
+        where=path,
+        expected=one if pages > 1 else f"one row: {path.name},COUNT",
+        got=", ".join(whole if page is None else f"page {page}" for page in [*given][:5]),
+        hint="three columns: file,page,count, pages from 1",
+    )
 
 
 def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> None:
@@ -131,7 +121,13 @@ def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> 
             got=f"none for {missing[0].name}, the first of {len(missing):,}",
             hint="add them; of at most half of one folder, the counted ones become the test split",
         )
-    return pictures if missing else Counted(pictures, pictures.paths, counts)
+    if missing:
+        return pictures
+
+    def truths(file: Path, pages: int) -> Sequence[Truth]:
+        return _truths(counts[file], file, pages)
+
+    return Files(pictures.name, pictures.paths, pictures.reading, truths)
 
 
 def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> dict[Path, str]:

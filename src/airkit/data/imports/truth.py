@@ -7,7 +7,8 @@ Shapes: N pictures of H x W pixels, M places for objects or masks of a stack, k 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,37 @@ def parts_of(heads: Mapping[str, Head], reading: Reading) -> dict[str, str]:
         else:
             reading.noticed["unfit"] += 1
     return parts
+
+
+def check_known(name: str, known: Mapping[str, Any], pictures: int) -> None:
+    """Refuse truth of another number of pictures, or of some of them; raises ImageError."""
+    for part, each in known.items():
+        many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 1
+        if many != pictures:
+            raise ImageError(
+                f"There are not as many {part} as pictures",
+                where=name,
+                expected=f"{pictures:,}",
+                got=f"{many:,}",
+                hint="give one for each picture, in their order",
+            )
+        missing = (
+            [i for i, it in enumerate(each) if _none(it)] if isinstance(each, Iterable) else []
+        )
+        if 0 < len(missing) < pictures:
+            raise ImageError(
+                f"Only some pictures have {part}",
+                where=name,
+                expected=f"{part} of all pictures of a split",
+                got=numbered("none for {n} {picture|pictures}, the first at place ", len(missing))
+                + str(missing[0]),
+                hint=f"those that have them as a split: test={{'images': ..., '{part}': ...}}",
+            )
+
+
+def _none(given: Any) -> bool:
+    """Whether what is given for a picture is None, or for a count nan, as pandas has it."""
+    return given is None or (isinstance(given, float) and math.isnan(given))
 
 
 def truth_of(name: str, known: Mapping[str, Array], reading: Reading) -> Truth:

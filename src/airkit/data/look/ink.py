@@ -15,9 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from airkit.data.look.blobs import connected, extent
+from airkit.data.look.blobs import Array, connected, extent
 
-Array = np.ndarray[Any, Any]
 Kind = Literal["grey", "0 and 1", "16 bits", "colours", "transparent"]
 """How images were stored, which tells the likely cause of what is off."""
 
@@ -136,11 +135,12 @@ def is_binary(pools: Iterable[Array]) -> bool:
     Args:
         pools: all images of a source: a single one may be blank, or hold little ink.
     """
-    arrays = [pool for pool in pools if pool.size]
-    if max((int(array.max()) for array in arrays), default=0) != 1:
-        return False
-    ones = sum(np.count_nonzero(array) for array in arrays)
-    return _COMMON <= ones / sum(array.size for array in arrays) <= 1 - _COMMON
+    ones = total = 0
+    for pool in pools:
+        if pool.max(initial=0) > 1:
+            return False
+        ones, total = ones + int(np.count_nonzero(pool)), total + pool.size
+    return _COMMON * total <= ones <= (1 - _COMMON) * total and total > 0
 
 
 def sizes_of_pieces(image: Array) -> Array:
