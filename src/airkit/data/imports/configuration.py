@@ -32,7 +32,7 @@ _SHARE = 0.002
 """Least share of pixels in colour in colourful pictures; compression makes fewer."""
 
 
-def others() -> str:
+def if_blank() -> str:
     """The next step where no picture shows anything."""
     behind = argument("behind", 1)
     return f"name other pictures; or, for black objects on a transparent background, {behind}"
@@ -191,7 +191,7 @@ def _limits(survey: Survey) -> tuple[float, float]:
             where="all pictures",
             expected="pictures that show something",
             got=f"{low:g} everywhere",
-            hint=others(),
+            hint=if_blank(),
         )
     return low, high
 

@@ -28,8 +28,8 @@ from airkit.data.imports.configuration import (
     ImportOptions,
     check_alike,
     configuration,
+    if_blank,
     keeps_colour,
-    others,
 )
 from airkit.data.imports.geometry import cut
 from airkit.data.imports.given import sources_of
@@ -239,7 +239,7 @@ def _survey(walk: _Walk, seed: int, options: ImportOptions) -> Survey:
             expected="at least one that can be read and that no held-out split has",
             got=f"{survey.dropped['train']:,} in a held-out split, "
             f"{len(walk.bad.skipped):,} unreadable",
-            hint=others(),
+            hint=if_blank(),
         )
     check_alike(survey, options)
     return survey

@@ -57,16 +57,16 @@ def level_fault(
     """
     if not images.size:
         return None
-    ground, peak = _levels(thinned(images))
-    if ground > 0.5:
+    border, peak = _levels(thinned(images))
+    if border > 0.5:
         return _dark(inverted)
-    if ground < peak / 4 < _FAINT / 4:
+    if border < peak / 4 < _FAINT / 4:
         return _faint(peak, kind, inverted)
     if peak == 0 and (kind == "transparent" or len(images) > 1):  # a single one may well be blank
         blank = Fault("blank", "no ink on any image; 0 is blank, bright is ink")
         return _on_transparent(inverted) if kind == "transparent" else blank
-    if ground > _BLANK:
-        seen = f"a background of {ground:.0%} of full ink, where 0 is blank, is counted as ink"
+    if border > _BLANK:
+        seen = f"a background of {border:.0%} of full ink, where 0 is blank, is counted as ink"
         return Fault("background", f"{seen}; subtract it")
     binary = Fault("0 and 1", "values of 0 and 1 only, read as blank and full ink")
     return binary if kind == "0 and 1" else None
@@ -75,11 +75,11 @@ def level_fault(
 def _levels(ink: Array) -> tuple[float, float]:
     """Usual levels in 0..1 of the border of images, and of the brightest pixel of those inked."""
     most = 255 if ink.dtype == np.uint8 else 1
-    border = np.concatenate([ink[:, [0, -1]].ravel(), ink[:, :, [0, -1]].ravel()])
-    ground, peaks = float(np.quantile(border, 2 / 3)), ink.max((1, 2)).astype(float)
-    inked = peaks[peaks > 2 * ground]
+    outermost = np.concatenate([ink[:, [0, -1]].ravel(), ink[:, :, [0, -1]].ravel()])
+    border, peaks = float(np.quantile(outermost, 2 / 3)), ink.max((1, 2)).astype(float)
+    inked = peaks[peaks > 2 * border]
     peak = np.median(inked if inked.size else peaks)
-    return ground / most, float(peak) / most
+    return border / most, float(peak) / most
 
 
 def canvas_fault(images: Array, boxes: Array | None, side: float) -> Fault | None:
