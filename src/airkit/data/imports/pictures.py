@@ -187,7 +187,8 @@ class Reading:
         _mend_transparency(page)  # before the pixels are read, as for getexif
         turn = page.getexif().get(_ORIENTATION, 1)
         self.noticed["turn"] += turn != 1
-        if turn > 4 and page.format == "TIFF" and _codec(page) == "raw":
+        packed = [tile[0] for tile in getattr(page, "tile", ())]  # empty once pixels are read
+        if turn > 4 and page.format == "TIFF" and packed[:1] == ["raw"]:
             raise ValueError("an uncompressed TIFF to turn by EXIF, which Pillow garbles")
         turned = page if turn == 1 else ImageOps.exif_transpose(page)
         clear = turned.info.get("transparency")
@@ -324,12 +325,6 @@ def _without(levels: Array, clear: int) -> Array:
     """Levels [H, W] with opacity, [H, W, 2]: one level is transparent."""
     opacity = np.where(levels == clear, 0, greatest(levels.dtype)).astype(levels.dtype)
     return np.stack([levels, opacity], -1)
-
-
-def _codec(page: Image.Image) -> str:
-    """How a file's pixels are packed, before they are read; empty afterwards."""
-    tiles = getattr(page, "tile", ())
-    return str(tiles[0][0]) if tiles else ""
 
 
 def _mend_transparency(page: Image.Image) -> None:
