@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
 from airkit.data.canvases import Canvases
-from airkit.data.colours import colours
 from airkit.data.digits import Digits
 from airkit.data.placement import (
     DigitBlock,
@@ -94,8 +93,7 @@ def _fill(block: DigitBlock, out: Composed) -> None:
     def attempt(rows: Ints, number: int) -> Mask:
         if number:
             out.image[rows] = 0
-        tint = np.rint(255 * colours(block, rows, number)).astype(np.int64)
-        layouts = replace(draw_layouts(block, rows, counts[rows], number), tint=tint)
+        layouts = draw_layouts(block, rows, counts[rows], number)
         good = _lay_out(block, layouts, number, out.image)
         _write_truth(block, layouts, good, out)
         return good

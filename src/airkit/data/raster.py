@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 INK = 26
@@ -24,7 +25,7 @@ SCALE = 2**12
 """Sum of the integer weights of one resized pixel."""
 
 
-def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
+def resize_matrix(old: int, new: int) -> Floats:
     """Integer weights that resize a line of ``old`` pixels to ``new``: f64 [new, old].
 
     A triangle filter as wide as a pixel of the coarser line (bilinear, anti-aliased when
@@ -41,7 +42,7 @@ def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=256)
-def _weights(old: int, new: int) -> NDArray[np.float64]:
+def _weights(old: int, new: int) -> Floats:
     return resize_matrix(old, new) / SCALE
 
 

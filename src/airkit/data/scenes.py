@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from airkit.config.schema import DataConfig, ScenesConfig
 from airkit.data import fields
 from airkit.data.canvases import SPLITS, Canvases
-from airkit.data.colours import colours
 from airkit.data.format import Arrays
-from airkit.data.placement import Block, Words, below, draw_counts, halves, retry
-from airkit.data.raster import Bytes, Ints, Mask, extents
-from airkit.data.shapes import FULL, SPRITES, TURNS, Floats, Outlines, cell_covers, sprite_covers
+from airkit.data.placement import Block, Words, below, colours, draw_counts, halves, retry
+from airkit.data.raster import Bytes, Floats, Ints, Mask, extents
+from airkit.data.shapes import FULL, SPRITES, TURNS, Outlines, cell_covers, sprite_covers
 from airkit.data.sources import Origin
 from airkit.errors import CanvasError
 
