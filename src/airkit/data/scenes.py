@@ -307,8 +307,9 @@ def _between(low: float | Floats, high: float | Floats, words: Words) -> Floats:
 
 def _cannot_lay_out(block: SceneBlock, row: int, count: int) -> CanvasError:
     data, scenes = block.config, block.scenes
+    objects = data.source if count > 1 else data.source.removesuffix("s")
     return CanvasError(
-        f"Cannot lay out {count} {data.source} of about {data.digit_size:g} px on a canvas of "
+        f"Cannot lay out {count} {objects} of about {data.digit_size:g} px on a canvas of "
         f"{data.canvas_size}x{data.canvas_size} px",
         where=f"{block.split} canvas {block.start + row}, drawn up to {TRIES} times",
         expected=f"scenes.least_visible = {scenes.least_visible:g} and scenes.least_distance = "
