@@ -146,8 +146,8 @@ class Images:
             invert: take dark for ink.
             pictures: how those of the training were imported: the grey levels that became black
                 and white, the channel, the grey behind transparent pixels, edges cut off, the
-                scale; without, all
-                that the type can hold, or 0..1 of floats, and ink that is blank behind.
+                scale; without, all that the type can hold, or 0..1 of floats, and ink that is
+                blank behind.
             colour: whether to keep colours, rather than their luminance.
             tiled: whether images are cut into tiles, so that larger ones are allowed.
             inside: take the pictures of folders inside of a folder too, one level down.
