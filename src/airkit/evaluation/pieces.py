@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from airkit.data.imports.geometry import cores
 from airkit.data.imports.images import Given
-from airkit.data.imports.tiles import cores
 from airkit.errors import ImageError
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR

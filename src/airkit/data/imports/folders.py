@@ -6,11 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
-from itertools import islice
 from pathlib import Path, PurePath
-
-import numpy as np
 
 from airkit.errors import ImageError
 from airkit.system.text import quoted
@@ -22,7 +18,6 @@ COMPANION = re.compile(r"_(masks?|overlay|labels?|seg|flows?|outlines?)$", re.IG
 """End of a name, without its ending, of a file that other programs write beside a picture."""
 _END = b"\0\0"
 """Occurs in no file name, and sorts before all that does."""
-_SOME = 10_000
 
 
 class Names(Collection[Path]):
@@ -69,7 +64,9 @@ def files_of(folder: Path, noticed: Counter[str], *, inside: bool = False) -> Na
 
 
 def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> Iterator[bytes]:
-    for key in _sorted(natural(each) for each in _listed(folder / inner)):
+    here = folder / inner
+    names = (path.name + "/" * os.path.isdir(path) for path in here.iterdir())
+    for key in sorted(map(natural, names)):
         name = os.fsdecode(key.rpartition(_END)[2])
         is_folder, file = name.endswith("/"), PurePath(name)
         if is_folder and levels and not name.startswith("."):
@@ -86,39 +83,11 @@ def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> I
             yield os.fsencode(inner + name)
 
 
-def _listed(folder: Path) -> Iterator[str]:
-    """Names in a folder, those of folders with a slash at their end."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            yield entry.name + "/" * _is_folder(entry)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    with suppress(OSError):  # a link to itself
-        return entry.is_dir()
-    return False
-
-
-def _sorted(keys: Iterator[bytes]) -> Iterator[bytes]:
-    """Texts in their order; as arrays, since a million strings of Python's take 100 MB."""
-    parts = [np.empty(0, "S1")]
-    while some := list(islice(keys, _SOME)):
-        parts.append(np.array(some))
-    whole = np.concatenate(parts)
-    parts.clear()
-    whole.sort()
-    yield from whole
-
-
 def natural(name: str) -> bytes:
     """A key that sorts names in natural order, 2.png before 10.png, and ends with the name.
 
     Each number is preceded by its length; case is ignored.
     """
-    key = re.sub(r"\d+", _by_length, name.rstrip("/").lower())
+    plain = name.rstrip("/").lower()
+    key = re.sub(r"0*(\d+)", lambda digits: f"\0{chr(len(digits[1]))}{digits[1]}", plain)
     return os.fsencode(key) + _END + os.fsencode(name)
-
-
-def _by_length(number: re.Match[str]) -> str:
-    digits = number[0].lstrip("0")
-    return f"\0{chr(1 + len(digits))}{digits}"
