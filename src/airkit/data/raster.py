@@ -10,6 +10,7 @@ Shapes: N canvases of side H, K patches of side s, S side of a source digit.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,12 @@ Mask = NDArray[np.bool_]
 
 INK = 26
 """Least value of an inked pixel: a tenth of full ink, 255."""
+_BANDS = 3
 SCALE = 2**12
 """Sum of the integer weights of one resized pixel."""
 
 
-def resize_matrix(old: int, new: int) -> Floats:
+def resize_matrix(old: int, new: int) -> NDArray[np.float64]:
     """Integer weights that resize a line of ``old`` pixels to ``new``: f64 [new, old].
 
     A triangle filter as wide as a pixel of the coarser line (bilinear, anti-aliased when
@@ -41,22 +43,49 @@ def resize_matrix(old: int, new: int) -> Floats:
     return whole
 
 
+class Band(NamedTuple):
+    """Some pixels of a resized line, and the few pixels that they are made of."""
+
+    new: slice
+    """The resized pixels."""
+    old: slice
+    """The pixels with a weight in any of them."""
+    left: NDArray[np.float32]
+    """Weights as a left factor, [new, old]."""
+    right: NDArray[np.float64]
+    """Weights as a right factor, [old, new]."""
+
+
 @lru_cache(maxsize=256)
-def _weights(old: int, new: int) -> Floats:
-    return resize_matrix(old, new) / SCALE
+def _bands(old: int, new: int) -> list[Band]:
+    """The weights of a resized line in bands: most are 0, and need no multiplication."""
+    weights = resize_matrix(old, new) / SCALE
+    bands = []
+    for rows in np.array_split(np.arange(new), min(new, _BANDS)):
+        used = np.flatnonzero(weights[rows].any(0))
+        own, source = (slice(each[0], each[-1] + 1) for each in (rows, used))
+        part = weights[own, source]
+        right = np.ascontiguousarray(part.T)
+        bands.append(Band(own, source, part.astype(np.float32), right))
+    return bands
 
 
 def resize(images: Bytes, side: int) -> Bytes:
     """Resize square images, u8 [K, S, S], to u8 [K, side, side], rounded to nearest."""
-    weights = _weights(images.shape[1], side)
+    old = images.shape[1]
     resized = np.empty((len(images), side, side), np.uint8)
-    step = max(
-        1, 2**16 // max(weights.shape) ** 2
-    )  # a quarter of a MB of floats stays in the cache
+    step = max(1, 2**16 // max(old, side) ** 2)  # a quarter of a MB of floats stays in the cache
     for low in range(0, len(images), step):
-        lines = weights.astype(np.float32) @ images[low : low + step].astype(np.float32)
-        # every pixel is a mean of its line, so that it is 0.5 more, and so rounded
-        resized[low : low + step] = (lines.astype(np.float64) + 0.5) @ weights.T
+        part = images[low : low + step].astype(np.float32)
+        lines = np.empty((len(part), side, old), np.float32)
+        for band in _bands(old, side):
+            np.matmul(band.left, part[:, band.old], out=lines[:, band.new])
+        exact = lines.astype(np.float64).reshape(-1, old)
+        exact += 0.5  # to round; every resized pixel is a mean, so that it is 0.5 more
+        pixels = np.empty((len(exact), side))
+        for band in _bands(old, side):
+            np.matmul(exact[:, band.old], band.right, out=pixels[:, band.new])
+        resized[low : low + step] = pixels.reshape(-1, side, side)
     return resized
 
 
