@@ -20,9 +20,9 @@ part of a square canvas of side S.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ from airkit.model.guides.checks import encoded, proposed
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
+from airkit.model.tuples import map_tensors
 
 LOCAL_FROM = 3.0
 """Longer side of a picture, in typical object sizes, from which its canvas is a local one."""
@@ -51,18 +52,6 @@ class Draw(NamedTuple):
 
     normal: Normal
     value: Tensor
-
-    @classmethod
-    def stack(cls, draws: Sequence[Draw]) -> Self:
-        """Draws of the slots, in order, [B, D] each."""
-        normals, values = zip(*draws, strict=True)
-        mean, sd = (torch.stack(part, 1) for part in zip(*normals, strict=True))
-        return cls(Normal(mean, sd), torch.stack(values, 1))
-
-    def rows(self, index: Tensor) -> Draw:
-        """The rows at ``index``."""
-        mean, sd = self.normal
-        return Draw(Normal(mean[index], sd[index]), self.value[index])
 
 
 class Object(NamedTuple):
@@ -83,11 +72,6 @@ class Object(NamedTuple):
     size: Tensor
     centre: Tensor
     window: Tensor
-
-    def rows(self, index: Tensor) -> Object:
-        """The rows at ``index``."""
-        logit, where, what, *rest = self
-        return Object(logit[index], where.rows(index), what.rows(index), *(p[index] for p in rest))
 
     def slot(self) -> Slot:
         """What the guide is told of it, z_pres being 1."""
@@ -115,20 +99,6 @@ class Unrolled(NamedTuple):
     centre: Tensor
     windows: Tensor
     log_likelihood: Tensor
-
-    @classmethod
-    def stack(cls, objects: Sequence[Object], log_likelihood: Tensor) -> Self:
-        """The pass of the slots in order, B rows each; ``log_likelihood`` is [B, T + 1]."""
-        logits, where, what, size, centre, windows = zip(*objects, strict=True)
-        return cls(
-            torch.stack(logits, 1),
-            Draw.stack(where),
-            Draw.stack(what),
-            torch.stack(size, 1),
-            torch.stack(centre, 1),
-            torch.stack(windows, 1),
-            log_likelihood,
-        )
 
 
 class AIR(nn.Module):
@@ -272,7 +242,8 @@ class AIR(nn.Module):
             errors.append(canvas.error)
             state = self.guide.advance(state, object_t.slot())
             objects.append(object_t)
-        return Unrolled.stack(objects, self.log_p_x(torch.stack(errors, 1)))
+        found = map_tensors(lambda *slots: torch.stack(slots, 1), *objects)
+        return Unrolled(*found, self.log_p_x(torch.stack(errors, 1)))
 
     def canvas(self, ink: Tensor) -> Canvas:
         """A blank canvas; a ``LocalCanvas`` where that is faster and the guide allows it."""

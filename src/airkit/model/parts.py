@@ -22,6 +22,7 @@ from airkit.model.guides import MEANS
 from airkit.model.guides.checks import proposed
 from airkit.model.guides.residual import Blur, Peak, Residual
 from airkit.model.spatial_transformer import Patches, paint_at, pixel_centres
+from airkit.model.tuples import rows
 
 DIRECTIONS = 4
 """Directions of the lines that cut a window in halves."""
@@ -59,8 +60,8 @@ class Around(NamedTuple):
         patches = Patches.around(AROUND * size, centre, air.shape, air.guide.window)
         pixels, half = pixel_centres(air.canvas_size, size), AROUND * size[:, None]
         x, y = centre[:, :1], centre[:, 1:]
-        rows, columns = (pixels[patches.rows] - y).abs(), (pixels[patches.columns] - x).abs()
-        inside = (rows <= half)[:, :, None] & (columns <= half)[:, None]
+        down, along = (pixels[patches.rows] - y).abs(), (pixels[patches.columns] - x).abs()
+        inside = (down <= half)[:, :, None] & (along <= half)[:, None]
         return cls(patches, inside.to(size.dtype))
 
     def nats(self, air: AIR, left: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ class Reader:
         first = self._read(_without(second), cuts)
         best = self.score(first, second).view(many, cuts).argmax(1)
         best += cuts * torch.arange(many, device=best.device)
-        return first.rows(best), second.rows(best)
+        return rows(first, best), rows(second, best)
 
     def _read(self, keep: Keep, parts: int) -> Object:
         """The object of each part that ``keep`` keeps, M ``parts`` rows."""

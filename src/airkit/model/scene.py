@@ -21,6 +21,7 @@ from airkit.model.distributions import cumulative_sum
 from airkit.model.painter import Painter
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
 from airkit.model.splits import split
+from airkit.model.tuples import map_tensors, rows, with_rows
 
 SURE = 8
 """Looks that have to agree before no more are taken at an image."""
@@ -158,9 +159,9 @@ def explain_both(
     best = _best(air, passes)
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
-        passes = [each.rows(doubtful) for each in passes]
+        passes = [rows(each, doubtful) for each in passes]
         passes += _looks(air, ink, draws[:, SURE:])
-        best = best.replaced(doubtful, _best(air, passes))
+        best = with_rows(best, doubtful, _best(air, passes))
     return one, _scene(air, images, best)
 
 
@@ -170,12 +171,6 @@ class _Explanation(NamedTuple):
     found: Found
     counts: Tensor
     probability: Tensor
-
-    def replaced(self, index: Tensor, other: _Explanation) -> _Explanation:
-        """With the images at ``index`` as ``other`` explains them."""
-        pairs = zip(self[1:], other[1:], strict=True)
-        rest = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
-        return _Explanation(self.found.replaced(index, other.found), *rest)
 
 
 def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
@@ -187,7 +182,7 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
         many = some.shape[1]
         found = search(air, ink.repeat_interleave(many, 0), some.flatten(0, 1))
         for k in range(many):
-            yield found.rows(torch.arange(k, batch * many, many, device=ink.device))
+            yield rows(found, torch.arange(k, batch * many, many, device=ink.device))
 
 
 def _first_look(air: AIR, ink: Tensor) -> Found:
@@ -218,10 +213,10 @@ def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     if air.occludes:
         probability = _with_hidden(probability)
     count = probability.argmax(1)
-    rows = torch.arange(len(count), device=count.device)
-    winner = scores[:, rows, count].argmax(0)
-    parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
-    return _Explanation(Found(*parts), count, probability)
+    image = torch.arange(len(count), device=count.device)
+    winner = scores[:, image, count].argmax(0)
+    found = map_tensors(lambda *looks: torch.stack(looks)[winner, image], *passes)
+    return _Explanation(found, count, probability)
 
 
 def _with_hidden(probability: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from airkit.model import tuples
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
@@ -72,10 +73,6 @@ class Found(NamedTuple):
         """Log q(n), n = 0..T, [B, T + 1]."""
         return log_count_posterior(self.logits)[0]
 
-    def rows(self, index: Tensor) -> Found:
-        """What was found in the images at ``index``."""
-        return Found(*(part[index] for part in self))
-
     def score(self, count: Tensor) -> Tensor:
         """The score of the first ``count`` [B] objects, [B]."""
         return self.scores.gather(1, count[:, None]).squeeze(1)
@@ -89,11 +86,6 @@ class Found(NamedTuple):
             errors[t + 1 :] = [canvas.error] * (air.slots - t)
         costs = pad(cumulative_sum(self.kl + self.charges), (1, 0))
         return self._replace(scores=air.log_p_x(torch.stack(errors, 1)) - costs + air.log_prior)
-
-    def replaced(self, rows: Tensor, other: Found) -> Found:
-        """With ``other`` in place of the images at ``rows``."""
-        pairs = zip(self, other, strict=True)
-        return Found(*(ours.index_copy(0, rows, theirs) for ours, theirs in pairs))
 
     @classmethod
     def nothing(cls, air: AIR, blank: Tensor) -> Self:
@@ -198,7 +190,7 @@ def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[O
     costs = _cost(air, objects, canvas).view(len(images), candidates)
     # Looks that lead to one pose differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-    return objects.rows(best + candidates * images), state
+    return tuples.rows(objects, best + candidates * images), state
 
 
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:

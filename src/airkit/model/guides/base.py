@@ -19,6 +19,7 @@ from airkit.model.distributions import Normal
 from airkit.model.guides.residual import Residual
 from airkit.model.networks import Encoder
 from airkit.model.poses import Pose
+from airkit.model.tuples import rows
 
 
 class Noise(NamedTuple):
@@ -189,7 +190,4 @@ class Guide(nn.Module, ABC):
         As inherited, for a state that is a tensor [B, ...], None, or a tuple of such; a guide with
         another state overrides this method.
         """
-        if isinstance(state, tuple):
-            some = [self.rows(part, index) for part in state]
-            return state._make(some) if hasattr(state, "_make") else tuple(some)
-        return None if state is None else state[index]
+        return rows(state, index)
