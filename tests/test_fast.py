@@ -16,7 +16,7 @@ from torch import Tensor
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
-from airkit.model import fast, fast_local, fast_paint
+from airkit.model import fast, fast_local, fast_paint, spatial_transformer
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
 from airkit.model.networks import Perceptron
@@ -202,8 +202,7 @@ def test_training_after_inference_mode(
     air, images = tiny_air(_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _gradients(air, fast.unroll(air, images, noise))
-    for constants in (fast_paint.centres, fast_paint.arange):
-        constants.cache_clear()
+    spatial_transformer._pixel_centres.cache_clear()
     with torch.inference_mode():
         fast.unroll(air, images, noise)
     _assert_equal(_gradients(air, fast.unroll(air, images, noise)), wanted, 1e-12)

@@ -12,8 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from airkit.model.fast_paint import centres, first_order
-from airkit.model.spatial_transformer import Shape, on_own_sides, shape_of, side_ratios
+from airkit.model.fast_paint import first_order
+from airkit.model.spatial_transformer import (
+    Shape,
+    on_own_sides,
+    pixel_centres,
+    shape_of,
+    side_ratios,
+)
 
 
 def read(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
@@ -53,14 +59,14 @@ class _Crop(torch.autograd.Function):
         if shape[0] != shape[1]:
             across, down = side_ratios(shape)
             by_x, by_y = by_x * across, by_y * down
-        by_size = (by_x + by_y) @ centres(side, size.dtype, size.device)
+        by_size = (by_x + by_y) @ pixel_centres(side, size)
         by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
         return by_size, by_centre, None, *[None] * len(parts)
 
 
 def _grid(size: Tensor, centre: Tensor, side: int, shape: Shape) -> Tensor:
     """Where windows are read, (x, y) on [-1, 1] of the picture's sides, [N, w, w, 2]."""
-    pixels = centres(side, size.dtype, size.device)
+    pixels = pixel_centres(side, size)
     points = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels)
     x, y = on_own_sides(points, shape).unbind()
     return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))

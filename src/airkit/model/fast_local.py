@@ -20,14 +20,13 @@ from torch import Tensor, bmm
 
 from airkit.model.fast_paint import (
     Axes,
-    centres,
     columns,
     first_order,
     paint_gradient,
     slopes,
     tents_at,
 )
-from airkit.model.spatial_transformer import Patches, Shape, shape_of
+from airkit.model.spatial_transformer import Patches, Shape, pixel_centres, shape_of
 
 
 class Painted(NamedTuple):
@@ -129,7 +128,7 @@ def _positions(places: list[Tensor], window: int) -> list[Tensor]:
 
 def _places(patches: Patches, size: Tensor, centre: Tensor) -> list[Tensor]:
     """Where a patch's columns and rows lie on the window, on [-1, 1], [B, w'] and [B, h]."""
-    pixels = centres(max(patches.shape), size.dtype, size.device)
+    pixels = pixel_centres(max(patches.shape), size)
     lines = zip((patches.columns, patches.rows), centre.unbind(1), strict=True)
     return [(pixels[line] - middle[:, None]) / size[:, None] for line, middle in lines]
 

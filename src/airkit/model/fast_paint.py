@@ -10,14 +10,13 @@ side.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, bmm
 
-from airkit.model.spatial_transformer import shape_of
+from airkit.model.spatial_transformer import pixel_centres, shape_of
 
 Axes = tuple[Tensor, Tensor]
 
@@ -159,7 +158,7 @@ def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tens
     # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
     by_places = slopes(by_tents, _on_window(size, centre, window, side)) * (window / 2)
     by_places /= size[:, None]
-    places = (centres(side, size.dtype, size.device) - centre.t()[:, :, None]) / size[:, None]
+    places = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]
     return -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
 
 
@@ -167,7 +166,7 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
     """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, S]."""
     scale = (window / 2) / size
     shift = (window / 2 - 0.5) - centre.t() * scale
-    pixels = centres(side, size.dtype, size.device)
+    pixels = pixel_centres(side, size)
     return torch.addcmul(shift[:, :, None], scale[:, None], pixels)
 
 
@@ -176,7 +175,7 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
 
 def tents_at(positions: Tensor, side: int) -> Tensor:
     """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
-    pixels = arange(side, positions.dtype, positions.device)
+    pixels = torch.arange(side, dtype=positions.dtype, device=positions.device)
     distance = positions[..., None, :] - pixels[:, None]
     return (1 - distance.abs_()).clamp_(min=0)
 
@@ -191,17 +190,3 @@ def slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
     inside = (both >= 0) & (both < by_weights.shape[-2])
     found = by_weights.gather(-2, both.clamp_(0, by_weights.shape[-2] - 1)) * inside
     return found[..., 1, :] - found[..., 0, :]
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)  # a tensor made in inference mode could not be trained with
-def centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """See ``spatial_transformer.pixel_centres``."""
-    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
-def arange(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """0, 1, 2 ..., [count]."""
-    return torch.arange(count, dtype=dtype, device=device)
