@@ -12,8 +12,8 @@ from torch import Tensor
 
 from airkit.errors import AirkitError, ImageError
 from airkit.model.air import AIR
-from airkit.model.boxes import INK, ink_boxes
 from airkit.model.counts import log_count_posterior
+from airkit.model.painter import INK, ink_boxes
 from airkit.model.scene import Scene, explain, explain_best, explain_both
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint

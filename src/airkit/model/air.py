@@ -28,8 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.model import learned_background
-from airkit.model.background import Background
+from airkit.model.background import CODE, Background
 from airkit.model.canvas import Canvas, LocalCanvas, compose
 from airkit.model.checks import check_default_dtype, check_images
 from airkit.model.counts import count_prior
@@ -140,7 +139,7 @@ class AIR(nn.Module):
             self.log_sd = nn.Parameter(torch.tensor(math.log(config.pixel_sd)))
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
-        self.behind = 0 if self.background.learned is None else learned_background.CODE
+        self.behind = 0 if self.background.learned is None else CODE
         extent = self.shape[1] / self.canvas_size, self.shape[0] / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = build_guide(config, self.pose, self.canvas_size)

@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from airkit.model import image_noise
 from airkit.model.air import AIR
 from airkit.model.batch_sizes import batch_size
+from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.painter import Painter
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
@@ -229,7 +230,7 @@ def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
     """The scene of an explanation."""
     found, count, probability = best
     painter = Painter(air, images, found.windows, found.size, found.centre)
-    present, box = painter.present(count), painter.boxes()
+    present, box = first_slots(count, air.slots), painter.boxes()
     return Scene(
         count=count,
         count_probability=probability,

@@ -12,10 +12,10 @@ from typing import Any
 from torch import Tensor
 
 from airkit.errors import ExtensionError
+from airkit.model.checks import described, dtype_name
 from airkit.model.distributions import Normal
 from airkit.model.guides.base import Guide
 from airkit.model.guides.residual import Residual
-from airkit.model.outside import described, dtype_name
 
 
 def rows_of(guide: Guide, state: Any, index: Tensor, batch: int) -> Any:
