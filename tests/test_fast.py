@@ -166,7 +166,7 @@ def test_second_derivatives_raise_here_and_are_right_in_the_reference(
 @pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
 def test_bfloat16_is_near_float32(forward: Any, nonlinearity: str) -> None:
     air, images = tiny_air(_config(nonlinearity=nonlinearity)).float(), blobs(4).float()
-    noise = Noise.draw(generator(0), 4, 2, air.code, looks=False)
+    noise = air.noise(generator(0), 4, looks=False)
     gradients = {}
     for name in ("float32", "bfloat16"):
         with precision(name):
@@ -212,7 +212,7 @@ def test_training_after_inference_mode(
 @pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
 def test_an_image_of_nan_leaves_other_rows_alone(kind: str, forward: Any) -> None:
     air, images = tiny_air(_config(3, kind)).float(), blobs(3).float()
-    noise = Noise.draw(generator(0), 3, 3, air.code, looks=kind == "saliency")
+    noise = air.noise(generator(0), 3, looks=kind == "saliency")
     sound = _flat(forward(air, images, noise))
     images[1] = math.nan
     damaged = forward(air, images, noise)

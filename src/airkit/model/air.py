@@ -179,8 +179,15 @@ class AIR(nn.Module):
             batch: B.
             looks: whether looks are sampled too.
         """
-        sizes = batch, self.slots, self.code
-        return Noise.draw(generator, *sizes, looks=looks, behind=self.behind)
+        slots, device = (batch, self.slots), generator.device
+        return Noise(
+            torch.randn(*slots, 3, generator=generator, device=device),
+            torch.randn(*slots, self.code, generator=generator, device=device),
+            torch.rand(slots, generator=generator, device=device) if looks else None,
+            torch.randn(batch, self.behind, generator=generator, device=device)
+            if self.behind
+            else None,
+        )
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
         """Run the guide over all slots and paint what it finds.

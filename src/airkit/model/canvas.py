@@ -13,21 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import NamedTuple, Self
+from typing import Self
 
 from torch import Tensor
 
 from airkit.model.guides.residual import Blur, LocalSaliency, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
-
-
-class ErrorChange(NamedTuple):
-    """What painting an object would do to the squared error of its canvas, [N] each."""
-
-    gain: Tensor
-    """By how much the error would fall."""
-    left: Tensor
-    """The error that would be left where the object paints."""
 
 
 class Canvas:
@@ -67,8 +58,15 @@ class Canvas:
         )
         return some
 
-    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> ErrorChange:
-        """What each object alone would change; arguments as for ``add``, [N, ...]."""
+    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """What each object, painted alone, would do to the squared error.
+
+        Arguments are as for ``add``, [N, ...].
+
+        Returns:
+            By how much the error would fall, and what would be left of it where the object paints,
+            [N] each.
+        """
         many = len(windows) // len(self.ink)
         ink, before = (each.repeat_interleave(many, 0) for each in (self.ink, self._painted))
         return _error_change(ink, before, paint(windows, size, centre, shape_of(self.ink)))
@@ -99,7 +97,7 @@ class LocalCanvas(Canvas):
         some._residual = self._residual.rows(index)
         return some
 
-    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> ErrorChange:
+    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Canvas.error_change``."""
         patches, ink, before = self._around(windows, size, centre)
         return _error_change(ink, before, patches.paint(windows, size, centre))
@@ -155,11 +153,11 @@ def cover(painted: Tensor, channels: int) -> Tensor:
     return painted[..., -1, :, :] if occludes else painted.abs().amax(-3)
 
 
-def _error_change(ink: Tensor, before: Tensor, painted: Tensor) -> ErrorChange:
+def _error_change(ink: Tensor, before: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
     """``Canvas.error_change`` from ink, canvases before [N, C, H, W] and painted objects."""
     left = (ink - compose(before, painted)).square()
     gain = ((ink - before).square() - left).sum((1, 2, 3))
-    return ErrorChange(gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3)))
+    return gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3))
 
 
 def _squares(images: Tensor) -> Tensor:

@@ -136,11 +136,10 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
     found, log_prior = Found.nothing(air, air.log_p_x(canvas.error)), air.log_prior
     rows = torch.arange(len(ink), device=ink.device)
     for t in range(air.slots):
+        looks = None if look is None else look[rows, t]
         if candidates > 1 and air.guide.samples_looks:
-            object_t, state = _best_look(air, candidates, state, canvas)
-        else:
-            look_t = None if look is None else look[rows, t]
-            object_t, state = _one_look(air, look_t, state, canvas)
+            looks = ((torch.arange(candidates).to(ink) + 0.5) / candidates).repeat(len(rows))
+        object_t, state = _best_object(air, looks, state, canvas)
         canvas.add(object_t.window, object_t.size, object_t.centre)
         before = found.scores[rows, t]
         found.put(rows, t, object_t, air.kl(object_t))
@@ -169,28 +168,23 @@ def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
     return (~(needless & (logit < DOUBTED))).nonzero().squeeze(1)
 
 
-def _one_look(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """The object at a look [M] or at the peak, and the guide's state."""
-    residual = canvas.residual()
-    logit, q_where, state = proposed(air.guide, state, residual, look, len(canvas.ink))
-    return air.draw(logit, q_where, residual, MEANS), state
-
-
-def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """Of the objects at evenly spread looks, the one with the least ``_cost``, and the state.
+def _best_object(air: AIR, looks: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
+    """Of the objects at ``looks`` [N], the one of each image with the least ``_cost``; the state.
 
     A look between two objects that touch finds a bit of each, which one window cannot draw; a look
-    at a part of an object finds what fits well and explains little.
+    at a part of an object finds what fits well and explains little. None looks at the peak alone.
     """
-    residual, images = canvas.residual(), torch.arange(len(canvas.ink), device=canvas.ink.device)
-    look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
-    looks = look.repeat(len(images))
-    logit, q_where, state = proposed(air.guide, state, residual, looks, len(looks))
+    residual, many = canvas.residual(), len(canvas.ink)
+    found = many if looks is None else len(looks)
+    logit, q_where, state = proposed(air.guide, state, residual, looks, found)
     objects = air.draw(logit, q_where, residual, MEANS)
-    costs = _cost(air, objects, canvas).view(len(images), candidates)
+    if found == many:
+        return objects, state
+    costs = _cost(air, objects, canvas).view(many, -1)
     # Looks that lead to one pose differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-    return tuples.rows(objects, best + candidates * images), state
+    best += costs.shape[1] * torch.arange(many, device=best.device)
+    return tuples.rows(objects, best), state
 
 
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:

@@ -39,34 +39,6 @@ class Noise(NamedTuple):
     look: Tensor | None
     behind: Tensor | None = None
 
-    @staticmethod
-    def draw(
-        generator: torch.Generator,
-        batch: int,
-        slots: int,
-        code: int,
-        *,
-        looks: bool,
-        behind: int = 0,
-    ) -> Noise:
-        """Draw noise on the generator's device.
-
-        Args:
-            generator: what to draw from.
-            batch: B.
-            slots: T.
-            code: Z.
-            looks: whether looks are sampled too.
-            behind: K, the size of a learned background's latent, if there is one.
-        """
-        device = generator.device
-        return Noise(
-            torch.randn(batch, slots, 3, generator=generator, device=device),
-            torch.randn(batch, slots, code, generator=generator, device=device),
-            torch.rand(batch, slots, generator=generator, device=device) if looks else None,
-            torch.randn(batch, behind, generator=generator, device=device) if behind else None,
-        )
-
     def slot(self, index: int) -> Noise:
         """The noise of one slot, [B, ...]."""
         return self.by_slot(lambda part: part[:, index])
