@@ -267,11 +267,17 @@ class AIR(nn.Module):
             residual: what the slots before left unexplained.
             noise: the noise of this slot.
         """
+        where, what, size, centre = self.draw_latents(q_where, residual, noise)
+        return Object(logit, where, what, size, centre, self.decoder(what.value))
+
+    def draw_latents(
+        self, q_where: Normal, residual: Residual, noise: Noise
+    ) -> tuple[Draw, Draw, Tensor, Tensor]:
+        """``draw`` without the decoder: z_where, z_what, size and centre as in ``Object``."""
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
         q_what = encoded(self.guide, residual, size, centre, self.code)
-        what = Draw(q_what, q_what.sample(noise.what))
-        return Object(logit, where, what, size, centre, self.decoder(what.value))
+        return where, Draw(q_what, q_what.sample(noise.what)), size, centre
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
