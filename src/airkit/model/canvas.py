@@ -11,13 +11,12 @@ longer side, w window side, h and w' sides of a patch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from typing import Self
 
 from torch import Tensor
 
-from airkit.model.guides.residual import Blur, LocalSaliency, Residual
+from airkit.model.guides.residual import LocalSaliency, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
 
 
@@ -78,7 +77,8 @@ class LocalCanvas(Canvas):
     def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
         """As ``Canvas``; ``edge`` is that of the guide (``Guide.edge``)."""
         super().__init__(ink, signed=signed)
-        self._residual = _LocalResidual(ink, signed=signed, edge=edge)
+        local = LocalSaliency(edge)
+        self._residual = Residual(ink, self._painted, signed=signed, local=local)
 
     def residual(self) -> Residual:
         """See ``Canvas.residual``; the same object, which changes as objects are added."""
@@ -89,7 +89,7 @@ class LocalCanvas(Canvas):
         patches, ink, before = self._around(windows, size, centre)
         after = compose(before, patches.paint(windows, size, centre))
         self.error = self.error + _squares(ink - after) - _squares(ink - before)
-        self._residual.replace(patches, ink - after)
+        self._residual.write(patches, ink - after)
 
     def rows(self, index: Tensor) -> Self:
         """See ``Canvas.rows``."""
@@ -109,29 +109,6 @@ class LocalCanvas(Canvas):
         patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
         ink, left = self._residual.read(patches).chunk(2, 1)
         return patches, ink, ink - left
-
-
-class _LocalResidual(Residual):
-    """A residual that changes in patches, and its saliency with it."""
-
-    def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
-        super().__init__(ink, ink.new_zeros(()), signed=signed)
-        self._local = LocalSaliency(edge)
-
-    def replace(self, patches: Patches, left: Tensor) -> None:
-        """Set the residual in patches to ``left``, [B, C, h, w']."""
-        patches.write(self._both.chunk(2, 1)[1], left)
-        self._local.changed(patches)
-
-    def rows(self, index: Tensor) -> Self:
-        """The residuals of the images at ``index``."""
-        some = copy(self)
-        some._both, some._local = self._both[index], self._local.rows(index)
-        return some
-
-    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        """See ``Residual``."""
-        return self._local.of(self, blurs, mask)
 
 
 def compose(canvas: Tensor, painted: Tensor) -> Tensor:

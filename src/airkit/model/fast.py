@@ -31,7 +31,7 @@ from torch import Tensor
 from airkit.model import fast_crop, fast_local, fast_mlp, fast_paint
 from airkit.model.air import AIR, Draw, Object, Unrolled
 from airkit.model.fast_mlp import Parts
-from airkit.model.guides import Blur, Noise, Residual, Slot
+from airkit.model.guides import Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.residual import LocalSaliency
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
@@ -215,13 +215,8 @@ class _ViewedResidual(Residual):
         signed: bool,
         saliency: LocalSaliency | None = None,
     ) -> None:
-        self.parts, self._both, self.cache, self._signed = parts, parts[0], cache, signed
-        self.local = saliency
-
-    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        if self.local is None:
-            return super()._saliency(blurs, mask)
-        return self.local.of(self, blurs, mask)
+        self.parts, self.cache = parts, cache
+        self._both, self._signed, self._local = parts[0], signed, saliency
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
