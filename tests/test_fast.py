@@ -16,7 +16,7 @@ from torch import Tensor
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
-from airkit.model import fast, fast_local, fast_paint, spatial_transformer
+from airkit.model import fast, fast_local, fast_transformer, spatial_transformer
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
 from airkit.model.networks import Perceptron
@@ -183,7 +183,7 @@ def test_perceptrons_are_their_own_again_after_a_pass(kind: str) -> None:
     noise = double_noise(air, 2, looks=kind == "saliency")
     fast.unroll(air, images, noise)
     with (
-        mock.patch.object(fast_paint, "add", side_effect=ZeroDivisionError),
+        mock.patch.object(fast_transformer, "add", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         fast.unroll(air, images, noise)

@@ -19,7 +19,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from airkit.cli.output import percent, wrapped
-from airkit.cli.progress import Paced
+from airkit.system.callbacks import Paced
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 STYLES = {

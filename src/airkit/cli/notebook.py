@@ -9,7 +9,8 @@ from html import escape
 from typing import Any
 
 from airkit.cli.output import percent
-from airkit.cli.progress import Lines, Paced
+from airkit.cli.progress import Lines
+from airkit.system.callbacks import Paced
 from airkit.system.text import duration
 
 INTERVAL = 0.25

@@ -11,33 +11,11 @@ from contextlib import contextmanager
 import typer
 
 from airkit.cli.output import percent
-from airkit.system.callbacks import Listener
+from airkit.system.callbacks import Listener, Paced
 from airkit.system.text import duration
 
 INTERVAL = 5.0
 """Seconds between plain lines of progress."""
-
-
-class Paced(Listener):
-    """A listener that measures the speed of a task, from its first report of progress on."""
-
-    def __init__(self) -> None:
-        self.task, self.done, self.total = "", 0, 0
-        self._first: tuple[int, float] | None = None
-
-    def progress(self, task: str, done: int, total: int) -> None:
-        """Measure the speed."""
-        if task != self.task or done < self.done:
-            self._first = None
-        self.task, self.done, self.total = task, done, total
-        self._first = self._first or (done, time.monotonic())
-
-    @property
-    def speed(self) -> float | None:
-        """Steps per second, once there were two reports."""
-        if self._first is None or self.done == self._first[0]:
-            return None
-        return (self.done - self._first[0]) / max(1e-9, time.monotonic() - self._first[1])
 
 
 class Lines(Paced):

@@ -28,7 +28,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from airkit.model import fast_crop, fast_local, fast_mlp, fast_paint
+from airkit.model import fast_local, fast_mlp, fast_transformer
 from airkit.model.air import AIR, Draw, Object, Unrolled
 from airkit.model.fast_mlp import Parts
 from airkit.model.guides import Noise, Residual, Slot
@@ -83,8 +83,8 @@ def _in_one_pass(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _
     with torch.no_grad():
         residuals[0] = ink
         for t, window in enumerate(windows.chunk(air.slots)):
-            painted.append(fast_paint.add(residuals, t, window, *slots[t][-2:]))
-    error = fast_paint.errors(residuals, painted, ink, size, centre, windows)
+            painted.append(fast_transformer.add(residuals, t, window, *slots[t][-2:]))
+    error = fast_transformer.errors(residuals, painted, ink, size, centre, windows)
     return _unrolled(air, Object(*rows, windows), error)
 
 
@@ -94,7 +94,7 @@ def _in_two_passes(
     """Slot by slot without gradients, then all slots at once with them."""
     residuals, signed = ink.new_empty(air.slots + 1, *ink.shape), air.background.signed
     saliency = LocalSaliency(guide.edge) if guide.edge and _is_large(air, ink) else None
-    paint = fast_paint if saliency is None else fast_local
+    paint = fast_transformer if saliency is None else fast_local
     state = guide.start(ink)
     glimpses: list[Glimpse] = []
     views: list[Tensor] = []
@@ -206,7 +206,7 @@ def _fast_perceptrons(air: AIR, cache: _Cache) -> Iterator[None]:
 
 
 class _ViewedResidual(Residual):
-    """Views of image and residual, in parts of equal length along B, cropped by ``fast_crop``."""
+    """Views of image and residual, in parts of equal length along B, cropped without autograd."""
 
     def __init__(
         self,
@@ -221,11 +221,11 @@ class _ViewedResidual(Residual):
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
         if needs_deterministic(self.parts[0]):
-            return crop(fast_crop.joined(self.parts), size, centre, side)
-        (windows,) = self.cache(lambda: (fast_crop.read(self.parts, size, centre, side),))
+            return crop(joined(self.parts), size, centre, side)
+        (windows,) = self.cache(lambda: (fast_transformer.crop(self.parts, size, centre, side),))
         if not torch.is_grad_enabled():
             return windows
-        return fast_crop.differentiable(windows, self.parts, size, centre)
+        return fast_transformer.differentiable_crop(windows, self.parts, size, centre)
 
     crop_image = crop
     """Of a guide that does not see the canvas, the views are of the image alone."""

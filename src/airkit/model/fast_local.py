@@ -1,4 +1,4 @@
-"""Painting large pictures in the training pass: ``fast_paint``, around each window alone.
+"""Painting large pictures in the training pass: ``fast_transformer``, around each window alone.
 
 A canvas differs from the one before it in a patch. So the squared error changes there, and the
 gradient by canvas n is c_n r_n plus what changes there too: r_n is the residual and c_n the sum of
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, bmm
 
-from airkit.model.fast_paint import (
+from airkit.model.fast_transformer import (
     Axes,
     columns,
     first_order,
@@ -54,7 +54,7 @@ class Painted(NamedTuple):
 
 
 def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor) -> Painted:
-    """See ``fast_paint.add``."""
+    """See ``fast_transformer.add``."""
     patches = Patches.around(size, centre, shape_of(residuals), windows.shape[-1])
     window = windows.shape[-1]
     places = _places(patches, size, centre)
@@ -71,13 +71,13 @@ def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Ten
 
 
 def errors(residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
-    """See ``fast_paint.errors``."""
+    """See ``fast_transformer.errors``."""
     found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
     return found
 
 
 class _Errors(torch.autograd.Function):
-    """See ``fast_paint``."""
+    """See ``fast_transformer``."""
 
     @staticmethod
     def forward(ctx: Any, residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:

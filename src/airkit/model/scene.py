@@ -1,7 +1,7 @@
 """From q(z | x) to scenes: how many objects, where, and what they look like.
 
-Legend: B batch, C channels, T slots, H height, W width, N windows, S the longer side of a picture, w
-window side, h and w' sides of a patch, Z code size.
+Legend: B batch, C channels, T slots, H height, W width, N windows, S the longer side, w window
+side, h and w' sides of a patch, Z code size.
 """
 
 from __future__ import annotations

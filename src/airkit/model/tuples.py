@@ -39,4 +39,4 @@ def with_rows(parts: T, index: Tensor, others: T) -> T:
 
 def joined(parts: Sequence[T]) -> T:
     """Tuples one after the other along the first axis."""
-    return map_tensors(lambda *tensors: torch.cat(tensors), *parts)
+    return parts[0] if len(parts) == 1 else map_tensors(lambda *each: torch.cat(each), *parts)

@@ -1,4 +1,4 @@
-"""Painting in the training pass, and its gradients written by hand; see ``airkit.model.fast``.
+"""Crops and paint in the training pass, with gradients written by hand; see ``airkit.model.fast``.
 
 Canvases are painted whole. ``fast_local`` has the same for large pictures.
 
@@ -16,7 +16,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, bmm
 
-from airkit.model.spatial_transformer import pixel_centres, shape_of
+from airkit.model.spatial_transformer import (
+    Shape,
+    on_own_sides,
+    pixel_centres,
+    shape_of,
+    side_ratios,
+)
+from airkit.model.tuples import joined
 
 Axes = tuple[Tensor, Tensor]
 
@@ -47,6 +54,66 @@ def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
         return backward(ctx, *grads)
 
     return checked
+
+
+# Crops
+
+
+def crop(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Windows [N, C, w, w] off images in parts [B, C, H, W]."""
+    grids = _grid(size, centre, side, shape_of(parts[0])).chunk(len(parts))
+    sample, pairs = torch.grid_sampler_2d, zip(parts, grids, strict=True)
+    return joined([sample(part, grid, *_BILINEAR) for part, grid in pairs])
+
+
+def differentiable_crop(
+    windows: Tensor, parts: Sequence[Tensor], size: Tensor, centre: Tensor
+) -> Tensor:
+    """What ``crop`` returned, with the gradient by size and centre; images are data."""
+    found: Tensor = _Crop.apply(size, centre, windows, *parts)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Crop(torch.autograd.Function):
+    """See ``differentiable_crop``."""
+
+    @staticmethod
+    def forward(ctx: Any, size: Tensor, centre: Tensor, windows: Tensor, *parts: Tensor) -> Tensor:
+        ctx.save_for_backward(size, centre, *parts)
+        return windows
+
+    @staticmethod
+    @first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        size, centre, *parts = ctx.saved_tensors
+        side, mask = grad.shape[-1], [False, True]
+        shape = shape_of(parts[0])
+        grids = _grid(size, centre, side, shape).chunk(len(parts))
+        pieces = zip(grad.contiguous().chunk(len(parts)), parts, grids, strict=True)
+        backward = torch.ops.aten.grid_sampler_2d_backward
+        by_grid = joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
+        by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
+        if shape[0] != shape[1]:
+            across, down = side_ratios(shape)
+            by_x, by_y = by_x * across, by_y * down
+        by_size = (by_x + by_y) @ pixel_centres(side, size)
+        by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
+        return by_size, by_centre, None, *[None] * len(parts)
+
+
+def _grid(size: Tensor, centre: Tensor, side: int, shape: Shape) -> Tensor:
+    """Where windows are read, (x, y) on [-1, 1] of the picture's sides, [N, w, w, 2]."""
+    pixels = pixel_centres(side, size)
+    points = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels)
+    x, y = on_own_sides(points, shape).unbind()
+    return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
+
+
+_BILINEAR = 0, 0, False
+"""Bilinear, zeros outside, ``align_corners=False``, as ``torch.grid_sampler_2d`` has them."""
+
+
+# Paint
 
 
 def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor) -> Painted:
