@@ -34,7 +34,6 @@ from airkit.model.checks import check_default_dtype, check_images
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS, Guide, Noise, Residual, Slot, build_guide
-from airkit.model.guides.checks import encoded, proposed
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
@@ -242,7 +241,7 @@ class AIR(nn.Module):
         objects, errors = [], [canvas.error]
         for t in range(self.slots):
             residual, noise_t = canvas.residual(), noise.slot(t)
-            logit, q_where, state = proposed(self.guide, state, residual, noise_t.look, len(ink))
+            logit, q_where, state = self.guide.proposed(state, residual, noise_t.look, len(ink))
             object_t = self.draw(logit, q_where, residual, noise_t)
             canvas.add(object_t.window, object_t.size, object_t.centre)
             errors.append(canvas.error)
@@ -276,7 +275,7 @@ class AIR(nn.Module):
         """``draw`` without the decoder: z_where, z_what, size and centre as in ``Object``."""
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
-        q_what = encoded(self.guide, residual, size, centre, self.code)
+        q_what = self.guide.encoded(residual, size, centre, self.code)
         return where, Draw(q_what, q_what.sample(noise.what)), size, centre
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:

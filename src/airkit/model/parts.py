@@ -19,7 +19,6 @@ from torch import Tensor
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import compose
 from airkit.model.guides import MEANS
-from airkit.model.guides.checks import proposed
 from airkit.model.guides.residual import Blur, Peak, Residual
 from airkit.model.spatial_transformer import Patches, paint_at, pixel_centres
 from airkit.model.tuples import rows
@@ -125,7 +124,7 @@ class Reader:
         start = _middle(keep(window, size, centre), size, centre)
         part = _Part(self._residual, self._around, keep, start)
         looks = torch.full_like(start[:, 0], 0.5)  # as many as rows; the part says where they are
-        logit, q_where, _ = proposed(self._air.guide, self._state, part, looks, len(looks))
+        logit, q_where, _ = self._air.guide.proposed(self._state, part, looks, len(looks))
         return self._air.draw(logit, q_where, part, MEANS)
 
     def score(self, *objects: Object) -> Tensor:

@@ -8,13 +8,15 @@ size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
+from airkit.errors import ExtensionError
+from airkit.model.checks import described, dtype_name
 from airkit.model.distributions import Normal
 from airkit.model.guides.residual import Residual
 from airkit.model.networks import Encoder
@@ -163,3 +165,74 @@ class Guide(nn.Module, ABC):
         another state overrides this method.
         """
         return rows(state, index)
+
+    def proposed(
+        self, state: Any, residual: Residual, look: Tensor | None, rows: int
+    ) -> tuple[Tensor, Normal, Any]:
+        """What ``propose`` returns for N = ``rows``, checked.
+
+        Raises:
+            ExtensionError: it is something else, or of shapes that would broadcast in silence.
+        """
+        found: object = self.propose(state, residual, look)
+        like = self.pose.mean
+        if isinstance(found, tuple) and len(found) == 3:
+            logit, where, state = found
+            if _is(logit, like, rows) and _is_normal(where, like, rows, 3):
+                return logit, where, state
+            found = logit, where  # the state may be anything
+        number = dtype_name(like.dtype)
+        expected = f"log odds {number} [{rows}], Normal(mean, sd) {number} [{rows}, 3] each"
+        raise self._unusable("propose", f"{expected}, the state", found)
+
+    def encoded(self, residual: Residual, size: Tensor, centre: Tensor, code: int) -> Normal:
+        """What ``encode`` returns for Z = ``code``, checked; raises as ``proposed`` does."""
+        found = self.encode(residual, size, centre)
+        if not _is_normal(found, size, len(size), code):
+            number, shape = dtype_name(size.dtype), [len(size), code]
+            raise self._unusable("encode", f"Normal(mean, sd) {number} {shape} each", found)
+        return found
+
+    def rows_of(self, state: Any, index: Tensor, batch: int) -> Any:
+        """``rows`` of a state of B = ``batch`` images, checked where the method is inherited.
+
+        Raises:
+            ExtensionError: a part of the state is not a tensor with a row for each image.
+        """
+        inherited = type(self).rows is Guide.rows
+        if inherited and not all(_has_rows(part, batch) for part in _parts(state)):
+            expected = f"a state of tensors [{batch}, ...], None, or tuples of them"
+            raise self._unusable("advance", f"{expected}; or a rows() of its own", state)
+        return self.rows(state, index)
+
+    def _unusable(self, method: str, expected: str, got: object) -> ExtensionError:
+        """The error of a method that returned something else than expected."""
+        kind = type(self)
+        return ExtensionError(
+            f"{kind.__module__}:{kind.__name__}.{method} returned what airkit cannot use",
+            where="guide.kind",
+            expected=expected,
+            got=described(got),
+            hint="correct it: help(airkit.model.guides.Guide) says what each method returns",
+        )
+
+
+def _has_rows(part: object, batch: int) -> bool:
+    return isinstance(part, Tensor) and part.shape[:1] == (batch,)
+
+
+def _parts(state: object) -> Iterator[object]:
+    """What is in a state, of tuples within tuples too, but for None."""
+    if isinstance(state, tuple):
+        for part in state:
+            yield from _parts(part)
+    elif state is not None:
+        yield state
+
+
+def _is(value: object, like: Tensor, *shape: int) -> bool:
+    return isinstance(value, Tensor) and value.dtype == like.dtype and value.shape == shape
+
+
+def _is_normal(value: object, like: Tensor, *shape: int) -> bool:
+    return isinstance(value, Normal) and all(_is(part, like, *shape) for part in value)
