@@ -13,7 +13,7 @@ Legend: B batch, C channels, H height, K size of z_behind, P points along a side
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -56,16 +56,8 @@ class Background(nn.Module):
         self.sign = -1.0 if config.polarity == "dark" else 1.0
         self.stretch = config.stretch
         self.side = 2 * math.ceil(WIDTH * config.object_size / 2) + 1
-        estimates: dict[str, Callable[[Tensor], Tensor]] = {
-            "none": torch.zeros_like,
-            "constant": backgrounds.constant,
-            "plane": backgrounds.plane,
-            "quadratic": backgrounds.quadratic,
-            "median": self._median,
-            "rolling-ball": self._rolling_ball,
-        }
-        self._estimate = estimates.get(config.background, torch.zeros_like)
-        self.is_filtered = config.background not in ("none", "learned")
+        self._kind = config.background
+        self.is_filtered = self._kind not in ("none", "learned")
         """Whether a filter without weights estimates the background."""
         self._known: Tensor | None = None
 
@@ -84,7 +76,7 @@ class Background(nn.Module):
             return self.learned.decode(self.learned.encode(images).mean, images.shape[2:])
         if self._known is not None:
             return self._known
-        return self._estimate(images.flatten(0, 1)).view_as(images)
+        return self._filtered(images.flatten(0, 1)).view_as(images)
 
     def ink(self, images: Tensor, behind: Tensor | None = None) -> Tensor:
         """What stands out of the background, [B, C, H, W].
@@ -116,13 +108,18 @@ class Background(nn.Module):
         """
         return self.estimate(images)[:, None] + self.sign * self.unstretched(ink)
 
-    def _median(self, images: Tensor) -> Tensor:
-        """See ``backgrounds.median``."""
-        return backgrounds.median(images, self.side)
-
-    def _rolling_ball(self, images: Tensor) -> Tensor:
-        """See ``backgrounds.rolling_ball``; for dark objects the upper envelope."""
-        return self.sign * backgrounds.rolling_ball(self.sign * images, self.side)
+    def _filtered(self, images: Tensor) -> Tensor:
+        """The background of pictures [B, H, W] by a filter; black without one."""
+        if self._kind == "median":
+            return backgrounds.median(images, self.side)
+        if self._kind == "rolling-ball":  # for dark objects the upper envelope
+            return self.sign * backgrounds.rolling_ball(self.sign * images, self.side)
+        fits = {
+            "constant": backgrounds.constant,
+            "plane": backgrounds.plane,
+            "quadratic": backgrounds.quadratic,
+        }
+        return fits.get(self._kind, torch.zeros_like)(images)
 
 
 class LearnedBackground(nn.Module):
