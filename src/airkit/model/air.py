@@ -178,15 +178,14 @@ class AIR(nn.Module):
             batch: B.
             looks: whether looks are sampled too.
         """
-        slots, device = (batch, self.slots), generator.device
-        return Noise(
-            torch.randn(*slots, 3, generator=generator, device=device),
-            torch.randn(*slots, self.code, generator=generator, device=device),
-            torch.rand(slots, generator=generator, device=device) if looks else None,
-            torch.randn(batch, self.behind, generator=generator, device=device)
-            if self.behind
-            else None,
-        )
+        device = generator.device
+
+        def randn(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, device=device)
+
+        where, what = randn(batch, self.slots, 3), randn(batch, self.slots, self.code)
+        look = torch.rand(batch, self.slots, generator=generator, device=device) if looks else None
+        return Noise(where, what, look, randn(batch, self.behind) if self.behind else None)
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
         """Run the guide over all slots and paint what it finds.

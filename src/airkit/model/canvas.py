@@ -18,6 +18,7 @@ from torch import Tensor
 
 from airkit.model.guides.residual import LocalSaliency, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
+from airkit.model.tuples import rows
 
 
 class Canvas:
@@ -52,9 +53,7 @@ class Canvas:
     def rows(self, index: Tensor) -> Self:
         """The canvases of the images at ``index`` [M]."""
         some = copy(self)
-        some.ink, some._painted, some.error = (
-            each[index] for each in (self.ink, self._painted, self.error)
-        )
+        some.ink, some._painted, some.error = rows((self.ink, self._painted, self.error), index)
         return some
 
     def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from airkit.model.distributions import Normal
 from airkit.model.guides.residual import Residual
 from airkit.model.networks import Encoder
 from airkit.model.poses import Pose
-from airkit.model.tuples import rows
+from airkit.model.tuples import map_tensors, rows
 
 
 class Noise(NamedTuple):
@@ -47,8 +47,7 @@ class Noise(NamedTuple):
 
     def by_slot(self, change: Callable[[Tensor], Tensor]) -> Noise:
         """The noise of the slots with each part [B, T, ...] changed; ``behind`` is of no slot."""
-        where, what, look, _ = (None if part is None else change(part) for part in self)
-        return Noise(where, what, look)
+        return map_tensors(change, self._replace(behind=None))
 
 
 MEANS = Noise(None, None, None)
