@@ -29,7 +29,7 @@ SPANS = {
     f"{SALIENCY}.read": "propose",
     f"{SALIENCY}.encode": "encode",
     "airkit.model.networks.Decoder.forward": "decode",
-    "airkit.model.fast_paint.add": "paint",
+    "airkit.model.fast_transformer.add": "paint",
     "airkit.model.air.AIR.log_p_x": "likelihood",
     "airkit.model.objectives.elbo.elbo_of": "likelihood",
     "torch.Tensor.backward": "backward",

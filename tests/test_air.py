@@ -25,7 +25,7 @@ CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 def test_shapes_and_types(dtype: torch.dtype, pose: str, channels: int) -> None:
     air = tiny_air(tiny_config(3, pose=pose, channels=channels)).to(dtype)
     images = blobs(4, channels=channels).to(dtype)
-    unrolled = air(images, Noise.draw(generator(0), 4, 3, 3, looks=True))
+    unrolled = air(images, air.noise(generator(0), 4, looks=True))
     assert unrolled.logits.shape == unrolled.size.shape == (4, 3)
     assert unrolled.where.value.shape == unrolled.where.normal.sd.shape == (4, 3, 3)
     assert unrolled.what.value.shape == unrolled.what.normal.mean.shape == (4, 3, 3)
@@ -73,10 +73,11 @@ def test_values_windows_and_poses_belong_together() -> None:
 
 
 def test_noise_without_drawn_looks_is_the_start_of_noise_with_them() -> None:
-    with_looks, without = (Noise.draw(generator(0), 3, 2, 4, looks=on) for on in (True, False))
+    air = tiny_air()
+    with_looks, without = (air.noise(generator(0), 3, looks=on) for on in (True, False))
     assert without.look is None
     assert with_looks.look is not None
-    assert with_looks.look.shape == (3, 2)
+    assert with_looks.look.shape == (3, air.slots)
     assert with_looks.where is not None
     assert torch.equal(with_looks.where, without.where)  # type: ignore[arg-type]
 

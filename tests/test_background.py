@@ -170,7 +170,7 @@ def test_draws_find_a_background_once_and_are_those_of_single_passes(
         found.append(levels)
         return plane(levels)
 
-    monkeypatch.setitem(vars(air.background), "_estimate", estimate)
+    monkeypatch.setitem(vars(air.background), "_filtered", estimate)
     draw = air.draws(images)
     assert all(
         torch.equal(draw(noise).log_likelihood, one)

@@ -10,8 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from airkit.config import settings
-from airkit.config.own import OwnConfig
 from airkit.config.schema import Config, Section
+from airkit.config.sections import OwnConfig
 from airkit.errors import ConfigError
 
 FIELDS = settings.fields()

@@ -248,7 +248,7 @@ def test_a_sure_guide_has_a_finite_bound(logit: float) -> None:
     air = tiny_air().float()
     with torch.no_grad():
         _presence_bias(air).fill_(logit)
-    images, noise = blobs(3).float(), Noise.draw(generator(0), 3, 2, 3, looks=True)
+    images, noise = blobs(3).float(), air.noise(generator(0), 3, looks=True)
     bound = elbo.elbo(air, images, noise)
     assert bound.isfinite().all()
     bound.sum().backward()  # type: ignore[no-untyped-call]

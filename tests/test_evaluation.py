@@ -28,7 +28,6 @@ from airkit.evaluation.evaluate import Evaluation, evaluate
 from airkit.evaluation.results import Measures
 from airkit.figures.render import render
 from airkit.model.air import AIR
-from airkit.model.guides import Noise
 from airkit.model.objectives import elbo
 from airkit.model.scene import explain
 from airkit.runs import checkpoint
@@ -125,7 +124,7 @@ def test_elbo_recomputed(run: Path, air: AIR) -> None:
     generator = torch.Generator().manual_seed(seeds.integer(0, "elbo"))
     parts = []
     for images in torch.split(to_float(canvases().images), 12):
-        noise = Noise.draw(generator, len(images), 3, 4, looks=False)
+        noise = air.noise(generator, len(images), looks=False)
         with torch.no_grad():
             parts.append(elbo.elbo(air, images, noise))
     assert measure(run).elbo == pytest.approx(float(torch.cat(parts).double().mean()), rel=1e-6)

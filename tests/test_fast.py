@@ -16,7 +16,7 @@ from torch import Tensor
 from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
-from airkit.model import fast, fast_local, fast_paint
+from airkit.model import fast, fast_local, fast_transformer, spatial_transformer
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
 from airkit.model.networks import Perceptron
@@ -166,7 +166,7 @@ def test_second_derivatives_raise_here_and_are_right_in_the_reference(
 @pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
 def test_bfloat16_is_near_float32(forward: Any, nonlinearity: str) -> None:
     air, images = tiny_air(_config(nonlinearity=nonlinearity)).float(), blobs(4).float()
-    noise = Noise.draw(generator(0), 4, 2, air.code, looks=False)
+    noise = air.noise(generator(0), 4, looks=False)
     gradients = {}
     for name in ("float32", "bfloat16"):
         with precision(name):
@@ -183,7 +183,7 @@ def test_perceptrons_are_their_own_again_after_a_pass(kind: str) -> None:
     noise = double_noise(air, 2, looks=kind == "saliency")
     fast.unroll(air, images, noise)
     with (
-        mock.patch.object(fast_paint, "add", side_effect=ZeroDivisionError),
+        mock.patch.object(fast_transformer, "add", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         fast.unroll(air, images, noise)
@@ -202,8 +202,7 @@ def test_training_after_inference_mode(
     air, images = tiny_air(_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _gradients(air, fast.unroll(air, images, noise))
-    for constants in (fast_paint.centres, fast_paint.arange):
-        constants.cache_clear()
+    spatial_transformer._pixel_centres.cache_clear()
     with torch.inference_mode():
         fast.unroll(air, images, noise)
     _assert_equal(_gradients(air, fast.unroll(air, images, noise)), wanted, 1e-12)
@@ -213,7 +212,7 @@ def test_training_after_inference_mode(
 @pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
 def test_an_image_of_nan_leaves_other_rows_alone(kind: str, forward: Any) -> None:
     air, images = tiny_air(_config(3, kind)).float(), blobs(3).float()
-    noise = Noise.draw(generator(0), 3, 3, air.code, looks=kind == "saliency")
+    noise = air.noise(generator(0), 3, looks=kind == "saliency")
     sound = _flat(forward(air, images, noise))
     images[1] = math.nan
     damaged = forward(air, images, noise)

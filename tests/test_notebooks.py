@@ -15,7 +15,7 @@ from tiny_runs import Recorder, data_file, fit, interrupt
 
 import airkit
 from airkit.cli import notebook
-from airkit.cli.lines import Lines
+from airkit.cli.progress import Lines
 
 FOLDER = Path(__file__).parent.parent / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from airkit.cli.bars import ASCII, BLOCKS, Bars, sparkline
-from airkit.cli.lines import Lines
 from airkit.cli.output import size, tell_json
+from airkit.cli.progress import Lines
 from airkit.system.text import duration
 
 
@@ -63,7 +63,7 @@ def test_a_sparkline_goes_from_least_to_greatest() -> None:
 def _clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still until it is moved."""
     clock = [0.0]
-    monkeypatch.setattr("airkit.cli.lines.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("airkit.cli.progress.time.monotonic", lambda: clock[0])
     return clock
 
 

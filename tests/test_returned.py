@@ -18,7 +18,6 @@ from airkit.model.air import AIR
 from airkit.model.counts import CountPrior, count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import Guide
-from airkit.model.guides.checks import rows_of
 from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.objectives.elbo import ExactELBO
 from airkit.model.pyro_programs import PyroAIR
@@ -108,7 +107,7 @@ def test_a_state_of_which_some_images_are_taken(state: Any) -> None:
 
 def test_a_guide_without_a_state() -> None:
     masks, index = torch.rand(3, 4), torch.tensor([2])
-    none, masked = rows_of(tiny_air().guide, (None, masks), index, 3)
+    none, masked = tiny_air().guide.rows_of((None, masks), index, 3)
     assert none is None
     assert torch.equal(masked, masks[2:])
 

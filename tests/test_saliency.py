@@ -121,7 +121,7 @@ def _assert_finite(air: AIR, images: Tensor, noise: Noise) -> None:
 def test_blank_and_full_images_are_no_nan(ink: float, pose: str) -> None:
     air = tiny_air(tiny_config(3, pose=pose)).float()
     images = torch.full((4, 1, SIDE, SIDE), ink)
-    _assert_finite(air, images, Noise.draw(generator(0), 4, 3, 3, looks=True))
+    _assert_finite(air, images, air.noise(generator(0), 4, looks=True))
     _assert_finite(air, images, MEANS)
 
 

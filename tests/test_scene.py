@@ -12,9 +12,8 @@ from torch import Tensor
 
 from airkit.errors import AirkitError, ImageError
 from airkit.model.air import AIR
-from airkit.model.boxes import INK, ink_boxes
 from airkit.model.counts import log_count_posterior
-from airkit.model.scene import Scene, explain, explain_best, explain_both
+from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
 
@@ -43,7 +42,7 @@ def _best(air: AIR, images: Tensor, looks: int) -> Scene:
 
 def _parts(scene: Scene) -> dict[str, Tensor]:
     """All tensors of a scene by name, the pictures with them."""
-    names = [each.name for each in fields(Scene) if each.name != "painter"]
+    names = [each.name for each in fields(Scene) if each.repr]
     return {name: getattr(scene, name) for name in (*names, "canvas", "canvases", "masks")}
 
 

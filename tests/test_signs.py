@@ -33,7 +33,7 @@ def scene(count: Tensor, boxes: Tensor, canvas: Tensor, mode: Tensor | None = No
     box = torch.cat([box, torch.full((many, SLOTS - 3, 4), -1.0)], 1)
     certain = torch.full((many, SLOTS + 1), 0.05)
     certain[torch.arange(many), count if mode is None else mode] = 0.8
-    names = ("presence", "centre", "where", "what", "windows", "score", "painter")
+    names = ("presence", "centre", "where", "what", "windows", "score", "found", "air", "images")
     rest: dict[str, Any] = dict.fromkeys(names, none)
     found = Scene(count, certain, box=box, **rest)
     vars(found)["canvas"] = canvas  # as if it had been painted

@@ -24,6 +24,7 @@ from airkit.model.poses import Pose
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import crop, paint, pixel_centres
 from airkit.model.splits import split
+from airkit.model.tuples import rows
 
 SIDE, WINDOW, SPREAD = 32, 12, 1.5
 CASES = pytest.mark.parametrize(
@@ -289,7 +290,7 @@ def test_an_image_is_split_alike_alone_and_among_others(monkeypatch: pytest.Monk
     monkeypatch.setattr(splits, "TOGETHER", 3)
     for index in range(20):
         row = torch.tensor([index])
-        alone = split(air, ink[row], found.rows(row), row % 4)
+        alone = split(air, ink[row], rows(found, row), row % 4)
         for ours, theirs in zip(after, alone, strict=True):
             torch.testing.assert_close(ours[index], theirs[0])
 
@@ -309,8 +310,8 @@ def test_halves_make_up_the_whole() -> None:
     halves = 2 * parts.DIRECTIONS
     keep = parts._halves(torch.tensor([[0.1, 0.0], [0.0, -0.2]]).double(), 40.0)
     windows = residual.crop(size, centre, WINDOW)
-    rows = (each.repeat_interleave(halves, 0) for each in (windows, size, centre))
-    kept = keep(*rows).view(2, halves, *windows.shape[1:])
+    repeated = (each.repeat_interleave(halves, 0) for each in (windows, size, centre))
+    kept = keep(*repeated).view(2, halves, *windows.shape[1:])
     opposite = kept[:, : parts.DIRECTIONS] + kept[:, parts.DIRECTIONS :]
     torch.testing.assert_close(opposite, windows[:, None].expand_as(opposite))
     assert (kept.sum((2, 3, 4)) < windows.sum((1, 2, 3))[:, None]).all()
@@ -340,7 +341,7 @@ def test_the_best_of_each_image(pairs: list[tuple[int, float]]) -> None:
     image, gain = torch.tensor([p[0] for p in pairs]), torch.tensor([p[1] for p in pairs])
     best = splits._best_of_each(image, gain).tolist()
     for number in {p[0] for p in pairs}:
-        rows = [i for i in range(len(pairs)) if pairs[i][0] == number]
-        first = max(rows, key=lambda i: (float(gain[i]), -i))
+        ours = [i for i in range(len(pairs)) if pairs[i][0] == number]
+        first = max(ours, key=lambda i: (float(gain[i]), -i))
         assert (first in best) == (float(gain[first]) > 0)
     assert len(best) == len({pairs[i][0] for i in best})

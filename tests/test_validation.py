@@ -12,7 +12,6 @@ from tiny_runs import data_file, trainer
 
 from airkit.data.dataset import CanvasDataset, to_float
 from airkit.model import batch_sizes
-from airkit.model.guides import Noise
 from airkit.model.objectives import elbo as objective
 from airkit.model.scene import explain
 from airkit.system.device import generator
@@ -25,8 +24,7 @@ def test_validation_measures_every_canvas(background: str) -> None:
     """One draw of the ELBO, the mode of q(n) at one look; the same at every call."""
     model, val = trainer(model__background=background), CanvasDataset(data_file(), "val")
     images = to_float(val.images)
-    sizes = 12, model.air.slots, model.air.code
-    noise = Noise.draw(generator(0, "validation"), *sizes, looks=False, behind=model.air.behind)
+    noise = model.air.noise(generator(0, "validation"), 12, looks=False)
     counts: list[int] = []
     with torch.no_grad():
         elbo, logits = objective.elbo(model.air, images, noise).mean(), model.air(images).logits
@@ -46,7 +44,7 @@ def test_validation_shares_out_canvases_among_batches() -> None:
     elbos, right = [], 0
     for start, end in ((0, 5), (5, 10), (10, 12)):
         images = to_float(val.images[start:end])
-        noise = Noise.draw(random, end - start, by_five.air.slots, by_five.air.code, looks=False)
+        noise = by_five.air.noise(random, end - start, looks=False)
         with torch.no_grad():
             elbos += objective.elbo(by_five.air, images, noise).tolist()
             found = explain(by_five.air, images).count

@@ -18,8 +18,8 @@ from rich.progress import (
 from rich.text import Text
 from rich.theme import Theme
 
-from airkit.cli.lines import Paced
 from airkit.cli.output import percent, wrapped
+from airkit.system.callbacks import Paced
 
 BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.:-=+*#"
 STYLES = {

@@ -33,6 +33,7 @@ from airkit.cli.output import (
     wrapped,
 )
 from airkit.cli.progress import listening
+from airkit.system.tables import named
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
@@ -170,11 +171,8 @@ def _values(measures: Measures) -> Iterator[tuple[str, str]]:
         yield "log-likelihood bound", bound
     yield "squared error", number(measures.mse, ".5f", " a pixel")
     if not math.isnan(measures.ari):  # only data with masks has it
-        yield "ARI", number(measures.ari, ".3f")
-        yield "foreground ARI", number(measures.foreground_ari, ".3f")
-        yield "covering", number(measures.covering, ".3f")
-        yield "mean covering", number(measures.mean_covering, ".3f")
-        yield "mask AP", number(measures.mask_ap, ".3f")
+        for name in ("ari", "foreground_ari", "covering", "mean_covering", "mask_ap"):
+            yield named(name), number(getattr(measures, name), ".3f")
     for name, value in measures.outside.items():
         yield name, "-" if value is None else json.dumps(value)
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from airkit.cli.lines import Lines, Paced
 from airkit.cli.output import percent
+from airkit.cli.progress import Lines
+from airkit.system.callbacks import Paced
 from airkit.system.text import duration
 
 INTERVAL = 0.25

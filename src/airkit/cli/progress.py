@@ -4,11 +4,60 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from airkit.cli.lines import Lines
-from airkit.system.callbacks import Listener
+import typer
+
+from airkit.cli.output import percent
+from airkit.system.callbacks import Listener, Paced
+from airkit.system.text import duration
+
+INTERVAL = 5.0
+"""Seconds between plain lines of progress."""
+
+
+class Lines(Paced):
+    """Plain lines: one per row of metrics or, where there are none, one every few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows = False
+        self._last: float | None = None
+
+    def note(self, text: str) -> None:
+        """Write the note."""
+        typer.echo(text, err=True)
+
+    def progress(self, task: str, done: int, total: int) -> None:
+        """Write a line at the end of a task, and now and then before it."""
+        if (task, done, total) == (self.task, self.done, self.total):
+            return  # such as the pages of a file, of which there may be more than files
+        self._rows = self._rows and task == self.task
+        super().progress(task, done, total)
+        now = time.monotonic()
+        self._last = self._last or now
+        if not self._rows and (done == total or now - self._last >= INTERVAL):
+            self._last = now
+            typer.echo(f"{task}: {done:,} of {total:,}", err=True)
+
+    def row(self, values: Mapping[str, float]) -> None:
+        """Write a row of training metrics."""
+        self._rows = True
+        if "val_elbo" in values:
+            told = f"validation ELBO {values['val_elbo']:.1f}"
+            if "val_count_accuracy" in values:
+                told += f", count accuracy {percent(values['val_count_accuracy'])}"
+        else:
+            told = f"ELBO {values['elbo']:.1f}{self._pace()}"
+        typer.echo(f"step {values['step']:.0f} of {self.total}: {told}", err=True)
+
+    def _pace(self) -> str:
+        if self.speed is None:
+            return ""
+        left = duration((self.total - self.done) / self.speed)
+        return f", {self.speed:.1f} steps/s, {left} left"
 
 
 @contextmanager

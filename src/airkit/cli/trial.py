@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from airkit.cli import process
-from airkit.cli.lines import Lines
+from airkit.cli.progress import Lines
 from airkit.config.settings import from_assignment
 from airkit.errors import AirkitError
 from airkit.runs.sweep_folder import Plan

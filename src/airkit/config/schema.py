@@ -8,7 +8,6 @@ from typing import Any, Self, TypeVar
 from pydantic import model_validator
 
 from airkit.config.evaluation import EvalConfig
-from airkit.config.own import OwnConfig
 from airkit.config.pictures import PicturesConfig, filter_of
 from airkit.config.registry import is_outside
 from airkit.config.rendering import RenderConfig
@@ -18,6 +17,7 @@ from airkit.config.sections import (
     DataConfig,
     GuideConfig,
     ModelConfig,
+    OwnConfig,
     PriorConfig,
     Section,
 )

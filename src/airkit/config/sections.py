@@ -1,4 +1,4 @@
-"""The sections data, model, guide and prior, and what all sections are made of.
+"""The sections data, model, guide, prior and own, and what all sections are made of.
 
 A field holds a setting's type, bounds and default. The docstring under it says what the setting
 means, and feeds ``--help``, the JSON Schema and the reference page.
@@ -6,7 +6,7 @@ means, and feeds ``--help``, the JSON Schema and the reference page.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -309,3 +309,24 @@ class PriorConfig(Section):
     """Step at which annealing begins."""
     anneal_duration: Annotated[int, Field(ge=1)] = 400
     """Number of steps over which the ratio is annealed."""
+
+
+Plain = bool | int | float | str
+
+
+class OwnConfig(Section):
+    """Settings of your own classes, by any names."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Annotated[Plain | tuple[Plain, ...], BeforeValidator(as_tuple)]]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        for name in self.__pydantic_extra__:
+            if not name.isidentifier() or hasattr(Section, name):
+                raise ValueError(f"config.own.{name} cannot be read; use another name")
+        return self

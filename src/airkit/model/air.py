@@ -20,25 +20,24 @@ part of a square canvas of side S.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
-from airkit.model import learned_background
-from airkit.model.background import Background
+from airkit.model.background import CODE, Background
 from airkit.model.canvas import Canvas, LocalCanvas, compose
 from airkit.model.checks import check_default_dtype, check_images
 from airkit.model.counts import count_prior
 from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS, Guide, Noise, Residual, Slot, build_guide
-from airkit.model.guides.checks import encoded, proposed
 from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
+from airkit.model.tuples import map_tensors
 
 LOCAL_FROM = 3.0
 """Longer side of a picture, in typical object sizes, from which its canvas is a local one."""
@@ -51,18 +50,6 @@ class Draw(NamedTuple):
 
     normal: Normal
     value: Tensor
-
-    @classmethod
-    def stack(cls, draws: Sequence[Draw]) -> Self:
-        """Draws of the slots, in order, [B, D] each."""
-        normals, values = zip(*draws, strict=True)
-        mean, sd = (torch.stack(part, 1) for part in zip(*normals, strict=True))
-        return cls(Normal(mean, sd), torch.stack(values, 1))
-
-    def rows(self, index: Tensor) -> Draw:
-        """The rows at ``index``."""
-        mean, sd = self.normal
-        return Draw(Normal(mean[index], sd[index]), self.value[index])
 
 
 class Object(NamedTuple):
@@ -83,11 +70,6 @@ class Object(NamedTuple):
     size: Tensor
     centre: Tensor
     window: Tensor
-
-    def rows(self, index: Tensor) -> Object:
-        """The rows at ``index``."""
-        logit, where, what, *rest = self
-        return Object(logit[index], where.rows(index), what.rows(index), *(p[index] for p in rest))
 
     def slot(self) -> Slot:
         """What the guide is told of it, z_pres being 1."""
@@ -115,20 +97,6 @@ class Unrolled(NamedTuple):
     centre: Tensor
     windows: Tensor
     log_likelihood: Tensor
-
-    @classmethod
-    def stack(cls, objects: Sequence[Object], log_likelihood: Tensor) -> Self:
-        """The pass of the slots in order, B rows each; ``log_likelihood`` is [B, T + 1]."""
-        logits, where, what, size, centre, windows = zip(*objects, strict=True)
-        return cls(
-            torch.stack(logits, 1),
-            Draw.stack(where),
-            Draw.stack(what),
-            torch.stack(size, 1),
-            torch.stack(centre, 1),
-            torch.stack(windows, 1),
-            log_likelihood,
-        )
 
 
 class AIR(nn.Module):
@@ -170,7 +138,7 @@ class AIR(nn.Module):
             self.log_sd = nn.Parameter(torch.tensor(math.log(config.pixel_sd)))
         typical_size = config.object_size / self.canvas_size
         self.background, self.occludes = Background(config), config.occludes
-        self.behind = 0 if self.background.learned is None else learned_background.CODE
+        self.behind = 0 if self.background.learned is None else CODE
         extent = self.shape[1] / self.canvas_size, self.shape[0] / self.canvas_size
         self.pose = POSES[config.model.pose](typical_size, config.model.object_size_sd, extent)
         self.guide = build_guide(config, self.pose, self.canvas_size)
@@ -210,8 +178,14 @@ class AIR(nn.Module):
             batch: B.
             looks: whether looks are sampled too.
         """
-        sizes = batch, self.slots, self.code
-        return Noise.draw(generator, *sizes, looks=looks, behind=self.behind)
+        device = generator.device
+
+        def randn(*shape: int) -> Tensor:
+            return torch.randn(shape, generator=generator, device=device)
+
+        where, what = randn(batch, self.slots, 3), randn(batch, self.slots, self.code)
+        look = torch.rand(batch, self.slots, generator=generator, device=device) if looks else None
+        return Noise(where, what, look, randn(batch, self.behind) if self.behind else None)
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
         """Run the guide over all slots and paint what it finds.
@@ -266,13 +240,14 @@ class AIR(nn.Module):
         objects, errors = [], [canvas.error]
         for t in range(self.slots):
             residual, noise_t = canvas.residual(), noise.slot(t)
-            logit, q_where, state = proposed(self.guide, state, residual, noise_t.look, len(ink))
+            logit, q_where, state = self.guide.proposed(state, residual, noise_t.look, len(ink))
             object_t = self.draw(logit, q_where, residual, noise_t)
             canvas.add(object_t.window, object_t.size, object_t.centre)
             errors.append(canvas.error)
             state = self.guide.advance(state, object_t.slot())
             objects.append(object_t)
-        return Unrolled.stack(objects, self.log_p_x(torch.stack(errors, 1)))
+        found = map_tensors(lambda *slots: torch.stack(slots, 1), *objects)
+        return Unrolled(*found, self.log_p_x(torch.stack(errors, 1)))
 
     def canvas(self, ink: Tensor) -> Canvas:
         """A blank canvas; a ``LocalCanvas`` where that is faster and the guide allows it."""
@@ -290,11 +265,17 @@ class AIR(nn.Module):
             residual: what the slots before left unexplained.
             noise: the noise of this slot.
         """
+        where, what, size, centre = self.draw_latents(q_where, residual, noise)
+        return Object(logit, where, what, size, centre, self.decoder(what.value))
+
+    def draw_latents(
+        self, q_where: Normal, residual: Residual, noise: Noise
+    ) -> tuple[Draw, Draw, Tensor, Tensor]:
+        """``draw`` without the decoder: z_where, z_what, size and centre as in ``Object``."""
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
-        q_what = encoded(self.guide, residual, size, centre, self.code)
-        what = Draw(q_what, q_what.sample(noise.what))
-        return Object(logit, where, what, size, centre, self.decoder(what.value))
+        q_what = self.guide.encoded(residual, size, centre, self.code)
+        return where, Draw(q_what, q_what.sample(noise.what)), size, centre
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).

@@ -2,29 +2,39 @@
 
 AIR paints on blank canvases. Where pictures are not blank behind their objects, a robust filter
 estimates the background of each, without labels and without weights, or a network learns it
-(``airkit.model.learned_background``). Ink is picture minus background, and background minus picture
-where objects are dark. Where some objects are far fainter than others, ink is stretched by asinh,
+(``LearnedBackground``). Ink is picture minus background, and background minus picture where objects
+are dark. Where some objects are far fainter than others, ink is stretched by asinh,
 as astronomers show stars and galaxies side by side (Lupton, Gunn and Szalay 1999, arXiv
 astro-ph/9903081): opaque objects hide each other in stretched ink as they do in the picture.
 
-Legend: B batch, C channels, H height, W width.
+Legend: B batch, C channels, H height, K size of z_behind, P points along a side, W width.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from airkit.config.schema import Config
-from airkit.model.learned_background import LearnedBackground
+from airkit.model.distributions import Normal
+from airkit.model.networks import mlp, positive
 from airkit.system import backgrounds, stretch
 
 WIDTH = 2.0
 """Side of the window of a median or rolling ball, in typical object sizes: wider than one."""
+CODE = 8
+"""K. Two gradients and a few lumps fit in; objects at places of their own do not."""
+POINTS = 4
+"""P. An object is seen at fewer points than would draw it."""
+SEEN = 16
+"""Side in pixels at which the guide sees the picture."""
+HIDDEN = 128
+"""Width of a learned background's hidden layers."""
 
 
 def without_weights(config: Config) -> Config:
@@ -46,16 +56,8 @@ class Background(nn.Module):
         self.sign = -1.0 if config.polarity == "dark" else 1.0
         self.stretch = config.stretch
         self.side = 2 * math.ceil(WIDTH * config.object_size / 2) + 1
-        estimates: dict[str, Callable[[Tensor], Tensor]] = {
-            "none": torch.zeros_like,
-            "constant": backgrounds.constant,
-            "plane": backgrounds.plane,
-            "quadratic": backgrounds.quadratic,
-            "median": self._median,
-            "rolling-ball": self._rolling_ball,
-        }
-        self._estimate = estimates.get(config.background, torch.zeros_like)
-        self.is_filtered = config.background not in ("none", "learned")
+        self._kind = config.background
+        self.is_filtered = self._kind not in ("none", "learned")
         """Whether a filter without weights estimates the background."""
         self._known: Tensor | None = None
 
@@ -74,7 +76,7 @@ class Background(nn.Module):
             return self.learned.decode(self.learned.encode(images).mean, images.shape[2:])
         if self._known is not None:
             return self._known
-        return self._estimate(images.flatten(0, 1)).view_as(images)
+        return self._filtered(images.flatten(0, 1)).view_as(images)
 
     def ink(self, images: Tensor, behind: Tensor | None = None) -> Tensor:
         """What stands out of the background, [B, C, H, W].
@@ -106,10 +108,45 @@ class Background(nn.Module):
         """
         return self.estimate(images)[:, None] + self.sign * self.unstretched(ink)
 
-    def _median(self, images: Tensor) -> Tensor:
-        """See ``backgrounds.median``."""
-        return backgrounds.median(images, self.side)
+    def _filtered(self, images: Tensor) -> Tensor:
+        """The background of pictures [B, H, W] by a filter; black without one."""
+        if self._kind == "median":
+            return backgrounds.median(images, self.side)
+        if self._kind == "rolling-ball":  # for dark objects the upper envelope
+            return self.sign * backgrounds.rolling_ball(self.sign * images, self.side)
+        fits = {
+            "constant": backgrounds.constant,
+            "plane": backgrounds.plane,
+            "quadratic": backgrounds.quadratic,
+        }
+        return fits.get(self._kind, torch.zeros_like)(images)
 
-    def _rolling_ball(self, images: Tensor) -> Tensor:
-        """See ``backgrounds.rolling_ball``; for dark objects the upper envelope."""
-        return self.sign * backgrounds.rolling_ball(self.sign * images, self.side)
+
+class LearnedBackground(nn.Module):
+    """A background that is a latent beside the objects, too weak to draw them.
+
+    p(z_behind) = N(0, I), K numbers a picture; a small perceptron makes of them a few grey levels
+    or colours, which are interpolated over the picture. The guide reads q(z_behind | x) off the
+    picture at low resolution.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.channels = config.data.channels
+        self.encoder = mlp(self.channels * SEEN**2, HIDDEN, 2 * CODE)
+        self.decoder = mlp(CODE, HIDDEN, self.channels * POINTS**2)
+
+    def encode(self, images: Tensor) -> Normal:
+        """The normal of z_behind [B, K], for images of levels in 0..1, [B, C, H, W]."""
+        mean, raw = self.encoder(adaptive_avg_pool2d(images, SEEN).flatten(1)).chunk(2, 1)
+        return Normal(mean, positive(raw))
+
+    def decode(self, code: Tensor, shape: Sequence[int]) -> Tensor:
+        """The background of z_behind [B, K]: levels in 0..1, [B, C, H, W] of ``shape`` [H, W]."""
+        points = self.decoder(code).sigmoid().view(-1, self.channels, POINTS, POINTS)
+        return interpolate(points, tuple(shape), mode="bilinear", align_corners=True)
+
+    def log_ratio(self, normal: Normal, code: Tensor) -> Tensor:
+        """Log p(z_behind) - log q(z_behind | x) of a draw ``code`` [B, K] of ``normal``, [B]."""
+        prior = Normal(torch.zeros_like(code), torch.ones_like(code))
+        return prior.log_prob(code) - normal.log_prob(code)

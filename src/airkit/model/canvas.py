@@ -11,23 +11,14 @@ longer side, w window side, h and w' sides of a patch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
-from typing import NamedTuple, Self
+from typing import Self
 
 from torch import Tensor
 
-from airkit.model.guides.residual import Blur, LocalSaliency, Residual
+from airkit.model.guides.residual import LocalSaliency, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
-
-
-class ErrorChange(NamedTuple):
-    """What painting an object would do to the squared error of its canvas, [N] each."""
-
-    gain: Tensor
-    """By how much the error would fall."""
-    left: Tensor
-    """The error that would be left where the object paints."""
+from airkit.model.tuples import rows
 
 
 class Canvas:
@@ -62,13 +53,18 @@ class Canvas:
     def rows(self, index: Tensor) -> Self:
         """The canvases of the images at ``index`` [M]."""
         some = copy(self)
-        some.ink, some._painted, some.error = (
-            each[index] for each in (self.ink, self._painted, self.error)
-        )
+        some.ink, some._painted, some.error = rows((self.ink, self._painted, self.error), index)
         return some
 
-    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> ErrorChange:
-        """What each object alone would change; arguments as for ``add``, [N, ...]."""
+    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """What each object, painted alone, would do to the squared error.
+
+        Arguments are as for ``add``, [N, ...].
+
+        Returns:
+            By how much the error would fall, and what would be left of it where the object paints,
+            [N] each.
+        """
         many = len(windows) // len(self.ink)
         ink, before = (each.repeat_interleave(many, 0) for each in (self.ink, self._painted))
         return _error_change(ink, before, paint(windows, size, centre, shape_of(self.ink)))
@@ -80,7 +76,8 @@ class LocalCanvas(Canvas):
     def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
         """As ``Canvas``; ``edge`` is that of the guide (``Guide.edge``)."""
         super().__init__(ink, signed=signed)
-        self._residual = _LocalResidual(ink, signed=signed, edge=edge)
+        local = LocalSaliency(edge)
+        self._residual = Residual(ink, self._painted, signed=signed, local=local)
 
     def residual(self) -> Residual:
         """See ``Canvas.residual``; the same object, which changes as objects are added."""
@@ -91,7 +88,7 @@ class LocalCanvas(Canvas):
         patches, ink, before = self._around(windows, size, centre)
         after = compose(before, patches.paint(windows, size, centre))
         self.error = self.error + _squares(ink - after) - _squares(ink - before)
-        self._residual.replace(patches, ink - after)
+        self._residual.write(patches, ink - after)
 
     def rows(self, index: Tensor) -> Self:
         """See ``Canvas.rows``."""
@@ -99,7 +96,7 @@ class LocalCanvas(Canvas):
         some._residual = self._residual.rows(index)
         return some
 
-    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> ErrorChange:
+    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         """See ``Canvas.error_change``."""
         patches, ink, before = self._around(windows, size, centre)
         return _error_change(ink, before, patches.paint(windows, size, centre))
@@ -111,29 +108,6 @@ class LocalCanvas(Canvas):
         patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
         ink, left = self._residual.read(patches).chunk(2, 1)
         return patches, ink, ink - left
-
-
-class _LocalResidual(Residual):
-    """A residual that changes in patches, and its saliency with it."""
-
-    def __init__(self, ink: Tensor, *, signed: bool, edge: int) -> None:
-        super().__init__(ink, ink.new_zeros(()), signed=signed)
-        self._local = LocalSaliency(edge)
-
-    def replace(self, patches: Patches, left: Tensor) -> None:
-        """Set the residual in patches to ``left``, [B, C, h, w']."""
-        patches.write(self._both.chunk(2, 1)[1], left)
-        self._local.changed(patches)
-
-    def rows(self, index: Tensor) -> Self:
-        """The residuals of the images at ``index``."""
-        some = copy(self)
-        some._both, some._local = self._both[index], self._local.rows(index)
-        return some
-
-    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        """See ``Residual``."""
-        return self._local.of(self, blurs, mask)
 
 
 def compose(canvas: Tensor, painted: Tensor) -> Tensor:
@@ -155,11 +129,11 @@ def cover(painted: Tensor, channels: int) -> Tensor:
     return painted[..., -1, :, :] if occludes else painted.abs().amax(-3)
 
 
-def _error_change(ink: Tensor, before: Tensor, painted: Tensor) -> ErrorChange:
+def _error_change(ink: Tensor, before: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
     """``Canvas.error_change`` from ink, canvases before [N, C, H, W] and painted objects."""
     left = (ink - compose(before, painted)).square()
     gain = ((ink - before).square() - left).sum((1, 2, 3))
-    return ErrorChange(gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3)))
+    return gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3))
 
 
 def _squares(images: Tensor) -> Tensor:

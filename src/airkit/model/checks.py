@@ -1,4 +1,4 @@
-"""Checks of what a model is built and called with.
+"""Checks of what a model is built and called with, and what messages say of it.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from airkit.errors import AirkitError, ImageError
-from airkit.model.outside import described, dtype_name
 
 
 def check_default_dtype() -> None:
@@ -47,3 +46,18 @@ def check_images(images: Tensor, like: Tensor, shape: tuple[int, int, int]) -> N
             got=described(images),
             hint="levels of uint8 become 0..1 by images.float() / 255",
         )
+
+
+def described(value: object) -> str:
+    """A tensor's dtype and shape, those of a tuple's parts, or the type of anything else."""
+    if isinstance(value, Tensor):
+        return f"{dtype_name(value.dtype)} {list(value.shape)}"
+    if isinstance(value, tuple):
+        name = type(value).__name__ if hasattr(value, "_fields") else ""
+        return f"{name}({', '.join(map(described, value))})"
+    return type(value).__name__
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """A dtype as it is written, such as float32."""
+    return str(dtype).removeprefix("torch.")

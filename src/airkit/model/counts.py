@@ -14,8 +14,8 @@ from torch.nn.functional import logsigmoid, pad
 
 from airkit.config.registry import Registry, is_outside
 from airkit.config.schema import PriorConfig
+from airkit.model.checks import described
 from airkit.model.distributions import cumulative_sum
-from airkit.model.outside import described
 
 
 class CountPrior(ABC):

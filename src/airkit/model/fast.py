@@ -24,22 +24,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from airkit.model import fast_crop, fast_local, fast_mlp, fast_paint
-from airkit.model.air import AIR, Draw, Unrolled
-from airkit.model.distributions import Normal
+from airkit.model import fast_local, fast_mlp, fast_transformer
+from airkit.model.air import AIR, Draw, Object, Unrolled
 from airkit.model.fast_mlp import Parts
-from airkit.model.guides import Blur, Noise, Residual, Slot
+from airkit.model.guides import Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
 from airkit.model.guides.residual import LocalSaliency
 from airkit.model.guides.saliency import Glimpse, SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.precision import product_dtype
 from airkit.model.spatial_transformer import crop
+from airkit.model.tuples import joined, map_tensors
 from airkit.system.device import needs_deterministic
 
 LOCAL_FROM = 6.0
@@ -66,43 +65,27 @@ def unroll(air: AIR, images: Tensor, noise: Noise) -> Unrolled:
     return air.on_background(images, noise, over_slots)
 
 
-class _Latents(NamedTuple):
-    """``Object`` before it is decoded, [N, ...] each; here its ``Draw``s are flat."""
-
-    logit: Tensor
-    where_mean: Tensor
-    where_sd: Tensor
-    where: Tensor
-    what_mean: Tensor
-    what_sd: Tensor
-    what: Tensor
-    size: Tensor
-    centre: Tensor
-
-    def slot(self, present: Tensor) -> Slot:
-        """The slot, with z_pres = ``present`` [N]."""
-        return Slot(present, self.where, self.what, self.size, self.centre)
-
-
 def _in_one_pass(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _Cache) -> Unrolled:
     """Slot by slot, with gradients; canvases are painted at the end."""
-    seen, present, slots = ink.detach(), ink.new_ones(len(ink)), []
+    seen, present = ink.detach(), ink.new_ones(len(ink))
+    slots: list[tuple[Tensor, Draw, Draw, Tensor, Tensor]] = []
     state, residual = guide.start(seen), _ViewedResidual([seen], cache, air.background.signed)
     for t in range(air.slots):
         noise_t = noise.slot(t)
         logit, q_where, state = guide.propose(state, residual, noise_t.look)
-        slots.append(_latents(air, residual, logit, q_where, noise_t))
-        state = guide.advance(state, slots[t].slot(present))
-    rows = _Latents(*map(torch.cat, zip(*slots, strict=True)))
-    windows = air.decoder(rows.what)
+        where, what, size, centre = air.draw_latents(q_where, residual, noise_t)
+        slots.append((logit, where, what, size, centre))
+        state = guide.advance(state, Slot(present, where.value, what.value, size, centre))
+    *_, what, size, centre = rows = joined(slots)
+    windows = air.decoder(what.value)
     residuals = ink.new_empty(air.slots + 1, *ink.shape)
     painted = []
     with torch.no_grad():
         residuals[0] = ink
         for t, window in enumerate(windows.chunk(air.slots)):
-            painted.append(fast_paint.add(residuals, t, window, slots[t].size, slots[t].centre))
-    error = fast_paint.errors(residuals, painted, ink, rows.size, rows.centre, windows)
-    return _unrolled(air, rows, windows, error)
+            painted.append(fast_transformer.add(residuals, t, window, *slots[t][-2:]))
+    error = fast_transformer.errors(residuals, painted, ink, size, centre, windows)
+    return _unrolled(air, Object(*rows, windows), error)
 
 
 def _in_two_passes(
@@ -111,8 +94,8 @@ def _in_two_passes(
     """Slot by slot without gradients, then all slots at once with them."""
     residuals, signed = ink.new_empty(air.slots + 1, *ink.shape), air.background.signed
     saliency = LocalSaliency(guide.edge) if guide.edge and _is_large(air, ink) else None
-    paint = fast_paint if saliency is None else fast_local
-    state, present = guide.start(ink), ink.new_ones(len(ink))
+    paint = fast_transformer if saliency is None else fast_local
+    state = guide.start(ink)
     glimpses: list[Glimpse] = []
     views: list[Tensor] = []
     painted = []
@@ -125,20 +108,18 @@ def _in_two_passes(
             glimpses.append(guide.attend(state, residual, noise_t.look))
             with cache.recording():
                 logit, q_where = guide.read(glimpses[-1])
-                slot = _latents(air, residual, logit, q_where, noise_t)
-                window = air.decoder(slot.what)
-            painted.append(paint.add(residuals, t, window, slot.size, slot.centre))
+                object_t = air.draw(logit, q_where, residual, noise_t)
+            painted.append(paint.add(residuals, t, object_t.window, object_t.size, object_t.centre))
             if saliency is not None:
                 saliency.changed(painted[-1].patches(air.shape))
             if t + 1 < air.slots:
-                state = guide.advance(state, slot.slot(present))
+                state = guide.advance(state, object_t.slot())
     with cache.replaying():
-        logit, q_where = guide.read(Glimpse(*map(torch.cat, zip(*glimpses, strict=True))))
+        logit, q_where = guide.read(joined(glimpses))
         shown = _ViewedResidual(views, cache, signed)
-        rows = _latents(air, shown, logit, q_where, _rows(noise))
-        windows = air.decoder(rows.what)
-    error = paint.errors(residuals, painted, ink, rows.size, rows.centre, windows)
-    return _unrolled(air, rows, windows, error)
+        rows = air.draw(logit, q_where, shown, _rows(noise))
+    error = paint.errors(residuals, painted, ink, rows.size, rows.centre, rows.window)
+    return _unrolled(air, rows, error)
 
 
 def _is_large(air: AIR, ink: Tensor) -> bool:
@@ -146,33 +127,13 @@ def _is_large(air: AIR, ink: Tensor) -> bool:
     return not ink.is_cuda and air.canvas_size >= LOCAL_FROM * air.config.object_size
 
 
-def _latents(
-    air: AIR, residual: Residual, logit: Tensor, q_where: Normal, noise: Noise
-) -> _Latents:
-    """``AIR.draw`` without the decoder."""
-    where = q_where.sample(noise.where)
-    size, centre = air.pose.decode(where)
-    q_what = air.guide.encode(residual, size, centre)
-    what = q_what.sample(noise.what)
-    return _Latents(logit, *q_where, where, *q_what, what, size, centre)
-
-
-def _unrolled(air: AIR, rows: _Latents, windows: Tensor, error: Tensor) -> Unrolled:
-    """Latents and windows [T * B, ...] as [B, T, ...], with squared errors [B, T + 1]."""
+def _unrolled(air: AIR, rows: Object, error: Tensor) -> Unrolled:
+    """Objects [T * B, ...] as [B, T, ...], with squared errors [B, T + 1]."""
 
     def by_image(part: Tensor) -> Tensor:
         return part.view(air.slots, -1, *part.shape[1:]).transpose(0, 1)
 
-    slots = _Latents(*map(by_image, rows))
-    return Unrolled(
-        slots.logit,
-        Draw(Normal(slots.where_mean, slots.where_sd), slots.where),
-        Draw(Normal(slots.what_mean, slots.what_sd), slots.what),
-        slots.size,
-        slots.centre,
-        by_image(windows),
-        air.log_p_x(error),
-    )
+    return Unrolled(*map_tensors(by_image, rows), air.log_p_x(error))
 
 
 def _rows(noise: Noise) -> Noise:
@@ -202,7 +163,7 @@ class _Cache:
     def __call__(self, compute: Callable[[], Parts]) -> Parts:
         """The result of ``compute``, without gradients; when replaying, the recorded one."""
         if self._calls is not None:
-            return tuple(map(torch.cat, zip(*next(self._calls), strict=True)))
+            return joined(next(self._calls))
         with torch.no_grad():
             parts = compute()
         if self._recording:
@@ -245,7 +206,7 @@ def _fast_perceptrons(air: AIR, cache: _Cache) -> Iterator[None]:
 
 
 class _ViewedResidual(Residual):
-    """Views of image and residual, in parts of equal length along B, cropped by ``fast_crop``."""
+    """Views of image and residual, in parts of equal length along B, cropped without autograd."""
 
     def __init__(
         self,
@@ -254,22 +215,17 @@ class _ViewedResidual(Residual):
         signed: bool,
         saliency: LocalSaliency | None = None,
     ) -> None:
-        self.parts, self._both, self.cache, self._signed = parts, parts[0], cache, signed
-        self.local = saliency
-
-    def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
-        if self.local is None:
-            return super()._saliency(blurs, mask)
-        return self.local.of(self, blurs, mask)
+        self.parts, self.cache = parts, cache
+        self._both, self._signed, self._local = parts[0], signed, saliency
 
     def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
         """See ``Residual.crop``; by products where ``grid_sample``'s gradient varies on a GPU."""
         if needs_deterministic(self.parts[0]):
-            return crop(fast_crop.joined(self.parts), size, centre, side)
-        (windows,) = self.cache(lambda: (fast_crop.read(self.parts, size, centre, side),))
+            return crop(joined(self.parts), size, centre, side)
+        (windows,) = self.cache(lambda: (fast_transformer.crop(self.parts, size, centre, side),))
         if not torch.is_grad_enabled():
             return windows
-        return fast_crop.differentiable(windows, self.parts, size, centre)
+        return fast_transformer.differentiable_crop(windows, self.parts, size, centre)
 
     crop_image = crop
     """Of a guide that does not see the canvas, the views are of the image alone."""

@@ -1,4 +1,4 @@
-"""Painting large pictures in the training pass: ``fast_paint``, around each window alone.
+"""Painting large pictures in the training pass: ``fast_transformer``, around each window alone.
 
 A canvas differs from the one before it in a patch. So the squared error changes there, and the
 gradient by canvas n is c_n r_n plus what changes there too: r_n is the residual and c_n the sum of
@@ -18,16 +18,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, bmm
 
-from airkit.model.fast_paint import (
+from airkit.model.fast_transformer import (
     Axes,
-    centres,
     columns,
     first_order,
     paint_gradient,
     slopes,
     tents_at,
 )
-from airkit.model.spatial_transformer import Patches, Shape, shape_of
+from airkit.model.spatial_transformer import Patches, Shape, pixel_centres, shape_of
 
 
 class Painted(NamedTuple):
@@ -55,7 +54,7 @@ class Painted(NamedTuple):
 
 
 def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor) -> Painted:
-    """See ``fast_paint.add``."""
+    """See ``fast_transformer.add``."""
     patches = Patches.around(size, centre, shape_of(residuals), windows.shape[-1])
     window = windows.shape[-1]
     places = _places(patches, size, centre)
@@ -72,13 +71,13 @@ def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Ten
 
 
 def errors(residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
-    """See ``fast_paint.errors``."""
+    """See ``fast_transformer.errors``."""
     found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
     return found
 
 
 class _Errors(torch.autograd.Function):
-    """See ``fast_paint``."""
+    """See ``fast_transformer``."""
 
     @staticmethod
     def forward(ctx: Any, residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
@@ -129,7 +128,7 @@ def _positions(places: list[Tensor], window: int) -> list[Tensor]:
 
 def _places(patches: Patches, size: Tensor, centre: Tensor) -> list[Tensor]:
     """Where a patch's columns and rows lie on the window, on [-1, 1], [B, w'] and [B, h]."""
-    pixels = centres(max(patches.shape), size.dtype, size.device)
+    pixels = pixel_centres(max(patches.shape), size)
     lines = zip((patches.columns, patches.rows), centre.unbind(1), strict=True)
     return [(pixels[line] - middle[:, None]) / size[:, None] for line, middle in lines]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from airkit.model.fast_paint import first_order
+from airkit.model.fast_transformer import first_order
 from airkit.model.networks import Perceptron
 
 Parts = tuple[Tensor, ...]

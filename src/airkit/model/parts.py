@@ -19,9 +19,9 @@ from torch import Tensor
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import compose
 from airkit.model.guides import MEANS
-from airkit.model.guides.checks import proposed
 from airkit.model.guides.residual import Blur, Peak, Residual
 from airkit.model.spatial_transformer import Patches, paint_at, pixel_centres
+from airkit.model.tuples import rows
 
 DIRECTIONS = 4
 """Directions of the lines that cut a window in halves."""
@@ -59,8 +59,8 @@ class Around(NamedTuple):
         patches = Patches.around(AROUND * size, centre, air.shape, air.guide.window)
         pixels, half = pixel_centres(air.canvas_size, size), AROUND * size[:, None]
         x, y = centre[:, :1], centre[:, 1:]
-        rows, columns = (pixels[patches.rows] - y).abs(), (pixels[patches.columns] - x).abs()
-        inside = (rows <= half)[:, :, None] & (columns <= half)[:, None]
+        down, along = (pixels[patches.rows] - y).abs(), (pixels[patches.columns] - x).abs()
+        inside = (down <= half)[:, :, None] & (along <= half)[:, None]
         return cls(patches, inside.to(size.dtype))
 
     def nats(self, air: AIR, left: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class Reader:
         first = self._read(_without(second), cuts)
         best = self.score(first, second).view(many, cuts).argmax(1)
         best += cuts * torch.arange(many, device=best.device)
-        return first.rows(best), second.rows(best)
+        return rows(first, best), rows(second, best)
 
     def _read(self, keep: Keep, parts: int) -> Object:
         """The object of each part that ``keep`` keeps, M ``parts`` rows."""
@@ -124,7 +124,7 @@ class Reader:
         start = _middle(keep(window, size, centre), size, centre)
         part = _Part(self._residual, self._around, keep, start)
         looks = torch.full_like(start[:, 0], 0.5)  # as many as rows; the part says where they are
-        logit, q_where, _ = proposed(self._air.guide, self._state, part, looks, len(looks))
+        logit, q_where, _ = self._air.guide.proposed(self._state, part, looks, len(looks))
         return self._air.draw(logit, q_where, part, MEANS)
 
     def score(self, *objects: Object) -> Tensor:

@@ -1,6 +1,7 @@
 """From q(z | x) to scenes: how many objects, where, and what they look like.
 
-Legend: B batch, C channels, T slots, H height, W width, w window side.
+Legend: B batch, C channels, T slots, H height, W width, N windows, S the longer side, w window
+side, h and w' sides of a patch, Z code size.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from torch.nn.functional import pad
 from airkit.model import image_noise
 from airkit.model.air import AIR
 from airkit.model.batch_sizes import batch_size
+from airkit.model.canvas import compose, cover
+from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
-from airkit.model.painter import Painter
 from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
+from airkit.model.spatial_transformer import Patches, paint
 from airkit.model.splits import split
+from airkit.model.tuples import map_tensors, rows, with_rows
 
 SURE = 8
 """Looks that have to agree before no more are taken at an image."""
@@ -31,6 +35,8 @@ HIDDEN = 0.03
 """The chance that one more object is wholly hidden, where objects occlude each other."""
 TOGETHER = 250
 """Rows, looks times images, of one search: more make it no faster."""
+INK = 0.1
+"""Least ink of a pixel inside a box, as a share of full ink; the same as in data files."""
 
 
 @dataclass(frozen=True)
@@ -56,32 +62,61 @@ class Scene:
     """Ink of the decoded windows, [B, T, C, w, w]."""
     score: Tensor
     """log p(x | canvas) + log p(n) - sum of costs of the explanation kept, in nats, [B]."""
-    painter: Painter = field(repr=False)
-    """What paints the pictures below, once they are asked for."""
+    found: Found = field(repr=False)
+    """The explanation kept; its windows have masks where objects occlude each other."""
+    air: AIR = field(repr=False)
+    """The model, which paints the pictures below once they are asked for."""
+    images: Tensor = field(repr=False)
+    """Levels in 0..1, [B, C, H, W]."""
 
     @cached_property
+    @torch.no_grad()
     def canvas(self) -> Tensor:
         """The reconstruction: the canvas of the first ``count`` objects, [B, C, H, W]."""
-        return self.painter.canvas(self.count)
+        *_, canvas = self._stages(first_slots(self.count, self.air.slots))
+        return self.air.background.picture(self.images, canvas[:, None])[:, 0]
 
     @cached_property
+    @torch.no_grad()
     def canvases(self) -> Tensor:
         """The background with the first n objects on it, n = 0..T, [B, T + 1, C, H, W]."""
-        return self.painter.canvases()
+        stages = self._stages(torch.ones_like(self.found.size, dtype=torch.bool))
+        canvases = torch.stack([canvas.clone() for canvas in stages], 1)
+        return self.air.background.picture(self.images, canvases)
 
     @cached_property
+    @torch.no_grad()
     def masks(self) -> Tensor:
         """How much of each pixel is object t's, 0..1, [B, T, H, W].
 
         Where objects occlude each other it is the mask without what later ones hide, else the ink
         that is painted; 0 from slot ``count`` on.
         """
-        return self.painter.masks(self.count)
+        covered = cover(paint(*_all_slots(self.found), self.air.shape), self.air.channels)
+        covered = covered.view(*self.found.size.shape, *self.air.shape)
+        covered = covered * first_slots(self.count, self.air.slots)[:, :, None, None]
+        if not self.air.occludes:
+            return covered
+        # what an object and the later ones let through
+        shown = (1 - covered).flip(1).cumprod(1).flip(1)
+        return covered * pad(shown[:, 1:], (0, 0, 0, 0, 0, 1), value=1.0)
 
     @property
     def mode(self) -> Tensor:
         """The most probable count under ``count_probability``, int64 [B]."""
         return self.count_probability.argmax(1)
+
+    def _stages(self, present: Tensor) -> Iterator[Tensor]:
+        """One canvas [B, C, H, W], blank and after each slot, with the objects ``present``."""
+        canvas = torch.zeros_like(self.images)
+        yield canvas
+        for t in range(self.air.slots):
+            size, centre = self.found.size[:, t], self.found.centre[:, t]
+            windows = self.found.windows[:, t] * present[:, t, None, None, None]
+            patches = Patches.around(size, centre, self.air.shape, windows.shape[-1])
+            after = compose(patches.read(canvas), patches.paint(windows, size, centre))
+            patches.write(canvas, after)
+            yield canvas
 
 
 def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> Scene:
@@ -158,9 +193,9 @@ def explain_both(
     best = _best(air, passes)
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
-        passes = [each.rows(doubtful) for each in passes]
+        passes = [rows(each, doubtful) for each in passes]
         passes += _looks(air, ink, draws[:, SURE:])
-        best = best.replaced(doubtful, _best(air, passes))
+        best = with_rows(best, doubtful, _best(air, passes))
     return one, _scene(air, images, best)
 
 
@@ -170,12 +205,6 @@ class _Explanation(NamedTuple):
     found: Found
     counts: Tensor
     probability: Tensor
-
-    def replaced(self, index: Tensor, other: _Explanation) -> _Explanation:
-        """With the images at ``index`` as ``other`` explains them."""
-        pairs = zip(self[1:], other[1:], strict=True)
-        rest = (ours.index_copy(0, index, theirs) for ours, theirs in pairs)
-        return _Explanation(self.found.replaced(index, other.found), *rest)
 
 
 def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
@@ -187,7 +216,7 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
         many = some.shape[1]
         found = search(air, ink.repeat_interleave(many, 0), some.flatten(0, 1))
         for k in range(many):
-            yield found.rows(torch.arange(k, batch * many, many, device=ink.device))
+            yield rows(found, torch.arange(k, batch * many, many, device=ink.device))
 
 
 def _first_look(air: AIR, ink: Tensor) -> Found:
@@ -218,10 +247,10 @@ def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     if air.occludes:
         probability = _with_hidden(probability)
     count = probability.argmax(1)
-    rows = torch.arange(len(count), device=count.device)
-    winner = scores[:, rows, count].argmax(0)
-    parts = [torch.stack(part)[winner, rows] for part in zip(*passes, strict=True)]
-    return _Explanation(Found(*parts), count, probability)
+    image = torch.arange(len(count), device=count.device)
+    winner = scores[:, image, count].argmax(0)
+    found = map_tensors(lambda *looks: torch.stack(looks)[winner, image], *passes)
+    return _Explanation(found, count, probability)
 
 
 def _with_hidden(probability: Tensor) -> Tensor:
@@ -233,8 +262,7 @@ def _with_hidden(probability: Tensor) -> Tensor:
 def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
     """The scene of an explanation."""
     found, count, probability = best
-    painter = Painter(air, images, found.windows, found.size, found.centre)
-    present, box = painter.present(count), painter.boxes()
+    present, box = first_slots(count, air.slots), _boxes(air, found)
     return Scene(
         count=count,
         count_probability=probability,
@@ -245,5 +273,53 @@ def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
         what=found.what,
         windows=found.windows[:, :, : air.channels],
         score=found.score(count),
-        painter=painter,
+        found=found,
+        air=air,
+        images=images,
     )
+
+
+def _all_slots(found: Found) -> tuple[Tensor, Tensor, Tensor]:
+    """Windows, sizes and centres of all slots, [B T, ...]."""
+    return found.windows.flatten(0, 1), found.size.flatten(), found.centre.flatten(0, 1)
+
+
+@torch.no_grad()
+def _boxes(air: AIR, found: Found) -> Tensor:
+    """Boxes of all slots' ink, [B, T, 4]; see ``ink_boxes``."""
+    windows, size, centre = _all_slots(found)
+    patches = Patches.around(size, centre, air.shape, windows.shape[-1])
+    covered = cover(patches.paint(windows, size, centre), air.channels)
+    return ink_boxes(covered, patches, size, centre).view(*found.size.shape, 4)
+
+
+def ink_boxes(covered: Tensor, patches: Patches, size: Tensor, centre: Tensor) -> Tensor:
+    """Boxes around the ink of painted windows.
+
+    Args:
+        covered: the ink of each window alone, in patches that hold all of it, [N, h, w'].
+        patches: where these are.
+        size: window sides as fractions of S, [N].
+        centre: (x, y) on [-1, 1], [N, 2].
+
+    Returns:
+        (x, y, width, height) in pixels, [N, 4]; of a window too faint to have ink, its whole
+        extent on the canvas.
+    """
+    canvas, ends = max(patches.shape), size.new_tensor(patches.shape[::-1])
+    inked = covered >= INK
+    columns, rows = inked.any(1), inked.any(2)
+    extents = [_extent(columns, patches.columns), _extent(rows, patches.rows)]
+    start, side = (torch.stack([extent[part] for extent in extents], 1) for part in (0, 1))
+    half, middle = size[:, None] * canvas / 2, (centre + 1) * canvas / 2
+    low, high = ((middle + sign * half).clamp(min=0).minimum(ends) for sign in (-1, 1))
+    blank = ~columns.any(1, keepdim=True)
+    whole = torch.cat([low, (high - low).clamp(min=1)], 1)
+    return torch.where(blank, whole, torch.cat([start, side], 1).to(whole))
+
+
+def _extent(inked: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """First inked pixel, and length up to the last, of flags [N, L] of ``pixels`` [N, L]."""
+    flags = inked.byte()
+    first, last = flags.argmax(1), inked.shape[1] - 1 - flags.flip(1).argmax(1)
+    return pixels.gather(1, first[:, None])[:, 0], last - first + 1

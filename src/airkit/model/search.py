@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from airkit.model import tuples
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
 from airkit.model.distributions import cumulative_sum
 from airkit.model.guides import MEANS
-from airkit.model.guides.checks import proposed, rows_of
 
 TEMPERATURE = 10.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
@@ -72,10 +72,6 @@ class Found(NamedTuple):
         """Log q(n), n = 0..T, [B, T + 1]."""
         return log_count_posterior(self.logits)[0]
 
-    def rows(self, index: Tensor) -> Found:
-        """What was found in the images at ``index``."""
-        return Found(*(part[index] for part in self))
-
     def score(self, count: Tensor) -> Tensor:
         """The score of the first ``count`` [B] objects, [B]."""
         return self.scores.gather(1, count[:, None]).squeeze(1)
@@ -89,11 +85,6 @@ class Found(NamedTuple):
             errors[t + 1 :] = [canvas.error] * (air.slots - t)
         costs = pad(cumulative_sum(self.kl + self.charges), (1, 0))
         return self._replace(scores=air.log_p_x(torch.stack(errors, 1)) - costs + air.log_prior)
-
-    def replaced(self, rows: Tensor, other: Found) -> Found:
-        """With ``other`` in place of the images at ``rows``."""
-        pairs = zip(self, other, strict=True)
-        return Found(*(ours.index_copy(0, rows, theirs) for ours, theirs in pairs))
 
     @classmethod
     def nothing(cls, air: AIR, blank: Tensor) -> Self:
@@ -144,11 +135,10 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
     found, log_prior = Found.nothing(air, air.log_p_x(canvas.error)), air.log_prior
     rows = torch.arange(len(ink), device=ink.device)
     for t in range(air.slots):
+        looks = None if look is None else look[rows, t]
         if candidates > 1 and air.guide.samples_looks:
-            object_t, state = _best_look(air, candidates, state, canvas)
-        else:
-            look_t = None if look is None else look[rows, t]
-            object_t, state = _one_look(air, look_t, state, canvas)
+            looks = ((torch.arange(candidates).to(ink) + 0.5) / candidates).repeat(len(rows))
+        object_t, state = _best_object(air, looks, state, canvas)
         canvas.add(object_t.window, object_t.size, object_t.centre)
         before = found.scores[rows, t]
         found.put(rows, t, object_t, air.kl(object_t))
@@ -161,7 +151,7 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
         state = air.guide.advance(state, object_t.slot())
         if len(going_on) < len(rows):
             rows = rows[going_on]
-            state = rows_of(air.guide, state, going_on, len(canvas.ink))
+            state = air.guide.rows_of(state, going_on, len(canvas.ink))
             canvas = canvas.rows(going_on)
     return found
 
@@ -177,28 +167,23 @@ def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
     return (~(needless & (logit < DOUBTED))).nonzero().squeeze(1)
 
 
-def _one_look(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """The object at a look [M] or at the peak, and the guide's state."""
-    residual = canvas.residual()
-    logit, q_where, state = proposed(air.guide, state, residual, look, len(canvas.ink))
-    return air.draw(logit, q_where, residual, MEANS), state
-
-
-def _best_look(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """Of the objects at evenly spread looks, the one with the least ``_cost``, and the state.
+def _best_object(air: AIR, looks: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
+    """Of the objects at ``looks`` [N], the one of each image with the least ``_cost``; the state.
 
     A look between two objects that touch finds a bit of each, which one window cannot draw; a look
-    at a part of an object finds what fits well and explains little.
+    at a part of an object finds what fits well and explains little. None looks at the peak alone.
     """
-    residual, images = canvas.residual(), torch.arange(len(canvas.ink), device=canvas.ink.device)
-    look = (torch.arange(candidates).to(canvas.ink) + 0.5) / candidates
-    looks = look.repeat(len(images))
-    logit, q_where, state = proposed(air.guide, state, residual, looks, len(looks))
+    residual, many = canvas.residual(), len(canvas.ink)
+    found = many if looks is None else len(looks)
+    logit, q_where, state = air.guide.proposed(state, residual, looks, found)
     objects = air.draw(logit, q_where, residual, MEANS)
-    costs = _cost(air, objects, canvas).view(len(images), candidates)
+    if found == many:
+        return objects, state
+    costs = _cost(air, objects, canvas).view(many, -1)
     # Looks that lead to one pose differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-    return objects.rows(best + candidates * images), state
+    best += costs.shape[1] * torch.arange(many, device=best.device)
+    return tuples.rows(objects, best), state
 
 
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:

@@ -12,6 +12,7 @@ each), S the longer side, w window side, h and w' sides of a patch.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 import torch
@@ -203,5 +204,12 @@ def bilinear_weights(positions: Tensor, side: int) -> Tensor:
 
 def pixel_centres(side: int, like: Tensor | None = None) -> Tensor:
     """Centres of ``side`` pixels on [-1, 1], [side], in the dtype and on the device of ``like``."""
-    dtype, device = (None, None) if like is None else (like.dtype, like.device)
+    if like is None:
+        return _pixel_centres(side, torch.float32, torch.device("cpu"))
+    return _pixel_centres(side, like.dtype, like.device)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # a tensor made in inference mode could not be trained with
+def _pixel_centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1

@@ -11,12 +11,12 @@ Legend: B images, M objects that are tried, C channels, H height, W width, T slo
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from airkit.model import tuples
 from airkit.model.air import AIR, Object
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
@@ -65,10 +65,11 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         tried[rows[image], slot] = pairs.gain <= 0
         best = _best_of_each(image, pairs.gain)
         image, slot = image[best], slot[best]
-        after, wanted = some.rows(image).instead(slot, pairs.rows(best)), some.counts[image] + 1
+        after = some.rows(image).instead(slot, tuples.rows(pairs, best))
+        wanted = some.counts[image] + 1
         pays = (after.score(wanted) > some.score[image]) & (after.log_q.argmax(1) == wanted)
         rows, slot = rows[image[pays]], slot[pays]
-        explained = explained.replaced(rows, after.rows(pays))
+        explained = explained.replaced(rows, tuples.rows(after, pays))
         tried[rows] = _with_room(tried[rows], slot)
         tried[rows, slot] = False
         rows = rows[explained.counts[rows] < air.slots]
@@ -89,11 +90,6 @@ class Pair(NamedTuple):
     second: Object
     charge: Tensor
     gain: Tensor
-
-    def rows(self, index: Tensor) -> Pair:
-        """The rows at ``index``."""
-        first, second, charge, gain = self
-        return Pair(first.rows(index), second.rows(index), charge[index], gain[index])
 
 
 class _Explained(NamedTuple):
@@ -121,12 +117,13 @@ class _Explained(NamedTuple):
 
     def rows(self, index: Tensor) -> _Explained:
         """The images at ``index``."""
-        return _Explained(self.air, self.ink[index], self.found.rows(index), self.counts[index])
+        parts = self.ink, self.found, self.counts
+        return _Explained(self.air, *tuples.rows(parts, index))
 
     def replaced(self, rows: Tensor, found: Found) -> _Explained:
         """With ``found``, which has one object more, in the images at ``rows``."""
         counts = self.counts.index_add(0, rows, torch.ones_like(rows))
-        return self._replace(found=self.found.replaced(rows, found), counts=counts)
+        return self._replace(found=tuples.with_rows(self.found, rows, found), counts=counts)
 
     def poorly_explained(self) -> Tensor:
         """Indices of images with a free slot in which an object may be tried."""
@@ -159,9 +156,9 @@ class _Explained(NamedTuple):
         """``split_one`` of the object at ``slot`` [M] of each ``image`` [M]."""
         at_once = batch_size(self.air.shape, self.air.channels, 0, TOGETHER)
         places = zip(torch.split(image, at_once), torch.split(slot, at_once), strict=True)
-        pairs = [self.rows(some).split_one(canvas.rows(some), at) for some, at in places]
-        joined: Pair = _joined(pairs)
-        return joined
+        return tuples.joined(
+            [self.rows(some).split_one(canvas.rows(some), at) for some, at in places]
+        )
 
     def split_one(self, canvas: Canvas, slot: Tensor) -> Pair:
         """The best pair for the object at ``slot`` [B] of each image, on the canvas of all.
@@ -191,8 +188,8 @@ class _Explained(NamedTuple):
 
     def instead(self, slot: Tensor, pair: Pair) -> Found:
         """What is found with a pair in place of the object at ``slot`` [B] of each image."""
-        images, (*parts, scores) = torch.arange(len(slot), device=slot.device), self.only_present()
-        found = Found._make([*(_with_room(part, slot) for part in parts), scores])
+        images = torch.arange(len(slot), device=slot.device)
+        found = tuples.map_tensors(lambda part: _with_room(part, slot), self.only_present())
         for after, each in enumerate((pair.first, pair.second)):
             found.put(images, slot + after, each, self.air.kl(each))
             found.charges[images, slot + after] = after * pair.charge
@@ -206,14 +203,6 @@ class _Explained(NamedTuple):
         return Found._make(
             [*(_where(self.present, *both) for both in zip(parts, blank, strict=True)), scores]
         )
-
-
-def _joined(parts: Sequence[Any]) -> Any:
-    """Tensors, or named tuples of them, one after the other along their first axis."""
-    if isinstance(parts[0], Tensor):
-        return torch.cat(list(parts))
-    joined = [_joined(part) for part in zip(*parts, strict=True)]
-    return type(parts[0])(*joined)
 
 
 def _where(present: Tensor, part: Tensor, other: Tensor) -> Tensor:

@@ -19,10 +19,10 @@ from airkit.runs.sweep_report import REPORT, Row, SweepReport
 from airkit.sweeps.engines import Engine, Processes
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.extras import check_installed
 from airkit.system.locks import exclusive
 from airkit.system.paths import absolute, to_path
 from airkit.system.signals import StopRequest, stop_on_signals
-from airkit.training import tensorboard
 from airkit.training.resume import DEFAULT_DATA, Earlier, configure
 
 FREE = (*WITHOUT_EFFECT, "eval.")
@@ -131,7 +131,8 @@ def _plan(
         info, config = Earlier(folder, plan.training_data, FREE).go_on(data, layers, listener)
     else:
         info, config = configure(to_path(data or DEFAULT_DATA), layers, listener)
-    tensorboard.check_installed(config)
+    if config.train.tensorboard:
+        check_installed("tensorboard", "tensorboard")
     MEASURES.several(config.eval.measures)
     check_counts(config)
     if info.splits[config.eval.split] == 0:

@@ -119,12 +119,13 @@ class Loop:
         if not pictures or not self.resumed_from < self.step == self.config.train.steps:
             return None
         held_out = self.val.rows["image"] if len(self.val) else self.trainer.images
-        return self.processes.by_lead(lambda: self._verdict(held_out))
 
-    def _verdict(self, images: Tensor | Streamed) -> Trust:
-        trust = judge_results(self.trainer, images)
-        write_text(self.start.run.verdict, json.dumps(trust.to_dict()) + "\n")
-        return trust
+        def verdict() -> Trust:
+            trust = judge_results(self.trainer, held_out)
+            write_text(self.start.run.verdict, json.dumps(trust.to_dict()) + "\n")
+            return trust
+
+        return self.processes.by_lead(verdict)
 
     def _read(self) -> tuple[torch.device, Tensor | Streamed, CanvasDataset]:
         """The device, the images to train on and the split to validate on."""

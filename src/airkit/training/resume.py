@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from airkit.config import settings
-from airkit.config.schema import Config
+from airkit.config.schema import CANVAS_SECTIONS, Config
 from airkit.config.settings import Layer, Settings
 from airkit.data import reader
 from airkit.data.info import DataInfo
@@ -27,7 +27,6 @@ from airkit.runs.trained import override, with_auto_backward
 from airkit.runs.training_data import OF_DATA, SCENE, TrainingData
 from airkit.system.callbacks import Listener
 from airkit.system.paths import absolute, to_path
-from airkit.training.presets import without_canvases
 
 FREE = (
     "train.steps",
@@ -132,7 +131,7 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
             hint="name one that has with --data, or make one: airkit make-data --out NAME",
         )
     made = Layer(f"data file {info.path}", info.config.model_dump(), recorded=True)
-    layers = without_canvases(layers, info.config, listener)
+    layers = [_fitting(layer, info.config, listener) for layer in layers]
     config = settings.resolve(made, *layers)
     _check_classes(config)
     config = _with_data(info.config, info.path, config, listener)
@@ -176,7 +175,7 @@ class Earlier:
         earlier = _without_auto(earlier, earlier.train.precision, earlier.backward)
         info = self._named(to_path(data)) if data else self.trained_on.read(instead=False)
         origin = f"{self.trained_on.what} {self.where}"
-        fitting = without_canvases(layers, earlier, listener)
+        fitting = [_fitting(layer, earlier, listener) for layer in layers]
         config = override(with_auto_backward(earlier), origin, fitting)
         config = _without_auto(config, earlier.train.precision, earlier.backward)
         config = _with_data(earlier, info.path, config, listener)
@@ -198,20 +197,30 @@ class Earlier:
         return info
 
     def _check_unchanged(self, earlier: Config, config: Config) -> None:
-        changed = {
-            key: values
-            for key, values in settings.differences(earlier, config).items()
-            if not key.startswith(self.free)
-        }
+        differing = settings.differences(earlier, config).items()
+        changed = {key: values for key, values in differing if not key.startswith(self.free)}
         if changed:
             raise CheckpointError(
                 f"The {self.trained_on.what} was started with other settings",
                 where=self.where,
-                expected=_listed({key: values[0] for key, values in changed.items()}),
-                got=_listed({key: values[1] for key, values in changed.items()}),
+                expected=_listed(changed, 0),
+                got=_listed(changed, 1),
                 hint=f"leave those out to go on, name another {OPTION[self.trained_on.what]}, or "
                 "remove this one with --fresh",
             )
+
+
+def _fitting(layer: Layer, made: Config, listener: Listener) -> Layer:
+    """The layer without a preset's canvases, so that presets fit any data; notes what differs."""
+    if not layer.preset:
+        return layer
+    kept = {name: it for name, it in layer.values.items() if name not in CANVAS_SECTIONS}
+    left_out = {name: it for name, it in layer.values.items() if name in CANVAS_SECTIONS}
+    canvases = dict(settings.flatten(made.model_dump(mode="json")))  # lists, as TOML has them
+    other = [key for key, value in settings.flatten(left_out) if canvases[key] != value]
+    if other:
+        listener.note(f"{layer.origin}: {', '.join(other)}: taken from the data file")
+    return replace(layer, values=kept)
 
 
 def _check_classes(config: Config) -> None:
@@ -296,8 +305,8 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
         raise DataFileError(
             "The settings contradict the data file",
             where=path,
-            expected=_listed({key: values[1] for key, values in wrong.items()}) + " (settings)",
-            got=_listed({key: values[0] for key, values in wrong.items()}) + " (data file)",
+            expected=_listed(wrong, 1) + " (settings)",
+            got=_listed(wrong, 0) + " (data file)",
             hint="leave those settings out, or make a file with them: airkit make-data",
         )
     if data:
@@ -331,5 +340,7 @@ def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
             listener.note(f"{', '.join(keys)}: no effect with {why}")
 
 
-def _listed(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {settings.spelled(value)}" for key, value in values.items())
+def _listed(differing: Mapping[str, tuple[Any, Any]], place: int) -> str:
+    """Settings that differ, with their old value (place 0) or their new one (1)."""
+    pairs = differing.items()
+    return ", ".join(f"{key} = {settings.spelled(values[place])}" for key, values in pairs)

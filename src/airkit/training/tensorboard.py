@@ -13,7 +13,6 @@ import torch
 
 from airkit.config.schema import Config
 from airkit.data.dataset import CanvasDataset, to_float, to_uint8
-from airkit.errors import AirkitError
 from airkit.model.air import AIR
 from airkit.model.scene import explain
 from airkit.runs.checkpoint import Checkpoint
@@ -24,23 +23,6 @@ CANVASES = 8
 """How many canvases of the val split are drawn at each validation."""
 MARGIN = 2
 """Pixels of grey between two pictures."""
-
-
-def check_installed(config: Config) -> None:
-    """Check before the training that TensorBoard is installed if ``train.tensorboard`` asks for it.
-
-    Raises:
-        AirkitError: it is not.
-    """
-    if config.train.tensorboard:
-        try:
-            import torch.utils.tensorboard  # noqa: F401, PLC0415 - an extra
-        except ImportError as error:
-            raise AirkitError(
-                "TensorBoard is not installed",
-                where="train.tensorboard = true",
-                hint='pip install "airkit[tensorboard]", or --set train.tensorboard=false',
-            ) from error
 
 
 class TensorBoard:

@@ -14,13 +14,13 @@ from airkit.runs.folder import RunFolder
 from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.device import deterministic
+from airkit.system.extras import check_installed
 from airkit.system.paths import to_path
 from airkit.system.signals import stop_on_signals
 from airkit.training.loop import Loop, TrainReport
 from airkit.training.parallel import joined
 from airkit.training.pictures import keep
 from airkit.training.resume import Start, prepare
-from airkit.training.tensorboard import check_installed
 
 
 def train(
@@ -82,7 +82,8 @@ def train(
             if images is not None:
                 named = keep(images, folder, given, fresh=fresh, listener=listener)
             start = prepare(named, folder, given, fresh=fresh, listener=listener)
-            check_installed(start.config)
+            if start.config.train.tensorboard:
+                check_installed("tensorboard", "tensorboard")
             return start
 
         start = processes.by_lead(begin)

@@ -17,6 +17,7 @@ from airkit.runs.signs import Watch
 from airkit.runs.trained import with_learned_noise
 from airkit.runs.trust import Trust, judge
 from airkit.system import seeds
+from airkit.system.device import generator
 from airkit.training.step import Trainer
 
 LOOKS = 4
@@ -39,12 +40,11 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
         per slot, of at most ``COUNTED`` spread over the split, or None without true counts.
     """
     air, config, share = trainer.air, trainer.config, trainer.processes.share
-    generator = torch.Generator(trainer.device)
-    generator.manual_seed(seeds.integer(config.train.seed, "validation"))
+    random = generator(config.train.seed, "validation", trainer.device)
     sums, stride = torch.zeros(2, dtype=torch.float64), -(-len(val) // COUNTED)
     with trainer.evaluating():
         for batch in torch.split(torch.arange(len(val)), config.eval.batch_size):
-            noise = air.noise(generator, len(batch), looks=False)
+            noise = air.noise(random, len(batch), looks=False)
             rows, own = batch[share.rows(len(batch))], share.noise(noise, len(batch))
             pieces = -(-len(rows) // batch_size_of(air, config))
             for piece in (Share(number, pieces) for number in range(pieces)):

@@ -8,17 +8,20 @@ size.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
+from airkit.errors import ExtensionError
+from airkit.model.checks import described, dtype_name
 from airkit.model.distributions import Normal
 from airkit.model.guides.residual import Residual
 from airkit.model.networks import Encoder
 from airkit.model.poses import Pose
+from airkit.model.tuples import map_tensors, rows
 
 
 class Noise(NamedTuple):
@@ -38,42 +41,13 @@ class Noise(NamedTuple):
     look: Tensor | None
     behind: Tensor | None = None
 
-    @staticmethod
-    def draw(
-        generator: torch.Generator,
-        batch: int,
-        slots: int,
-        code: int,
-        *,
-        looks: bool,
-        behind: int = 0,
-    ) -> Noise:
-        """Draw noise on the generator's device.
-
-        Args:
-            generator: what to draw from.
-            batch: B.
-            slots: T.
-            code: Z.
-            looks: whether looks are sampled too.
-            behind: K, the size of a learned background's latent, if there is one.
-        """
-        device = generator.device
-        return Noise(
-            torch.randn(batch, slots, 3, generator=generator, device=device),
-            torch.randn(batch, slots, code, generator=generator, device=device),
-            torch.rand(batch, slots, generator=generator, device=device) if looks else None,
-            torch.randn(batch, behind, generator=generator, device=device) if behind else None,
-        )
-
     def slot(self, index: int) -> Noise:
         """The noise of one slot, [B, ...]."""
         return self.by_slot(lambda part: part[:, index])
 
     def by_slot(self, change: Callable[[Tensor], Tensor]) -> Noise:
         """The noise of the slots with each part [B, T, ...] changed; ``behind`` is of no slot."""
-        where, what, look, _ = (None if part is None else change(part) for part in self)
-        return Noise(where, what, look)
+        return map_tensors(change, self._replace(behind=None))
 
 
 MEANS = Noise(None, None, None)
@@ -189,7 +163,75 @@ class Guide(nn.Module, ABC):
         As inherited, for a state that is a tensor [B, ...], None, or a tuple of such; a guide with
         another state overrides this method.
         """
-        if isinstance(state, tuple):
-            some = [self.rows(part, index) for part in state]
-            return state._make(some) if hasattr(state, "_make") else tuple(some)
-        return None if state is None else state[index]
+        return rows(state, index)
+
+    def proposed(
+        self, state: Any, residual: Residual, look: Tensor | None, rows: int
+    ) -> tuple[Tensor, Normal, Any]:
+        """What ``propose`` returns for N = ``rows``, checked.
+
+        Raises:
+            ExtensionError: it is something else, or of shapes that would broadcast in silence.
+        """
+        found: object = self.propose(state, residual, look)
+        like = self.pose.mean
+        if isinstance(found, tuple) and len(found) == 3:
+            logit, where, state = found
+            if _is(logit, like, rows) and _is_normal(where, like, rows, 3):
+                return logit, where, state
+            found = logit, where  # the state may be anything
+        number = dtype_name(like.dtype)
+        expected = f"log odds {number} [{rows}], Normal(mean, sd) {number} [{rows}, 3] each"
+        raise self._unusable("propose", f"{expected}, the state", found)
+
+    def encoded(self, residual: Residual, size: Tensor, centre: Tensor, code: int) -> Normal:
+        """What ``encode`` returns for Z = ``code``, checked; raises as ``proposed`` does."""
+        found = self.encode(residual, size, centre)
+        if not _is_normal(found, size, len(size), code):
+            number, shape = dtype_name(size.dtype), [len(size), code]
+            raise self._unusable("encode", f"Normal(mean, sd) {number} {shape} each", found)
+        return found
+
+    def rows_of(self, state: Any, index: Tensor, batch: int) -> Any:
+        """``rows`` of a state of B = ``batch`` images, checked where the method is inherited.
+
+        Raises:
+            ExtensionError: a part of the state is not a tensor with a row for each image.
+        """
+        inherited = type(self).rows is Guide.rows
+        if inherited and not all(_has_rows(part, batch) for part in _parts(state)):
+            expected = f"a state of tensors [{batch}, ...], None, or tuples of them"
+            raise self._unusable("advance", f"{expected}; or a rows() of its own", state)
+        return self.rows(state, index)
+
+    def _unusable(self, method: str, expected: str, got: object) -> ExtensionError:
+        """The error of a method that returned something else than expected."""
+        kind = type(self)
+        return ExtensionError(
+            f"{kind.__module__}:{kind.__name__}.{method} returned what airkit cannot use",
+            where="guide.kind",
+            expected=expected,
+            got=described(got),
+            hint="correct it: help(airkit.model.guides.Guide) says what each method returns",
+        )
+
+
+def _has_rows(part: object, batch: int) -> bool:
+    return isinstance(part, Tensor) and part.shape[:1] == (batch,)
+
+
+def _parts(state: object) -> Iterator[object]:
+    """What is in a state, of tuples within tuples too, but for None."""
+    if isinstance(state, tuple):
+        for part in state:
+            yield from _parts(part)
+    elif state is not None:
+        yield state
+
+
+def _is(value: object, like: Tensor, *shape: int) -> bool:
+    return isinstance(value, Tensor) and value.dtype == like.dtype and value.shape == shape
+
+
+def _is_normal(value: object, like: Tensor, *shape: int) -> bool:
+    return isinstance(value, Normal) and all(_is(part, like, *shape) for part in value)

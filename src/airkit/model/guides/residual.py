@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -87,9 +88,19 @@ class Residual:
     No gradient flows to its pixels. A guide reads it by ``peak``, ``crop`` and ``crop_image``.
     """
 
-    def __init__(self, images: Tensor, canvas: Tensor, *, signed: bool = False) -> None:
-        """``images`` and ``canvas`` are [B, C, H, W]; ``signed`` where ink may be negative."""
-        self._signed = signed
+    def __init__(
+        self,
+        images: Tensor,
+        canvas: Tensor,
+        *,
+        signed: bool = False,
+        local: LocalSaliency | None = None,
+    ) -> None:
+        """Subtract ``canvas`` from ``images``, [B, C, H, W]; ``signed`` where ink may be negative.
+
+        ``local`` is the saliency of a residual that changes in patches, by ``write``.
+        """
+        self._signed, self._local = signed, local
         self._both = torch.cat([images, images - canvas], 1).detach()
         """Image and residual, [B, 2 C, H, W]."""
 
@@ -161,8 +172,23 @@ class Residual:
         """Patches of image and residual, [N, 2 C, h, w']."""
         return patches.read(self._both)
 
+    def write(self, patches: Patches, left: Tensor) -> None:
+        """Set the residual in patches to ``left``, [B, C, h, w']."""
+        patches.write(self._both.chunk(2, 1)[1], left)
+        if self._local is not None:
+            self._local.changed(patches)
+
+    def rows(self, index: Tensor) -> Residual:
+        """The residuals of the images at ``index``."""
+        some = copy(self)
+        some._both = self._both[index]
+        some._local = None if self._local is None else self._local.rows(index)
+        return some
+
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
+        if self._local is not None:
+            return self._local.of(self, blurs, mask)
         seen = self.unexplained(mask)
         return saliency_of([blur(seen) for blur in blurs])
 

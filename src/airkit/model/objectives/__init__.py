@@ -5,8 +5,8 @@ from torch import Tensor
 from airkit.config.registry import Registry
 from airkit.config.schema import Config
 from airkit.model.air import AIR
+from airkit.model.checks import described
 from airkit.model.objectives.base import WHOLE, Objective, Share
-from airkit.model.outside import described
 
 OBJECTIVES: Registry[Objective] = Registry(
     "train.estimator",

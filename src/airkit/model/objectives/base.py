@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from airkit.config.schema import Config
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
+from airkit.model.tuples import map_tensors
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Share:
         number of processes.
         """
         rows = self.rows(total)
-        return Noise(*(None if part is None else part[rows] for part in noise))
+        return map_tensors(lambda part: part[rows], noise)
 
 
 WHOLE = Share()

@@ -1,4 +1,4 @@
-"""Painting in the training pass, and its gradients written by hand; see ``airkit.model.fast``.
+"""Crops and paint in the training pass, with gradients written by hand; see ``airkit.model.fast``.
 
 Canvases are painted whole. ``fast_local`` has the same for large pictures.
 
@@ -10,14 +10,20 @@ side.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, bmm
 
-from airkit.model.spatial_transformer import shape_of
+from airkit.model.spatial_transformer import (
+    Shape,
+    on_own_sides,
+    pixel_centres,
+    shape_of,
+    side_ratios,
+)
+from airkit.model.tuples import joined
 
 Axes = tuple[Tensor, Tensor]
 
@@ -48,6 +54,66 @@ def first_order(backward: Callable[..., Any]) -> Callable[..., Any]:
         return backward(ctx, *grads)
 
     return checked
+
+
+# Crops
+
+
+def crop(parts: Sequence[Tensor], size: Tensor, centre: Tensor, side: int) -> Tensor:
+    """Windows [N, C, w, w] off images in parts [B, C, H, W]."""
+    grids = _grid(size, centre, side, shape_of(parts[0])).chunk(len(parts))
+    sample, pairs = torch.grid_sampler_2d, zip(parts, grids, strict=True)
+    return joined([sample(part, grid, *_BILINEAR) for part, grid in pairs])
+
+
+def differentiable_crop(
+    windows: Tensor, parts: Sequence[Tensor], size: Tensor, centre: Tensor
+) -> Tensor:
+    """What ``crop`` returned, with the gradient by size and centre; images are data."""
+    found: Tensor = _Crop.apply(size, centre, windows, *parts)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Crop(torch.autograd.Function):
+    """See ``differentiable_crop``."""
+
+    @staticmethod
+    def forward(ctx: Any, size: Tensor, centre: Tensor, windows: Tensor, *parts: Tensor) -> Tensor:
+        ctx.save_for_backward(size, centre, *parts)
+        return windows
+
+    @staticmethod
+    @first_order
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        size, centre, *parts = ctx.saved_tensors
+        side, mask = grad.shape[-1], [False, True]
+        shape = shape_of(parts[0])
+        grids = _grid(size, centre, side, shape).chunk(len(parts))
+        pieces = zip(grad.contiguous().chunk(len(parts)), parts, grids, strict=True)
+        backward = torch.ops.aten.grid_sampler_2d_backward
+        by_grid = joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
+        by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
+        if shape[0] != shape[1]:
+            across, down = side_ratios(shape)
+            by_x, by_y = by_x * across, by_y * down
+        by_size = (by_x + by_y) @ pixel_centres(side, size)
+        by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
+        return by_size, by_centre, None, *[None] * len(parts)
+
+
+def _grid(size: Tensor, centre: Tensor, side: int, shape: Shape) -> Tensor:
+    """Where windows are read, (x, y) on [-1, 1] of the picture's sides, [N, w, w, 2]."""
+    pixels = pixel_centres(side, size)
+    points = torch.addcmul(centre.t()[:, :, None], size[:, None], pixels)
+    x, y = on_own_sides(points, shape).unbind()
+    return torch.view_as_real(torch.complex(x[:, None], y[:, :, None]))
+
+
+_BILINEAR = 0, 0, False
+"""Bilinear, zeros outside, ``align_corners=False``, as ``torch.grid_sampler_2d`` has them."""
+
+
+# Paint
 
 
 def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Tensor) -> Painted:
@@ -159,7 +225,7 @@ def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tens
     # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
     by_places = slopes(by_tents, _on_window(size, centre, window, side)) * (window / 2)
     by_places /= size[:, None]
-    places = (centres(side, size.dtype, size.device) - centre.t()[:, :, None]) / size[:, None]
+    places = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]
     return -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
 
 
@@ -167,7 +233,7 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
     """Where a canvas's pixels lie on the window, in pixels, x and y, as [2, N, S]."""
     scale = (window / 2) / size
     shift = (window / 2 - 0.5) - centre.t() * scale
-    pixels = centres(side, size.dtype, size.device)
+    pixels = pixel_centres(side, size)
     return torch.addcmul(shift[:, :, None], scale[:, None], pixels)
 
 
@@ -176,7 +242,7 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
 
 def tents_at(positions: Tensor, side: int) -> Tensor:
     """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
-    pixels = arange(side, positions.dtype, positions.device)
+    pixels = torch.arange(side, dtype=positions.dtype, device=positions.device)
     distance = positions[..., None, :] - pixels[:, None]
     return (1 - distance.abs_()).clamp_(min=0)
 
@@ -191,17 +257,3 @@ def slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
     inside = (both >= 0) & (both < by_weights.shape[-2])
     found = by_weights.gather(-2, both.clamp_(0, by_weights.shape[-2] - 1)) * inside
     return found[..., 1, :] - found[..., 0, :]
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)  # a tensor made in inference mode could not be trained with
-def centres(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """See ``spatial_transformer.pixel_centres``."""
-    return (2 * torch.arange(side, dtype=dtype, device=device) + 1) / side - 1
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
-def arange(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """0, 1, 2 ..., [count]."""
-    return torch.arange(count, dtype=dtype, device=device)
