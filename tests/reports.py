@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import tiny_runs
 from report_reader import Reader
 
 import airkit
-from airkit.evaluation.results import as_json
 
 
 @cache
@@ -19,11 +17,6 @@ def reported() -> tuple[airkit.Measures, str]:
     """The measures and the text of the report of the reference run."""
     written = airkit.report(tiny_runs.reference(), out=tiny_runs.folder() / "reported" / "it.html")
     return written.measures[0], written.path.read_text(encoding="utf-8")
-
-
-def timeless_measures(measures: airkit.Measures) -> object:
-    """All but the time that they took, to compare: what is not defined equals itself."""
-    return as_json(replace(measures, seconds=0.0))
 
 
 def plain() -> Reader:

@@ -15,8 +15,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from airkit.evaluation.detection import MOST, average_precisions, pairwise_iou
+from airkit.evaluation.detection import MOST, average_precisions
 from airkit.evaluation.segmentation import mask_iou
+from airkit.system.boxes import pairwise_iou
 
 Array = np.ndarray[Any, Any]
 pytestmark = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools

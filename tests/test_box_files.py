@@ -16,8 +16,8 @@ import airkit
 from airkit.data.imports.images import Place
 from airkit.data.reader import read_split
 from airkit.errors import OutputError
-from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject
+from airkit.evaluation.found_files import ROIS, SHAPES, BoxFormat
 
 Array = np.ndarray[Any, Any]
 BOXES = (3.0, 5.0, 8.0, 9.0), (20.25, 7.5, 6.5, 4.0)

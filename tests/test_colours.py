@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from airkit.config import settings
 from airkit.config.schema import Config, DataConfig, ScenesConfig
-from airkit.data.colours import from_hsv
 from airkit.data.compose import compose
 from airkit.data.dataset import CanvasDataset
 from airkit.data.digits import Digits
 from airkit.data.look.findings import look
 from airkit.data.make import make_data
+from airkit.data.placement import from_hsv
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.scenes import Scenes
 from airkit.data.sources import load

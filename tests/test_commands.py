@@ -242,7 +242,8 @@ def test_json_is_one_object_and_the_rest_is_on_stderr(trained: Path, quiet: list
 def test_json_of_a_report_has_the_measures_of_eval(trained: Path) -> None:
     measures = json.loads(run("eval", "--looks", "1", "--json").stdout)
     told = json.loads(run("report", "--looks", "1", "--out", "a.html", "--json").stdout)
-    assert list(told) == ["path", "bytes", "measures"]
+    assert list(told) == ["path", "bytes", "measures", "over_seeds"]
+    assert told["over_seeds"] == []
     assert (told["path"], told["bytes"]) == ("a.html", (trained / "a.html").stat().st_size)
     assert [{**each, "seconds": measures["seconds"]} for each in told["measures"]] == [measures]
 

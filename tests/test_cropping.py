@@ -17,7 +17,7 @@ from tiny_runs import TRAIN, Recorder
 
 import airkit
 from airkit.config.pictures import Edges, PicturesConfig
-from airkit.data.imports.framing import cropped
+from airkit.data.imports.geometry import cropped
 from airkit.data.imports.images import Given
 from airkit.data.imports.pictures import Picture, Truth
 from airkit.data.reader import read_info, read_split
@@ -55,7 +55,7 @@ def test_a_scale_bar_is_told_with_the_crop_that_leaves_it_out(tmp_path: Path) ->
     images, told = framed_blobs()["images"], Recorder()
     imported(images, tmp_path / "a.h5", listener=told)
     (doubt,) = (note for note in told.notes if "scale bar" in note)
-    assert "--crop 0,0,0,5," in doubt
+    assert "crop=(0, 0, 0, 5)," in doubt
     told = Recorder()
     imported(images, tmp_path / "b.h5", crop=(0, 0, 0, 5), listener=told)
     assert not any("scale bar" in note for note in told.notes)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from airkit.evaluation.detection import mean_iou, pairwise_iou, voc_average_precision
+from airkit.evaluation.detection import mean_iou, voc_average_precision
+from airkit.system.boxes import pairwise_iou
 
 Box = tuple[int, int, int, int]
 Boxes = list[list[Box]]

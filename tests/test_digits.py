@@ -143,7 +143,7 @@ def test_shared_images_stay_in_the_held_out_pool(tmp_path: Path) -> None:
     assert pools["val"].index.tolist() == [27, 28]
     assert pools["test"].index.tolist() == list(range(8))
     assert hearer.notes == [
-        f"{folder}: left out 1 val digits that a held-out split has too",
+        f"{folder}: left out 1 val digit that a held-out split has too",
         f"{folder}: left out 2 train digits that a held-out split has too",
     ]
 

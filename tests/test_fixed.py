@@ -101,13 +101,13 @@ def imported(**pictures: Any) -> Config:
 @pytest.mark.parametrize(
     ("boxes", "pictures", "way"),
     [
-        ([(30, 34, 15, 3)], {}, "--crop 0,0,0,6,"),
-        ([(30, 34, 15, 3)], {"scale": 0.4, "crop": (0, 10, 0, 2)}, "--crop 0,10,0,17,"),
-        ([(0, 0, 48, 2), (47, 0, 1, 40)], {}, "--crop 0,2,1,0,"),
-        ([(0, 3, 5, 8), (1, 30, 3, 2)], {}, "--crop 5,0,0,0,"),
+        ([(30, 34, 15, 3)], {}, "crop=(0, 0, 0, 6),"),
+        ([(30, 34, 15, 3)], {"scale": 0.4, "crop": (0, 10, 0, 2)}, "crop=(0, 10, 0, 17),"),
+        ([(0, 0, 48, 2), (47, 0, 1, 40)], {}, "crop=(0, 2, 1, 0),"),
+        ([(0, 3, 5, 8), (1, 30, 3, 2)], {}, "crop=(5, 0, 0, 0),"),
         ([(20, 18, 6, 6)], {}, "paint it over"),
-        ([(30, 34, 15, 3)], {"height": 96, "width": 96}, "--crop LEFT,TOP,RIGHT,BOTTOM"),
-        ([(30, 34, 15, 3)], {"height": 0, "width": 0}, "--crop LEFT,TOP,RIGHT,BOTTOM"),
+        ([(30, 34, 15, 3)], {"height": 96, "width": 96}, "crop=(LEFT, TOP, RIGHT, BOTTOM)"),
+        ([(30, 34, 15, 3)], {"height": 0, "width": 0}, "crop=(LEFT, TOP, RIGHT, BOTTOM)"),
     ],
     ids=["below", "scaled and cropped", "frame", "one edge for two", "inside", "tiles", "mixed"],
 )

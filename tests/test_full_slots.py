@@ -12,7 +12,7 @@ from tiny_runs import Recorder
 import airkit
 from airkit.config import settings
 from airkit.config.schema import Config
-from airkit.evaluation.full_slots import full_slots, training_tile
+from airkit.evaluation.screening import full_slots, training_tile
 
 
 def config(**given: Any) -> Config:

@@ -170,7 +170,7 @@ def test_boxes_without_extent_and_crowds_are_dropped_and_told(
     path = write(tmp_path / "a.json", annotations=box_with(**change))
     report = imported(path, tmp_path / "o.h5", listener=listener)
     assert len(boxes_of(report.path)) == GIVEN["counts"].sum() - 1
-    assert any("1 annotations without an extent" in note for note in listener.notes)
+    assert any("1 annotation without an extent" in note for note in listener.notes)
 
 
 def test_a_file_without_annotations_tells_no_count(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_files_with_truth_as_tiles_that_they_do_not_fill(tmp_path: Path) -> None
     known = read_split(report.path, "train").known
     assert known["image"].shape[1:] == (24, 24, 3)
     assert known["mask"].shape[1:] == (24, 24)
-    with pytest.raises(ImageError, match="--color"):
+    with pytest.raises(ImageError, match="color"):
         imported(RED, tmp_path / "c.h5", color="sepia")
 
 

@@ -96,7 +96,7 @@ def test_exif_turns_a_picture_before_all_else(tmp_path: Path) -> None:
     listener = Recorder()
     report = imported(folder, tmp_path / "o.h5", listener=listener)
     assert as_set(images_of(report.path)) == as_set(GIVEN["images"])
-    assert any("1 pictures were turned" in note for note in listener.notes)
+    assert any("1 picture was turned" in note for note in listener.notes)
 
 
 @pytest.mark.parametrize(("behind", "level"), [(0.0, 0), (1.0, 255)])
@@ -137,7 +137,7 @@ def test_what_other_programs_leave_is_passed_over_and_told(tmp_path: Path) -> No
     told = " ".join(listener.notes)
     assert "5 files whose names end in _mask" in told
     assert "2 files that are no pictures" in told
-    assert "1 folders" in told
+    assert "1 folder inside was" in told
 
 
 @pytest.mark.parametrize("val", ["val", "valid", None])
@@ -233,7 +233,7 @@ def test_a_table_may_be_of_one_split(tmp_path: Path) -> None:
     options = {"test": test, "counts": tmp_path / "c.csv", "listener": listener}
     report = imported(train, tmp_path / "o.h5", **options)
     assert report.truth == {"train": (), "val": (), "test": ("count",)}
-    assert any("1 rows name no picture" in note for note in listener.notes)
+    assert any("1 row names no picture" in note for note in listener.notes)
 
 
 def test_a_table_of_a_part_of_one_folder_makes_it_the_test_split(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_coco_of_other_programs(tmp_path: Path) -> None:
     assert sorted(found) == [0] * 19 + [1], "pictures without objects are kept"
     told = " ".join(listener.notes)
     assert "2 annotations" in told
-    assert "1 annotations of pictures that are not listed" in told
+    assert "1 annotation of pictures that are not listed" in told
     boxes = np.concatenate([read_split(report.path, each).known["box"] for each in SPLITS])
     assert boxes[boxes[..., 2] > 0].tolist() == [[18, 2, 6, 6]], "cut off at the border"
     labels = np.concatenate([read_split(report.path, each).known["label"] for each in SPLITS])

@@ -99,7 +99,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
         lambda path: save(path / "g", IMAGES, ".gif"), "no pictures in this", "convert them",
     ),
     "black on clear": (
-        lambda path: save(path / "f", np.stack([0 * IMAGES, IMAGES], 3)), "same grey", "--behind 1",
+        lambda path: save(path / "f", np.stack([0 * IMAGES, IMAGES], 3)), "same grey", "behind=1",
     ),
     "empty folder": (lambda path: save(path / "f", IMAGES[:0]), "no pictures in", ".png"),
     "folder of text": (with_text, "no pictures in this folder", "1 other"),
@@ -107,7 +107,7 @@ SOURCES: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "empty file": (with_file("x.png", b""), "Cannot read", "x.png"),
     "truncated": (truncated, "Cannot read", "3.png"),
     "mixed sizes": (mixed, "several sizes", "30 x 24 px"),
-    "huge": (huge, "too large", "--tile"),
+    "huge": (huge, "too large", "tile=S"),
     "tiny": (lambda path: np.zeros((9, 4, 9)), "too small", "9 x 4 px"),
     "nan": (lambda path: NAN, "cannot be used", "nan or inf"),
     "flat": (lambda path: np.full((9, 20, 20), 3), "same grey level", "3 everywhere"),
@@ -158,14 +158,17 @@ MOST = np.full(12, 3)
 TRUTH: dict[str, tuple[dict[str, Any], str]] = {
     "counts of another length": ({"counts": [1, 2]}, "as many counts"),
     "masks of another length": ({"masks": GIVEN["masks"][:3]}, "as many masks"),
-    "too many to count": ({"counts": MOST + 98}, "--tile"),
+    "too many to count": ({"counts": MOST + 98}, "tile=S"),
     "counts below 0": ({"counts": -MOST}, "0 objects or more"),
-    "more than expected": ({"counts": MOST + 4}, "--most-objects 7"),
+    "more than expected": ({"counts": MOST + 4}, "most_objects=7"),
     "counts that are not the boxes'": ({"counts": MOST - 3, "boxes": GIVEN["boxes"]}, "boxes"),
     "boxes off the picture": ({"boxes": [[[40, 2, 5, 5]]] * 12}, "24 x 24 px"),
     "boxes of nan": ({"boxes": [[[np.nan, 2, 5, 5]]] * 12}, "nan"),
     "labels above 127": ({"labels": [[128]] * 12}, "0 to 127"),
-    "labels without boxes": ({"boxes": [[[1, 2, 5, 5]]] * 12, "labels": [[1, 2]] * 12}, "labels"),
+    "labels without boxes": (
+        {"boxes": [[[1, 2, 5, 5]]] * 12, "labels": [[1, 2]] * 12},
+        "label from 0",
+    ),
     "masks of another size": ({"masks": GIVEN["masks"][:, :20]}, "[20, 24]"),
     "masks of floats": ({"masks": GIVEN["masks"] / 9}, "float64"),
     "masks beyond the boxes": ({"boxes": [[[1, 2, 5, 5]]] * 12, "masks": GIVEN["masks"]}, "mask"),
@@ -223,12 +226,49 @@ def test_other_refusals(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
         imported(NAN, tmp_path / "out.h5", force=True)
     for size in (25.0, 3.0):
-        with pytest.raises(ImageError, match=r"--object-size\n.*4 to 24 px(.|\n)*measured"):
+        with pytest.raises(ImageError, match=r"object_size\n.*4 to 24 px(.|\n)*measured"):
             imported(IMAGES, tmp_path / "out.h5", force=True, object_size=size)
     with pytest.raises(ImageError, match="images"):
         imported(IMAGES, tmp_path / "b.h5", test={"pictures": IMAGES})
     assert (tmp_path / "out.h5").read_bytes() == before
     assert names(tmp_path) == ["out.h5"]
+
+
+PARTIAL: dict[str, Any] = {
+    "counts": [1, None, *[2] * 10],
+    "boxes": [[[1, 2, 5, 5]], None, *[[]] * 10],
+    "labels": [[0], None, *[[]] * 10],
+    "masks": [IMAGES[0] > 0, None, *(IMAGES[2:] > 0)],
+}
+
+
+@pytest.mark.parametrize("part", PARTIAL)
+@pytest.mark.parametrize("kind", [np.asarray, list, lambda it: [*map(Image.fromarray, it)]])
+def test_truth_of_some_pictures_is_refused_in_words(
+    tmp_path: Path, part: str, kind: Callable[[Any], Any]
+) -> None:
+    with pytest.raises(ImageError, match=f"Only some pictures have {part}") as error:
+        imported(kind(IMAGES), tmp_path / "out.h5", skip_bad=True, **{part: PARTIAL[part]})
+    assert "none for 1 picture, the first at place 1" in str(error.value)
+    with pytest.raises(ImageError, match="1 picture, the first at place 11"):
+        imported(kind(IMAGES), tmp_path / "out.h5", counts=np.array([1.0] * 11 + [np.nan]))
+    with pytest.raises(ImageError, match=r"boxes \[M, 4\] for each picture"):
+        imported(kind(IMAGES), tmp_path / "out.h5", boxes=[5] * 12)
+
+
+def test_arguments_are_named_as_the_caller_writes_them(tmp_path: Path, home: Path) -> None:
+    mixed(home)
+    assert "--pad pads them to the largest, --tile S cuts" in fails("import", "f")
+    with pytest.raises(ImageError, match=r"pad=True pads them to the largest, tile=S cuts"):
+        imported(home / "f", tmp_path / "a.h5")
+    with pytest.raises(ImageError, match=r"pad=True of airkit\.import_scenes pads"):
+        airkit.train(images=home / "f", run=tmp_path / "run")
+    (home / "b.h5").touch()
+    assert "try       another --out" in fails("import", "f", "--out", "b.h5")
+    with pytest.raises(OutputError, match="another path"):
+        imported(IMAGES, home / "b.h5")
+    with pytest.raises(OutputError, match=f"path='{home}/' to write inside it"):
+        imported(IMAGES, home)
 
 
 def test_a_picture_that_changes_meanwhile(tmp_path: Path) -> None:
@@ -249,7 +289,7 @@ def test_bad_files_are_left_out_if_asked_for(home: Path) -> None:
     assert not Path("out.h5").exists()
     done = run(*words, "--skip-bad")
     assert done.exit_code == 1
-    assert "1 files could not be read" in done.stderr
+    assert "1 file could not be read" in done.stderr
     assert "3.png" in done.stderr
     assert sum(airkit.describe("out.h5", verify=True).facts["canvases"].values()) == 11
 
@@ -265,3 +305,14 @@ def test_the_command_prints_what_it_wrote(home: Path) -> None:
     assert "nothing" in run(*words, "--force").stdout
     assert "--levels" in fails(*words, "--levels", "9,3")
     assert run("import").exit_code == 2
+
+
+@pytest.mark.parametrize("kind", ["folder", "pages"])
+def test_truth_in_arrays_is_not_ignored_beside_files(tmp_path: Path, kind: str) -> None:
+    path = folder(tmp_path)
+    if kind == "pages":
+        pages = [*map(Image.fromarray, IMAGES)]
+        path = tmp_path / "a.tif"
+        pages[0].save(path, save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match="files, and counts"):
+        imported(path, tmp_path / "out.h5", counts=GIVEN["counts"])

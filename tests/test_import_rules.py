@@ -104,9 +104,13 @@ def test_a_verdict_of_doubt_is_repeated(tmp_path: Path, trouble: list[str], told
     listener = Recorder()
     try:
         verdict.write_text(json.dumps({"trouble": trouble}))
-        airkit.infer(pictures(1), run(1.0), listener=listener)
+        given: Any = {"images": pictures(1), "run": run(1.0), "settings": {"model.slots": 20}}
+        found = [each.status for each in airkit.infer(**given, listener=listener)]
+        found += airkit.predict(**given).status.tolist()
+        found += airkit.predict(**{**given, "images": None}).status.tolist()
     finally:
         verdict.write_text(before)
+    assert ("run in doubt" in found, "ok" in found) == (told, not told)
     notes = [note for note in listener.notes if "in doubt" in note]
     assert len(notes) == told
     assert all(each in notes[0] for each in trouble)

@@ -22,9 +22,9 @@ def test_doubts_are_in_the_report_and_in_the_notes(tmp_path: Path) -> None:
     report = import_scenes(images, path=tmp_path / "a.h5", listener=told)
     assert report.doubts
     assert [f"in doubt: {doubt}" for doubt in report.doubts] == told.notes[-len(report.doubts) :]
-    assert any("--object-size" in doubt for doubt in report.doubts)
+    assert any("name the size with object_size" in doubt for doubt in report.doubts)
     named = import_scenes(images, path=tmp_path / "b.h5", object_size=10, most_objects=5)
-    assert not any("--object-size" in doubt for doubt in named.doubts)
+    assert not any("object_size" in doubt for doubt in named.doubts)
 
 
 def test_pictures_are_noticed_once_where_they_are_cut_into_regions(tmp_path: Path) -> None:
@@ -59,8 +59,8 @@ def test_photos_in_heic_are_told(tmp_path: Path) -> None:
     for name in ("a.HEIC", "b.heif", "notes.txt"):
         (folder / name).write_bytes(b"x")
     import_scenes(folder, path=tmp_path / "a.h5", listener=told)
-    assert any("2 photos in HEIC" in note for note in told.notes)
-    assert any("1 files that are no pictures" in note for note in told.notes)
+    assert any("2 photos in HEIC were passed over: convert them" in note for note in told.notes)
+    assert any("1 file that is no picture was passed over" in note for note in told.notes)
 
 
 def test_padding_hides_nothing_from_the_look(tmp_path: Path) -> None:

@@ -137,8 +137,8 @@ def test_a_folder_in_natural_order(home: Path) -> None:
     assert [each.image for each in found] == ["f/1.tif", "f/2.png", "f/10.png"]
     told = "\n".join(listener.notes)
     assert "2 files whose names end in _mask" in told
-    assert "1 files that are no pictures" in told
-    assert "1 folders" in told
+    assert "1 file that is no picture" in told
+    assert "1 folder inside" in told
     assert [each.image for each in airkit.infer(["f", "f/2.png"], imported())][3:] == ["f/2.png"]
     write(Path("f/inside/deeper/0.png"), image)
     write(Path("f/inside/7.png"), image)

@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_runs import Recorder, data_file, reference
 
 import airkit
-from airkit.data.imports.tiles import cores
+from airkit.data.imports.geometry import cores
 from airkit.data.look.blobs import blobs
 from airkit.data.reader import read_split
 from airkit.errors import ImageError, OutputError
@@ -48,7 +48,6 @@ class Oracle:
                     where=np.zeros((many, 3)),
                     what=np.zeros((many, 4)),
                     score=0.0,
-                    full=False,
                     canvas=piece.pixels,
                     owner=owner,
                 ),

@@ -25,7 +25,7 @@ TORCH = (
 )  # fmt: skip
 HOMES = {
     "IPython": ("cli/notebook",),
-    "PIL": ("data", "evaluation/label_files", "figures/vector"),
+    "PIL": ("data", "evaluation/found_files", "figures/vector"),
     "airkit": ("cli",),  # the facade: below, modules import each other by name
     "filelock": ("system/locks",),
     "h5py": ("data",),
@@ -39,7 +39,7 @@ HOMES = {
     "pydantic": ("config", "runs", "system/text"),
     "pyro": ("model/pyro_programs", "model/objectives/nvil"),
     "rich": ("cli",),
-    "roifile": ("evaluation/box_files",),
+    "roifile": ("evaluation/found_files",),
     "safetensors": ("runs",),
     "submitit": ("sweeps/engines",),
     "tensorboard": ("training/tensorboard",),

@@ -80,7 +80,7 @@ def test_make_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "what", "hint"),
     [
-        (b"\x89HDF\r\n\x1a\nold", "There is a data file already", "--force to replace it, or "),
+        (b"\x89HDF\r\n\x1a\nold", "There is a data file already", "force=True to replace it, or "),
         (b"old", "There is a file of another kind already", ""),
     ],
 )
@@ -89,7 +89,7 @@ def test_an_existing_file_stays(tmp_path: Path, content: bytes, what: str, hint:
     path.write_bytes(content)
     with pytest.raises(OutputError) as error:
         make_data(path, settings=SMALL)
-    assert (error.value.what, error.value.hint) == (what, f"{hint}another --out")
+    assert (error.value.what, error.value.hint) == (what, f"{hint}another path")
     assert path.read_bytes() == content
     make_data(path, settings=SMALL, force=True)
     assert verify(path)

@@ -9,8 +9,8 @@ import pytest
 from own_pictures import save
 from test_look import bytes_of, discs
 
+from airkit.data.imports.geometry import padded
 from airkit.data.imports.importing import import_scenes
-from airkit.data.imports.padding import padded
 from airkit.data.reader import read_info
 
 

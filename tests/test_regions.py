@@ -16,10 +16,10 @@ from PIL import Image
 from tiny_runs import Recorder
 
 from airkit.data.canvases import SPLITS
+from airkit.data.imports.geometry import divided, starts
 from airkit.data.imports.pictures import Picture
 from airkit.data.imports.regions import regions
 from airkit.data.imports.survey import Levels, Survey
-from airkit.data.imports.tiles import divided, starts
 from airkit.data.reader import read_split
 from airkit.errors import ImageError
 
@@ -200,5 +200,5 @@ def test_too_many_objects_on_a_tile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tile", [0, -5, 7, 1025])
 def test_sides_of_tiles(tmp_path: Path, tile: int) -> None:
-    with pytest.raises(ImageError, match="--tile"):
+    with pytest.raises(ImageError, match="tile=64"):
         imported(scene(60, 60)["images"], tmp_path / "a.h5", tile=tile)

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import command_line
+import numpy as np
 import pytest
 import tiny_runs
 from report_reader import Reader, commands, timeless
-from reports import timeless_measures
 from sweeps import InTurn
 
 import airkit
@@ -72,6 +72,37 @@ def test_the_numbers_are_those_that_the_sweep_measured() -> None:
         assert {**one, "seconds": 0} == {**theirs, "seconds": 0}
 
 
+def test_measures_have_mean_and_deviation_over_seeds() -> None:
+    measures, text = reported()
+    page = tiny_runs.folder() / "several" / "again.html"
+    (found,) = airkit.report(failing(), out=page).over_seeds
+    assert found.runs == ("seed-000", "seed-002")
+    for name in ("count_accuracy", "elbo", "mse"):
+        values = [getattr(it, name) for it in measures]
+        assert found.mean[name] == pytest.approx(np.mean(values))
+        assert found.sd[name] == pytest.approx(np.std(values, ddof=1))
+    assert not {"seconds", "looks", "canvases"} & found.mean.keys()
+    (row,) = Reader(text).table("mean of")[1:]
+    assert row[0] == "seed-000, seed-002"
+    assert row[5] == f"{found.mean['elbo']:.1f} ± {found.sd['elbo']:.1f}"
+    assert "mean of" not in airkit.report(tiny_runs.reference(), out=page).path.read_text()
+
+
+def test_two_sweeps_are_compared_side_by_side(tmp_path: Path) -> None:
+    other, settings = tmp_path / "other", {**tiny_runs.TRAIN, "train.learning_rate": 1e-4}
+    sweep(tiny_runs.data_file(), other, seeds=2, settings=settings, engine=InTurn())
+    out = tmp_path / "both.html"
+    told = command_line.run("report", "--run", failing(), "--run", other, "--out", out, "--json")
+    found = json.loads(told.stdout)
+    ours = [f"{failing()}/seed-00{n}" for n in range(3)]
+    theirs = [f"{other}/seed-00{n}" for n in range(2)]
+    assert [each["runs"] for each in found["over_seeds"]] == [ours[::2], theirs]
+    rows = Reader(out.read_text()).table("run")[1:]
+    assert [row[0] for row in rows] == [*ours, *theirs]
+    assert rows[1][2] == "failed: killed by SIGKILL"
+    assert "train.learning_rate" in Reader(out.read_text()).text
+
+
 def test_curves_of_all_seeds_are_overlaid() -> None:
     text = reported()[1]
     for name in ("seed-000", "seed-002"):
@@ -84,7 +115,7 @@ def test_settings_of_the_sweep_and_those_given_are_used() -> None:
     out = tiny_runs.folder() / "several" / "val.html"
     measures = airkit.report(failing(), out=out, settings={"eval.split": "val"}).measures
     theirs = airkit.evaluate(failing() / "seed-000", settings={"eval.split": "val"})
-    assert timeless_measures(measures[0]) == timeless_measures(theirs)
+    assert measures[0] == theirs
     assert "Measured on the 12 canvases of the val split" in Reader(out.read_text()).text
 
 

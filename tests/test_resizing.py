@@ -14,7 +14,7 @@ from tiny_runs import TRAIN, Recorder
 
 import airkit
 from airkit.config.pictures import PicturesConfig
-from airkit.data.imports.framing import resized
+from airkit.data.imports.geometry import resized
 from airkit.data.imports.importing import import_scenes
 from airkit.data.imports.pictures import Picture, Truth
 from airkit.data.reader import read_info, read_split
@@ -88,7 +88,7 @@ def test_a_scale_out_of_bounds_is_refused(scale: float, tmp_path: Path) -> None:
 def test_large_objects_are_told_with_a_scale(tmp_path: Path) -> None:
     told = Recorder()
     imported(large()["images"], tmp_path / "a.h5", object_size=28, listener=told)
-    assert any("--scale 0.5" in note for note in told.notes)
+    assert any("scale=0.5" in note for note in told.notes)
 
 
 def test_what_is_found_is_told_on_the_picture_as_it_came(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ import airkit
 from airkit.data.coco import run_lengths
 from airkit.data.reader import read_split
 from airkit.errors import DataFileError, PredictionsError
-from airkit.evaluation.detection import average_precisions, pairwise_iou
+from airkit.evaluation.detection import average_precisions
 from airkit.evaluation.external import Reader
-from airkit.evaluation.results import Measures
-from airkit.evaluation.score import Scores
+from airkit.evaluation.results import Measures, Scores
+from airkit.system.boxes import pairwise_iou
 
 Array = np.ndarray[Any, Any]
 NAMES = [f"test-{place:06d}.png" for place in range(20)]

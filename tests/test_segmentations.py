@@ -134,7 +134,7 @@ def test_masks_are_known_of_all_objects_or_not_at_all(tmp_path: Path) -> None:
     path = coco(tmp_path, [KINDS["polygon"], []])
     report = imported(path, tmp_path / "a.h5", listener=listener)
     assert report.truth["train"] == ("count", "label", "box")
-    assert any("1 segmentations" in note for note in listener.notes)
+    assert any("1 segmentation was" in note for note in listener.notes)
 
 
 def test_a_bad_segmentation_is_told_with_its_picture(tmp_path: Path) -> None:

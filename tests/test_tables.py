@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -16,8 +17,7 @@ from tiny_runs import reference
 
 from airkit.errors import OutputError
 from airkit.evaluation.evaluate import evaluate
-from airkit.evaluation.results import Measures
-from airkit.evaluation.tables import measures_table
+from airkit.evaluation.results import Measures, measures_table
 from airkit.runs.sweep_report import Row, SweepReport
 from airkit.system.tables import Number, Table, checked, number, percent
 
@@ -61,6 +61,12 @@ def test_another_run_stands_beside_it() -> None:
     found = {row["measure"]: row for row in rows(one.table(two))}
     assert found["count accuracy"]["against"] == "0.25"
     assert found["MSE"]["against"] == ""
+
+
+def test_measures_are_equal_where_all_but_the_time_is_the_same() -> None:
+    one, again = measured(mse=float("nan"), ap=0.5), measured(mse=float("nan"), ap=0.5)
+    assert one == again == replace(again, seconds=9.0)
+    assert one not in (replace(again, ap=0.25), replace(again, mse=0.5), replace(again, run="y"))
 
 
 def test_the_numbers_are_those_of_eval() -> None:

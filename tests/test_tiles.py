@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from own_pictures import Array
 
+from airkit.data.imports.geometry import cut
 from airkit.data.imports.pictures import Picture, Truth
-from airkit.data.imports.tiles import cut
 
 SIDE = 32
 

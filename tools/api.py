@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import is_dataclass
 from typing import Any
 
 import pieces
@@ -77,7 +78,9 @@ def _class(kind: type) -> Iterator[str]:
     methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
     if kind in _public():
         yield from _constructor(kind.__name__, methods)
-    yield from _with_blank(pieces.fields(node))
+    bases = map(_node, filter(is_dataclass, reversed(kind.__mro__[1:])))
+    known = [*(base for base in bases if isinstance(base, ast.ClassDef)), node]
+    yield from _with_blank(pieces.fields(*known))
     rows = [_member(each) for each in methods if _is_for_users(each, kind)]
     yield from _with_blank(pieces.table(("member", "meaning"), rows) if rows else ())
     yield from _entries(("error", "when"), sections.get("Raises", ""))

@@ -31,10 +31,14 @@ def first_line(text: str | None) -> str:
     return prose((text or "").partition("\n\n")[0])
 
 
-def fields(node: ast.ClassDef) -> Iterator[str]:
-    """A table of a class's fields, with the strings that stand under them; nothing for none."""
+def fields(*nodes: ast.ClassDef) -> Iterator[str]:
+    """A table of the fields of a class and its bases, which come first; nothing for none.
+
+    What stands under a field as a string is its meaning.
+    """
     rows = [
         (code(ast.unparse(each.target)), code(ast.unparse(each.annotation)), _string(after))
+        for node in nodes
         for each, after in zip(node.body, [*node.body[1:], None], strict=True)
         if isinstance(each, ast.AnnAssign)
     ]

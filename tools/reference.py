@@ -153,8 +153,9 @@ def _results(module: str, name: str) -> Iterator[str]:
     """Fields of a result class, as its source documents them; the module is not imported."""
     path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    return fields(next(found))
+    kinds = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    bases = (base.id for base in kinds[name].bases if isinstance(base, ast.Name))
+    return fields(*(kinds[base] for base in bases if base in kinds), kinds[name])
 
 
 def _main() -> Iterator[str]:

@@ -34,6 +34,7 @@ from airkit.cli.options import USAGE, Command, with_options
 from airkit.cli.output import aligned, columns, wrapped
 from airkit.errors import AirkitError
 from airkit.system.signals import EXIT_CODE, handle_signals
+from airkit.system.text import SHELL, arguments_of
 
 
 class Program(TyperGroup):
@@ -49,7 +50,7 @@ class Program(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command; exit with 1 after an AirkitError, 2 after a typo, 130 after a signal."""
         try:
-            with handle_signals(process.interrupt):
+            with handle_signals(process.interrupt), arguments_of(SHELL):
                 return super().invoke(ctx)
         except USAGE as error:
             raise _misused(error) from error

@@ -37,8 +37,7 @@ from airkit.system.text import duration
 
 if TYPE_CHECKING:
     from airkit.evaluation.calibration import Calibration
-    from airkit.evaluation.compare import Comparison
-    from airkit.evaluation.results import Measures
+    from airkit.evaluation.results import Comparison, Measures
 
 IN_DOUBT = "in doubt: see above for what to try"
 CALIBRATION_KEY = (

@@ -17,6 +17,7 @@ import typer
 
 from airkit.cli.process import result_stream
 from airkit.errors import AirkitError
+from airkit.system.text import numbered
 
 T = TypeVar("T")
 LEAST_ROOM = 24
@@ -99,7 +100,7 @@ def check_all_read(left_out: Sequence[str], rest: str) -> None:
     if left_out:
         more = len(left_out) - 3
         raise AirkitError(
-            f"{len(left_out):,} files could not be read and were left out",
+            numbered("{n} {file|files} could not be read and {was|were} left out", len(left_out)),
             where=", ".join(left_out[:3]) + f" and {more:,} more" * (more > 0),
             hint=f"mend or remove them; {rest}",
         )

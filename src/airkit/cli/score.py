@@ -15,7 +15,7 @@ from airkit.cli.progress import listening
 from airkit.system.tables import named
 
 if TYPE_CHECKING:
-    from airkit.evaluation.score import Scores
+    from airkit.evaluation.results import Scores
 
 DEFAULT_DATA = Path("multi-mnist.h5")
 _MEASURES = (

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from airkit.config.schema import DataConfig
 from airkit.data.canvases import Canvases
-from airkit.data.colours import colours
 from airkit.data.digits import Digits
 from airkit.data.placement import (
     DigitBlock,
@@ -41,6 +40,7 @@ from airkit.data.placement import (
 )
 from airkit.data.raster import Bytes, Ints, Mask, extents
 from airkit.errors import CanvasError
+from airkit.system.text import numbered
 
 SUM_TRIES = 1000
 """Attempts at one canvas under overlap = "sum"."""
@@ -93,8 +93,7 @@ def _fill(block: DigitBlock, out: Composed) -> None:
     def attempt(rows: Ints, number: int) -> Mask:
         if number:
             out.image[rows] = 0
-        tint = np.rint(255 * colours(block, rows, number)).astype(np.int64)
-        layouts = replace(draw_layouts(block, rows, counts[rows], number), tint=tint)
+        layouts = draw_layouts(block, rows, counts[rows], number)
         good = _lay_out(block, layouts, number, out.image)
         _write_truth(block, layouts, good, out)
         return good
@@ -144,7 +143,8 @@ def _cannot_lay_out(block: DigitBlock, row: int, count: int, tries: int) -> Canv
     rule = rules.get(str(config.overlap), f"no two boxes of ink above an IoU of {config.overlap}")
     looser = "" if config.overlap != "sum" else ", or set data.overlap to none, which packs tighter"
     return CanvasError(
-        f"Cannot lay out {count} digits of about {config.digit_size:g} px on a canvas of "
+        numbered("Cannot lay out {n} {digit|digits} of about ", count)
+        + f"{config.digit_size:g} px on a canvas of "
         f"{config.canvas_size}x{config.canvas_size} px",
         where=f"{block.split} canvas {block.start + row}, drawn up to {tries} times",
         expected=f"{rule} (data.overlap = {config.overlap})",

@@ -63,12 +63,13 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
         self.counts = None if count is None else count.long()
         self.labels = None if label is None else label.long()
         self.boxes, self.sources = truth.get("box"), truth.get("source_index")
-        self.rows: dict[str, Tensor | Streamed] = {}
+        large = [name for name in LARGE if name in info.arrays[split]]
+        self.rows: dict[str, Tensor | Streamed]
         if block:
-            self.rows |= Streamed.every(path, split, block)
+            self.rows = {name: Streamed(path, split, name, block) for name in large}
         else:
-            self.rows["image"] = channels_first(known["image"])
-            self.rows |= {"mask": truth["mask"]} if "mask" in truth else {}
+            whole = {**truth, "image": channels_first(known["image"])}
+            self.rows = {name: whole[name] for name in large}
 
     @property
     def images(self) -> Tensor:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airkit.data.placement import Words
-from airkit.data.raster import Ints
-from airkit.data.shapes import Floats, directions
+from airkit.data.raster import Floats, Ints
+from airkit.data.shapes import directions
 
 LUMPS, GRAIN = 8.0, 1.5
 """Standard deviation, in pixels, of the Gaussian that blurs white noise into lumps, texture."""

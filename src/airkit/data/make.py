@@ -9,20 +9,24 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from airkit.config.schema import DataConfig
-from airkit.config.settings import Settings, layers, resolve
-from airkit.data import composers, writer
-from airkit.data.canvases import SPLITS
-from airkit.data.format import CHUNK
-from airkit.data.workers import Part, make_parts
-from airkit.errors import OutputError
+from airkit.config.schema import Config, DataConfig, PicturesConfig
+from airkit.config.sections import DRAWN
+from airkit.config.settings import Settings, differences, layers, resolve
+from airkit.data import sources, writer
+from airkit.data.canvases import SPLITS, Canvases
+from airkit.data.compose import compose
+from airkit.data.format import CHUNK, DIGITS, Arrays
+from airkit.data.scenes import Scenes
+from airkit.data.sources import LoadedDigits
+from airkit.data.workers import Composer, Part, make_parts
+from airkit.errors import CanvasError, OutputError
 from airkit.system import memory
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import file_kind
 from airkit.system.locks import exclusive
 from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
-from airkit.system.text import quoted
+from airkit.system.text import argument
 
 _STEP_BYTES = 2**25  # of images composed between two reports
 
@@ -75,8 +79,8 @@ def make_data(
     config = resolve(*layers(settings))
     check_free(path, force)
     _check_memory(config.data, workers)
-    composer = composers.load(config, listener)
-    pictures = composers.looked_at(config, composer)
+    composer = _load(config, listener)
+    pictures = _looked_at(config, composer)
     recorded = config.model_copy(update={"pictures": pictures})
     with defer_signals(), locked(path, "make-data", listener):
         check_free(path, force)  # again: another process may have made it meanwhile
@@ -95,6 +99,76 @@ def make_data(
         seconds=time.perf_counter() - began,
         bytes=path.stat().st_size,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class DigitCanvases:
+    """Canvases of digits; see ``Composer``."""
+
+    config: DataConfig
+    origin: LoadedDigits
+    arrays: Arrays
+
+    def compose(self, split: str, start: int, stop: int) -> Canvases:
+        """See ``Composer.compose``."""
+        return compose(self.config, split, self.origin.pools[split], start, stop)
+
+
+def _load(config: Config, listener: Listener) -> Composer:
+    """Load the digits that ``data.source`` names, or take the scenes that it names.
+
+    Raises:
+        DigitsError: the digits cannot be loaded.
+        ExtensionError: ``data.source`` is a class that cannot be used.
+        CanvasError: there are no digits for a split that needs some, or canvases that are not
+            square are asked for.
+    """
+    _check_square(config.data)
+    drawn = config.data.source in DRAWN
+    useless = "data.overlap" if drawn else "scenes."
+    if ignored := sorted(key for key in differences(Config(), config) if key.startswith(useless)):
+        listener.note(f"data.source = {config.data.source} ignores {', '.join(ignored)}")
+    if drawn:
+        return Scenes(config.data, config.scenes)
+    digits = sources.load(config.data.source, listener)
+    _check_not_empty(config.data, digits)
+    return DigitCanvases(config.data, digits, DIGITS)
+
+
+def _check_square(data: DataConfig) -> None:
+    height, width = data.shape
+    if height != width:
+        raise CanvasError(
+            "make-data draws square canvases",
+            where="data.height and data.width",
+            expected="auto, the canvas size",
+            got=f"{height} and {width}",
+            hint="leave them out; airkit import takes pictures of any height and width",
+        )
+
+
+def _check_not_empty(data: DataConfig, digits: LoadedDigits) -> None:
+    """Refuse an empty pool before any split is composed."""
+    for split in SPLITS:
+        if data.max_digits and getattr(data, split) and not len(digits.pools[split].images):
+            what = f"There are no digits for the {split} canvases"
+            hint = f"name another --source, or set data.{split} to 0"
+            raise CanvasError(what, where=digits.name, hint=hint)
+
+
+def _looked_at(config: Config, composer: Composer) -> PicturesConfig:
+    """The section ``pictures`` of a new data file.
+
+    For drawn scenes it is what a look at some of them finds, rounded so that every machine records
+    the same; for digits, the defaults.
+    """
+    split = max(SPLITS, key=lambda split: int(getattr(config.data, split)))
+    many = getattr(config.data, split)
+    if config.data.source not in DRAWN or not many or config.pictures != PicturesConfig():
+        return config.pictures
+    from airkit.data.look.findings import SAMPLE, look  # noqa: PLC0415 - torch, which digits do without
+
+    return look(composer.compose(split, 0, min(many, SAMPLE)).image).pictures(digits=3)
 
 
 def split_up(data: DataConfig) -> Iterator[Part]:
@@ -124,7 +198,7 @@ def locked(path: Path, command: str, listener: Listener) -> AbstractContextManag
         path.with_name(path.name + ".lock"),
         path,
         work=f"{command} is writing this file",
-        hint="wait for its end, or name another --out",
+        hint=f"wait for its end, or name another {argument('path')}",
         listener=listener,
     )
 
@@ -133,7 +207,7 @@ def check_free(path: Path, force: bool) -> None:
     """Refuse a path that is taken, before the work and not after it."""
     kind = "folder" if os.path.isdir(path) else file_kind(path) or "file of another kind"
     if os.path.exists(path) and (kind == "folder" or not force):
-        inside = f"--out {quoted(path)}/ to write inside it, or "
-        better = {"data file": "--force to replace it, or ", "folder": inside}
-        hint = f"{better.get(kind, '')}another --out"
+        inside = f"{argument('path', f'{path}/')} to write inside it, or "
+        better = {"data file": f"{argument('force', True)} to replace it, or ", "folder": inside}
+        hint = f"{better.get(kind, '')}another {argument('path')}"
         raise OutputError(f"There is a {kind} already", where=path, hint=hint)

@@ -1,7 +1,8 @@
-"""Where digits go: drawing layouts of canvases, and placing digits so that boxes hardly overlap.
+"""What is drawn at random: counts, layouts and colours; and places where boxes hardly overlap.
 
 Random numbers are counter-based: canvas i owns a fixed range of a stream's words. They are drawn by
-comparing and multiplying integers, so that no machine's rounding changes them.
+comparing and multiplying integers, so that no machine's rounding changes them; operations on
+colours are exactly rounded.
 
 Shapes: n canvases drawn at one attempt, M digits at most on one, K digits of one side, s side of
 a resized digit.
@@ -22,11 +23,13 @@ from numpy.typing import NDArray
 from airkit.config.schema import DataConfig
 from airkit.data.canvases import SPLITS
 from airkit.data.digits import Digits
-from airkit.data.raster import Bytes, Ints, Mask, add, resize
+from airkit.data.raster import Bytes, Floats, Ints, Mask, add, resize
 from airkit.system import seeds
 
 Words = NDArray[np.uint64]
 
+SATURATION = (0.5, 1.0)
+"""Least and greatest saturation of a colour; hues are uniform."""
 _HALF = np.uint64(32)
 _LOW = np.uint64(2**32 - 1)
 
@@ -75,7 +78,7 @@ class Layouts:
         side: i64 [n, M], side of its patch.
         corner: i64 [n, M, 2], x and y of its patch's upper left pixel; ``place_digits`` sets it.
         ink: i64 [n, M, 4], x, y, width, height of its ink within the patch; ``compose`` sets it.
-        tint: i64 [n, M, C], level of each channel at full ink, 0 to 255; ``compose`` sets it.
+        tint: i64 [n, M, C], level of each channel at full ink, 0 to 255.
     """
 
     row: Ints
@@ -142,8 +145,8 @@ def draw_layouts(block: DigitBlock, rows: Ints, count: Ints, attempt: int) -> La
     side = least + np.searchsorted(edges, low, side="right")
     corner = _corners(block, side, words[..., 1])
     digit = below(np.uint64(len(block.digits.images)), high)
-    ink, tint = np.zeros((*digit.shape, 4), np.int64), np.full((*digit.shape, 1), 255)
-    return Layouts(rows, count, digit, side, corner, ink, tint)
+    tint = np.rint(255 * colours(block, rows, attempt)).astype(np.int64)
+    return Layouts(rows, count, digit, side, corner, np.zeros((*digit.shape, 4), np.int64), tint)
 
 
 def place_digits(block: Block, layouts: Layouts, attempt: int) -> Mask:
@@ -184,6 +187,38 @@ def _overlaps(boxes: Ints, one: Ints, limit: float) -> Mask:
     shared = np.maximum(far - near, 0).prod(2)
     union = size.prod(2) + one[..., 2:].prod(2) - shared
     return np.asarray(shared > limit * union)
+
+
+def colours(block: Block, rows: Ints, attempt: int) -> Floats:
+    """Colours of value 1 for the objects of ``rows`` [n] of a block: f64 [n, M, C].
+
+    They have a stream of their own; on grey canvases all are 1, and nothing is drawn.
+    """
+    if block.config.channels == 1:
+        return np.ones((len(rows), block.places, 1))
+    words = block.words("colours", rows, attempt, block.places)
+    hue, share = (half.astype(np.float64) / 2**32 for half in halves(words))
+    low, high = SATURATION
+    return from_hsv(hue, low + (high - low) * share)
+
+
+def from_hsv(hue: Floats, saturation: Floats) -> Floats:
+    """Red, green and blue of value 1 (A. R. Smith 1978, "Color gamut transform pairs").
+
+    Args:
+        hue: 0 (red) to 1 (red again), [...].
+        saturation: 0 (white) to 1, [...].
+
+    Returns:
+        f64 [..., 3].
+
+    >>> from_hsv(np.array([0.0, 0.5]), np.array([1.0, 0.5])).tolist()
+    [[1.0, 0.0, 0.0], [0.5, 1.0, 1.0]]
+    """
+    # distance on the circle of hues, in sixths, from red, green and blue
+    away = np.abs((6 * hue[..., None] - np.array([0.0, 2.0, 4.0]) + 3) % 6 - 3)
+    grey: Floats = np.clip(away - 1, 0, 1)
+    return 1 - saturation[..., None] * grey
 
 
 def draw_counts(config: DataConfig, split: str, start: int, stop: int) -> Ints:

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from airkit.config.schema import DataConfig, ScenesConfig
 from airkit.data import fields
 from airkit.data.canvases import SPLITS, Canvases
-from airkit.data.colours import colours
 from airkit.data.format import Arrays
-from airkit.data.placement import Block, Words, below, draw_counts, halves, retry
-from airkit.data.raster import Bytes, Ints, Mask, extents
-from airkit.data.shapes import FULL, SPRITES, TURNS, Floats, Outlines, cell_covers, sprite_covers
+from airkit.data.placement import Block, Words, below, colours, draw_counts, halves, retry
+from airkit.data.raster import Bytes, Floats, Ints, Mask, extents
+from airkit.data.shapes import FULL, SPRITES, TURNS, Outlines, cell_covers, sprite_covers
 from airkit.data.sources import Origin
 from airkit.errors import CanvasError
 
@@ -93,7 +92,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Canvases of sprites or cells; see ``airkit.data.composers.Composer``."""
+    """Canvases of sprites or cells; see ``airkit.data.workers.Composer``."""
 
     data: DataConfig
     """Which objects, counts, sizes and seed; ``digit_size`` is the mean diameter of an object."""
@@ -308,8 +307,9 @@ def _between(low: float | Floats, high: float | Floats, words: Words) -> Floats:
 
 def _cannot_lay_out(block: SceneBlock, row: int, count: int) -> CanvasError:
     data, scenes = block.config, block.scenes
+    objects = data.source if count > 1 else data.source.removesuffix("s")
     return CanvasError(
-        f"Cannot lay out {count} {data.source} of about {data.digit_size:g} px on a canvas of "
+        f"Cannot lay out {count} {objects} of about {data.digit_size:g} px on a canvas of "
         f"{data.canvas_size}x{data.canvas_size} px",
         where=f"{block.split} canvas {block.start + row}, drawn up to {TRIES} times",
         expected=f"scenes.least_visible = {scenes.least_visible:g} and scenes.least_distance = "

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from airkit.data.raster import Bytes, Ints
-
-Floats = NDArray[np.float64]
+from airkit.data.raster import Bytes, Floats, Ints
 
 SPRITES = ("square", "ellipse", "heart")
 """Shapes of sprites, each at the place that is its label."""

@@ -28,6 +28,7 @@ from airkit.data.strokes import Strokes
 from airkit.errors import DigitsError
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
+from airkit.system.text import numbered
 
 SOURCES: Registry[DigitSource] = Registry(
     "data.source",
@@ -175,9 +176,8 @@ def _disjoint(name: str, pools: Mapping[str, Digits], listener: Listener) -> dic
         kept[split] = pools[split].take(np.array([key not in seen for key in keys], np.bool_))
         seen.update(keys)
         if dropped := len(keys) - len(kept[split].labels):
-            listener.note(
-                f"{name}: left out {dropped} {split} digits that a held-out split has too"
-            )
+            words = "left out {n} {split} {digit|digits} that a held-out split has too"
+            listener.note(f"{name}: {numbered(words, dropped, split=split)}")
     return {split: kept[split] for split in SPLITS}
 
 

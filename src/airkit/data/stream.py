@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,12 +60,6 @@ class Streamed:
         self.chunk = rows_of(data, split)
         """Canvases in a chunk of the file."""
         self._chunk = lru_cache(maxsize=block // self.chunk + 2)(self._read)  # two are cut
-
-    @classmethod
-    def every(cls, path: Path, split: str, block: int) -> dict[str, Self]:
-        """The images of a split and, where there are some, its masks, by name."""
-        names = reader.read_info(path).arrays[split]
-        return {name: cls(path, split, name, block) for name in names if name in LARGE}
 
     def __len__(self) -> int:
         return self._many

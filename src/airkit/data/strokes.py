@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from airkit.data.canvases import SPLITS
 from airkit.data.digits import Digits, DigitSource
-from airkit.data.raster import Bytes, Ints
+from airkit.data.raster import Bytes, Floats, Ints
 from airkit.system import seeds
 from airkit.system.callbacks import Listener
-
-Floats = NDArray[np.float64]
 
 POOL_SIZES = {"train": 10_000, "val": 1_000, "test": 2_000}
 """Digits of each pool."""

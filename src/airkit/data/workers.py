@@ -13,13 +13,33 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from airkit.config.schema import DataConfig
-from airkit.data.composers import Composer
-from airkit.data.format import Packed, pack
+from airkit.data.canvases import Canvases
+from airkit.data.format import Arrays, Packed, pack
+from airkit.data.sources import Origin
 from airkit.errors import CanvasError
 from airkit.system.signals import STOPPING
+
+
+class Composer(Protocol):
+    """Makes canvases; it is sent to worker processes."""
+
+    @property
+    def origin(self) -> Origin:
+        """What the data file records of the source."""
+
+    @property
+    def arrays(self) -> Arrays:
+        """The arrays of each split."""
+
+    def compose(self, split: str, start: int, stop: int) -> Canvases:
+        """Compose canvases ``start`` to ``stop`` (excluded) of ``split``.
+
+        Raises:
+            CanvasError: they cannot be composed as asked.
+        """
 
 
 class Part(NamedTuple):

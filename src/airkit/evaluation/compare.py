@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from airkit.config.settings import Settings, layers
 from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.measures import check_counts
-from airkit.evaluation.results import Measures
+from airkit.evaluation.results import Comparison, Measures
 from airkit.runs.trained import TrainedRun, open_run
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.statistics import mcnemar, paired_interval
-
-Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two runs compared on the same canvases, as ``airkit eval --against`` prints it."""
-
-    against: Measures
-    """The measures of the other run."""
-    only_run: int
-    """Canvases that the run alone counts right."""
-    only_against: int
-    """Canvases that the other run alone counts right."""
-    difference: float
-    """Count accuracy of the run less that of the other."""
-    difference_interval: tuple[float, float]
-    """Its 95 % interval, for paired proportions (Agresti and Min 2005)."""
-    p_value: float
-    """p value of McNemar's exact test (1947) that both count equally well."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as plain values, for JSON."""
-        return {**asdict(self), "against": self.against.to_dict()}
 
 
 def compare(
@@ -82,7 +56,7 @@ def compare(
     return measures, paired(right, against_right, against_measures)
 
 
-def paired(right: Array, against_right: Array, against: Measures) -> Comparison:
+def paired(right: np.ndarray, against_right: np.ndarray, against: Measures) -> Comparison:
     """Return the comparison of what is counted right, bool [N] each.
 
     Args:
@@ -104,7 +78,9 @@ def paired(right: Array, against_right: Array, against: Measures) -> Comparison:
     )
 
 
-def measured(trained: TrainedRun, run: str | Path, listener: Listener) -> tuple[Measures, Array]:
+def measured(
+    trained: TrainedRun, run: str | Path, listener: Listener
+) -> tuple[Measures, np.ndarray]:
     """Return the measures of a run, and whether its counts are right, bool [N]."""
     evaluation = Evaluation(trained).all(listener)
     true, found, _ = evaluation.counts.table

@@ -1,6 +1,4 @@
-"""Inferred boxes compared with true boxes: intersection over union, mean IoU, average precision.
-
-Boxes are (x, y, width, height) in pixels; -1 pads.
+"""Measures of the boxes found: mean IoU and average precision, from the IoU of all pairs.
 
 Legend: N canvases, M most true objects on one, T slots, D objects found on all canvases.
 """
@@ -21,27 +19,6 @@ RECALLS = np.linspace(0, 1, 101)
 """Recalls at which COCO reads precision."""
 MOST = 100
 """Most objects found on a canvas that COCO's AP looks at."""
-
-
-def pairwise_iou(truth: Floats, inferred: Floats) -> Floats:
-    """Return the IoU of each true box with each inferred box of the same canvas.
-
-    Args:
-        truth: true boxes, [N, M, 4].
-        inferred: inferred boxes, [N, T, 4].
-
-    Returns:
-        Area of the intersection over area of the union, [N, M, T]; 0 where the true box is
-        padding, -1 where the inferred box is.
-    """
-    a, b = truth[:, :, None].astype(np.float64), inferred[:, None].astype(np.float64)
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    shared = np.clip(high - low, 0, None).prod(-1)
-    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
-    found = np.broadcast_to(b[..., 2] >= 0, union.shape)
-    both = found & (a[..., 2] > 0)
-    return np.where(both, shared / np.where(both, union, 1), np.where(found, 0.0, -1.0))
 
 
 def mean_iou(iou: Floats, boxes: int) -> float:

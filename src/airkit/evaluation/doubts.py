@@ -6,8 +6,8 @@ Shapes: H x W pixels of an image.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from airkit.data.look.findings import look
 from airkit.data.look.ink import SAMPLE, TOUCHING, Fault, level_fault, size_fault
 from airkit.system.callbacks import Listener
 
-Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 _PIXELS = 2**24
 """Most pixels in a sample."""
@@ -139,7 +138,7 @@ def _other_levels(given: Given, limits: tuple[float, float] | None) -> Fault | N
     return _of_levels(given.levels, limits) if other else None
 
 
-def _other_size(pictures: list[Array], usual: float) -> Fault | None:
+def _other_size(pictures: list[np.ndarray], usual: float) -> Fault | None:
     """Whether objects look far larger or smaller than those of the training.
 
     Args:
@@ -167,17 +166,10 @@ def _of_levels(found: tuple[float, float], limits: tuple[float, float]) -> Fault
 
 def note(told: Iterable[tuple[Place, Fault | None]], listener: Listener) -> None:
     """Say what is off with images, once for each cause."""
-    for (place, fault), others in _by_cause(told):
-        more = f" and {others:,} more" if others else ""
-        listener.note(f"{place.path}{more}: {fault.text}")
-
-
-def _by_cause(
-    told: Iterable[tuple[Place, Fault | None]],
-) -> Iterator[tuple[tuple[Place, Fault], int]]:
-    """The first image of each cause, and the number of others."""
     causes: dict[str, list[tuple[Place, Fault]]] = {}
     for place, fault in told:
         if fault:
             causes.setdefault(fault.cause, []).append((place, fault))
-    yield from ((first, len(others)) for first, *others in causes.values())
+    for (place, fault), *others in causes.values():
+        more = f" and {len(others):,} more" if others else ""
+        listener.note(f"{place.path}{more}: {fault.text}")

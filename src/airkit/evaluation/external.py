@@ -21,11 +21,10 @@ import numpy as np
 from airkit.data.imports.segmentations import paint
 from airkit.data.imports.tables import delimiter
 from airkit.errors import PredictionsError, sanitize
-from airkit.evaluation.label_files import read_labels
+from airkit.evaluation.found_files import read_labels
 from airkit.model.spatial_transformer import Shape
 from airkit.system.files import check_regular
 
-Array = np.ndarray[Any, Any]
 _NOT_NUMBERS = TypeError, ValueError, OverflowError
 _EXPECTED = "a .csv, .json, .jsonl or .npy file, or a folder of label images"
 MOST = 1_000
@@ -37,13 +36,13 @@ _NAMES = "image_id", "index", "image", "file_name"
 class ExternalPredictions:
     """Predictions in the order of the canvases; what they do not have is None."""
 
-    counts: Array | None = None
+    counts: np.ndarray
     """Objects found, int64 [N]."""
-    boxes: list[Array] | None = None
+    boxes: list[np.ndarray] | None = None
     """(x, y, width, height, score) of each object, f64 [K, 5], for each canvas."""
-    labels: Array | None = None
+    labels: np.ndarray | None = None
     """Object of each pixel, from 1; 0 is the background; uint16 [N, H, W]."""
-    masks: list[list[tuple[float, Array]]] | None = None
+    masks: list[list[tuple[float, np.ndarray]]] | None = None
     """Score and mask, bool [H, W], of each object, for each canvas."""
     about: str = ""
     """The data file that all of them name, as a table by ``airkit predict`` does."""
@@ -166,7 +165,7 @@ class Reader:
             found.append((self._place({"image": file.stem.removesuffix("_labels")}), labels))
         return self._labelled(np.stack(self._complete(found)))
 
-    def _labelled(self, labels: Array) -> ExternalPredictions:
+    def _labelled(self, labels: np.ndarray) -> ExternalPredictions:
         if labels.size and not 0 <= labels.min() <= labels.max() < 2**16:
             self.refuse("Labels out of range", "0 to 65535", f"{labels.min()} to {labels.max()}")
         counts = [len(np.unique(each[each > 0])) for each in labels]
@@ -199,8 +198,8 @@ class Reader:
     def _of_objects(self, results: list[dict[str, Any]]) -> ExternalPredictions:
         """COCO results: a score and a box, a mask or both for each object found."""
         boxed, masked = (all(name in each for each in results) for name in ("bbox", "segmentation"))
-        boxes: list[list[Array]] = [[] for _ in range(self.many)]
-        masks: list[list[tuple[float, Array]]] = [[] for _ in range(self.many)]
+        boxes: list[list[np.ndarray]] = [[] for _ in range(self.many)]
+        masks: list[list[tuple[float, np.ndarray]]] = [[] for _ in range(self.many)]
         counts = np.zeros(self.many, np.int64)
         for each in results:
             place, score = self._place(each), self._score(each)
@@ -232,7 +231,7 @@ class Reader:
             self.refuse("A result without a score", "a finite number", repr(score))
         return float(score)
 
-    def _box(self, box: Any, score: float) -> Array:
+    def _box(self, box: Any, score: float) -> np.ndarray:
         try:
             row = np.array([*box, score], np.float64)
         except _NOT_NUMBERS:
@@ -241,7 +240,7 @@ class Reader:
             self.refuse("A box is not valid", "[x, y, width, height], finite numbers", repr(box))
         return row
 
-    def _mask(self, segmentation: Any) -> Array:
+    def _mask(self, segmentation: Any) -> np.ndarray:
         mask = np.zeros(self.shape, np.uint8)
         try:
             paint(mask, 1, segmentation)
@@ -250,7 +249,7 @@ class Reader:
             self.refuse("A mask is not valid", f"COCO run lengths of size {size}", error)
         return mask > 0
 
-    def _painted(self, masks: list[tuple[float, Array]]) -> Array:
+    def _painted(self, masks: list[tuple[float, np.ndarray]]) -> np.ndarray:
         """The masks of a canvas that are counted, the greater score on top, [H, W]."""
         labels = np.zeros(self.shape, np.uint16)
         counted = [mask for score, mask in sorted(masks, key=itemgetter(0)) if score >= self.least]
@@ -303,14 +302,14 @@ def _number(value: Any, split: str, first: int) -> int | None:
     return value - first if whole else None
 
 
-def _behind(owners: Array) -> Array:
+def _behind(owners: np.ndarray) -> np.ndarray:
     """Slots that own each pixel [N, H, W], from 1; 0 is the one with most pixels of its canvas."""
     flat = owners.reshape(len(owners), -1)
     widest = np.array([np.bincount(each).argmax() for each in flat]).reshape(-1, 1, 1)
     return np.where(owners == widest, 0, owners + 1)
 
 
-def _consecutive(labels: Array) -> Array:
+def _consecutive(labels: np.ndarray) -> np.ndarray:
     """Labels of each canvas without gaps, 0 as it is, uint16 [N, H, W]."""
     found = [np.unique(np.append(0, one), return_inverse=True)[1][1:] for one in labels]
     return np.stack(found).reshape(labels.shape).astype(np.uint16)

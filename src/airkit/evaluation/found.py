@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ import numpy as np
 from airkit.data.imports.images import Given
 from airkit.evaluation.pieces import Piece, PieceScene
 
-Array = np.ndarray[Any, Any]
 Parts = Sequence[tuple[Piece, PieceScene]]
 SHARE = 0.95
 """Probability that ``Inferred.interval`` holds."""
@@ -102,7 +100,8 @@ def found_on(
         exclude_edges: leave out objects that touch the border.
     """
     shape = given.shape
-    kept, boxes = _owned(parts, SAME * size), [_boxes(*part, shape) for part in parts]
+    boxes = [clipped(seen.box + np.array([*at.corner, 0, 0]), shape) for at, seen in parts]
+    kept = _owned(parts, SAME * size)
     touching = [_touch(box, shape) for box in boxes]
     on = [np.arange(len(flags)) < seen.count for flags, (_, seen) in zip(kept, parts, strict=True)]
     at_border = [a & b & c for a, b, c in zip(kept, touching, on, strict=True)]
@@ -134,7 +133,7 @@ def found_on(
     return inferred, slots
 
 
-def stitched(given: Given, parts: Parts) -> Array:
+def stitched(given: Given, parts: Parts) -> np.ndarray:
     """The reconstruction of an image of the cores of its pieces, [C, H, W]."""
     whole = np.zeros_like(given.pixels)
     for piece, seen in parts:
@@ -151,7 +150,7 @@ def stitched(given: Given, parts: Parts) -> Array:
     return whole
 
 
-def labelled(given: Given, parts: Parts, slots: Sequence[tuple[int, int]]) -> Array:
+def labelled(given: Given, parts: Parts, slots: Sequence[tuple[int, int]]) -> np.ndarray:
     """0 for the background, k for the object in place k - 1, uint16 [H, W].
 
     Args:
@@ -170,7 +169,7 @@ def labelled(given: Given, parts: Parts, slots: Sequence[tuple[int, int]]) -> Ar
     return labels
 
 
-def _owned(parts: Parts, same: float) -> list[Array]:
+def _owned(parts: Parts, same: float) -> list[np.ndarray]:
     """Flags [T] of the slots that count, for each piece.
 
     A tile has those whose centres are in its core. Two tiles place an object a little differently,
@@ -197,17 +196,12 @@ def _owned(parts: Parts, same: float) -> list[Array]:
     return kept
 
 
-def _within(centres: Array, core: tuple[float, ...], margin: float) -> Array:
+def _within(centres: np.ndarray, core: tuple[float, ...], margin: float) -> np.ndarray:
     low, high = np.array(core[:2]) - margin, np.array(core[2:]) + margin
     return np.asarray(((centres >= low) & (centres < high)).all(1))
 
 
-def _boxes(piece: Piece, seen: PieceScene, shape: tuple[int, ...]) -> Array:
-    """Boxes [T, 4] on the image, clipped to it, at least a pixel; what is padded is larger."""
-    return clipped(seen.box + np.array([*piece.corner, 0, 0]), shape)
-
-
-def clipped(boxes: Array, shape: tuple[int, ...]) -> Array:
+def clipped(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return boxes [N, 4] clipped to an image [H, W], at least a pixel of it."""
     height, width = shape
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
@@ -215,14 +209,14 @@ def clipped(boxes: Array, shape: tuple[int, ...]) -> Array:
     return np.concatenate([low, np.maximum(np.minimum(high, (width, height)) - low, 1)], 1)
 
 
-def _touch(boxes: Array, shape: tuple[int, ...]) -> Array:
+def _touch(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Whether boxes reach the outermost pixels, [T]."""
     height, width = shape
     high = boxes[:, :2] + boxes[:, 2:]
     return np.asarray((boxes[:, :2] < 1).any(1) | (high > (width - 1, height - 1)).any(1))
 
 
-def _object(seen: PieceScene, slot: int, box: Array, touches: bool) -> InferredObject:
+def _object(seen: PieceScene, slot: int, box: np.ndarray, touches: bool) -> InferredObject:
     return InferredObject(
         box=tuple(box.tolist()),
         confidence=float(seen.presence[slot]),
@@ -232,23 +226,19 @@ def _object(seen: PieceScene, slot: int, box: Array, touches: bool) -> InferredO
     )
 
 
-def _probability(posteriors: Sequence[Array], kept: Sequence[Array]) -> Array:
+def _probability(posteriors: Sequence[np.ndarray], kept: Sequence[np.ndarray]) -> np.ndarray:
     """Probability of n objects that count, over all pieces, which are independent, [..]."""
     if len(kept) == 1 and kept[0].all():
         return posteriors[0]
     whole = np.ones(1)
-    for one in starmap(_of_kept, zip(posteriors, kept, strict=True)):
-        whole = np.convolve(whole, one)
+    for posterior, flags in zip(posteriors, kept, strict=True):
+        counted = np.append(0, flags.cumsum())  # of the first n slots
+        whole = np.convolve(whole, np.bincount(counted, posterior.astype(np.float64)))
         whole = whole[: np.flatnonzero(whole > _NEGLIGIBLE)[-1] + 1]
     return whole
 
 
-def _of_kept(posterior: Array, kept: Array) -> Array:
-    """Probability of n slots that are on and count, of the probability of n that are on."""
-    return np.bincount(np.append(0, kept.cumsum()), posterior.astype(np.float64))
-
-
-def interval(probability: Array, count: int) -> tuple[int, int]:
+def interval(probability: np.ndarray, count: int) -> tuple[int, int]:
     """Return ``Inferred.interval``."""
     order = np.argsort(-probability, kind="stable")
     enough = int(np.searchsorted(probability[order].cumsum(), SHARE)) + 1

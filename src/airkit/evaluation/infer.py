@@ -13,21 +13,26 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.config.settings import Settings
 from airkit.data.imports.images import Given, ImageLike, Place
-from airkit.evaluation.box_files import ROIS, SHAPES, BoxFormat
 from airkit.evaluation.found import Inferred, InferredObject, Parts, found_on, labelled, stitched
-from airkit.evaluation.found_tables import check_table, write_counts, write_objects
-from airkit.evaluation.label_files import check_labels, label_file, write_labels
+from airkit.evaluation.found_files import (
+    ROIS,
+    SHAPES,
+    BoxFormat,
+    check_labels,
+    label_file,
+    write_counts,
+    write_labels,
+    write_objects,
+)
 from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
 from airkit.evaluation.screening import Screening, repeat_verdict
-from airkit.runs.folder import RunFolder
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
-from airkit.system.paths import to_path
+from airkit.system.files import check_target
 
 __all__ = ["Found", "InferOptions", "Inferred", "InferredObject", "infer"]
 
-Array = np.ndarray[Any, Any]
-DrawOverlay = Callable[[Given, Array, Array], None]
+DrawOverlay = Callable[[Given, np.ndarray, np.ndarray], None]
 """Draws an image with its reconstruction [C, H, W] and the boxes found [N, 4]."""
 Overlays = Callable[[Sequence[Place], Config], DrawOverlay]
 """Makes a ``DrawOverlay`` for all images, once it has checked that they can be drawn."""
@@ -80,9 +85,9 @@ def infer(
     """Count and locate the objects of images, as ``airkit.infer`` does."""
     for path, option in ((options.csv, "--csv"), (options.objects, "--objects")):
         if path is not None:
-            check_table(path, option)
+            check_target(path, "The name of a table does not end in .csv", ".csv", option=option)
     model = open_model(run, checkpoint, settings, listener)
-    repeat_verdict(RunFolder(to_path(run)), listener)
+    repeat_verdict(model, listener)
     inference = _Inference(images, model, options, listener)
     inference.check()
     found = dict(inference.walk())

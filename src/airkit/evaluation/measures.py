@@ -20,12 +20,11 @@ from airkit.config.settings import spelled
 from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
-from airkit.evaluation.detection import box_scores, pairwise_iou
+from airkit.evaluation.detection import box_scores
 from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
-
-Array = np.ndarray[Any, Any]
+from airkit.system.boxes import pairwise_iou
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,8 @@ class Counts(Measure):
 
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
-        self._parts: list[Array] = []
-        self._confidences: list[Array] = []
+        self._parts: list[np.ndarray] = []
+        self._confidences: list[np.ndarray] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
@@ -119,7 +118,7 @@ class Counts(Measure):
         self._confidences.append(np.stack([confidences(scene) for scene in scenes]))
 
     @property
-    def table(self) -> Array:
+    def table(self) -> np.ndarray:
         """True counts, those of all looks together, and those of one look, int64 [3, N]."""
         return np.concatenate(self._parts, axis=1)
 
@@ -149,8 +148,8 @@ class Boxes(Measure):
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
         self.total = 0
-        self.iou: list[Array] = []
-        self.confidence: list[Array] = []
+        self.iou: list[np.ndarray] = []
+        self.confidence: list[np.ndarray] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""

@@ -10,14 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from airkit.data.imports.geometry import cores
 from airkit.data.imports.images import Given
-from airkit.data.imports.tiles import cores
 from airkit.errors import ImageError
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
@@ -26,7 +25,6 @@ from airkit.model.scene import Scene, explain_by_looks, possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
 
-Array = np.ndarray[Any, Any]
 WAITING_PIXELS = 2**24
 """Most pixels that wait for a batch, over all sizes."""
 OVERLAP, LEAST_OVERLAP = 2.0, 1.5
@@ -40,7 +38,7 @@ class Piece:
 
     image: int
     """The image's place."""
-    pixels: Array
+    pixels: np.ndarray
     """Levels in 0..1, float32 [C, H, W]."""
     corner: tuple[int, int] = (0, 0)
     """Where it is on the image, (x, y) of its upper left."""
@@ -61,19 +59,22 @@ class PieceScene:
     """What a model sees on a piece, places as on the piece; see ``Scene``."""
 
     count: int
-    count_probability: Array
-    presence: Array
-    box: Array
-    centre: Array
-    where: Array
-    what: Array
+    count_probability: np.ndarray
+    presence: np.ndarray
+    box: np.ndarray
+    centre: np.ndarray
+    where: np.ndarray
+    what: np.ndarray
     score: float
-    full: bool
-    """Whether all slots are on."""
-    canvas: Array | None
+    canvas: np.ndarray | None
     """The reconstruction, [C, H, W]; None where it is not asked for."""
-    owner: Array | None
+    owner: np.ndarray | None
     """The slot that each pixel belongs to, counted from 1, uint8 [H, W]; None likewise."""
+
+    @property
+    def full(self) -> bool:
+        """Whether all slots are on."""
+        return self.count == len(self.presence)
 
 
 def pieces_of(
@@ -218,5 +219,4 @@ class Explainer:
             each = {name: part[row] for name, part in parts.items()}
             canvas = None if canvases is None else canvases[row]
             owner = None if owners is None else owners[row]
-            full = count == len(each["presence"])
-            yield PieceScene(count, **each, score=score, full=full, canvas=canvas, owner=owner)
+            yield PieceScene(count, **each, score=score, canvas=canvas, owner=owner)

@@ -13,8 +13,10 @@ from airkit.config.settings import Settings
 from airkit.data.imports.images import ImageLike
 from airkit.errors import AirkitError, OutputError
 from airkit.evaluation.prediction_files import check_predictions, writing_predictions
-from airkit.evaluation.prediction_sources import CanvasesSource, Opening, PicturesSource
+from airkit.evaluation.prediction_sources import CanvasesSource, PicturesSource
 from airkit.evaluation.predictions import Predictions, Rows, joined
+from airkit.evaluation.screening import repeat_verdict
+from airkit.runs.trained import open_model
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file
 from airkit.system.text import quoted
@@ -78,7 +80,7 @@ def predict(  # noqa: PLR0913 - an argument for each option of the command
         ImageError: a picture that cannot be read, or none that can.
     """
     how = {"skip_bad": skip_bad, "sub_folders": sub_folders, "invert": invert}
-    source = _source(images, data, samples, (run, checkpoint, settings, listener), how)
+    source = _source((run, checkpoint, settings, listener), images, data, samples, how)
     return joined([*source.batches()], source.bad)
 
 
@@ -125,7 +127,7 @@ def write_predictions(  # noqa: PLR0913 - an argument for each option of the com
     began, target = time.perf_counter(), output_file(out, "predictions.csv")
     check_predictions(target, rows, samples)
     how = {"skip_bad": skip_bad, "sub_folders": sub_folders, "invert": invert}
-    source = _source(images, data, samples, (run, checkpoint, settings, listener), how)
+    source = _source((run, checkpoint, settings, listener), images, data, samples, how)
     _check_not_read(target, source.files)
     with writing_predictions(target, rows) as add:
         for batch in source.batches():
@@ -140,7 +142,11 @@ def write_predictions(  # noqa: PLR0913 - an argument for each option of the com
 
 
 def _source(
-    images: Any, data: str | Path | None, samples: int, opening: Opening, how: Mapping[str, bool]
+    opening: tuple[str | Path, str, Settings, Listener],
+    images: Any,
+    data: str | Path | None,
+    samples: int,
+    how: Mapping[str, bool],
 ) -> CanvasesSource | PicturesSource:
     """What there is to look at, checked before any of it is."""
     if samples < 0:
@@ -152,14 +158,17 @@ def _source(
         if given := [f"--{name.replace('_', '-')}" for name, on in how.items() if on]:
             hint = "name pictures, or leave it out"
             raise AirkitError(f"{given[0]} is for pictures alone", got="no pictures", hint=hint)
-        return CanvasesSource(data, samples, opening)
-    if data is not None:
+    elif data is not None:
         raise AirkitError(
             "Both pictures and a data file are given",
             got=f"--data {quoted(data)} and pictures",
             hint="name one of them; airkit import makes a data file of pictures",
         )
-    return PicturesSource(images, samples, opening, how)
+    model, listener = open_model(*opening), opening[-1]
+    repeat_verdict(model, listener)
+    if images is None:
+        return CanvasesSource(model, data, samples, listener)
+    return PicturesSource(model, images, samples, how, listener)
 
 
 def _check_not_read(target: Path, files: Iterable[Path]) -> None:

@@ -21,7 +21,6 @@ from airkit.system.files import check_target, replacing
 from airkit.system.signals import defer_signals
 from airkit.system.text import quoted
 
-Array = np.ndarray[Any, Any]
 Add = Callable[[Predictions], None]
 """Writes the predictions of the next pictures."""
 
@@ -78,7 +77,7 @@ def _csv(path: Path, rows: Rows) -> Iterator[Add]:
         yield add
 
 
-def _spelled(name: str, column: Array) -> list[Any]:
+def _spelled(name: str, column: np.ndarray) -> list[Any]:
     """The cells of a column: six digits, and a blank for the index of a file of one picture."""
     if column.dtype.kind == "f":
         return [f"{value:.6g}" for value in column.tolist()]
@@ -166,10 +165,10 @@ class _Parts:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._like: list[Array] = []
+        self._like: list[np.ndarray] = []
         """Arrays without content, of the shapes and types of the parts."""
 
-    def add(self, rows: Array) -> None:
+    def add(self, rows: np.ndarray) -> None:
         """Add rows, whose other sides and letters may be more or fewer than before."""
         np.save(self._file, rows, allow_pickle=False)
         self._like.append(np.broadcast_to(np.zeros((), rows.dtype), rows.shape))

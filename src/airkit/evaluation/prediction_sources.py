@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from airkit.config.settings import Settings
 from airkit.data import reader
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.imports.images import Given
@@ -22,27 +21,22 @@ from airkit.errors import ImageError
 from airkit.evaluation.found import clipped, interval
 from airkit.evaluation.pieces import Explainer, Piece, pieces_of
 from airkit.evaluation.predictions import Predictions, joined
-from airkit.evaluation.screening import Screening, repeat_verdict
+from airkit.evaluation.screening import Screening
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.samples import sample
 from airkit.model.scene import Scene, explain_by_looks, possible_looks
-from airkit.runs.folder import RunFolder
 from airkit.runs.memory_needs import batch_size_of
-from airkit.runs.trained import count_generator, look_seed, open_model, open_on
+from airkit.runs.trained import TrainedModel, count_generator, look_seed
 from airkit.system import threads
 from airkit.system.callbacks import Listener
-from airkit.system.paths import to_path
 
-Array = np.ndarray[Any, Any]
 TOGETHER = 1000
 """Most pictures of one part of the predictions."""
 _PIXELS = 2**23
 """Most pixels of its masks, which are all as large as its largest picture."""
 _TRUTH = {"count": "true_count", "box": "true_box", "label": "true_label"}
 """Truth of a data file, and what predictions call it."""
-Opening = tuple[str | Path, str, Settings, Listener]
-"""The run, its checkpoint, the settings of the call, and its listener."""
 
 
 class CanvasesSource:
@@ -54,11 +48,12 @@ class CanvasesSource:
         bad: files that cannot be read, and why: none.
     """
 
-    def __init__(self, data: str | Path | None, samples: int, opening: Opening) -> None:
-        run, checkpoint, settings, self.listener = opening
-        opened = open_on(run, data, checkpoint, settings, self.listener)
-        self.model, self.info, self.air = opened
-        self.config, self.samples = self.model.config, samples
+    def __init__(
+        self, model: TrainedModel, data: str | Path | None, samples: int, listener: Listener
+    ) -> None:
+        self.model, self.config, self.samples = model, model.config, samples
+        self.listener = listener
+        self.info, self.air = model.on(data)
         self.many, self.files = self.info.splits[self.config.eval.split], [self.info.path]
         self.bad: Mapping[str, str] = {}
 
@@ -72,6 +67,8 @@ class CanvasesSource:
                     threads.settle(partial(self._explain, levels, None), self.listener.note)
                 scene = self._explain(levels, counts)
                 arrays = _arrays(self.air, levels, scene, self.samples, self.config.eval.seed)
+                full = arrays["count"] == self.air.slots
+                arrays["status"] = np.where(full, "slots full", self.model.status)
                 yield Predictions(**self._about(part, done), **arrays)
                 done += len(levels)
                 self.listener.progress("predicting", done, self.many)
@@ -95,7 +92,7 @@ class CanvasesSource:
         looks = possible_looks(self.air, self.config.eval.looks)
         return explain_by_looks(self.air, levels, looks, look_seed(self.config), counts)
 
-    def _about(self, part: Mapping[str, Array], start: int) -> dict[str, Any]:
+    def _about(self, part: Mapping[str, np.ndarray], start: int) -> dict[str, Any]:
         """What is known of canvases without a look at them."""
         many, (height, width) = len(part["image"]), self.info.config.data.shape
         truth = {_TRUTH[name]: array for name, array in part.items() if name in _TRUTH}
@@ -118,12 +115,15 @@ class PicturesSource:
     """
 
     def __init__(
-        self, images: Any, samples: int, opening: Opening, how: Mapping[str, bool]
+        self,
+        model: TrainedModel,
+        images: Any,
+        samples: int,
+        how: Mapping[str, bool],
+        listener: Listener,
     ) -> None:
-        run, checkpoint, settings, self.listener = opening
-        self.model, self.samples = open_model(run, checkpoint, settings, self.listener), samples
-        repeat_verdict(RunFolder(to_path(run)), self.listener)
-        self.screening = Screening(images, self.model, **how)
+        self.model, self.samples, self.listener = model, samples, listener
+        self.screening = Screening(images, model, **how)
         for _ in self.screening.check(self.listener):
             pass
         self.screening.note(self.listener)
@@ -186,7 +186,7 @@ class PicturesSource:
 
 
 def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> dict[str, Any]:
-    """The arrays of a scene, and of samples if asked for; the status says if slots are full."""
+    """The arrays of a scene, and of samples if asked for."""
     found = {
         "count": scene.count,
         "count_probability": scene.count_probability,
@@ -207,8 +207,7 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
             "sample_z_what": drawn.what,
         }
     arrays = {name: values.cpu().numpy() for name, values in found.items()}
-    status = np.where(arrays["count"] == air.slots, "slots full", "ok")
-    return {**arrays, "mask": arrays["mask"].astype(np.uint16), "status": status}
+    return {**arrays, "mask": arrays["mask"].astype(np.uint16)}
 
 
 def _in_parts(walk: Iterable[Given]) -> Iterator[list[Given]]:

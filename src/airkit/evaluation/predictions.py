@@ -20,8 +20,7 @@ from airkit.system.extras import check_installed
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = np.ndarray[Any, Any]
-Index = int | slice | Sequence[int] | Sequence[bool] | Array
+Index = int | slice | Sequence[int] | Sequence[bool] | np.ndarray
 Rows = Literal["pictures", "objects"]
 ROWS = ("pictures", "objects")
 
@@ -35,57 +34,57 @@ class Predictions:
     H x W pixels of the largest picture.
     """
 
-    image: Array
+    image: np.ndarray
     """The file, str [N]; for images in memory, image-I, numbered from 0."""
-    index: Array
+    index: np.ndarray
     """Place in the split of a data file or in a stack, from 0; -1 where the file is one picture;
     int64 [N]."""
-    width: Array
+    width: np.ndarray
     """In pixels, int64 [N]."""
-    height: Array
+    height: np.ndarray
     """In pixels, int64 [N]."""
-    status: Array
+    status: np.ndarray
     """``ok``, ``slots full``, or what is wrong: see the page of ``airkit infer``; str [N]."""
-    true_count: Array | None = None
+    true_count: np.ndarray | None = None
     """True number of objects, int64 [N]; None where it is not known, as with the following."""
-    true_box: Array | None = None
+    true_box: np.ndarray | None = None
     """True boxes of ink (x, y, width, height) in pixels, -1 pads, float32 [N, M, 4]."""
-    true_label: Array | None = None
+    true_label: np.ndarray | None = None
     """True classes, -1 pads, int64 [N, M]."""
-    count: Array
+    count: np.ndarray
     """Objects found: the mode of ``count_probability``, or a sample of it where ``eval.counts`` is
     sampled, int64 [N]."""
-    count_probability: Array
+    count_probability: np.ndarray
     """Probability of n objects, n = 0..T, float32 [N, T + 1]."""
-    confidence: Array
+    confidence: np.ndarray
     """Probability that a slot and all before it are on, float32 [N, T]."""
-    box: Array
+    box: np.ndarray
     """Extent of each object's ink (x, y, width, height) in pixels; -1 from slot ``count`` on,
     float32 [N, T, 4]."""
-    z_where: Array
+    z_where: np.ndarray
     """Mean of the pose in each slot, also in those from ``count`` on, float32 [N, T, 3]."""
-    z_what: Array
+    z_what: np.ndarray
     """Mean of the code in each slot, likewise, float32 [N, T, Z]."""
-    score: Array
+    score: np.ndarray
     """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, float32 [N]."""
-    mask: Array
+    mask: np.ndarray
     """Slot that each pixel belongs to, from 1; 0 for the background, and where a picture is smaller
     than the largest; uint16 [N, H, W]."""
-    sample_count: Array | None = None
+    sample_count: np.ndarray | None = None
     """Objects in each sample of the posterior, int64 [N, K]; None without samples, as with the
     following."""
-    sample_weight: Array | None = None
+    sample_weight: np.ndarray | None = None
     """Weight of each sample; those of a picture sum to 1, float32 [N, K]."""
-    sample_z_where: Array | None = None
+    sample_z_where: np.ndarray | None = None
     """Pose drawn in each slot; those from ``sample_count`` on are no part of the sample,
     float32 [N, K, T, 3]."""
-    sample_z_what: Array | None = None
+    sample_z_what: np.ndarray | None = None
     """Code drawn in each slot, likewise, float32 [N, K, T, Z]."""
     bad: Mapping[str, str] = field(default_factory=dict)
     """Files that could not be read and were left out, and why."""
 
     @property
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """The arrays by name, without those that are None."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: array for name, array in known.items() if isinstance(array, np.ndarray)}
@@ -97,12 +96,12 @@ class Predictions:
         return f"<Predictions of {len(self):,} pictures: {', '.join(self.arrays)}>"
 
     @overload
-    def __getitem__(self, index: str) -> Array: ...
+    def __getitem__(self, index: str) -> np.ndarray: ...
 
     @overload
     def __getitem__(self, index: Index) -> Predictions: ...
 
-    def __getitem__(self, index: str | Index) -> Array | Predictions:
+    def __getitem__(self, index: str | Index) -> np.ndarray | Predictions:
         if isinstance(index, str):
             return self.arrays[index]
         rows = [index] if isinstance(index, int | np.integer) else index
@@ -152,7 +151,7 @@ class Predictions:
     def _interval(self, row: int) -> tuple[int, int]:
         return interval(self.count_probability[row], int(self.count[row]))
 
-    def _object(self, row: int, slot: int, mask: Array) -> dict[str, Any]:
+    def _object(self, row: int, slot: int, mask: np.ndarray) -> dict[str, Any]:
         names = ("box", "confidence", "z_where", "z_what")
         own = {name: getattr(self, name)[row, slot].tolist() for name in names}
         return {**own, "mask": run_lengths(mask == slot + 1)}
@@ -214,7 +213,7 @@ def joined(parts: Sequence[Predictions], bad: Mapping[str, str]) -> Predictions:
     return Predictions(**arrays, bad=bad)
 
 
-def _padded(arrays: Sequence[Array]) -> list[Array]:
+def _padded(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Arrays [.., H, W] with 0 to the right and below, all of one size but for their rows."""
     sides = np.max([array.shape[1:] for array in arrays], 0, initial=0).astype(int)
     missing = [[(0, 0), *((0, more) for more in sides - array.shape[1:])] for array in arrays]
@@ -229,6 +228,6 @@ def check_rows(rows: str) -> None:
         )
 
 
-def _numbered(name: str, array: Array) -> dict[str, Array]:
+def _numbered(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     """Columns ``name_0``, ``name_1`` ... of an array [N, D]."""
     return {f"{name}_{place}": column for place, column in enumerate(array.T)}

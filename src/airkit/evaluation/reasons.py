@@ -6,7 +6,6 @@ Shapes: C channels, H x W pixels of an image or a tile, K boxes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from airkit.config.schema import Config
 from airkit.data.look.findings import candidates
 from airkit.model.background import Background, without_weights
 
-Array = np.ndarray[Any, Any]
 NOTHING, POLARITY = "nothing stands out", "other polarity"
 TEXTS: dict[str, str] = {
     POLARITY: "what stands out is darker than the background where the objects of the "
@@ -44,13 +42,13 @@ class Reasons:
         if other := _OPPOSITE.get(config.polarity):
             self.turned = Background(config.updated("model", polarity=other))
 
-    def common(self, images: Sequence[Array]) -> str:
+    def common(self, images: Sequence[np.ndarray]) -> str:
         """Return the most common reason of tiles, levels in 0..1, [C, H, W] each."""
         found = [self.reason(image) for image in images]
         told = [reason for reason in found if reason != NOTHING]
         return max(told, key=told.count) if told else NOTHING
 
-    def reason(self, image: Array) -> str:
+    def reason(self, image: np.ndarray) -> str:
         """Return why nothing was found on an image, levels in 0..1, [C, H, W]."""
         peak, boxes = self._candidates(image, self.background)
         if self.turned is not None and self._candidates(image, self.turned)[0] > _STRONGER * peak:
@@ -63,21 +61,21 @@ class Reasons:
         faint = peak < _FAINT * self.config.contrast
         return "too faint" if faint else "not taken for objects"
 
-    def _candidates(self, image: Array, background: Background) -> tuple[float, Array]:
+    def _candidates(self, image: np.ndarray, background: Background) -> tuple[float, np.ndarray]:
         """Median of the brightest ink, 0 without any, and boxes [K, 4] of what may be objects."""
         ink = background.ink(torch.from_numpy(image)[None]).numpy()
         ink = (np.abs(ink) if background.signed else ink).max(1)
         boxes = self._clear(candidates(ink, self.config.noise)[0], image.shape[1:])
         return _peak(ink[0], boxes), boxes
 
-    def _clear(self, boxes: Array, shape: tuple[int, ...]) -> Array:
+    def _clear(self, boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Boxes without small ones at the border, where an estimated background leaves specks."""
         inside = ((boxes[:, :2] > 0) & (boxes[:, :2] + boxes[:, 2:] < shape[::-1])).all(1)
         large = np.sqrt(boxes[:, 2:].prod(1)) >= self.size / 2
         return np.asarray(boxes[inside | large])
 
 
-def _peak(ink: Array, boxes: Array) -> float:
+def _peak(ink: np.ndarray, boxes: np.ndarray) -> float:
     """Median over boxes of their brightest ink; 0 without a box."""
     if not len(boxes):
         return 0.0

@@ -24,19 +24,17 @@ from airkit.runs.records import parsed
 from airkit.runs.trained import TrainedRun
 from airkit.system import files
 
-Array = np.ndarray[Any, Any]
-
 
 class PerCanvas(NamedTuple):
     """What an evaluation found on each canvas of the split."""
 
-    together: Array
+    together: np.ndarray
     """Count of all looks together, int32 [N]."""
-    one_look: Array
+    one_look: np.ndarray
     """Mode of q(n) at one look, int32 [N]."""
-    error: Array
+    error: np.ndarray
     """Mean squared error of the reconstruction, per pixel, float32 [N]."""
-    centre: Array
+    centre: np.ndarray
     """Centres of all slots' windows at one look, (x, y) in pixels, float32 [N, T, 2]."""
 
     @classmethod

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import prod
+from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from airkit.config.sections import PICTURES
+from airkit.config.schema import Config
+from airkit.config.sections import MOST_SLOTS, PICTURES
 from airkit.data.imports.images import Given, Images, Place
 from airkit.data.imports.pictures import Bad
 from airkit.data.look.ink import Fault
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
-from airkit.evaluation.full_slots import full_slots
+from airkit.evaluation.pieces import least_tile
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
-from airkit.runs.folder import RunFolder
+from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel
 from airkit.system.callbacks import Listener
 
-Array = np.ndarray[Any, Any]
 _MOST_TILES = 16
 """Most tiles of an image that are looked at for the reason why nothing was found."""
 
@@ -97,7 +97,7 @@ class Screening:
         return own if fits and not self.model.any_canvas else (height, width)
 
     def status(
-        self, place: int, given: Given, pixels: Sequence[Array], *, full: int, none: bool,
+        self, place: int, given: Given, pixels: Sequence[np.ndarray], *, full: int, none: bool,
         unsure: bool,
     ) -> str:  # fmt: skip
         """What is off with an image, or ok.
@@ -113,7 +113,9 @@ class Screening:
         fault = self._doubts.faults[place]
         if fault is not None and not self._doubts.fine(place):
             return fault.cause
-        reason = self._reason(pixels) if full or none or unsure else ""
+        reason = ""
+        if full or none or unsure:
+            reason = self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
         if reason == POLARITY or (none and reason in TEXTS):
             self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
             return reason
@@ -122,7 +124,7 @@ class Screening:
             self._largest_full = max(self._largest_full, given.shape, key=prod)
             self._doubts.add_full(given)
             self._faults[place] = Fault("slots", "")
-        return "slots full" if full else reason if none else "ok"
+        return "slots full" if full else reason if none else self.model.status
 
     def note_found(self, listener: Listener, *, tiles: bool) -> None:
         """Say on which images nothing was found, or all slots are in use.
@@ -138,17 +140,56 @@ class Screening:
         told = [(self.places[it], full if one.cause == "slots" else one) for it, one in faults]
         note(told, listener)
 
-    def _reason(self, pixels: Sequence[Array]) -> str:
-        """Why nothing was found, by a look at some of the pieces."""
-        return self._reasons.common(pixels[:: -(-len(pixels) // _MOST_TILES)])
+
+def full_slots(config: Config, slots: int, shape: Shape, tile: int | None, *, tiles: bool) -> str:
+    """Return what is said of images on which all slots are in use.
+
+    Args:
+        config: the settings of the run, overridden by those of the call.
+        slots: slots on an image, or on a tile of it.
+        shape: height and width of the largest of the images, in pixels once they are resized.
+        tile: side of the tiles that images were cut into, in their own pixels; None for none.
+        tiles: whether the command cuts images into tiles.
+    """
+    full = f"as many objects as there are slots, {slots}; there may be more"
+    if tile is not None:
+        smaller = f"smaller tiles than {tile} px, or " * (
+            tile > least_tile(config.object_size, config.pictures.scale)
+        )
+        return f"on a tile, {full}, try {smaller}more --slots"
+    height, width = config.data.shape
+    if prod(shape) <= height * width:
+        return f"{full}, try more --slots"
+    trained = f"{width}x{height} px" + " once resized" * (config.pictures.scale != 1)
+    larger = f"{full}, as the image is larger than the {trained} of the training: try "
+    side, many = training_tile(config), ceil(slots * prod(shape) / (height * width))
+    ways = [f"--slots {min(many, MOST_SLOTS)}"] if slots < MOST_SLOTS else []
+    if max(shape) > config.pictures.scale * side:
+        with_tiles = f"--tile {side}, which cuts it into tiles"
+        ways = [with_tiles, *ways] if tiles else [*ways, f"airkit infer --tile {side}"]
+    return larger + (", or ".join(ways) or "smaller images")
 
 
-def repeat_verdict(run: RunFolder, listener: Listener) -> None:
+def training_tile(config: Config) -> int:
+    """Return the side of tiles as large as the canvases of the training, or the least allowed.
+
+    Args:
+        config: the settings of the run.
+
+    Returns:
+        The side in pixels of images as they come, before they are resized.
+    """
+    scale, side = config.pictures.scale, max(config.data.shape)
+    tile = round(side / scale)
+    return max(tile + (round(scale * tile) < side), least_tile(config.object_size, scale))
+
+
+def repeat_verdict(model: TrainedModel, listener: Listener) -> None:
     """Say again what was in doubt at the end of the training."""
-    if trouble := run.trouble():
+    if model.trouble:
         listener.note(
             f"this run was in doubt at the end of its training, and so is what it finds: "
-            f"{'; '.join(trouble)}; airkit eval says what to try"
+            f"{'; '.join(model.trouble)}; airkit eval says what to try"
         )
 
 

@@ -4,8 +4,7 @@
 home of matplotlib, which is used through ``Figure`` alone, as pyplot keeps global state.
 """
 
-from airkit.figures.base import Drawing, Request
-from airkit.figures.kinds import FIGURES
+from airkit.figures.base import FIGURES, Drawing, Request
 from airkit.figures.render import draw
 
 __all__ = ["FIGURES", "Drawing", "Request", "draw"]

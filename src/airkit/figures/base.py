@@ -10,13 +10,14 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from airkit.config import settings
+from airkit.config.registry import Registry
 from airkit.config.schema import RenderConfig
 from airkit.config.settings import Layer
 from airkit.errors import CheckpointError
-from airkit.figures.paper import POINTS
+from airkit.figures.page import POINTS
 from airkit.figures.sheet import Sheet
 from airkit.runs.folder import RunFolder
-from airkit.runs.trained import TrainedModel, TrainedRun, open_model, open_run, override
+from airkit.runs.trained import TrainedModel, TrainedRun, open_model, override
 from airkit.system.callbacks import SILENT, Listener
 
 
@@ -35,11 +36,8 @@ class Request:
     listener: Listener
     """Hears notes and progress."""
 
-    def open_run(self, *, prior: bool = False) -> TrainedRun:
+    def open_run(self) -> TrainedRun:
         """Load the model and the canvases of the split ``eval.split``.
-
-        Args:
-            prior: whether counts are to be drawn from the prior too.
 
         Returns:
             The run: ``air``, the model in evaluation mode; ``batches()``, the indices [B] of the
@@ -49,20 +47,19 @@ class Request:
         Raises:
             AirkitError: as for ``airkit.evaluate``.
         """
-        call = self.run.path, self.data, self.checkpoint, self.given, self.listener
-        return open_run(*call, prior=prior)
+        return self.open_model().run_on(self.data)
 
     def open_model(self, *, prior: bool = False) -> TrainedModel:
         """Read the checkpoint alone, for figures that need no data file.
 
         Args:
-            prior: as for ``open_run``.
+            prior: whether counts are drawn from the prior, so that its settings have an effect.
 
         Raises:
             AirkitError: no such run or checkpoint, or the settings are not valid.
         """
-        call = self.run.path, self.checkpoint, self.given, self.listener
-        return open_model(*call, prior=prior)
+        given = self.checkpoint, self.given, self.listener
+        return open_model(self.run.path, *given, prior=prior)
 
     def render(self) -> RenderConfig:
         """Return the settings of figures: those of the call over those of the run, if there is one.
@@ -124,6 +121,23 @@ class Drawing(ABC):
             AirkitError: something that the user can correct, as the one message says. Any other
                 exception becomes a message that names the class and the line.
         """
+
+
+FIGURES: Registry[Drawing] = Registry(
+    "render.kind",
+    {
+        "reconstructions": "airkit.figures.reconstructions:Reconstructions",
+        "steps": "airkit.figures.reconstructions:Steps",
+        "errors": "airkit.figures.reconstructions:Errors",
+        "policy": "airkit.figures.policy:Policy",
+        "data": "airkit.figures.reconstructions:Data",
+        "curves": "airkit.figures.curves:Curves",
+        "prior": "airkit.figures.samples:Prior",
+    },
+    base="airkit.figures.base:Drawing",
+    recorded="This run draws by default",
+)
+"""Figures by their names in ``render.kind``."""
 
 
 class SheetDrawing(Drawing):

@@ -18,7 +18,6 @@ from airkit.errors import sanitize
 from airkit.figures.marks import FAINT, INK, hexadecimal
 from airkit.figures.page import DPI, blank_figure, default_style
 
-Array = np.ndarray[Any, Any]
 Interval = tuple[float, float]
 
 LINES = (
@@ -122,9 +121,9 @@ def _cut(start: float) -> str:
     return f"; the axis begins at {start:g}" if start else ""
 
 
-def _error(shares: Array, intervals: Sequence[Interval]) -> Array:
+def _error(shares: np.ndarray, intervals: Sequence[Interval]) -> np.ndarray:
     """Return the distances in per cent from shares [N] to the ends of their intervals, [2, N]."""
-    distances: Array = 100 * np.abs(shares - np.array(intervals).reshape(-1, 2).T)
+    distances: np.ndarray = 100 * np.abs(shares - np.array(intervals).reshape(-1, 2).T)
     return distances
 
 

@@ -18,8 +18,7 @@ from airkit.errors import CheckpointError, sanitize
 from airkit.figures.base import Drawing, Request
 from airkit.figures.charts import FONT, chart, tidy
 from airkit.figures.marks import FAINT, INK, SLOTS, TITLE, hexadecimal
-from airkit.figures.page import DPI, blank_figure
-from airkit.figures.paper import SCREEN, Paper
+from airkit.figures.page import DPI, SCREEN, Paper, blank_figure
 from airkit.runs.folder import no_run_error
 
 Rows = Sequence[Mapping[str, Any]]

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,7 @@ from torch import Tensor
 from airkit.data.canvases import Canvases
 from airkit.model.scene import Scene, explain_by_looks
 from airkit.runs.trained import TrainedRun, count_generator, look_seed
-from airkit.system.callbacks import Listener
-
-Array = np.ndarray[Any, Any]
+from airkit.system.callbacks import SILENT, Listener
 
 FIRST = 100
 """Canvases of a split, its first ones, among which those to show are chosen, at least."""
@@ -30,27 +27,27 @@ FIRST = 100
 class Explained:
     """One canvas, the truth about it, and the inferred scene; levels are in 0..1."""
 
-    image: Array
+    image: np.ndarray
     """The canvas, [C, H, W]."""
     true_count: int | None
     """N; None where it is not known."""
-    true_boxes: Array
+    true_boxes: np.ndarray
     """Boxes of ink (x, y, width, height) in pixels, [N, 4]; [0, 4] where they are not known."""
     count: int
     """Inferred objects."""
-    boxes: Array
+    boxes: np.ndarray
     """Their boxes of ink, as ``true_boxes``, [count, 4]."""
-    presence: Array
+    presence: np.ndarray
     """Probability that slots 1..t are on, [T]."""
-    windows: Array
+    windows: np.ndarray
     """What each slot paints, before it is placed, [T, C, w, w]."""
-    canvases: Array
+    canvases: np.ndarray
     """Reconstructions from the first n objects, n = 0..T, [T + 1, C, H, W]."""
 
     @property
-    def reconstruction(self) -> Array:
+    def reconstruction(self) -> np.ndarray:
         """Reconstruction from the inferred objects, [C, H, W]."""
-        reconstruction: Array = self.canvases[self.count]
+        reconstruction: np.ndarray = self.canvases[self.count]
         return reconstruction
 
     @property
@@ -69,15 +66,22 @@ class Explained:
         return float(np.square(self.image - self.reconstruction).mean(dtype=np.float64))
 
 
-def explained(run: TrainedRun, listener: Listener) -> Iterator[Explained]:
+def explained(
+    run: TrainedRun, listener: Listener, places: Tensor | None = None
+) -> Iterator[Explained]:
     """Yield the split's canvases in order, each explained as ``airkit eval`` does.
 
     Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same random
     streams as in evaluation, so that the same canvases are miscounted here and there.
+
+    Args:
+        run: the model and the canvases.
+        listener: hears progress.
+        places: those to explain alone, in the order of the split.
     """
     draws = look_seed(run.config), count_generator(run.config, run.device)
     total = len(run.canvases)
-    for indices in run.batches():
+    for indices in run.batches(places):
         images = run.images(indices)
         with torch.inference_mode():
             scene = explain_by_looks(run.air, images, run.looks, *draws)
@@ -93,13 +97,7 @@ def explained_at(
     if run.config.eval.counts == "sampled":  # a draw depends on how many were drawn before
         every = enumerate(explained(run, listener))
         return {place: canvas for place, canvas in every if place in wanted}
-    found: list[Explained] = []
-    for indices in run.batches(torch.tensor(wanted)):
-        images = run.images(indices)
-        with torch.inference_mode():
-            scene = explain_by_looks(run.air, images, run.looks, look_seed(run.config))
-        found += unbatched(run, indices, images, scene)
-    return dict(zip(wanted, found, strict=True))
+    return dict(zip(wanted, explained(run, SILENT, torch.tensor(wanted)), strict=True))
 
 
 def unbatched(

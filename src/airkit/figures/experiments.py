@@ -16,8 +16,7 @@ from airkit.config.schema import RenderConfig
 from airkit.figures.charts import FONT, tidy
 from airkit.figures.curves import Rows, curve_of
 from airkit.figures.marks import FAINT, SLOTS, hexadecimal
-from airkit.figures.page import DPI, default_style
-from airkit.figures.paper import POINTS, Paper
+from airkit.figures.page import DPI, POINTS, Paper, default_style
 from airkit.figures.render import save
 from airkit.system.files import replacing
 

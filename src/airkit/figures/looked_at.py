@@ -5,8 +5,6 @@ Legend: N pictures, C channels, H x W pixels, K boxes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -16,11 +14,9 @@ from airkit.data.dataset import channels_first, to_float
 from airkit.data.look.findings import BACKGROUNDS, POLARITIES, candidates
 from airkit.figures.examples import shown_first
 from airkit.figures.marks import FAINT, GAP, LINE, drawn, slot_colour
-from airkit.figures.paper import Paper
+from airkit.figures.page import Paper
 from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.background import Background, without_weights
-
-Array = np.ndarray[Any, Any]
 
 PANELS = 3
 _CANDIDATE, _TYPICAL = slot_colour(0), slot_colour(1)
@@ -74,9 +70,9 @@ def looked_at(canvases: Canvases, config: Config) -> Sheet:
 def _panel(
     sheet: Sheet,
     where: tuple[int, int, int],
-    levels: Array,
+    levels: np.ndarray,
     caption: str,
-    boxes: Array | None = None,
+    boxes: np.ndarray | None = None,
 ) -> None:
     """Draw levels [C, H, W] as they are, with boxes [K, 4].
 
@@ -97,7 +93,7 @@ def _panel(
         tile.boxes(boxes, [_TYPICAL if place == 1 else _CANDIDATE] * len(boxes))
 
 
-def _typical(config: Config) -> Array:
+def _typical(config: Config) -> np.ndarray:
     """A square of the typical size of an object, in the middle of a picture, [1, 4]."""
     size = config.object_size
     height, width = config.data.shape

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
 """Red, green and blue in 0..255."""
 
@@ -89,7 +88,7 @@ class Raster:
     top: float
     side: int
     """S."""
-    pixels: Array
+    pixels: np.ndarray
     """uint8 [H, W, 1 or 3]."""
     kind: Literal["ink", "colour", "heat"] = "ink"
     fade: float = 0.0

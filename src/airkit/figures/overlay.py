@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,6 @@ from airkit.figures.marks import GAP, MARGIN, drawn
 from airkit.figures.page import Page, png
 from airkit.system.files import check_replaceable, start_of, write_bytes
 
-Array = np.ndarray[Any, Any]
-
 _LONGER = 400  # side of an image as drawn where the scale is auto, unless it is larger itself
 _DRAWN_BY = "airkit infer --overlay"
 _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
@@ -26,7 +23,7 @@ _MARK = b"tEXtSoftware\0" + _DRAWN_BY.encode()
 
 def overlays(
     folder: Path, images: Sequence[Place], config: Config
-) -> Callable[[Given, Array, Array], None]:
+) -> Callable[[Given, np.ndarray, np.ndarray], None]:
     """Check that a picture of each image can be written, and return the function that draws one.
 
     Args:
@@ -47,7 +44,7 @@ def overlays(
 
     scale, as_is = config.render.scale, config.polarity == "dark"
 
-    def draw(image: Given, reconstruction: Array, boxes: Array) -> None:
+    def draw(image: Given, reconstruction: np.ndarray, boxes: np.ndarray) -> None:
         overlay(_target(folder, image), image.pixels, reconstruction, boxes, scale, as_is=as_is)
 
     return draw
@@ -55,9 +52,9 @@ def overlays(
 
 def overlay(
     target: Path,
-    image: Array,
-    reconstruction: Array,
-    boxes: Array,
+    image: np.ndarray,
+    reconstruction: np.ndarray,
+    boxes: np.ndarray,
     scale: Scale,
     *,
     as_is: bool = False,

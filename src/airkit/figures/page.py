@@ -1,4 +1,4 @@
-"""Pages of pictures, frames and text, drawn by matplotlib for the screen and for print.
+"""Pages of pictures, frames and text, for the screen and the columns of a paper, by matplotlib.
 
 Pictures are enlarged without blur and frames lie on whole dots of the page's resolution, so that a
 PNG is sharp; in PDF and SVG frames and text are vectors over pictures of that resolution.
@@ -25,10 +25,13 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, TransformedBbox
 from numpy.typing import NDArray
 
+from airkit.config.rendering import RenderConfig
 from airkit.errors import OutputError
 from airkit.figures.marks import (
     EDGE,
     LINE,
+    MARGIN,
+    SMALL,
     TAG,
     Colour,
     Frame,
@@ -40,16 +43,58 @@ from airkit.figures.marks import (
     slot_colour,
 )
 
-Array = np.ndarray[Any, Any]
 Extent = tuple[float, float, float, float]
 """Left, top, right and bottom, from the upper left corner."""
 
 HEAT = LinearSegmentedColormap.from_list("looks", ("#ffffff", "#6baed6", "#08306b"))
 """Colours of a map."""
 DPI = 72
+POINTS = 7
+"""Size of small text in print."""
+WIDTHS = {"column": 3.25, "page": 6.75}
+"""Inches, as in ICML's style."""
+FINE = 600
+"""Dots per inch in print."""
+_NARROW = 360  # a narrower title would take too many lines
+_WIDE = 800  # of a sheet at a zoom of 2, so that it is 1,600 pixels wide
 _LEAST_NUMBERED = 16  # side of a frame that has a tag
 _MAX_PIXELS = 2**26
 _MAX_SIDE = 2**15
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A size, and what lengths on it are; lengths are pixels of a page at a zoom of 1."""
+
+    width: float = _NARROW
+    """Width of a page, for the screen at least."""
+    dpi: float = DPI
+    """Dots per inch."""
+    unit: float = 1.0
+    """Points to a pixel of the page."""
+    margin: int = MARGIN
+    """Blank margin on each side."""
+    printed: bool = False
+    """Whether the width is that of print, and no wider."""
+    titles: bool = True
+    """Whether there are a title and notes."""
+
+    @classmethod
+    def of(cls, render: RenderConfig) -> Paper:
+        """Return what the settings ask for."""
+        screen = render.format in ("auto", "png") and render.width == "auto"
+        given: dict[str, Any] = {"titles": render.titles}
+        if render.width != "auto":
+            inches = WIDTHS.get(str(render.width)) or float(render.width)
+            unit = POINTS / SMALL
+            given |= {"width": inches * DPI / unit, "unit": unit, "margin": 3, "printed": True}
+        elif render.scale == "auto":
+            given |= {"width": _WIDE}
+        dpi = 2 * DPI if screen and render.scale == "auto" else DPI if screen else FINE
+        return cls(dpi=dpi if render.dpi == "auto" else render.dpi, **given)
+
+
+SCREEN = Paper()
 
 
 class Page:
@@ -82,7 +127,9 @@ class Page:
         """Dots of the output to a pixel of the page."""
         return self.dpi * self.unit / DPI
 
-    def tile(self, ink: Array, left: float, top: float, side: int, *, fade: float = 0.0) -> Tile:
+    def tile(
+        self, ink: np.ndarray, left: float, top: float, side: int, *, fade: float = 0.0
+    ) -> Tile:
         """Draw a canvas or window: grey as dark ink on white unless ``as_is``, colours as they are.
 
         Args:
@@ -97,7 +144,7 @@ class Page:
         pixels = np.rint(255 * (1 - levels if inked else levels)).astype(np.uint8)
         return self._add(Raster(left, top, side, pixels, "ink" if inked else "colour", fade))
 
-    def heat(self, heat: Array, left: float, top: float, side: int) -> Tile:
+    def heat(self, heat: np.ndarray, left: float, top: float, side: int) -> Tile:
         """Draw a heat map [H, W] in 0..1, from white to dark blue; ``side`` is S."""
         return self._add(Raster(left, top, side, HEAT(heat, bytes=True)[:, :, :3], "heat"))
 
@@ -131,7 +178,7 @@ class Page:
             )
         return figure
 
-    def rendered(self) -> Array:
+    def rendered(self) -> np.ndarray:
         """Return the pixels with the text on them, uint8 [height, width, 4] times the zoom."""
         with default_style():
             return _rasterized(self.figure())
@@ -210,7 +257,7 @@ class Tile:
     height: int
     scale: float
 
-    def boxes(self, boxes: Array, colours: Iterable[Colour]) -> None:
+    def boxes(self, boxes: np.ndarray, colours: Iterable[Colour]) -> None:
         """Draw frames just outside the ink, the first on top.
 
         Args:
@@ -220,7 +267,7 @@ class Tile:
         for box, colour in reversed([*zip(boxes, colours, strict=False)]):
             self.page.marks.append(self._frame(box, colour))
 
-    def slots(self, boxes: Array) -> None:
+    def slots(self, boxes: np.ndarray) -> None:
         """Draw the boxes [N, 4] of slots 1 to N in their colours, numbered where there is room."""
         self.boxes(boxes, map(slot_colour, range(len(boxes))))
         for slot, box in reversed([*enumerate(boxes)]):
@@ -228,7 +275,7 @@ class Tile:
             if max(frame.right - frame.left, frame.bottom - frame.top) >= _LEAST_NUMBERED:
                 self.page.marks.append(self._tag(frame, str(slot + 1)))
 
-    def _frame(self, box: Array, colour: Colour) -> Frame:
+    def _frame(self, box: np.ndarray, colour: Colour) -> Frame:
         left, top, width, height = (float(side) * self.scale for side in box)
         left, top = self.left + left, self.top + top
         return Frame(left, top, left + width, top + height, colour)
@@ -247,7 +294,7 @@ class Tile:
         self.page.texts.append(Text(middle, below if line else above, words, **look))
 
 
-def _rasterized(figure: Figure) -> Array:
+def _rasterized(figure: Figure) -> np.ndarray:
     """Return the pixels of a figure, uint8 [height, width, 4]."""
     buffer = BytesIO()
     figure.savefig(buffer, format="rgba", dpi="figure")
@@ -255,7 +302,7 @@ def _rasterized(figure: Figure) -> Array:
     return np.frombuffer(buffer.getvalue(), np.uint8).reshape(height, width, 4)
 
 
-def png(pixels: Array, **metadata: str) -> bytes:
+def png(pixels: np.ndarray, **metadata: str) -> bytes:
     """Return pixels, uint8 [height, width, 4], as PNG; ``metadata`` is stored as text."""
     buffer = BytesIO()
     imsave(buffer, np.ascontiguousarray(pixels), format="png", metadata=metadata)

@@ -7,7 +7,6 @@ bins, M points.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +15,12 @@ from torch import Tensor
 from airkit.config.schema import Config
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.marks import FAINT, LINE, drawn
-from airkit.figures.page import HEAT
-from airkit.figures.paper import Paper
+from airkit.figures.page import HEAT, Paper
 from airkit.figures.sheet import Key, Sheet, fitted, tile_side
 from airkit.model.scene import explain
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import Listener
-
-Array = np.ndarray[Any, Any]
 
 _BLUR = 0.04  # standard deviation of the blur, as a fraction of the longer side
 _MAX_BINS = 128  # larger canvases have bins of two pixels a side
@@ -94,7 +90,7 @@ def sheet(centres: Tensor, counts: Tensor, shape: Shape, config: Config) -> Shee
     return page
 
 
-def shares(centres: Tensor, on: Tensor, shape: Shape) -> Array:
+def shares(centres: Tensor, on: Tensor, shape: Shape) -> np.ndarray:
     """Return the share of all canvases on which a slot is on and centred in a bin, [R, K].
 
     Args:
@@ -102,7 +98,7 @@ def shares(centres: Tensor, on: Tensor, shape: Shape) -> Array:
         on: whether it is on, bool [N].
         shape: H and W.
     """
-    heat: Array = smoothed(histogram(centres[on].numpy(), shape)) / max(1, len(on))
+    heat: np.ndarray = smoothed(histogram(centres[on].numpy(), shape)) / max(1, len(on))
     return heat
 
 
@@ -120,7 +116,7 @@ def _share(on: int, total: int) -> str:
     return f"on in {percent:.1f} %" if percent >= 0.1 else f"on in {percent:.1g} %"
 
 
-def histogram(points: Array, shape: Shape) -> Array:
+def histogram(points: np.ndarray, shape: Shape) -> np.ndarray:
     """Count the points in each bin of the canvas.
 
     Args:
@@ -138,16 +134,16 @@ def histogram(points: Array, shape: Shape) -> Array:
     return np.bincount(row * columns + column, minlength=rows * columns).reshape(rows, columns)
 
 
-def smoothed(counts: Array) -> Array:
+def smoothed(counts: np.ndarray) -> np.ndarray:
     """Return counts [R, K] after a slight Gaussian blur that keeps their sum, [R, K]."""
     sd = _BLUR * max(counts.shape)
     down, across = (_kernel(bins, sd) for bins in counts.shape)
-    heat: Array = down @ counts @ across.T
+    heat: np.ndarray = down @ counts @ across.T
     return heat
 
 
-def _kernel(bins: int, sd: float) -> Array:
+def _kernel(bins: int, sd: float) -> np.ndarray:
     """Return a blur along an axis, normalised so that nothing is lost at its ends."""
     places = np.arange(bins)
-    kernel: Array = np.exp(-0.5 * ((places[:, None] - places) / sd) ** 2)
+    kernel: np.ndarray = np.exp(-0.5 * ((places[:, None] - places) / sd) ** 2)
     return np.asarray(kernel / kernel.sum(0))

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from airkit.config import settings
 from airkit.config.pictures import PicturesConfig
 from airkit.config.schema import Config, RenderConfig
@@ -24,12 +22,9 @@ from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.examples import FIRST, Explained, chosen, explained, miscounted, shown_first
 from airkit.figures.looked_at import looked_at
 from airkit.figures.marks import BAD, FAINT, GAP, INK, LINE, TRUTH, drawn
-from airkit.figures.page import Tile
-from airkit.figures.paper import Paper
+from airkit.figures.page import Paper, Tile
 from airkit.figures.sheet import TRUTH_KEY, Sheet, fitted, found_keys, tile_side
 from airkit.runs.trained import override
-
-Array = np.ndarray[Any, Any]
 
 MIN_CELL = 58
 """Width of a caption such as model 10."""

@@ -14,10 +14,8 @@ from matplotlib.figure import Figure
 from airkit.config import settings
 from airkit.config.settings import Layer, Settings
 from airkit.errors import ExtensionError
-from airkit.figures.base import Drawing, Request
-from airkit.figures.kinds import FIGURES
-from airkit.figures.page import DPI, default_style
-from airkit.figures.paper import POINTS, Paper
+from airkit.figures.base import FIGURES, Drawing, Request
+from airkit.figures.page import DPI, POINTS, Paper, default_style
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, replacing
@@ -101,7 +99,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
     request = _request(
         run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    (chosen, drawing), render = _chosen(request), request.render()
+    chosen = _kind(request)
+    drawing, render = FIGURES.build(chosen), request.render()
     target, form = _target(request, chosen, out, render.format)
     request.given.append(Layer("format", {"render": {"format": form}}))
     paper = Paper.of(render.model_copy(update={"format": form}))
@@ -132,7 +131,8 @@ def draw(
     request = _request(
         run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
     )
-    (chosen, drawing), paper = _chosen(request), Paper.of(request.render())
+    chosen = _kind(request)
+    drawing, paper = FIGURES.build(chosen), Paper.of(request.render())
     with default_style():
         return _drawn(request, chosen, drawing, paper)
 
@@ -188,12 +188,6 @@ def _drawn(request: Request, kind: str, drawing: Drawing, paper: Paper) -> Figur
         figure.set_size_inches(inches, inches * height / width)
         figure.set_dpi(paper.dpi)
     return figure
-
-
-def _chosen(request: Request) -> tuple[str, Drawing]:
-    """Return the kind to draw, and what draws it."""
-    kind = _kind(request)
-    return kind, FIGURES.build(kind)
 
 
 def _kind(request: Request) -> str:

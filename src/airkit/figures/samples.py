@@ -5,8 +5,6 @@ Legend: N canvases, C channels, H x W pixels, T slots.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
@@ -15,14 +13,12 @@ from airkit.data import reader
 from airkit.errors import OutputError
 from airkit.figures.base import Request, SheetDrawing
 from airkit.figures.marks import FAINT, LINE, drawn
-from airkit.figures.paper import Paper
+from airkit.figures.page import Paper
 from airkit.figures.reconstructions import MIN_CELL
 from airkit.figures.sheet import Sheet, fitted, tile_side
 from airkit.model.counts import log_count_prior, sample_unbounded_counts
 from airkit.runs.trained import with_learned_noise
 from airkit.system.device import generator
-
-Array = np.ndarray[Any, Any]
 
 MAX_COUNT = 1_000
 """Most objects on one canvas, as each of them takes all canvases through the decoder."""
@@ -52,7 +48,7 @@ class Prior(SheetDrawing):
         return prior(counts, canvases.cpu().numpy(), config, how)
 
 
-def prior(counts: Array, canvases: Array, config: Config, how: str) -> Sheet:
+def prior(counts: np.ndarray, canvases: np.ndarray, config: Config, how: str) -> Sheet:
     """Return canvases drawn from the model.
 
     Args:
@@ -74,7 +70,7 @@ def prior(counts: Array, canvases: Array, config: Config, how: str) -> Sheet:
     return sheet
 
 
-def choose_counts(config: Config, most: int, slots: int) -> tuple[Array, str]:
+def choose_counts(config: Config, most: int, slots: int) -> tuple[np.ndarray, str]:
     """Choose the numbers of objects of a sheet as ``render.counts`` says.
 
     Args:
@@ -100,13 +96,13 @@ def choose_counts(config: Config, most: int, slots: int) -> tuple[Array, str]:
     return even(most, config.render.rows, config.render.columns), f"from 1 up to {most}"
 
 
-def even(most: int, rows: int, columns: int) -> Array:
+def even(most: int, rows: int, columns: int) -> np.ndarray:
     """Return one count for each row, from 1 up to ``most``, as int64 [rows * columns]."""
     by_row = np.rint(np.linspace(1, most, rows)).astype(np.int64)
     return by_row.repeat(columns)
 
 
-def _unbounded(config: Config) -> tuple[Array, str]:
+def _unbounded(config: Config) -> tuple[np.ndarray, str]:
     """Draw counts from the geometric distribution without an upper bound."""
     ratio = config.prior_ratio
     draws = sample_unbounded_counts(ratio, _canvases(config), _generator(config)).numpy()
@@ -121,7 +117,7 @@ def _unbounded(config: Config) -> tuple[Array, str]:
     return draws, f"drawn from {law}{_blank(draws)}"
 
 
-def _blank(counts: Array) -> str:
+def _blank(counts: np.ndarray) -> str:
     """Say how to draw more objects where most canvases have none."""
     many = int((counts == 0).sum())
     wanted = 2 * many > len(counts)

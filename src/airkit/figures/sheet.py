@@ -19,7 +19,6 @@ from airkit.figures.marks import (
     TAG,
     TITLE,
     TRUTH,
-    Array,
     Colour,
     Raster,
     Tag,
@@ -27,8 +26,7 @@ from airkit.figures.marks import (
     drawn,
     slot_colour,
 )
-from airkit.figures.page import Page, Tile
-from airkit.figures.paper import SCREEN, Paper
+from airkit.figures.page import SCREEN, Page, Paper, Tile
 
 _LARGEST = 260  # side of a tile where the scale is auto
 _PRINTED = 150  # the same in print
@@ -104,14 +102,11 @@ class Sheet(Page):
             self.texts.append(replace(text, y=y + text.size * 0.7))
             y += text.size * 1.6
         for line, part in legend:
-            self._add_key(part, below + line * (LINE + 2))
-
-    def _add_key(self, part: Tag | Raster | Text, down: float) -> None:
-        """Add a part of the legend ``down`` pixels from the top."""
-        if isinstance(part, Text):
-            self.texts.append(replace(part, y=down + part.y))
-        else:
-            self.marks.append(replace(part, top=down + part.top))
+            down = below + line * (LINE + 2)
+            if isinstance(part, Text):
+                self.texts.append(replace(part, y=down + part.y))
+            else:
+                self.marks.append(replace(part, top=down + part.top))
 
     def corner(self, index: int) -> tuple[int, int]:
         """Return left and top of cell ``index``."""
@@ -119,7 +114,9 @@ class Sheet(Page):
         width, height = self.cell
         return self.paper.margin + column * (width + GAP), self.top + row * (height + GAP)
 
-    def cell_tile(self, index: int, ink: Array, side: int, down: int = LINE, **look: Any) -> Tile:
+    def cell_tile(
+        self, index: int, ink: np.ndarray, side: int, down: int = LINE, **look: Any
+    ) -> Tile:
         """Draw a canvas in the middle of cell ``index``, ``down`` pixels from its top."""
         left, top = self.corner(index)
         _, width = drawn(ink.shape[1:], side)

@@ -55,8 +55,10 @@ def data_card(info: DataInfo, splits: Sequence[str], coco: Coco, licence: str | 
         licence: as Hugging Face names it; None for the recorded one.
     """
     size = next((name for most, name in _SIZES.items() if coco.images < most), "n>1M")
+    told = info.licence != NOT_STATED
+    recorded = info.licence.lower().replace(" ", "-") if told else _UNKNOWN
     head = {
-        "license": licence or _licence_id(info.licence),
+        "license": licence or recorded,
         "pretty_name": f"Canvases of {info.path.name}",
         "task_categories": ["object-detection"],
         "tags": TAGS,
@@ -244,11 +246,6 @@ def _range(interval: object) -> str:
         case [float(low), float(high)]:
             return f" ({low:.4g} to {high:.4g})"
     return ""
-
-
-def _licence_id(recorded: str) -> str:
-    """Return a recorded licence as Hugging Face names it."""
-    return _UNKNOWN if recorded == NOT_STATED else recorded.lower().replace(" ", "-")
 
 
 def _card(head: Mapping[str, Any], body: Sequence[str]) -> str:

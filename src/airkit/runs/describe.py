@@ -81,7 +81,10 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
     found = kind(path)
     if found == "run folder":
         return _run_folder(path, listener)
-    return _data_file(path, verify) if found == "data file" else _checkpoint(path)
+    if found == "data file":
+        return _data_file(path, verify)
+    state = read_checkpoint(path)
+    return Description(path, "checkpoint", _state(state), state.config)
 
 
 def kind(path: Path) -> str:
@@ -143,11 +146,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return checkpoint.read(path)
     except CheckpointError as error:
         raise error.advising(_OURS) if error.hint == checkpoint.ANOTHER else error from error
-
-
-def _checkpoint(path: Path) -> Description:
-    state = read_checkpoint(path)
-    return Description(path, "checkpoint", _state(state), state.config)
 
 
 def _run_folder(path: Path, listener: Listener) -> Description:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,8 @@ _FILES = {
     cards.CONFIG: r"config\.json|README\.md|model\.safetensors",
 }
 """What an export holds, by its marked file."""
+Writing = AbstractContextManager[tuple[Path, StopRequest]]
+"""Yields a new folder to write into, and whether a signal came; see ``_replacing``."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,15 @@ def export(  # noqa: PLR0913 - an argument for each option of the command
         _check_run(path)
     _check_applies("--checkpoint", checkpoint, path, kind, "run folder")
     told = path_or_none(measures)
+    writing = _replacing(out, force=force, listener=listener)
     if kind == "data file":
         _check_applies("--measures", told, path, kind, "model")
         wanted = "test" if split is None else split
-        return _canvases(path, out, wanted, licence, force=force, listener=listener)
+        return Exported(out, "COCO", _canvases(path, wanted, licence, writing, listener))
     if kind == "run folder" and checkpoint is None:
         checkpoint = "best"
     card = partial(cards.model_card, measures=told, licence=licence)
-    return _weights(path, out, checkpoint, card, force=force, listener=listener)
+    return Exported(out, "safetensors", _weights(path, checkpoint, card, writing, listener))
 
 
 def _check_run(path: Path) -> None:
@@ -124,14 +127,9 @@ def _check_applies(option: str, given: object, path: Path, kind: str, needs: str
 
 
 def _canvases(
-    path: Path,
-    out: Path,
-    split: str,
-    licence: str | None,
-    *,
-    force: bool,
-    listener: Listener,
-) -> Exported:
+    path: Path, split: str, licence: str | None, writing: Writing, listener: Listener
+) -> dict[str, int]:
+    """Export canvases, and return how many images and annotations there are."""
     from airkit.data.coco import Coco  # noqa: PLC0415 - weights are exported without it
 
     about = reader.read_info(path)
@@ -139,11 +137,11 @@ def _canvases(
     unknown = [name for name in splits if "box" not in about.arrays[name]]
     if unknown:
         listener.note(f"{path}: no boxes in {', '.join(unknown)}, exported without annotations")
-    with _replacing(out, force=force, listener=listener) as (folder, stop):
+    with writing as (folder, stop):
         coco = Coco(about, splits, folder, stop, listener)
         coco.write()
         _write(folder / cards.CARD, cards.data_card(about, splits, coco, licence).encode())
-    return Exported(out, "COCO", {"images": coco.images, "annotations": coco.annotations})
+    return {"images": coco.images, "annotations": coco.annotations}
 
 
 def _splits(about: DataInfo, split: str) -> list[str]:
@@ -170,14 +168,12 @@ def _splits(about: DataInfo, split: str) -> list[str]:
 
 def _weights(
     path: Path,
-    out: Path,
     name: str | None,
     card: Callable[[Checkpoint, list[str]], str],
-    *,
-    force: bool,
+    writing: Writing,
     listener: Listener,
-) -> Exported:
-    """Export the checkpoint ``path``, or the one called ``name`` of the run folder ``path``."""
+) -> dict[str, int]:
+    """Export the checkpoint ``path``, or the one called ``name`` of a run; return step and size."""
     from airkit.runs import hub  # noqa: PLC0415 - canvases are exported without torch
     from airkit.runs.folder import RunFolder  # noqa: PLC0415
 
@@ -186,11 +182,10 @@ def _weights(
     else:
         _, state = RunFolder(path).find(name, listener)
     contents = {**hub.contents(state), cards.CARD: card(state, RunFolder(path).trouble()).encode()}
-    with _replacing(out, force=force, listener=listener) as (folder, _):
+    with writing as (folder, _):
         for file, content in contents.items():
             _write(folder / file, content)
-    counts = {"step": state.step, "parameters": state.parameters}
-    return Exported(out, "safetensors", counts)
+    return {"step": state.step, "parameters": state.parameters}
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -43,25 +43,15 @@ _ANOTHER = "name another; airkit train makes one"
 
 
 class RunFolder:
-    """Reads and writes the parts of one run folder."""
+    """Reads and writes the parts of one run folder; this module says what they are."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-
-    @property
-    def metrics(self) -> Path:
-        """The file of metrics rows."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def evaluation(self) -> Path:
-        """The file of what the last evaluation found."""
-        return self.path / "evaluation.json"
-
-    @property
-    def verdict(self) -> Path:
-        """The file of the verdict at the end."""
-        return self.path / "trust.json"
+        self.metrics = self.path / "metrics.jsonl"
+        self.evaluation = self.path / "evaluation.json"
+        self.verdict = self.path / "trust.json"
+        self.figures = self.path / "figures"
+        self.tensorboard = self.path / "tensorboard"
 
     def trouble(self) -> list[str]:
         """Return what was in doubt at the end of the training; nothing where none was."""
@@ -69,16 +59,6 @@ class RunFolder:
             verdict: Any = parsed(files.start_of(self.verdict, _MOST_VERDICT))
             return [sanitize(str(each), 200) for each in verdict["trouble"]]
         return []
-
-    @property
-    def figures(self) -> Path:
-        """The folder of pictures."""
-        return self.path / "figures"
-
-    @property
-    def tensorboard(self) -> Path:
-        """The folder of TensorBoard's event files."""
-        return self.path / "tensorboard"
 
     def events(self) -> list[Path]:
         """Return the event files, oldest first."""

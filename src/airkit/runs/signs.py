@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from airkit.config.schema import Config
@@ -24,8 +23,7 @@ from airkit.data.look.objects import LEAST_CONTRAST
 from airkit.model.air import AIR
 from airkit.model.scene import Scene
 from airkit.system import backgrounds
-
-Array = NDArray[Any]
+from airkit.system.boxes import pairwise_iou
 
 LARGE = 0.6
 """Share of a picture's side from which on an object is large."""
@@ -141,7 +139,7 @@ class Watch:
             **self._compare(levels, canvas, boxes.numpy()),
         )
 
-    def _compare(self, levels: Tensor, canvas: Tensor, boxes: Array) -> dict[str, Any]:
+    def _compare(self, levels: Tensor, canvas: Tensor, boxes: np.ndarray) -> dict[str, Any]:
         """Compare reconstructions [N, C, H, W] and boxes [N, T, 4] with what stands out."""
         found = self.found
         off = levels - torch.from_numpy(behind(levels.numpy(), found))
@@ -161,7 +159,7 @@ class Watch:
             "missed": 1 - _mean(inside),
             "objects": sum(map(len, own)),
             "needless": 1 - _mean(on),
-            "doubled": 1 - _mean([~_doubled(each) for each in own]),
+            "doubled": 1 - _mean([_iou_of_others(each) < SAME for each in own]),
         }
 
     @property
@@ -169,7 +167,7 @@ class Watch:
         """Contrast of the faintest objects that count."""
         return self.found.stretch or self.found.contrast
 
-    def _is_on(self, ink: Array, boxes: Array) -> Array:
+    def _is_on(self, ink: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Whether something stands out in boxes [K, 4] of blurred ink [H, W], bool [K]."""
         noise = 0.8 * self.found.noise * (self.found.polarity == "both")
         corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).round()
@@ -185,28 +183,26 @@ def _of_residual(residual: Tensor) -> dict[str, Any]:
     return {"residual": math.sqrt(square), "residual_correlation": product / max(square, 1e-12)}
 
 
-def _inside(standing: Array, boxes: Array) -> Array:
+def _inside(standing: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Which candidates [K, 4] have their centres in one of the boxes [M, 4], bool [K]."""
     centre = standing[:, None, :2] + standing[:, None, 2:] / 2
     low, high = boxes[None, :, :2] - 1, boxes[None, :, :2] + boxes[None, :, 2:] + 1
-    within: Array = np.all((low <= centre) & (centre <= high), 2)
+    within: np.ndarray = np.all((low <= centre) & (centre <= high), 2)
     return np.asarray(np.any(within, 1))
 
 
-def _doubled(boxes: Array) -> Array:
-    """Which boxes [K, 4] have an IoU of ``SAME`` with another one, bool [K]."""
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    shared = np.minimum(high[:, None], high) - np.maximum(low[:, None], low)
-    shared, area = shared.clip(0).prod(2), boxes[:, 2:].prod(1)
-    same = shared >= SAME * (area[:, None] + area - shared)
-    return np.asarray(same.sum(1) > 1)
+def _iou_of_others(boxes: np.ndarray) -> np.ndarray:
+    """The greatest IoU of each box [K, 4] with another one, [K]."""
+    (iou,) = pairwise_iou(boxes[None], boxes[None])
+    np.fill_diagonal(iou, 0)
+    return np.asarray(iou.max(1, initial=0))
 
 
 def _share(flags: Tensor) -> float:
     return float(flags.double().mean()) if len(flags) else 0.0
 
 
-def _mean(flags: list[Array]) -> float:
+def _mean(flags: list[np.ndarray]) -> float:
     """The share of all flags that are set; 1 where there are none."""
     joined = np.concatenate(flags)
     return float(joined.mean()) if len(joined) else 1.0

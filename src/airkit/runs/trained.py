@@ -47,6 +47,13 @@ class TrainedModel:
     state: Checkpoint
     config: Config
     """The run's settings, overridden by those of the call."""
+    trouble: list[str]
+    """What was in doubt at the end of the training."""
+
+    @property
+    def status(self) -> str:
+        """The status of what is found where nothing else is off."""
+        return "run in doubt" if self.trouble else "ok"
 
     @property
     def device(self) -> torch.device:
@@ -85,6 +92,44 @@ class TrainedModel:
         air.guide.sharpness = self.config.eval.look_sharpness
         air.candidates = self.config.eval.candidates
         return air
+
+    def on(self, data: str | Path | None) -> tuple[DataInfo, AIR]:
+        """Return what a data file says of itself, and the model with slots enough for its canvases.
+
+        Args:
+            data: the data file; None for the one the run was trained on.
+
+        Raises:
+            DataFileError: no such data file, a damaged one, an empty split, canvases of a size that
+                the guide does not serve, or the run's own file where it was replaced.
+            DeviceError: there is no such device.
+            ExtensionError: as ``build``.
+        """
+        info = reader.read_info(to_path(data)) if data else self.data.read()
+        if info.splits[self.config.eval.split] == 0:
+            raise empty_split_error(info.path, self.config.eval.split)
+        shape = info.config.data.shape
+        self.check_canvas_size(shape, info.path)
+        self.check_channels(info.config.data.channels, info.path)
+        asked = self.config.model.slots
+        own = self.state.config.slots if asked == "auto" else asked
+        slots = max(own, info.config.data.max_digits + 1)
+        return info, self.build(canvas_size=shape, slots=slots)
+
+    def run_on(self, data: str | Path | None) -> TrainedRun:
+        """Return the model with the canvases of a data file; see ``on``."""
+        info, air = self.on(data)
+        config = with_learned_noise(self.config, air)
+        return TrainedRun(
+            config=config,
+            air=air,
+            device=self.device,
+            data=info.path,
+            digest=info.content_digest,
+            canvases=CanvasDataset(info.path, config.eval.split),
+            checkpoint=self.checkpoint,
+            trained_on=self.data,
+        )
 
     @property
     def any_canvas(self) -> bool:
@@ -228,24 +273,19 @@ def open_model(
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: the settings are not valid.
     """
-    path, state = RunFolder(to_path(run)).find(checkpoint, listener)
+    folder = RunFolder(to_path(run))
+    path, state = folder.find(checkpoint, listener)
     config = override(with_auto_backward(state.config), f"run {run}", given)
     taken_up = ("model.slots", "prior.") if prior else "model.slots"
     for key, (ours, other) in settings.differences(state.config, config).items():
         fixed = key.startswith(LEARNED) and not key.startswith(taken_up)
         if fixed and not is_outside(ours):
             listener.note(f"{key} = {other}: no effect, as the run was trained with {ours}")
-    return TrainedModel(path, state, config)
+    return TrainedModel(path, state, config, folder.trouble())
 
 
 def open_run(
-    run: str | Path,
-    data: str | Path | None,
-    checkpoint: str,
-    given: Settings,
-    listener: Listener,
-    *,
-    prior: bool = False,
+    run: str | Path, data: str | Path | None, checkpoint: str, given: Settings, listener: Listener
 ) -> TrainedRun:
     """Load a trained model, with slots enough for the canvases of a data file.
 
@@ -255,58 +295,13 @@ def open_run(
         checkpoint: ``best``, ``last`` or a checkpoint file.
         given: settings of this call, which override the run's.
         listener: as for ``open_model``.
-        prior: as for ``open_model``.
 
     Raises:
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: the settings are not valid.
-        DataFileError: no such data file, a damaged one, an empty split, canvases of a size that
-            the guide does not serve, or the run's own file where it was replaced.
-        DeviceError: there is no such device.
-        ExtensionError: as ``TrainedModel.build``.
+        DataFileError, DeviceError, ExtensionError: as ``TrainedModel.on``.
     """
-    model, info, air = open_on(run, data, checkpoint, given, listener, prior=prior)
-    config = with_learned_noise(model.config, air)
-    return TrainedRun(
-        config=config,
-        air=air,
-        device=model.device,
-        data=info.path,
-        digest=info.content_digest,
-        canvases=CanvasDataset(info.path, config.eval.split),
-        checkpoint=model.checkpoint,
-        trained_on=model.data,
-    )
-
-
-def open_on(
-    run: str | Path,
-    data: str | Path | None,
-    checkpoint: str,
-    given: Settings,
-    listener: Listener,
-    *,
-    prior: bool = False,
-) -> tuple[TrainedModel, DataInfo, AIR]:
-    """Open a run on a data file as ``open_run`` does, but leave its canvases unread.
-
-    Returns:
-        The checkpoint with its settings, what the data file says of itself, and the model.
-
-    Raises:
-        CheckpointError, ConfigError, DataFileError, DeviceError, ExtensionError: as ``open_run``.
-    """
-    model = open_model(run, checkpoint, given, listener, prior=prior)
-    info = reader.read_info(to_path(data)) if data else model.data.read()
-    if info.splits[model.config.eval.split] == 0:
-        raise empty_split_error(info.path, model.config.eval.split)
-    shape = info.config.data.shape
-    model.check_canvas_size(shape, info.path)
-    model.check_channels(info.config.data.channels, info.path)
-    asked = model.config.model.slots
-    own = model.state.config.slots if asked == "auto" else asked
-    slots = max(own, info.config.data.max_digits + 1)
-    return model, info, model.build(canvas_size=shape, slots=slots)
+    return open_model(run, checkpoint, given, listener).run_on(data)
 
 
 def override(base: Config, origin: str, given: Settings) -> Config:

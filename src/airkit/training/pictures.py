@@ -13,6 +13,7 @@ from airkit.errors import CheckpointError
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import Listener
 from airkit.system.files import writing
+from airkit.system.text import arguments_of
 
 NAME = "pictures.h5"
 
@@ -36,7 +37,8 @@ def keep(images: Any, run: RunFolder, given: Settings, *, fresh: bool, listener:
     """
     kept = run.path / NAME
     new = kept.with_stem(f"{kept.stem}-new")
-    report = import_scenes(images, path=new, force=True, settings=given, listener=listener)
+    with arguments_of("airkit.import_scenes"):
+        report = import_scenes(images, path=new, force=True, settings=given, listener=listener)
     try:
         if not fresh and (run.saved() or os.path.exists(kept)):
             _check_same(kept, report.content_digest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,6 @@ from airkit.figures.samples import Prior
 from airkit.figures.sheet import Sheet
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT
-
-Array = np.ndarray[Any, Any]
 
 SIDE = 150
 """Side of a canvas in the report, in pixels of the screen, where ``render.scale`` is auto."""
@@ -62,12 +59,13 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
     )
     large = scaled(run.config, run.air.canvas_size, _LARGE_SIDE)
     looks = torch.from_numpy(per_canvas.centre.copy()), torch.from_numpy(per_canvas.one_look.copy())
-    found = {
+    scale = Layer("the report", {"render": {"scale": config.render.scale}})
+    found = {  # notes on the settings of the prior were told when the run was opened
         "showcase": reconstructions.showcase(shown, LARGE, large),
         "reconstructions": reconstructions.reconstructions(shown, config, total),
         "steps": reconstructions.steps(shown, config, total),
         "policy": policy.sheet(*looks, run.air.shape, config),
-        "prior": Prior().sheet(_scaled_call(request, config)),
+        "prior": Prior().sheet(replace(request, given=[*request.given, scale], listener=SILENT)),
         "worst_counts": reconstructions.worst_counts(wrong_shown, config, total) if wrong else None,
         "worst_errors": reconstructions.worst_reconstructions(errors_shown, config, total),
     }
@@ -81,13 +79,6 @@ def scaled(config: Config, pixels: int, side: int) -> Config:
     return config.updated("render", scale=side / pixels)
 
 
-def _scaled_call(request: Request, config: Config) -> Request:
-    """Return a call whose pictures have the scale of ``config``."""
-    layer = Layer("the report", {"render": {"scale": config.render.scale}})
-    given = [*request.given, layer]
-    return replace(request, given=given, listener=SILENT)  # notes on these settings were told
-
-
 def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:
     """Return places of miscounted canvases, farthest off first, of equals that of most error."""
     if true is None:
@@ -96,7 +87,7 @@ def worst(true: Tensor | None, per_canvas: PerCanvas) -> list[int]:
     return [place for place in farthest(off, per_canvas.error) if off[place]]
 
 
-def farthest(*ranks: Array) -> list[int]:
+def farthest(*ranks: np.ndarray) -> list[int]:
     """Return the places of the greatest numbers; of equals, those greatest by the next ranks."""
     places: list[int] = np.lexsort([-rank for rank in reversed(ranks)])[:WORST].tolist()
     return places

@@ -18,12 +18,13 @@ from airkit.figures.curves import Curve, curve_of
 from airkit.runs.describe import Description, describe
 from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import is_sweep
+from airkit.runs.sweep_report import SweepReport
 from airkit.runs.trained import TrainedRun
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import check_target, write_text
 from airkit.system.paths import output_file, path_or_none, to_path
 from airkit.web import provenance
-from airkit.web.comparison import Attempt, differing, of_runs, of_sweep
+from airkit.web.comparison import Attempt, OverSeeds, differing, of_runs, of_sweep, over_seeds
 from airkit.web.gather import gather
 from airkit.web.html import html, percent
 
@@ -38,6 +39,8 @@ class Report:
     """Its size."""
     measures: tuple[Measures, ...]
     """The measures in it, those of ``airkit eval``: of each run that finished."""
+    over_seeds: tuple[OverSeeds, ...] = ()
+    """Mean and standard deviation of the measures, for runs that differ in their seed alone."""
 
     def _repr_html_(self) -> str | None:
         """Return the report in a frame, for notebooks, as long as its file is there."""
@@ -63,7 +66,7 @@ def report(
     compared on the same canvases.
 
     Args:
-        run: the run folder, that of a sweep, or several run folders.
+        run: the run folder, that of a sweep, or several of them.
         out: the file to write; by default report.html in the folder, the first of several.
         data: the data file; by default the one the run was trained on, the first of several.
         checkpoint: ``best``, ``last`` or, of one run, a checkpoint file.
@@ -91,18 +94,20 @@ def report(
     path = path_or_none(data)
     request = Request(RunFolder(runs[0]), path, checkpoint, layers(settings), listener)
     alone = len(runs) == 1 and not is_sweep(runs[0])
-    text, measures = _one(request) if alone else _several(runs, request)
+    if alone:
+        text, measures = _one(request)
+        found: list[Attempt] = []
+    else:
+        found, sweep = of_runs(runs, request) if len(runs) > 1 else of_sweep(request)
+        text = _several(found, sweep, request, swept=len(runs) == 1)
+        measures = tuple(each.measures for each in found if each.measures)
     write_text(target, text)
-    return Report(target, len(text.encode()), measures)
+    return Report(target, len(text.encode()), measures, over_seeds(found))
 
 
-Written = tuple[str, tuple[Measures, ...]]
-"""The text of a report, and the measures in it."""
-
-
-def _one(request: Request) -> Written:
-    """Report on one run."""
-    run = request.open_run(prior=True)
+def _one(request: Request) -> tuple[str, tuple[Measures, ...]]:
+    """Return the text of the report on one run, and the measures in it."""
+    run = request.open_model(prior=True).run_on(request.data)
     measures, sheets = gather(run, request)
     rows = request.run.rows()
     elbo = [
@@ -176,21 +181,19 @@ def _objects(data: Description) -> str:
     return "digits" if data.config.data.of_digits else "objects"
 
 
-def _several(runs: Sequence[Path], request: Request) -> Written:
-    """Report on several runs, or on those of a sweep."""
-    swept = len(runs) == 1
-    found, sweep = of_sweep(request) if swept else of_runs(runs, request)
+def _several(found: Sequence[Attempt], sweep: SweepReport, request: Request, *, swept: bool) -> str:
+    """Return the text of the report on several runs, or on those of a sweep."""
     data = describe(sweep.data)
     trained = [(each.run, each.trained_on) for each in found if each.trained_on]
-    measures = tuple(each.measures for each in found if each.measures)
-    text = html(
+    return html(
         "comparison",
         name=request.run.path.resolve().name if swept else f"{len(found)} runs",
         date=provenance.today(),
         objects=_objects(data),
         sweep=sweep,
         attempts=found,
-        measured=measures[0] if measures else None,
+        measured=next((each.measures for each in found if each.measures), None),
+        over_seeds=over_seeds(found),
         worst=found[sweep.rows.index(sweep.worst)].name,
         forest=[(each.name, each.row.measures) for each in found],
         elbo=_lines(found, "val_elbo"),
@@ -202,7 +205,6 @@ def _several(runs: Sequence[Path], request: Request) -> Written:
         if swept
         else provenance.of_runs(trained, data, request),
     )
-    return text, measures
 
 
 def _lines(found: Sequence[Attempt], metric: str) -> list[Curve]:

@@ -20,8 +20,9 @@ from airkit.data.imports.pictures import (
     reading_of,
 )
 from airkit.data.imports.segmentations import paint
-from airkit.data.imports.truth_rows import contradiction
+from airkit.data.imports.truth import contradiction
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
 _FOLDERS = (".", "images", "data")
 """Where pictures are, seen from the JSON file."""
@@ -29,7 +30,7 @@ _MOST_LABEL = 127
 
 
 @dataclass(frozen=True)
-class Listed:
+class Entry:
     """What a COCO file says of a picture."""
 
     size: tuple[Any, Any]
@@ -45,7 +46,7 @@ class Annotated(Files):
     """Picture files with what a COCO file says of them."""
 
     def __init__(
-        self, path: Path, listed: dict[Path, Listed], reading: Reading, *, known: bool, masks: bool
+        self, path: Path, listed: dict[Path, Entry], reading: Reading, *, known: bool, masks: bool
     ) -> None:
         super().__init__(str(path), [*listed], reading)
         self.path, self.listed, self.known, self.masks = path, listed, known, masks
@@ -58,13 +59,13 @@ class Annotated(Files):
                 where=path,
                 expected="a file beside the JSON file, or in its folder images or data",
                 got="a link to elsewhere" if path.is_file() else "no such file there",
-                hint="keep them together; --skip-bad leaves such pictures out",
+                hint=f"keep them together; {argument('skip_bad', True)} leaves such pictures out",
             )
         for picture in super()._read(path):
             self._check_size(picture, listed)
             yield replace(picture, truth=self._truth(picture, listed))
 
-    def _check_size(self, picture: Picture, listed: Listed) -> None:
+    def _check_size(self, picture: Picture, listed: Entry) -> None:
         """Refuse a picture of another size than it was annotated in; raises ImageError."""
         if listed.size == picture.size or None in listed.size:
             return
@@ -74,7 +75,7 @@ class Annotated(Files):
             raise contradiction(picture.name, f"{width} x {height} px, as {self.path} says", got)
         self.reading.noticed["swapped"] += 1
 
-    def _truth(self, picture: Picture, listed: Listed) -> Truth:
+    def _truth(self, picture: Picture, listed: Entry) -> Truth:
         if not self.known:
             return UNKNOWN
         boxes = np.array(listed.boxes, np.float32).reshape(-1, 4)
@@ -127,13 +128,13 @@ def annotated(path: Path, reading: Reading) -> Annotated:
     return Annotated(path, places, reading, known=known, masks=masks)
 
 
-def _listed(path: Path, images: Any) -> dict[Any, tuple[Path, Listed]]:
+def _listed(path: Path, images: Any) -> dict[Any, tuple[Path, Entry]]:
     """File and size of each listed picture, by its id."""
     found = {}
     for each in images:
         place = _place(path, str(each["file_name"]))
         size = each.get("height"), each.get("width")
-        picture = Listed(size, place is not None)
+        picture = Entry(size, place is not None)
         found[each["id"]] = place or path.parent / each["file_name"], picture
     return found
 
@@ -162,7 +163,7 @@ def _classes(categories: Any) -> dict[Any, int]:
     return {key: label for label, key in enumerate(sorted(names))}
 
 
-def _add_objects(listed: dict[Any, tuple[Path, Listed]], content: Any, reading: Reading) -> bool:
+def _add_objects(listed: dict[Any, tuple[Path, Entry]], content: Any, reading: Reading) -> bool:
     """Add the objects to their pictures; returns whether all of them have a segmentation."""
     classes = _classes(content.get("categories", ()))
     usable, with_mask = 0, 0

@@ -1,4 +1,4 @@
-"""What an import decides between its two walks: grey levels, sizes, the settings of the data file.
+"""What an import decides: colours before its walks, between them grey levels, sizes, settings.
 
 Shapes: N pictures of H x W pixels.
 """
@@ -8,43 +8,52 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
-from airkit.config.pictures import Edges
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.config.settings import Layer, resolve
 from airkit.data.canvases import SPLITS
-from airkit.data.imports.conversion import scaled
+from airkit.data.imports.levels import blocks, scaled
+from airkit.data.imports.pictures import Array, Bad, Pictures, Reading
 from airkit.data.imports.survey import Survey
 from airkit.data.look.findings import Findings, look
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
-OTHERS = "name other pictures; or, for black objects on a transparent background, --behind 1"
-"""The next step where no picture shows anything."""
+COLORS = ("auto", "rgb", "grey")
+_SAMPLE = 64
+"""Pictures that are looked at."""
+_DIFFER = 0.1
+"""Least difference of two channels in a colour, as a share of the brightest level."""
+_SHARE = 0.002
+"""Least share of pixels in colour in colourful pictures; compression makes fewer."""
 
 
-@dataclass(frozen=True, kw_only=True)
+def if_blank() -> str:
+    """The next step where no picture shows anything."""
+    behind = argument("behind", 1)
+    return f"name other pictures; or, for black objects on a transparent background, {behind}"
+
+
+@dataclass(frozen=True)
 class ImportOptions:
-    """How pictures are to be imported."""
+    """What may be given in place of what is found; see ``import_scenes``."""
 
     most_objects: int | None
     object_size: float | None
-    tile: int | None = None
-    pad: bool = False
-    crop: Edges = (0, 0, 0, 0)
-    scale: float = 1.0
-    channel: str = "grey"
-    behind: float = 0.0
-    levels: tuple[float, float] | None = None
+    tile: int | None
+    pad: bool
+    levels: tuple[float, float] | None
 
     def __post_init__(self) -> None:
         """Refuse a greatest count below 1, and levels not in order; raises ImageError."""
         if self.most_objects is not None and self.most_objects < 1:
             raise ImageError(
                 "There cannot be so few objects",
-                where="--most-objects",
+                where=argument("most_objects"),
                 expected="at least 1",
                 got=self.most_objects,
                 hint="leave it out, and it is measured",
@@ -52,7 +61,7 @@ class ImportOptions:
         if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
             raise ImageError(
                 "Grey levels cannot be used",
-                where="--levels",
+                where=argument("levels"),
                 expected="two numbers, black and white, such as 0,4095",
                 got=f"{self.levels[0]:g},{self.levels[1]:g}",
                 hint="leave it out, and they are found",
@@ -62,16 +71,18 @@ class ImportOptions:
 def check_alike(survey: Survey, options: ImportOptions) -> None:
     """Refuse grey levels of several types, and pictures of several sizes; raises ImageError."""
     if options.levels is None:
-        hint = "convert them; or --levels LOW,HIGH, where their levels mean the same"
+        levels = argument("levels", ("LOW", "HIGH"))
+        hint = f"convert them; or {levels}, where their levels mean the same"
         _refuse_several("types", {str(it): name for it, name in survey.kinds.items()}, hint)
     if not (options.pad or options.tile):
         sizes = {f"{width} x {height} px": name for (height, width), name in survey.sizes.items()}
-        hint = "--pad pads them to the largest, --tile S cuts them into tiles"
+        pad, tile = argument("pad", True), argument("tile", "S")
+        hint = f"{pad} pads them to the largest, {tile} cuts them into tiles"
         _refuse_several("sizes", sizes, hint)
 
 
 def configuration(
-    given: Sequence[Layer], survey: Survey, options: ImportOptions
+    given: Sequence[Layer], survey: Survey, options: ImportOptions, reading: Reading
 ) -> tuple[Config, Findings]:
     """The settings that the data file records, and what a look at the pictures found.
 
@@ -79,6 +90,7 @@ def configuration(
         given: the settings of the call.
         survey: what the first walk found.
         options: the options of the call.
+        reading: how the pictures were read.
 
     Raises:
         ConfigError: the settings are not valid.
@@ -87,10 +99,10 @@ def configuration(
     if options.most_objects is not None and survey.most > options.most_objects:
         raise ImageError(
             "There are more objects than expected",
-            where="--most-objects",
+            where=argument("most_objects"),
             expected=f"at least {survey.most}, the greatest true count",
             got=options.most_objects,
-            hint=f"--most-objects {survey.most}",
+            hint=argument("most_objects", survey.most),
         )
     shape = survey.canvas
     _check_object_size(options.object_size, max(shape))
@@ -116,10 +128,10 @@ def configuration(
         "height": int(height),
         "width": int(width),
         "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
-        "channel": options.channel,
-        "behind": options.behind,
-        "crop": options.crop,
-        "scale": options.scale,
+        "channel": reading.channel,
+        "behind": reading.behind,
+        "crop": reading.crop,
+        "scale": reading.scale,
         "low": low,
         "high": high,
     }
@@ -131,10 +143,11 @@ def _check_object_size(size: float | None, most: int) -> None:
     if size is not None and not 4 <= size <= most:
         raise ImageError(
             "Objects cannot have this size",
-            where="--object-size",
+            where=argument("object_size"),
             expected=f"4 to {most} px, the longer side of a picture or tile",
             got=f"{size:g} px",
-            hint="leave it out, and it is measured; it is the side of one object after --scale",
+            hint="leave it out, and it is measured; it is the side of one object after "
+            + argument("scale"),
         )
 
 
@@ -178,6 +191,42 @@ def _limits(survey: Survey) -> tuple[float, float]:
             where="all pictures",
             expected="pictures that show something",
             got=f"{low:g} everywhere",
-            hint=OTHERS,
+            hint=if_blank(),
         )
     return low, high
+
+
+def keeps_colour(color: str, reading: Reading, pictures: Pictures) -> bool:
+    """Return whether pictures are to be read in colour.
+
+    Args:
+        color: auto, if the first of them are colourful; rgb, always; grey, never.
+        reading: how they are read; a channel other than grey is taken alone.
+        pictures: those to train on.
+
+    Raises:
+        ImageError: there is no such choice.
+    """
+    if color not in COLORS:
+        raise ImageError(
+            "Colour cannot be treated so",
+            where=argument("color"),
+            expected=" or ".join(COLORS),
+            got=color,
+            hint=argument("color", "auto"),
+        )
+    if color != "auto" or reading.channel != "grey":
+        return color == "rgb" and reading.channel == "grey"
+    reading.colour = True
+    with reading.unnoticed():
+        shares = [_share(picture.levels) for picture in islice(pictures.walk(Bad(True)), _SAMPLE)]
+    reading.colour = False
+    return bool(shares) and float(np.mean(shares)) > _SHARE
+
+
+def _share(levels: Array) -> float:
+    """Share of the pixels [H, W, 3] that are in colour."""
+    least = _DIFFER * max(float(levels.max()), 1e-9)
+    with np.errstate(invalid="ignore"):  # infinite levels are refused when they are checked
+        found = [np.count_nonzero(np.ptp(block, axis=2) > least) for block in blocks(levels)]
+    return sum(found) / levels[..., 0].size

@@ -6,7 +6,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePath
 
@@ -69,7 +68,9 @@ def files_of(folder: Path, noticed: Counter[str], *, inside: bool = False) -> Na
 
 
 def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> Iterator[bytes]:
-    for key in _sorted(natural(each) for each in _listed(folder / inner)):
+    here = folder / inner
+    names = (path.name + "/" * os.path.isdir(path) for path in here.iterdir())
+    for key in _sorted(map(natural, names)):
         name = os.fsdecode(key.rpartition(_END)[2])
         is_folder, file = name.endswith("/"), PurePath(name)
         if is_folder and levels and not name.startswith("."):
@@ -84,19 +85,6 @@ def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> I
             noticed["companions"] += 1
         else:
             yield os.fsencode(inner + name)
-
-
-def _listed(folder: Path) -> Iterator[str]:
-    """Names in a folder, those of folders with a slash at their end."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            yield entry.name + "/" * _is_folder(entry)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    with suppress(OSError):  # a link to itself
-        return entry.is_dir()
-    return False
 
 
 def _sorted(keys: Iterator[bytes]) -> Iterator[bytes]:
@@ -115,10 +103,6 @@ def natural(name: str) -> bytes:
 
     Each number is preceded by its length; case is ignored.
     """
-    key = re.sub(r"\d+", _by_length, name.rstrip("/").lower())
+    plain = name.rstrip("/").lower()
+    key = re.sub(r"0*(\d+)", lambda digits: f"\0{chr(len(digits[1]))}{digits[1]}", plain)
     return os.fsencode(key) + _END + os.fsencode(name)
-
-
-def _by_length(number: re.Match[str]) -> str:
-    digits = number[0].lstrip("0")
-    return f"\0{chr(1 + len(digits))}{digits}"

@@ -1,26 +1,46 @@
 """What a person names, as sources of pictures with what is known of them.
 
 A folder, a picture file, ``.npy``, ``.npz``, an array in an HDF5 file (``FILE.h5:/path``), a COCO
-JSON file, an array or a tensor; beside them arrays of truth, or a CSV file of counts.
+JSON file, an array, a tensor or a PIL image, or a list of these; beside them arrays of truth, or a
+CSV file of counts.
+
+Shapes: N pictures of H x W pixels; C channels.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from airkit.data.canvases import SPLITS
 from airkit.data.imports.coco_pictures import annotated, is_coco
 from airkit.data.imports.folders import files_of
-from airkit.data.imports.listed import pictures_of_list
-from airkit.data.imports.pictures import Files, Pictures, Reading, reading_of
-from airkit.data.imports.stacks import as_array, of_array, of_hdf5, of_npy, of_npz, rows_of
+from airkit.data.imports.pictures import (
+    Bad,
+    Files,
+    InMemory,
+    Picture,
+    Pictures,
+    Reading,
+    reading_of,
+)
+from airkit.data.imports.stacks import (
+    as_array,
+    known_of_each,
+    of_array,
+    of_hdf5,
+    of_npy,
+    of_npz,
+    rows_of,
+)
 from airkit.data.imports.tables import add_table
-from airkit.data.imports.truth_rows import TRUTH
+from airkit.data.imports.truth import TRUTH, check_known, contradiction, truth_of
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import ZIP, check_regular, start_of
@@ -67,9 +87,14 @@ def sources_of(
     for split in reversed(SPLITS):
         if split in splits:
             known = {name: rows for name, rows in named.get(split, {}).items() if rows is not None}
-            if isinstance(splits[split], str | Path) and os.path.isdir(splits[split]):
-                _refuse_rows(splits[split], known)
             found[split] = pictures_of(splits[split], known, reading)
+            if known and isinstance(found[split], Files):
+                raise ImageError(
+                    "Truth in arrays needs pictures in an array",
+                    where=splits[split],
+                    got=f"files, and {', '.join(known)}",
+                    hint="a CSV file of file names and counts, or the pictures as one array",
+                )
     if isinstance(table, str | Path):
         add_table(found, to_path(table), listener)
     return found
@@ -88,16 +113,6 @@ def _named(split: str, given: Any) -> dict[str, Any]:
             hint="{'images': ..., 'counts': ...}",
         )
     return each
-
-
-def _refuse_rows(path: str | Path, known: Mapping[str, Any]) -> None:
-    if known:
-        raise ImageError(
-            "Truth in arrays needs pictures in an array",
-            where=path,
-            got=f"a folder, and {', '.join(known)}",
-            hint="a CSV file of file names and counts, or the pictures as one array",
-        )
 
 
 def _splits_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,3 +187,77 @@ def _from_folder(path: Path, reading: Reading) -> Files:
         if (path / name).is_file() and is_coco(path / name):
             return annotated(path / name, reading)
     return Files(str(path), files_of(path, reading.noticed), reading)
+
+
+class Listed(Pictures):
+    """Pictures and files of a list; the row of each array of truth is its place in the list."""
+
+    def __init__(
+        self, name: str, items: Sequence[Any], known: Mapping[str, Any], reading: Reading
+    ) -> None:
+        super().__init__(name, len(items), reading)
+        check_known(name, known, len(items))
+        self.known = known
+        self.sources = [_one(f"{name}, picture {i}", each, reading) for i, each in enumerate(items)]
+
+    def walk(self, bad: Bad) -> Iterator[Picture]:
+        """See ``Pictures.walk``."""
+        pairs = zip(self.sources, known_of_each(self.known), strict=False)
+        for place, (source, known) in enumerate(pairs):
+            for picture in source.walk(bad):
+                if known and picture.index:  # not the first page
+                    raise contradiction(
+                        picture.name,
+                        "files of one page, as truth is given for each file",
+                        "several",
+                    )
+                truth = truth_of(picture.name, known, self.reading)
+                index = place if picture.index is None else picture.index
+                yield replace(picture, truth=truth, index=index)
+
+
+def pictures_of_list(
+    name: str, items: Sequence[Any], known: Mapping[str, Any], reading: Reading
+) -> Pictures:
+    """The pictures of a list: a stack where all are arrays of one shape and type.
+
+    Args:
+        name: of the list, for messages.
+        items: arrays or tensors [H, W], [H, W, C] or [C, H, W]; PIL images; paths of files.
+        known: arrays of counts, boxes, labels, masks of its pictures, those that are known.
+        reading: how they are read.
+
+    Raises:
+        ImageError: an item is no picture, or the truth does not go with them.
+    """
+    if any(isinstance(each, Image.Image | str | Path) for each in items):
+        return Listed(name, items, known, reading)
+    try:
+        numbers = not any(hasattr(each, "dtype") for each in items)
+        arrays = np.asarray(items) if numbers else [as_array(each) for each in items]
+    except ValueError as error:
+        raise _no_picture(name, str(error).partition(".")[0]) from error
+    if len({(each.shape, each.dtype) for each in arrays}) > 1:
+        return Listed(name, [*arrays], known, reading)
+    return rows_of(of_array(name, np.asarray(arrays)), known, reading)
+
+
+def _one(name: str, given: Any, reading: Reading) -> Pictures:
+    if isinstance(given, Image.Image):
+        return InMemory(name, given, reading)
+    if isinstance(given, str | Path):
+        return Files(str(given), [to_path(given)], reading)
+    array = as_array(given)
+    if array.ndim not in (2, 3):
+        raise _no_picture(name, f"{array.dtype} {list(array.shape)}")
+    return rows_of(replace(of_array(name, array[None]), single=True), {}, reading)
+
+
+def _no_picture(name: str, got: str) -> ImageError:
+    return ImageError(
+        "A list holds what is no picture",
+        where=name,
+        expected="arrays or tensors [H, W], [H, W, C] or [C, H, W] of numbers, PIL images, files",
+        got=got,
+        hint="correct it, or leave it out",
+    )

@@ -15,13 +15,11 @@ import numpy as np
 from PIL import Image
 
 from airkit.config.pictures import Edges, PicturesConfig
-from airkit.data.imports.conversion import scaled
 from airkit.data.imports.folders import files_of
-from airkit.data.imports.framing import framed, nearest
+from airkit.data.imports.geometry import framed, nearest, padded
 from airkit.data.imports.given import pictures_of
-from airkit.data.imports.levels import greatest
+from airkit.data.imports.levels import greatest, scaled
 from airkit.data.imports.notes import NOTES
-from airkit.data.imports.padding import padded
 from airkit.data.imports.pictures import (
     UNKNOWN,
     Array,
@@ -38,6 +36,7 @@ from airkit.data.look.ink import Kind, is_binary
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.paths import to_path
+from airkit.system.text import numbered
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +47,7 @@ _SAME = "companions", "heic", "no pictures", "folders", "pickled", "turn"
 """What is told as at import."""
 _TOLD = {
     **{name: NOTES[name] for name in _SAME},
-    "grey": "{:,} images are grey, while the run was trained on colours: read as white",
+    "grey": "{n} {image is|images are} grey, while the run was trained on colours: read as white",
 }
 _OVERSHOOT = 0.3
 """How far floats may be outside of 0..1: cubic and Lanczos filters overshoot where they resize."""
@@ -147,8 +146,8 @@ class Images:
             invert: take dark for ink.
             pictures: how those of the training were imported: the grey levels that became black
                 and white, the channel, the grey behind transparent pixels, edges cut off, the
-                scale; without, all
-                that the type can hold, or 0..1 of floats, and ink that is blank behind.
+                scale; without, all that the type can hold, or 0..1 of floats, and ink that is
+                blank behind.
             colour: whether to keep colours, rather than their luminance.
             tiled: whether images are cut into tiles, so that larger ones are allowed.
             inside: take the pictures of folders inside of a folder too, one level down.
@@ -191,7 +190,7 @@ class Images:
         """Say what was passed over, and what became of the images."""
         for name, words in _TOLD.items():
             if many := self.reading.noticed[name]:
-                listener.note(words.format(many))
+                listener.note(numbered(words, many))
 
     def _expanded(self, given: Any, inside: bool) -> list[Any]:
         """The files of a folder; all else as it is."""
@@ -240,12 +239,7 @@ def _is_binary(source: Pictures) -> bool:
     """Whether a stack of 8 bits holds 0 and 1 alone, which are taken for blank and full ink."""
     if not isinstance(source, Rows) or source.many < 2 or source.stack.dtype != np.uint8:
         return False
-    blocks = []
-    for block in source.stack.read():
-        if block.max(initial=0) > 1:
-            return False
-        blocks.append(np.packbits(block.ravel()))
-    return is_binary([np.unpackbits(block) for block in blocks])
+    return is_binary(source.stack.read())
 
 
 def _scaled(levels: Array, low: float, high: float) -> Array:

@@ -9,25 +9,33 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from airkit.config.pictures import Edges
 from airkit.config.schema import Config
 from airkit.config.sections import PICTURES
 from airkit.config.settings import Settings, layers, resolve
 from airkit.data import writer
-from airkit.data.canvases import SPLITS
+from airkit.data.canvases import SPLITS, Canvases
 from airkit.data.digits import NOT_STATED
-from airkit.data.format import DTYPES, Arrays, pack
-from airkit.data.imports.colourful import keeps_colour
-from airkit.data.imports.configuration import OTHERS, ImportOptions, check_alike, configuration
-from airkit.data.imports.conversion import Walk, canvases_of
+from airkit.data.format import DTYPES, Arrays, pack, rows_of
+from airkit.data.imports.configuration import (
+    ImportOptions,
+    check_alike,
+    configuration,
+    if_blank,
+    keeps_colour,
+)
+from airkit.data.imports.geometry import cut
 from airkit.data.imports.given import sources_of
+from airkit.data.imports.levels import scaled
 from airkit.data.imports.notes import doubts, notes
-from airkit.data.imports.pictures import Bad, Pictures, Reading
+from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Reading, Truth
 from airkit.data.imports.regions import split_by_region
 from airkit.data.imports.survey import Survey
 from airkit.data.imports.truth import all_checked
@@ -38,7 +46,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import output_file
 from airkit.system.signals import defer_signals
 
-_ARRAYS = {"count": ("count",), "boxes": ("box",), "labels": ("label",), "mask": ("mask",)}
+_ARRAYS = {"count": "count", "boxes": "box", "labels": "label", "mask": "mask"}
 """Arrays of a data file by part of the truth."""
 
 
@@ -154,17 +162,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     known = {"counts": counts, "boxes": boxes, "labels": labels, "masks": masks}
     given = {"train": {"images": images, **known}, "val": val, "test": test}
     reading = Reading(channel, behind, tile is not None, crop=crop, scale=scale)
-    options = ImportOptions(
-        most_objects=most_objects,
-        object_size=object_size,
-        tile=tile,
-        pad=pad,
-        crop=reading.crop,
-        scale=scale,
-        channel=channel,
-        behind=behind,
-        levels=levels,
-    )
+    options = ImportOptions(most_objects, object_size, tile, pad, levels)
     base = resolve(*layers(settings))
     check_free(target, force)
     bad = Bad(skip_bad)
@@ -172,93 +170,76 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
     reading.colour = keeps_colour(color, reading, sources["train"])
     if tile is not None:
         sources = split_by_region(sources, tile, bad, listener)
-    survey = _survey(sources, base.data.seed, options, bad, listener)
+    walk = _Walk(sources, bad, listener)
+    survey = _survey(walk, base.data.seed, options)
     noticed = Counter(reading.noticed)  # before the second walk, which notices the same
-    config, found = configuration(layers(settings), survey, options)
-    output = _Output(target, config, _arrays(sources, survey))
-    digest = output.write(Walk(sources, survey, bad, listener), force)
+    config, found = configuration(layers(settings), survey, options, reading)
+    arrays = _arrays(sources, survey)
+    origin = Origin(
+        PICTURES, survey.digest.hexdigest(), NOT_STATED, f"pictures of {sources['train'].name}"
+    )
+    with defer_signals(), locked(target, "import", listener):
+        check_free(target, force)  # again: another process may have made it meanwhile
+        with writer.create(target, config, origin, arrays) as file:
+            for split, canvases in _canvases_of(walk, survey, config, arrays):
+                file.append(pack(config.data, split, canvases))
     in_doubt = tuple(doubts(found, config, options))
     for note in (*notes(noticed, survey, config), *(f"in doubt: {each}" for each in in_doubt)):
         listener.note(note)
-    return output.report(
+    data, pictures = config.data, config.pictures
+    return ImportReport(
+        path=target,
+        splits={split: getattr(data, split) for split in SPLITS},
+        truth={split: tuple(names[1:]) for split, names in arrays.items()},
+        canvas_size=data.canvas_size,
+        height=data.shape[0],
+        width=data.shape[1],
+        channels=data.channels,
+        low=pictures.low,
+        high=pictures.high,
+        most_objects=data.max_digits,
         object_size=config.object_size if object_size is None else object_size,
-        seen=found.describe(),
+        seen=tuple(found.describe()),
         doubts=in_doubt,
-        skipped=bad.skipped,
-        digest=digest,
+        skipped=tuple(bad.skipped),
+        content_digest=file.digest,
         seconds=time.perf_counter() - began,
+        bytes=target.stat().st_size,
     )
 
 
 @dataclass(frozen=True)
-class _Output:
-    """The data file to write: what the first walk and the options decide."""
+class _Walk:
+    """What is walked through twice, and who hears of it."""
 
-    path: Path
-    config: Config
-    arrays: Arrays
+    sources: Mapping[str, Pictures]
+    bad: Bad
+    listener: Listener
 
-    def write(self, walk: Walk, force: bool) -> str:
-        """Write the file, in a second walk through all pictures; returns its digest."""
-        config, digest = self.config, walk.survey.digest.hexdigest()
-        origin = Origin(PICTURES, digest, NOT_STATED, f"pictures of {walk.sources['train'].name}")
-        with defer_signals(), locked(self.path, "import", walk.listener):
-            check_free(self.path, force)  # again: another process may have made it meanwhile
-            with writer.create(self.path, config, origin, self.arrays) as file:
-                for split, canvases in canvases_of(walk, config, self.arrays):
-                    file.append(pack(config.data, split, canvases))
-        return file.digest
-
-    def report(
-        self,
-        *,
-        object_size: float,
-        seen: Iterable[str],
-        doubts: tuple[str, ...],
-        skipped: Iterable[str],
-        digest: str,
-        seconds: float,
-    ) -> ImportReport:
-        """Return what was imported, once the file is there."""
-        data, pictures = self.config.data, self.config.pictures
-        return ImportReport(
-            path=self.path,
-            splits={split: getattr(data, split) for split in SPLITS},
-            truth={split: tuple(names[1:]) for split, names in self.arrays.items()},
-            canvas_size=data.canvas_size,
-            height=data.shape[0],
-            width=data.shape[1],
-            channels=data.channels,
-            low=pictures.low,
-            high=pictures.high,
-            most_objects=data.max_digits,
-            object_size=object_size,
-            seen=tuple(seen),
-            doubts=doubts,
-            skipped=tuple(skipped),
-            content_digest=digest,
-            seconds=seconds,
-            bytes=self.path.stat().st_size,
-        )
+    def pictures(self) -> Iterator[tuple[str, int, Picture]]:
+        """Yield the split of a source, a place in it and the picture there, checked."""
+        for split, pictures in self.sources.items():
+            for place, picture in enumerate(all_checked(pictures, self.bad)):
+                yield split, place, picture
 
 
-def _survey(
-    sources: Mapping[str, Pictures], seed: int, options: ImportOptions, bad: Bad, listener: Listener
-) -> Survey:
+def _survey(walk: _Walk, seed: int, options: ImportOptions) -> Survey:
     """Walk through all pictures for the first time."""
-    survey = Survey(seed, options.tile, tuple(sources))
+    survey, sources = Survey(seed, options.tile, tuple(walk.sources)), walk.sources
     for split, pictures in sources.items():
-        for place, picture in enumerate(all_checked(pictures, bad)):
+        for place, picture in enumerate(all_checked(pictures, walk.bad)):
             survey.add(split, picture, place)
-            listener.progress(f"surveying {split}", min(place + 1, pictures.many), pictures.many)
+            done = min(place + 1, pictures.many)
+            walk.listener.progress(f"surveying {split}", done, pictures.many)
         survey.end_of(split)
     if not survey.canvases["train"]:
         raise ImageError(
             "There are no pictures to train on",
             where=sources["train"].name,
             expected="at least one that can be read and that no held-out split has",
-            got=f"{survey.dropped['train']:,} in a held-out split, {len(bad.skipped):,} unreadable",
-            hint=OTHERS,
+            got=f"{survey.dropped['train']:,} in a held-out split, "
+            f"{len(walk.bad.skipped):,} unreadable",
+            hint=if_blank(),
         )
     check_alike(survey, options)
     return survey
@@ -269,6 +250,65 @@ def _arrays(sources: Mapping[str, Pictures], survey: Survey) -> Arrays:
     arrays = {}
     for split in SPLITS:
         parts = survey.known.get(split if split in sources else "train", ())
-        names = {"image"}.union(*(_ARRAYS[part] for part in parts))
+        names = {"image", *(_ARRAYS[part] for part in parts)}
         arrays[split] = tuple(name for name in DTYPES if name in names)
     return arrays
+
+
+def _canvases_of(
+    walk: _Walk, survey: Survey, config: Config, arrays: Arrays
+) -> Iterator[tuple[str, Canvases]]:
+    """Yield canvases of a split and its name, a chunk of the data file at a time.
+
+    Raises:
+        ImageError: there are not as many pictures as were surveyed.
+    """
+    shape, done = config.data.shape, dict.fromkeys(SPLITS, 0)
+    limits = config.pictures
+    waiting: dict[str, list[tuple[Array, Truth]]] = {split: [] for split in SPLITS}
+    for source, place, picture in walk.pictures():
+        split = survey.split_of(source, picture, place)
+        if split is None:  # a held-out split has it too
+            continue
+        for levels, truth in cut(picture, shape):
+            waiting[split].append((scaled(levels, limits.low, limits.high), truth))
+            done[split] += 1
+            if len(waiting[split]) == rows_of(config.data, split):
+                yield split, _stacked(waiting[split], config, arrays[split])
+                waiting[split].clear()
+        total = survey.canvases.total()
+        walk.listener.progress("importing", min(sum(done.values()), total), total)
+    for split in SPLITS:
+        if waiting[split]:
+            yield split, _stacked(waiting[split], config, arrays[split])
+    if any(done[split] != getattr(config.data, split) for split in SPLITS):
+        raise ImageError(
+            "The pictures changed while they were imported",
+            where=walk.sources["train"].name,
+            expected=dict(survey.canvases),
+            got=done,
+            hint="repeat the command when nothing writes to them any more",
+        )
+
+
+def _stacked(
+    waiting: Sequence[tuple[Array, Truth]], config: Config, names: Sequence[str]
+) -> Canvases:
+    """Canvases of some images, each with its truth."""
+    many, places = len(waiting), max(config.data.max_digits, 1)
+    label = np.full((many, places), -1, np.int8)
+    box = np.full((many, places, 4), -1, np.float32)
+    for row, (_, truth) in enumerate(waiting):
+        if truth.labels is not None:
+            label[row, : len(truth.labels)] = truth.labels
+        if truth.boxes is not None:
+            box[row, : len(truth.boxes)] = truth.boxes
+    every = {
+        "image": np.stack([image for image, _ in waiting]),
+        "count": np.array([truth.count or 0 for _, truth in waiting], np.uint8),
+        "label": label,
+        "box": box,
+    }
+    if "mask" in names:
+        every["mask"] = np.stack([truth.mask for _, truth in waiting if truth.mask is not None])
+    return Canvases(**{name: every[name] for name in names})

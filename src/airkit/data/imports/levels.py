@@ -1,4 +1,4 @@
-"""Levels of a picture of any channels: luminance, opacity, how it was stored.
+"""Levels of a picture of any channels: luminance, opacity, range, how it was stored.
 
 A picture may have 2^28 pixels, so that what takes several numbers a pixel is done some rows at a
 time.
@@ -65,6 +65,14 @@ def opaque(values: Array, behind: float) -> Array:
         flat = block[..., :-1] * opacity + behind * most * (1 - opacity)
         parts.append(_as(flat, values.dtype).astype(values.dtype))
     return np.concatenate(parts)
+
+
+def scaled(levels: Array, low: float, high: float) -> Array:
+    """Levels [H, W] or [H, W, 3] in their own unit as uint8; ``low`` becomes 0, ``high`` 255."""
+    if levels.dtype == np.uint8 and (low, high) == (0, 255):
+        return levels
+    ink = (levels.astype(np.float64) - low) / (high - low)
+    return (255 * ink.clip(0, 1)).round().astype(np.uint8)
 
 
 def _as(levels: Array, dtype: np.dtype[Any]) -> Array:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -26,6 +26,7 @@ from airkit.data.imports.levels import become_grey, greatest, kind_of, luminance
 from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
+from airkit.system.text import argument
 
 Array = np.ndarray[Any, Any]
 
@@ -111,14 +112,15 @@ class Reading:
         scaled = "0.01 to 10, about 14 px divided by the side of an object"
         is_crop = len(edges) == 4 and all(isinstance(edge, int) and edge >= 0 for edge in edges)
         is_scale = SCALES[0] <= self.scale <= SCALES[1]
-        for right, option, expected, got in (
-            (self.channel in channels, "--channel", " or ".join(channels), self.channel),
-            (is_crop, "--crop", cropped, ",".join(map(str, edges))),
-            (is_scale, "--scale", scaled, self.scale),
+        for right, name, expected, got in (
+            (self.channel in channels, "channel", " or ".join(channels), self.channel),
+            (is_crop, "crop", cropped, ",".join(map(str, edges))),
+            (is_scale, "scale", scaled, self.scale),
         ):
             if not right:
-                what, hint = "Pictures cannot be read like this", f"leave out {option}"
-                raise ImageError(what, where=option, expected=expected, got=got, hint=hint)
+                what, where = "Pictures cannot be read like this", argument(name)
+                hint = f"leave out {where}"
+                raise ImageError(what, where=where, expected=expected, got=got, hint=hint)
 
     @contextmanager
     def unnoticed(self) -> Iterator[None]:
@@ -145,7 +147,7 @@ class Reading:
             where=name,
             expected=f"{wanted}, and of at least {SMALLEST} px",
             got=f"{width:,} x {height:,} px" + " once cropped" * any(self.crop),
-            hint="--tile S cuts large pictures into S x S tiles"
+            hint=f"{argument('tile', 'S')} cuts large pictures into S x S tiles"
             if large and not self.tiled
             else f"{'crop less' if any(self.crop) else 'scale it'}, or leave it out",
         )
@@ -185,7 +187,8 @@ class Reading:
         _mend_transparency(page)  # before the pixels are read, as for getexif
         turn = page.getexif().get(_ORIENTATION, 1)
         self.noticed["turn"] += turn != 1
-        if turn > 4 and page.format == "TIFF" and _codec(page) == "raw":
+        packed = [tile[0] for tile in getattr(page, "tile", ())]  # empty once pixels are read
+        if turn > 4 and page.format == "TIFF" and packed[:1] == ["raw"]:
             raise ValueError("an uncompressed TIFF to turn by EXIF, which Pillow garbles")
         turned = page if turn == 1 else ImageOps.exif_transpose(page)
         clear = turned.info.get("transparency")
@@ -238,19 +241,16 @@ class Pictures:
 class Files(Pictures):
     """Picture files, each of one picture or, a TIFF, of several pages."""
 
-    def __init__(self, name: str, paths: Collection[Path], reading: Reading) -> None:
+    def __init__(
+        self,
+        name: str,
+        paths: Collection[Path],
+        reading: Reading,
+        truths: Callable[[Path, int], Sequence[Truth]] = lambda _, pages: [UNKNOWN] * pages,
+    ) -> None:
+        """Take files, and what is known of each page, by a file and the number of its pages."""
         super().__init__(name, len(paths), reading)
-        self.paths = paths
-
-    def truths(self, path: Path, pages: int) -> Sequence[Truth]:
-        """Return what is known of each page of a file.
-
-        Args:
-            path: the file.
-            pages: how many it has.
-        """
-        del path
-        return [UNKNOWN] * pages
+        self.paths, self.truths = paths, truths
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``."""
@@ -311,7 +311,7 @@ def reading_of(path: Path, expected: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # they raise all sorts at files that lie
         got = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        skip = "mend or remove it; --skip-bad leaves such files out"
+        skip = f"mend or remove it; {argument('skip_bad', True)} leaves such files out"
         raise ImageError(
             "Cannot read " + ("the pictures" if expected else "a picture"),
             where=path,
@@ -325,12 +325,6 @@ def _without(levels: Array, clear: int) -> Array:
     """Levels [H, W] with opacity, [H, W, 2]: one level is transparent."""
     opacity = np.where(levels == clear, 0, greatest(levels.dtype)).astype(levels.dtype)
     return np.stack([levels, opacity], -1)
-
-
-def _codec(page: Image.Image) -> str:
-    """How a file's pixels are packed, before they are read; empty afterwards."""
-    tiles = getattr(page, "tile", ())
-    return str(tiles[0][0]) if tiles else ""
 
 
 def _mend_transparency(page: Image.Image) -> None:

@@ -11,12 +11,13 @@ from dataclasses import replace
 from itertools import islice
 
 from airkit.data.canvases import SPLITS
+from airkit.data.imports.geometry import within
 from airkit.data.imports.pictures import LARGEST, SMALLEST, Bad, Picture, Pictures
 from airkit.data.imports.survey import SHARE
-from airkit.data.imports.tiles import within
 from airkit.data.imports.truth import all_checked
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
+from airkit.system.text import argument
 
 FEW = 2
 """Most pictures that are split by region."""
@@ -54,10 +55,10 @@ def _check_side(side: int) -> None:
     if not (isinstance(side, int) and SMALLEST <= side <= LARGEST):
         raise ImageError(
             "Tiles cannot have this side",
-            where="--tile",
+            where=argument("tile"),
             expected=f"{SMALLEST} to {LARGEST:,} whole pixels",
             got=side,
-            hint="--tile 64",
+            hint=argument("tile", 64),
         )
 
 
@@ -72,17 +73,12 @@ class Region(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; pictures too small to be split are all for train."""
-        silent = self.reading.unnoticed() if self.split != "train" else nullcontext()
-        with silent:
-            yield from self._walk(bad)
-
-    def _walk(self, bad: Bad) -> Iterator[Picture]:
-        for picture in all_checked(self.whole, bad):
-            height, width = picture.size
-            window = regions(height, width, self.side, self.held_out).get(self.split)
-            if window is not None:
-                levels, truth = picture.levels[window], picture.truth
-                yield replace(picture, levels=levels, truth=within(truth, window))
+        with self.reading.unnoticed() if self.split != "train" else nullcontext():
+            for picture in all_checked(self.whole, bad):
+                window = regions(*picture.size, self.side, self.held_out).get(self.split)
+                if window is not None:
+                    truth = within(picture.truth, window)
+                    yield replace(picture, levels=picture.levels[window], truth=truth)
 
 
 def regions(height: int, width: int, side: int, held_out: Sequence[str]) -> dict[str, Window]:

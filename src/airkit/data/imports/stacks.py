@@ -5,26 +5,31 @@ Shapes: N pictures of H x W pixels; C channels.
 
 from __future__ import annotations
 
+import math
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import repeat
-from math import prod
 from pathlib import Path
 from typing import IO, Any
 
 import h5py
 import numpy as np
 
-from airkit.data.imports.flattened import side_in_rows
-from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Reading, reading_of
-from airkit.data.imports.truth_rows import NAMES, parts_of, truth_of
+from airkit.data.imports.pictures import (
+    SMALLEST,
+    Array,
+    Bad,
+    Picture,
+    Pictures,
+    Reading,
+    reading_of,
+)
+from airkit.data.imports.truth import NAMES, check_known, parts_of, truth_of
 from airkit.errors import ImageError
 
 _BLOCK_BYTES = 2**24
-_Opened = Callable[[], AbstractContextManager[IO[bytes]]]
 _LONGEST_HEAD = 10_000
 """Bytes of a NumPy file's header, as NumPy has it."""
 _ROWS = 256
@@ -113,22 +118,8 @@ def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
             if len(shape) == 2
             else "save it in one of these shapes",
         )
-    check_lengths(stack.name, known, shape[0])
+    check_known(stack.name, known, shape[0])
     return Rows(stack, known, reading)
-
-
-def check_lengths(name: str, known: Mapping[str, Any], pictures: int) -> None:
-    """Refuse truth of another number of pictures; raises ImageError."""
-    for part, each in known.items():
-        many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 1
-        if many != pictures:
-            raise ImageError(
-                f"There are not as many {part} as pictures",
-                where=name,
-                expected=f"{pictures:,}",
-                got=f"{many:,}",
-                hint="give one for each picture, in their order",
-            )
 
 
 def known_of_each(known: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -149,7 +140,7 @@ def rows(given: Any) -> Iterator[Array]:
 def _alone(stack: Stack) -> Stack:
     """A stack of one picture, of an array [H, W] or [H, W, C]; raises ImageError."""
     first = next(stack.read(), np.zeros((0, 1)))
-    if len(stack.shape) == 2 and (side := side_in_rows(first[:_ROWS], stack.shape)):
+    if len(stack.shape) == 2 and (side := _side_in_rows(first[:_ROWS], stack.shape)):
         raise ImageError(
             "An array seems to have a flattened picture in each row",
             where=stack.name,
@@ -157,12 +148,31 @@ def _alone(stack: Stack) -> Stack:
             got=f"{stack.dtype} {list(stack.shape)}",
             hint=f"give each picture its rows: array.reshape(-1, {side}, {side})",
         )
-    whole = partial(_whole, stack.read)
+
+    def whole() -> Iterator[Array]:
+        yield np.concatenate([*stack.read()])[None]
+
     return Stack(stack.name, (1, *stack.shape), stack.dtype, whole, single=True)
 
 
-def _whole(read: Callable[[], Iterator[Array]]) -> Iterator[Array]:
-    yield np.concatenate([*read()])[None]
+def _side_in_rows(rows: Array, shape: tuple[int, ...]) -> int | None:
+    """The side of square pictures that are flattened to the rows of an array [N, side * side].
+
+    A pixel of these resembles the one a side further on more than the one in the next row of the
+    array, and the next row is no closer to it than any other.
+
+    Args:
+        rows: some of the rows, [n, side * side].
+        shape: of the whole array.
+    """
+    side = math.isqrt(shape[1])
+    if side < SMALLEST or side**2 != shape[1] or len(rows) < 2 or rows.dtype.kind not in "biuf":
+        return None
+    rows = rows.astype(np.float32)
+    below = np.abs(np.diff(rows, axis=0)).mean()
+    further = np.abs(rows[:, side:] - rows[:, :-side]).mean()
+    elsewhere = np.abs(rows - np.roll(rows, len(rows) // 2, axis=0)).mean()
+    return side if below > max(1.2 * further, 0.7 * elsewhere) else None
 
 
 def as_array(given: Any) -> Array:
@@ -179,7 +189,7 @@ def of_array(name: str, array: Any) -> Stack:
 
 
 def _step(shape: tuple[int, ...]) -> int:
-    return max(1, _BLOCK_BYTES // (8 * prod(shape[1:])))
+    return max(1, _BLOCK_BYTES // (8 * math.prod(shape[1:])))
 
 
 def _blocks(array: Any) -> Iterator[Array]:
@@ -198,7 +208,7 @@ def of_npy(path: Path) -> Stack:
             return of_array(str(path), np.load(path, mmap_mode="r"))
     if dtype.hasobject:
         return Stack(str(path), shape, dtype, lambda: iter(()))
-    if path.stat().st_size < prod(shape) * dtype.itemsize:
+    if path.stat().st_size < math.prod(shape) * dtype.itemsize:
         raise ValueError(f"fewer bytes than {dtype} {list(shape)} takes")
     return Stack(str(path), shape, dtype, _streamed(lambda: path.open("rb")))
 
@@ -231,7 +241,7 @@ def of_npz(path: Path, reading: Reading) -> tuple[Stack, dict[str, Stack]]:
         )
 
     def stack(name: str) -> Stack:
-        read = _streamed(partial(_member, path, f"{name}.npy"))
+        read = _streamed(lambda: _member(path, f"{name}.npy"))
         return Stack(f"{path}, {name}", *plain[name], read)
 
     known = {part: stack(name) for part, name in parts_of(plain, reading).items()}
@@ -258,13 +268,15 @@ def _head(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def _streamed(opened: _Opened) -> Callable[[], Iterator[Array]]:
+def _streamed(
+    opened: Callable[[], AbstractContextManager[IO[bytes]]],
+) -> Callable[[], Iterator[Array]]:
     """What reads the rows of a NumPy file some megabytes at a time."""
 
     def read() -> Iterator[Array]:
         with opened() as file:
             shape, dtype = _head(file)
-            size, step = prod(shape[1:]) * dtype.itemsize, _step(shape)
+            size, step = math.prod(shape[1:]) * dtype.itemsize, _step(shape)
             for start in range(0, shape[0], step):
                 rows = min(step, shape[0] - start)
                 yield np.frombuffer(file.read(rows * size), dtype).reshape(rows, *shape[1:])

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from airkit.data.imports.geometry import cut, divided, starts, tiles_of
 from airkit.data.imports.pictures import UNKNOWN, Array, Picture
-from airkit.data.imports.tiles import PARTS, cut, divided, starts, tiles_of
 from airkit.errors import ImageError
+from airkit.system.text import argument
 
 SHARE = 0.1
 """Share of the pictures that goes to val, and to test, where none are given."""
@@ -209,7 +210,7 @@ class Survey:
 
     def _note_truth(self, split: str, picture: Picture, many: int) -> None:
         truth = picture.truth
-        found = tuple(name for name in PARTS if getattr(truth, name) is not None)
+        found = tuple(name for name, part in vars(truth).items() if part is not None)
         if many > 1 and truth.boxes is None:
             self.uncounted += truth.count is not None
             found, truth = (), UNKNOWN
@@ -232,7 +233,8 @@ class Survey:
                 where=picture.name,
                 expected=f"at most {MOST}",
                 got=count,
-                hint="--tile S cuts pictures into S x S tiles; about 4 times an object's size",
+                hint=f"{argument('tile', 'S')} cuts pictures into S x S tiles; about 4 times an "
+                "object's size",
             )
         self.most = max(self.most, count)
 

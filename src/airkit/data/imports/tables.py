@@ -6,7 +6,7 @@ import csv
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +14,7 @@ from airkit.data.imports.pictures import Files, Pictures, Truth
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
+from airkit.system.text import numbered
 
 _WHOLE = re.compile(r"([0-9]{1,9})(\.0*)?")
 """A count; pandas writes 2.0 where some of a column are missing."""
@@ -32,35 +33,25 @@ class Columns:
     """Number of the first page."""
 
 
-class Counted(Files):
-    """Picture files with the counts of a table."""
+def _truths(given: Counts, path: Path, pages: int) -> Sequence[Truth]:
+    """The counts of the pages of a file.
 
-    def __init__(
-        self, files: Files, paths: Collection[Path], counts: Mapping[Path, Counts]
-    ) -> None:
-        super().__init__(files.name, paths, files.reading)
-        self.counts = counts
-
-    def truths(self, path: Path, pages: int) -> Sequence[Truth]:
-        """Return the counts of the pages of a file.
-
-        Raises:
-            ImageError: the table has other pages, or one count for several.
-        """
-        given = self.counts[path]
-        if pages == 1 and len(given) == 1 and {*given} <= {None, 1}:
-            return [Truth(count=each) for each in given.values()]
-        if {*given} == {*range(1, pages + 1)}:
-            return [Truth(count=given[page]) for page in range(1, pages + 1)]
-        one = f"a row for each of its {pages:,} pages, from {path.name},1,COUNT on"
-        whole = "one count for the whole file"
-        raise ImageError(
-            "The table of counts has other pages than a file",
-            where=path,
-            expected=one if pages > 1 else f"one row: {path.name},COUNT",
-            got=", ".join(whole if page is None else f"page {page}" for page in [*given][:5]),
-            hint="three columns: file,page,count, pages from 1",
-        )
+    Raises:
+        ImageError: the table has other pages, or one count for several.
+    """
+    if pages == 1 and len(given) == 1 and {*given} <= {None, 1}:
+        return [Truth(count=each) for each in given.values()]
+    if {*given} == {*range(1, pages + 1)}:
+        return [Truth(count=given[page]) for page in range(1, pages + 1)]
+    one = f"a row for each of its {pages:,} pages, from {path.name},1,COUNT on"
+    whole = "one count for the whole file"
+    raise ImageError(
+        "The table of counts has other pages than a file",
+        where=path,
+        expected=one if pages > 1 else f"one row: {path.name},COUNT",
+        got=", ".join(whole if page is None else f"page {page}" for page in [*given][:5]),
+        hint="three columns: file,page,count, pages from 1",
+    )
 
 
 def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> None:
@@ -98,7 +89,8 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
         found.clear()  # test is to come first
     found |= {split: _with_counts(it, counts, path) for split, it in files.items()}
     if len(rows) < len(table):
-        listener.note(f"{path}: {len(table) - len(rows):,} rows name no picture")
+        words = "{n} {row names|rows name} no picture"
+        listener.note(f"{path}: {numbered(words, len(table) - len(rows))}")
 
 
 def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
@@ -112,7 +104,8 @@ def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) 
     if len(counted) > len(pictures.paths) / 2:
         return {"train": pictures}
     others = [each for each in pictures.paths if each not in counts]
-    listener.note(f"the {len(counted):,} counted pictures are the test split, not to be trained on")
+    words = "the {n} counted {picture is|pictures are} the test split, not to be trained on"
+    listener.note(numbered(words, len(counted)))
     name, reading = pictures.name, pictures.reading
     return {"test": Files(name, counted, reading), "train": Files(name, others, reading)}
 
@@ -124,11 +117,17 @@ def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> 
         raise ImageError(
             "The table of counts lacks pictures",
             where=path,
-            expected=f"a row for each of {len(pictures.paths):,} pictures",
+            expected=f"a row for each of the {len(pictures.paths):,} pictures",
             got=f"none for {missing[0].name}, the first of {len(missing):,}",
             hint="add them; of at most half of one folder, the counted ones become the test split",
         )
-    return pictures if missing else Counted(pictures, pictures.paths, counts)
+    if missing:
+        return pictures
+
+    def truths(file: Path, pages: int) -> Sequence[Truth]:
+        return _truths(counts[file], file, pages)
+
+    return Files(pictures.name, pictures.paths, pictures.reading, truths)
 
 
 def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> dict[Path, str]:

@@ -1,21 +1,155 @@
-"""What is known of a picture, checked: masks give boxes, boxes give counts, and none contradicts.
+"""What is known of a picture: rows of arrays, and checks that none of it contradicts the rest.
 
-Shapes: H x W pixels of a picture, k objects, M masks of a stack.
+Masks give boxes, boxes give counts.
+
+Shapes: N pictures of H x W pixels, M places for objects or masks of a stack, k objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from airkit.data.imports.framing import framed
-from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Truth
-from airkit.data.imports.truth_rows import contradiction
+from airkit.data.imports.geometry import framed
+from airkit.data.imports.pictures import Array, Bad, Picture, Pictures, Reading, Truth
 from airkit.data.look.blobs import boxes as boxes_of
 from airkit.errors import ImageError
+from airkit.system.text import argument, numbered
+
+TRUTH = ("counts", "boxes", "labels", "masks")
+"""Names of what may be known of pictures."""
+NAMES = {
+    "count": "counts", "counts": "counts", "box": "boxes", "boxes": "boxes",
+    "label": "labels", "labels": "labels", "mask": "masks", "masks": "masks",
+}  # fmt: skip
+"""What arrays of truth may be called in a file."""
+_AXES = {"counts": (1,), "boxes": (3,), "labels": (2,), "masks": (3, 4, 5)}
+_SHAPES = {
+    "counts": "a whole number",
+    "boxes": "boxes [M, 4]",
+    "labels": "labels [M]",
+    "masks": "a mask",
+}
+
+Head = tuple[tuple[int, ...], np.dtype[Any]]
+"""Shape and type of an array."""
+
+
+def parts_of(heads: Mapping[str, Head], reading: Reading) -> dict[str, str]:
+    """Names of a file's arrays that tell something of its pictures, by what they tell.
+
+    Those of other shapes are passed over, which ``reading.noticed`` tells.
+    """
+    parts = {}
+    for name, (shape, dtype) in heads.items():
+        part = NAMES.get(name)
+        if part is None:
+            continue
+        if len(shape) in _AXES[part] and dtype.kind in ("biu" if part == "masks" else "iuf"):
+            parts[part] = name
+        else:
+            reading.noticed["unfit"] += 1
+    return parts
+
+
+def check_known(name: str, known: Mapping[str, Any], pictures: int) -> None:
+    """Refuse truth of another number of pictures, or of some of them; raises ImageError."""
+    for part, each in known.items():
+        many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 1
+        if many != pictures:
+            raise ImageError(
+                f"There are not as many {part} as pictures",
+                where=name,
+                expected=f"{pictures:,}",
+                got=f"{many:,}",
+                hint="give one for each picture, in their order",
+            )
+        missing = (
+            [i for i, it in enumerate(each) if _none(it)] if isinstance(each, Iterable) else []
+        )
+        if 0 < len(missing) < pictures:
+            raise ImageError(
+                f"Only some pictures have {part}",
+                where=name,
+                expected=f"{part} of all pictures of a split",
+                got=numbered("none for {n} {picture|pictures}, the first at place ", len(missing))
+                + str(missing[0]),
+                hint=f"those that have them as a split: test={{'images': ..., '{part}': ...}}",
+            )
+
+
+def _none(given: Any) -> bool:
+    """Whether what is given for a picture is None, or for a count nan, as pandas has it."""
+    return given is None or (isinstance(given, float) and math.isnan(given))
+
+
+def truth_of(name: str, known: Mapping[str, Array], reading: Reading) -> Truth:
+    """The truth of one picture, of its rows of arrays; boxes, labels, masks without padding.
+
+    Args:
+        name: of the picture, for messages.
+        known: rows of counts, boxes [M, 4] with width 0 or less where there is none, labels [M],
+            -1 likewise, and masks: a label image [H, W] or a mask for each object [M, H, W].
+        reading: notices masks of the background.
+
+    Raises:
+        ImageError: a row of another shape.
+    """
+    if not known:
+        return Truth()
+    for part, row in known.items():
+        _check(name, part, row)
+    count, boxes, labels = (known.get(part) for part in TRUTH[:3])
+    mask = known.get("masks")
+    kept = None
+    if boxes is not None:
+        boxes = boxes.reshape(-1, 4)
+        kept = ~((boxes[:, 2] <= 0) | np.isnan(boxes).all(1))
+        boxes = boxes[kept]
+    if mask is not None:
+        mask = _mask(mask, kept, reading)
+    labels = None if labels is None else labels[labels >= 0]
+    return Truth(None if count is None else int(count), boxes, labels, mask)
+
+
+def _check(name: str, part: str, row: Array) -> None:
+    fits = row.ndim + 1 in _AXES[part] or not row.size
+    if part == "counts":
+        fits = row.ndim == 0 and row.dtype.kind in "iuf" and float(row).is_integer()
+    elif part == "boxes" and row.size:
+        fits = fits and row.shape[-1] == 4 and row.dtype.kind in "iuf"
+    if not fits:
+        got = f"{row.dtype} {list(row.shape)}" if row.ndim else row
+        raise contradiction(name, f"{_SHAPES[part]} for each picture", got)
+
+
+def _mask(mask: Array, kept: Array | None, reading: Reading) -> Array:
+    """A label image [H, W], or masks of one object each without the background and padding."""
+    if mask.ndim > 2 and mask.shape[-1] == 1:
+        mask = mask[..., 0]
+    if mask.ndim != 3 or len(mask) == 1:
+        return mask.reshape(mask.shape[-2:])
+    if (np.count_nonzero(mask, 0) == 1).all():
+        reading.noticed["background"] += 1
+        mask = mask[1:]
+    return mask[kept] if kept is not None and len(mask) == len(kept) else mask
+
+
+def contradiction(name: str, expected: str, got: object) -> ImageError:
+    """Return the error of a picture whose content or truth cannot be used."""
+    return ImageError(
+        "A picture, or what is known of it, cannot be used",
+        where=name,
+        expected=expected,
+        got=got,
+        hint=f"correct it; {argument('skip_bad', True)} leaves it out",
+    )
+
 
 MOST = 2**16 - 1
 """Most objects on a picture, which may be cut into tiles."""
@@ -55,7 +189,9 @@ def checked(picture: Picture) -> Picture:
     found = boxes if boxes is not None else labels
     count = truth.count if found is None else len(found)
     if truth.count not in (None, count):
-        raise contradiction(picture.name, f"{truth.count} boxes or labels", count)
+        raise contradiction(
+            picture.name, numbered("{n} {box or label|boxes or labels}", truth.count), count
+        )
     if count is not None and count < 0:
         raise contradiction(picture.name, "0 objects or more", count)
     if labels is not None:
@@ -97,7 +233,9 @@ def _of_stack(picture: Picture, stack: Array, boxes: Array | None) -> tuple[Arra
     if boxes is None:
         stack = stack[stack.any((1, 2))]
     if len(stack) > MOST or (boxes is not None and len(stack) != len(boxes)):
-        wanted = f"at most {MOST:,} masks" if boxes is None else f"{len(boxes)} masks, as boxes"
+        wanted = (
+            f"at most {MOST:,} masks" if boxes is None else f"as many masks as boxes, {len(boxes)}"
+        )
         raise contradiction(picture.name, wanted, len(stack))
     places = np.zeros(picture.size, np.uint16)
     for place, inside in enumerate(stack, 1):
@@ -122,4 +260,5 @@ def _clipped(picture: Picture, boxes: Array) -> Array:
 
 def _check_labels(picture: Picture, labels: Array, count: int | None) -> None:
     if len(labels) != count or not all(0 <= label <= 127 for label in labels.tolist()):
-        raise contradiction(picture.name, f"{count} labels from 0 to 127", labels.tolist())
+        wanted = numbered("{n} {label|labels} from 0 to 127", count or 0)
+        raise contradiction(picture.name, wanted, labels.tolist())

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 
+from airkit.data.look.blobs import Array
 from airkit.data.look.objects import LEAST_CONTRAST
 from airkit.system import backgrounds
 
-Array = np.ndarray[Any, Any]
 Background = Literal["none", "constant", "plane", "quadratic", "smooth"]
 Polarity = Literal["bright", "dark", "both"]
 

@@ -22,6 +22,7 @@ from airkit.data.look.background import Background, Polarity, estimate, ink_of, 
 from airkit.data.look.blobs import Array, reach
 from airkit.data.look.fixed import Box, fixed_parts
 from airkit.data.look.objects import LEAST_CONTRAST, Compositing
+from airkit.system.text import argument
 
 BACKGROUNDS = {
     "none": "none, blank black",
@@ -49,7 +50,24 @@ _LARGEST = 0.95  # object size in sides of the picture: data.digit_size is to fi
 _DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
 _WEAK = 0.1  # contrast too weak for settings made for more
 _MOSTLY = 0.6, 0.45  # shares of parts of one object each, and of their pixels, at least
-TEXTURED = "the background is textured or uneven, which no model explains: expect wrong counts"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What may go wrong with pictures."""
+
+    text: str
+    """A sentence, with the way out."""
+    settled_by: tuple[str, ...] = ()
+    """Arguments of ``airkit.import_scenes``: where one of them is given, there is no doubt."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+TEXTURED = Doubt(
+    "the background is textured or uneven, which no model explains: expect wrong counts"
+)
 """The doubt that no setting ends."""
 
 
@@ -80,8 +98,8 @@ class Findings:
     0 where they are not."""
     fixed: tuple[Box, ...] = ()
     """Where something is at the same place in nearly all pictures."""
-    doubts: tuple[str, ...] = ()
-    """What else may go wrong, a sentence each."""
+    doubts: tuple[Doubt, ...] = ()
+    """What else may go wrong."""
 
     @property
     def digit_size(self) -> float:
@@ -222,39 +240,43 @@ def _sample(images: NDArray[np.uint8]) -> Array:
     return np.asarray(planes / np.float32(255), np.float32)
 
 
-def _doubts(found: Findings, evidence: _Evidence) -> list[str]:
-    """Return what may go wrong, a sentence each."""
+def _doubts(found: Findings, evidence: _Evidence) -> list[Doubt]:
+    """Return what may go wrong."""
     if not found.object_size:
         said = "nothing stands out of the background: all pictures look empty"
         noisy = f", or noise of {found.noise:.0%} of white hides all; blur them first"
-        return [said + (noisy if found.noise > LEAST_CONTRAST else "")]
+        return [Doubt(said + (noisy if found.noise > LEAST_CONTRAST else ""))]
     even = _EVEN + found.noise / 4
     if evidence.bare > even and evidence.uneven > max(2 * even, 0.15 * found.contrast):
         return [TEXTURED]
     side, size, other = evidence.side, evidence.size, evidence.other
     tile = math.ceil(_TILE * found.object_size)
-    ask = "name the size with --object-size"
+    ask, cut = f"name the size with {argument('object_size')}", argument("tile", tile)
+    crowd = f"more than {MANY} objects on a picture"
     doubts = {
-        "objects both brighter and darker on soft lumps cannot be told from these": (
+        Doubt("objects both brighter and darker on soft lumps cannot be told from these"): (
             found.polarity == "both" and found.background == "smooth"
         ),
-        f"objects are as large as the pictures ({size:.0f} of {side} px)": size > 0.6 * side,
-        "the noise is as large as the contrast: blur the pictures first": (
+        Doubt(f"objects are as large as the pictures ({size:.0f} of {side} px)"): size > 0.6 * side,
+        Doubt("the noise is as large as the contrast: blur the pictures first"): (
             found.contrast < 3 * found.noise
         ),
-        f"objects stand out by only {found.contrast:.0%} of white": found.contrast < _WEAK,
-        f"two estimates of the size disagree, {size:.0f} and {other:.0f} px: {ask}": (
-            other > 0 and max(size / other, other / size) > evidence.disagree
-        ),
-        f"most objects touch, or sizes differ much: import each size separately, or {ask}": any(
-            share < least for share, least in zip(evidence.single, _MOSTLY, strict=True)
-        ),
-        f"more than {MANY} objects on a picture: cut it into tiles, here --tile {tile}": (
+        Doubt(f"objects stand out by only {found.contrast:.0%} of white"): found.contrast < _WEAK,
+        Doubt(
+            f"two estimates of the size disagree, {size:.0f} and {other:.0f} px: {ask}",
+            settled_by=("object_size",),
+        ): other > 0 and max(size / other, other / size) > evidence.disagree,
+        Doubt(
+            f"most objects touch, or sizes differ much: import each size separately, or {ask}",
+            settled_by=("object_size",),
+        ): any(share < least for share, least in zip(evidence.single, _MOSTLY, strict=True)),
+        Doubt(f"{crowd}: cut it into tiles, here {cut}", settled_by=("most_objects",)): (
             found.most_objects > MANY and tile < side
         ),
-        f"more than {MANY} objects on a picture, too many for its {side} px: {ask}": (
-            found.most_objects > MANY and tile >= side
-        ),
-        f"{1 - evidence.seen:.0%} of the pictures look empty": evidence.seen < 0.2,
+        Doubt(
+            f"{crowd}, too many for its {side} px: {ask}",
+            settled_by=("most_objects", "object_size"),
+        ): found.most_objects > MANY and tile >= side,
+        Doubt(f"{1 - evidence.seen:.0%} of the pictures look empty"): evidence.seen < 0.2,
     }
     return [doubt for doubt, applies in doubts.items() if applies]

@@ -15,6 +15,7 @@ import numpy as np
 from airkit.config.schema import Config
 from airkit.data.look.blobs import Array, blobs
 from airkit.data.look.objects import LEAST_CONTRAST
+from airkit.system.text import argument
 
 Box = tuple[int, int, int, int]
 """x, y, width and height in pixels."""
@@ -68,7 +69,7 @@ def told(boxes: Sequence[Box]) -> str:
 
 
 def way_out(boxes: Sequence[Box], config: Config) -> str:
-    """Return the advice on parts at the same place: the ``--crop`` without them, where one helps.
+    """Return the advice on parts at the same place: the crop without them, where one helps.
 
     Args:
         boxes: where it is on the canvases.
@@ -76,14 +77,15 @@ def way_out(boxes: Sequence[Box], config: Config) -> str:
     """
     pictures, shape = config.pictures, config.data.shape
     if (pictures.height, pictures.width) != shape:  # tiles, or pictures of several sizes
-        return "import again with --crop LEFT,TOP,RIGHT,BOTTOM, or paint it over before"
+        crop = argument("crop", ("LEFT", "TOP", "RIGHT", "BOTTOM"))
+        return f"import again with {crop}, or paint it over before"
     edges = _edges(boxes, shape)
     left, top, right, bottom = edges
     if (1 - (left + right) / shape[1]) * (1 - (top + bottom) / shape[0]) < 1 - _MOST_CUT:
         return "paint it over in all pictures, and import them again"
     pairs = zip(edges, pictures.crop, strict=True)
-    pixels = [math.ceil(edge / pictures.scale) + before for edge, before in pairs]
-    return f"import again with --crop {','.join(map(str, pixels))}, which leaves it out"
+    pixels = tuple(math.ceil(edge / pictures.scale) + before for edge, before in pairs)
+    return f"import again with {argument('crop', pixels)}, which leaves it out"
 
 
 def _edges(boxes: Sequence[Box], shape: tuple[int, int]) -> tuple[int, int, int, int]:

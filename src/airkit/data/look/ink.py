@@ -15,9 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from airkit.data.look.blobs import connected, extent
+from airkit.data.look.blobs import Array, connected, extent
 
-Array = np.ndarray[Any, Any]
 Kind = Literal["grey", "0 and 1", "16 bits", "colours", "transparent"]
 """How images were stored, which tells the likely cause of what is off."""
 
@@ -58,16 +57,16 @@ def level_fault(
     """
     if not images.size:
         return None
-    ground, peak = _levels(thinned(images))
-    if ground > 0.5:
+    border, peak = _levels(thinned(images))
+    if border > 0.5:
         return _dark(inverted)
-    if ground < peak / 4 < _FAINT / 4:
+    if border < peak / 4 < _FAINT / 4:
         return _faint(peak, kind, inverted)
     if peak == 0 and (kind == "transparent" or len(images) > 1):  # a single one may well be blank
         blank = Fault("blank", "no ink on any image; 0 is blank, bright is ink")
         return _on_transparent(inverted) if kind == "transparent" else blank
-    if ground > _BLANK:
-        seen = f"a background of {ground:.0%} of full ink, where 0 is blank, is counted as ink"
+    if border > _BLANK:
+        seen = f"a background of {border:.0%} of full ink, where 0 is blank, is counted as ink"
         return Fault("background", f"{seen}; subtract it")
     binary = Fault("0 and 1", "values of 0 and 1 only, read as blank and full ink")
     return binary if kind == "0 and 1" else None
@@ -76,11 +75,11 @@ def level_fault(
 def _levels(ink: Array) -> tuple[float, float]:
     """Usual levels in 0..1 of the border of images, and of the brightest pixel of those inked."""
     most = 255 if ink.dtype == np.uint8 else 1
-    border = np.concatenate([ink[:, [0, -1]].ravel(), ink[:, :, [0, -1]].ravel()])
-    ground, peaks = float(np.quantile(border, 2 / 3)), ink.max((1, 2)).astype(float)
-    inked = peaks[peaks > 2 * ground]
+    outermost = np.concatenate([ink[:, [0, -1]].ravel(), ink[:, :, [0, -1]].ravel()])
+    border, peaks = float(np.quantile(outermost, 2 / 3)), ink.max((1, 2)).astype(float)
+    inked = peaks[peaks > 2 * border]
     peak = np.median(inked if inked.size else peaks)
-    return ground / most, float(peak) / most
+    return border / most, float(peak) / most
 
 
 def canvas_fault(images: Array, boxes: Array | None, side: float) -> Fault | None:
@@ -136,11 +135,12 @@ def is_binary(pools: Iterable[Array]) -> bool:
     Args:
         pools: all images of a source: a single one may be blank, or hold little ink.
     """
-    arrays = [pool for pool in pools if pool.size]
-    if max((int(array.max()) for array in arrays), default=0) != 1:
-        return False
-    ones = sum(np.count_nonzero(array) for array in arrays)
-    return _COMMON <= ones / sum(array.size for array in arrays) <= 1 - _COMMON
+    ones = total = 0
+    for pool in pools:
+        if pool.max(initial=0) > 1:
+            return False
+        ones, total = ones + int(np.count_nonzero(pool)), total + pool.size
+    return _COMMON * total <= ones <= (1 - _COMMON) * total and total > 0
 
 
 def sizes_of_pieces(image: Array) -> Array:

@@ -6,12 +6,10 @@ Shapes: C channels, H x W pixels, K windows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from airkit.data.look.blobs import Array
 
 _WINDOW = 8  # side in pixels, that of JPEG's blocks
 _SHARE = 0.1  # of the windows: the calmest, which show background alone
