@@ -24,7 +24,7 @@ NAMES = {
     "presence_bias pose_sd_bias",
     "prior": "kind ratio schedule anneal_from anneal_begin anneal_duration",
     "train": "estimator baseline baseline_net baseline_learning_rate baseline_scale masking steps "
-    "batch_size learning_rate schedule beta2 clip_norm seed device precision cuda_graph "
+    "batch_size augment learning_rate schedule beta2 clip_norm seed device precision cuda_graph "
     "deterministic log_every val_every checkpoint_every keep tensorboard",
     "eval": "split looks look_sharpness likelihood_samples counts batch_size seed",
     "render": "kind counts rows columns scale",

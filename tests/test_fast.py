@@ -19,6 +19,7 @@ from airkit.errors import CheckpointError, ConfigError
 from airkit.model import fast, fast_local, fast_transformer, spatial_transformer
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
+from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.objectives.elbo import elbo_of
 from airkit.model.precision import precision
@@ -254,6 +255,20 @@ def test_auto_is_fast_where_it_serves() -> None:
     with pytest.raises(ConfigError) as caught:
         backward(train__backward="fast", train__estimator="nvil")
     assert "train.backward" in str(caught.value)
+
+
+@pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
+@pytest.mark.parametrize("log_size", [-1e4, 1e4])
+def test_a_slot_that_is_off_may_propose_any_pose(forward: Any, log_size: float) -> None:
+    """Nothing holds the pose of such a slot: its KL and its ink count for nothing."""
+    air = tiny_air(_config())
+    assert isinstance(air.guide, SaliencyGuide)
+    with torch.no_grad():
+        raw = [-1e3, 0.0, 0.0, log_size, 300.0, 0.0, 0.0]  # presence, centre, size, their sds
+        air.guide.proposer[-1].get_parameter("bias").copy_(torch.tensor(raw))
+    unrolled = forward(air, blobs(3), double_noise(air, 3))
+    assert elbo_of(air, unrolled, air.log_prior).isfinite().all()
+    assert all(each.isfinite().all() for each in _gradients(air, unrolled).values())
 
 
 @KINDS

@@ -46,6 +46,20 @@ def test_centres_at_and_beyond_the_edge_encode_finitely(dtype: torch.dtype) -> N
     torch.testing.assert_close(pose.decode(where)[1], centre.clamp(-EDGE, EDGE))
 
 
+@pytest.mark.parametrize("name", POSES)
+@given(where=st.tuples(*[st.floats(-1e6, 1e6, width=32)] * 3))
+@settings(deadline=None, derandomize=True, max_examples=40)
+def test_any_latent_has_a_finite_pose_and_gradient(
+    name: str, where: tuple[float, float, float]
+) -> None:
+    latent = torch.tensor([where], requires_grad=True)
+    size, centre = POSES[name](0.4, 0.3).decode(latent)
+    assert size.isfinite().all()
+    assert (size > 0).all()
+    (gradient,) = torch.autograd.grad(size.sum() + centre.sum(), latent)
+    assert gradient.isfinite().all()
+
+
 def test_far_latents_decode_within_the_canvas() -> None:
     where = torch.tensor([[0.0, 40.0, -40.0], [0.0, -9.0, 9.0]])
     centre = UniformPose(0.4, 0.3).decode(where)[1]

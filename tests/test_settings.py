@@ -276,8 +276,10 @@ def test_stored_settings_that_are_damaged(text: str, told: str) -> None:
 
 def test_settings_of_an_older_airkit_are_those_it_trained_with() -> None:
     values = json.loads(settings.to_json(Config()))
-    del values["train"]["beta2"]
-    assert settings.from_json(json.dumps(values), "there").train.beta2 == 0.999
+    for name in ("beta2", "augment"):
+        del values["train"][name]
+    train = settings.from_json(json.dumps(values), "there").train
+    assert (train.beta2, train.augment) == (0.999, False)
 
 
 TEXT = "# Grüße\n[train]\nsteps = 7\n"

@@ -259,6 +259,24 @@ def scenes() -> Table:
     return heads, rows
 
 
+def few_pictures() -> Table:
+    """Trainings on few pictures, as they are and turned and mirrored, seed by seed."""
+    cells: dict[tuple[str, int], dict[bool, list[dict[str, Any]]]] = {}
+    for row in _read("few_pictures")["rows"]:
+        ways = cells.setdefault((row["kind"], row["pictures"]), {False: [], True: []})
+        ways[row["augment"]].append(row)
+    rows = []
+    for (kind, pictures), ways in sorted(cells.items()):
+        shares = [
+            ", ".join(f"{100 * row[key]:.1f}" for row in ways[augment]) + " %"
+            for key in ("count_accuracy_one_look", "count_accuracy")
+            for augment in (False, True)
+        ]
+        rows.append((kind, str(pictures), *shares))
+    looks = "one look", "turned, mirrored", "16 looks", "turned, mirrored"
+    return ("pictures", "to train on", *looks), rows
+
+
 def nuclei() -> Table:
     """Nuclei of real micrographs, seed by seed, beside the classical way."""
     heads, rows = ("pictures", "counted by", "error of counts", "bias", "within a tenth"), []
@@ -324,6 +342,7 @@ PARTS: dict[str, Part] = {
     "codes": lambda: codes(_read("codes")["rows"]),
     "probe": lambda: probe(_read("probe")["rows"]),
     "scenes": scenes,
+    "few-pictures": few_pictures,
     "nuclei": nuclei,
     "making": making,
     "streaming": streaming,

@@ -44,6 +44,8 @@ __all__ = [
 T = TypeVar("T", int, float)
 CANVAS_SECTIONS = ("data", "pictures", "scenes")
 """Sections that say what canvases there are: a data file decides them."""
+FEW_CANVASES = 1_000
+"""From so many on, auto trains on scenes and pictures as they are."""
 FULL_SD_FROM = 19.0
 """Side of a digit, in pixels, from which ``pixel_sd`` no longer follows it."""
 
@@ -237,6 +239,12 @@ class Config(Section):
     def decoder_net(self) -> tuple[int, ...]:
         """Widths of the decoder's hidden layers; auto is one layer of ``hidden_size``."""
         return self._net(self.model.decoder_net)
+
+    def augments(self, canvases: int) -> bool:
+        """Whether a training on so many canvases turns and mirrors them; see ``train.augment``."""
+        if self.train.augment != "auto":
+            return self.train.augment
+        return canvases < FEW_CANVASES and not self.data.of_digits
 
     @property
     def predict_net(self) -> tuple[int, ...]:

@@ -53,8 +53,8 @@ __all__ = [
 MOST_BYTES, MOST_DOTS = 2**16, 5_000
 """Limits of a config file; all settings take about 3,000 bytes. Keys of many dots parse slowly."""
 
-BETA2_BEFORE = 0.999
-"""``train.beta2`` of files of an older airkit, which do not name it."""
+TRAINED_BEFORE = {"beta2": 0.999, "augment": False}
+"""Settings of ``train`` in files of an older airkit, which do not name them."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ def from_json(text: str, origin: str) -> Config:
     if not isinstance(values, dict):
         raise ConfigError([Problem("config", origin, "not a table of sections")])
     if isinstance(train := values.get("train"), dict):
-        train.setdefault("beta2", BETA2_BEFORE)
+        values["train"] = TRAINED_BEFORE | train
     return resolve(Layer(origin, values, recorded=True))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from airkit.config.sections import BatchSize, Outside, Section, Seed, Widths
+from airkit.config.sections import Auto, BatchSize, Outside, Section, Seed, Widths
 
 
 class TrainConfig(Section):
@@ -31,6 +31,10 @@ class TrainConfig(Section):
     """Optimiser steps in total."""
     batch_size: BatchSize = 64
     """Canvases per step."""
+    augment: Auto | bool = "auto"
+    """Whether each step turns and mirrors its batch at random, one way of eight (of four if
+    canvases are not square); auto does for fewer than 1,000 scenes or pictures, and not for
+    digits."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
     """Peak learning rate of Adam."""
     schedule: Literal["constant", "cosine", "cooldown"] = "cooldown"

@@ -20,6 +20,9 @@ Extent = tuple[float, float]
 SQUARE: Extent = (1.0, 1.0)
 EDGE = 0.98
 """Centres are encoded as if no further out: beyond, their normal scores grow without bound."""
+LOG_RANGE = 5.0
+"""Sizes are kept within e^5 times the typical one, either way. Nothing holds a slot that is surely
+off to a sensible pose, so that its size could leave the range of float32."""
 
 
 class Pose(nn.Module, ABC):
@@ -73,8 +76,9 @@ class UniformPose(Pose):
         self.typical_size, self.size_sd = typical_size, size_sd
 
     def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``Pose.decode``."""
-        size = self.typical_size * torch.exp(self.size_sd * where[:, 0])
+        """See ``Pose.decode``; sizes are kept within ``LOG_RANGE``."""
+        log_size = (self.size_sd * where[:, 0]).clamp(-LOG_RANGE, LOG_RANGE)
+        size = self.typical_size * torch.exp(log_size)
         return size, self._onto_picture(torch.erf(where[:, 1:] / math.sqrt(2)))
 
     def encode(self, size: Tensor, centre: Tensor) -> Tensor:

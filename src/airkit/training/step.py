@@ -62,6 +62,7 @@ class Trainer:
             self.images = images.to(device)
             self.batches = Batches(*sizes, device)
         self.air, self.objective = processes.by_each(self._build)
+        self.augments = config.augments(len(images))
         self.backgrounds = background_cache(self.air.background, self.images)
         self.optimiser = Optimiser(self.air, self.objective.baselines, config, device)
         chosen = config.train.precision
@@ -102,7 +103,7 @@ class Trainer:
             This process's images, levels in 0..1, [B, C, H, W]; the objective's random numbers; and
             log p(n) for n = 0..T, [T + 1].
         """
-        images = to_float(self._levels(number))
+        images = to_float(self._augmented(self._levels(number), number))
         seed = seeds.integer(self.config.train.seed, "guide", number)
         return images, self.objective.random(len(images), seed), self.log_prior(number)
 
@@ -162,7 +163,17 @@ class Trainer:
         """Give the model the cached backgrounds of step ``number``."""
         if self.backgrounds is None:
             return nullcontext()
-        return self.air.background.known(self.backgrounds.at(self._indices(number)))
+        cached = self.backgrounds.at(self._indices(number))
+        return self.air.background.known(self._augmented(cached, number))
+
+    def _augmented(self, images: Tensor, number: int) -> Tensor:
+        """Images of step ``number``, [B, C, H, W], turned and mirrored if training augments."""
+        if not self.augments:
+            return images
+        way = seeds.integer(self.config.train.seed, "augment", number)
+        if way & 4 and images.shape[2] == images.shape[3]:
+            images = images.transpose(2, 3)
+        return images.flip([axis for axis in (2, 3) if way & (axis - 1)]).contiguous()
 
     def _levels(self, number: int) -> Tensor:
         """This process's canvases of step ``number``, uint8 [B, C, H, W] on the device."""

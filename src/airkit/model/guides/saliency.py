@@ -22,7 +22,7 @@ from airkit.model.distributions import Normal
 from airkit.model.guides.base import Guide, Slot
 from airkit.model.guides.residual import Blur, Residual
 from airkit.model.networks import Encoder, Perceptron, mlp, positive
-from airkit.model.poses import Pose
+from airkit.model.poses import LOG_RANGE, Pose
 from airkit.model.spatial_transformer import pixel_centres
 
 ZOOM = 1.6
@@ -124,7 +124,7 @@ class SaliencyGuide(Guide):
     def _limited(self, log_factor: Tensor) -> Tensor:
         """The log of a size's factor, squeezed into what ``guide.size_reach`` allows."""
         if math.isinf(self.log_reach):
-            return log_factor
+            return log_factor.clamp(-LOG_RANGE, LOG_RANGE)
         return self.log_reach * torch.tanh(log_factor / self.log_reach)
 
     @torch.no_grad()
