@@ -1,16 +1,18 @@
-"""A guide, a count prior and an objective that are not airkit's own, with all that a run must keep.
+"""Classes that are not airkit's own, of each kind that trains, with all that a run must keep.
 
 They draw from PyTorch's global generator, have state that is no parameter, and a baseline.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from airkit.config.schema import Config
+from airkit.model import decoders
 from airkit.model.air import AIR
 from airkit.model.counts import GeometricPrior
 from airkit.model.distributions import Normal
@@ -22,6 +24,7 @@ from airkit.model.poses import Pose
 
 NAMED: dict[str, Any] = {
     "guide__kind": "outside:Guide",
+    "model__decoder": "outside:Decoder",
     "prior__kind": "outside:Prior",
     "train__estimator": "outside:Objective",
 }
@@ -40,6 +43,37 @@ class Guide(SaliencyGuide):
         logit, where, state = super().propose(state, residual, look)
         logit = self.norm(logit[:, None])[:, 0]
         return logit + 0.1 * self.training * torch.randn_like(logit), where, state
+
+
+class Convolutions(decoders.Decoder):
+    """Transposed convolutions, from a quarter of the window's side on."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.side = math.ceil(self.window / 4)
+        self.layers = nn.Sequential(
+            nn.Linear(self.code, 4 * self.side**2),
+            nn.ReLU(),
+            nn.Unflatten(1, (4, self.side, self.side)),
+            nn.ConvTranspose2d(4, 3, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(3, self.channels, 4, stride=2, padding=1),
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.windows(self.layers(code)[..., : self.window, : self.window])
+
+
+class Decoder(Convolutions):
+    """With batch normalisation, and noise on the codes while it trains."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.norm = nn.BatchNorm1d(self.code)
+
+    def forward(self, code: Tensor) -> Tensor:
+        code = self.norm(code)
+        return super().forward(code + 0.1 * self.training * torch.randn_like(code))
 
 
 class Prior(GeometricPrior):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 MODULE = """
+import airkit.model.decoders
 import airkit.model.objectives
 import numpy as np
 import torch
@@ -86,6 +87,9 @@ class NoBars(DigitSource):
 class NoGuide(airkit.model.guides.Guide):
     def start(self, images):
         return images
+
+class NoDecoder(airkit.model.decoders.Decoder):
+    pass
 
 class NoPrior(airkit.model.counts.CountPrior):
     pass

@@ -211,7 +211,7 @@ def test_few_objects_take_the_random_numbers_of_all_slots() -> None:
 @torch.no_grad()
 def test_sampled_objects_follow_the_priors_pose() -> None:
     air = tiny_air(tiny_config(1))
-    weight, bias = air.decoder.layers[-1].parameters()
+    weight, bias = [*air.decoder.parameters()][-2:]
     weight.zero_()
     bias.fill_(50.0)  # windows of full ink show the pose itself
     canvases = air.sample_canvases(torch.ones(4_000, dtype=torch.int64), generator(0))

@@ -18,8 +18,8 @@ FIELDS = settings.fields()
 NAMES = {
     "data": "source canvas_size min_digits max_digits count_weights digit_size digit_size_sd "
     "overlap train val test seed compression",
-    "model": "slots window_size code_size hidden_size encoder_net decoder_net nonlinearity pose "
-    "object_size object_size_sd pixel_sd decoder_bias decoder_output",
+    "model": "slots window_size code_size hidden_size encoder_net decoder decoder_net nonlinearity "
+    "pose object_size object_size_sd pixel_sd decoder_bias decoder_output",
     "guide": "kind looks look_sharpness glimpse_size refinements rnn_size embed_net predict_net "
     "presence_bias pose_sd_bias",
     "prior": "kind ratio schedule anneal_from anneal_begin anneal_duration",

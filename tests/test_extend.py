@@ -12,7 +12,7 @@ import pytest
 PAGE = (Path(__file__).parents[1] / "docs/how-to/extend.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r'```python title="([^"]+)"\n(.*?)```', PAGE, re.DOTALL))
 COMMANDS = "".join(re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL))
-LEARNS = ("conv", "concrete")
+LEARNS = ("conv", "decoder", "concrete")
 """Runs that must count better than calling every canvas alike."""
 
 
@@ -33,7 +33,7 @@ def _done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def test_every_kind_is_on_the_page() -> None:
-    bases = ("Guide", "Objective", "CountPrior", "DigitSource", "Measure", "Drawing")
+    bases = "Guide", "Decoder", "Objective", "CountPrior", "DigitSource", "Measure", "Drawing"
     assert all(any(f"({base})" in body for body in FILES.values()) for base in bases)
 
 

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("mine")
 
 USES: dict[str, Callable[[str], object]] = {
     "guide.kind": lambda name: fit(Path("run"), guide__kind=name),
+    "model.decoder": lambda name: fit(Path("run"), model__decoder=name),
     "prior.kind": lambda name: fit(Path("run"), prior__kind=name),
     "train.estimator": lambda name: fit(Path("run"), train__estimator=name),
     "data.source": lambda name: make("one.h5", name),
@@ -46,6 +47,7 @@ def test_classes_that_cannot_be_used(setting: str, name: str, got: str, home: Pa
     ("setting", "name", "missing"),
     [
         ("guide.kind", "NoGuide", "advance, propose"),
+        ("model.decoder", "NoDecoder", "forward"),
         ("prior.kind", "NoPrior", "log_prob"),
         ("train.estimator", "NoObjective", "forward, random"),
         ("data.source", "NoBars", "pools"),

@@ -14,6 +14,7 @@ from tiny_runs import CrashError, Recorder, crash, fit, go_on, state
 from torch import Tensor
 
 from airkit.config import settings
+from airkit.config.registry import Named
 from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ConfigError
 from airkit.model import fast, fast_local, fast_transformer, spatial_transformer
@@ -24,6 +25,8 @@ from airkit.model.networks import Perceptron
 from airkit.model.objectives.elbo import elbo_of
 from airkit.model.precision import precision
 
+OWN = Named("outside:Convolutions")
+"""A decoder that is not airkit's."""
 KINDS = pytest.mark.parametrize("kind", ["saliency", "lstm"])
 
 
@@ -89,6 +92,8 @@ CASES: list[dict[str, Any]] = [
     *({"background": "learned", "kind": kind} for kind in ("saliency", "lstm")),
     {"background": "learned", "compositing": "over", "channels": 3, "polarity": "dark"},
     {"background": "learned", "shape": (9, 16)},
+    *({"decoder": OWN, "kind": kind, "slots": 3} for kind in ("saliency", "lstm")),
+    {"decoder": OWN, "compositing": "over", "channels": 3},
 ]
 
 

@@ -10,9 +10,9 @@ from model_factory import blobs, generator, tiny_air, tiny_config
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
+from airkit.model.decoders import MLPDecoder
 from airkit.model.guides import Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
-from airkit.model.networks import Decoder
 from airkit.model.objectives.baselines import BASELINES
 from airkit.model.spatial_transformer import crop
 
@@ -111,7 +111,7 @@ def test_depths_and_nonlinearities_are_those_of_the_settings() -> None:
     config = tiny_config(2, nonlinearity="elu")
     train = config.train.model_copy(update={"baseline_net": (6, 5)})
     config = config.model_copy(update={"train": train})
-    nets: list[tuple[nn.Module, int]] = [(guide_of(air).predict, 2), (Decoder(config), 1)]
+    nets: list[tuple[nn.Module, int]] = [(guide_of(air).predict, 2), (MLPDecoder(config), 1)]
     nets += [(build(config), 2) for build in BASELINES.values()]
     for net, layers in nets:
         kinds = [type(part) for part in net.modules()]

@@ -8,7 +8,8 @@ from model_factory import generator, tiny_config
 from torch import nn
 
 from airkit.config.schema import Config
-from airkit.model.networks import Decoder, Encoder, ImageLSTM
+from airkit.model.decoders import MLPDecoder
+from airkit.model.networks import Encoder, ImageLSTM
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -25,24 +26,24 @@ def _widths(module: nn.Module) -> list[tuple[int, int]]:
 def test_networks_have_the_depth_and_widths_of_their_settings() -> None:
     deep = _config(encoder_net=(11, 12), decoder_net=(), nonlinearity="elu")
     assert _widths(Encoder(deep, channels=2)) == [(50, 11), (11, 12), (12, 6)]
-    assert _widths(Decoder(deep)) == [(3, 25)]
+    assert _widths(MLPDecoder(deep)) == [(3, 25)]
     assert [type(part) for part in Encoder(deep, channels=2).layers].count(nn.ELU) == 2
-    assert _widths(Decoder(_config(channels=3))) == [(3, 8), (8, 75)]
+    assert _widths(MLPDecoder(_config(channels=3))) == [(3, 8), (8, 75)]
     plain = _config()
     assert _widths(Encoder(plain, channels=1)) == [(25, 8), (8, 6)]
-    assert _widths(Decoder(plain)) == [(3, 8), (8, 25)]
+    assert _widths(MLPDecoder(plain)) == [(3, 8), (8, 25)]
 
 
 def test_a_linear_decoder_leaves_its_output_as_it_is() -> None:
-    decoder = Decoder(_config(decoder_output="linear", decoder_bias=-0.5))
+    decoder = MLPDecoder(_config(decoder_output="linear", decoder_bias=-0.5))
     codes = torch.randn(4, 3, generator=generator(0))
     assert torch.equal(decoder(codes), (decoder.layers(codes) - 0.5).view(4, 1, 5, 5))
 
 
 def test_the_bias_follows_the_output_unless_it_is_set() -> None:
     for output, bias in (("sigmoid", -2.0), ("linear", 0.0)):
-        assert Decoder(_config(decoder_output=output, decoder_bias="auto")).bias == bias
-        assert Decoder(_config(decoder_output=output, decoder_bias=-1.0)).bias == -1.0
+        assert MLPDecoder(_config(decoder_output=output, decoder_bias="auto")).bias == bias
+        assert MLPDecoder(_config(decoder_output=output, decoder_bias=-1.0)).bias == -1.0
 
 
 def test_the_lstm_is_that_of_torch() -> None:
@@ -66,7 +67,7 @@ def test_the_lstm_is_that_of_torch() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_decoder_gives_ink_that_a_negative_bias_blanks(dtype: torch.dtype, channels: int) -> None:
     codes = torch.randn(4, 3, generator=generator(0), dtype=dtype)
-    decoder = Decoder(_config(channels=channels)).to(dtype)
+    decoder = MLPDecoder(_config(channels=channels)).to(dtype)
     windows = decoder(codes)
     assert windows.shape == (4, channels, 5, 5)
     assert windows.dtype == dtype

@@ -75,7 +75,7 @@ def test_gradients_are_those_of_the_numbers(channels: int) -> None:
     """By differences, with one slot: what later ones are shown is data to them."""
     air, images = _air(1, channels=channels), blobs(2, channels=channels)
     noise = double_noise(air, 2, looks=False)
-    weights = air.decoder.layers[0].get_parameter("bias")
+    weights = air.get_parameter("decoder.layers.0.bias")
 
     def bound(bias: Tensor) -> Tensor:
         call = {"decoder.layers.0.bias": bias}

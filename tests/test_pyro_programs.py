@@ -20,6 +20,7 @@ from pyro.infer import (
 from torch import Tensor
 from torch import distributions as dist
 
+from airkit.config.registry import Named
 from airkit.model.air import AIR
 from airkit.model.counts import log_count_posterior
 from airkit.model.guides import Noise
@@ -106,12 +107,15 @@ def test_the_exact_elbo_is_pyros_enumerated_over_counts(
 @CHANNELS
 @BACKGROUNDS
 @pytest.mark.parametrize("kind", GUIDES)
-@pytest.mark.parametrize("shape", [(16, 16), (16, 9)])
+@pytest.mark.parametrize(
+    ("shape", "decoder"),
+    [((16, 16), "mlp"), ((16, 9), "mlp"), ((16, 16), Named("outside:Convolutions"))],
+)
 def test_every_weight_of_the_bound_is_pyros(
-    kind: str, background: str, channels: int, shape: tuple[int, int]
+    kind: str, background: str, channels: int, shape: tuple[int, int], decoder: str
 ) -> None:
     """Log p(x, z, n) - log q(z) for each count, with log densities in the place of KLs."""
-    air = air_of(kind, channels=channels, background=background, shape=shape)
+    air = air_of(kind, channels=channels, background=background, shape=shape, decoder=decoder)
     images, noise = blobs(BATCH, channels=channels)[..., : shape[1]], noise_for(air, BATCH)
     for count in range(air.slots + 1):
         unrolled, model, guide = traces(air, images, noise, count)

@@ -1,4 +1,4 @@
-"""Names of guides, objectives, count priors, digit sources, measures and figures.
+"""Names of guides, decoders, objectives, count priors, digit sources, measures and figures.
 
 A setting names one of airkit's own classes, such as ``saliency``, or any other as
 ``package.module:Class``. Importing a class runs the code of its module. One from outside airkit is

@@ -113,14 +113,17 @@ class Config(Section):
     @property
     def has_outside(self) -> bool:
         """Whether a class from outside takes part in training."""
-        return any(map(is_outside, (self.guide.kind, self.prior.kind, self.train.estimator)))
+        model, train = self.model, self.train
+        names = model.decoder, self.guide.kind, self.prior.kind, train.estimator
+        return any(map(is_outside, names))
 
     @property
     def backward(self) -> str:
         """Fast or reference: how gradients are computed; see ``train.backward``."""
         if self.train.backward != "auto":
             return self.train.backward
-        return "fast" if self._fast_serves else "reference"
+        own = not is_outside(self.model.decoder)  # others may draw numbers, or normalise batches
+        return "fast" if own and self._fast_serves else "reference"
 
     @property
     def _fast_serves(self) -> bool:

@@ -199,8 +199,11 @@ class ModelConfig(Section):
     """Width of the hidden layers whose own setting is auto."""
     encoder_net: Auto | Widths = "auto"
     """Widths of the encoder's hidden layers; auto is one layer of hidden_size."""
+    decoder: Literal["mlp"] | Outside = "mlp"
+    """What draws an object's window from its code z_what: mlp is a multilayer perceptron, as in the
+    paper; package.module:Class is your own."""
     decoder_net: Auto | Widths = "auto"
-    """Widths of the decoder's hidden layers; auto is one layer of hidden_size."""
+    """Widths of the mlp decoder's hidden layers; auto is one layer of hidden_size."""
     nonlinearity: Literal["relu", "elu"] = "relu"
     """Activation function of all networks."""
     pose: Literal["uniform", "affine"] = "uniform"

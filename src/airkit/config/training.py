@@ -61,7 +61,7 @@ class TrainConfig(Section):
     backward: Literal["auto", "fast", "reference"] = "auto"
     """How gradients are computed: reference (autograd through the model) or fast (the same numbers
     by hand-written gradients); auto is fast for the exact estimator with the saliency or lstm
-    guide, on a CPU or CUDA, else reference. Fixed when a run starts."""
+    guide and the mlp decoder, on a CPU or CUDA, else reference. Fixed when a run starts."""
     cuda_graph: bool = True
     """Whether to capture a training step as a CUDA graph and replay it, on a GPU with the exact
     estimator; much faster, because a step is about a thousand small kernels."""

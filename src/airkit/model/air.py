@@ -32,9 +32,9 @@ from airkit.model.background import CODE, Background
 from airkit.model.canvas import Canvas, LocalCanvas, compose
 from airkit.model.checks import check_default_dtype, check_images
 from airkit.model.counts import count_prior
+from airkit.model.decoders import Decoder, build_decoder, check_windows
 from airkit.model.distributions import Normal
 from airkit.model.guides import MEANS, Guide, Noise, Residual, Slot, build_guide
-from airkit.model.networks import Decoder
 from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
 from airkit.model.tuples import map_tensors
@@ -110,6 +110,8 @@ class AIR(nn.Module):
     """The prior of z_where, and what it means on the canvas."""
     guide: Guide
     """q(z | x), slot by slot."""
+    decoder: Decoder
+    """p(x_att | z_what): what an object looks like."""
     first_log_prior: Tensor
     """``log_prior`` at the pixel noise of the configuration."""
 
@@ -144,7 +146,7 @@ class AIR(nn.Module):
         self.guide = build_guide(config, self.pose, self.canvas_size)
         self.candidates = config.eval.candidates
         """Looks that each slot compares in a search for objects; see ``airkit.model.search``."""
-        self.decoder = Decoder(config)
+        self.decoder = build_decoder(config)
         self.count_prior = count_prior(config.prior.kind)
         log_prior = self.count_prior.log_prob(config.prior_ratio, self.slots).float()
         self.register_buffer("first_log_prior", log_prior, persistent=False)
@@ -266,7 +268,7 @@ class AIR(nn.Module):
             noise: the noise of this slot.
         """
         where, what, size, centre = self.draw_latents(q_where, residual, noise)
-        return Object(logit, where, what, size, centre, self.decoder(what.value))
+        return Object(logit, where, what, size, centre, self.decode(what.value))
 
     def draw_latents(
         self, q_where: Normal, residual: Residual, noise: Noise
@@ -276,6 +278,16 @@ class AIR(nn.Module):
         size, centre = self.pose.decode(where.value)
         q_what = self.guide.encoded(residual, size, centre, self.code)
         return where, Draw(q_what, q_what.sample(noise.what)), size, centre
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Windows [N, P, w, w] of codes z_what [N, Z].
+
+        Raises:
+            ExtensionError: a decoder from outside returned something else.
+        """
+        windows: Tensor = self.decoder(code)
+        check_windows(self.config, windows, code)
+        return windows
 
     def log_p_x(self, squared_error: Tensor) -> Tensor:
         """Log p(x | canvas) in nats: every pixel is N(canvas, pixel_sd^2).
@@ -314,7 +326,7 @@ class AIR(nn.Module):
         canvas = self.pose.mean.new_zeros(len(counts), self.channels, *self.shape)
         for slot in range(max([self.slots, *counts.tolist()])):
             z_where = Normal(self.pose.mean, self.pose.sd).sample(randn(3))
-            window = self.decoder(randn(self.code))
+            window = self.decode(randn(self.code))
             painted = paint(window, *self.pose.decode(z_where), self.shape)
             with_object = compose(canvas, painted)
             canvas = torch.where((counts > slot)[:, None, None, None], with_object, canvas)

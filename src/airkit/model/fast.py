@@ -77,7 +77,7 @@ def _in_one_pass(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _
         slots.append((logit, where, what, size, centre))
         state = guide.advance(state, Slot(present, where.value, what.value, size, centre))
     *_, what, size, centre = rows = joined(slots)
-    windows = air.decoder(what.value)
+    windows = air.decode(what.value)
     residuals = ink.new_empty(air.slots + 1, *ink.shape)
     painted = []
     with torch.no_grad():

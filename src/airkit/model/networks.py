@@ -1,4 +1,4 @@
-"""The networks of AIR: perceptrons, the encoder and decoder of windows, and an LSTM cell.
+"""The networks of AIR: perceptrons, the encoder of windows, and an LSTM cell.
 
 Legend: B batch, C channels, L latents of a slot, N and M inputs and outputs, R units of the LSTM, w
 window side, Z code size.
@@ -46,40 +46,6 @@ def positive(raw: Tensor) -> Tensor:
     Softplus alone underflows to 0 at about -100, where the KL and its gradient are infinite.
     """
     return nn.functional.softplus(raw) + 1e-6
-
-
-class Decoder(nn.Module):
-    """p(x_att | z_what) of arXiv 1603.08575, figure 2: code [B, Z] to window [B, C, w, w].
-
-    Where objects occlude each other a window is [B, C + 1, w, w]: the last channel is the mask, how
-    much of each pixel is the object's, 0..1, and the others are the object's ink times that.
-    """
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        model, self.window = config.model, config.window_size
-        self.occludes, self.signed = config.occludes, config.polarity == "both"
-        outputs = (config.data.channels + self.occludes) * self.window**2
-        sizes = config.code_size, *config.decoder_net, outputs
-        self.layers = mlp(*sizes, nonlinearity=model.nonlinearity)
-        self.bias, self.squash = config.decoder_bias, model.decoder_output == "sigmoid"
-
-    def forward(self, code: Tensor) -> Tensor:
-        """Decode codes [B, Z] to windows, with ink in 0..1 where the output is a sigmoid.
-
-        A negative bias makes windows start out nearly blank. Where the pictures have both bright
-        and dark objects, ink is in -1..1.
-        """
-        raw = self.layers(code).view(len(code), -1, self.window, self.window)
-        if not self.occludes:
-            return self._ink(raw + self.bias)
-        mask = torch.sigmoid(raw[:, -1:] + self.bias)
-        return torch.cat([mask * self._ink(raw[:, :-1]), mask], 1)
-
-    def _ink(self, raw: Tensor) -> Tensor:
-        if not self.squash:
-            return raw
-        return torch.tanh(raw) if self.signed else torch.sigmoid(raw)
 
 
 class Encoder(nn.Module):

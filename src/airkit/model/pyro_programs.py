@@ -92,7 +92,7 @@ class PyroAIR:
                 with self._masked(rows, present):
                     where = rows.sample(f"z_where_{slot}", pose.mean, pose.sd)
                     what = rows.sample(f"z_what_{slot}", code, code + 1)
-                painted = paint(air.decoder(what), *pose.decode(where), air.shape)
+                painted = paint(air.decode(what), *pose.decode(where), air.shape)
                 canvas = _with_object(canvas, painted, present)
             behind = self._behind(rows)
             canvas = rows.unflatten(canvas)
@@ -130,7 +130,7 @@ class PyroAIR:
                 found = Slot(on if self.masking else present, pose, code, size, centre)
                 state = network.advance(state, found)
                 if network.sees_canvas:
-                    painted = paint(air.decoder(code), size, centre, air.shape)
+                    painted = paint(air.decode(code), size, centre, air.shape)
                     canvas = _with_object(canvas, painted, found.present)
                 if self.baseline is not None:
                     baseline_state = self.baseline.advance(baseline_state, slot, found.latents())

@@ -96,7 +96,7 @@ class Found(NamedTuple):
             what=code.repeat(*many, 1),
             size=size.repeat(many),
             centre=centre.repeat(*many, 1),
-            windows=blank.new_zeros(*many, *air.decoder(code).shape[1:]),
+            windows=blank.new_zeros(*many, *air.decode(code).shape[1:]),
             logits=blank.new_full(many, OFF),
             kl=blank.new_zeros(many),
             charges=blank.new_zeros(many),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from airkit.config.registry import Named, is_outside
-from airkit.config.schema import Config, Section
+from airkit.config.schema import Config
 from airkit.errors import CheckpointError, ExtensionError
 from airkit.model.air import AIR
 from airkit.model.spatial_transformer import Shape
@@ -41,8 +41,17 @@ def build(
     config = with_classes_named(state.config, call or state.config)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
         air = AIR(config, canvas_size=canvas_size, slots=slots)
-    load_weights(air, state.model, "guide.kind", config.guide.kind)
+    load_model(air, state.model, config)
     return air.to(device).eval()
+
+
+def load_model(air: AIR, weights: Mapping[str, Tensor], config: Config) -> None:
+    """Load a checkpoint's weights into a model of ``config``; raises as ``load_weights`` does."""
+    inside = "decoder."
+    named = [key for key in weights if key.startswith(inside)]
+    decoder = {key.removeprefix(inside): weights[key] for key in named}
+    load_weights(air.decoder, decoder, "model.decoder", config.model.decoder)
+    load_weights(air, weights, "guide.kind", config.guide.kind)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str) -> None:
@@ -76,17 +85,16 @@ def with_classes_named(recorded: Config, call: Config) -> Config:
     Raises:
         ExtensionError: ``call`` names another class from outside.
     """
-    update: dict[str, Section] = {}
-    for section in ("guide", "prior"):
-        ours, kind = getattr(recorded, section), getattr(call, section).kind
-        if ours.kind == kind:
-            update[section] = ours.model_copy(update={"kind": kind})
-        elif is_outside(ours.kind) and isinstance(kind, Named):
+    for section, key in (("model", "decoder"), ("guide", "kind"), ("prior", "kind")):
+        ours, named = (getattr(getattr(each, section), key) for each in (recorded, call))
+        if ours == named:
+            recorded = recorded.updated(section, **{key: named})
+        elif is_outside(ours) and isinstance(named, Named):
             raise ExtensionError(
-                f"You named {kind}, but this run was trained with {ours.kind}",
-                where=f"{section}.kind",
-                expected=ours.kind,
-                got=kind,
-                hint=f"--set {section}.kind={ours.kind}",
+                f"You named {named}, but this run was trained with {ours}",
+                where=f"{section}.{key}",
+                expected=ours,
+                got=named,
+                hint=f"--set {section}.{key}={ours}",
             )
-    return recorded.model_copy(update=update)
+    return recorded

@@ -18,7 +18,7 @@ from airkit.errors import TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.memory_needs import check_steps
 from airkit.runs.trust import Trust
-from airkit.runs.weights import load_weights
+from airkit.runs.weights import load_model, load_weights
 from airkit.system import threads
 from airkit.system.callbacks import Listener
 from airkit.system.device import own_device
@@ -164,7 +164,7 @@ class Loop:
         self.loss_sum.fill_(checkpoint.loss_sum)
         self.loss_count = checkpoint.loss_count
         trainer, config = self.trainer, self.config
-        load_weights(trainer.air, checkpoint.model, "guide.kind", config.guide.kind)
+        load_model(trainer.air, checkpoint.model, config)
         baselines = trainer.objective.baselines
         load_weights(baselines, checkpoint.baselines, "train.estimator", config.train.estimator)
         trainer.optimiser.load_state_dict(checkpoint.optimiser)

@@ -17,6 +17,7 @@ from airkit.data import reader
 from airkit.data.info import DataInfo
 from airkit.errors import CheckpointError, DataFileError
 from airkit.model.counts import COUNT_PRIORS
+from airkit.model.decoders import DECODERS
 from airkit.model.guides import GUIDES
 from airkit.model.objectives import OBJECTIVES
 from airkit.model.precision import best_precision
@@ -226,6 +227,7 @@ def _fitting(layer: Layer, made: Config, listener: Listener) -> Layer:
 def _check_classes(config: Config) -> None:
     """Import the classes that the settings name; raises ExtensionError."""
     GUIDES[config.guide.kind]
+    DECODERS[config.model.decoder]
     COUNT_PRIORS[config.prior.kind]
     OBJECTIVES[config.train.estimator]
 
