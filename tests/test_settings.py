@@ -86,10 +86,31 @@ def test_settings_take_dotted_keys_and_nested_ones() -> None:
     assert settings.layers(None) == []
 
 
-@pytest.mark.parametrize("given", [5, "train.steps=3", ["train.steps=3"], [Layer("a", {}), None]])
-def test_settings_that_are_neither_a_mapping_nor_layers(given: Any) -> None:
-    with pytest.raises(ConfigError, match=r"dotted keys .* or layers, got "):
+def test_a_preset_and_a_setting_more() -> None:
+    preset = settings.from_preset("tiny")
+    config = settings.resolve(*settings.layers([preset, {"train.steps": 5}, {"train.steps": 7}]))
+    assert config == settings.resolve(preset, *settings.layers({"train.steps": 7}))
+    assert settings.layers(preset) == [preset]
+    assert settings.resolve(*settings.layers(config.model_dump())) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "instead"),
+    [
+        (5, "(int)"),
+        ([Layer("a", {}), None], "(NoneType)"),
+        ([("train.steps", 3)], "(tuple)"),
+        ("train.steps=3", "; write airkit.settings.from_assignment('train.steps=3')"),
+        (["train.steps=3"], "; write airkit.settings.from_assignment('train.steps=3')"),
+        ("tiny", "; write airkit.settings.from_preset('tiny')"),
+        (Path("a.toml"), "; write airkit.settings.from_file('a.toml')"),
+        (Config(), "; write config.model_dump()"),
+    ],
+)
+def test_settings_that_are_neither_a_mapping_nor_layers(given: Any, instead: str) -> None:
+    with pytest.raises(ConfigError, match=r"dotted keys .* list of layers, got ") as caught:
         settings.layers(given)
+    assert caught.value.problems[0].message.endswith(instead)
 
 
 def test_numbers_of_numpy_are_taken() -> None:

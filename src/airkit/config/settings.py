@@ -71,26 +71,43 @@ class Layer:
     """Whether they are a preset's."""
 
 
-Settings = Mapping[str, Any] | Iterable[Layer] | None
-"""Settings as the library's functions take them: dotted keys and values, or layers in order."""
+Settings = Mapping[str, Any] | Layer | Iterable[Layer | Mapping[str, Any]] | None
+"""Settings as the library's functions take them: dotted keys and values, a layer, or a list of
+both, in order."""
 
 
 def layers(settings: Settings) -> list[Layer]:
-    """Return settings as layers; each key of a mapping makes one.
+    """Return settings as layers; each key of a mapping makes one, also of one in a list.
 
     Raises:
-        ConfigError: they are neither a mapping nor layers.
+        ConfigError: they are neither a mapping nor a list of layers and mappings.
     """
     if settings is None:
         return []
-    if isinstance(settings, Mapping):
-        return [_of_key(str(key), value) for key, value in settings.items()]
-    found = list(settings) if isinstance(settings, Iterable) else [settings]
-    if not all(isinstance(each, Layer) for each in found):
-        expected = "dotted keys and values, such as {'train.steps': 500}, or layers"
-        message = f"expected {expected}, got {brief(settings)}"
-        raise ConfigError([Problem("settings", "argument", message)])
+    alone = isinstance(settings, Mapping | str | Config) or not isinstance(settings, Iterable)
+    found: list[Layer] = []
+    for each in [settings] if alone else settings:
+        if isinstance(each, Layer):
+            found.append(each)
+        elif isinstance(each, Mapping):
+            found += [_of_key(str(key), value) for key, value in each.items()]
+        else:
+            expected = "dotted keys and values, such as {'train.steps': 500}, or a list of layers"
+            message = f"expected {expected}, got {brief(each)}{_instead(each)}"
+            raise ConfigError([Problem("settings", "argument", message)])
     return found
+
+
+def _instead(given: object) -> str:
+    """What to write in place of something that is no settings, where that can be told."""
+    text, function = str(given), ""
+    if isinstance(given, Config):
+        return "; write config.model_dump()"
+    if isinstance(given, Path) or text.endswith(".toml"):
+        function = "from_file"
+    elif isinstance(given, str):
+        function = "from_assignment" if "=" in text else "from_preset" * (text in presets())
+    return f"; write airkit.settings.{function}({text!r})" if function else ""
 
 
 def _of_key(key: str, value: Any, origin: str = "settings") -> Layer:
