@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -111,3 +112,10 @@ def test_names_in_lists_are_marked_too() -> None:
 def test_other_text_is_no_class(kind: str) -> None:
     with pytest.raises(airkit.errors.ConfigError):
         _resolved(*settings.layers({"guide.kind": kind}))
+
+
+def test_a_class_of_the_running_script_or_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shape(Formatter): ...
+
+    monkeypatch.setattr(sys.modules["__main__"], "Shape", Shape, raising=False)
+    assert SHAPES[Named("__main__:Shape")] is Shape

@@ -374,3 +374,22 @@ def test_an_assignment_without_a_section_names_it() -> None:
     with pytest.raises(AirkitError) as caught:
         settings.from_assignment("lr=1e-3")
     assert caught.value.hint == "--set train.learning_rate=1e-3"
+
+
+class _Mine:
+    """A class as people define them, in a notebook."""
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"guide.kind": _Mine}, f"; write '{__name__}:_Mine'"),
+        ({"guide.kind": "mine.MyGuide"}, "; did you mean mine:MyGuide?"),
+        ({"model.decoder": "a.b.MyDecoder"}, "; did you mean a.b:MyDecoder?"),
+        ({"guide.kind": "gru"}, "(str)"),
+        ({"guide.kind": 0.5}, "(float)"),
+    ],
+)
+def test_a_class_that_is_named_in_another_way(given: dict[str, Any], told: str) -> None:
+    (problem,) = _told(*settings.layers(given))
+    assert problem.endswith(told)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from airkit.config.registry import OUTSIDE
 from airkit.config.schema import Config
 from airkit.errors import Problem, sanitize
 from airkit.system.text import did_you_mean
@@ -109,6 +110,8 @@ def _message(key: str, item: Any) -> str:
     note = ", which is not UTF-8" if item["type"] == "string_unicode" else ""
     if key == "train.device":
         note = _device(str(item["input"]))
+    if "package.module:Class" in accepted(key):
+        note = _class(item["input"])
     return f"expected {accepted(key)}, got {brief(item['input'])}{note}"
 
 
@@ -118,6 +121,15 @@ def _device(text: str) -> str:
     if gpu is None:
         return did_you_mean(text.lower(), ("auto", "cpu", "cuda", "mps"))
     return f"; did you mean {':'.join(filter(None, ('cuda', gpu[1])))}?"
+
+
+def _class(given: object) -> str:
+    """How a class is named that was given itself, or with a point in place of the colon."""
+    if isinstance(given, type):
+        return f"; write '{given.__module__}:{given.__name__}'"
+    module, _, name = str(given).rpartition(".")
+    colon = f"{module}:{name}"
+    return f"; did you mean {colon}?" if re.match(OUTSIDE, colon) else ""
 
 
 def _unknown(key: str) -> str:

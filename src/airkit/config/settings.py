@@ -84,9 +84,10 @@ def layers(settings: Settings) -> list[Layer]:
     """
     if settings is None:
         return []
-    alone = isinstance(settings, Mapping | str | Config) or not isinstance(settings, Iterable)
+    alone = isinstance(settings, Mapping | Layer | str | Config)
+    several = isinstance(settings, Iterable) and not alone
     found: list[Layer] = []
-    for each in [settings] if alone else settings:
+    for each in settings if several else [settings]:
         if isinstance(each, Layer):
             found.append(each)
         elif isinstance(each, Mapping):
