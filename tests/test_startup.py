@@ -88,3 +88,27 @@ def test_settings_is_one_module_under_two_names(code: str) -> None:
     same = "import airkit.config.settings as home; assert airkit.settings is home"
     named = "import sys; assert sys.modules['airkit.settings'] is home"
     assert "torch" not in _loaded(f"{code}\nimport airkit\n{same}\n{named}")
+
+
+IN_NOTEBOOK = """
+import sys
+from types import SimpleNamespace
+shell = SimpleNamespace(config={"IPKernelApp": {}})
+sys.modules |= {"IPython": SimpleNamespace(get_ipython=lambda: shell), "ipywidgets": None}
+"""
+"""What tqdm takes for a notebook without ipywidgets, of which it warns where it is imported."""
+
+
+@pytest.mark.parametrize(
+    ("module", "warns"),
+    [
+        ("tqdm.auto", True),
+        ("airkit.data.mnist", False),
+        ("airkit.model.objectives.nvil", False),
+        ("airkit.model.pyro_programs", False),
+    ],
+)
+def test_no_warning_of_widgets_that_nothing_needs(module: str, warns: bool) -> None:
+    command = [sys.executable, "-c", f"{IN_NOTEBOOK}import {module}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ("IProgress" in done.stderr) == warns

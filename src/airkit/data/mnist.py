@@ -20,14 +20,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import pooch
-
 from airkit.data.digits import Digits, DigitSource
 from airkit.data.idx import read_pools
 from airkit.errors import DigitsError
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
+from airkit.system.notebooks import without_widgets_warning
 from airkit.system.text import quoted
+
+with without_widgets_warning():
+    import pooch
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

@@ -16,12 +16,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import pyro
 import torch
-from pyro import distributions as dist
-from pyro import poutine
-from pyro.ops.provenance import detach_provenance
-from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor, nn
 
 from airkit.model.air import AIR
@@ -30,6 +25,14 @@ from airkit.model.counts import presence_logits
 from airkit.model.guides import Residual, Slot
 from airkit.model.objectives.baselines import Baseline
 from airkit.model.spatial_transformer import paint
+from airkit.system.notebooks import without_widgets_warning
+
+with without_widgets_warning():
+    import pyro
+    from pyro import distributions as dist
+    from pyro import poutine
+    from pyro.ops.provenance import detach_provenance
+    from pyro.poutine.runtime import _PYRO_STACK
 
 OFF = -1e3
 """Logit of a slot after an absent one: P(on) is 0, and being off has log probability 0."""

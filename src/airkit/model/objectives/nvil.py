@@ -17,9 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pyro
 import torch
-from pyro import poutine
 from torch import Tensor
 
 from airkit.config.schema import Config
@@ -29,6 +27,11 @@ from airkit.model.objectives.baselines import BASELINES
 from airkit.model.pyro_programs import PyroAIR
 from airkit.system import seeds
 from airkit.system.device import seeded
+from airkit.system.notebooks import without_widgets_warning
+
+with without_widgets_warning():
+    import pyro
+    from pyro import poutine
 
 
 class NVIL(Objective):
