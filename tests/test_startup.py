@@ -95,6 +95,7 @@ import sys
 from types import SimpleNamespace
 shell = SimpleNamespace(config={"IPKernelApp": {}})
 sys.modules |= {"IPython": SimpleNamespace(get_ipython=lambda: shell), "ipywidgets": None}
+sys.modules["ipykernel.zmqshell"] = None
 """
 """What tqdm takes for a notebook without ipywidgets, of which it warns where it is imported."""
 

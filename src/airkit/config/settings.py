@@ -84,10 +84,11 @@ def layers(settings: Settings) -> list[Layer]:
     """
     if settings is None:
         return []
-    alone = isinstance(settings, Mapping | Layer | str | Config)
-    several = isinstance(settings, Iterable) and not alone
     found: list[Layer] = []
-    for each in settings if several else [settings]:
+    every: Iterable[object] = [settings]
+    if isinstance(settings, Iterable) and not isinstance(settings, Mapping | str | Config):
+        every = settings
+    for each in every:
         if isinstance(each, Layer):
             found.append(each)
         elif isinstance(each, Mapping):
