@@ -208,6 +208,12 @@ def test_few_objects_take_the_random_numbers_of_all_slots() -> None:
     assert torch.equal(*states)
 
 
+def test_counts_to_sample_may_be_a_list() -> None:
+    air, counts = tiny_air(), [0, 1, 2]
+    canvases = air.sample_canvases(counts, generator(0))
+    assert torch.equal(canvases, air.sample_canvases(torch.tensor(counts), generator(0)))
+
+
 @torch.no_grad()
 def test_sampled_objects_follow_the_priors_pose() -> None:
     air = tiny_air(tiny_config(1))

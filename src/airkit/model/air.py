@@ -20,7 +20,7 @@ part of a square canvas of side S.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -46,7 +46,12 @@ LEAST_SD = 0.01
 
 
 class Draw(NamedTuple):
-    """A draw of one latent in every slot: the guide's normals and the values, [B, T, D]."""
+    """A draw of one latent in every slot.
+
+    Attributes:
+        normal: the guide's normals, [B, T, D] each; D is 3 of z_where, and Z of z_what.
+        value: what was drawn, [B, T, D].
+    """
 
     normal: Normal
     value: Tensor
@@ -190,7 +195,7 @@ class AIR(nn.Module):
         return Noise(where, what, look, randn(batch, self.behind) if self.behind else None)
 
     def forward(self, images: Tensor, noise: Noise = MEANS) -> Unrolled:
-        """Run the guide over all slots and paint what it finds.
+        """Run the guide over all slots and paint what it finds, as ``Unrolled``; it is ``air(x)``.
 
         Args:
             images: levels in 0..1, [B, C, H, W].
@@ -313,11 +318,16 @@ class AIR(nn.Module):
         log_p = log_p + Normal(torch.zeros_like(what), torch.ones_like(what)).log_prob(what)
         return log_p - q_where.log_prob(where) - q_what.log_prob(what)
 
-    def sample_canvases(self, counts: Tensor, generator: torch.Generator) -> Tensor:
+    def sample_canvases(self, counts: Tensor | Sequence[int], generator: torch.Generator) -> Tensor:
         """Draw canvases [N, C, H, W] without pixel noise, of ``counts`` [N] objects each.
 
         A count may exceed T. Counts up to T all use the same number of random numbers.
+
+        Args:
+            counts: how many objects each canvas holds.
+            generator: what to draw from, on the model's device.
         """
+        counts = torch.as_tensor(counts, device=generator.device)
 
         def randn(length: int) -> Tensor:
             shape, like = (len(counts), length), self.pose.mean
