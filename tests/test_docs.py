@@ -29,9 +29,10 @@ from airkit.config import settings
 from airkit.config.schema import Config
 from airkit.data.make import make_data
 from airkit.figures.examples import FIRST
-from airkit.model.air import Unrolled
-from airkit.model.guides import Noise, Peak, Slot, saliency
+from airkit.model.air import AIR, Unrolled
+from airkit.model.guides import Guide, Noise, Peak, Slot, saliency
 from airkit.model.pyro_programs import OFF
+from airkit.model.scene import explain
 from airkit.runs.export import export
 from airkit.web.gather import WORST
 
@@ -148,6 +149,19 @@ def test_the_api_page_has_all_that_airkit_exports() -> None:
         assert f"### {name}\n" in returned, name
     assert "airkit.CanvasDataset(path: str | Path" in others
     assert "`from_preset(name: str)`" in page
+
+
+def test_the_api_page_has_what_a_model_takes_and_returns() -> None:
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    part = page.partition("## What a model takes and returns\n")[2].partition("\n## ")[0]
+    found = set(re.findall("^### (.+)$", part, re.MULTILINE))
+    named = {
+        name
+        for method in (AIR.forward, AIR.draw, AIR.noise, Guide.advance, Guide.encode, explain)
+        for name in inspect.get_annotations(method).values()
+    }
+    ours = {name for name in named if re.fullmatch("[A-Z][a-z]+", str(name))} - {"Tensor", "Any"}
+    assert ours | {"Draw"} == found
 
 
 def test_the_api_page_tells_all_parameters_and_fields() -> None:

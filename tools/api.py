@@ -14,13 +14,26 @@ from typing import Any
 import pieces
 
 import airkit
+from airkit.model.air import Draw, Object, Unrolled
+from airkit.model.distributions import Normal
+from airkit.model.guides import Noise, Residual, Slot
+from airkit.model.scene import Scene
 from airkit.sweeps.engines import Engine, Processes, Submitit
 from airkit.system.callbacks import Listener
 
 TAKEN = (airkit.settings.Layer, Listener, Processes, Submitit)
 """Classes of which users make objects to pass on."""
 
-_SECTION = re.compile(r"^(Args|Returns|Raises):\n((?: .*\n|\n)*)", re.MULTILINE)
+MODEL = (Unrolled, Draw, Object, Noise, Normal, Residual, Slot, Scene)
+"""Classes that the methods of a model, its guide and the functions on scenes pass on."""
+LEGEND = (
+    "B is the number of pictures, C that of their channels, H and W their height and width in "
+    "pixels, S the longer of both; T the number of slots, w the side of a window in pixels, P its "
+    "channels (C, and a mask where objects hide each other), Z the length of a code. N rows are B, "
+    "or several for each picture."
+)
+
+_SECTION = re.compile(r"^(Args|Attributes|Returns|Raises):\n((?: .*\n|\n)*)", re.MULTILINE)
 _ENTRY = re.compile(r"^    (\w[\w, ]*): (.*(?:\n     .*)*)", re.MULTILINE)
 
 
@@ -30,6 +43,7 @@ def reference() -> Iterator[str]:
     classes = [each for each in _public() if isinstance(each, type)]
     yield from _part("Functions", map(_function, verbs))
     yield from _part("What they return", map(_class, _returned(verbs)))
+    yield from _part("What a model takes and returns", [iter((LEGEND, "")), *map(_class, MODEL)])
     yield from _part("What they take", map(_class, TAKEN))
     yield from _part("Other classes of airkit", map(_class, classes))
     yield from ("## airkit.settings", "", pieces.first_line(airkit.settings.__doc__), "")
@@ -80,7 +94,10 @@ def _class(kind: type) -> Iterator[str]:
         yield from _constructor(kind.__name__, methods)
     bases = map(_node, filter(is_dataclass, reversed(kind.__mro__[1:])))
     known = [*(base for base in bases if isinstance(base, ast.ClassDef)), node]
-    yield from _with_blank(pieces.fields(*known))
+    if "Attributes" in sections:
+        yield from _entries(("field", "meaning"), sections["Attributes"])
+    else:
+        yield from _with_blank(pieces.fields(*known))
     rows = [_member(each) for each in methods if _is_for_users(each, kind)]
     yield from _with_blank(pieces.table(("member", "meaning"), rows) if rows else ())
     yield from _entries(("error", "when"), sections.get("Raises", ""))
@@ -106,7 +123,11 @@ def _is_for_users(node: ast.FunctionDef, kind: type) -> bool:
 def _member(node: ast.FunctionDef) -> tuple[str, str]:
     """A property, or a method with its parameters."""
     names = [ast.unparse(each) for each in node.decorator_list]
-    call = "" if "property" in names else f"({', '.join(_parameters(node.args)[1:])})"
+    call = (
+        ""
+        if any(each.endswith("property") for each in names)
+        else f"({', '.join(_parameters(node.args)[1:])})"
+    )
     return pieces.code(node.name + call), pieces.first_line(ast.get_docstring(node))
 
 

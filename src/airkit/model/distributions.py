@@ -15,7 +15,12 @@ from airkit.system.device import needs_deterministic
 
 
 class Normal(NamedTuple):
-    """A diagonal normal distribution over the last axis of two tensors [B, D]."""
+    """A diagonal normal distribution over the last axis of two tensors.
+
+    Attributes:
+        mean: means, [B, D].
+        sd: standard deviations, [B, D].
+    """
 
     mean: Tensor
     sd: Tensor

@@ -52,7 +52,11 @@ class Pose(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, where: Tensor) -> tuple[Tensor, Tensor]:
-        """Size [B] and centre [B, 2] of z_where [B, 3]."""
+        """Size [B] as a share of the longer side, and centre (x, y) on [-1, 1] [B, 2], of z_where.
+
+        Args:
+            where: z_where, [B, 3].
+        """
 
     @abstractmethod
     def encode(self, size: Tensor, centre: Tensor) -> Tensor:
