@@ -41,8 +41,8 @@ SURFACE = {
     "infer": "IMAGES... --run --checkpoint --overlay --csv --objects --labels --rois --shapes "
     "--tile --exclude-edges --skip-bad --sub-folders --invert --slots --looks --device "
     f"{SETTINGS} {QUIET}",
-    "predict": "RUN IMAGES... --data --out --samples --rows --checkpoint --skip-bad --sub-folders "
-    f"--invert --json --split --slots --looks --device {SETTINGS} {QUIET}",
+    "predict": "RUN IMAGES... --run --data --out --samples --rows --checkpoint --skip-bad "
+    f"--sub-folders --invert --json --split --slots --looks --device {SETTINGS} {QUIET}",
     "render": f"--run --out --data --checkpoint --json --kind --format --width "
     f"--dpi --device {SETTINGS} {QUIET}",
     "report": f"--run --out --data --checkpoint --json --split --looks --device {SETTINGS} {QUIET}",
@@ -124,6 +124,10 @@ def test_version() -> None:
         ("train --stesp 5", "No such option: --stesp\n", "--steps"),
         ("train --steps", "Option '--steps' requires an argument\n", "airkit train --help"),
         ("train more", "Got unexpected extra argument(s) (more)\n", "airkit train --help"),
+        ("train more.h5", "Got unexpected extra argument(s) (more.h5)\n", "--data more.h5;"),
+        ("eval .", "Got unexpected extra argument(s) (.)\n", "--run .; airkit eval --help"),
+        ("render .", "Got unexpected extra argument(s) (.)\n", "--run .;"),
+        ("make-data .", "Got unexpected extra argument(s) (.)\n", "airkit make-data --help"),
         ("info", "Missing argument 'PATH'\n", "airkit info --help"),
         ("sweep --engine cloud", "Invalid value for '--engine'", "airkit sweep --help"),
         ("completion tcsh", "Invalid value for 'bash|zsh|fish'", "airkit completion --help"),

@@ -268,6 +268,14 @@ def test_the_command_says_what_it_wrote(home: Path) -> None:
     plain = run("predict", reference(), "stack.npy", "--out", "made/")
     assert "made/predictions.csv" in plain.stdout
     table = pd.read_csv("made/predictions.csv")
+    np.save("more.npy", canvases()[:2])
+    both = run("predict", "--run", reference(), "stack.npy", "more.npy", "--out", "both.csv")
+    assert both.exit_code == 0, both.output
+    assert len(pd.read_csv("both.csv")) == 7
+    own = run("predict", "--run", reference(), "--out", "own.csv")
+    assert own.exit_code == 0, own.output
+    assert len(pd.read_csv("own.csv")) == airkit.evaluate(reference()).canvases
+    assert "runs/air" in fails("predict", "--out", "other.csv")
     assert table["count"].tolist() == [len(it["objects"]) for it in _rows(home / "out.jsonl")]
     assert set(table["image"]) == {"stack.npy"}
 

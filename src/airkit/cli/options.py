@@ -202,7 +202,7 @@ class Command(TyperCommand):
             AirkitError: a path is empty, as of an unset variable; it would be the current folder.
         """
         try:
-            texts, _, order = self.make_parser(ctx).parse_args(args=list(args))
+            texts, extra, order = self.make_parser(ctx).parse_args(args=list(args))
         except USAGE as error:
             error.ctx = ctx
             if hasattr(error, "possibilities"):
@@ -216,7 +216,12 @@ class Command(TyperCommand):
             for each in order
             if each.name == "set" or each.name.startswith("flag_")
         ]
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE as error:
+            if extra and type(error) is USAGE:  # "Got unexpected extra argument"
+                error.possibilities = _options_for(str(extra[0]), self.params)
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the options, flags with the description of their setting."""
@@ -242,6 +247,13 @@ def _name_the_setting(error: Any, command: str) -> None:
         advice = " or ".join(flags.get(key, f"--set {key}=...") for key in keys)
     if advice:
         error.message, error.possibilities = f"No such option: {option}", [advice]
+
+
+def _options_for(extra: str, parameters: list[Any]) -> list[str]:
+    """The option with which to name an argument too many, where it is a folder or a data file."""
+    option = "--run" if Path(extra).is_dir() else "--data" if extra.endswith(".h5") else None
+    there = any(option in parameter.opts for parameter in parameters)
+    return [f"{option} {quoted(extra)}"] if there else []
 
 
 def on_run(command: str, run: str | Path) -> str:

@@ -10,14 +10,25 @@ import typer
 import airkit
 from airkit.cli import output
 from airkit.cli.infer import Invert, SubFolders
-from airkit.cli.options import AsJson, Checkpoint, Data, Layers, SkipBad, option
+from airkit.cli.options import (
+    DEFAULT_RUN,
+    AsJson,
+    Checkpoint,
+    Data,
+    Layers,
+    SkipBad,
+    option,
+)
 from airkit.cli.progress import listening
 from airkit.system.text import duration
 
 if TYPE_CHECKING:
     from airkit.evaluation.predict import Written
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
+First = Annotated[
+    Path | None,
+    typer.Argument(metavar="RUN", help="The run folder; with --run, the first of IMAGES."),
+]
 Images = Annotated[
     list[Path] | None,
     typer.Argument(metavar="IMAGES...", help="Pictures, as for infer, in place of a data file."),
@@ -27,8 +38,9 @@ Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .parquet o
 
 def predict(  # noqa: PLR0913 - an option each
     settings: Layers,
-    run: Run,
+    first: First = None,
     images: Images = None,
+    run: Annotated[Path | None, option("DIR", "The run folder. [default: runs/air]")] = None,
     data: Data = None,
     *,
     out: Out,
@@ -48,6 +60,9 @@ def predict(  # noqa: PLR0913 - an option each
     of your own, with tiles, overlays and label images, use airkit infer. Settings override those of
     the run.
     """
+    if run is not None and first is not None:
+        images = [first, *(images or [])]
+    run = run or first or DEFAULT_RUN
     read = {"skip_bad": skip_bad, "sub_folders": sub_folders, "invert": invert}
     given: dict[str, Any] = {**read, "data": data, "samples": samples, "rows": rows}
     given |= {"images": images or None, "checkpoint": checkpoint, "settings": settings}
