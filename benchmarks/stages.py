@@ -28,7 +28,7 @@ SPANS = {
     f"{SALIENCY}.advance": "attend",
     f"{SALIENCY}.read": "propose",
     f"{SALIENCY}.encode": "encode",
-    "airkit.model.networks.Decoder.forward": "decode",
+    "airkit.model.decoders.MLPDecoder.forward": "decode",
     "airkit.model.fast_transformer.add": "paint",
     "airkit.model.air.AIR.log_p_x": "likelihood",
     "airkit.model.objectives.elbo.elbo_of": "likelihood",
