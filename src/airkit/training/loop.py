@@ -73,6 +73,8 @@ class Loop:
         self._set_threads(images)
         if start.checkpoint is not None:
             note_resumption(start, device.type, processes.launch.count, listener)
+        elif self.trainer.augments:
+            listener.note("pictures are turned and mirrored at random, unless train.augment=false")
         self.resumed_from = self.saved = self.step
         self.board = TensorBoard(start.run, start.config, start.checkpoint)
         self.began = time.perf_counter()
