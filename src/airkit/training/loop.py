@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from airkit.config.pictures import PicturesConfig
 from airkit.data.dataset import CanvasDataset, images_of, note_ink
 from airkit.data.stream import Streamed, block_of
-from airkit.errors import TrainingError
+from airkit.errors import CheckpointError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.memory_needs import check_steps
 from airkit.runs.trust import Trust
@@ -69,12 +69,12 @@ class Loop:
         self.best: Best | None = None
         self.loss_sum, self.loss_count = torch.zeros((), device=device), 0
         if start.checkpoint is not None:
-            self._restore(start.checkpoint)
+            self._restore(start.checkpoint, images)
         self._set_threads(images)
-        if start.checkpoint is not None:
-            note_resumption(start, device.type, processes.launch.count, listener)
+        if self.start.checkpoint is not None:
+            note_resumption(self.start, device.type, processes.launch.count, listener)
         self.resumed_from = self.saved = self.step
-        self.board = TensorBoard(start.run, start.config, start.checkpoint)
+        self.board = TensorBoard(start.run, start.config, self.start.checkpoint)
         self.began = time.perf_counter()
 
     def run(self, request: StopRequest) -> TrainReport:
@@ -158,15 +158,27 @@ class Loop:
             self.listener.note(threads.note(paying))
         torch.set_num_threads(kept if 0 < kept <= most else paying)
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
-        self.loss_sum.fill_(checkpoint.loss_sum)
-        self.loss_count = checkpoint.loss_count
+    def _restore(self, checkpoint: Checkpoint, images: Tensor | Streamed) -> None:
+        """Take up the state of a checkpoint; one of no step that does not fit is passed over."""
+        try:
+            self._load(checkpoint)
+        except CheckpointError as error:
+            # Weights that ``airkit.save`` wrote, which records no threads, are not to be lost.
+            if checkpoint.step or checkpoint.threads is None:
+                raise
+            self.listener.note(f"{error.what}; no step had been taken with it: starting anew")
+            self.trainer = Trainer(self.config, images, self.trainer.device, self.processes)
+            self.start = replace(self.start, checkpoint=None)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
         trainer, config = self.trainer, self.config
-        load_weights(trainer.air, checkpoint.model, "guide.kind", config.guide.kind)
+        load_weights(trainer.air, checkpoint.model, "guide.kind", config.guide.kind, part="guide.")
         baselines = trainer.objective.baselines
         load_weights(baselines, checkpoint.baselines, "train.estimator", config.train.estimator)
         trainer.optimiser.load_state_dict(checkpoint.optimiser)
+        self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
+        self.loss_sum.fill_(checkpoint.loss_sum)
+        self.loss_count = checkpoint.loss_count
 
     def _open_folder(self) -> None:
         if self.start.checkpoint is None:
