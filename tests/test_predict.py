@@ -47,6 +47,18 @@ def same(one: Any, other: Any) -> bool:
 # The same posterior
 
 
+def test_fewer_slots_than_the_run_has_are_taken() -> None:
+    """By ``eval`` too, which finds one object at most where there are two."""
+    few, rest = {"model.slots": 1}, {"model.slots": 3}
+    found = airkit.predict(reference(), settings=few)
+    assert found.count_probability.shape == (20, 2)
+    assert found.count.max() <= 1
+    measures = airkit.evaluate(reference(), settings=few)
+    assert sum(measures.confusion[2]) > 0
+    assert all(sum(row[2:]) == 0 for row in measures.confusion)
+    assert airkit.predict(reference(), settings=rest).count_probability.shape == (20, 4)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

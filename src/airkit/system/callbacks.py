@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 
@@ -19,3 +20,12 @@ class Listener:
 
 
 SILENT = Listener()
+"""The default of functions that take a listener: nobody listens."""
+
+
+def caution(listener: Listener, text: str) -> None:
+    """Say what a call does not do that it was asked for: a note, or a warning if nobody listens."""
+    if listener is SILENT:
+        warnings.warn(text, stacklevel=3)
+    else:
+        listener.note(text)
