@@ -56,6 +56,13 @@ def test_a_row_for_each_measure_with_its_interval_and_none_for_what_was_not_meas
     assert "<td>98.71 %</td>" in measures._repr_html_()
 
 
+def test_whole_numbers_have_no_decimals() -> None:
+    measures = replace(measured(elbo=300.0), canvases=10_000)
+    assert "| canvases | 10,000 |" in measures.table().markdown()
+    assert "| ELBO | 300.0 |" in measures.table().markdown()
+    assert "<td>10,000</td>" in measures._repr_html_()
+
+
 def test_another_run_stands_beside_it() -> None:
     one, two = measured(count_accuracy=0.5, mse=0.1), measured(count_accuracy=0.25)
     found = {row["measure"]: row for row in rows(one.table(two))}

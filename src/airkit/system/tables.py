@@ -116,9 +116,11 @@ def percent(share: float) -> Number:
 
 
 def number(value: float) -> Number:
-    """Return a number with three digits, or one decimal where it is large."""
+    """Return a number with three digits, or one decimal where it is large; an int as it is."""
     if not math.isfinite(value):
         return Number(value, "")
+    if isinstance(value, int):
+        return Number(value, f"{value:,}")
     return Number(value, f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}")
 
 
