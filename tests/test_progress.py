@@ -11,8 +11,8 @@ from rich.console import Console
 
 from airkit.cli.bars import ASCII, BLOCKS, Bars, sparkline
 from airkit.cli.lines import Lines
-from airkit.cli.output import size, tell_json
-from airkit.system.text import duration
+from airkit.cli.output import tell_json
+from airkit.system.text import duration, size
 
 
 def _trained(width: int, encoding: str = "utf-8") -> list[str]:

@@ -12,7 +12,7 @@ from airkit.cli import output
 from airkit.cli.infer import Invert, SubFolders
 from airkit.cli.options import AsJson, Checkpoint, Data, Layers, SkipBad, option
 from airkit.cli.progress import listening
-from airkit.system.text import duration
+from airkit.system.text import duration, size
 
 if TYPE_CHECKING:
     from airkit.evaluation.predict import Written
@@ -59,5 +59,5 @@ def predict(  # noqa: PLR0913 - an option each
 
 def _tell(written: Written) -> None:
     rows = [("predictions", str(written.path)), ("pictures", f"{written.pictures:,}")]
-    rows += [("size", output.size(written.bytes)), ("time", duration(written.seconds))]
+    rows += [("size", size(written.bytes)), ("time", duration(written.seconds))]
     output.tell_rows(rows)

@@ -115,7 +115,8 @@ class TrainedModel:
         self.check_channels(info.config.data.channels, info.path)
         own, asked = self.state.config, self.config.model.slots
         most = max(own.slots, info.config.data.max_digits + 1)
-        slots = most if asked in ("auto", own.model.slots) else asked
+        same = asked == own.model.slots
+        slots = most if same or asked == "auto" else asked
         return info, self.build(canvas_size=shape, slots=slots)
 
     def run_on(self, data: str | Path | None) -> TrainedRun:

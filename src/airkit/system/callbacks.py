@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class Listener:
@@ -17,6 +17,14 @@ class Listener:
 
     def row(self, values: Mapping[str, float]) -> None:
         """One row of training metrics, as written to ``metrics.jsonl``."""
+
+    def verdict(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Labels and values of what is in doubt at the end of a training; notes, unless overridden.
+
+        The command line prints it with its results instead.
+        """
+        for label, value in rows:
+            self.note(f"{label}: {value}")
 
 
 SILENT = Listener()

@@ -25,6 +25,8 @@ from airkit.system.device import own_device
 from airkit.system.files import write_text
 from airkit.system.paths import to_record
 from airkit.system.signals import StopRequest
+from airkit.system.tables import Labelled
+from airkit.system.text import duration
 from airkit.training.diagnosis import Fault, fault_error, find_fault
 from airkit.training.parallel import ALONE, ProcessGroup, check_batch
 from airkit.training.resume import Start, check_same_data, note_resumption
@@ -34,7 +36,7 @@ from airkit.training.validation import judge_results, validate
 
 
 @dataclass(frozen=True)
-class TrainReport:
+class TrainReport(Labelled):
     """What a call of ``train`` did."""
 
     run: Path
@@ -54,6 +56,22 @@ class TrainReport:
     trust: Trust | None = None
     """Whether results are to be trusted, judged without any truth after a training on pictures or
     drawn scenes; None for digits, and where nothing was left to train."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what was trained, and what is in doubt, as labels and values."""
+        rows = [
+            ("run", str(self.run)),
+            ("steps", f"{self.steps:,}"),
+            ("time", duration(self.seconds)),
+        ]
+        if self.best is not None:
+            share = self.best.count_accuracy
+            accuracy = "" if share is None else f", count accuracy {100 * share:.1f} %"
+            best = f"ELBO {self.best.elbo:.1f}{accuracy}, at step {self.best.step}"
+            rows.append(("best validation", best))
+        if self.trust is not None and self.trust.trouble:
+            rows += self.trust.rows()
+        return rows
 
 
 class Loop:
@@ -102,6 +120,9 @@ class Loop:
         if self.step < train.steps:
             stopped = f"stopped at step {self.step} of {self.start.run.path}"
             self.listener.note(f"{stopped}: training it again goes on from there")
+        trust = self._judge()
+        if trust is not None and trust.trouble:
+            self.listener.verdict(trust.rows())
         return TrainReport(
             run=self.start.run.path,
             data=self.start.data.path,
@@ -110,7 +131,7 @@ class Loop:
             seconds=self._seconds(),
             stopped=self.step < train.steps,
             best=self.best,
-            trust=self._judge(),
+            trust=trust,
         )
 
     def _judge(self) -> Trust | None:
