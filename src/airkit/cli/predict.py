@@ -22,7 +22,7 @@ Images = Annotated[
     list[Path] | None,
     typer.Argument(metavar="IMAGES...", help="Pictures, as for infer, in place of a data file."),
 ]
-Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .parquet or .npz.")]
+Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .json, .parquet or .npz.")]
 
 
 def predict(  # noqa: PLR0913 - an option each
