@@ -142,16 +142,15 @@ class RunFolder:
     def others(self) -> list[str]:
         """Return names of what is in a folder without checkpoints and is of no run.
 
-        Hidden files and logs, such as Slurm's of the training itself, are left out.
+        Hidden files and logs, such as Slurm's of the training itself, are left out, and so is all
+        that is in the folder of a sweep's seed, which no one has named.
         """
+        if self.saved() or is_sweep(self.path.parent):
+            return []
         names = sorted(path.name for path in files.matching(self.path, "*"))
         known = {*_NAMES, *_OURS, *_PICTURES}
         other = [name for name in names if name.removesuffix(".part") not in known]
-        return [
-            name
-            for name in other
-            if not self.saved() and not name.startswith(".") and not name.endswith(_LOGS)
-        ]
+        return [name for name in other if not name.startswith(".") and not name.endswith(_LOGS)]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """Return the newest checkpoint that can be read; None where there is none at all.
