@@ -12,7 +12,7 @@ from airkit.cli import output
 from airkit.cli.infer import Invert, SubFolders
 from airkit.cli.options import AsJson, Checkpoint, Data, Layers, SkipBad, option
 from airkit.cli.progress import listening
-from airkit.system.text import duration
+from airkit.system.text import duration, size
 
 if TYPE_CHECKING:
     from airkit.evaluation.predict import Written
@@ -22,7 +22,7 @@ Images = Annotated[
     list[Path] | None,
     typer.Argument(metavar="IMAGES...", help="Pictures, as for infer, in place of a data file."),
 ]
-Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .parquet or .npz.")]
+Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .json, .parquet or .npz.")]
 
 
 def predict(  # noqa: PLR0913 - an option each
@@ -59,5 +59,5 @@ def predict(  # noqa: PLR0913 - an option each
 
 def _tell(written: Written) -> None:
     rows = [("predictions", str(written.path)), ("pictures", f"{written.pictures:,}")]
-    rows += [("size", output.size(written.bytes)), ("time", duration(written.seconds))]
+    rows += [("size", size(written.bytes)), ("time", duration(written.seconds))]
     output.tell_rows(rows)

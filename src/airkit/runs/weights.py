@@ -41,33 +41,55 @@ def build(
     config = with_classes_named(state.config, call or state.config)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
         air = AIR(config, canvas_size=canvas_size, slots=slots)
-    load_weights(air, state.model, "guide.kind", config.guide.kind)
+    load_weights(air, state.model, "guide.kind", config.guide.kind, part="guide.")
     return air.to(device).eval()
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str) -> None:
+def load_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str, *, part: str = ""
+) -> None:
     """Load a checkpoint's weights into a module.
 
     Args:
         module: the model, or the objective's baselines.
         weights: its state dict in the checkpoint.
-        setting: the setting that names the class of the module.
+        setting: the setting that names the class of the module, or of a part of it.
         kind: that class.
+        part: prefix of the weights of that class.
 
     Raises:
-        CheckpointError: a class from outside airkit whose weights have other names or shapes;
-            reading a checkpoint compares them for airkit's own classes alone.
+        CheckpointError: a class from outside airkit whose weights have other names or shapes, or
+            other weights beside it that have; reading a checkpoint compares them for airkit's own
+            classes alone.
     """
+    wrong = misfits(module, weights)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
+        got = str(error).splitlines()[-1].strip()
+        if wrong and not any(name.startswith(part) for name in wrong):
+            raise CheckpointError(
+                "The checkpoint's weights do not fit the model of its settings",
+                where=wrong[0],
+                expected="the networks that its settings name",
+                got=got,
+                hint="name another with --checkpoint",
+            ) from error
         raise CheckpointError(
             "The checkpoint's weights do not fit the class named",
             where=f"{setting} = {kind}",
             expected="the class that the run was trained with",
-            got=str(error).splitlines()[-1].strip(),
-            hint=f"--set {setting}=package.module:Class names another",
+            got=got,
+            hint=f"--set {setting}=package.module:Class names another; airkit train --fresh trains "
+            "this one from the start",
         ) from error
+
+
+def misfits(module: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """Return names of weights that are missing, unexpected or of another shape than a module's."""
+    own = {name: value.shape for name, value in module.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    return [name for name in {**own, **found} if own.get(name) != found.get(name)]
 
 
 def with_classes_named(recorded: Config, call: Config) -> Config:
