@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_runs import config, trainer
+from tiny_runs import (
+    CrashError,
+    Recorder,
+    assert_as_if_never_stopped,
+    config,
+    crash,
+    fit,
+    go_on,
+    trainer,
+)
 from torch import Tensor
 
 from airkit.config.schema import Config
@@ -65,6 +75,24 @@ def test_losses_are_finite_and_differ_from_those_of_plain_pictures() -> None:
     ]
     assert all(map(math.isfinite, losses[0]))
     assert losses[0] != losses[1]
+
+
+def test_a_new_run_says_that_it_augments(tmp_path: Path) -> None:
+    heard = Recorder()
+    fit(tmp_path / "run", listener=heard, train__augment=True, train__steps=2)
+    assert any("train.augment" in note for note in heard.notes)
+    heard = Recorder()
+    fit(tmp_path / "run", listener=heard, train__augment=True, train__steps=3)
+    fit(tmp_path / "plain", listener=heard, train__steps=2)
+    assert not any("train.augment" in note for note in heard.notes)
+
+
+def test_an_augmented_run_resumes_to_the_bit(tmp_path: Path) -> None:
+    fit(tmp_path / "whole", train__augment=True)
+    with pytest.raises(CrashError):
+        fit(tmp_path / "stopped", listener=Recorder(step6=crash), train__augment=True)
+    go_on(tmp_path / "stopped")
+    assert_as_if_never_stopped(tmp_path / "stopped", tmp_path / "whole")
 
 
 def scenes(**train: Any) -> Config:

@@ -60,6 +60,15 @@ def test_the_other_is_none(tmp_path: Path) -> None:
         compare(reference(), tmp_path)
 
 
+def test_it_shows_itself_in_a_few_lines(other: Path) -> None:
+    _, comparison = compare(reference(), other)
+    told = str(comparison).splitlines()
+    assert told[0] == f"against                   {other} ({comparison.against.checkpoint})"
+    assert f"{comparison.only_run} canvases" in told[1]
+    assert len(told) == 5
+    assert f"<th>against</th><td>{other} (" in comparison._repr_html_()
+
+
 def test_on_the_command_line(other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ("eval", "--run", reference(), "--against", other)
     told = run(*command).stdout

@@ -8,6 +8,7 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import statistics
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyro
 import pytest
 import tiny_runs
@@ -182,6 +184,32 @@ def test_the_citation_is_of_this_version_and_licence() -> None:
     assert f"\nlicense: {project['license']}\n" in citation
     assert "arxiv.org/abs/1603.08575" in citation
     assert "arxiv.org/abs/1603.08575" in (DOCS / "results.md").read_text(encoding="utf-8")
+
+
+def test_bibtex_says_what_the_citation_file_says() -> None:
+    page = (DOCS / "how-to" / "cite.md").read_text(encoding="utf-8")
+    paper, program = page.partition("```bibtex\n")[2].partition("```")[0].split("\n}\n")[:2]
+    assert paper.startswith("@inproceedings{")
+    assert "author = {Eslami, S. M. Ali and Heess, Nicolas and " in paper
+    assert " and Hinton, Geoffrey E.}," in paper
+    assert "title = {Attend, Infer, Repeat: Fast Scene Understanding" in paper
+    assert "booktitle = {Advances in Neural Information Processing Systems 29}," in paper
+    assert "year = {2016}," in paper
+    assert "eprint = {1603.08575}," in paper
+    assert program.startswith("@software{airkit,\n")
+    assert f"version = {{{airkit.__version__}}}," in program
+
+
+def test_curves_of_metrics_are_drawn_without_gaps(home: Path) -> None:
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    shutil.copytree(tiny_runs.reference(), "runs/air")
+    pyplot.switch_backend("agg")
+    run_snippets("run-folder.md")
+    losses, validations = (np.asarray(line.get_ydata()) for line in pyplot.gca().lines)
+    pyplot.close("all")
+    assert (len(losses), len(validations)) == (7, 5)
+    assert np.isfinite([*losses, *validations]).all()
 
 
 def test_the_row_beside_the_rivals_is_what_was_measured() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -78,3 +79,14 @@ def test_a_foreign_file_in_a_data_files_place_is_not_told_as_a_missing_one(tmp_p
     with pytest.raises(DataFileError) as caught:
         TrainingData("run", path, "0", Config()).read()
     assert "makes it again" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("path", "out"), [(".", "here.h5"), ("/", "pictures.h5"), ("a", "a.h5")])
+def test_a_folder_in_a_data_files_place_is_told_how_to_import_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch, path: str, out: str
+) -> None:
+    (home / "here" / "a").mkdir(parents=True)
+    monkeypatch.chdir(home / "here")
+    told = fails("train", "--data", path)
+    assert told.startswith("airkit: This is a folder, not a data file\n")
+    assert re.search(rf"airkit import {re.escape(path)} --out \S*\b{out}\n", told)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tiny_runs import Recorder, data_file, fit, interrupt
+from tiny_runs import Recorder, data_file, fit, interrupt, reference
 
 import airkit
 from airkit.cli import notebook
@@ -101,6 +101,12 @@ def test_elsewhere_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = SimpleNamespace(get_ipython=lambda: SimpleNamespace(execution_count=1))
     monkeypatch.setitem(sys.modules, "IPython", terminal)
     assert isinstance(airkit.progress(), Lines), "IPython in a terminal"
+
+
+def test_what_describe_returns_shows_itself() -> None:
+    described = airkit.describe(reference())
+    assert str(described).startswith("run folder ")
+    assert "<th>step</th><td>23</td>" in described._repr_html_()
 
 
 def test_a_stopped_training_says_how_to_go_on(tmp_path: Path) -> None:

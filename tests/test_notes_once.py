@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import run
 from tiny_runs import Recorder, reference
 
 import airkit
@@ -26,3 +27,16 @@ def test_a_report_notes_a_setting_once(tmp_path: Path) -> None:
     told, given = Recorder(), {"guide.glimpse_size": 24, "prior.ratio": 0.6}
     airkit.report(reference(), out=tmp_path / "r.html", settings=given, listener=told)
     assert [note.split()[0] for note in notes(told)] == ["guide.glimpse_size"]
+
+
+def test_python_warns_where_nobody_listens() -> None:
+    given = {"model.pixel_sd": 0.01}
+    with pytest.warns(UserWarning, match=r"model\.pixel_sd = 0\.01: no effect") as caught:
+        airkit.evaluate(reference(), settings=given)
+    assert len(caught) == 1
+
+
+def test_the_command_notes_and_does_not_warn() -> None:
+    told = run("eval", "--run", reference(), "--set", "model.pixel_sd=0.01")
+    assert told.exit_code == 0, told.output
+    assert told.stderr.count("no effect") == 1

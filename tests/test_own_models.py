@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from tiny_runs import (
     tree,
 )
 
+import airkit
 from airkit.errors import AirkitError, CheckpointError, ExtensionError
 from airkit.evaluation.compare import compare
 from airkit.evaluation.evaluate import evaluate
 from airkit.runs.folder import RunFolder
+from airkit.runs.weights import build
 
 pytestmark = pytest.mark.usefixtures("mine")
 
@@ -134,3 +137,59 @@ def test_a_guide_that_has_changed(home: Path) -> None:
     with pytest.raises(AirkitError, match="do not fit the class named"):
         go_on(home / "run", **kind)
     assert tree(home / "run") == before
+
+
+WITH_LAYER = MODULE.replace(
+    "(SaliencyGuide):",
+    """(SaliencyGuide):
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.more = torch.nn.Linear(SIZE, 1)
+    def start(self, images):
+        self.more(images.new_zeros(1, 4))
+        return super().start(images)
+""",
+)
+
+
+def test_a_guide_that_is_corrected_before_its_first_step(home: Path) -> None:
+    """Nothing was trained: the same command starts anew, as if the first had never been."""
+    kind: dict[str, Any] = {"guide__kind": "mine:Guide", "train__steps": 4}
+    write_guide(WITH_LAYER.replace("SIZE", "3"))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fit(home / "run", **kind)
+    assert RunFolder(home / "run").saved()
+    write_guide(WITH_LAYER.replace("SIZE", "4"))
+    listener = Recorder()
+    report = fit(home / "run", listener=listener, **kind)
+    assert (report.resumed_from, report.steps) == (0, 4)
+    assert sum("starting anew" in note for note in listener.notes) == 1
+    fit(home / "whole", **kind)
+    assert_as_if_never_stopped(home / "run", home / "whole", 4)
+
+
+def test_weights_that_were_saved_by_hand_are_not_started_anew(home: Path) -> None:
+    kind: dict[str, Any] = {"guide__kind": "mine:Guide", "train__steps": 4}
+    fit(home / "run", **kind)
+    named = {"guide.kind": "mine:Guide"}
+    airkit.save(airkit.load(home / "run", settings=named), home / "saved", data_file())
+    before = tree(home / "saved")
+    write_guide(WITH_LAYER.replace("SIZE", "4"))
+    with pytest.raises(CheckpointError, match="do not fit the class named") as caught:
+        go_on(home / "saved", **kind)
+    assert "--fresh" in caught.value.hint
+    assert tree(home / "saved") == before
+
+
+def test_the_guide_is_not_blamed_for_other_weights() -> None:
+    kept = state(reference())
+    model = {name.replace("decoder.", "decoder.old."): each for name, each in kept.model.items()}
+    with pytest.raises(CheckpointError, match="do not fit the model of its settings") as caught:
+        build(replace(kept, model=model), torch.device("cpu"))
+    assert "guide.kind" not in str(caught.value)
+    assert "where     decoder." in str(caught.value)
+
+
+def write_guide(module: str) -> None:
+    Path("mine.py").write_text(module)
+    forget()

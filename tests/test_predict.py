@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from command_line import fails, run
 from PIL import Image
 from pycocotools import mask as coco
+from pycocotools.coco import COCO
 from some_truth import knowing, write
 from tiny_runs import Recorder, data_file, reference
 
@@ -45,6 +48,18 @@ def same(one: Any, other: Any) -> bool:
 
 
 # The same posterior
+
+
+def test_fewer_slots_than_the_run_has_are_taken() -> None:
+    """By ``eval`` too, which finds one object at most where there are two."""
+    few, rest = {"model.slots": 1}, {"model.slots": 3}
+    found = airkit.predict(reference(), settings=few)
+    assert found.count_probability.shape == (20, 2)
+    assert found.count.max() <= 1
+    measures = airkit.evaluate(reference(), settings=few)
+    assert sum(measures.confusion[2]) > 0
+    assert all(sum(row[2:]) == 0 for row in measures.confusion)
+    assert airkit.predict(reference(), settings=rest).count_probability.shape == (20, 4)
 
 
 @pytest.mark.parametrize(
@@ -308,3 +323,30 @@ def test_bad_pictures_are_left_out_and_named(home: Path) -> None:
     assert pd.read_csv("out.csv")["image"].tolist() == ["p/1.png"]
     Path("p/1.png").write_bytes(b"none")
     assert "No picture could be read" in fails(*given, "--skip-bad")
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # of pycocotools
+def test_coco_results_are_read_by_pycocotools_and_score(home: Path) -> None:
+    """Over the borders of batches too, and counted as they were found."""
+    airkit.write_predictions("found.json", reference(), settings={"eval.batch_size": 7})
+    found = airkit.predict(reference())
+    airkit.export(data_file(), "canvases", split="test")
+    with redirect_stdout(StringIO()):
+        results = COCO("canvases/annotations.json").loadRes("found.json")
+    each = [len(results.getAnnIds(imgIds=[number])) for number in range(1, 21)]
+    assert each == found.count.tolist()
+    first = int(found.count.nonzero()[0][0])
+    (entry, *_) = results.loadAnns(results.getAnnIds(imgIds=[first + 1]))
+    assert entry["bbox"] == pytest.approx(found.box[first, 0].tolist())
+    assert entry["score"] == pytest.approx(found.confidence[first, 0])
+    scores = airkit.score("found.json", data_file(), least_score=0)
+    measures = airkit.evaluate(reference())
+    assert scores.confusion == measures.confusion
+    assert scores.mean_iou == pytest.approx(measures.mean_iou)
+
+
+def test_coco_results_of_nothing_are_an_empty_list(home: Path) -> None:
+    np.save("blank.npy", np.zeros((2, 24, 24), np.uint8))
+    assert not airkit.predict(reference(), images="blank.npy").count.any()
+    airkit.write_predictions("found.json", reference(), images="blank.npy")
+    assert json.loads(Path("found.json").read_text()) == []

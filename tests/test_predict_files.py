@@ -20,7 +20,7 @@ import airkit
 from airkit.errors import OutputError
 from airkit.evaluation import prediction_sources
 
-ENDINGS = ("csv", "jsonl", "parquet", "npz")
+ENDINGS = ("csv", "jsonl", "json", "parquet", "npz")
 SEVEN = {"eval.batch_size": 7}
 """Three batches of the 20 canvases."""
 
@@ -37,6 +37,7 @@ def test_refused_before_the_work(home: Path) -> None:
         ("--out out", ".csv"),
         ("--out taken.csv", "folder"),
         ("--out out.csv --samples 2", "out.jsonl"),
+        ("--out out.json --samples 2", "out.jsonl"),
         ("--out out.npz --rows objects", "out.csv"),
         ("--out out.csv --rows object", "'object'"),
         ("--out out.csv --invert", "pictures"),

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from airkit.cli.bars import ASCII, BLOCKS, Bars, sparkline
-from airkit.cli.output import size, tell_json
+from airkit.cli.output import tell_json
 from airkit.cli.progress import Lines
-from airkit.system.text import duration
+from airkit.system.text import duration, size
 
 
 def _trained(width: int, encoding: str = "utf-8") -> list[str]:

@@ -216,7 +216,22 @@ def test_nothing_is_replaced_and_nothing_odd_is_saved(home: Path) -> None:
             airkit.save(air, taken, data_file())
     with pytest.raises(AirkitError, match=r"other canvases[^$]*max_digits = 2[^$]*max_digits = 3"):
         airkit.save(air, "other", data_file(max_digits=3, train=4, val=0, test=0))
+    assert not Path("other").exists()
     air.get_parameter("decoder.layers.0.bias").data[0] = torch.nan
     with pytest.raises(AirkitError, match="not finite"):
         airkit.save(air, "other", data_file())
     assert not Path("other").exists()
+
+
+def test_a_model_with_another_network_is_not_saved_as_a_run_that_nothing_reads(home: Path) -> None:
+    air = airkit.load(reference())
+    layers = air.get_submodule("decoder.layers")
+    layers.add_module("0", torch.nn.Linear(4, 3))
+    with pytest.raises(AirkitError, match="not those of a model of its settings") as caught:
+        airkit.save(air, "run", data_file())
+    assert "where     decoder.layers.0.weight\n" in str(caught.value)
+    assert "got       weights [3, 4]\n" in str(caught.value)
+    air.add_module("decoder", torch.nn.Sequential(torch.nn.Linear(4, 3)))
+    with pytest.raises(AirkitError, match="got       no such weights"):
+        airkit.save(air, "run", data_file())
+    assert not Path("run").exists()

@@ -21,7 +21,7 @@ from airkit.data.reader import read_info
 from airkit.figures import Request
 from airkit.runs.folder import RunFolder
 from airkit.runs.trained import open_model
-from airkit.system.callbacks import SILENT
+from airkit.system.callbacks import SILENT, Listener
 from airkit.web import provenance
 
 USUAL = dict(settings.flatten(Config().model_dump()))
@@ -76,7 +76,8 @@ def test_what_the_run_was_is_not_what_the_call_says(tmp_path: Path) -> None:
     measuring = {"eval.looks": 2, "eval.seed": 4, "train.device": "auto", "render.columns": 3}
     run_as = {"guide.kind": "lstm", "train.steps": 9, "train.seed": 9}
     made_as = {"data.seed": 9, "data.canvas_size": 99, "data.max_digits": 3, "data.digit_size": 20}
-    text = text_of(tmp_path, run, data=moved, settings={**measuring, **run_as, **made_as})
+    asked = {**measuring, **run_as, **made_as}
+    text = text_of(tmp_path, run, data=moved, settings=asked, listener=Listener())
     reader = Reader(text)
     assert (
         "Attend-Infer-Repeat with the saliency guide, trained by the exact estimator for 23 of "

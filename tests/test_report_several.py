@@ -22,6 +22,7 @@ import airkit
 from airkit.errors import AirkitError
 from airkit.runs.sweep_report import SweepReport
 from airkit.sweeps.sweep import sweep
+from airkit.system.callbacks import Listener
 from airkit.system.statistics import wilson
 from airkit.web.comparison import THRESHOLD
 
@@ -185,7 +186,7 @@ def test_commands_name_what_was_trained_on_and_settings_of_the_call(tmp_path: Pa
     runs = [tiny_runs.reference(), second]
     for asked, made in (([failing()], ["sweep"]), (runs, ["train", "train"])):
         out = tmp_path / "page.html"
-        airkit.report(asked, data=copy, settings=given, out=out)
+        airkit.report(asked, data=copy, settings=given, out=out, listener=Listener())
         found = commands(out.read_text(encoding="utf-8"))
         assert [line.split()[1] for line in found] == ["make-data", *made, "report"]
         assert found[0].endswith(f" --out {data}"), "the same canvases are made once"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import forks
 import pytest
+import torch
 from command_line import fails, run
 from sweeps import report, swept
 from tiny_runs import TRAIN, data_file, fit, state
@@ -24,6 +25,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan
 from airkit.runs.sweep_report import Row, SweepReport
 from airkit.system.statistics import wilson
+from airkit.training import step
 
 
 @pytest.fixture(name="done")
@@ -190,9 +192,13 @@ def test_info_tells_what_a_sweep_is(done: Path) -> None:
 # Seeds that diverged
 
 
-def test_a_seed_that_diverged_is_not_told_to_be_tried_again(tmp_path: Path) -> None:
+def test_a_seed_that_diverged_is_not_told_to_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, bad = data_file(), torch.full((9, 1, 24, 24), torch.nan)
+    monkeypatch.setattr(step, "to_float", lambda images: bad[: len(images)])
     with pytest.raises(TrainingError) as caught:
-        fit(tmp_path / "run", train__learning_rate=10.0)
+        fit(tmp_path / "run", data)
     diverged, killed = caught.value.what, "killed by SIGKILL"
     again, anew = "without --fresh, tries {} again", "a new sweep, with another --out and"
     for failures, told, not_told in (

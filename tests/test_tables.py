@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import fails
+from test_trust import TOO_MANY, verdict
 from tiny_runs import reference
 
 from airkit.errors import OutputError
@@ -54,6 +55,22 @@ def test_a_row_for_each_measure_with_its_interval_and_none_for_what_was_not_meas
     assert "| count accuracy | 98.71 % | 95.00 % | 99.00 % |" in measures.table().markdown()
     assert r"98.71 \% & 95.00 \%" in measures.table().latex()
     assert "<td>98.71 %</td>" in measures._repr_html_()
+
+
+def test_whole_numbers_have_no_decimals() -> None:
+    measures = replace(measured(elbo=300.0), canvases=10_000)
+    assert "| canvases | 10,000 |" in measures.table().markdown()
+    assert "| ELBO | 300.0 |" in measures.table().markdown()
+    assert "<td>10,000</td>" in measures._repr_html_()
+
+
+def test_a_notebook_shows_the_verdict_that_eval_prints() -> None:
+    doubt = verdict(**TOO_MANY)
+    shown = measured(count_accuracy=0.9, trust=doubt)._repr_html_()
+    assert f"<th>in doubt</th><td>{doubt.trouble[0]}</td>" in shown
+    assert "<th>try</th>" in shown
+    assert "no sign of trouble" in measured(trust=verdict())._repr_html_()
+    assert "trust" not in measured(count_accuracy=0.9, trust=verdict())._repr_html_()
 
 
 def test_another_run_stands_beside_it() -> None:

@@ -13,6 +13,7 @@ import pytest
 import tiny_runs
 import torch
 from own_pictures import blobs, save
+from test_trust import TOO_MANY, verdict
 
 import airkit
 from airkit.cli.train import _tell
@@ -124,6 +125,24 @@ def test_a_verdict_ends_a_training_on_pictures_and_no_other(
     assert "try              dry it" in capsys.readouterr().out
     digits = tiny_runs.fit(tmp_path / "digits", train__steps=1)
     assert digits.trust is None
+
+
+def test_a_listener_hears_the_verdict_and_the_command_tells_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doubted = verdict(**TOO_MANY)
+    monkeypatch.setattr("airkit.training.loop.judge_results", lambda *_: doubted)
+    heard = Notes()
+    report = trained(tmp_path / "run", listener=heard)
+    assert [note for note in heard.notes if note.startswith(("in doubt: ", "try: "))] == [
+        f"{label}: {value}" for label, value in doubted.rows()
+    ]
+    assert doubted.trouble[0] in str(report)
+    assert f"<th>in doubt</th><td>{doubted.trouble[0]}" in report._repr_html_()
+    words = ("--data", report.data, "--run", tmp_path / "again", "--set", "train.steps=1")
+    told = command_line.run("train", *words)
+    assert told.exit_code == 0, told.output
+    assert (told.stdout.count(doubted.trouble[0]), told.stderr.count("in doubt")) == (1, 0)
 
 
 def test_evaluation_says_whether_to_trust_what_nobody_counted(tmp_path: Path) -> None:

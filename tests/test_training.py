@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import (
@@ -308,6 +309,21 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         fit(tmp_path)
     assert "got       config.toml\n" in str(caught.value)
     assert tree(tmp_path) == ["checkpoints/other.ckpt", "config.toml", "figures/one.png"]
+
+
+def test_a_run_is_not_scattered_over_a_folder_of_other_files(tmp_path: Path) -> None:
+    """Logs, hidden files and a run's own may be there, and ``fresh`` starts all the same."""
+    for name in (".hidden", "slurm-1.out", "train.log"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="files that belong to no checkpoint") as caught:
+        fit(tmp_path, train__steps=1)
+    assert "got       thesis.txt\n" in str(caught.value)
+    with pytest.raises(CheckpointError, match="thesis"):
+        train(None, tmp_path, images=np.zeros((3, 24, 24), np.uint8))
+    assert tree(tmp_path) == [".hidden", "slurm-1.out", "thesis.txt", "train.log"]
+    (tmp_path / "thesis.txt").unlink()
+    assert fit(tmp_path, train__steps=1).steps == 1
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_the_first_step(tmp_path: Path) -> None:

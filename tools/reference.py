@@ -179,6 +179,40 @@ def _citation() -> Iterator[str]:
     yield from ("```yaml", (ROOT / "CITATION.cff").read_text(encoding="utf-8").strip(), "```")
 
 
+def _bibtex() -> Iterator[str]:
+    """The same as entries of BibTeX."""
+    program, paper = (ROOT / "CITATION.cff").read_text(encoding="utf-8").split("\nreferences:\n")
+
+    def of(part: str, key: str) -> list[str]:
+        return re.findall(rf'^[ -]*{key}: "?(.*?)"?$', part, re.MULTILINE)
+
+    given, family = of(paper, "given-names"), of(paper, "family-names")
+    authors = [f"{last}, {first}" for last, first in zip(family, given, strict=True)]
+    entries: dict[str, dict[str, str]] = {
+        "@inproceedings{eslami2016attend": {
+            "author": " and ".join(authors),
+            "title": of(paper, "title")[0],
+            "booktitle": of(paper, "collection-title")[0],
+            "year": of(paper, "year")[0],
+            "eprint": of(paper, "value")[0].removeprefix("arXiv:"),
+            "archiveprefix": "arXiv",
+            "url": of(paper, "url")[0],
+        },
+        "@software{airkit": {
+            "author": f"{{{of(program, 'name')[0]}}}",
+            "title": of(program, "title")[0],
+            "version": of(program, "version")[0],
+            "license": of(program, "license")[0],
+        },
+    }
+    yield "```bibtex"
+    for head, values in entries.items():
+        yield f"{head},"
+        yield from (f"  {name} = {{{value}}}," for name, value in values.items())
+        yield "}"
+    yield "```"
+
+
 def _rows(part: measured.Part) -> Iterator[str]:
     """A table of what a benchmark measured."""
     return table(*part())
@@ -193,6 +227,7 @@ _KINDS: dict[str, Callable[..., Iterator[str]]] = {
     "main": _main,
     "first-run": _first_run,
     "citation": _citation,
+    "bibtex": _bibtex,
     "api": api.reference,
     **{kind: partial(_rows, part) for kind, part in measured.PARTS.items()},
 }

@@ -89,6 +89,9 @@ class Bars(Paced):
             for task in self._tasks.values():
                 self._bars.update(task, pace=f"{self.speed:.1f} steps/s")
 
+    def verdict(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Leave it to the results, which the command prints."""
+
     def _drawn(self) -> Group:
         elbo, accuracy = tuple(self._elbo), tuple(self._accuracy)
         lines = [self._curve("ELBO ", elbo, f"{elbo[-1]:.1f}")] if elbo else []

@@ -44,8 +44,6 @@ IN_DOUBT = "in doubt: see above for what to try"
 CALIBRATION_KEY = (
     "lower is better; constant: if every count had the same probability, the share counted right"
 )
-LEAST_P = 1e-300
-"""Least p value that is printed as a number."""
 
 
 def evaluate(  # noqa: PLR0913 - options
@@ -108,7 +106,7 @@ def tell_measures(measures: Measures) -> None:
             *_by_count(measures),
             *_calibrations(measures),
             *_values(measures),
-            *_trust(measures),
+            *measures.verdict(),
             ("time", duration(measures.seconds)),
         ]
     )
@@ -177,13 +175,6 @@ def _values(measures: Measures) -> Iterator[tuple[str, str]]:
         yield name, "-" if value is None else json.dumps(value)
 
 
-def _trust(measures: Measures) -> list[tuple[str, str]]:
-    """The verdict, where there is doubt, or no true counts to go by."""
-    trust = measures.trust
-    shown = trust is not None and (trust.trouble or math.isnan(measures.count_accuracy))
-    return trust.rows() if trust is not None and shown else []
-
-
 def number(value: float, form: str, unit: str = "") -> str:
     """Return a measure, or a dash for one that is undefined or was not taken."""
     return "-" if math.isnan(value) else f"{value:{form}}{unit}"
@@ -214,17 +205,6 @@ def tell_comparison(
     """Print the other run's accuracy, and whether the difference is more than chance."""
     if comparison is None:
         return
-    other, p = comparison.against, comparison.p_value
-    low, high = (100 * bound for bound in comparison.difference_interval)
-    interval = f"(95 % interval {low:+.2f} to {high:+.2f})"
+    against, *rows = comparison.rows(ours, theirs)
     typer.echo()
-    tell_rows(
-        [
-            ("against", f"{other.run} ({other.checkpoint})"),
-            *_accuracies(other),
-            (f"right in {ours} alone", f"{comparison.only_run:,} canvases"),
-            (f"right in {theirs} alone", f"{comparison.only_against:,} canvases"),
-            ("difference", f"{100 * comparison.difference:+.2f} points {interval}"),
-            ("p, McNemar's exact test", f"{p:.2g}" if p >= LEAST_P else f"below {LEAST_P:.0e}"),
-        ]
-    )
+    tell_rows([against, *_accuracies(comparison.against), *rows])

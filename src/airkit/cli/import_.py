@@ -9,10 +9,10 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson, Layers, SkipBad, option
-from airkit.cli.output import check_all_read, show, size, tell_rows
+from airkit.cli.output import check_all_read, show, tell_rows
 from airkit.cli.progress import listening
 from airkit.errors import AirkitError
-from airkit.system.text import duration
+from airkit.system.text import duration, size
 
 if TYPE_CHECKING:
     from airkit.data.imports.importing import ImportReport

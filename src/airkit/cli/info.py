@@ -10,9 +10,8 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson
-from airkit.cli.output import show, size, tell_rows
+from airkit.cli.output import show, tell_rows
 from airkit.cli.progress import listening
-from airkit.system.text import duration
 
 if TYPE_CHECKING:
     from airkit.runs.describe import Description
@@ -37,8 +36,7 @@ def info(
 
 
 def _tell(description: Description) -> None:
-    facts = [(name.replace("_", " "), _text(name, it)) for name, it in description.facts.items()]
-    tell_rows([(description.kind, description.path), *facts])
+    tell_rows(description.rows())
     _tell_settings("settings other than the defaults", description.changed)
     if description.settled:
         _tell_settings("settings on auto, and what they came to", description.settled)
@@ -52,16 +50,3 @@ def _tell_settings(title: str, settings: Mapping[str, Any]) -> None:
 
 def _setting(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else airkit.settings.spelled(value)
-
-
-def _text(name: str, value: object) -> object:
-    """A fact for people."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(key, item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    if name == "seconds" and isinstance(value, float):
-        return duration(value)
-    if name == "bytes" and isinstance(value, int):
-        return size(value)
-    return f"{value:.4g}" if isinstance(value, float) else value

@@ -8,9 +8,9 @@ import typer
 
 import airkit
 from airkit.cli.options import AsJson, Layers, option
-from airkit.cli.output import show, size, tell_rows
+from airkit.cli.output import show, tell_rows
 from airkit.cli.progress import listening
-from airkit.system.text import duration
+from airkit.system.text import duration, size
 
 if TYPE_CHECKING:
     from airkit.data.make import MakeReport

@@ -130,8 +130,3 @@ def percent_range(interval: Iterable[float]) -> str:
     """Return an interval of shares as per cent."""
     low, high = (100 * bound for bound in interval)
     return f"{low:.1f} to {high:.1f}"
-
-
-def size(number: int) -> str:
-    """Return a number of bytes for people."""
-    return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number:,} bytes"

@@ -20,7 +20,7 @@ from airkit.cli.options import (
     option,
 )
 from airkit.cli.progress import listening
-from airkit.system.text import duration
+from airkit.system.text import duration, size
 
 if TYPE_CHECKING:
     from airkit.evaluation.predict import Written
@@ -33,7 +33,7 @@ Images = Annotated[
     list[Path] | None,
     typer.Argument(metavar="IMAGES...", help="Pictures, as for infer, in place of a data file."),
 ]
-Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .parquet or .npz.")]
+Out = Annotated[str, option("FILE", "The file to write: .csv, .jsonl, .json, .parquet or .npz.")]
 
 
 def predict(  # noqa: PLR0913 - an option each
@@ -74,5 +74,5 @@ def predict(  # noqa: PLR0913 - an option each
 
 def _tell(written: Written) -> None:
     rows = [("predictions", str(written.path)), ("pictures", f"{written.pictures:,}")]
-    rows += [("size", output.size(written.bytes)), ("time", duration(written.seconds))]
+    rows += [("size", size(written.bytes)), ("time", duration(written.seconds))]
     output.tell_rows(rows)

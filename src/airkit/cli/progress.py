@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import typer
@@ -60,11 +60,18 @@ class Lines(Paced):
         return f", {self.speed:.1f} steps/s, {left} left"
 
 
+class _Lines(Lines):
+    """Lines beside the results that a command prints."""
+
+    def verdict(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Leave it to the results."""
+
+
 @contextmanager
 def listening() -> Iterator[Listener]:
     """Yield a listener that suits stderr, whatever FORCE_COLOR says."""
     if not (sys.stderr.isatty() and moves_cursor()):
-        yield Lines()
+        yield _Lines()
         return
     from airkit.cli.bars import Bars  # noqa: PLC0415 - rich, loaded only for a terminal
 

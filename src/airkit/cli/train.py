@@ -12,7 +12,6 @@ from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, on_run, option
 from airkit.cli.output import percent, show, tell_end, tell_rows
 from airkit.cli.progress import listening
 from airkit.system.signals import EXIT_CODE
-from airkit.system.text import duration
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport
@@ -50,18 +49,7 @@ def _tell(report: TrainReport) -> None:
         typer.echo(f"{report.run} is trained already, for {report.steps} steps")
         typer.echo("the same command with --steps N continues to N steps; --fresh starts over")
         return
-    rows = [
-        ("run", report.run),
-        ("steps", f"{report.steps:,}"),
-        ("time", duration(report.seconds)),
-    ]
-    if report.best is not None:
-        best, share = report.best, report.best.count_accuracy
-        accuracy = "" if share is None else f", count accuracy {percent(share)}"
-        rows.append(("best validation", f"ELBO {best.elbo:.1f}{accuracy}, at step {best.step}"))
-    if report.trust is not None and report.trust.trouble:
-        rows += report.trust.rows()
-    tell_rows(rows)
+    tell_rows(report.rows())
     tell_end(_headline(report), _next(report))
 
 

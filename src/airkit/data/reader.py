@@ -170,7 +170,8 @@ def _translated_errors(path: Path) -> Iterator[None]:
         what = "The canvases do not fit into memory"
         raise DataFileError(what, where=path, got=error, hint=hint) from error
     except IsADirectoryError as error:
-        beside = path.with_name(f"{path.name}.h5")
+        folder = path if path.name not in ("", "..") else path.resolve()
+        beside = folder.with_name(f"{folder.name}.h5") if folder.name else Path("pictures.h5")
         raise DataFileError(
             "This is a folder, not a data file",
             where=path,

@@ -47,7 +47,8 @@ def compare(
     one = open_run(run, data, checkpoint, given, listener)
     best = checkpoint if checkpoint == "last" else "best"
     split = layers({"eval.split": one.config.eval.split})
-    other = open_run(against, one.data, best, [*given, *split], listener)
+    told = Listener() if listener is SILENT else listener  # what has no effect was warned of
+    other = open_run(against, one.data, best, [*given, *split], told)
     for trained in (one, other):
         check_counts(trained.config)
         trained.canvases.truth("counts")

@@ -104,12 +104,12 @@ def write_predictions(  # noqa: PLR0913 - an argument for each option of the com
     Memory does not grow with the number of pictures. The file appears when it is complete.
 
     Args:
-        out: the file, a table of CSV, JSON lines (.jsonl), Parquet (.parquet) or NumPy's arrays by
-            name (.npz) by its ending; or a folder that ends in a slash.
+        out: the file, a table of CSV, JSON lines (.jsonl), COCO results (.json), Parquet (.parquet)
+            or NumPy's arrays by name (.npz) by its ending; or a folder that ends in a slash.
         run: the run folder.
         images: as for ``predict``, and the following likewise.
         data: the data file.
-        samples: K; a CSV has none.
+        samples: K; a CSV and COCO results have none.
         rows: of a CSV: ``pictures`` or ``objects``.
         checkpoint: ``best``, ``last`` or a checkpoint file.
         skip_bad: leave out pictures that cannot be read.

@@ -1,4 +1,7 @@
-"""Predictions as files: CSV, JSON lines, Parquet and NPZ, written some pictures at a time."""
+"""Predictions as files: CSV, JSON lines, COCO results, Parquet and NPZ.
+
+They are written some pictures at a time.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def check_predictions(path: Path, rows: str, samples: int) -> None:
     check_rows(rows)
     check_target(path, "Predictions of another name than these formats have", *_FORMATS)
     table = path.suffix.lower() == ".csv"
-    if table and samples:
+    if samples and (table or path.suffix.lower() == ".json"):
         raise _lacks(path, "samples of the posterior", ".jsonl", ".parquet", ".npz")
     if rows != "pictures" and not table:
         raise _lacks(path, "rows of objects alone; each picture has its objects", ".csv")
@@ -89,6 +92,27 @@ def _spelled(name: str, column: np.ndarray) -> list[Any]:
 def _json_lines(path: Path, _: Rows) -> Iterator[Add]:
     with path.open("w", encoding="utf-8") as file:
         yield lambda batch: file.writelines(json.dumps(it) + "\n" for it in batch.records())
+
+
+@contextmanager
+def _coco(path: Path, _: Rows) -> Iterator[Add]:
+    """COCO results: a list of the objects counted, on pictures that are numbered from 1."""
+    done, between = 0, "["
+
+    with path.open("w", encoding="utf-8") as file:
+
+        def add(batch: Predictions) -> None:
+            nonlocal done, between
+            for record in batch.records():
+                done += 1
+                for each in record["objects"]:
+                    found = {"image_id": done, "category_id": 1}
+                    found |= {"bbox": each["box"], "score": each["confidence"]}
+                    file.write(f"{between}\n{json.dumps(found)}")
+                    between = ","
+
+        yield add
+        file.write("[]\n" if between == "[" else "\n]\n")
 
 
 @contextmanager
@@ -202,5 +226,6 @@ _FORMATS: dict[str, Callable[[Path, Rows], AbstractContextManager[Add]]] = {
     ".parquet": _parquet,
     ".npz": _npz,
     ".jsonl": _json_lines,
+    ".json": _coco,
 }
 """What writes a file, by its ending."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from airkit.evaluation.calibration import Calibration
 from airkit.runs.trust import Trust
-from airkit.system.tables import Number, Table, named, number, percent
+from airkit.system.tables import Labelled, Number, Table, labelled, named, number, percent
 
 NAN = math.nan
 _NO_MEASURES = ("comparison", "confusion", "likelihood_samples", "looks", "seconds", "trust")
@@ -149,9 +149,23 @@ class Measures(Measured):
         del values["outside"]
         return {**values, **self.outside}
 
+    def verdict(self) -> list[tuple[str, str]]:
+        """Return the verdict in words, where there is doubt, or no true counts to go by."""
+        trust = self.trust
+        shown = trust is not None and (trust.trouble or math.isnan(self.count_accuracy))
+        return trust.rows() if trust is not None and shown else []
+
+    def _repr_html_(self) -> str:
+        verdict = self.verdict()
+        return super()._repr_html_() + (labelled(verdict) if verdict else "")
+
+
+LEAST_P = 1e-300
+"""Least p value that is told as a number."""
+
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Labelled):
     """Two runs compared on the same canvases, as ``airkit eval --against`` prints it."""
 
     against: Measures
@@ -166,6 +180,24 @@ class Comparison:
     """Its 95 % interval, for paired proportions (Agresti and Min 2005)."""
     p_value: float
     """p value of McNemar's exact test (1947) that both count equally well."""
+
+    def rows(self, ours: str = "the run", theirs: str = "the other") -> list[tuple[str, str]]:
+        """Return the comparison in words, as labels and values.
+
+        Args:
+            ours: what the first of the two is called.
+            theirs: what the other is called.
+        """
+        other, p = self.against, self.p_value
+        low, high = (100 * bound for bound in self.difference_interval)
+        interval = f"(95 % interval {low:+.2f} to {high:+.2f})"
+        return [
+            ("against", f"{other.run} ({other.checkpoint})"),
+            (f"right in {ours} alone", f"{self.only_run:,} canvases"),
+            (f"right in {theirs} alone", f"{self.only_against:,} canvases"),
+            ("difference", f"{100 * self.difference:+.2f} points {interval}"),
+            ("p, McNemar's exact test", f"{p:.2g}" if p >= LEAST_P else f"below {LEAST_P:.0e}"),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain values, for JSON."""

@@ -18,6 +18,8 @@ from airkit.runs.sweep_report import REPORT, SweepReport
 from airkit.system import files
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
+from airkit.system.tables import Labelled
+from airkit.system.text import duration, size
 
 if TYPE_CHECKING:
     from airkit.runs.checkpoint import Checkpoint
@@ -27,7 +29,7 @@ _OURS = "name what airkit make-data or airkit train wrote"
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(Labelled):
     """What a file or folder of airkit's says about itself."""
 
     path: Path
@@ -49,6 +51,11 @@ class Description:
         """What a model's settings on auto came to, by dotted key; empty for data files."""
         return {} if self.kind == "data file" else self.config.settled
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the kind and the facts in words, as labels and values."""
+        facts = [(name.replace("_", " "), _told(name, it)) for name, it in self.facts.items()]
+        return [(self.kind, str(self.path)), *facts]
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
         return {
@@ -58,6 +65,19 @@ class Description:
             "config": self.config.model_dump(mode="json"),
             "settled": self.settled,
         }
+
+
+def _told(name: str, value: object) -> str:
+    """Return a fact for people."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_told(key, item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if name == "seconds" and isinstance(value, float):
+        return duration(value)
+    if name == "bytes" and isinstance(value, int):
+        return size(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def describe(path: str | Path, *, verify: bool = False, listener: Listener = SILENT) -> Description:

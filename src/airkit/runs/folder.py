@@ -39,6 +39,9 @@ _MOST = 3.4028234663852886e38  # the greatest float32; metrics are computed in i
 _MOST_STEPS = 10**9
 _MOST_VERDICT = 2**14
 _NAMES = ("config.toml", "metrics.jsonl", "best.json", "trust.json")
+_OURS = ("checkpoints", "evaluation.json", "figures", "tensorboard", "report.html", "train.lock")
+_PICTURES = ("pictures.h5", "pictures-new.h5")
+_LOGS = (".log", ".out", ".err")
 _ANOTHER = "name another; airkit train makes one"
 
 
@@ -135,6 +138,19 @@ class RunFolder:
         """Return names of files that a training would replace, where there is no checkpoint."""
         names = (*_NAMES, cards.WEIGHTS, cards.CONFIG)
         return [name for name in names if not self.saved() and os.path.exists(self.path / name)]
+
+    def others(self) -> list[str]:
+        """Return names of what is in a folder without checkpoints and is of no run.
+
+        Hidden files and logs, such as Slurm's of the training itself, are left out, and so is all
+        that is in the folder of a sweep's seed, which no one has named.
+        """
+        if self.saved() or is_sweep(self.path.parent):
+            return []
+        names = sorted(path.name for path in files.matching(self.path, "*"))
+        known = {*_NAMES, *_OURS, *_PICTURES}
+        other = [name for name in names if name.removesuffix(".part") not in known]
+        return [name for name in other if not name.startswith(".") and not name.endswith(_LOGS)]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """Return the newest checkpoint that can be read; None where there is none at all.

@@ -16,6 +16,7 @@ from airkit.model.objectives.baselines import baseline_of
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
 from airkit.runs.training_data import SCENE
+from airkit.runs.weights import misfits
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import absolute, to_path, to_record
 from airkit.system.text import first_three
@@ -48,7 +49,8 @@ def save(
         The run folder.
 
     Raises:
-        CheckpointError: the weights are not finite.
+        CheckpointError: the weights are not finite, or not those of a model of its settings, as
+            after a network was replaced.
         DataFileError: the data file cannot be read, or the model is not one of its canvases.
         OutputError: the folder holds a training or other files, or cannot be written.
     """
@@ -63,11 +65,13 @@ def save(
 
 def _state(air: AIR, info: DataInfo, steps: int, baseline: nn.Module | None) -> Checkpoint:
     config = air.config.on_canvases_of(info.config)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, of which none is kept
+        made, own = AIR(config), baseline_of(config)
     return Checkpoint(
         step=steps,
         config=config,
-        model=_weights(air),
-        baselines=_weights(baseline_of(config) if baseline is None else baseline),
+        model=_weights(air, made),
+        baselines=_weights(own if baseline is None else baseline, own),
         optimiser={"state": {}},
         data=to_record(absolute(info.path)),
         data_digest=info.content_digest,
@@ -79,14 +83,36 @@ def _state(air: AIR, info: DataInfo, steps: int, baseline: nn.Module | None) -> 
     )
 
 
-def _weights(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the weights as a checkpoint has them; raises CheckpointError."""
+def _weights(module: nn.Module, made: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the weights as a checkpoint has them.
+
+    Args:
+        module: the model or the baseline.
+        made: that of the settings, which those who read the checkpoint build.
+
+    Raises:
+        CheckpointError: they are not finite, or have other names or shapes than those of ``made``.
+    """
     state = module.state_dict()
+    if wrong := misfits(made, state):
+        own = made.state_dict()
+        raise CheckpointError(
+            "The weights are not those of a model of its settings",
+            where=wrong[0],
+            expected=_shape(own.get(wrong[0])),
+            got=_shape(state.get(wrong[0])),
+            hint="choose networks by settings, such as model.decoder_net, or name a guide of your "
+            "own; torch.save keeps the weights of others",
+        )
     for name, value in state.items():
         if not bool(value.isfinite().all()):
             hint = "save it at a step where it was, or train with a lower learning rate"
             raise CheckpointError("The weights are not finite", where=name, hint=hint)
     return {name: value.detach().cpu().float().contiguous() for name, value in state.items()}
+
+
+def _shape(weights: torch.Tensor | None) -> str:
+    return "no such weights" if weights is None else f"weights {[*weights.shape]}"
 
 
 def _check_data(air: AIR, info: DataInfo) -> None:

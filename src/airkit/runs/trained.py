@@ -30,7 +30,7 @@ from airkit.runs.memory_needs import batch_size_of, check_looks
 from airkit.runs.training_data import TrainingData
 from airkit.runs.weights import build, with_classes_named
 from airkit.system import seeds
-from airkit.system.callbacks import SILENT, Listener
+from airkit.system.callbacks import SILENT, Listener, caution
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import to_path
 
@@ -96,6 +96,8 @@ class TrainedModel:
     def on(self, data: str | Path | None) -> tuple[DataInfo, AIR]:
         """Return what a data file says of itself, and the model with slots enough for its canvases.
 
+        Where the call asks for another number of slots than the run has, it has those.
+
         Args:
             data: the data file; None for the one the run was trained on.
 
@@ -111,9 +113,10 @@ class TrainedModel:
         shape = info.config.data.shape
         self.check_canvas_size(shape, info.path)
         self.check_channels(info.config.data.channels, info.path)
-        asked = self.config.model.slots
-        own = self.state.config.slots if asked == "auto" else asked
-        slots = max(own, info.config.data.max_digits + 1)
+        own, asked = self.state.config, self.config.model.slots
+        most = max(own.slots, info.config.data.max_digits + 1)
+        same = asked == own.model.slots
+        slots = most if same or asked == "auto" else asked
         return info, self.build(canvas_size=shape, slots=slots)
 
     def run_on(self, data: str | Path | None) -> TrainedRun:
@@ -266,7 +269,7 @@ def open_model(
         checkpoint: ``best``, ``last`` or a checkpoint file.
         given: settings of this call, which override the run's.
         listener: hears of damaged checkpoints that were passed over, and of settings of the call
-            that a trained model cannot take up.
+            that a trained model cannot take up; with ``SILENT`` these are warnings.
         prior: whether counts are to be drawn from the prior, so that its settings have an effect.
 
     Raises:
@@ -280,7 +283,7 @@ def open_model(
     for key, (ours, other) in settings.differences(state.config, config).items():
         fixed = key.startswith(LEARNED) and not key.startswith(taken_up)
         if fixed and not is_outside(ours):
-            listener.note(f"{key} = {other}: no effect, as the run was trained with {ours}")
+            caution(listener, f"{key} = {other}: no effect, as the run was trained with {ours}")
     return TrainedModel(path, state, config, folder.trouble())
 
 

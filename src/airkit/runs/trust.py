@@ -19,6 +19,7 @@ from airkit.data.look.findings import TEXTURED, Findings
 from airkit.data.look.fixed import told, way_out
 from airkit.runs.signs import LARGE, Signs
 from airkit.system.statistics import wilson
+from airkit.system.tables import Labelled
 
 MOST = {
     "full": 0.02,
@@ -44,7 +45,7 @@ _LUMPS, _SIMPLE = 4, {"none": 0, "constant": 1, "plane": 2, "quadratic": 3}
 
 
 @dataclass(frozen=True)
-class Trust:
+class Trust(Labelled):
     """Whether results are to be trusted, and why not."""
 
     signs: Signs

@@ -47,36 +47,58 @@ def build(
 
 def load_model(air: AIR, weights: Mapping[str, Tensor], config: Config) -> None:
     """Load a checkpoint's weights into a model of ``config``; raises as ``load_weights`` does."""
-    inside = "decoder."
-    named = [key for key in weights if key.startswith(inside)]
-    decoder = {key.removeprefix(inside): weights[key] for key in named}
-    load_weights(air.decoder, decoder, "model.decoder", config.model.decoder)
-    load_weights(air, weights, "guide.kind", config.guide.kind)
+    named, part = ("guide.kind", config.guide.kind), "guide."
+    wrong = any(name.startswith("decoder.") for name in misfits(air, weights))
+    if wrong and is_outside(config.model.decoder):
+        named, part = ("model.decoder", config.model.decoder), "decoder."
+    load_weights(air, weights, *named, part=part)
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str) -> None:
+def load_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str, *, part: str = ""
+) -> None:
     """Load a checkpoint's weights into a module.
 
     Args:
         module: the model, or the objective's baselines.
         weights: its state dict in the checkpoint.
-        setting: the setting that names the class of the module.
+        setting: the setting that names the class of the module, or of a part of it.
         kind: that class.
+        part: prefix of the weights of that class.
 
     Raises:
-        CheckpointError: a class from outside airkit whose weights have other names or shapes;
-            reading a checkpoint compares them for airkit's own classes alone.
+        CheckpointError: a class from outside airkit whose weights have other names or shapes, or
+            other weights beside it that have; reading a checkpoint compares them for airkit's own
+            classes alone.
     """
+    wrong = misfits(module, weights)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
+        got = str(error).splitlines()[-1].strip()
+        if wrong and not any(name.startswith(part) for name in wrong):
+            raise CheckpointError(
+                "The checkpoint's weights do not fit the model of its settings",
+                where=wrong[0],
+                expected="the networks that its settings name",
+                got=got,
+                hint="name another with --checkpoint",
+            ) from error
         raise CheckpointError(
             "The checkpoint's weights do not fit the class named",
             where=f"{setting} = {kind}",
             expected="the class that the run was trained with",
-            got=str(error).splitlines()[-1].strip(),
-            hint=f"--set {setting}=package.module:Class names another",
+            got=got,
+            hint=f"--set {setting}=package.module:Class names another; airkit train --fresh trains "
+            "this one from the start",
         ) from error
+
+
+def misfits(module: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
+    """Return names of weights that are missing, unexpected or of another shape than a module's."""
+    own = {name: value.shape for name, value in module.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    return [name for name in {**own, **found} if own.get(name) != found.get(name)]
 
 
 def with_classes_named(recorded: Config, call: Config) -> Config:

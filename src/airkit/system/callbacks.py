@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 
 
 class Listener:
@@ -17,6 +18,14 @@ class Listener:
 
     def row(self, values: Mapping[str, float]) -> None:
         """One row of training metrics, as written to ``metrics.jsonl``."""
+
+    def verdict(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Labels and values of what is in doubt at the end of a training; notes, unless overridden.
+
+        The command line prints it with its results instead.
+        """
+        for label, value in rows:
+            self.note(f"{label}: {value}")
 
 
 class Paced(Listener):
@@ -42,3 +51,12 @@ class Paced(Listener):
 
 
 SILENT = Listener()
+"""The default of functions that take a listener: nobody listens."""
+
+
+def caution(listener: Listener, text: str) -> None:
+    """Say what a call does not do that it was asked for: a note, or a warning if nobody listens."""
+    if listener is SILENT:
+        warnings.warn(text, stacklevel=3)
+    else:
+        listener.note(text)

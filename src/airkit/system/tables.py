@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
@@ -94,6 +94,28 @@ class Table:
         return f"<table>{line('th', self.columns)}{rows}</table>"
 
 
+class Labelled:
+    """A result that notebooks and ``print`` show as labels and values."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return labels and values, in the order to show them."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {value}".rstrip() for label, value in rows)
+
+    def _repr_html_(self) -> str:
+        return labelled(self.rows())
+
+
+def labelled(rows: Iterable[tuple[str, str]]) -> str:
+    """Return labels and values as a table of HTML without a head."""
+    lines = (f"<tr><th>{escape(label)}</th><td>{escape(it)}</td></tr>" for label, it in rows)
+    return f"<table>{''.join(lines)}</table>"
+
+
 def checked(path: Path) -> Path:
     """Return the file of a table, or refuse, before the work, another format or a folder.
 
@@ -116,9 +138,11 @@ def percent(share: float) -> Number:
 
 
 def number(value: float) -> Number:
-    """Return a number with three digits, or one decimal where it is large."""
+    """Return a number with three digits, or one decimal where it is large; an int as it is."""
     if not math.isfinite(value):
         return Number(value, "")
+    if isinstance(value, int):
+        return Number(value, f"{value:,}")
     return Number(value, f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}")
 
 

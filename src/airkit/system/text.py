@@ -63,6 +63,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
 
 
+def size(number: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{number / 1e6:.1f} MB" if number >= 1e5 else f"{number:,} bytes"
+
+
 def quoted(path: str | Path) -> str:
     """Return a path, quoted for a shell where it has to be."""
     return shlex.quote(str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 from airkit.config.pictures import PicturesConfig
 from airkit.data.dataset import CanvasDataset, images_of, note_ink
 from airkit.data.stream import Streamed, block_of
-from airkit.errors import TrainingError
+from airkit.errors import CheckpointError, TrainingError
 from airkit.runs.checkpoint import Best, Checkpoint
 from airkit.runs.memory_needs import check_steps
 from airkit.runs.trust import Trust
@@ -25,6 +25,8 @@ from airkit.system.device import own_device
 from airkit.system.files import write_text
 from airkit.system.paths import to_record
 from airkit.system.signals import StopRequest
+from airkit.system.tables import Labelled
+from airkit.system.text import duration
 from airkit.training.diagnosis import Fault, fault_error, find_fault
 from airkit.training.parallel import ALONE, ProcessGroup, check_batch
 from airkit.training.resume import Start, check_same_data, note_resumption
@@ -34,7 +36,7 @@ from airkit.training.validation import judge_results, validate
 
 
 @dataclass(frozen=True)
-class TrainReport:
+class TrainReport(Labelled):
     """What a call of ``train`` did."""
 
     run: Path
@@ -55,6 +57,22 @@ class TrainReport:
     """Whether results are to be trusted, judged without any truth after a training on pictures or
     drawn scenes; None for digits, and where nothing was left to train."""
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what was trained, and what is in doubt, as labels and values."""
+        rows = [
+            ("run", str(self.run)),
+            ("steps", f"{self.steps:,}"),
+            ("time", duration(self.seconds)),
+        ]
+        if self.best is not None:
+            share = self.best.count_accuracy
+            accuracy = "" if share is None else f", count accuracy {100 * share:.1f} %"
+            best = f"ELBO {self.best.elbo:.1f}{accuracy}, at step {self.best.step}"
+            rows.append(("best validation", best))
+        if self.trust is not None and self.trust.trouble:
+            rows += self.trust.rows()
+        return rows
+
 
 class Loop:
     """The loop of one call; its state between steps is what a checkpoint holds."""
@@ -69,12 +87,14 @@ class Loop:
         self.best: Best | None = None
         self.loss_sum, self.loss_count = torch.zeros((), device=device), 0
         if start.checkpoint is not None:
-            self._restore(start.checkpoint)
+            self._restore(start.checkpoint, images)
         self._set_threads(images)
-        if start.checkpoint is not None:
-            note_resumption(start, device.type, processes.launch.count, listener)
+        if self.start.checkpoint is not None:
+            note_resumption(self.start, device.type, processes.launch.count, listener)
+        elif self.trainer.augments:
+            listener.note("pictures are turned and mirrored at random, unless train.augment=false")
         self.resumed_from = self.saved = self.step
-        self.board = TensorBoard(start.run, start.config, start.checkpoint)
+        self.board = TensorBoard(start.run, start.config, self.start.checkpoint)
         self.began = time.perf_counter()
 
     def run(self, request: StopRequest) -> TrainReport:
@@ -102,6 +122,9 @@ class Loop:
         if self.step < train.steps:
             stopped = f"stopped at step {self.step} of {self.start.run.path}"
             self.listener.note(f"{stopped}: training it again goes on from there")
+        trust = self._judge()
+        if trust is not None and trust.trouble:
+            self.listener.verdict(trust.rows())
         return TrainReport(
             run=self.start.run.path,
             data=self.start.data.path,
@@ -110,7 +133,7 @@ class Loop:
             seconds=self._seconds(),
             stopped=self.step < train.steps,
             best=self.best,
-            trust=self._judge(),
+            trust=trust,
         )
 
     def _judge(self) -> Trust | None:
@@ -159,15 +182,27 @@ class Loop:
             self.listener.note(threads.note(paying))
         torch.set_num_threads(kept if 0 < kept <= most else paying)
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
-        self.loss_sum.fill_(checkpoint.loss_sum)
-        self.loss_count = checkpoint.loss_count
+    def _restore(self, checkpoint: Checkpoint, images: Tensor | Streamed) -> None:
+        """Take up the state of a checkpoint; one of no step that does not fit is passed over."""
+        try:
+            self._load(checkpoint)
+        except CheckpointError as error:
+            # Weights that ``airkit.save`` wrote, which records no threads, are not to be lost.
+            if checkpoint.step or checkpoint.threads is None:
+                raise
+            self.listener.note(f"{error.what}; no step had been taken with it: starting anew")
+            self.trainer = Trainer(self.config, images, self.trainer.device, self.processes)
+            self.start = replace(self.start, checkpoint=None)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
         trainer, config = self.trainer, self.config
         load_model(trainer.air, checkpoint.model, config)
         baselines = trainer.objective.baselines
         load_weights(baselines, checkpoint.baselines, "train.estimator", config.train.estimator)
         trainer.optimiser.load_state_dict(checkpoint.optimiser)
+        self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
+        self.loss_sum.fill_(checkpoint.loss_sum)
+        self.loss_count = checkpoint.loss_count
 
     def _open_folder(self) -> None:
         if self.start.checkpoint is None:

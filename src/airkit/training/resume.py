@@ -28,6 +28,7 @@ from airkit.runs.trained import override, with_auto_backward
 from airkit.runs.training_data import OF_DATA, SCENE, TrainingData
 from airkit.system.callbacks import Listener
 from airkit.system.paths import absolute, to_path
+from airkit.system.text import first_three
 
 FREE = (
     "train.steps",
@@ -111,8 +112,6 @@ def prepare(
         earlier = Earlier(run.path, TrainingData.of(checkpoint), FREE)
         info, config = earlier.go_on(data, layers, listener)
     else:
-        if not fresh:
-            _check_unused(run)
         info, config = configure(to_path(data or DEFAULT_DATA), layers, listener)
     return Start(run, replace(info, path=absolute(info.path)), config, checkpoint)
 
@@ -282,15 +281,19 @@ def note_resumption(start: Start, device: str, processes: int, listener: Listene
         )
 
 
-def _check_unused(run: RunFolder) -> None:
-    """Refuse to write over files of something else, as in ``--run .``."""
-    foreign = run.foreign()
+def check_unused(run: RunFolder) -> None:
+    """Refuse to write over files of something else, or between them, as in ``--run .``.
+
+    Raises:
+        CheckpointError: there are such files, and no checkpoint.
+    """
+    foreign = run.foreign() or run.others()
     if foreign:
         raise CheckpointError(
             "The folder holds files that belong to no checkpoint",
             where=run.path,
             expected="a new folder, or one with checkpoints/step-*.pt",
-            got=", ".join(foreign),
+            got=first_three(foreign),
             hint="name another --run, or move those files away",
         )
 

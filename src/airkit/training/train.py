@@ -20,7 +20,7 @@ from airkit.system.signals import stop_on_signals
 from airkit.training.loop import Loop, TrainReport
 from airkit.training.parallel import joined
 from airkit.training.pictures import keep
-from airkit.training.resume import Start, prepare
+from airkit.training.resume import Start, check_unused, prepare
 
 
 def train(
@@ -53,7 +53,8 @@ def train(
     Raises:
         DataFileError: the data file cannot be used, or contradicts the settings.
         ImageError: the images cannot be read or used.
-        CheckpointError: the run belongs to other settings, data or images, or cannot be read.
+        CheckpointError: the run belongs to other settings, data or images, or cannot be read; or
+            the folder holds other files and no run.
         ConfigError: the settings are not valid.
         ExtensionError: a class from outside airkit cannot be used, or the run that goes on needs
             one that the settings do not name.
@@ -78,6 +79,8 @@ def train(
         def begin() -> Start:
             stack.enter_context(folder.locked(listener))
             given = layers(settings)
+            if not fresh:
+                check_unused(folder)
             named = data
             if images is not None:
                 named = keep(images, folder, given, fresh=fresh, listener=listener)
