@@ -329,14 +329,8 @@ def _without_auto(config: Config, precision: str, backward: str) -> Config:
 
 def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
     """Note settings without effect; not those of presets, which may serve several guides."""
-    changed = settings.changed(config)
-    asked = {
-        key
-        for layer in layers
-        if not layer.preset
-        for key, _ in settings.flatten(layer.values)
-        if key in changed
-    }
+    own = [settings.flatten(layer.values) for layer in layers if not layer.preset]
+    asked = {key for each in own for key, _ in each} & {*settings.changed(config)}
     chosen = dict(settings.flatten(config.model_dump()))
     for why, idle in IDLE.items():
         key, _, value = why.partition(" = ")
