@@ -100,8 +100,8 @@ def scenes(**train: Any) -> Config:
 
 
 def test_auto_augments_few_pictures_but_no_digits() -> None:
-    assert scenes().augments(999)
-    assert not scenes().augments(1_000)
+    assert scenes().augments(199)
+    assert not scenes().augments(200)
     assert not config().augments(10)
     assert config(train__augment=True).augments(10**6)
     assert not scenes(train__augment=False).augments(10)

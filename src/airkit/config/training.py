@@ -33,7 +33,7 @@ class TrainConfig(Section):
     """Canvases per step."""
     augment: Auto | bool = "auto"
     """Whether each step turns and mirrors its batch at random, one way of eight (of four if
-    canvases are not square); auto does for fewer than 1,000 scenes or pictures, and not for
+    canvases are not square); auto does for fewer than 200 scenes or pictures, and not for
     digits."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
     """Peak learning rate of Adam."""
