@@ -316,3 +316,10 @@ def test_truth_in_arrays_is_not_ignored_beside_files(tmp_path: Path, kind: str) 
         pages[0].save(path, save_all=True, append_images=pages[1:])
     with pytest.raises(ImageError, match="files, and counts"):
         imported(path, tmp_path / "out.h5", counts=GIVEN["counts"])
+
+
+def test_a_count_without_a_place_is_refused(tmp_path: Path) -> None:
+    """A 0-d array is iterable by its type alone."""
+    for counts in (np.array(1), 1):
+        with pytest.raises(ImageError, match="not as many counts"):
+            airkit.import_scenes(IMAGES[:1], counts, path=tmp_path / "out.h5")

@@ -107,7 +107,7 @@ def test_a_state_of_which_some_images_are_taken(state: Any) -> None:
 
 def test_a_guide_without_a_state() -> None:
     masks, index = torch.rand(3, 4), torch.tensor([2])
-    none, masked = tiny_air().guide.rows_of((None, masks), index, 3)
+    none, masked = tiny_air().guide.checked_rows((None, masks), index, 3)
     assert none is None
     assert torch.equal(masked, masks[2:])
 

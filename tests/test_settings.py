@@ -393,3 +393,11 @@ class _Mine:
 def test_a_class_that_is_named_in_another_way(given: dict[str, Any], told: str) -> None:
     (problem,) = _told(*settings.layers(given))
     assert problem.endswith(told)
+
+
+def test_a_preset_and_a_mapping_are_resolved_as_functions_take_them() -> None:
+    config = settings.resolve(settings.from_preset("tiny"), {"train.steps": 7})
+    assert config.train.steps == 7
+    assert config.data == settings.resolve(settings.from_preset("tiny")).data
+    with pytest.raises(ConfigError, match="from_preset"):
+        settings.resolve("tiny")  # type: ignore[arg-type]

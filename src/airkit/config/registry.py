@@ -26,8 +26,8 @@ from airkit.system.text import did_you_mean, quoted
 OUTSIDE = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """Pattern of ``package.module:Class``."""
 
-_NOT_OUTSIDE = str(Path(__file__).parents[1]), str(Path(json.__file__).parent)
-"""Folders of airkit, and of json, which writes what a class returned."""
+_BLAMELESS = "airkit", "json", "torch"
+"""Packages that call a class from outside, or write what it returned."""
 
 T = TypeVar("T")
 
@@ -147,7 +147,9 @@ class Registry(Generic[T]):
             if name in self.own or isinstance(error, AirkitError):
                 raise
             frames = traceback.extract_tb(error.__traceback__)
-            outside = [frame for frame in frames if not frame.filename.startswith(_NOT_OUTSIDE)]
+            modules = [sys.modules[name] for name in _BLAMELESS if name in sys.modules]
+            folders = tuple(str(Path(each.__file__ or "").parent) for each in modules)
+            outside = [frame for frame in frames if not frame.filename.startswith(folders)]
             raise ExtensionError(
                 f"{name} failed",
                 where=f"{outside[0].filename}, line {outside[0].lineno}" if outside else None,

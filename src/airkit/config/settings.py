@@ -117,15 +117,15 @@ def _of_key(key: str, value: Any, origin: str = "settings") -> Layer:
     return Layer(origin, {section: {name: value} if name else value})
 
 
-def resolve(*layers: Layer) -> Config:
-    """Merge ``layers`` over the defaults, the last one winning, and validate the whole.
+def resolve(*given: Layer | Mapping[str, Any]) -> Config:
+    """Merge layers, or mappings, over the defaults, the last one winning, and validate the whole.
 
     Raises:
         ConfigError: with every unknown key, wrong type and broken bound of all layers.
     """
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for layer in layers:
+    for layer in layers(given):
         for key, value in flatten(layer.values):
             origins[key] = layer.origin
             given = value if layer.recorded else named(value)

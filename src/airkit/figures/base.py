@@ -36,8 +36,11 @@ class Request:
     listener: Listener
     """Hears notes and progress."""
 
-    def open_run(self) -> TrainedRun:
+    def open_run(self, *, prior: bool = False) -> TrainedRun:
         """Load the model and the canvases of the split ``eval.split``.
+
+        Args:
+            prior: see ``open_model``.
 
         Returns:
             The run: ``air``, the model in evaluation mode; ``batches()``, the indices [B] of the
@@ -47,7 +50,7 @@ class Request:
         Raises:
             AirkitError: as for ``airkit.evaluate``.
         """
-        return self.open_model().run_on(self.data)
+        return self.open_model(prior=prior).run_on(self.data)
 
     def open_model(self, *, prior: bool = False) -> TrainedModel:
         """Read the checkpoint alone, for figures that need no data file.

@@ -247,7 +247,9 @@ class AIR(nn.Module):
         objects, errors = [], [canvas.error]
         for t in range(self.slots):
             residual, noise_t = canvas.residual(), noise.slot(t)
-            logit, q_where, state = self.guide.proposed(state, residual, noise_t.look, len(ink))
+            logit, q_where, state = self.guide.checked_proposal(
+                state, residual, noise_t.look, len(ink)
+            )
             object_t = self.draw(logit, q_where, residual, noise_t)
             canvas.add(object_t.window, object_t.size, object_t.centre)
             errors.append(canvas.error)
@@ -281,7 +283,7 @@ class AIR(nn.Module):
         """``draw`` without the decoder: z_where, z_what, size and centre as in ``Object``."""
         where = Draw(q_where, q_where.sample(noise.where))
         size, centre = self.pose.decode(where.value)
-        q_what = self.guide.encoded(residual, size, centre, self.code)
+        q_what = self.guide.checked_code(residual, size, centre, self.code)
         return where, Draw(q_what, q_what.sample(noise.what)), size, centre
 
     def decode(self, code: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ class Reader:
         start = _middle(keep(window, size, centre), size, centre)
         part = _Part(self._residual, self._around, keep, start)
         looks = torch.full_like(start[:, 0], 0.5)  # as many as rows; the part says where they are
-        logit, q_where, _ = self._air.guide.proposed(self._state, part, looks, len(looks))
+        logit, q_where, _ = self._air.guide.checked_proposal(self._state, part, looks, len(looks))
         return self._air.draw(logit, q_where, part, MEANS)
 
     def score(self, *objects: Object) -> Tensor:

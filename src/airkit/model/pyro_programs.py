@@ -120,13 +120,15 @@ class PyroAIR:
             baseline_state = self._start_baseline(images.detach())
             for slot in range(air.slots):
                 residual = Residual(images, canvas, signed=air.background.signed)
-                logit, where, state = network.proposed(state, residual, looks[slot], rows.total)
+                logit, where, state = network.checked_proposal(
+                    state, residual, looks[slot], rows.total
+                )
                 baseline_state, infer = self._predict(rows, baseline_state, present)
                 present = rows.presence(slot, logit, present, infer=infer)
                 with self._masked(rows, present):
                     pose = rows.sample(f"z_where_{slot}", *where)
                     size, centre = air.pose.decode(pose)
-                    q_what = network.encoded(residual, size, centre, air.code)
+                    q_what = network.checked_code(residual, size, centre, air.code)
                     code = rows.sample(f"z_what_{slot}", *q_what)
                 # A masked object and all after it cost nothing, so that the guide may run on as
                 # if it were there, as in the exact objective.

@@ -151,7 +151,7 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
         state = air.guide.advance(state, object_t.slot())
         if len(going_on) < len(rows):
             rows = rows[going_on]
-            state = air.guide.rows_of(state, going_on, len(canvas.ink))
+            state = air.guide.checked_rows(state, going_on, len(canvas.ink))
             canvas = canvas.rows(going_on)
     return found
 
@@ -175,7 +175,7 @@ def _best_object(air: AIR, looks: Tensor | None, state: Any, canvas: Canvas) -> 
     """
     residual, many = canvas.residual(), len(canvas.ink)
     found = many if looks is None else len(looks)
-    logit, q_where, state = air.guide.proposed(state, residual, looks, found)
+    logit, q_where, state = air.guide.checked_proposal(state, residual, looks, found)
     objects = air.draw(logit, q_where, residual, MEANS)
     if found == many:
         return objects, state

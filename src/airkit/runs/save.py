@@ -101,8 +101,8 @@ def _weights(module: nn.Module, made: nn.Module) -> dict[str, torch.Tensor]:
             where=wrong[0],
             expected=_shape(own.get(wrong[0])),
             got=_shape(state.get(wrong[0])),
-            hint="choose networks by settings, such as model.decoder_net, or name a guide of your "
-            "own; torch.save keeps the weights of others",
+            hint="choose networks by settings, such as model.decoder_net, or name a guide or a "
+            "decoder of your own; torch.save keeps the weights of others",
         )
     for name, value in state.items():
         if not bool(value.isfinite().all()):

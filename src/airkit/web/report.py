@@ -107,7 +107,7 @@ def report(
 
 def _one(request: Request) -> tuple[str, tuple[Measures, ...]]:
     """Return the text of the report on one run, and the measures in it."""
-    run = request.open_model(prior=True).run_on(request.data)
+    run = request.open_run(prior=True)
     measures, sheets = gather(run, request)
     rows = request.run.rows()
     elbo = [

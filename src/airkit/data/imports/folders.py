@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path, PurePath
 
@@ -68,9 +69,7 @@ def files_of(folder: Path, noticed: Counter[str], *, inside: bool = False) -> Na
 
 
 def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> Iterator[bytes]:
-    here = folder / inner
-    names = (path.name + "/" * os.path.isdir(path) for path in here.iterdir())
-    for key in _sorted(map(natural, names)):
+    for key in _sorted(map(natural, _listed(folder / inner))):
         name = os.fsdecode(key.rpartition(_END)[2])
         is_folder, file = name.endswith("/"), PurePath(name)
         if is_folder and levels and not name.startswith("."):
@@ -85,6 +84,19 @@ def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> I
             noticed["companions"] += 1
         else:
             yield os.fsencode(inner + name)
+
+
+def _listed(folder: Path) -> Iterator[str]:
+    """Names in a folder, those of folders with a slash at their end."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            yield entry.name + "/" * _is_folder(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link to itself
+        return entry.is_dir()
+    return False
 
 
 def _sorted(keys: Iterator[bytes]) -> Iterator[bytes]:

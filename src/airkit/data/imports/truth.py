@@ -60,7 +60,7 @@ def parts_of(heads: Mapping[str, Head], reading: Reading) -> dict[str, str]:
 def check_known(name: str, known: Mapping[str, Any], pictures: int) -> None:
     """Refuse truth of another number of pictures, or of some of them; raises ImageError."""
     for part, each in known.items():
-        many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 1
+        many = len(each) if isinstance(each, Sized) and getattr(each, "ndim", None) != 0 else 0
         if many != pictures:
             raise ImageError(
                 f"There are not as many {part} as pictures",
@@ -69,9 +69,8 @@ def check_known(name: str, known: Mapping[str, Any], pictures: int) -> None:
                 got=f"{many:,}",
                 hint="give one for each picture, in their order",
             )
-        missing = (
-            [i for i, it in enumerate(each) if _none(it)] if isinstance(each, Iterable) else []
-        )
+        given = each if isinstance(each, Iterable) else ()
+        missing = [i for i, it in enumerate(given) if _none(it)]
         if 0 < len(missing) < pictures:
             raise ImageError(
                 f"Only some pictures have {part}",

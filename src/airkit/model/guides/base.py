@@ -165,7 +165,7 @@ class Guide(nn.Module, ABC):
         """
         return rows(state, index)
 
-    def proposed(
+    def checked_proposal(
         self, state: Any, residual: Residual, look: Tensor | None, rows: int
     ) -> tuple[Tensor, Normal, Any]:
         """What ``propose`` returns for N = ``rows``, checked.
@@ -184,15 +184,15 @@ class Guide(nn.Module, ABC):
         expected = f"log odds {number} [{rows}], Normal(mean, sd) {number} [{rows}, 3] each"
         raise self._unusable("propose", f"{expected}, the state", found)
 
-    def encoded(self, residual: Residual, size: Tensor, centre: Tensor, code: int) -> Normal:
-        """What ``encode`` returns for Z = ``code``, checked; raises as ``proposed`` does."""
+    def checked_code(self, residual: Residual, size: Tensor, centre: Tensor, code: int) -> Normal:
+        """``encode`` for Z = ``code``, checked; raises as ``checked_proposal`` does."""
         found = self.encode(residual, size, centre)
         if not _is_normal(found, size, len(size), code):
             number, shape = dtype_name(size.dtype), [len(size), code]
             raise self._unusable("encode", f"Normal(mean, sd) {number} {shape} each", found)
         return found
 
-    def rows_of(self, state: Any, index: Tensor, batch: int) -> Any:
+    def checked_rows(self, state: Any, index: Tensor, batch: int) -> Any:
         """``rows`` of a state of B = ``batch`` images, checked where the method is inherited.
 
         Raises:
