@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import outside
 import pytest
 import torch
+from command_line import run
 from model_factory import generator, tiny_config
-from tiny_runs import Recorder, assert_as_if_never_stopped, fit, go_on, interrupt, state
+from tiny_runs import (
+    Recorder,
+    assert_as_if_never_stopped,
+    data_file,
+    fit,
+    go_on,
+    interrupt,
+    state,
+)
 from torch import Tensor, nn
 
 import airkit
@@ -149,6 +160,15 @@ def test_a_run_with_one(estimator: str, tmp_path: Path) -> None:
     airkit.export(run, tmp_path / "exported")
     again = airkit.load(tmp_path / "exported", settings=named)
     assert all(map(torch.equal, again.state_dict().values(), air.state_dict().values()))
+
+
+def test_the_next_command_names_the_class(tmp_path: Path) -> None:
+    words = ("--set", f"model.decoder={KIND}", "--set", "train.estimator=outside:Objective")
+    done = run("train", "--data", data_file(), "--run", tmp_path / "run", "--steps", "2", *words)
+    assert done.exit_code == 0, done.stderr
+    (told,) = re.findall(r"airkit (eval .*)", done.stdout + done.stderr)
+    assert "Objective" not in told
+    assert run(*shlex.split(told)).exit_code == 0
 
 
 def test_a_decoder_that_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

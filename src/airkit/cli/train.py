@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import airkit
 from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, on_run, option
 from airkit.cli.output import percent, show, tell_end, tell_rows
 from airkit.cli.progress import listening
+from airkit.config.registry import is_outside
 from airkit.system.signals import EXIT_CODE
 
 if TYPE_CHECKING:
@@ -35,14 +37,21 @@ def train(
     """
     with listening() as listener:
         report = airkit.train(data, run, settings=settings, fresh=fresh, listener=listener)
-    show(report, as_json, _tell)
+    show(report, as_json, partial(_tell, classes=_classes(settings)))
     if report.stopped:
         if fresh:
             typer.echo("leave --fresh out to resume", err=True)
         raise typer.Exit(EXIT_CODE)
 
 
-def _tell(report: TrainReport) -> None:
+def _classes(layers: Layers) -> str:
+    """Options that name the classes of one's own again, as other commands on the run need them."""
+    given = [pair for layer in layers for pair in airkit.settings.flatten(layer.values)]
+    named = {key: value for key, value in given if is_outside(value) and key != "train.estimator"}
+    return "".join(f" --set {key}={value}" for key, value in named.items())
+
+
+def _tell(report: TrainReport, classes: str = "") -> None:
     if report.stopped:
         return  # a note has told it
     if report.resumed_from == report.steps:
@@ -50,7 +59,7 @@ def _tell(report: TrainReport) -> None:
         typer.echo("the same command with --steps N continues to N steps; --fresh starts over")
         return
     tell_rows(report.rows())
-    tell_end(_headline(report), _next(report))
+    tell_end(_headline(report), _next(report, classes))
 
 
 def _headline(report: TrainReport) -> str:
@@ -63,10 +72,10 @@ def _headline(report: TrainReport) -> str:
     return f"{share} of the validation canvases are counted right, by one look each"
 
 
-def _next(report: TrainReport) -> list[tuple[str, str]]:
+def _next(report: TrainReport, classes: str) -> list[tuple[str, str]]:
     """Where the weights are, and what to do with them."""
     return [
         ("weights", str(report.run / "checkpoints")),
-        ("next", on_run("airkit eval", report.run)),
-        ("", on_run("airkit render", report.run)),
+        ("next", on_run("airkit eval", report.run) + classes),
+        ("", on_run("airkit render", report.run) + classes),
     ]
