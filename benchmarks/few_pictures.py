@@ -19,7 +19,6 @@ from typing import Any
 import provenance
 from accuracy import airkit_command, make
 
-KINDS = "grey sprites", "cells", "digits"
 PRESETS = {"grey sprites": "grey-sprites", "cells": "cells", "digits": "default"}
 STEPS = 1_500
 RESULTS = Path(__file__).parent / "results" / "few_pictures.json"
@@ -44,7 +43,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--kinds", nargs="+", default=list(PRESETS), choices=list(PRESETS))
     parser.add_argument("--pictures", nargs="+", type=int, default=[30, 100, 300])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--source", default="strokes")
@@ -65,9 +64,9 @@ def measure(data: Path, run: Path, seed: int, augment: bool) -> dict[str, Any]:
 
 def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Keep the rows, with what they were measured on."""
-    command = f"few_pictures.py --source FOLDER --seeds {' '.join(map(str, args.seeds))}"
-    report = {**provenance.note(command, "torch"), "rows": rows}
-    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    seeds = sorted({row["seed"] for row in rows})
+    command = f"few_pictures.py --source FOLDER --seeds {' '.join(map(str, seeds))}"
+    provenance.keep(args.out, rows, command, "torch")
 
 
 if __name__ == "__main__":

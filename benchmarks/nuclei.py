@@ -165,8 +165,7 @@ def error(contrast: Array, recipe: classical.Recipe, counts: Array) -> float:
 
 def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     command = f"nuclei.py --source FOLDER --steps {args.steps}"
-    report = {**provenance.note(command, "torch", "scipy", how="threads: 1"), "rows": rows}
-    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    provenance.keep(args.out, rows, command, "torch", "scipy", how="threads: 1")
 
 
 if __name__ == "__main__":

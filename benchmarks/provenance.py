@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,3 +38,12 @@ def note(command: str, *packages: str, how: str = "", device: str = "cpu") -> di
             **{name: version(name) for name in packages},
         },
     }
+
+
+def keep(
+    out: Path, rows: list[dict[str, Any]], command: str, *packages: str, how: str = ""
+) -> None:
+    """Write rows and what they were measured on; arguments as of ``note``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    report = {**note(command, *packages, how=how), "rows": rows}
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -120,9 +120,7 @@ def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Keep the rows, with what they were measured on."""
     seeds = sorted({row["seed"] for row in rows if "seed" in row})
     command = f"scenes.py --seeds {' '.join(map(str, seeds))} --steps {args.steps}"
-    report = {**provenance.note(command, "torch", "scipy"), "rows": rows}
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    provenance.keep(args.out, rows, command, "torch", "scipy")
 
 
 if __name__ == "__main__":

@@ -162,8 +162,7 @@ def told(row: dict[str, Any]) -> dict[str, Any]:
 def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Keep the rows, with what they were measured on."""
     command = f"supervised.py --nets {' '.join(args.nets)} --epochs {args.epochs}"
-    report = {**provenance.note(command, "torch"), "rows": rows}
-    args.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    provenance.keep(args.out, rows, command, "torch")
 
 
 if __name__ == "__main__":

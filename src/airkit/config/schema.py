@@ -45,7 +45,7 @@ T = TypeVar("T", int, float)
 CANVAS_SECTIONS = ("data", "pictures", "scenes")
 """Sections that say what canvases there are: a data file decides them."""
 FEW_CANVASES = 200
-"""From so many on, auto trains on scenes and pictures as they are."""
+"""Fewer scenes or pictures are augmented where ``train.augment`` is auto."""
 FULL_SD_FROM = 19.0
 """Side of a digit, in pixels, from which ``pixel_sd`` no longer follows it."""
 

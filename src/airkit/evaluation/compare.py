@@ -11,7 +11,7 @@ from airkit.evaluation.evaluate import Evaluation
 from airkit.evaluation.measures import check_counts
 from airkit.evaluation.results import Comparison, Measures
 from airkit.runs.trained import TrainedRun, open_run
-from airkit.system.callbacks import SILENT, Listener
+from airkit.system.callbacks import MUTED, SILENT, Listener
 from airkit.system.statistics import mcnemar, paired_interval
 
 
@@ -47,8 +47,8 @@ def compare(
     one = open_run(run, data, checkpoint, given, listener)
     best = checkpoint if checkpoint == "last" else "best"
     split = layers({"eval.split": one.config.eval.split})
-    told = Listener() if listener is SILENT else listener  # what has no effect was warned of
-    other = open_run(against, one.data, best, [*given, *split], told)
+    hears = MUTED if listener is SILENT else listener  # of settings without effect was warned
+    other = open_run(against, one.data, best, [*given, *split], hears)
     for trained in (one, other):
         check_counts(trained.config)
         trained.canvases.truth("counts")

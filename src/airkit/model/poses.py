@@ -21,8 +21,8 @@ SQUARE: Extent = (1.0, 1.0)
 EDGE = 0.98
 """Centres are encoded as if no further out: beyond, their normal scores grow without bound."""
 LOG_RANGE = 5.0
-"""Sizes are kept within e^5 times the typical one, either way. Nothing holds a slot that is surely
-off to a sensible pose, so that its size could leave the range of float32."""
+"""Greatest absolute log of a size over the typical one. The loss does not constrain the pose of a
+slot that is surely off, whose size would overflow in long trainings."""
 
 
 class Pose(nn.Module, ABC):

@@ -47,50 +47,47 @@ def build(
 
 def load_model(air: AIR, weights: Mapping[str, Tensor], config: Config) -> None:
     """Load a checkpoint's weights into a model of ``config``; raises as ``load_weights`` does."""
-    named, part = ("guide.kind", config.guide.kind), "guide."
-    wrong = any(name.startswith("decoder.") for name in misfits(air, weights))
-    if wrong and is_outside(config.model.decoder):
-        named, part = ("model.decoder", config.model.decoder), "decoder."
-    load_weights(air, weights, *named, part=part)
+    classes = {"guide.": ("guide.kind", config.guide.kind)}
+    if is_outside(config.model.decoder):
+        classes = {"decoder.": ("model.decoder", config.model.decoder), **classes}
+    load_weights(air, weights, classes)
 
 
 def load_weights(
-    module: nn.Module, weights: Mapping[str, Tensor], setting: str, kind: str, *, part: str = ""
+    module: nn.Module, weights: Mapping[str, Tensor], classes: Mapping[str, tuple[str, str]]
 ) -> None:
     """Load a checkpoint's weights into a module.
 
     Args:
         module: the model, or the objective's baselines.
         weights: its state dict in the checkpoint.
-        setting: the setting that names the class of the module, or of a part of it.
-        kind: that class.
-        part: prefix of the weights of that class.
+        classes: the classes that may have changed, each as the setting that names it and its name,
+            by the prefix of their weights.
 
     Raises:
-        CheckpointError: a class from outside airkit whose weights have other names or shapes, or
-            other weights beside it that have; reading a checkpoint compares them for airkit's own
-            classes alone.
+        CheckpointError: weights of other names or shapes; reading a checkpoint compares them for
+            airkit's own classes alone.
     """
-    wrong = misfits(module, weights)
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        got = str(error).splitlines()[-1].strip()
-        if wrong and not any(name.startswith(part) for name in wrong):
-            raise CheckpointError(
-                "The checkpoint's weights do not fit the model of its settings",
-                where=wrong[0],
-                expected="the networks that its settings name",
-                got=got,
-                hint="name another with --checkpoint",
-            ) from error
+        wrong, got = misfits(module, weights), str(error).splitlines()[-1].strip()
+        for prefix, (setting, kind) in classes.items():
+            if any(name.startswith(prefix) for name in wrong):
+                raise CheckpointError(
+                    "The checkpoint's weights do not fit the class named",
+                    where=f"{setting} = {kind}",
+                    expected="the class that the run was trained with",
+                    got=got,
+                    hint=f"--set {setting}=package.module:Class names another; airkit train "
+                    "--fresh trains this one from the start",
+                ) from error
         raise CheckpointError(
-            "The checkpoint's weights do not fit the class named",
-            where=f"{setting} = {kind}",
-            expected="the class that the run was trained with",
+            "The checkpoint's weights do not fit the model of its settings",
+            where=next(iter(wrong), None),
+            expected="the networks that its settings name",
             got=got,
-            hint=f"--set {setting}=package.module:Class names another; airkit train --fresh trains "
-            "this one from the start",
+            hint="name another with --checkpoint",
         ) from error
 
 

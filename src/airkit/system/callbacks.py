@@ -51,11 +51,13 @@ class Paced(Listener):
 
 
 SILENT = Listener()
-"""The default of functions that take a listener: nobody listens."""
+"""The default of functions that take a listener: nobody listens, so that ``caution`` warns."""
+MUTED = Listener()
+"""Hears nothing, not even what ``caution`` says: for what has been said already."""
 
 
 def caution(listener: Listener, text: str) -> None:
-    """Say what a call does not do that it was asked for: a note, or a warning if nobody listens."""
+    """Tell of a setting without effect: by a note, or by a warning where nobody listens."""
     if listener is SILENT:
         warnings.warn(text, stacklevel=3)
     else:

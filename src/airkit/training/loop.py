@@ -197,8 +197,8 @@ class Loop:
     def _load(self, checkpoint: Checkpoint) -> None:
         trainer, config = self.trainer, self.config
         load_model(trainer.air, checkpoint.model, config)
-        baselines = trainer.objective.baselines
-        load_weights(baselines, checkpoint.baselines, "train.estimator", config.train.estimator)
+        classes = {"": ("train.estimator", config.train.estimator)}
+        load_weights(trainer.objective.baselines, checkpoint.baselines, classes)
         trainer.optimiser.load_state_dict(checkpoint.optimiser)
         self.step, self.spent, self.best = checkpoint.step, checkpoint.seconds, checkpoint.best
         self.loss_sum.fill_(checkpoint.loss_sum)

@@ -171,9 +171,11 @@ class Trainer:
         if not self.augments:
             return images
         way = seeds.integer(self.config.train.seed, "augment", number)
-        if way & 4 and images.shape[2] == images.shape[3]:
+        upside_down, mirrored, turned = way & 1, way & 2, way & 4
+        if turned and images.shape[2] == images.shape[3]:
             images = images.transpose(2, 3)
-        return images.flip([axis for axis in (2, 3) if way & (axis - 1)]).contiguous()
+        axes = [axis for axis, flipped in ((2, upside_down), (3, mirrored)) if flipped]
+        return images.flip(axes).contiguous()
 
     def _levels(self, number: int) -> Tensor:
         """This process's canvases of step ``number``, uint8 [B, C, H, W] on the device."""

@@ -20,7 +20,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.sweep_folder import Plan, is_sweep
 from airkit.runs.sweep_report import Row, SweepReport
 from airkit.runs.training_data import TrainingData
-from airkit.system.callbacks import Listener
+from airkit.system.callbacks import MUTED
 
 THRESHOLD = 0.99
 """Least count accuracy of a success, of runs that are not of a sweep."""
@@ -95,7 +95,7 @@ def of_runs(runs: Sequence[Path], request: Request) -> Compared:
     if not finished:
         hint = "name a run that finished"
         raise AirkitError("None of these runs finished", where=runs[0], hint=hint)
-    first = replace(request, run=RunFolder(finished[0]), listener=Listener()).open_model()
+    first = replace(request, run=RunFolder(finished[0]), listener=MUTED).open_model()
     split = Layer("the first run", {"eval": {"split": first.config.eval.split}})
     data = request.data or first.data.read().path
     asked = replace(request, data=data, given=[*request.given, split])

@@ -18,7 +18,7 @@ from airkit.figures.examples import FIRST, explained_at
 from airkit.figures.samples import Prior
 from airkit.figures.sheet import Sheet
 from airkit.runs.trained import TrainedRun
-from airkit.system.callbacks import Listener
+from airkit.system.callbacks import MUTED
 
 SIDE = 150
 """Side of a canvas in the report, in pixels of the screen, where ``render.scale`` is auto."""
@@ -60,14 +60,13 @@ def gather(run: TrainedRun, request: Request) -> tuple[Measures, Sheets]:
     large = scaled(run.config, run.air.canvas_size, _LARGE_SIDE)
     looks = torch.from_numpy(per_canvas.centre.copy()), torch.from_numpy(per_canvas.one_look.copy())
     scale = Layer("the report", {"render": {"scale": config.render.scale}})
-    # Notes on the settings of the prior were told when the run was opened.
-    unheard = replace(request, given=[*request.given, scale], listener=Listener())
+    again = replace(request, given=[*request.given, scale], listener=MUTED)
     found = {
         "showcase": reconstructions.showcase(shown, LARGE, large),
         "reconstructions": reconstructions.reconstructions(shown, config, total),
         "steps": reconstructions.steps(shown, config, total),
         "policy": policy.sheet(*looks, run.air.shape, config),
-        "prior": Prior().sheet(unheard),
+        "prior": Prior().sheet(again),
         "worst_counts": reconstructions.worst_counts(wrong_shown, config, total) if wrong else None,
         "worst_errors": reconstructions.worst_reconstructions(errors_shown, config, total),
     }

@@ -96,13 +96,14 @@ def report(
     alone = len(runs) == 1 and not is_sweep(runs[0])
     if alone:
         text, measures = _one(request)
-        found: list[Attempt] = []
+        averages: tuple[OverSeeds, ...] = ()
     else:
         found, sweep = of_runs(runs, request) if len(runs) > 1 else of_sweep(request)
-        text = _several(found, sweep, request, swept=len(runs) == 1)
+        averages = over_seeds(found)
+        text = _several(found, sweep, averages, request, swept=len(runs) == 1)
         measures = tuple(each.measures for each in found if each.measures)
     write_text(target, text)
-    return Report(target, len(text.encode()), measures, over_seeds(found))
+    return Report(target, len(text.encode()), measures, averages)
 
 
 def _one(request: Request) -> tuple[str, tuple[Measures, ...]]:
@@ -181,7 +182,14 @@ def _objects(data: Description) -> str:
     return "digits" if data.config.data.of_digits else "objects"
 
 
-def _several(found: Sequence[Attempt], sweep: SweepReport, request: Request, *, swept: bool) -> str:
+def _several(
+    found: Sequence[Attempt],
+    sweep: SweepReport,
+    averages: Sequence[OverSeeds],
+    request: Request,
+    *,
+    swept: bool,
+) -> str:
     """Return the text of the report on several runs, or on those of a sweep."""
     data = describe(sweep.data)
     trained = [(each.run, each.trained_on) for each in found if each.trained_on]
@@ -193,7 +201,7 @@ def _several(found: Sequence[Attempt], sweep: SweepReport, request: Request, *, 
         sweep=sweep,
         attempts=found,
         measured=next((each.measures for each in found if each.measures), None),
-        over_seeds=over_seeds(found),
+        over_seeds=averages,
         worst=found[sweep.rows.index(sweep.worst)].name,
         forest=[(each.name, each.row.measures) for each in found],
         elbo=_lines(found, "val_elbo"),

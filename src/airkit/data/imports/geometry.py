@@ -15,6 +15,10 @@ from PIL import Image
 from airkit.config.pictures import Edges
 from airkit.data.imports.pictures import Array, Picture, Reading, Truth
 
+SHOWN = 0.25
+"""Least share of an object's box in a tile that has it: of four tiles around it, one has at least
+so much."""
+
 
 def framed(picture: Picture, reading: Reading) -> Picture:
     """A checked picture as ``reading`` crops and resizes it, with its truth.
@@ -75,11 +79,6 @@ def nearest(mask: Array, height: int, width: int) -> Array:
         for after, before in zip((height, width), mask.shape, strict=True)
     )
     return np.asarray(mask[rows][:, columns])
-
-
-SHOWN = 0.25
-"""Least share of an object's box in a tile that has it: of four tiles around it, one has at least
-so much."""
 
 
 def starts(length: int, side: int, overlap: int = 0) -> list[int]:
