@@ -13,8 +13,9 @@ from torch import Tensor
 from airkit.model import scene
 from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
-from airkit.model.scene import HIDDEN, OCCLUDED, SURE, explain, explain_best
-from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
+from airkit.model.restarts import restart
+from airkit.model.scene import HIDDEN, SURE, explain, explain_best
+from airkit.model.search import GUIDE_SHARE, OCCLUDED, TEMPERATURE, Found, search
 from airkit.model.splits import split
 
 SEED = 9
@@ -37,6 +38,7 @@ def _passes(air: AIR, image: Tensor, looks: int) -> list[Found]:
     draws = uniform(image, SEED, looks, air.slots)
     first = search(air, image, candidates=air.candidates)
     first = split(air, image, first, first.log_q.argmax(1))
+    first, _ = restart(air, image, first, first.log_q.argmax(1))
     return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))]
 
 
@@ -54,11 +56,11 @@ def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
         scores = scores[:SURE] if sure else scores
-        temperature = OCCLUDED if air.occludes else TEMPERATURE
-        trust = np.exp((scores - scores.max(0)) / temperature)
+        nats = OCCLUDED if air.occludes else TEMPERATURE
+        trust = np.exp((scores - scores.max(0)) / nats)
         guides = np.array([each.log_q[0].exp().numpy() for each in passes[: len(scores)]])
         guides = (trust * guides).sum(0) / trust.sum(0)
-        weights = np.exp((scores.max(0) - scores.max()) / temperature) * guides**GUIDE_SHARE
+        weights = np.exp((scores.max(0) - scores.max()) / nats) * guides**GUIDE_SHARE
         probability = weights / weights.sum()
         for n in reversed(range(1, air.slots)) if air.occludes else ():
             hidden = HIDDEN * probability[n]

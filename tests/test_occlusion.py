@@ -18,7 +18,6 @@ from airkit.model.canvas import compose
 from airkit.model.objectives.elbo import elbo
 from airkit.model.pyro_programs import PyroAIR
 from airkit.model.scene import explain, explain_best
-from airkit.model.search import search
 from airkit.model.spatial_transformer import paint
 
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
@@ -114,8 +113,7 @@ def test_a_scene_shows_each_object_where_it_is_seen(channels: int) -> None:
     air, images = _air(channels=channels), blobs(8, channels=channels)
     with torch.no_grad():
         scene = explain(air, images, generator(5))
-        found = search(air, images, candidates=air.candidates)
-        _, mask = _painted(air, found.windows, found.size, found.centre)
+        _, mask = _painted(air, scene.found.windows, scene.found.size, scene.found.centre)
     assert scene.windows.shape == (8, 3, channels, 6, 6)
     assert 0 < scene.count.sum() < 24
     for index, count in enumerate(scene.count.tolist()):

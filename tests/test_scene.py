@@ -13,9 +13,11 @@ from torch import Tensor
 from airkit.errors import AirkitError, ImageError
 from airkit.model.air import AIR
 from airkit.model.counts import log_count_posterior
+from airkit.model.restarts import restart
 from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
+from airkit.model.splits import split
 
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 
@@ -47,8 +49,10 @@ def _parts(scene: Scene) -> dict[str, Tensor]:
 
 
 def _compared(air: AIR, images: Tensor) -> Found:
-    """The search that a scene of one look is made of."""
-    return search(air, images, candidates=air.candidates)
+    """What a scene of one look is made of."""
+    found = search(air, images, candidates=air.candidates)
+    found = split(air, images, found, found.log_q.argmax(1))
+    return restart(air, images, found, found.log_q.argmax(1))[0]
 
 
 @torch.no_grad()
@@ -199,6 +203,7 @@ def test_the_centre_is_where_the_object_is(x: int, y: int) -> None:
         air.get_parameter(f"guide.proposer.4.{name}").zero_()
     image = torch.zeros(1, 1, SIDE, SIDE).double()
     image[0, 0, y - 1 : y + 2, x - 1 : x + 2] = 1
+    air.candidates = 1
     centre = explain(air, image).centre
     assert centre.shape == (1, 2, 2)
     assert centre[0, 0].tolist() == pytest.approx([x + 0.5, y + 0.5], abs=1.0)

@@ -7,149 +7,62 @@ from typing import Any
 
 import pytest
 import torch
+from blob_finder import CASES, SIDE, WINDOW, all_near, finder, picture, places
 from hypothesis import given
 from hypothesis import strategies as st
 from model_factory import blobs, tiny_air, tiny_config
-from torch import Tensor, nn
+from torch import Tensor
 
-from airkit.config.schema import Config
 from airkit.model import parts, splits
 from airkit.model.air import AIR
 from airkit.model.canvas import Canvas, compose
 from airkit.model.distributions import Normal
-from airkit.model.guides import Guide, Residual
-from airkit.model.guides.base import Slot
-from airkit.model.guides.residual import Blur
-from airkit.model.poses import Pose
+from airkit.model.explained import Explained, best_of_each
+from airkit.model.guides import Residual
 from airkit.model.search import Found, search
-from airkit.model.spatial_transformer import crop, paint, pixel_centres
+from airkit.model.spatial_transformer import crop, paint
 from airkit.model.splits import split
 from airkit.model.tuples import rows
-
-SIDE, WINDOW, SPREAD = 32, 12, 1.5
-CASES = pytest.mark.parametrize(
-    "case", [{}, {"compositing": "over"}, {"channels": 3}, {"compositing": "over", "channels": 3}]
-)
-
-
-class Middle(Guide):
-    """Puts an object of one size at the middle of the ink around a look."""
-
-    samples_looks = any_canvas = True
-
-    def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
-        super().__init__(config, pose, canvas_size)
-        self.size = WINDOW / canvas_size
-
-    def start(self, images: Tensor) -> Tensor:
-        return torch.ones_like(images[:, 0])
-
-    def propose(
-        self, state: Tensor, residual: Residual, look: Tensor | None
-    ) -> tuple[Tensor, Normal, Tensor]:
-        blur = Blur(torch.eye(self.canvas_size).to(state))
-        centre, height = residual.peak([blur], state, 30.0, look)
-        size = torch.full_like(height, self.size)
-        for _ in range(3):
-            ink = residual.crop(size, centre, WINDOW).chunk(2, 1)[1].clamp(min=0).mean(1)
-            ink = ink / ink.sum((1, 2), keepdim=True).clamp(min=1e-6)
-            places = pixel_centres(WINDOW, ink)
-            offset = torch.stack([ink.sum(1) @ places, ink.sum(2) @ places], 1)
-            centre = centre + self.size * offset
-        where = self.pose.encode(size, centre)
-        return 20 * (height - 0.5), Normal(where, torch.ones_like(where)), state
-
-    def encode(self, residual: Residual, size: Tensor, centre: Tensor) -> Normal:
-        return Normal(size.new_zeros(len(size), 3), size.new_ones(len(size), 3))
-
-    def advance(self, state: Tensor, slot: Slot) -> Tensor:
-        return state
-
-
-class Blob(nn.Module):
-    """Decodes any code to the same round blob, with a sharp edge where it has a mask."""
-
-    def __init__(self, channels: int, *, mask: bool) -> None:
-        super().__init__()
-        away = (pixel_centres(WINDOW).double() * WINDOW / 2) ** 2
-        away = away[:, None] + away
-        ink = torch.sigmoid(4 * (3 - away.sqrt())) if mask else torch.exp(-0.5 * away / SPREAD**2)
-        self.window = ink.expand(channels + mask, -1, -1)
-
-    def forward(self, code: Tensor) -> Tensor:
-        return self.window.expand(len(code), -1, -1, -1)
-
-
-def _finder(slots: int = 4, **case: Any) -> AIR:
-    """A model that draws blobs exactly, and looks between those that touch."""
-    config = tiny_config(slots, side=SIDE, window_size=WINDOW, pixel_sd=0.2, **case)
-    air = tiny_air(config)
-    air.guide = Middle(air.config, air.pose, SIDE)
-    air.decoder = Blob(air.channels, mask=air.occludes)  # type: ignore[assignment]
-    return air
-
-
-def _picture(air: AIR, *places: tuple[float, float]) -> Tensor:
-    """A picture of the model's blobs at (x, y) in pixels, [1, C, H, W]."""
-    canvas = torch.zeros(1, air.channels, SIDE, SIDE).double()
-    for place in places:
-        centre = torch.tensor([place]).double() * 2 / SIDE - 1
-        size = torch.full((1,), WINDOW / SIDE).double()
-        painted = paint(air.decoder(torch.zeros(1, 3)), size, centre, SIDE)
-        canvas = compose(canvas, painted)
-    return canvas
-
-
-def _places(found: Found, count: int) -> list[list[float]]:
-    """Where the first ``count`` objects of the only image are, in pixels."""
-    places: list[list[float]] = ((found.centre[0, :count] + 1) * SIDE / 2).tolist()
-    return places
-
-
-def _all_near(places: list[list[float]], wanted: list[tuple[float, float]]) -> bool:
-    """Whether each place that is wanted has one within 0.4 pixels, and no two the same."""
-    near = [[math.dist(place, each) < 0.4 for place in places].index(True) for each in wanted]
-    return sorted(near) == list(range(len(places)))
 
 
 @CASES
 @pytest.mark.parametrize("turn", range(4))
 def test_two_that_touch_are_found(turn: int, case: dict[str, Any]) -> None:
-    air, (x, y) = _finder(**case), ((3.0, 0.0), (2.0, 2.0), (0.0, 3.0), (-2.0, 2.0))[turn]
+    air, (x, y) = finder(**case), ((3.0, 0.0), (2.0, 2.0), (0.0, 3.0), (-2.0, 2.0))[turn]
     wanted = [(14 - x, 17 - y), (14 + x, 17 + y)]
-    ink = _picture(air, *wanted)
+    ink = picture(air, *wanted)
     found = search(air, ink)
-    assert _places(found, 1)[0] == pytest.approx([14, 17], abs=0.5)
+    assert places(found, 1)[0] == pytest.approx([14, 17], abs=0.5)
     after = split(air, ink, found, torch.tensor([1]))
-    assert _all_near(_places(after, 2), wanted)
+    assert all_near(places(after, 2), wanted)
     assert int(after.log_q.argmax()) == 2
     assert after.scores[0, 2] > found.scores[0].max()
 
 
 def test_two_pairs_of_an_image_take_two_splits() -> None:
-    air = _finder(6)
+    air = finder(6)
     wanted = [(6.0, 7.0), (12.0, 7.0), (16.0, 26.0), (22.0, 25.0), (26.0, 7.0)]
-    ink = _picture(air, *wanted)
+    ink = picture(air, *wanted)
     found = search(air, ink)
     after = split(air, ink, found, torch.tensor([3]))
-    assert _all_near(_places(after, 5), wanted)
-    alone = [place for place in _places(found, 3) if place == pytest.approx([26, 7], abs=0.3)]
+    assert all_near(places(after, 5), wanted)
+    alone = [place for place in places(found, 3) if place == pytest.approx([26, 7], abs=0.3)]
     assert len(alone) == 1
-    assert alone[0] in _places(after, 5)
+    assert alone[0] in places(after, 5)
 
 
 @CASES
 def test_what_is_explained_is_left_as_it_is(case: dict[str, Any]) -> None:
-    air = _finder(**case)
-    ink = torch.cat([_picture(air, (9.0, 9.0), (22.0, 20.0)), torch.zeros_like(_picture(air))])
+    air = finder(**case)
+    ink = torch.cat([picture(air, (9.0, 9.0), (22.0, 20.0)), torch.zeros_like(picture(air))])
     found = search(air, ink)
     after = split(air, ink, found, torch.tensor([2, 0]))
     assert all(torch.equal(*both) for both in zip(found, after, strict=True))
 
 
 def test_a_split_costs_more_than_its_objects() -> None:
-    air = _finder(prior={"ratio": 1e-3})
-    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    air = finder(prior={"ratio": 1e-3})
+    ink = picture(air, (11.0, 17.0), (17.0, 17.0))
     after = split(air, ink, search(air, ink), torch.tensor([1]))
     assert after.charges[0] == pytest.approx([0, splits.CHARGE * math.log(1e3), 0, 0], abs=0.05)
 
@@ -157,15 +70,15 @@ def test_a_split_costs_more_than_its_objects() -> None:
 def test_charges_stay_where_one_of_a_pair_is_split_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    air, charged = _finder(5), list[float]()
-    ink = _picture(air, (10.0, 16.0), (14.0, 16.0), (18.0, 16.0))
-    instead = splits._Explained.instead
+    air, charged = finder(5), list[float]()
+    ink = picture(air, (10.0, 16.0), (14.0, 16.0), (18.0, 16.0))
+    instead = splits._instead
 
-    def watched(explained: splits._Explained, slot: Tensor, pair: splits.Pair) -> Found:
+    def watched(explained: Explained, slot: Tensor, pair: splits.Pair) -> Found:
         charged.extend(pair.charge.tolist())
         return instead(explained, slot, pair)
 
-    monkeypatch.setattr(splits._Explained, "instead", watched)
+    monkeypatch.setattr(splits, "_instead", watched)
     after = split(air, ink, search(air, ink), torch.tensor([1]))
     first, second = charged
     assert second > first + splits.CHARGE * math.log(1 / 0.3)
@@ -173,8 +86,8 @@ def test_charges_stay_where_one_of_a_pair_is_split_again(
 
 
 def test_no_split_is_charged_less_where_there_is_less_noise_than_was_found() -> None:
-    air = _finder()
-    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    air = finder()
+    ink = picture(air, (11.0, 17.0), (17.0, 17.0))
     pictures = air.config.pictures.model_copy(update={"noise": 0.05})
     air.config = air.config.model_copy(update={"pictures": pictures})
     after = split(air, ink, search(air, ink), torch.tensor([1]))
@@ -182,8 +95,8 @@ def test_no_split_is_charged_less_where_there_is_less_noise_than_was_found() -> 
 
 
 def test_no_split_lowers_the_count() -> None:
-    air = _finder()
-    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    air = finder()
+    ink = picture(air, (11.0, 17.0), (17.0, 17.0))
     found = search(air, ink)
     propose = air.guide.propose
 
@@ -197,8 +110,8 @@ def test_no_split_lowers_the_count() -> None:
 
 @torch.no_grad()
 def test_what_is_split_does_not_depend_on_how_large_the_neighbours_are() -> None:
-    air = _finder()
-    ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    air = finder()
+    ink = picture(air, (11.0, 17.0), (17.0, 17.0))
     ink = ink + 0.05 * torch.randn(ink.shape, generator=torch.Generator().manual_seed(1)).double()
     found = search(air, ink)
     both, two = torch.cat([ink, ink]), Found(*(torch.cat([part, part]) for part in found))
@@ -214,8 +127,8 @@ def test_what_is_split_does_not_depend_on_how_large_the_neighbours_are() -> None
 
 
 def test_one_object_that_was_found_badly_is_not_split() -> None:
-    air = _finder(3)
-    ink = _picture(air, (14.0, 17.0))
+    air = finder(3)
+    ink = picture(air, (14.0, 17.0))
     found = search(air, ink)
     found.centre[:, 0] += 6 / SIDE
     found = found.scored(air, ink, 1)
@@ -224,24 +137,24 @@ def test_one_object_that_was_found_badly_is_not_split() -> None:
 
 
 def test_no_object_is_split_beyond_the_slots_or_against_the_odds() -> None:
-    for air in (_finder(1), _finder(prior={"ratio": 1e-30})):
-        ink = _picture(air, (11.0, 17.0), (17.0, 17.0))
+    for air in (finder(1), finder(prior={"ratio": 1e-30})):
+        ink = picture(air, (11.0, 17.0), (17.0, 17.0))
         found = search(air, ink)
         assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
 
 
 def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    air = _finder(prior={"ratio": 1e-12})
-    ink = _picture(air, (14.0, 17.0))
+    air = finder(prior={"ratio": 1e-12})
+    ink = picture(air, (14.0, 17.0))
     ink = ink + 0.3 * torch.randn(ink.shape, generator=torch.Generator().manual_seed(0)).double()
     found, tried = search(air, ink), list[int]()
-    split_one = splits._Explained.split_one
+    pair = splits._pair
 
-    def watched(explained: splits._Explained, canvas: Canvas, slot: Tensor) -> Any:
+    def watched(explained: Explained, canvas: Canvas, slot: Tensor) -> splits.Pair:
         tried.append(len(slot))
-        return split_one(explained, canvas, slot)
+        return pair(explained, canvas, slot)
 
-    monkeypatch.setattr(splits._Explained, "split_one", watched)
+    monkeypatch.setattr(splits, "_pair", watched)
     split(air, ink, found, torch.tensor([1]))
     assert tried
     tried.clear()
@@ -321,8 +234,8 @@ def test_halves_make_up_the_whole() -> None:
 @pytest.mark.parametrize("case", [{}, {"compositing": "over"}], ids=str)
 @torch.no_grad()
 def test_without_an_object_is_what_it_leaves(case: dict[str, Any]) -> None:
-    air = _finder(**case)
-    ink = _picture(air, (11.0, 17.0), (17.0, 15.0))
+    air = finder(**case)
+    ink = picture(air, (11.0, 17.0), (17.0, 15.0))
     object_ = parts.Reader(
         air, ink, Residual(ink, torch.zeros(())), ink.new_full((1,), 0.2), ink.new_zeros(1, 2)
     ).one()
@@ -339,7 +252,7 @@ def test_without_an_object_is_what_it_leaves(case: dict[str, Any]) -> None:
 def test_the_best_of_each_image(pairs: list[tuple[int, float]]) -> None:
     pairs.sort(key=lambda pair: pair[0])
     image, gain = torch.tensor([p[0] for p in pairs]), torch.tensor([p[1] for p in pairs])
-    best = splits._best_of_each(image, gain).tolist()
+    best = best_of_each(image, gain).tolist()
     for number in {p[0] for p in pairs}:
         ours = [i for i in range(len(pairs)) if pairs[i][0] == number]
         first = max(ours, key=lambda i: (float(gain[i]), -i))

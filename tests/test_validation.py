@@ -21,8 +21,9 @@ from airkit.training.validation import validate
 
 @pytest.mark.parametrize("background", ["none", "learned"])
 def test_validation_measures_every_canvas(background: str) -> None:
-    """One draw of the ELBO, the mode of q(n) at one look; the same at every call."""
-    model, val = trainer(model__background=background), CanvasDataset(data_file(), "val")
+    """One draw of the ELBO, the mode of q(n) in one pass; the same at every call."""
+    model = trainer(model__background=background, eval__candidates=1)
+    val = CanvasDataset(data_file(), "val")
     images = to_float(val.images)
     noise = model.air.noise(generator(0, "validation"), 12, looks=False)
     counts: list[int] = []

@@ -16,7 +16,7 @@ from typing import Self
 
 from torch import Tensor
 
-from airkit.model.guides.residual import LocalSaliency, Residual
+from airkit.model.guides.residual import LocalSaliency, RegionResidual, Residual
 from airkit.model.spatial_transformer import Patches, paint, shape_of
 from airkit.model.tuples import rows
 
@@ -108,6 +108,30 @@ class LocalCanvas(Canvas):
         patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
         ink, left = self._residual.read(patches).chunk(2, 1)
         return patches, ink, ink - left
+
+
+class RegionCanvas(Canvas):
+    """A part of each canvas, painted whole; sizes and centres are those on the whole canvas."""
+
+    def __init__(self, ink: Tensor, patches: Patches, *, signed: bool) -> None:
+        """The parts of ``ink`` [B, C, H, W] at ``patches``, one of each image."""
+        super().__init__(patches.read(ink), signed=signed)
+        self.patches = patches
+
+    def residual(self) -> Residual:
+        """See ``Canvas.residual``."""
+        return RegionResidual(self.ink, self._painted, self.patches, signed=self._signed)
+
+    def add(self, windows: Tensor, size: Tensor, centre: Tensor) -> None:
+        """See ``Canvas.add``."""
+        self._painted = compose(self._painted, self.patches.paint(windows, size, centre))
+        self.error = _squares(self.ink - self._painted)
+
+    def rows(self, index: Tensor) -> Self:
+        """See ``Canvas.rows``."""
+        some = super().rows(index)
+        some.patches = self.patches.of(index)
+        return some
 
 
 def compose(canvas: Tensor, painted: Tensor) -> Tensor:

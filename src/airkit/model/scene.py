@@ -21,16 +21,14 @@ from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import compose, cover
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
-from airkit.model.search import GUIDE_SHARE, TEMPERATURE, Found, search
+from airkit.model.restarts import restart
+from airkit.model.search import GUIDE_SHARE, Found, search, temperature
 from airkit.model.spatial_transformer import Patches, paint
 from airkit.model.splits import split
 from airkit.model.tuples import map_tensors, rows, with_rows
 
 SURE = 8
 """Looks that have to agree before no more are taken at an image."""
-OCCLUDED = 20.0
-"""The temperature for each channel, where objects occlude each other: errors are whole objects
-then, and those of all channels go together."""
 HIDDEN = 0.03
 """The chance that one more object is wholly hidden, where objects occlude each other."""
 TOGETHER = 250
@@ -224,7 +222,8 @@ def _first_look(air: AIR, ink: Tensor) -> Found:
     found = search(air, ink, candidates=air.candidates)
     if air.candidates == 1 or not air.guide.samples_looks:
         return found
-    return split(air, ink, found, found.log_q.argmax(1))
+    found = split(air, ink, found, found.log_q.argmax(1))
+    return restart(air, ink, found, found.log_q.argmax(1))[0]
 
 
 def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:
@@ -240,7 +239,7 @@ def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | 
 def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
-    tempered = scores / (OCCLUDED * air.channels if air.occludes else TEMPERATURE)
+    tempered = scores / temperature(air)
     log_q = torch.stack([each.log_q for each in passes])
     log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
     probability = (tempered.amax(0) + GUIDE_SHARE * log_q).softmax(1)

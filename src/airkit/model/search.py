@@ -28,6 +28,9 @@ from airkit.model.guides import MEANS
 TEMPERATURE = 10.0
 """What scores are divided by before they are compared as log probabilities. Errors of neighbouring
 pixels go together, so that a likelihood of independent pixels counts each several times."""
+OCCLUDED = 20.0
+"""The temperature for each channel, where objects occlude each other: errors are whole objects
+then, and those of all channels go together."""
 GUIDE_SHARE = 0.5
 """Weight of the guide's own q(n) beside the scores, which alone count less right where a model has
 not learned yet to draw objects whole."""
@@ -154,6 +157,11 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
             state = air.guide.checked_rows(state, going_on, len(canvas.ink))
             canvas = canvas.rows(going_on)
     return found
+
+
+def temperature(air: AIR) -> float:
+    """What scores are divided by before they are compared as log probabilities."""
+    return OCCLUDED * air.channels if air.occludes else TEMPERATURE
 
 
 def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:

@@ -149,6 +149,14 @@ class Patches(NamedTuple):
         """The patches at ``index``."""
         return Patches(self.rows[index], self.columns[index], self.shape)
 
+    def offset(self, centre: Tensor) -> Tensor:
+        """From the canvas's corner to those of the patches, (x, y), for ``centre`` [N, 2], [N, 2].
+
+        A canvas is 2 long. N / B consecutive rows belong to each of B patches.
+        """
+        corner = torch.stack([self.columns[:, 0], self.rows[:, 0]], 1).to(centre)
+        return (corner * (2 / max(self.shape))).repeat_interleave(len(centre) // len(corner), 0)
+
     def paint(self, windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
         """What ``paint`` paints here, [N, C, h, w']."""
         pixels = pixel_centres(max(self.shape), size)

@@ -140,7 +140,7 @@ class Residual:
         else:
             height = saliency.amax(1)
             looks = look.view(len(height), -1)
-            cell = _sample_cells(saliency, height, sharpness, looks).flatten()
+            cell = self._sampled(saliency, height, sharpness, looks).flatten()
             height = height.repeat_interleave(looks.shape[1])
         cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
         return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
@@ -185,12 +185,53 @@ class Residual:
         some._local = None if self._local is None else self._local.rows(index)
         return some
 
+    def _sampled(self, saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
+        """The cells [B, K] of sampled looks; arguments as for ``_sample_cells``."""
+        return _sample_cells(saliency, peak, sharpness, look)
+
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
         if self._local is not None:
             return self._local.of(self, blurs, mask)
         seen = self.unexplained(mask)
         return saliency_of([blur(seen) for blur in blurs])
+
+
+class RegionResidual(Residual):
+    """The residual in a part of each image; sizes and centres are those on the whole canvas.
+
+    Looks are sampled in proportion to the saliency, so that they begin at all that is unexplained.
+    """
+
+    def __init__(self, images: Tensor, canvas: Tensor, patches: Patches, *, signed: bool) -> None:
+        """Of parts [B, C, h, w'] of images and canvases, which are at ``patches``."""
+        super().__init__(images, canvas, signed=signed)
+        self._patches = patches
+
+    def crop(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """See ``Residual.crop``."""
+        return super().crop(*self._inside(size, centre), side)
+
+    def crop_image(self, size: Tensor, centre: Tensor, side: int) -> Tensor:
+        """See ``Residual.crop_image``."""
+        return super().crop_image(*self._inside(size, centre), side)
+
+    def peak(
+        self, blurs: Sequence[Blur], mask: Tensor, sharpness: float, look: Tensor | None
+    ) -> Peak:
+        """See ``Residual.peak``."""
+        centre, height = super().peak(blurs, mask, sharpness, look)
+        return Peak(centre + self._patches.offset(centre), height)
+
+    def _sampled(self, saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
+        del peak, sharpness
+        return _by_mass(saliency, look)
+
+    def _inside(self, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Sizes and centres as if the part was all of the canvas."""
+        scale = max(self._patches.shape) / max(shape_of(self._both))
+        centre = centre - self._patches.offset(centre)
+        return size * scale, (centre + 1) * scale - 1
 
 
 class LocalSaliency:
@@ -248,11 +289,16 @@ def saliency_of(blurred: Sequence[Tensor]) -> Tensor:
 
 
 def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
-    """Sample cells [B, K] from softmax(sharpness * saliency / peak), by inverse distribution.
+    """Sample cells [B, K] from softmax(sharpness * saliency / peak).
 
     A blank image has no peak; every cell is then as likely as another.
     """
     scale = sharpness / peak.clamp(min=1e-6)[:, None]
-    mass = cumulative_sum((saliency - peak[:, None]).mul_(scale).exp_())
+    return _by_mass((saliency - peak[:, None]).mul_(scale).exp_(), look)
+
+
+def _by_mass(mass: Tensor, look: Tensor) -> Tensor:
+    """Cells [B, K] sampled in proportion to ``mass`` [B, cells], by inverse distribution."""
+    mass = cumulative_sum(mass)
     cells = torch.searchsorted(mass, look * mass[:, -1:])
-    return cells.clamp(max=saliency.shape[1] - 1)
+    return cells.clamp(max=mass.shape[1] - 1)
