@@ -27,7 +27,7 @@ from airkit.model.spatial_transformer import Patches, paint
 from airkit.model.splits import split
 from airkit.model.tuples import map_tensors, rows, with_rows
 
-SURE = 8
+SURE = 4
 """Looks that have to agree before no more are taken at an image."""
 HIDDEN = 0.03
 """The chance that one more object is wholly hidden, where objects occlude each other."""
