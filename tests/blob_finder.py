@@ -9,6 +9,7 @@ import pytest
 import torch
 from model_factory import tiny_air, tiny_config
 from torch import Tensor, nn
+from torch.testing import assert_close
 
 from airkit.config.schema import Config
 from airkit.model.air import AIR
@@ -105,3 +106,16 @@ def all_near(places: list[list[float]], wanted: list[tuple[float, float]]) -> bo
     """Whether each place that is wanted has one within 0.4 pixels, and no two the same."""
     near = [[math.dist(place, each) < 0.4 for place in places] for each in wanted]
     return all(map(any, near)) and len({row.index(True) for row in near}) == len(places)
+
+
+def check_scores(air: AIR, ink: Tensor, found: Found, images: list[int]) -> None:
+    """Assert that the scores of ``images`` are those of the objects found, painted one by one."""
+    for index in images:
+        canvas, costs = torch.zeros_like(ink[index][None]), 0.0
+        for n in range(air.slots + 1):
+            log_p_x = air.log_p_x((ink[index] - canvas).square().sum())
+            assert_close(found.scores[index, n], log_p_x + air.log_prior[n] - costs)
+            if n < air.slots:
+                place = found.size[index, [n]], found.centre[index, [n]]
+                canvas = compose(canvas, paint(found.windows[index, [n]], *place, air.shape))
+                costs += float(found.kl[index, n] + found.charges[index, n])

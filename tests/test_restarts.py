@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from blob_finder import CASES, SIDE, WINDOW, all_near, finder, picture, places
+from blob_finder import CASES, SIDE, all_near, check_scores, finder, picture, places
 from model_factory import blobs, tiny_air, tiny_config
 from torch import Tensor
 from torch.testing import assert_close
 
 from airkit.model import restarts
 from airkit.model.air import AIR
-from airkit.model.canvas import RegionCanvas, compose
+from airkit.model.canvas import RegionCanvas
 from airkit.model.explained import Explained
 from airkit.model.guides import Residual
 from airkit.model.guides.residual import Blur, RegionResidual
@@ -120,15 +120,7 @@ def test_the_scores_are_those_of_what_is_found(
     air, ink, found, after = _many(large, monkeypatch)
     changed = [i for i in range(20) if not torch.equal(found.windows[i], after.windows[i])]
     assert 5 < len(changed) < 20
-    for index in changed:
-        canvas, costs = torch.zeros_like(ink[index][None]), 0.0
-        for n in range(air.slots + 1):
-            log_p_x = air.log_p_x((ink[index] - canvas).square().sum())
-            assert_close(after.scores[index, n], log_p_x + air.log_prior[n] - costs)
-            if n < air.slots:
-                place = after.size[index, [n]], after.centre[index, [n]]
-                canvas = compose(canvas, paint(after.windows[index, [n]], *place, air.shape))
-                costs += float(after.kl[index, n] + after.charges[index, n])
+    check_scores(air, ink, after, changed)
 
 
 @torch.no_grad()
@@ -211,4 +203,3 @@ def test_the_same_object_from_two_looks_is_one() -> None:
     assert len(row) == 2  # one for each blob, of ``LOOKS`` looks
     assert_close(errors[:, -1], torch.zeros(2).double(), atol=0.02, rtol=0)
     assert objects.centre.shape == (2, 2, 2)
-    assert WINDOW < SIDE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from blob_finder import CASES, SIDE, WINDOW, all_near, finder, picture, places
+from blob_finder import CASES, SIDE, WINDOW, all_near, check_scores, finder, picture, places
 from hypothesis import given
 from hypothesis import strategies as st
 from model_factory import blobs, tiny_air, tiny_config
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from airkit.model import parts, splits
 from airkit.model.air import AIR
-from airkit.model.canvas import Canvas, compose
+from airkit.model.canvas import Canvas
 from airkit.model.distributions import Normal
 from airkit.model.explained import Explained, best_of_each
 from airkit.model.guides import Residual
@@ -185,16 +185,7 @@ def test_the_scores_are_those_of_what_is_found(
     air, ink, found, after = _many(large, monkeypatch)
     changed = [i for i in range(20) if not torch.equal(found.windows[i], after.windows[i])]
     assert 5 < len(changed) < 20
-    for index in changed:
-        canvas, costs = torch.zeros_like(ink[index][None]), 0.0
-        for n in range(air.slots + 1):
-            log_p_x = air.log_p_x((ink[index] - canvas).square().sum())
-            wanted = log_p_x + air.log_prior[n] - costs
-            torch.testing.assert_close(after.scores[index, n], wanted)
-            if n < air.slots:
-                place = after.size[index, [n]], after.centre[index, [n]]
-                canvas = compose(canvas, paint(after.windows[index, [n]], *place, air.shape))
-                costs += float(after.kl[index, n] + after.charges[index, n])
+    check_scores(air, ink, after, changed)
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 ``Canvas`` is painted whole, and gradients flow through it. ``LocalCanvas`` has the same numbers
 without gradients, and touches only the pixels around the window that is painted: on a picture much
-larger than its objects, an object then takes no longer than on a small one.
+larger than its objects, an object then takes no longer than on a small one. ``RegionCanvas`` is a
+part of each canvas, for a search of that part alone.
 
 Legend: B batch, C channels, H height, W width, K windows of an image, N = B K rows (K consecutive
 ones of an image), P channels of a window (C, and a mask where objects occlude each other), S the
@@ -111,7 +112,7 @@ class LocalCanvas(Canvas):
 
 
 class RegionCanvas(Canvas):
-    """A part of each canvas, painted whole; sizes and centres are those on the whole canvas."""
+    """A part of each canvas, painted whole; sizes and centres stay those on all of the canvas."""
 
     def __init__(self, ink: Tensor, patches: Patches, *, signed: bool) -> None:
         """The parts of ``ink`` [B, C, H, W] at ``patches``, one of each image."""

@@ -1,6 +1,6 @@
-"""Images and the objects that were found in them, which moves replace by others that explain more.
+"""Images and what was found in them: what splits and restarts begin with.
 
-Legend: B images, M chosen objects, H height, T slots, W width.
+Legend: B images, M chosen ones, C channels, H height, T slots, W width.
 """
 
 from __future__ import annotations

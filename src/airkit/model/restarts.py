@@ -24,6 +24,7 @@ from airkit.model import tuples
 from airkit.model.air import AIR, Object
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import RegionCanvas
+from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.explained import Explained, best_of_each
 from airkit.model.guides import MEANS, Slot
@@ -181,7 +182,7 @@ def _from_looks(
 
 
 def _value_of_found(air: AIR, logits: Tensor, kl: Tensor) -> Tensor:
-    """What the first 1 to P objects are worth but for their likelihood and prior, in nats, [N, P].
+    """The guide's share minus the costs of the first 1, 2 ... P objects, in nats, [N, P].
 
     ``logits`` and ``kl`` are [N, P].
     """
@@ -191,7 +192,7 @@ def _value_of_found(air: AIR, logits: Tensor, kl: Tensor) -> Tensor:
 
 
 def _value_of_taken(explained: Explained, taken: Tensor) -> Tensor:
-    """The same of the objects that are ``taken`` [M, T], [M]."""
+    """The guide's share minus the costs of the objects ``taken`` [M, T], in nats, [M]."""
     air, _, found, counts = explained
     after = pad(logsigmoid(-found.logits), (0, 1)).gather(1, counts[:, None])[:, 0]
     log_q = (logsigmoid(found.logits) * taken).sum(1) + after
@@ -228,14 +229,15 @@ def _painted(explained: Explained, patches: Patches, present: Tensor) -> tuple[R
     """Regions, one of each image, with the objects ``present`` [M, T]; the guide's state then."""
     air, ink, found, _ = explained
     canvas = RegionCanvas(ink, patches, signed=air.background.signed)
-    state, images = air.guide.start(canvas.ink), torch.arange(len(ink), device=ink.device)
+    state = air.guide.start(canvas.ink)
     present = present & _reaches(found, patches, air.guide.window)
-    order = present.byte().argsort(dim=1, descending=True, stable=True)
-    for at in order[:, : int(present.sum(1).max())].unbind(1):
-        on = present[images, at].to(ink)
-        where, what, size, centre, windows, *_ = (part[images, at] for part in found[:5])
-        canvas.add(windows * on[:, None, None, None], size, centre)
-        state = air.guide.advance(state, _inside(Slot(on, where, what, size, centre), patches))
+    many = present.sum(1)
+    on = first_slots(many, air.slots).to(ink)
+    where, what, size, centre, windows = (_kept_first(part, present) for part in found[:5])
+    for t in range(int(many.max())):
+        canvas.add(windows[:, t] * on[:, t, None, None, None], size[:, t], centre[:, t])
+        slot = Slot(*(part[:, t] for part in (on, where, what, size, centre)))
+        state = air.guide.advance(state, _inside(slot, patches))
     return canvas, state
 
 
@@ -307,6 +309,6 @@ def _instead(explained: Explained, again: Again) -> Explained:
 
 
 def _kept_first(parts: Tensor, kept: Tensor) -> Tensor:
-    """Slots [M, T, ...] with those that are ``kept`` [M, T] before the others."""
+    """Parts [M, T, ...] with those of ``kept`` slots [M, T] before the others."""
     order = kept.byte().argsort(dim=1, descending=True, stable=True)
     return parts[torch.arange(len(parts), device=parts.device)[:, None], order]

@@ -121,7 +121,8 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
     """The scene at one look per slot, the means of all latents and the mode of q(n).
 
     Each slot compares ``air.candidates`` looks and takes the one whose object costs least for what
-    it explains; then an object that stands for two is split.
+    it explains; then an object that stands for two is split, and objects that leave much
+    unexplained are found again.
 
     Args:
         air: the trained model.

@@ -198,7 +198,7 @@ class Residual:
 
 
 class RegionResidual(Residual):
-    """The residual in a part of each image; sizes and centres are those on the whole canvas.
+    """The residual in a part of each image; sizes and centres stay those on all of the canvas.
 
     Looks are sampled in proportion to the saliency, so that they begin at all that is unexplained.
     """
