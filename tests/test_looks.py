@@ -13,6 +13,7 @@ from torch import Tensor
 from airkit.model import scene
 from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
+from airkit.model.merges import merge
 from airkit.model.restarts import restart
 from airkit.model.scene import HIDDEN, SURE, explain, explain_best
 from airkit.model.search import GUIDE_SHARE, OCCLUDED, TEMPERATURE, Found, search
@@ -37,8 +38,8 @@ def _passes(air: AIR, image: Tensor, looks: int) -> list[Found]:
     """All looks at one image [1, C, H, W]."""
     draws = uniform(image, SEED, looks, air.slots)
     first = search(air, image, candidates=air.candidates)
-    first = split(air, image, first, first.log_q.argmax(1))
-    first, _ = restart(air, image, first, first.log_q.argmax(1))
+    for move in split, restart, merge:
+        first = move(air, image, first, first.log_q.argmax(1))
     return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from airkit.errors import AirkitError, ImageError
 from airkit.model.air import AIR
 from airkit.model.counts import log_count_posterior
+from airkit.model.merges import merge
 from airkit.model.restarts import restart
 from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
 from airkit.model.search import Found, search
@@ -51,8 +52,9 @@ def _parts(scene: Scene) -> dict[str, Tensor]:
 def _compared(air: AIR, images: Tensor) -> Found:
     """What a scene of one look is made of."""
     found = search(air, images, candidates=air.candidates)
-    found = split(air, images, found, found.log_q.argmax(1))
-    return restart(air, images, found, found.log_q.argmax(1))[0]
+    for move in split, restart, merge:
+        found = move(air, images, found, found.log_q.argmax(1))
+    return found
 
 
 @torch.no_grad()

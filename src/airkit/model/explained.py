@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 from airkit.model import tuples
-from airkit.model.air import AIR
+from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import first_slots
-from airkit.model.parts import Around
+from airkit.model.parts import Around, Window
 from airkit.model.search import Found
+
+NEIGHBOURS = 0.75
+"""Objects are neighbours if their centres are nearer along both axes than this multiple of their
+windows' mean side."""
 
 
 class Explained(NamedTuple):
@@ -49,6 +53,14 @@ class Explained(NamedTuple):
         """The log prior odds against one more object, in nats."""
         return -math.log(self.air.prior_ratio)
 
+    @property
+    def neighbours(self) -> Tensor:
+        """Which objects are near each other, and each to itself, [B, T, T]."""
+        size, centre, present = self.found.size, self.found.centre, self.present
+        apart = (centre[:, :, None] - centre[:, None]).abs().amax(3)
+        near = apart < NEIGHBOURS * (size[:, :, None] + size[:, None])  # a window is 2 size wide
+        return near & present[:, :, None] & present[:, None]
+
     def rows(self, index: Tensor) -> Explained:
         """The images at ``index``."""
         parts = self.ink, self.found, self.counts
@@ -78,6 +90,48 @@ class Explained(NamedTuple):
             canvas.add(windows, found.size[:, t], found.centre[:, t])
         return canvas
 
+    def window(self, slot: Tensor) -> Window:
+        """The window of the object at ``slot`` [B] of each image."""
+        images, found = torch.arange(len(slot), device=slot.device), self.found
+        return found.windows[images, slot], found.size[images, slot], found.centre[images, slot]
+
+    def without(self, canvas: Canvas, *slots: Tensor) -> Canvas:
+        """``canvas``, which has all objects and is used up, without those at ``slots`` [B] each."""
+        if self.air.occludes:
+            others = self.present
+            for slot in slots:
+                others.scatter_(1, slot[:, None], value=False)
+            return self.painted(others)
+        for slot in slots:  # faster than to paint all others
+            window, *place = self.window(slot)
+            canvas.add(-window, *place)
+        return canvas
+
+    def instead(
+        self, kept: Tensor, objects: Object, kl: Tensor, many: Tensor, charge: Tensor
+    ) -> Explained:
+        """With other objects, after those that stay, in place of what does not stay.
+
+        Args:
+            kept: slots that stay, [B, T].
+            objects: the others, [B, P, ...].
+            kl: of their latents, in nats, [B, P].
+            many: how many of them are there, [B].
+            charge: what the last of these is charged, in nats, [B].
+        """
+        air, ink, _, _ = self
+        images, first = torch.arange(len(ink), device=ink.device), kept.sum(1)
+        *parts, scores = self.only(kept)
+        found = Found._make([*(kept_first(part, kept) for part in parts), scores])
+        for k in range(kl.shape[1]):
+            rows = (k < many).nonzero().squeeze(1)
+            object_k = tuples.map_tensors(lambda part, at=k: part[:, at], objects)
+            found.put(rows, first[rows] + k, tuples.rows(object_k, rows), kl[rows, k])
+        counts = first + many
+        found.charges[images, counts - 1] += charge
+        most = int(counts.max()) if len(counts) else 0
+        return Explained(air, ink, found.scored(air, ink, most), counts)
+
     def only(self, kept: Tensor) -> Found:
         """What was found, with nothing in slots that are not ``kept`` [B, T]."""
         *parts, scores = self.found
@@ -94,6 +148,12 @@ def best_of_each(image: Tensor, gain: Tensor) -> Tensor:
     first = image[order].diff(prepend=image.new_full((1,), -1)) != 0
     best = order[first]
     return best[gain[best] > 0]
+
+
+def kept_first(parts: Tensor, kept: Tensor) -> Tensor:
+    """Parts [M, T, ...] with those of ``kept`` slots [M, T] before the others."""
+    order = kept.byte().argsort(dim=1, descending=True, stable=True)
+    return parts[torch.arange(len(parts), device=parts.device)[:, None], order]
 
 
 def _where(present: Tensor, part: Tensor, other: Tensor) -> Tensor:

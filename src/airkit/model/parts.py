@@ -1,10 +1,10 @@
 """Parts of what is left to explain, and the objects that the guide reads from them.
 
-A part is half of what is in a window, or what an object leaves of it. The guide reads each as if
-there was nothing else on the canvas.
+A part is what is on one side of a line through a window, or what an object leaves of it. The guide
+reads each as if there was nothing else on the canvas.
 
-Legend: M images, C channels, J = 2 ``DIRECTIONS`` halves of a window, N rows (M, or M J), S the
-longer side of a canvas, w window side, P channels of a decoded window.
+Legend: M images, C channels, J = ``CUTS`` pieces of a window, N rows (M, or M J), S the longer side
+of a canvas, w window side, P channels of a decoded window.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from airkit.model.guides.residual import Blur, Peak, Residual
 from airkit.model.spatial_transformer import Patches, paint_at, pixel_centres
 from airkit.model.tuples import rows
 
-DIRECTIONS = 4
-"""Directions of the lines that cut a window in halves."""
+DIRECTIONS = 8
+"""Directions of the lines that cut a window."""
+OFFSETS = (-0.2, 0.0, 0.2)
+"""How far these are from the middle of what is in the window, in typical object sizes."""
+CUTS = 2 * DIRECTIONS * len(OFFSETS)
+"""Pieces of a window: what is on either side of each line."""
 EDGE_SHARPNESS = 3.0
-"""How sharply a half ends at its line, in log odds per pixel."""
+"""How sharply a piece ends at its line, in log odds per pixel."""
 AROUND = 2.0
 """Side of the square around a window in which errors are measured, in sides of the window."""
 
@@ -57,11 +61,7 @@ class Around(NamedTuple):
     def of(cls, air: AIR, size: Tensor, centre: Tensor) -> Self:
         """Around windows of sizes [N], fractions of S, and centres [N, 2]."""
         patches = Patches.around(AROUND * size, centre, air.shape, air.guide.window)
-        pixels, half = pixel_centres(air.canvas_size, size), AROUND * size[:, None]
-        x, y = centre[:, :1], centre[:, 1:]
-        down, along = (pixels[patches.rows] - y).abs(), (pixels[patches.columns] - x).abs()
-        inside = (down <= half)[:, :, None] & (along <= half)[:, None]
-        return cls(patches, inside.to(size.dtype))
+        return cls(patches, _squares(air, patches, AROUND * size, centre))
 
     def nats(self, air: AIR, left: Tensor) -> Tensor:
         """What an error of ``left`` [N, C, h, w'] in the patches takes off log p(x | canvas), [N].
@@ -104,17 +104,15 @@ class Reader:
     def two(self) -> tuple[Object, Object]:
         """Two objects of each window, M rows each.
 
-        One is read from each half, another from what it leaves, and the first anew from what that
+        One is read from each piece, another from what it leaves, and the first anew from what that
         leaves. The pair that explains the window best is taken.
         """
-        many, cuts = len(self._size), 2 * DIRECTIONS
-        middle = _middle(self._window, self._size, self._centre)
-        half = _halves(middle, EDGE_SHARPNESS * self._air.canvas_size / 2)
-        first = self._read(half, cuts)
-        second = self._read(_without(first), cuts)
-        first = self._read(_without(second), cuts)
-        best = self.score(first, second).view(many, cuts).argmax(1)
-        best += cuts * torch.arange(many, device=best.device)
+        many, middle = len(self._size), _middle(self._window, self._size, self._centre)
+        first = self._read(_pieces(middle, self._air), CUTS)
+        second = self._read(_without(first), CUTS)
+        first = self._read(_without(second), CUTS)
+        best = self.score(first, second).view(many, CUTS).argmax(1)
+        best += CUTS * torch.arange(many, device=best.device)
         return rows(first, best), rows(second, best)
 
     def _read(self, keep: Keep, parts: int) -> Object:
@@ -134,13 +132,24 @@ class Reader:
 
     def unexplained(self, *windows: Window) -> Tensor:
         """What the others and these windows leave unexplained around the window, in nats, [N]."""
+        around, left = self._left_by(windows)
+        return around.nats(self._air, left)
+
+    def unexplained_inside(self, *windows: Window) -> Tensor:
+        """What they leave unexplained inside of these windows, in nats, [N]."""
+        (patches, _), left = self._left_by(windows)
+        inside = [_squares(self._air, patches, size, centre) for _, size, centre in windows]
+        return Around(patches, torch.stack(inside).amax(0)).nats(self._air, left)
+
+    def _left_by(self, windows: Sequence[Window]) -> tuple[Around, Tensor]:
+        """Around the window, and the residual there once these are painted, [N, C, h, w']."""
         parts = len(windows[0][0]) // len(self._size)
         index = torch.arange(len(self._size), device=self._size.device).repeat_interleave(parts)
         around, image = self._around.rows(index), self._image[index]
         canvas = image - self._left[index]
         for each in windows:
             canvas = compose(canvas, around.patches.paint(*each))
-        return around.nats(self._air, image - canvas)
+        return around, image - canvas
 
 
 class _Part(Residual):
@@ -171,17 +180,28 @@ class _Part(Residual):
         return Peak(self.start, height.repeat_interleave(len(self.start) // len(height)))
 
 
-def _halves(middle: Tensor, sharpness: float) -> Keep:
-    """Keep what is on one side of a line through ``middle`` [M, 2], for J lines each.
+def _squares(air: AIR, patches: Patches, size: Tensor, centre: Tensor) -> Tensor:
+    """1 in squares of 2 ``size`` [N] around ``centre`` [N, 2], 0 elsewhere in patches, [N, h, w'].
 
-    ``sharpness`` is in log odds per unit of length, of which a canvas is 2 long.
+    A window of that size is 2 ``size`` wide, as a canvas is from -1 to 1.
     """
+    pixels, half = pixel_centres(air.canvas_size, size), size[:, None]
+    down = (pixels[patches.rows] - centre[:, 1:]).abs() <= half
+    along = (pixels[patches.columns] - centre[:, :1]).abs() <= half
+    return (down[:, :, None] & along[:, None]).to(size.dtype)
+
+
+def _pieces(middle: Tensor, air: AIR) -> Keep:
+    """Keep what is on one side of a line near ``middle`` [M, 2], for J lines each."""
     angle = torch.arange(2 * DIRECTIONS).to(middle) * (math.pi / DIRECTIONS)
-    normal = torch.stack([angle.cos(), angle.sin()], 1).repeat(len(middle), 1)
-    middle = middle.repeat_interleave(len(angle), 0)
+    normal = torch.stack([angle.cos(), angle.sin()], 1).repeat_interleave(len(OFFSETS), 0)
+    away = normal.new_tensor(OFFSETS).repeat(len(angle)) * (2 * air.config.object_size)
+    place = middle[:, None] + normal * away[:, None] / air.canvas_size
+    place, normal = place.flatten(0, 1), normal.repeat(len(middle), 1)
+    sharpness = EDGE_SHARPNESS * air.canvas_size / 2
 
     def keep(windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
-        offset = _points(size, centre, windows.shape[-1]) - middle[:, :, None]
+        offset = _points(size, centre, windows.shape[-1]) - place[:, :, None]
         x, y = (normal[:, :, None] * offset).unbind(1)
         inside = torch.sigmoid(sharpness * (x[:, None, :] + y[:, :, None]))
         return windows * inside[:, None]

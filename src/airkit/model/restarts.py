@@ -26,7 +26,7 @@ from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import RegionCanvas
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
-from airkit.model.explained import Explained, best_of_each
+from airkit.model.explained import Explained, best_of_each, kept_first
 from airkit.model.guides import MEANS, Slot
 from airkit.model.search import GUIDE_SHARE, Found, temperature
 from airkit.model.spatial_transformer import Patches, span
@@ -38,9 +38,6 @@ LOOKS = 16
 """Looks from which an object is found again."""
 SAME = 0.05
 """Objects are the same if places and sizes differ by less, in typical object sizes."""
-NEIGHBOURS = 0.75
-"""Objects are found again together if their centres are nearer along both axes than this multiple
-of their windows' mean side."""
 SIDE = 4.0
 """Side of the region that is searched, in typical object sizes."""
 CHARGE = 0.3
@@ -54,7 +51,7 @@ TOGETHER = 32
 
 
 @torch.no_grad()
-def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found, Tensor]:
+def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     """Find objects again, in each image those that gain most first, until nothing gains.
 
     In an image where something gained, slots without an object are blank, as after the end of a
@@ -65,9 +62,6 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found,
         ink: ``Background.ink``, [B, C, H, W].
         found: what a search found.
         counts: how many of its objects are there, [B].
-
-    Returns:
-        What is found now, and how many of its objects are there, [B].
     """
     explained = Explained(air, ink, found, counts)
     vain = torch.full_like(found.size, math.nan)  # what was unexplained when nothing was gained
@@ -83,13 +77,13 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found,
         unexplained[again.image, again.slot] = math.nan
         again = tuples.rows(again, best_of_each(again.image, again.gain))
         before = some.rows(again.image)
-        after = _instead(before, again)
+        after = before.instead(*again.change)
         pays = (_value(after) > _value(before)) & (after.found.log_q.argmax(1) == after.counts)
         image, kept = again.image[pays], again.kept[pays]
-        vain[rows[image]] = _kept_first(unexplained[image].masked_fill(~kept, math.nan), kept)
+        vain[rows[image]] = kept_first(unexplained[image].masked_fill(~kept, math.nan), kept)
         rows = rows[image]
         explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
-    return explained.found, explained.counts
+    return explained.found
 
 
 class Again(NamedTuple):
@@ -115,6 +109,11 @@ class Again(NamedTuple):
     charge: Tensor
     gain: Tensor
 
+    @property
+    def change(self) -> tuple[Tensor, Object, Tensor, Tensor, Tensor]:
+        """What ``Explained.instead`` asks for."""
+        return self.kept, self.objects, self.kl, self.many, self.charge
+
     def padded(self, most: int) -> Again:
         """With P = ``most``; the last object is repeated."""
         last = torch.arange(most, device=self.kl.device).clamp(max=self.kl.shape[1] - 1)
@@ -132,7 +131,7 @@ def _value(explained: Explained) -> Tensor:
 def _find_again(explained: Explained, image: Tensor, slot: Tensor) -> Again:
     """The best that is found in place of the object at ``slot`` [M] of each ``image`` [M]."""
     air = explained.air
-    together = _together(explained, image, slot)
+    together = explained.neighbours[image, slot]
     at_once = batch_size(_region_shape(air), air.channels, 0, TOGETHER * LOOKS) // LOOKS or 1
     sizes = together.sum(1)
     most, found = int(sizes.max()) + 1, []
@@ -141,15 +140,6 @@ def _find_again(explained: Explained, image: Tensor, slot: Tensor) -> Again:
             some = image[rows], slot[rows], together[rows]
             found.append(_from_looks(explained, *some, size + 1).padded(most))
     return tuples.joined(found)
-
-
-def _together(explained: Explained, image: Tensor, slot: Tensor) -> Tensor:
-    """Which objects are found again with the one at ``slot`` [M] of each ``image`` [M], [M, T]."""
-    size, centre = explained.found.size[image], explained.found.centre[image]
-    row = torch.arange(len(slot), device=slot.device)
-    apart = (centre - centre[row, slot][:, None]).abs().amax(2)
-    near = apart < NEIGHBOURS * (size + size[row, slot][:, None])  # a window is 2 size wide
-    return explained.present[image] & near
 
 
 def _region_shape(air: AIR) -> tuple[int, int]:
@@ -233,7 +223,7 @@ def _painted(explained: Explained, patches: Patches, present: Tensor) -> tuple[R
     present = present & _reaches(found, patches, air.guide.window)
     many = present.sum(1)
     on = first_slots(many, air.slots).to(ink)
-    where, what, size, centre, windows = (_kept_first(part, present) for part in found[:5])
+    where, what, size, centre, windows = (kept_first(part, present) for part in found[:5])
     for t in range(int(many.max())):
         canvas.add(windows[:, t] * on[:, t, None, None, None], size[:, t], centre[:, t])
         slot = Slot(*(part[:, t] for part in (on, where, what, size, centre)))
@@ -290,25 +280,3 @@ def _first_of_its_kind(air: AIR, objects: Object) -> Tensor:
     apart = (places[:, :, None] - places[:, None]).abs().amax(3)
     same = apart < 2 * SAME * air.config.object_size / air.canvas_size
     return ~same.tril(-1).any(2).flatten()
-
-
-def _instead(explained: Explained, again: Again) -> Explained:
-    """With what was found ``again``, one of each image, in place of what it replaces."""
-    air, ink, _, _ = explained
-    images, first = torch.arange(len(ink), device=ink.device), again.kept.sum(1)
-    *parts, scores = explained.only(again.kept)
-    found = Found._make([*(_kept_first(part, again.kept) for part in parts), scores])
-    for k in range(again.kl.shape[1]):
-        rows = (k < again.many).nonzero().squeeze(1)
-        object_k = tuples.map_tensors(lambda part, at=k: part[:, at], again.objects)
-        found.put(rows, first[rows] + k, tuples.rows(object_k, rows), again.kl[rows, k])
-    counts = first + again.many
-    found.charges[images, counts - 1] += again.charge
-    most = int(counts.max()) if len(counts) else 0
-    return Explained(air, ink, found.scored(air, ink, most), counts)
-
-
-def _kept_first(parts: Tensor, kept: Tensor) -> Tensor:
-    """Parts [M, T, ...] with those of ``kept`` slots [M, T] before the others."""
-    order = kept.byte().argsort(dim=1, descending=True, stable=True)
-    return parts[torch.arange(len(parts), device=parts.device)[:, None], order]

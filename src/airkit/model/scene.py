@@ -21,6 +21,7 @@ from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import compose, cover
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
+from airkit.model.merges import merge
 from airkit.model.restarts import restart
 from airkit.model.search import GUIDE_SHARE, Found, search, temperature
 from airkit.model.spatial_transformer import Patches, paint
@@ -223,8 +224,9 @@ def _first_look(air: AIR, ink: Tensor) -> Found:
     found = search(air, ink, candidates=air.candidates)
     if air.candidates == 1 or not air.guide.samples_looks:
         return found
-    found = split(air, ink, found, found.log_q.argmax(1))
-    return restart(air, ink, found, found.log_q.argmax(1))[0]
+    for move in split, restart, merge:
+        found = move(air, ink, found, found.log_q.argmax(1))
+    return found
 
 
 def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:

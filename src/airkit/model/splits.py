@@ -1,7 +1,7 @@
 """Splits: two objects in place of one that leaves too much unexplained.
 
 Where two objects touch, every look may end between them and find a bit of each. Such an object is
-taken off the canvas, and two are read in its window instead, beginning with halves of it. It is the
+taken off the canvas, and two are read in its window instead, beginning with pieces of it. It is the
 split move of samplers of mixtures (Richardson and Green 1997, JRSS B 59, section 3.2), made where
 it raises the score by enough.
 
@@ -23,17 +23,18 @@ from airkit.model.explained import Explained, best_of_each
 from airkit.model.parts import Reader, placed
 from airkit.model.search import Found
 
-TRIED_FROM = 3.0
+TRIED_FROM = 2.0
 """An object is tried if the error around it, in nats, exceeds its KL plus this multiple of the log
 prior odds against one more object."""
-CHARGE = 0.5
+CHARGE = 1.0
 """Charge for a split, in log prior odds against one more object and in addition to them: the best
 of several pairs gains something by chance."""
 LEFT_ADD, LEFT_OVER = 0.5, 0.1
-"""Charge for each nat of error that a pair leaves, where objects add up and where they occlude each
-other. Two real objects leave little; two pieces of an object that the decoder cannot draw leave
-much. Pieces imitate an object more easily where ink adds up, so the charge is larger there."""
-TOGETHER = 64
+"""Charge for each nat of error that a pair leaves in its own windows, where objects add up and
+where they occlude each other. Two real objects leave little; two pieces of an object that the
+decoder cannot draw leave much. Pieces imitate an object more easily where ink adds up, so the
+charge is larger there."""
+TOGETHER = 16
 """Objects to split at once: more make it no faster."""
 
 
@@ -118,24 +119,16 @@ def _pair(explained: Explained, canvas: Canvas, slot: Tensor) -> Pair:
     """
     air, ink, found, _ = explained
     images = torch.arange(len(slot), device=slot.device)
-    place = found.size[images, slot], found.centre[images, slot]
-    window, charged = found.windows[images, slot], found.charges[images, slot]
-    if air.occludes:
-        others = explained.present
-        others[images, slot] = False
-        canvas = explained.painted(others)
-    else:  # faster than to paint all others
-        canvas.add(-window, *place)
-    reader = Reader(air, ink, canvas.residual(), *place)
-    before = -reader.unexplained((window, *place)) - found.kl[images, slot]
+    window = explained.window(slot)
+    reader = Reader(air, ink, explained.without(canvas, slot).residual(), *window[1:])
+    before = -reader.unexplained(window) - found.kl[images, slot]
     rival = torch.maximum(before, reader.score(reader.one()))
     first, second = reader.two()
-    left = reader.unexplained(placed(first), placed(second))
+    left = reader.unexplained_inside(placed(first), placed(second))
     share = LEFT_OVER if air.occludes else LEFT_ADD
     charge = CHARGE * explained.odds_against + share * left.clamp(min=0)
-    kl = air.kl(first) + air.kl(second)
-    gain = -left - kl - explained.odds_against - charge - rival
-    return Pair(first, second, charged + charge, gain)
+    gain = reader.score(first, second) - explained.odds_against - charge - rival
+    return Pair(first, second, found.charges[images, slot] + charge, gain)
 
 
 def _instead(explained: Explained, slot: Tensor, pair: Pair) -> Found:

@@ -1,0 +1,113 @@
+"""Merges: one object in place of two neighbours that may be pieces of it.
+
+Where other objects are near, a guide may read a part of an object, and later slots the rest. So two
+neighbours are taken off the canvas, and one object is read where they were. It is the merge move of
+samplers of mixtures (Richardson and Green 1997, JRSS B 59, section 3.2), made where it raises the
+score. Nothing is charged: one object that imitates two has more to explain than two that imitate
+one.
+
+Legend: B images, M pairs that are tried, T slots.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from airkit.model import tuples
+from airkit.model.air import AIR, Object
+from airkit.model.batch_sizes import batch_size
+from airkit.model.canvas import Canvas
+from airkit.model.explained import Explained, best_of_each
+from airkit.model.parts import Reader
+from airkit.model.search import Found
+
+SIDE = 1.3
+"""Side of the window in which the object is read, in typical object sizes."""
+TOGETHER = 64
+"""Pairs to merge at once: more make it no faster."""
+
+
+@torch.no_grad()
+def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
+    """Merge neighbours, in each image the two that gain most first, until no merge gains.
+
+    In an image with a merge the new object comes last, in front of the others, and slots without an
+    object are blank, as after the end of a search.
+
+    Args:
+        air: the trained model.
+        ink: ``Background.ink``, [B, C, H, W].
+        found: what a search found.
+        counts: how many of its objects are there, [B].
+    """
+    explained = Explained(air, ink, found, counts)
+    rows = (counts > 1).nonzero().squeeze(1)
+    while len(rows):
+        some = explained.rows(rows)
+        image, *two = some.neighbours.triu(1).nonzero().unbind(1)
+        if not len(image):
+            break
+        merged = _merged(some, image, torch.stack(two, 1))
+        merged = tuples.rows(merged, best_of_each(merged.image, merged.gain))
+        before = some.rows(merged.image)
+        after = before.instead(*merged.change(before.present))
+        pays = (after.score > before.score) & (after.found.log_q.argmax(1) == after.counts)
+        rows = rows[merged.image[pays]]
+        explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
+    return explained.found
+
+
+class Merged(NamedTuple):
+    """One object in place of two, M rows.
+
+    Attributes:
+        image: indices of the images, [M].
+        two: the slots of the two, [M, 2].
+        one: the object.
+        kl: of its latents, in nats, [M].
+        gain: how much better it scores than the two, in nats, [M].
+    """
+
+    image: Tensor
+    two: Tensor
+    one: Object
+    kl: Tensor
+    gain: Tensor
+
+    def change(self, present: Tensor) -> tuple[Tensor, Object, Tensor, Tensor, Tensor]:
+        """What ``Explained.instead`` asks for; ``present`` [M, T] are the objects so far."""
+        kept = present.scatter(1, self.two, value=False)
+        objects, kl = tuples.map_tensors(lambda part: part[:, None], (self.one, self.kl))
+        return kept, objects, kl, torch.ones_like(self.image), torch.zeros_like(self.kl)
+
+
+def _merged(explained: Explained, image: Tensor, two: Tensor) -> Merged:
+    """What the objects at ``two`` slots [M, 2] of each ``image`` [M] are as one."""
+    air, found = explained.air, []
+    canvas = explained.painted(explained.present)
+    at_once = batch_size(air.shape, air.channels, 0, TOGETHER)
+    for some, pairs in zip(torch.split(image, at_once), torch.split(two, at_once), strict=True):
+        one, gain = _read(explained.rows(some), canvas.rows(some), pairs)
+        found.append(Merged(some, pairs, one, air.kl(one), gain))
+    return tuples.joined(found)
+
+
+def _read(explained: Explained, canvas: Canvas, two: Tensor) -> tuple[Object, Tensor]:
+    """The object in place of ``two`` [B, 2] on the canvas of all, and what it gains, [B].
+
+    It is read between the two, and once more where it is found then.
+    """
+    air, ink, found, _ = explained
+    first, second = two.unbind(1)
+    pair = explained.window(first), explained.window(second)
+    middle = (pair[0][2] + pair[1][2]) / 2
+    size = torch.full_like(middle[:, 0], SIDE * air.config.object_size / air.canvas_size)
+    residual = explained.without(canvas, first, second).residual()
+    reader = Reader(air, ink, residual, size, middle)
+    rough = reader.one()
+    one = Reader(air, ink, residual, rough.size, rough.centre).one()
+    costs = (found.kl + found.charges).gather(1, two).sum(1) + explained.odds_against
+    return one, reader.score(one) + reader.unexplained(*pair) + costs
