@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
 from airkit.model.merges import merge
 from airkit.model.restarts import restart
-from airkit.model.scene import HIDDEN, SURE, explain, explain_best
+from airkit.model.scene import HIDDEN, OTHERS, SURE, explain, explain_best
 from airkit.model.search import GUIDE_SHARE, OCCLUDED, TEMPERATURE, Found, search
 from airkit.model.splits import split
 
@@ -57,6 +58,7 @@ def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
         scores = scores[:SURE] if sure else scores
+        scores[1:] += OTHERS * math.log(air.prior_ratio)
         nats = OCCLUDED if air.occludes else TEMPERATURE
         trust = np.exp((scores - scores.max(0)) / nats)
         guides = np.array([each.log_q[0].exp().numpy() for each in passes[: len(scores)]])
@@ -71,7 +73,7 @@ def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
         assert count == int(probability.argmax())
         best = int(scores[:, count].argmax())
         assert torch.allclose(found.where[index], passes[best].where[0])
-        assert float(found.score[index]) == pytest.approx(scores[best, count])
+        assert float(found.score[index]) == pytest.approx(float(passes[best].scores[0, count]))
     assert 0 < stopped < len(some)
 
 

@@ -6,6 +6,7 @@ side, h and w' sides of a patch, Z code size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,6 +31,9 @@ from airkit.model.tuples import map_tensors, rows, with_rows
 
 SURE = 4
 """Looks that have to agree before no more are taken at an image."""
+OTHERS = 1.0
+"""Charge for what all looks but the first find, in log prior odds against one more object: splits,
+restarts and merges have searched the first, and the best of several gains something by chance."""
 HIDDEN = 0.03
 """The chance that one more object is wholly hidden, where objects occlude each other."""
 TOGETHER = 250
@@ -122,8 +126,8 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
     """The scene at one look per slot, the means of all latents and the mode of q(n).
 
     Each slot compares ``air.candidates`` looks and takes the one whose object costs least for what
-    it explains; then an object that stands for two is split, and objects that leave much
-    unexplained are found again.
+    it explains; then objects that stand for two are split, those that leave much unexplained are
+    found again, and pieces of one are merged.
 
     Args:
         air: the trained model.
@@ -138,14 +142,15 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     """The count from several looks, and the best explanation with that count.
 
     The first look is that of ``explain``, the others are sampled. Look k gives the count n the
-    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents. With
-    S(n) the greatest of them, p(n) is proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the
-    power ``GUIDE_SHARE``. Here q(n) is the mean of all q_k(n), and the better look k explains the
-    image with n objects, the more it weighs: exp(S_k(n) / ``TEMPERATURE``). Where objects occlude
-    each other, the temperature is ``OCCLUDED`` times the channels, and one more is hidden with a
-    chance of ``HIDDEN``. The count is the mode of p(n); the explanation kept is that of the look
-    with the greatest S_k(count). An image whose first ``SURE`` looks all have their greatest score
-    at the mode of q(n) gets no more looks.
+    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents, minus
+    a charge (``OTHERS``) for all looks but the first. With S(n) the greatest of them, p(n) is
+    proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the power ``GUIDE_SHARE``. Here q(n)
+    is the mean of all q_k(n), and the better look k explains the image with n objects, the more it
+    weighs: exp(S_k(n) / ``TEMPERATURE``). Where objects occlude each other, the temperature is
+    ``OCCLUDED`` times the channels, and one more is hidden with a chance of ``HIDDEN``. The count
+    is the mode of p(n); the explanation kept is that of the look with the greatest S_k(count). An
+    image whose first ``SURE`` looks all have their greatest score at the mode of q(n) gets no more
+    looks.
 
     It is a rule for counting and drawing, never a bound.
 
@@ -220,7 +225,7 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
 
 
 def _first_look(air: AIR, ink: Tensor) -> Found:
-    """What is found at the looks that explain best, with objects split where that pays."""
+    """What is found at the looks that explain best, mended where that pays."""
     found = search(air, ink, candidates=air.candidates)
     if air.candidates == 1 or not air.guide.samples_looks:
         return found
@@ -242,6 +247,7 @@ def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | 
 def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     """The count of all passes, and the pass that explains it best; see ``explain_best``."""
     scores = torch.stack([each.scores for each in passes])
+    scores[1:] += OTHERS * math.log(air.prior_ratio)
     tempered = scores / temperature(air)
     log_q = torch.stack([each.log_q for each in passes])
     log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
