@@ -78,7 +78,7 @@ def test_the_gain_that_is_promised_is_the_gain_that_is_made() -> None:
     ink = picture(air, ALONE, WHOLE)
     before = Explained(air, ink, _in_pieces(air, ink, 4.0), torch.tensor([3]))
     merged = merges._merged(before, *_pair())
-    after = before.instead(*merged.change(before.present))
+    after = before.after(merged.change)
     assert after.counts.tolist() == [2]
     assert_close(merged.gain, after.score - before.score, rtol=1e-3, atol=0.1)
 

@@ -148,9 +148,9 @@ def test_the_gain_that_is_promised_is_the_gain_that_is_made() -> None:
     ink = picture(air, *WANTED)
     explained = Explained(air, ink, _moved(air, ink, 5.0), torch.tensor([2]))
     again = restarts._find_again(explained, torch.tensor([0]), torch.tensor([0]))
-    after = explained.instead(*again.change)
+    after = explained.after(again.change)
     gain = restarts._value(after) - restarts._value(explained)
-    assert again.many.tolist() == [1]
+    assert again.change.many.tolist() == [1]
     assert_close(again.gain, gain, rtol=1e-3, atol=0.1)
 
 

@@ -23,6 +23,30 @@ NEIGHBOURS = 0.75
 windows' mean side."""
 
 
+class Change(NamedTuple):
+    """Other objects in place of some of those in M images; they come after those that stay.
+
+    Attributes:
+        kept: the slots that stay, [M, T].
+        objects: the objects in place of the others, [M, P, ...].
+        kl: of their latents, in nats, [M, P].
+        many: how many of these objects are there, [M].
+        charge: what the last of these is charged, in nats, [M].
+    """
+
+    kept: Tensor
+    objects: Object
+    kl: Tensor
+    many: Tensor
+    charge: Tensor
+
+    def padded(self, most: int) -> Change:
+        """With P = ``most``; the last object is repeated."""
+        last = torch.arange(most, device=self.kl.device).clamp(max=self.kl.shape[1] - 1)
+        objects, kl = tuples.map_tensors(lambda part: part[:, last], (self.objects, self.kl))
+        return self._replace(objects=objects, kl=kl)
+
+
 class Explained(NamedTuple):
     """Images, what was found in them, and how many of these objects are there.
 
@@ -107,19 +131,10 @@ class Explained(NamedTuple):
             canvas.add(-window, *place)
         return canvas
 
-    def instead(
-        self, kept: Tensor, objects: Object, kl: Tensor, many: Tensor, charge: Tensor
-    ) -> Explained:
-        """With other objects, after those that stay, in place of what does not stay.
-
-        Args:
-            kept: slots that stay, [B, T].
-            objects: the others, [B, P, ...].
-            kl: of their latents, in nats, [B, P].
-            many: how many of them are there, [B].
-            charge: what the last of these is charged, in nats, [B].
-        """
+    def after(self, change: Change) -> Explained:
+        """With a change to each image."""
         air, ink, _, _ = self
+        kept, objects, kl, many, charge = change
         images, first = torch.arange(len(ink), device=ink.device), kept.sum(1)
         *parts, scores = self.only(kept)
         found = Found._make([*(kept_first(part, kept) for part in parts), scores])

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from airkit.model import tuples
-from airkit.model.air import AIR, Object
+from airkit.model.air import AIR
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
-from airkit.model.explained import Explained, best_of_each
+from airkit.model.explained import Change, Explained, best_of_each
 from airkit.model.parts import Reader
 from airkit.model.search import Found
 
@@ -53,7 +53,7 @@ def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         merged = _merged(some, image, torch.stack(two, 1))
         merged = tuples.rows(merged, best_of_each(merged.image, merged.gain))
         before = some.rows(merged.image)
-        after = before.instead(*merged.change(before.present))
+        after = before.after(merged.change)
         pays = (after.score > before.score) & (after.found.log_q.argmax(1) == after.counts)
         rows = rows[merged.image[pays]]
         explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
@@ -61,27 +61,17 @@ def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
 
 
 class Merged(NamedTuple):
-    """One object in place of two, M rows.
+    """One object in place of two.
 
     Attributes:
         image: indices of the images, [M].
-        two: the slots of the two, [M, 2].
-        one: the object.
-        kl: of its latents, in nats, [M].
-        gain: how much better it scores than the two, in nats, [M].
+        change: to the images, M rows.
+        gain: how much better the object scores than the two, in nats, [M].
     """
 
     image: Tensor
-    two: Tensor
-    one: Object
-    kl: Tensor
+    change: Change
     gain: Tensor
-
-    def change(self, present: Tensor) -> tuple[Tensor, Object, Tensor, Tensor, Tensor]:
-        """What ``Explained.instead`` asks for; ``present`` [M, T] are the objects so far."""
-        kept = present.scatter(1, self.two, value=False)
-        objects, kl = tuples.map_tensors(lambda part: part[:, None], (self.one, self.kl))
-        return kept, objects, kl, torch.ones_like(self.image), torch.zeros_like(self.kl)
 
 
 def _merged(explained: Explained, image: Tensor, two: Tensor) -> Merged:
@@ -90,13 +80,12 @@ def _merged(explained: Explained, image: Tensor, two: Tensor) -> Merged:
     canvas = explained.painted(explained.present)
     at_once = batch_size(air.shape, air.channels, 0, TOGETHER)
     for some, pairs in zip(torch.split(image, at_once), torch.split(two, at_once), strict=True):
-        one, gain = _read(explained.rows(some), canvas.rows(some), pairs)
-        found.append(Merged(some, pairs, one, air.kl(one), gain))
+        found.append(Merged(some, *_read(explained.rows(some), canvas.rows(some), pairs)))
     return tuples.joined(found)
 
 
-def _read(explained: Explained, canvas: Canvas, two: Tensor) -> tuple[Object, Tensor]:
-    """The object in place of ``two`` [B, 2] on the canvas of all, and what it gains, [B].
+def _read(explained: Explained, canvas: Canvas, two: Tensor) -> tuple[Change, Tensor]:
+    """One object in place of ``two`` [B, 2] on the canvas of all, and what it gains, [B].
 
     It is read between the two, and once more where it is found then.
     """
@@ -110,4 +99,7 @@ def _read(explained: Explained, canvas: Canvas, two: Tensor) -> tuple[Object, Te
     rough = reader.one()
     one = Reader(air, ink, residual, rough.size, rough.centre).one()
     costs = (found.kl + found.charges).gather(1, two).sum(1) + explained.odds_against
-    return one, reader.score(one) + reader.unexplained(*pair) + costs
+    gain = reader.score(one) + reader.unexplained(*pair) + costs
+    kept = explained.present.scatter(1, two, value=False)
+    objects, kl = tuples.map_tensors(lambda part: part[:, None], (one, air.kl(one)))
+    return Change(kept, objects, kl, torch.ones_like(first), torch.zeros_like(size)), gain

@@ -26,7 +26,7 @@ from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import RegionCanvas
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
-from airkit.model.explained import Explained, best_of_each, kept_first
+from airkit.model.explained import Change, Explained, best_of_each, kept_first
 from airkit.model.guides import MEANS, Slot
 from airkit.model.search import GUIDE_SHARE, Found, temperature
 from airkit.model.spatial_transformer import Patches, span
@@ -77,9 +77,9 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         unexplained[again.image, again.slot] = math.nan
         again = tuples.rows(again, best_of_each(again.image, again.gain))
         before = some.rows(again.image)
-        after = before.instead(*again.change)
+        after = before.after(again.change)
         pays = (_value(after) > _value(before)) & (after.found.log_q.argmax(1) == after.counts)
-        image, kept = again.image[pays], again.kept[pays]
+        image, kept = again.image[pays], again.change.kept[pays]
         vain[rows[image]] = kept_first(unexplained[image].masked_fill(~kept, math.nan), kept)
         rows = rows[image]
         explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
@@ -92,33 +92,14 @@ class Again(NamedTuple):
     Attributes:
         image: indices of the images, [M].
         slot: the slots of the objects that were tried, [M].
-        kept: the slots that stay, [M, T].
-        objects: the objects in place of the others, [M, P, ...].
-        kl: of their latents, in nats, [M, P].
-        many: how many of these objects are there, [M].
-        charge: what the change costs, in nats, [M].
-        gain: what it gains beyond that, in nats, [M].
+        change: to the images, M rows.
+        gain: what it gains beyond its charge, in nats, [M].
     """
 
     image: Tensor
     slot: Tensor
-    kept: Tensor
-    objects: Object
-    kl: Tensor
-    many: Tensor
-    charge: Tensor
+    change: Change
     gain: Tensor
-
-    @property
-    def change(self) -> tuple[Tensor, Object, Tensor, Tensor, Tensor]:
-        """What ``Explained.instead`` asks for."""
-        return self.kept, self.objects, self.kl, self.many, self.charge
-
-    def padded(self, most: int) -> Again:
-        """With P = ``most``; the last object is repeated."""
-        last = torch.arange(most, device=self.kl.device).clamp(max=self.kl.shape[1] - 1)
-        objects, kl = tuples.map_tensors(lambda part: part[:, last], (self.objects, self.kl))
-        return self._replace(objects=objects, kl=kl)
 
 
 def _value(explained: Explained) -> Tensor:
@@ -138,7 +119,8 @@ def _find_again(explained: Explained, image: Tensor, slot: Tensor) -> Again:
     for size in sorted(set(sizes.tolist())):
         for rows in (sizes == size).nonzero().squeeze(1).split(at_once):
             some = image[rows], slot[rows], together[rows]
-            found.append(_from_looks(explained, *some, size + 1).padded(most))
+            again = _from_looks(explained, *some, size + 1)
+            found.append(again._replace(change=again.change.padded(most)))
     return tuples.joined(found)
 
 
@@ -167,8 +149,8 @@ def _from_looks(
     gain, last = (value - costs[row]).max(1)
     best = best_of_each(row, gain)
     row, last, objects = row[best], last[best], tuples.rows(objects, best)
-    found = objects, kl[best], last + 1, charge[row, last], gain[best]
-    return Again(image[row], slot[row], kept[row], *found)
+    change = Change(kept[row], objects, kl[best], last + 1, charge[row, last])
+    return Again(image[row], slot[row], change, gain[best])
 
 
 def _value_of_found(air: AIR, logits: Tensor, kl: Tensor) -> Tensor:
