@@ -16,7 +16,15 @@ from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
 from airkit.model.merges import merge
 from airkit.model.restarts import restart
-from airkit.model.scene import HIDDEN, OTHERS, SURE, explain, explain_best
+from airkit.model.scene import (
+    NEEDLESS,
+    OTHERS,
+    SURE,
+    UNSEEN_ADD,
+    UNSEEN_OVER,
+    explain,
+    explain_best,
+)
 from airkit.model.search import GUIDE_SHARE, OCCLUDED, TEMPERATURE, Found, search
 from airkit.model.splits import split
 
@@ -65,9 +73,11 @@ def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
         guides = (trust * guides).sum(0) / trust.sum(0)
         weights = np.exp((scores.max(0) - scores.max()) / nats) * guides**GUIDE_SHARE
         probability = weights / weights.sum()
-        for n in reversed(range(1, air.slots)) if air.occludes else ():
-            hidden = HIDDEN * probability[n]
-            probability[[n, n + 1]] += -hidden, hidden
+        unseen, steps = UNSEEN_OVER if air.occludes else UNSEEN_ADD, range(1, air.slots)
+        before = probability.copy()
+        for n in steps:
+            probability[[n, n + 1]] += np.array([-1, 1]) * (unseen * before[n])
+            probability[[n, n + 1]] += np.array([1, -1]) * (NEEDLESS * before[n + 1])
         assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
         count = int(found.count[index])
         assert count == int(probability.argmax())

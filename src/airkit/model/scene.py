@@ -34,8 +34,11 @@ SURE = 4
 OTHERS = 1.0
 """Charge for what all looks but the first find, in log prior odds against one more object: splits,
 restarts and merges have searched the first, and the best of several gains something by chance."""
-HIDDEN = 0.03
-"""The chance that one more object is wholly hidden, where objects occlude each other."""
+UNSEEN_ADD, UNSEEN_OVER = 0.001, 0.03
+"""The chance of one object more than any look finds, where objects add up and where they occlude
+each other: of two that look like one, or that one hides."""
+NEEDLESS = 0.001
+"""The chance of one object less, where at least two are found: they may be pieces of one."""
 TOGETHER = 250
 """Rows, looks times images, of one search: more make it no faster."""
 INK = 0.1
@@ -147,10 +150,10 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the power ``GUIDE_SHARE``. Here q(n)
     is the mean of all q_k(n), and the better look k explains the image with n objects, the more it
     weighs: exp(S_k(n) / ``TEMPERATURE``). Where objects occlude each other, the temperature is
-    ``OCCLUDED`` times the channels, and one more is hidden with a chance of ``HIDDEN``. The count
-    is the mode of p(n); the explanation kept is that of the look with the greatest S_k(count). An
-    image whose first ``SURE`` looks all have their greatest score at the mode of q(n) gets no more
-    looks.
+    ``OCCLUDED`` times the channels. With small chances (``UNSEEN_ADD``, ``NEEDLESS``) there is one
+    object more or fewer than all looks say. The count is the mode of p(n); the explanation kept is
+    that of the look with the greatest S_k(count). An image whose first ``SURE`` looks all have
+    their greatest score at the mode of q(n) gets no more looks.
 
     It is a rule for counting and drawing, never a bound.
 
@@ -252,8 +255,7 @@ def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     log_q = torch.stack([each.log_q for each in passes])
     log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
     probability = (tempered.amax(0) + GUIDE_SHARE * log_q).softmax(1)
-    if air.occludes:
-        probability = _with_hidden(probability)
+    probability = _with_errors(probability, UNSEEN_OVER if air.occludes else UNSEEN_ADD)
     count = probability.argmax(1)
     image = torch.arange(len(count), device=count.device)
     winner = scores[:, image, count].argmax(0)
@@ -261,10 +263,13 @@ def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
     return _Explanation(found, count, probability)
 
 
-def _with_hidden(probability: Tensor) -> Tensor:
-    """p(n), [B, T + 1], of objects seen or hidden; nothing is hidden where no object is seen."""
-    hidden = HIDDEN * probability[:, 1:-1]
-    return probability + pad(hidden, (2, 0)) - pad(hidden, (1, 1))
+def _with_errors(probability: Tensor, unseen: float) -> Tensor:
+    """p(n), [B, T + 1], allowing for one object more or fewer than all looks say.
+
+    Nothing is unseen where no object is seen.
+    """
+    more, fewer = unseen * probability[:, 1:-1], NEEDLESS * probability[:, 2:]
+    return probability + pad(more - fewer, (2, 0)) - pad(more - fewer, (1, 1))
 
 
 def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
