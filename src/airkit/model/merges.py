@@ -3,8 +3,7 @@
 Where other objects are near, a guide may read a part of an object, and later slots the rest. So two
 neighbours are taken off the canvas, and one object is read where they were. It is the merge move of
 samplers of mixtures (Richardson and Green 1997, JRSS B 59, section 3.2), made where it raises the
-score. Nothing is charged: one object that imitates two has more to explain than two that imitate
-one.
+score. Nothing is charged: one object seldom imitates two, while pieces often imitate one.
 
 Legend: B images, M pairs that are tried, T slots.
 """
