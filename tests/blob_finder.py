@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -106,6 +107,19 @@ def all_near(places: list[list[float]], wanted: list[tuple[float, float]]) -> bo
     """Whether each place that is wanted has one within 0.4 pixels, and no two the same."""
     near = [[math.dist(place, each) < 0.4 for place in places] for each in wanted]
     return all(map(any, near)) and len({row.index(True) for row in near}) == len(places)
+
+
+def changed(before: Found, after: Found) -> list[int]:
+    """The images in which other objects are found."""
+    pairs = zip(before.windows, after.windows, strict=True)
+    return [index for index, both in enumerate(pairs) if not torch.equal(*both)]
+
+
+def check_alike(found: Found, alone: Callable[[Tensor], Found]) -> None:
+    """Assert that each image's objects are those found ``alone``, given its number as a tensor."""
+    for index in range(len(found.size)):
+        for ours, theirs in zip(found, alone(torch.tensor([index])), strict=True):
+            assert_close(ours[index], theirs[0])
 
 
 def check_scores(air: AIR, ink: Tensor, found: Found, images: list[int]) -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from blob_finder import CASES, SIDE, all_near, check_scores, finder, picture, places
+from blob_finder import (
+    CASES,
+    SIDE,
+    all_near,
+    changed,
+    check_alike,
+    check_scores,
+    finder,
+    picture,
+    places,
+)
 from model_factory import blobs, tiny_air, tiny_config
 from torch import Tensor
 from torch.testing import assert_close
@@ -118,17 +128,13 @@ def test_the_scores_are_those_of_what_is_found(
     large: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     air, ink, found, after = _many(large, monkeypatch)
-    changed = [i for i in range(20) if not torch.equal(found.windows[i], after.windows[i])]
-    assert 3 < len(changed) < 20
-    check_scores(air, ink, after, changed)
+    images = changed(found, after)
+    assert 3 < len(images) < 20
+    check_scores(air, ink, after, images)
 
 
 @torch.no_grad()
 def test_an_image_is_merged_alike_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
     air, ink, found, after = _many(100.0, monkeypatch)
     monkeypatch.setattr(merges, "TOGETHER", 3)
-    for index in range(20):
-        row = torch.tensor([index])
-        alone = merge(air, ink[row], rows(found, row), 2 + row % 4)
-        for ours, theirs in zip(after, alone, strict=True):
-            assert_close(ours[index], theirs[0])
+    check_alike(after, lambda row: merge(air, ink[row], rows(found, row), 2 + row % 4))

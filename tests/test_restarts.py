@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from blob_finder import CASES, SIDE, all_near, check_scores, finder, picture, places
+from blob_finder import (
+    CASES,
+    SIDE,
+    all_near,
+    changed,
+    check_alike,
+    check_scores,
+    finder,
+    picture,
+    places,
+)
 from model_factory import blobs, tiny_air, tiny_config
 from torch import Tensor
 from torch.testing import assert_close
@@ -117,9 +127,9 @@ def test_the_scores_are_those_of_what_is_found(
     large: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     air, ink, found, after = _many(large, monkeypatch)
-    changed = [i for i in range(20) if not torch.equal(found.windows[i], after.windows[i])]
-    assert 5 < len(changed) < 20
-    check_scores(air, ink, after, changed)
+    images = changed(found, after)
+    assert 5 < len(images) < 20
+    check_scores(air, ink, after, images)
 
 
 @torch.no_grad()
@@ -128,11 +138,7 @@ def test_an_image_is_explained_alike_alone_and_among_others(
 ) -> None:
     air, ink, found, after = _many(100.0, monkeypatch)
     monkeypatch.setattr(restarts, "TOGETHER", 3)
-    for index in range(20):
-        row = torch.tensor([index])
-        alone = restart(air, ink[row], rows(found, row), row % 4)
-        for ours, theirs in zip(after, alone, strict=True):
-            assert_close(ours[index], theirs[0])
+    check_alike(after, lambda row: restart(air, ink[row], rows(found, row), row % 4))
 
 
 @torch.no_grad()

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from blob_finder import CASES, SIDE, WINDOW, all_near, check_scores, finder, picture, places
+from blob_finder import (
+    CASES,
+    SIDE,
+    WINDOW,
+    all_near,
+    changed,
+    check_alike,
+    check_scores,
+    finder,
+    picture,
+    places,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from model_factory import blobs, tiny_air, tiny_config
@@ -79,9 +90,13 @@ def test_charges_stay_where_one_of_a_pair_is_split_again(
         return instead(explained, slot, pair)
 
     monkeypatch.setattr(splits, "_instead", watched)
-    after = split(air, ink, search(air, ink), torch.tensor([1]))
-    first, _ = charged
-    assert float(after.charges.sum()) > first + splits.CHARGE * math.log(1 / 0.3)
+    found = search(air, ink)
+    found.charges[0, 0] = 7
+    after = split(air, ink, found, torch.tensor([1]))
+    first, second = charged
+    assert first > 7 + splits.CHARGE * math.log(1 / 0.3)
+    assert second > splits.CHARGE * math.log(1 / 0.3)
+    assert float(after.charges.sum()) == pytest.approx(first + second)  # an uncharged one is split
 
 
 def test_no_split_is_charged_less_where_there_is_less_noise_than_was_found() -> None:
@@ -182,20 +197,16 @@ def test_the_scores_are_those_of_what_is_found(
     large: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     air, ink, found, after = _many(large, monkeypatch)
-    changed = [i for i in range(20) if not torch.equal(found.windows[i], after.windows[i])]
-    assert 5 < len(changed) < 20
-    check_scores(air, ink, after, changed)
+    images = changed(found, after)
+    assert 5 < len(images) < 20
+    check_scores(air, ink, after, images)
 
 
 @torch.no_grad()
 def test_an_image_is_split_alike_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
     air, ink, found, after = _many(100.0, monkeypatch)
     monkeypatch.setattr(splits, "TOGETHER", 3)
-    for index in range(20):
-        row = torch.tensor([index])
-        alone = split(air, ink[row], rows(found, row), row % 4)
-        for ours, theirs in zip(after, alone, strict=True):
-            torch.testing.assert_close(ours[index], theirs[0])
+    check_alike(after, lambda row: split(air, ink[row], rows(found, row), row % 4))
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ def compare(
     one = open_run(run, data, checkpoint, given, listener)
     best = checkpoint if checkpoint == "last" else "best"
     split = layers({"eval.split": one.config.eval.split})
-    hears = MUTED if listener is SILENT else listener  # the first run's has warned
+    hears = MUTED if listener is SILENT else listener  # the first run has warned already
     other = open_run(against, one.data, best, [*given, *split], hears)
     for trained in (one, other):
         check_counts(trained.config)

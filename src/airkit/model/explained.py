@@ -1,4 +1,4 @@
-"""Images and what was found in them: what splits and restarts begin with.
+"""Images and what was found in them, and how splits, restarts and merges change that.
 
 Legend: B images, M chosen ones, C channels, H height, T slots, W width.
 """
