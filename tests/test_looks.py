@@ -15,17 +15,10 @@ from airkit.model import scene
 from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
 from airkit.model.merges import merge
+from airkit.model.posterior import NEEDLESS, OTHERS, RIVALS, UNSEEN_ADD, UNSEEN_OVER
 from airkit.model.restarts import restart
-from airkit.model.scene import (
-    NEEDLESS,
-    OTHERS,
-    SURE,
-    UNSEEN_ADD,
-    UNSEEN_OVER,
-    explain,
-    explain_best,
-)
-from airkit.model.search import GUIDE_SHARE, OCCLUDED, TEMPERATURE, Found, search
+from airkit.model.scene import SURE, explain, explain_best, explain_both
+from airkit.model.search import OCCLUDED, TEMPERATURE, Found, search
 from airkit.model.splits import split
 
 SEED = 9
@@ -33,7 +26,7 @@ SEED = 9
 
 def _air(**case: Any) -> AIR:
     """A model whose looks disagree about some images, and not about others."""
-    air = tiny_air(tiny_config(3, pixel_sd=1.5, **case), seed=0, spread=0.3)
+    air = tiny_air(tiny_config(3, pixel_sd=0.8, **case), seed=0, spread=0.3)
     with torch.no_grad():
         air.get_parameter("guide.proposer.4.weight")[0].mul_(20.0)
         air.get_parameter("guide.proposer.4.bias")[0] += 0.5 - air(IMAGES).logits.median()
@@ -43,48 +36,69 @@ def _air(**case: Any) -> AIR:
 IMAGES = torch.cat([blobs(12, seed=many, objects=many) for many in (1, 2, 3)])
 
 
-def _passes(air: AIR, image: Tensor, looks: int) -> list[Found]:
-    """All looks at one image [1, C, H, W]."""
+def _passes(air: AIR, image: Tensor, looks: int) -> tuple[list[Found], dict[int, float]]:
+    """All looks at one image [1, C, H, W], and the scores of rivals by their counts."""
     draws = uniform(image, SEED, looks, air.slots)
     first = search(air, image, candidates=air.candidates)
-    for move in split, restart, merge:
-        first = move(air, image, first, first.log_q.argmax(1))
-    return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))]
+    first, more = split(air, image, first, first.log_q.argmax(1))
+    first = restart(air, image, first, first.log_q.argmax(1))
+    first, fewer = merge(air, image, first, first.log_q.argmax(1))
+    count = int(first.log_q.argmax())
+    kept = float(first.scores[0, count])
+    refused = {count + 1: kept + float(more), count - 1: kept + float(fewer)}
+    return [first, *(search(air, image, draws[:, k]) for k in range(1, looks))], refused
+
+
+def _posterior(air: AIR, passes: list[Found], refused: dict[int, float]) -> list[float]:
+    """p(n), count by count."""
+    odds, nats = math.log(air.prior_ratio), OCCLUDED if air.occludes else TEMPERATURE
+    weights = np.zeros(air.slots + 1)
+    for n in range(air.slots + 1):
+        scores = [
+            float(each.scores[0, n]) + OTHERS * odds * (k > 0) for k, each in enumerate(passes)
+        ]
+        guides = [float(each.log_q[0, n].exp()) for each in passes]
+        if refused.get(n, -math.inf) > -math.inf:
+            scores.append(refused[n] + RIVALS * odds)
+            guides.append(float(passes[0].log_q.max().exp()))
+        trust = np.exp((np.array(scores) - max(scores)) / nats)
+        share = trust @ np.array(guides) / trust.sum()
+        weights[n] = share * math.exp((max(scores) - float(passes[0].scores.max())) / nats)
+    before = weights / weights.sum()
+    after, unseen = before.copy(), UNSEEN_OVER if air.occludes else UNSEEN_ADD
+    for n in range(1, air.slots):
+        after[[n, n + 1]] += np.array([-1, 1]) * (unseen * before[n])
+        after[[n, n + 1]] += np.array([1, -1]) * (NEEDLESS * before[n + 1])
+    return after.tolist()
 
 
 @pytest.mark.parametrize("case", [{}, {"compositing": "over"}], ids=str)
 @pytest.mark.parametrize("looks", [1, 3, SURE, SURE + 3])
 @torch.no_grad()
 def test_the_rule_by_plain_loops(looks: int, case: dict[str, Any]) -> None:
-    air, stopped = _air(**case), 0
-    found = explain_best(air, IMAGES, looks, SEED)
+    air, stopped, rivals = _air(**case), 0, 0
+    one, found = explain_both(air, IMAGES, looks, SEED)
     some = range(0, len(IMAGES), 2)
     for index in some:
-        passes = _passes(air, IMAGES[[index]], looks)
+        passes, refused = _passes(air, IMAGES[[index]], looks)
         scores = np.array([each.scores[0].tolist() for each in passes])
         mode = int(passes[0].log_q.argmax())
         sure = all(each.argmax() == mode for each in scores[:SURE])
         stopped += sure
-        scores = scores[:SURE] if sure else scores
-        scores[1:] += OTHERS * math.log(air.prior_ratio)
-        nats = OCCLUDED if air.occludes else TEMPERATURE
-        trust = np.exp((scores - scores.max(0)) / nats)
-        guides = np.array([each.log_q[0].exp().numpy() for each in passes[: len(scores)]])
-        guides = (trust * guides).sum(0) / trust.sum(0)
-        weights = np.exp((scores.max(0) - scores.max()) / nats) * guides**GUIDE_SHARE
-        probability = weights / weights.sum()
-        unseen, steps = UNSEEN_OVER if air.occludes else UNSEEN_ADD, range(1, air.slots)
-        before = probability.copy()
-        for n in steps:
-            probability[[n, n + 1]] += np.array([-1, 1]) * (unseen * before[n])
-            probability[[n, n + 1]] += np.array([1, -1]) * (NEEDLESS * before[n + 1])
-        assert found.count_probability[index].tolist() == pytest.approx(probability.tolist())
+        rivals += max(refused.values()) > -math.inf
+        passes = passes[:SURE] if sure else passes
+        wanted = _posterior(air, passes, refused)
+        assert found.count_probability[index].tolist() == pytest.approx(wanted)
+        alone = _posterior(air, passes[:1], refused)
+        assert one.count_probability[index].tolist() == pytest.approx(alone)
         count = int(found.count[index])
-        assert count == int(probability.argmax())
-        best = int(scores[:, count].argmax())
+        assert count == wanted.index(max(wanted))
+        charges = OTHERS * math.log(air.prior_ratio) * np.arange(len(passes)).clip(max=1)
+        best = int((scores[: len(passes), count] + charges).argmax())
         assert torch.allclose(found.where[index], passes[best].where[0])
         assert float(found.score[index]) == pytest.approx(float(passes[best].scores[0, count]))
     assert 0 < stopped < len(some)
+    assert rivals
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ def test_two_pieces_become_one(case: dict[str, Any]) -> None:
     air = finder(**case)
     ink = picture(air, ALONE, WHOLE)
     found = _in_pieces(air, ink, 4.0)
-    after = merge(air, ink, found, torch.tensor([3]))
+    after, _ = merge(air, ink, found, torch.tensor([3]))
     assert int(after.log_q.argmax()) == 2
     assert all_near(places(after, 2), [ALONE, WHOLE])
     assert after.scores[0, 2] > found.scores[0, 3]
@@ -63,8 +63,10 @@ def test_two_that_are_there_stay_two(case: dict[str, Any]) -> None:
     ink = torch.cat([picture(air, *wanted), picture(air), picture(air, ALONE)])
     found = search(air, ink)
     assert found.log_q.argmax(1).tolist() == [3, 0, 1]
-    after = merge(air, ink, found, torch.tensor([3, 0, 1]))
+    after, refused = merge(air, ink, found, torch.tensor([3, 0, 1]))
     assert all(torch.equal(*both) for both in zip(found, after, strict=True))
+    assert (refused < 0).all()
+    assert refused.isfinite().tolist() == [True, False, False]
 
 
 @torch.no_grad()
@@ -119,7 +121,7 @@ def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, F
     with torch.no_grad():
         air.get_parameter("guide.proposer.4.bias")[0] += 9.0
     found = search(air, ink)
-    return air, ink, found, merge(air, ink, found, 2 + torch.arange(20) % 4)
+    return air, ink, found, merge(air, ink, found, 2 + torch.arange(20) % 4)[0]
 
 
 @pytest.mark.parametrize("large", [1.0, 100.0], ids=["local", "whole"])
@@ -136,5 +138,8 @@ def test_the_scores_are_those_of_what_is_found(
 @torch.no_grad()
 def test_an_image_is_merged_alike_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
     air, ink, found, after = _many(100.0, monkeypatch)
+    _, refused = merge(air, ink, found, 2 + torch.arange(20) % 4)
     monkeypatch.setattr(merges, "TOGETHER", 3)
-    check_alike(after, lambda row: merge(air, ink[row], rows(found, row), 2 + row % 4))
+    _, some = merge(air, ink[3:9], rows(found, torch.arange(3, 9)), 2 + torch.arange(3, 9) % 4)
+    assert_close(some, refused[3:9])
+    check_alike(after, lambda row: merge(air, ink[row], rows(found, row), 2 + row % 4)[0])

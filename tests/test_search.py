@@ -125,7 +125,7 @@ def test_the_search_of_an_image_ends_by_itself(
     look = torch.rand(16, 5, generator=generator(0))
     whole = air.unroll(ink, MEANS._replace(look=look))
     gain = _gains(air, whole)
-    odds = gain / module.TEMPERATURE + module.GUIDE_SHARE * whole.logits
+    odds = gain / module.TEMPERATURE + whole.logits
     middle = float(odds.quantile(0.5))
     monkeypatch.setattr(module, "NEEDLESS", middle)
     monkeypatch.setattr(module, "DOUBTED", math.inf)

@@ -23,6 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from model_factory import blobs, tiny_air, tiny_config
 from torch import Tensor
+from torch.testing import assert_close
 
 from airkit.model import parts, splits
 from airkit.model.air import AIR
@@ -44,7 +45,7 @@ def test_two_that_touch_are_found(turn: int, case: dict[str, Any]) -> None:
     ink = picture(air, *wanted)
     found = search(air, ink)
     assert places(found, 1)[0] == pytest.approx([14, 17], abs=0.5)
-    after = split(air, ink, found, torch.tensor([1]))
+    after, _ = split(air, ink, found, torch.tensor([1]))
     assert all_near(places(after, 2), wanted)
     assert int(after.log_q.argmax()) == 2
     assert after.scores[0, 2] > found.scores[0].max()
@@ -55,7 +56,7 @@ def test_two_pairs_of_an_image_take_two_splits() -> None:
     wanted = [(6.0, 7.0), (12.0, 7.0), (16.0, 26.0), (22.0, 25.0), (26.0, 7.0)]
     ink = picture(air, *wanted)
     found = search(air, ink)
-    after = split(air, ink, found, torch.tensor([3]))
+    after, _ = split(air, ink, found, torch.tensor([3]))
     assert all_near(places(after, 5), wanted)
     alone = [place for place in places(found, 3) if place == pytest.approx([26, 7], abs=0.3)]
     assert len(alone) == 1
@@ -67,14 +68,14 @@ def test_what_is_explained_is_left_as_it_is(case: dict[str, Any]) -> None:
     air = finder(**case)
     ink = torch.cat([picture(air, (9.0, 9.0), (22.0, 20.0)), torch.zeros_like(picture(air))])
     found = search(air, ink)
-    after = split(air, ink, found, torch.tensor([2, 0]))
+    after, _ = split(air, ink, found, torch.tensor([2, 0]))
     assert all(torch.equal(*both) for both in zip(found, after, strict=True))
 
 
 def test_a_split_costs_more_than_its_objects() -> None:
     air = finder(prior={"ratio": 1e-3})
     ink = picture(air, (11.0, 17.0), (17.0, 17.0))
-    after = split(air, ink, search(air, ink), torch.tensor([1]))
+    after, _ = split(air, ink, search(air, ink), torch.tensor([1]))
     assert after.charges[0] == pytest.approx([0, splits.CHARGE * math.log(1e3), 0, 0], abs=0.05)
 
 
@@ -92,7 +93,7 @@ def test_charges_stay_where_one_of_a_pair_is_split_again(
     monkeypatch.setattr(splits, "_instead", watched)
     found = search(air, ink)
     found.charges[0, 0] = 7
-    after = split(air, ink, found, torch.tensor([1]))
+    after, _ = split(air, ink, found, torch.tensor([1]))
     first, second = charged
     assert first > 7 + splits.CHARGE * math.log(1 / 0.3)
     assert second > splits.CHARGE * math.log(1 / 0.3)
@@ -104,8 +105,22 @@ def test_no_split_is_charged_less_where_there_is_less_noise_than_was_found() -> 
     ink = picture(air, (11.0, 17.0), (17.0, 17.0))
     pictures = air.config.pictures.model_copy(update={"noise": 0.05})
     air.config = air.config.model_copy(update={"pictures": pictures})
-    after = split(air, ink, search(air, ink), torch.tensor([1]))
+    after, _ = split(air, ink, search(air, ink), torch.tensor([1]))
     assert float(after.charges[0, 1]) >= splits.CHARGE * math.log(1 / 0.3) - 1e-9
+
+
+@torch.no_grad()
+def test_what_a_refused_split_would_gain_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    air = finder()
+    ink = picture(air, (11.0, 17.0), (17.0, 17.0))
+    found = search(air, ink)
+    explained, slot = Explained(air, ink, found, torch.tensor([1])), torch.tensor([0])
+    gain = splits._pair(explained, explained.painted(explained.present), slot).gain
+    assert split(air, ink, found, torch.tensor([1]))[1].tolist() == [-math.inf]
+    monkeypatch.setattr(splits, "CHARGE", splits.CHARGE + 2 * float(gain) / explained.odds_against)
+    after, refused = split(air, ink, found, torch.tensor([1]))
+    assert torch.equal(after.where, found.where)
+    assert_close(refused, -gain)
 
 
 def test_no_split_lowers_the_count() -> None:
@@ -119,7 +134,7 @@ def test_no_split_lowers_the_count() -> None:
         return logit * 0 - 1, where, state
 
     air.guide.propose = doubting  # type: ignore[assignment, method-assign]
-    assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
+    assert torch.equal(split(air, ink, found, torch.tensor([1]))[0].where, found.where)
 
 
 @torch.no_grad()
@@ -132,8 +147,8 @@ def test_what_is_split_does_not_depend_on_how_large_the_neighbours_are() -> None
     two.size[1, 0] = 0.9
     two = two.scored(air, both, 4)
     alone, among = (
-        split(air, ink, found, torch.tensor([1])),
-        split(air, both, two, torch.ones(2).long()),
+        split(air, ink, found, torch.tensor([1]))[0],
+        split(air, both, two, torch.ones(2).long())[0],
     )
     assert float(alone.charges.sum()) > 0
     for ours, theirs in zip(among, alone, strict=True):
@@ -147,14 +162,14 @@ def test_one_object_that_was_found_badly_is_not_split() -> None:
     found.centre[:, 0] += 6 / SIDE
     found = found.scored(air, ink, 1)
     assert float(found.scores[0, 1]) < float(search(air, ink).scores[0, 1]) - 20
-    assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
+    assert torch.equal(split(air, ink, found, torch.tensor([1]))[0].where, found.where)
 
 
 def test_no_object_is_split_beyond_the_slots_or_against_the_odds() -> None:
     for air in (finder(1), finder(prior={"ratio": 1e-30})):
         ink = picture(air, (11.0, 17.0), (17.0, 17.0))
         found = search(air, ink)
-        assert torch.equal(split(air, ink, found, torch.tensor([1])).where, found.where)
+        assert torch.equal(split(air, ink, found, torch.tensor([1]))[0].where, found.where)
 
 
 def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +203,7 @@ def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, F
     air, ink = tiny_air(tiny_config(5, **case), spread=0.3), blobs(20, seed=3, objects=3)
     found = search(air, ink)
     counts = torch.arange(20) % 4
-    return air, ink, found, split(air, ink, found, counts)
+    return air, ink, found, split(air, ink, found, counts)[0]
 
 
 @pytest.mark.parametrize("large", [1.0, 100.0], ids=["local", "whole"])
@@ -205,8 +220,12 @@ def test_the_scores_are_those_of_what_is_found(
 @torch.no_grad()
 def test_an_image_is_split_alike_alone_and_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
     air, ink, found, after = _many(100.0, monkeypatch)
+    _, refused = split(air, ink, found, torch.arange(20) % 4)
+    assert 3 < refused.isfinite().sum() < 20
     monkeypatch.setattr(splits, "TOGETHER", 3)
-    check_alike(after, lambda row: split(air, ink[row], rows(found, row), row % 4))
+    _, some = split(air, ink[3:9], rows(found, torch.arange(3, 9)), torch.arange(3, 9) % 4)
+    assert_close(some, refused[3:9])
+    check_alike(after, lambda row: split(air, ink[row], rows(found, row), row % 4)[0])
 
 
 @torch.no_grad()

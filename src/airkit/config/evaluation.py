@@ -28,7 +28,7 @@ class EvalConfig(Section):
     """Samples of the importance-weighted bound on the log-likelihood; with 0 neither the bound nor
     the ELBO is measured, which saves much of the time."""
     counts: Literal["mode", "sampled"] = "mode"
-    """How one look's count is read off q(n): its mode, or a sample as in the paper."""
+    """How one look's count is read off its posterior: the mode, or a sample as in the paper."""
     measures: Annotated[
         tuple[
             Literal["counts", "boxes", "likelihood", "reconstruction", "segmentation"] | Outside,

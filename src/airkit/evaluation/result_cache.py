@@ -31,7 +31,7 @@ class PerCanvas(NamedTuple):
     together: np.ndarray
     """Count of all looks together, int32 [N]."""
     one_look: np.ndarray
-    """Mode of q(n) at one look, int32 [N]."""
+    """Count from one look, int32 [N]."""
     error: np.ndarray
     """Mean squared error of the reconstruction, per pixel, float32 [N]."""
     centre: np.ndarray

@@ -116,7 +116,7 @@ class Measures(Measured):
     calibration: Calibration | None = None
     """Whether ``count_probability`` says how often the count is right."""
     calibration_one_look: Calibration | None = None
-    """The same of q(n) at one look."""
+    """The same of one look."""
     elbo: float = NAN
     """Mean one-draw ELBO, in nats per canvas."""
     log_likelihood_bound: float = NAN

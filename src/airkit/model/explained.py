@@ -165,6 +165,19 @@ def best_of_each(image: Tensor, gain: Tensor) -> Tensor:
     return best[gain[best] > 0]
 
 
+def nothing_refused(ink: Tensor) -> Tensor:
+    """The gains of the best changes that were refused, before any: -inf, [B]."""
+    return torch.full_like(ink[:, 0, 0, 0], -math.inf)
+
+
+def note_refused(refused: Tensor, image: Tensor, gain: Tensor) -> None:
+    """Put the gains [M] of changes to images [M] into ``refused`` [B], where none was better.
+
+    Those that gain something are not refused.
+    """
+    refused.scatter_reduce_(0, image, gain.masked_fill(gain > 0, -math.inf), "amax")
+
+
 def kept_first(parts: Tensor, kept: Tensor) -> Tensor:
     """Parts [M, T, ...] with those of ``kept`` slots [M, T] before the others."""
     order = kept.byte().argsort(dim=1, descending=True, stable=True)

@@ -19,7 +19,13 @@ from airkit.model import tuples
 from airkit.model.air import AIR
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
-from airkit.model.explained import Change, Explained, best_of_each
+from airkit.model.explained import (
+    Change,
+    Explained,
+    best_of_each,
+    note_refused,
+    nothing_refused,
+)
 from airkit.model.parts import Reader
 from airkit.model.search import Found
 
@@ -30,7 +36,7 @@ TOGETHER = 64
 
 
 @torch.no_grad()
-def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
+def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found, Tensor]:
     """Merge neighbours, in each image the two that gain most first, until no merge gains.
 
     In an image with a merge the new object comes last, in front of the others, and slots without an
@@ -41,8 +47,12 @@ def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         ink: ``Background.ink``, [B, C, H, W].
         found: what a search found.
         counts: how many of its objects are there, [B].
+
+    Returns:
+        What is found then; and of the merges that would gain nothing, how much the best would, in
+        nats, [B], -inf where there was none.
     """
-    explained = Explained(air, ink, found, counts)
+    explained, refused = Explained(air, ink, found, counts), nothing_refused(ink)
     rows = (counts > 1).nonzero().squeeze(1)
     while len(rows):
         some = explained.rows(rows)
@@ -50,13 +60,14 @@ def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         if not len(image):
             break
         merged = _merged(some, image, torch.stack(two, 1))
+        note_refused(refused, rows[image], merged.gain)
         merged = tuples.rows(merged, best_of_each(merged.image, merged.gain))
         before = some.rows(merged.image)
         after = before.after(merged.change)
         pays = (after.score > before.score) & (after.found.log_q.argmax(1) == after.counts)
         rows = rows[merged.image[pays]]
         explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
-    return explained.found
+    return explained.found, refused
 
 
 class Merged(NamedTuple):

@@ -28,7 +28,7 @@ from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.explained import Change, Explained, best_of_each, kept_first
 from airkit.model.guides import MEANS, Slot
-from airkit.model.search import GUIDE_SHARE, Found, temperature
+from airkit.model.search import Found, temperature
 from airkit.model.spatial_transformer import Patches, span
 
 TRIED_FROM = 0.5
@@ -103,10 +103,10 @@ class Again(NamedTuple):
 
 
 def _value(explained: Explained) -> Tensor:
-    """The score of the objects that are there, with the guide's share in nats, [B]."""
+    """The score of the objects that are there, with the guide's q(n), in nats, [B]."""
     air, _, found, counts = explained
     log_q = found.log_q.gather(1, counts[:, None]).squeeze(1)
-    return explained.score + temperature(air) * GUIDE_SHARE * log_q
+    return explained.score + temperature(air) * log_q
 
 
 def _find_again(explained: Explained, image: Tensor, slot: Tensor) -> Again:
@@ -154,22 +154,22 @@ def _from_looks(
 
 
 def _value_of_found(air: AIR, logits: Tensor, kl: Tensor) -> Tensor:
-    """The guide's share minus the costs of the first 1, 2 ... P objects, in nats, [N, P].
+    """The guide's q(n) minus the costs of the first 1, 2 ... P objects, in nats, [N, P].
 
     ``logits`` and ``kl`` are [N, P].
     """
     after = pad(logsigmoid(-logits[:, 1:]), (0, 1))  # the search ended there
     log_q = cumulative_sum(logsigmoid(logits)) + after
-    return temperature(air) * GUIDE_SHARE * log_q - cumulative_sum(kl)
+    return temperature(air) * log_q - cumulative_sum(kl)
 
 
 def _value_of_taken(explained: Explained, taken: Tensor) -> Tensor:
-    """The guide's share minus the costs of the objects ``taken`` [M, T], in nats, [M]."""
+    """The guide's q(n) minus the costs of the objects ``taken`` [M, T], in nats, [M]."""
     air, _, found, counts = explained
     after = pad(logsigmoid(-found.logits), (0, 1)).gather(1, counts[:, None])[:, 0]
     log_q = (logsigmoid(found.logits) * taken).sum(1) + after
     costs = ((found.kl + found.charges) * taken).sum(1)
-    return temperature(air) * GUIDE_SHARE * log_q - costs
+    return temperature(air) * log_q - costs
 
 
 def _prior(explained: Explained, counts: Tensor) -> Tensor:

@@ -7,10 +7,9 @@ side, h and w' sides of a patch, Z code size.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,22 +22,15 @@ from airkit.model.canvas import compose, cover
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.merges import merge
+from airkit.model.posterior import Explanation, explain_by, rivals
 from airkit.model.restarts import restart
-from airkit.model.search import GUIDE_SHARE, Found, search, temperature
+from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
 from airkit.model.splits import split
-from airkit.model.tuples import map_tensors, rows, with_rows
+from airkit.model.tuples import rows, with_rows
 
 SURE = 4
 """Looks that have to agree before no more are taken at an image."""
-OTHERS = 1.0
-"""Charge for what all looks but the first find, in log prior odds against one more object: splits,
-restarts and merges have searched the first, and the best of several gains something by chance."""
-UNSEEN_ADD, UNSEEN_OVER = 0.001, 0.03
-"""The chance of one object more than any look finds, where objects add up and where they occlude
-each other: of two that look like one, or that one hides."""
-NEEDLESS = 0.001
-"""The chance of one object less, where at least two are found: they may be pieces of one."""
 TOGETHER = 250
 """Rows, looks times images, of one search: more make it no faster."""
 INK = 0.1
@@ -52,7 +44,7 @@ class Scene:
     count: Tensor
     """Objects, int64 [B]."""
     count_probability: Tensor
-    """p(n) for n = 0..T, [B, T + 1]: q(n) from one look, or what all looks say together."""
+    """p(n) for n = 0..T, [B, T + 1]; see ``airkit.model.posterior``."""
     presence: Tensor
     """Probability p_1 ... p_t that slot t is on, by q of the look kept, [B, T]."""
     box: Tensor
@@ -126,36 +118,28 @@ class Scene:
 
 
 def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> Scene:
-    """The scene at one look per slot, the means of all latents and the mode of q(n).
+    """The scene at one look, the means of all latents and the mode of p(n).
 
     Each slot compares ``air.candidates`` looks and takes the one whose object costs least for what
     it explains; then objects that stand for two are split, those that leave much unexplained are
-    found again, and pieces of one are merged.
+    found again, and pieces of one are merged. For a guide that does not sample looks, and with
+    one candidate, it is one plain pass of the guide, and p(n) is q(n).
 
     Args:
         air: the trained model.
         images: levels in 0..1, [B, C, H, W].
-        counts: samples the count from q(n), in place of its mode.
+        counts: samples the count from p(n), in place of its mode.
     """
-    found = _first_look(air, air.ink(images))
-    return _one_look(air, images, found, counts)
+    return _one_look(air, images, *_first_look(air, air.ink(images)), counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
     """The count from several looks, and the best explanation with that count.
 
-    The first look is that of ``explain``, the others are sampled. Look k gives the count n the
-    score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the means of the latents, minus
-    a charge (``OTHERS``) for all looks but the first. With S(n) the greatest of them, p(n) is
-    proportional to exp(S(n) / ``TEMPERATURE``) times q(n) to the power ``GUIDE_SHARE``. Here q(n)
-    is the mean of all q_k(n), and the better look k explains the image with n objects, the more it
-    weighs: exp(S_k(n) / ``TEMPERATURE``). Where objects occlude each other, the temperature is
-    ``OCCLUDED`` times the channels. With small chances (``UNSEEN_ADD``, ``NEEDLESS``) there is one
-    object more or fewer than all looks say. The count is the mode of p(n); the explanation kept is
-    that of the look with the greatest S_k(count). An image whose first ``SURE`` looks all have
-    their greatest score at the mode of q(n) gets no more looks.
-
-    It is a rule for counting and drawing, never a bound.
+    The first look is that of ``explain``, the others are sampled. The count is the mode of their
+    posterior p(n) (``airkit.model.posterior``); the explanation kept is that of the look with the
+    greatest score of that count. An image whose first ``SURE`` looks all have their greatest score
+    at the mode of the first's q(n) gets no more looks.
 
     Args:
         air: the trained model.
@@ -194,25 +178,18 @@ def explain_both(
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
     ink = air.ink(images)
     draws = image_noise.uniform(images, seed, looks, air.slots)
-    passes = [_first_look(air, ink), *_looks(air, ink, draws[:, 1:SURE])]
-    one = _one_look(air, images, passes[0], counts)
+    first, others = _first_look(air, ink)
+    passes = [first, *_looks(air, ink, draws[:, 1:SURE])]
+    one = _one_look(air, images, first, others, counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
-    doubtful = (votes != passes[0].log_q.argmax(1)).any(0).nonzero().squeeze(1)
-    best = _best(air, passes)
+    doubtful = (votes != first.log_q.argmax(1)).any(0).nonzero().squeeze(1)
+    best = explain_by(air, passes, others)
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
         passes = [rows(each, doubtful) for each in passes]
         passes += _looks(air, ink, draws[:, SURE:])
-        best = with_rows(best, doubtful, _best(air, passes))
+        best = with_rows(best, doubtful, explain_by(air, passes, others[doubtful]))
     return one, _scene(air, images, best)
-
-
-class _Explanation(NamedTuple):
-    """What a search found, the count [B], and p(n) for n = 0..T, [B, T + 1]."""
-
-    found: Found
-    counts: Tensor
-    probability: Tensor
 
 
 def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
@@ -227,52 +204,37 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
             yield rows(found, torch.arange(k, batch * many, many, device=ink.device))
 
 
-def _first_look(air: AIR, ink: Tensor) -> Found:
-    """What is found at the looks that explain best, mended where that pays."""
+def _first_look(air: AIR, ink: Tensor) -> tuple[Found, Tensor]:
+    """What is found at the looks that explain best, mended where that pays; its ``rivals``."""
     found = search(air, ink, candidates=air.candidates)
-    if air.candidates == 1 or not air.guide.samples_looks:
-        return found
-    for move in split, restart, merge:
-        found = move(air, ink, found, found.log_q.argmax(1))
-    return found
+    if not _is_mended(air):
+        return found, torch.full_like(found.scores, -math.inf)
+    found, refused_splits = split(air, ink, found, found.log_q.argmax(1))
+    found = restart(air, ink, found, found.log_q.argmax(1))
+    found, refused_merges = merge(air, ink, found, found.log_q.argmax(1))
+    return found, rivals(found, refused_splits, refused_merges)
 
 
-def _one_look(air: AIR, images: Tensor, found: Found, counts: torch.Generator | None) -> Scene:
-    """The scene of one pass, counted by the mode of q(n) or by a sample of it."""
-    probability = found.log_q.exp()
-    if counts is None:
-        count = probability.argmax(1)
-    else:
-        count = torch.multinomial(probability, 1, generator=counts).squeeze(1)
-    return _scene(air, images, _Explanation(found, count, probability))
+def _is_mended(air: AIR) -> bool:
+    """Whether the first look is more than one plain pass of the guide."""
+    return air.candidates > 1 and air.guide.samples_looks
 
 
-def _best(air: AIR, passes: Sequence[Found]) -> _Explanation:
-    """The count of all passes, and the pass that explains it best; see ``explain_best``."""
-    scores = torch.stack([each.scores for each in passes])
-    scores[1:] += OTHERS * math.log(air.prior_ratio)
-    tempered = scores / temperature(air)
-    log_q = torch.stack([each.log_q for each in passes])
-    log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
-    probability = (tempered.amax(0) + GUIDE_SHARE * log_q).softmax(1)
-    probability = _with_errors(probability, UNSEEN_OVER if air.occludes else UNSEEN_ADD)
-    count = probability.argmax(1)
-    image = torch.arange(len(count), device=count.device)
-    winner = scores[:, image, count].argmax(0)
-    found = map_tensors(lambda *looks: torch.stack(looks)[winner, image], *passes)
-    return _Explanation(found, count, probability)
+def _one_look(
+    air: AIR, images: Tensor, found: Found, others: Tensor, counts: torch.Generator | None
+) -> Scene:
+    """The scene of the first look; counted by the mode of p(n), or by a sample of it."""
+    best = explain_by(air, [found], others)
+    if not _is_mended(air):
+        q = found.log_q.exp()
+        best = best._replace(counts=q.argmax(1), probability=q)
+    if counts is not None:
+        sampled = torch.multinomial(best.probability, 1, generator=counts).squeeze(1)
+        best = best._replace(counts=sampled)
+    return _scene(air, images, best)
 
 
-def _with_errors(probability: Tensor, unseen: float) -> Tensor:
-    """p(n), [B, T + 1], allowing for one object more or fewer than all looks say.
-
-    Nothing is unseen where no object is seen.
-    """
-    more, fewer = unseen * probability[:, 1:-1], NEEDLESS * probability[:, 2:]
-    return probability + pad(more - fewer, (2, 0)) - pad(more - fewer, (1, 1))
-
-
-def _scene(air: AIR, images: Tensor, best: _Explanation) -> Scene:
+def _scene(air: AIR, images: Tensor, best: Explanation) -> Scene:
     """The scene of an explanation."""
     found, count, probability = best
     present, box = first_slots(count, air.slots), _boxes(air, found)

@@ -31,9 +31,6 @@ pixels go together, so that a likelihood of independent pixels counts each sever
 OCCLUDED = 20.0
 """The temperature for each channel, where objects occlude each other: errors are whole objects
 then, and those of all channels go together."""
-GUIDE_SHARE = 0.5
-"""Weight of the guide's own q(n) beside the scores, which alone count less right where a model has
-not learned yet to draw objects whole."""
 NEEDLESS = -6.0
 """The search of an image ends after an object whose log odds, by score and guide together, are less
 than this, and whose log odds by the guide alone are less than ``DOUBTED``."""
@@ -171,7 +168,7 @@ def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
         logit: the guide's log odds of the object found last, [M].
         gain: what it adds to the score, in nats, [M].
     """
-    needless = gain / TEMPERATURE + GUIDE_SHARE * logit < NEEDLESS
+    needless = gain / TEMPERATURE + logit < NEEDLESS
     return (~(needless & (logit < DOUBTED))).nonzero().squeeze(1)
 
 

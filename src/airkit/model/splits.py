@@ -19,7 +19,7 @@ from airkit.model import tuples
 from airkit.model.air import AIR, Object
 from airkit.model.batch_sizes import batch_size
 from airkit.model.canvas import Canvas
-from airkit.model.explained import Explained, best_of_each
+from airkit.model.explained import Explained, best_of_each, note_refused, nothing_refused
 from airkit.model.parts import Reader, placed
 from airkit.model.search import Found
 
@@ -39,7 +39,7 @@ TOGETHER = 16
 
 
 @torch.no_grad()
-def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
+def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found, Tensor]:
     """Split objects, in each image the one that gains most first, until no split gains.
 
     The pair takes the object's slot and the next, and later objects move up by one. An object whose
@@ -51,8 +51,12 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         ink: ``Background.ink``, [B, C, H, W].
         found: what a search found.
         counts: how many of its objects are there, [B].
+
+    Returns:
+        What is found then; and of the splits that would gain nothing, how much the best would, in
+        nats, [B], -inf where there was none.
     """
-    explained = Explained(air, ink, found, counts)
+    explained, refused = Explained(air, ink, found, counts), nothing_refused(ink)
     tried = torch.zeros_like(found.size, dtype=torch.bool)
     rows = _poorly_explained(explained)
     while len(rows):
@@ -64,6 +68,7 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
             break
         pairs = _pairs(some, canvas, image, slot)
         tried[rows[image], slot] = pairs.gain <= 0
+        note_refused(refused, rows[image], pairs.gain)
         best = best_of_each(image, pairs.gain)
         image, slot = image[best], slot[best]
         after = _instead(some.rows(image), slot, tuples.rows(pairs, best))
@@ -74,7 +79,7 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         tried[rows] = _with_room(tried[rows], slot)
         tried[rows, slot] = False
         rows = rows[explained.counts[rows] < air.slots]
-    return explained.found
+    return explained.found, refused
 
 
 class Pair(NamedTuple):

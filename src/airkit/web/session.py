@@ -40,8 +40,8 @@ pixel by pixel, a byte for each channel.
 
 ``image`` and ``reconstruction``, [H, W, C]; ``windows``, what each slot paints before it is placed,
 T of [w, w, C]; ``count``, the inferred objects; ``boxes`` of their ink, (x, y, width, height) in
-pixels; ``posterior``, q(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
-``interval``, the counts that q(n) leaves possible, as of ``airkit infer``; ``looks``, the
+pixels; ``posterior``, p(n) for n = 0..T; ``presence``, the probability of slots 1..t, for t = 1..T;
+``interval``, the counts that p(n) leaves possible, as of ``airkit infer``; ``looks``, the
 explanations compared; ``true_count``, None where it is not known.
 """
 
