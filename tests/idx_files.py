@@ -1,4 +1,4 @@
-"""Writes IDX files and folders in MNIST's layout, for the tests of digit sources."""
+"""IDX files and folders in MNIST's layout, for the tests of digit sources."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
+
+from airkit.data import sources
+from airkit.errors import DigitsError
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -39,3 +43,10 @@ def write_folder(folder: Path, arrays: Mapping[str, Bytes], zipped: bool = True)
         path = folder / (f"{name}.gz" if zipped else name)
         path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
     return folder
+
+
+def refusal(source: object) -> DigitsError:
+    """The error of a source that cannot be loaded."""
+    with pytest.raises(DigitsError) as caught:
+        sources.load(str(source))
+    return caught.value

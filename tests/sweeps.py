@@ -52,8 +52,3 @@ def report(path: Path) -> dict[str, Any]:
     """The content of a sweep's report.json."""
     found: dict[str, Any] = json.loads((path / "report.json").read_text())
     return found
-
-
-def names(path: Path) -> list[str]:
-    """What is in a folder."""
-    return sorted(entry.name for entry in path.iterdir())

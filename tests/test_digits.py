@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from idx_files import Bytes, idx_bytes, mnist_like, write_folder
+from idx_files import Bytes, idx_bytes, mnist_like, refusal, write_folder
+from tiny_runs import Recorder
 
 from airkit.data import idx, mnist, sources, strokes
 from airkit.data.canvases import SPLITS
@@ -23,20 +24,6 @@ from airkit.system.callbacks import Listener
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-
-
-class Hearer(Listener):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-def refusal(source: object) -> DigitsError:
-    with pytest.raises(DigitsError) as caught:
-        sources.load(str(source))
-    return caught.value
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +124,7 @@ def test_shared_images_stay_in_the_held_out_pool(tmp_path: Path) -> None:
     arrays[TRAIN_IMAGES][9] = arrays[TRAIN_IMAGES][28]
     arrays[TRAIN_IMAGES][1] = arrays[TRAIN_IMAGES][0]  # twice in one pool is no matter
     folder = write_folder(tmp_path, arrays)
-    hearer = Hearer()
+    hearer = Recorder()
     pools = sources.load(str(folder), hearer).pools
     assert pools["train"].index.tolist() == [row for row in range(27) if row not in {3, 9}]
     assert pools["val"].index.tolist() == [27, 28]
@@ -180,7 +167,7 @@ def test_auto_falls_back_on_strokes_with_one_note(
     monkeypatch.setenv("AIRKIT_CACHE", str(tmp_path))
     monkeypatch.setenv("AIRKIT_OFFLINE", offline)
     monkeypatch.setattr(mnist, "MIRRORS", ("nonsense://one/",))
-    hearer = Hearer()
+    hearer = Recorder()
     assert sources.load("auto", hearer).name == "strokes"
     (note,) = hearer.notes
     assert note.endswith(

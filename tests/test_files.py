@@ -10,14 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from exports import names
 from tiny_runs import data_file
 
 from airkit.errors import OutputError
 from airkit.system.files import replacing, sha256, write_bytes, write_text, writing
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def fail(partial: Path, error: BaseException) -> None:

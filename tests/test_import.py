@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from own_pictures import EXPECT, Array, blobs, imported, save
+from own_pictures import EXPECT, all_images, as_set, blobs, imported, save
 from PIL import Image
 from tiny_runs import TRAIN, Recorder
 
@@ -19,14 +19,6 @@ from airkit.data.reader import read_info, read_split, verify
 from airkit.errors import ImageError
 
 GIVEN = blobs()
-
-
-def all_images(path: Path) -> Array:
-    return np.concatenate([read_split(path, split).image for split in SPLITS])
-
-
-def as_set(images: Array) -> set[bytes]:
-    return {image.tobytes() for image in images}
 
 
 def test_all_that_is_known_is_written(tmp_path: Path) -> None:

@@ -7,24 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_pictures import Array, blobs, imported, save
+from own_pictures import Array, all_images, as_set, blobs, imported, save
 from tiny_runs import Recorder
 
-from airkit.data.canvases import SPLITS
 from airkit.data.reader import read_info, read_split
 from airkit.errors import ImageError
 
 GIVEN = blobs(20)
 GREY = np.repeat(GIVEN["images"][..., None], 3, 3)
 RED = GREY * np.array([1, 0, 0], np.uint8)
-
-
-def all_images(path: Path) -> Array:
-    return np.concatenate([read_split(path, split).image for split in SPLITS])
-
-
-def as_set(images: Array) -> set[bytes]:
-    return {image.tobytes() for image in images}
 
 
 CASES: dict[str, tuple[Array, dict[str, Any], Array]] = {

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from own_pictures import Array, blobs, imported, save
+from own_pictures import all_images, as_set, blobs, imported, save
 from PIL import Image
 from tiny_runs import Recorder, data_file
 
@@ -22,14 +22,6 @@ from airkit.data.imports.folders import files_of
 from airkit.data.reader import read_split
 
 GIVEN = blobs(20)
-
-
-def images_of(path: Path) -> Array:
-    return np.concatenate([read_split(path, split).image for split in SPLITS])
-
-
-def as_set(images: Array) -> set[bytes]:
-    return {image.tobytes() for image in images}
 
 
 def tiff(folder: Path) -> Path:
@@ -71,12 +63,12 @@ LOSSLESS: dict[str, Any] = {
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_pictures_are_read_as_they_are(tmp_path: Path, name: str) -> None:
     report = imported(LOSSLESS[name](tmp_path), tmp_path / "out.h5")
-    assert as_set(images_of(report.path)) == as_set(GIVEN["images"])
+    assert as_set(all_images(report.path)) == as_set(GIVEN["images"])
 
 
 def test_jpeg_is_read_about_as_it_is(tmp_path: Path) -> None:
     report = imported(save(tmp_path / "f", GIVEN["images"], ".jpg", quality=95), tmp_path / "o.h5")
-    assert abs(images_of(report.path).mean() - GIVEN["images"].mean()) < 2
+    assert abs(all_images(report.path).mean() - GIVEN["images"].mean()) < 2
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
@@ -95,7 +87,7 @@ def test_exif_turns_a_picture_before_all_else(tmp_path: Path) -> None:
     Image.fromarray(np.ascontiguousarray(turned)).save(folder / "0.png", exif=exif)
     listener = Recorder()
     report = imported(folder, tmp_path / "o.h5", listener=listener)
-    assert as_set(images_of(report.path)) == as_set(GIVEN["images"])
+    assert as_set(all_images(report.path)) == as_set(GIVEN["images"])
     assert any("1 picture was turned" in note for note in listener.notes)
 
 
@@ -109,7 +101,7 @@ def test_transparent_pixels_are_what_is_behind(tmp_path: Path, behind: float, le
         options = {"behind": behind, "levels": (0, 255), "listener": listener}
         report = imported(given, tmp_path / name, **options)
         expected = np.where(alpha == 255, GIVEN["images"], level).astype(np.uint8)
-        assert as_set(images_of(report.path)) == as_set(expected)
+        assert as_set(all_images(report.path)) == as_set(expected)
     assert any("transparent" in note for note in listener.notes)
 
 
@@ -121,7 +113,7 @@ def test_palettes_and_bits(tmp_path: Path) -> None:
         mode = ("1", "P", "RGB", "LA")[number % 4]
         Image.fromarray(image).convert(mode).save(folder / f"{number}.png")
     report = imported(folder, tmp_path / "o.h5")
-    assert as_set(images_of(report.path)) == as_set(bits)
+    assert as_set(all_images(report.path)) == as_set(bits)
 
 
 def test_what_other_programs_leave_is_passed_over_and_told(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from tiny_runs import Recorder
 
 from airkit.data.imports.importing import import_scenes
 from airkit.data.reader import read_info
-from airkit.system.callbacks import Listener
 
 
 def _squares(behind: int, ink: int, noise: float = 0) -> Array:
@@ -59,15 +58,10 @@ def test_true_counts_raise_the_most_to_expect(tmp_path: Path) -> None:
 
 
 def test_doubts_are_told(tmp_path: Path) -> None:
-    told: list[str] = []
-
-    class Told(Listener):
-        def note(self, text: str) -> None:
-            told.append(text)
-
+    listener = Recorder()
     textured: Any = np.random.default_rng(0).integers(0, 255, (60, 24, 24)).astype(np.uint8)
-    import_scenes(textured, path=tmp_path / "o.h5", listener=Told())
-    assert any("in doubt" in line for line in told)
+    import_scenes(textured, path=tmp_path / "o.h5", listener=listener)
+    assert any("in doubt" in line for line in listener.notes)
 
 
 def test_the_file_is_named_as_people_name_files(

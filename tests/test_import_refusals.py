@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from command_line import fails, run
+from exports import names
 from own_pictures import blobs, imported, save
 from PIL import Image
 
@@ -21,10 +22,6 @@ from airkit.system.callbacks import Listener
 
 GIVEN = blobs(12)
 IMAGES = GIVEN["images"]
-
-
-def names(path: Path) -> list[str]:
-    return sorted(each.name for each in path.iterdir())
 
 
 def with_text(path: Path, name: str = "notes.txt") -> Path:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 from command_line import fails, run
+from own_pictures import Array, sixteen
 from PIL import Image
 from reading import read_all
 from tiny_runs import TRAIN, Recorder, folder, reference
@@ -24,16 +25,6 @@ from airkit.data.imports.pictures import Bad
 from airkit.errors import ImageError, OutputError
 from airkit.evaluation.doubts import Doubts
 from airkit.evaluation.found import interval
-
-Array = np.ndarray[Any, Any]
-
-
-def sixteen(many: int = 30) -> Array:
-    """Squares of 6 px, of 4,000 on 1,000 in 16 bits."""
-    images = np.full((many, 24, 24), 1000, np.uint16)
-    for row, image in enumerate(images):
-        image[4 + row % 9 : 10 + row % 9, 8:14] = 4000
-    return images
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_pictures import sixteen
 from PIL import Image
 from reading import read_all
 from tiny_runs import TRAIN
@@ -16,16 +17,8 @@ from airkit.data.imports.importing import import_scenes
 from airkit.data.reader import read_split
 
 
-def _sixteen(many: int = 30) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint16]]:
-    """Squares of 6 px, of 4,000 on 1,000 in 16 bits."""
-    images = np.full((many, 24, 24), 1000, np.uint16)
-    for row, image in enumerate(images):
-        image[4 + row % 9 : 10 + row % 9, 8:14] = 4000
-    return images
-
-
 def test_an_image_has_the_levels_of_the_pictures_imported(tmp_path: Path) -> None:
-    images = _sixteen()
+    images = sixteen()
     report = import_scenes(images, path=tmp_path / "o.h5")
     Image.fromarray(images[0]).save(tmp_path / "0.png")
     pictures = PicturesConfig(low=report.low, high=report.high)
@@ -49,9 +42,9 @@ def test_padding_is_as_grey_as_the_edge_where_asked(
 
 def test_infer_scales_as_import_did(tmp_path: Path) -> None:
     """An object of 4,000 in 16 bits is as plain as it was in training, not a sixteenth of it."""
-    report = import_scenes(_sixteen(), path=tmp_path / "o.h5")
+    report = import_scenes(sixteen(), path=tmp_path / "o.h5")
     airkit.train(report.path, tmp_path / "run", settings={**TRAIN, "train.steps": 2})
-    images = np.stack([_sixteen()[0], np.full((24, 24), 1000, np.uint16)])
+    images = np.stack([sixteen()[0], np.full((24, 24), 1000, np.uint16)])
     for number, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     paths = [tmp_path / "0.png", tmp_path / "1.png"]

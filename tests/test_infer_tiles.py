@@ -157,14 +157,9 @@ def test_cores_cover_a_line_once(length: int, side: int, overlap: int) -> None:
 
 
 def test_progress_is_told_tile_by_tile() -> None:
-    told = []
-
-    class Listening(Recorder):
-        def progress(self, task: str, done: int, total: int) -> None:
-            told.append((task, done, total))
-
-    found_in(scene(100, 100)[0], listener=Listening())
-    inferring = [each[1:] for each in told if each[0] == "inferring"]
+    listener = Recorder()
+    found_in(scene(100, 100)[0], listener=listener)
+    inferring = [each[1:] for each in listener.told if each[0] == "inferring"]
     assert len(inferring) > 4
     assert inferring == [(place + 1, len(inferring)) for place in range(len(inferring))]
 

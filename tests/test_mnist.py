@@ -13,10 +13,10 @@ from pathlib import Path
 import pooch
 import pytest
 from idx_files import idx_bytes, mnist_like
+from tiny_runs import Recorder
 
 from airkit.data import mnist
 from airkit.errors import DigitsError
-from airkit.system.callbacks import Listener
 
 FILES = {
     f"{name}.gz": gzip.compress(idx_bytes(array), mtime=0) for name, array in mnist_like().items()
@@ -97,14 +97,6 @@ def trickling(handler: Handler, content: bytes) -> None:
 FIRST, LAST = "train-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
 
-class Hearer(Listener):
-    def __init__(self) -> None:
-        self.told: list[tuple[str, int, int]] = []
-
-    def progress(self, task: str, done: int, total: int) -> None:
-        self.told.append((task, done, total))
-
-
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     """A server with two folders, which are the mirrors; FILES are MNIST."""
@@ -142,7 +134,7 @@ def refusal(patience: mnist.Patience = mnist.LONG) -> str:
 
 def test_the_first_mirror_serves_all(mirror: Mirror, cache: Path) -> None:
     mirror.acts["one"] = unzipping
-    hearer = Hearer()
+    hearer = Recorder()
     assert mnist.fetch(hearer) == {name[:-3]: cache / name for name in FILES}
     assert cached(cache) == FILES, "files stay zipped on the way"
     assert mirror.requests == [f"one/{name}" for name in FILES]

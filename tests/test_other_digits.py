@@ -12,18 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import test_docs
-from idx_files import idx_bytes, mnist_like, write_folder
+from idx_files import idx_bytes, mnist_like, refusal, write_folder
 
 from airkit.data import idx, mnist, sources
-from airkit.errors import DigitsError
 
 NAMES = list(idx.NAMES)
-
-
-def refusal(source: object) -> DigitsError:
-    with pytest.raises(DigitsError) as caught:
-        sources.load(str(source))
-    return caught.value
 
 
 @pytest.mark.parametrize("zipped", [False, True])

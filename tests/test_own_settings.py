@@ -33,7 +33,6 @@ class Sharp(SaliencyGuide):
         assert config.own.words == ("a", "b")
 
 
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
 PLAIN = (
     st.booleans()
     | st.integers(-(2**60), 2**60)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from pixels import assert_words_apart
-from tiny_runs import data_file, reference
+from tiny_runs import Recorder, data_file, reference
 from torch import Tensor
 
 from airkit.config.schema import Config, RenderConfig
@@ -20,7 +20,7 @@ from airkit.figures.render import render
 from airkit.figures.sheet import Sheet
 from airkit.model.scene import explain
 from airkit.runs.trained import open_run
-from airkit.system.callbacks import SILENT, Listener
+from airkit.system.callbacks import SILENT
 
 Array = np.ndarray[Any, Any]
 SIDE = 20
@@ -126,18 +126,14 @@ def test_words_stay_on_the_page_and_apart(scale: float) -> None:
 
 
 def test_looks_are_those_of_one_look_in_the_order_of_the_split() -> None:
-    class Heard(Listener):
-        def progress(self, task: str, done: int, total: int) -> None:
-            told.append((task, done, total))
-
-    told: list[tuple[str, int, int]] = []
+    listener = Recorder()
     run = open_run(reference(), None, "best", {"eval.looks": 5, "eval.batch_size": 7}, SILENT)
-    centres, counts = centres_and_counts(run, Heard())
+    centres, counts = centres_and_counts(run, listener)
     with torch.inference_mode():
         scene = explain(run.air, run.images(torch.arange(20)))
     torch.testing.assert_close(centres, scene.centre)
     assert torch.equal(counts, scene.count)
-    assert told == [("looking", done, 20) for done in (7, 14, 20)]
+    assert listener.told == [("looking", done, 20) for done in (7, 14, 20)]
 
 
 @pytest.mark.parametrize("size", [16, 200])

@@ -27,7 +27,6 @@ from airkit.runs.trained import open_run
 from airkit.system.callbacks import SILENT
 
 Array = np.ndarray[Any, Any]
-EXACT = ("count", "true_count", "index", "width", "height", "status", "image", "mask")
 
 
 def canvases() -> Array:

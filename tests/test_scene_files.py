@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 from test_compose import POOL
+from tiny_runs import Recorder
 
 from airkit.config import settings
 from airkit.config.schema import PicturesConfig, RenderConfig
@@ -24,21 +25,11 @@ from airkit.errors import ConfigError, DataFileError
 from airkit.figures.reconstructions import data as figure
 from airkit.runs.export import export
 from airkit.runs.training_data import make_data_command
-from airkit.system.callbacks import SILENT, Listener
+from airkit.system.callbacks import SILENT
 from airkit.training.resume import configure
 
 PRESETS = ("sprites", "grey-sprites", "gradient-sprites", "cells")
 FEW: dict[str, Any] = {"data.train": 300, "data.val": 20, "data.test": 0}
-
-
-class Hearer(Listener):
-    """Remembers notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +101,7 @@ def test_polarity_follows_the_greys(
 
 
 def test_settings_of_another_source_are_told(tmp_path: Path) -> None:
-    hearer = Hearer()
+    hearer = Recorder()
     few = {"data.source": "strokes", "data.train": 2, "data.val": 0, "data.test": 0}
     make_data(tmp_path / "1.h5", settings=few | {"scenes.noise": 0.1}, listener=hearer)
     assert "scenes.noise" in hearer.notes[0]

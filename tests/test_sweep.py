@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sweeps import InTurn, names, report, swept
+from exports import names
+from sweeps import InTurn, report, swept
 from tiny_runs import TRAIN, Recorder, assert_as_if_never_stopped, data_file, fit
 
 import airkit

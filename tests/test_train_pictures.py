@@ -18,7 +18,6 @@ from test_trust import TOO_MANY, verdict
 import airkit
 from airkit.cli.train import _tell
 from airkit.errors import AirkitError, CheckpointError, ImageError
-from airkit.system.callbacks import Listener
 
 SMALL: dict[str, Any] = {
     "model.window_size": 8,
@@ -29,17 +28,6 @@ SMALL: dict[str, Any] = {
     "eval.looks": 1,
 }
 IMAGES = blobs(60)["images"]
-
-
-class Notes(Listener):
-    """Collects notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """Collect it."""
-        self.notes.append(text)
 
 
 def trained(run: Path, images: Any = IMAGES, steps: int = 2, **more: Any) -> Any:
@@ -53,7 +41,7 @@ def files(run: Path) -> dict[str, bytes]:
 
 
 def test_the_same_call_goes_on_and_the_run_can_be_evaluated(tmp_path: Path) -> None:
-    run, heard = tmp_path / "run", Notes()
+    run, heard = tmp_path / "run", tiny_runs.Recorder()
     first = trained(run, listener=heard)
     assert first.data == run / "pictures.h5"
     assert any("background" in note for note in heard.notes)
@@ -132,7 +120,7 @@ def test_a_listener_hears_the_verdict_and_the_command_tells_it_once(
 ) -> None:
     doubted = verdict(**TOO_MANY)
     monkeypatch.setattr("airkit.training.loop.judge_results", lambda *_: doubted)
-    heard = Notes()
+    heard = tiny_runs.Recorder()
     report = trained(tmp_path / "run", listener=heard)
     assert [note for note in heard.notes if note.startswith(("in doubt: ", "try: "))] == [
         f"{label}: {value}" for label, value in doubted.rows()

@@ -65,11 +65,12 @@ CPU = torch.device("cpu")
 
 
 class Recorder(Listener):
-    """Remembers notes, and calls ``at_step`` back after each step."""
+    """Remembers what it hears, and calls ``at_step`` back after each step."""
 
     def __init__(self, **at: Any) -> None:
         self.notes: list[str] = []
         self.rows: list[Mapping[str, float]] = []
+        self.told: list[tuple[str, int, int]] = []
         self.at = {int(step.removeprefix("step")): act for step, act in at.items()}
 
     def note(self, text: str) -> None:
@@ -79,6 +80,7 @@ class Recorder(Listener):
         self.rows.append(values)
 
     def progress(self, task: str, done: int, total: int) -> None:
+        self.told.append((task, done, total))
         if task == "training" and done in self.at:
             self.at[done]()
 
