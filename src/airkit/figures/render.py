@@ -96,9 +96,8 @@ def render(  # noqa: PLR0913 - an argument for each option of the command
         OutputError: the picture cannot be written, is in none of these formats, or would be too
             large.
     """
-    request = _request(
-        run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
-    )
+    given = _given(settings, kind)
+    request = Request(RunFolder(to_path(run)), path_or_none(data), checkpoint, given, listener)
     chosen = _kind(request)
     drawing, render = FIGURES.build(chosen), request.render()
     target, form = _target(request, chosen, out, render.format)
@@ -128,9 +127,8 @@ def draw(
     ``svg.fonttype`` at "none"; ``render`` sees to that. Arguments and errors are those of
     ``render``.
     """
-    request = _request(
-        run, kind, data=data, checkpoint=checkpoint, given=settings, listener=listener
-    )
+    given = _given(settings, kind)
+    request = Request(RunFolder(to_path(run)), path_or_none(data), checkpoint, given, listener)
     chosen = _kind(request)
     drawing, paper = FIGURES.build(chosen), Paper.of(request.render())
     with default_style():
@@ -145,20 +143,10 @@ def save(figure: Figure, path: Path, form: str) -> None:
         figure.savefig(path, format=form, dpi="figure", metadata=undated.get(form))
 
 
-def _request(
-    run: str | Path,
-    kind: str | None,
-    *,
-    data: str | Path | None,
-    checkpoint: str,
-    given: Settings,
-    listener: Listener,
-) -> Request:
-    layers = [*settings.layers(given)]
-    if kind is not None:
-        layers.append(Layer("kind", {"render": {"kind": kind}}))
-    path = path_or_none(data)
-    return Request(RunFolder(to_path(run)), path, checkpoint, layers, listener)
+def _given(given: Settings, kind: str | None) -> list[Layer]:
+    """Return the settings of a call as layers, ``render.kind`` last where it is named."""
+    named = [] if kind is None else [Layer("kind", {"render": {"kind": kind}})]
+    return settings.layers(given) + named
 
 
 def _target(request: Request, kind: str, out: str | Path | None, form: str) -> tuple[Path, str]:
