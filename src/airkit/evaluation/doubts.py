@@ -85,11 +85,6 @@ class Doubts:
         elif other := _other_size(self._pictures.items, self._object_size):
             self.faults = [fault or other for fault in self.faults]
 
-    def fine(self, place: int) -> bool:
-        """Whether nothing is off with an image."""
-        fault = self.faults[place]
-        return fault is None or fault.cause == "0 and 1"
-
     def add_full(self, image: Given) -> None:
         """Take note of an image on which all slots are on."""
         self._full.add(image.ink, image.ink.size)

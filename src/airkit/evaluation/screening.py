@@ -111,7 +111,7 @@ class Screening:
             unsure: whether several counts are likely.
         """
         fault = self._doubts.faults[place]
-        if fault is not None and not self._doubts.fine(place):
+        if fault is not None and fault.cause != "0 and 1":  # which are read as they should be
             return fault.cause
         reason = ""
         if full or none or unsure:
