@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TextIO, TypeVar
 
 import typer
@@ -78,8 +76,11 @@ def wrapped(text: str, width: int | None, indent: str = "") -> str:
 
 
 def tell_json(result: object, *, one_line: bool = False) -> None:
-    """Print a result or a mapping as one JSON object, a line for each key unless ``one_line``."""
-    values = _plain(result)
+    """Print a result or a mapping as one JSON object, a line for each key unless ``one_line``.
+
+    Numbers that are not finite are null.
+    """
+    values = json.loads(json.dumps(result, default=_parts), parse_constant=lambda _: None)
     text = json.dumps(values)
     if not one_line:
         lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
@@ -106,19 +107,11 @@ def check_all_read(left_out: Sequence[str], rest: str) -> None:
         )
 
 
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: infinities and NaN become null, results become objects."""
+def _parts(value: Any) -> Any:
+    """A result as a mapping, a path as text."""
     if hasattr(value, "to_dict"):
-        return _plain(value.to_dict())
-    if dataclasses.is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return value.to_dict()
+    return vars(value) if dataclasses.is_dataclass(value) else os.fspath(value)
 
 
 def percent(share: float) -> str:
