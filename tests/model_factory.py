@@ -19,6 +19,7 @@ SIDE = 16
 
 def tiny_config(
     slots: int = 2,
+    kind: str = "saliency",
     *,
     side: int = SIDE,
     shape: tuple[int, int] | None = None,
@@ -27,9 +28,10 @@ def tiny_config(
     refinements: int = 1,
     **model: Any,
 ) -> Config:
-    """A config of canvases of ``side`` pixels with objects of 8; ``model`` sets that section.
+    """A config of canvases of ``side`` pixels with objects of 8, and for a guide of ``kind``.
 
-    ``shape`` is the height and the width of canvases that are not square.
+    ``shape`` is the height and the width of canvases that are not square; ``model`` sets its
+    section.
     """
     height, width = shape or (side, side)
     data: dict[str, Any] = {"canvas_size": max(height, width), "height": height, "width": width}
@@ -38,7 +40,7 @@ def tiny_config(
     return Config(
         data=DataConfig(digit_size=8.0, digit_size_sd=0.0, **data),
         model=ModelConfig(**(sizes | {"object_size": 7.0, "decoder_bias": 0.0} | model)),
-        guide=GuideConfig(refinements=refinements, glimpse_size=6),
+        guide=GuideConfig(kind=kind, refinements=refinements, glimpse_size=6, rnn_size=7),
         prior=PriorConfig(**(prior or {"ratio": 0.3})),
     )
 

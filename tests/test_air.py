@@ -9,7 +9,6 @@ from torch import Tensor
 from torch import distributions as dist
 from torch.nn.functional import affine_grid, grid_sample
 
-from airkit.config.schema import Config
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import MEANS, Noise
 from airkit.model.spatial_transformer import paint
@@ -105,7 +104,10 @@ def test_kls_and_ratios_are_those_of_torch(pose: str) -> None:
 def test_a_pass_is_the_same_with_gradients_and_without(
     kind: str, drawn: bool, channels: int
 ) -> None:
-    air, images = tiny_air(_of_kind(kind, channels), seed=1), blobs(3, channels=channels)
+    air, images = (
+        tiny_air(tiny_config(3, kind, channels=channels), seed=1),
+        blobs(3, channels=channels),
+    )
     noise = double_noise(air, 3, looks=air.guide.samples_looks) if drawn else MEANS
     taught = air(images, noise)
     with torch.no_grad():
@@ -118,7 +120,7 @@ def test_a_pass_is_the_same_with_gradients_and_without(
 @CHANNELS
 @pytest.mark.parametrize("kind", ["saliency", "lstm"])
 def test_images_do_not_depend_on_their_neighbours(kind: str, channels: int) -> None:
-    air, images = tiny_air(_of_kind(kind, channels)), blobs(4, channels=channels)
+    air, images = tiny_air(tiny_config(3, kind, channels=channels)), blobs(4, channels=channels)
     noise = double_noise(air, 4, looks=kind == "saliency")
     together = _flat(air(images, noise))
     for row in range(4):
@@ -135,12 +137,6 @@ def test_weights_of_nan_show_in_the_likelihood() -> None:
     found = air(blobs(2).float()).log_likelihood
     assert found[:, 1:].isnan().all()
     assert found[:, 0].isfinite().all()
-
-
-def _of_kind(kind: str, channels: int) -> Config:
-    config = tiny_config(3, channels=channels)
-    guide = config.guide.model_copy(update={"kind": kind, "rnn_size": 8})
-    return config.model_copy(update={"guide": guide})
 
 
 def _flat(unrolled: Unrolled) -> list[Tensor]:

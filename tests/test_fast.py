@@ -30,12 +30,6 @@ OWN = Named("outside:Convolutions")
 KINDS = pytest.mark.parametrize("kind", ["saliency", "lstm"])
 
 
-def _config(slots: int = 2, kind: str = "saliency", **given: Any) -> Config:
-    config = tiny_config(slots, **given)
-    guide = config.guide.model_copy(update={"kind": kind, "rnn_size": 8})
-    return config.model_copy(update={"guide": guide})
-
-
 def _flat(unrolled: Unrolled) -> dict[str, Tensor]:
     """Every tensor of a pass by its name."""
     found = unrolled._asdict()
@@ -100,7 +94,7 @@ CASES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_values_and_gradients(case: dict[str, Any], batch: int) -> None:
-    _assert_as_the_reference(_config(**case), batch)
+    _assert_as_the_reference(tiny_config(**case), batch)
 
 
 LOCAL: list[dict[str, Any]] = [
@@ -122,13 +116,13 @@ def test_large_pictures(
     monkeypatch.setattr(fast, "LOCAL_FROM", large)
     used = mock.patch.object(fast_local, "add", side_effect=fast_local.add)
     with used as add:
-        _assert_as_the_reference(_config(4, side=40, **case), 3, side=40)
+        _assert_as_the_reference(tiny_config(4, side=40, **case), 3, side=40)
     assert add.called == (large < 40 / 7)
 
 
 @KINDS
 def test_at_the_means_with_looks_at_the_peak(kind: str) -> None:
-    _assert_as_the_reference(_config(3, kind), 2, MEANS)
+    _assert_as_the_reference(tiny_config(3, kind), 2, MEANS)
 
 
 @KINDS
@@ -136,7 +130,7 @@ def test_with_deterministic_crops(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     """As on a GPU that must give the same bits each time."""
     monkeypatch.setattr(fast, "needs_deterministic", lambda _: True)
     for shape in ((16, 16), (16, 11)):
-        _assert_as_the_reference(_config(3, kind, shape=shape), 2)
+        _assert_as_the_reference(tiny_config(3, kind, shape=shape), 2)
 
 
 @KINDS
@@ -144,7 +138,7 @@ def test_with_deterministic_crops(kind: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_second_derivatives_raise_here_and_are_right_in_the_reference(
     kind: str, channels: int
 ) -> None:
-    config = _config(1, kind, refinements=0, channels=channels)
+    config = tiny_config(1, kind, refinements=0, channels=channels)
     air, images = tiny_air(config, seed=1), blobs(1, channels=channels)
     noise = double_noise(air, 1, looks=kind == "saliency")
     bias = air.get_parameter("decoder.layers.2.bias")
@@ -171,7 +165,7 @@ def test_second_derivatives_raise_here_and_are_right_in_the_reference(
 @pytest.mark.parametrize("nonlinearity", ["relu", "elu"])
 @pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
 def test_bfloat16_is_near_float32(forward: Any, nonlinearity: str) -> None:
-    air, images = tiny_air(_config(nonlinearity=nonlinearity)).float(), blobs(4).float()
+    air, images = tiny_air(tiny_config(nonlinearity=nonlinearity)).float(), blobs(4).float()
     noise = air.noise(generator(0), 4, looks=False)
     gradients = {}
     for name in ("float32", "bfloat16"):
@@ -185,7 +179,7 @@ def test_bfloat16_is_near_float32(forward: Any, nonlinearity: str) -> None:
 
 @KINDS
 def test_perceptrons_are_their_own_again_after_a_pass(kind: str) -> None:
-    air, images = tiny_air(_config(2, kind)), blobs(2)
+    air, images = tiny_air(tiny_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     fast.unroll(air, images, noise)
     with (
@@ -205,7 +199,7 @@ def test_training_after_inference_mode(
 ) -> None:
     """Constants first made in inference mode could not be part of a graph."""
     monkeypatch.setattr(fast, "needs_deterministic", lambda _: crops)
-    air, images = tiny_air(_config(2, kind)), blobs(2)
+    air, images = tiny_air(tiny_config(2, kind)), blobs(2)
     noise = double_noise(air, 2, looks=kind == "saliency")
     wanted = _gradients(air, fast.unroll(air, images, noise))
     spatial_transformer._pixel_centres.cache_clear()
@@ -217,7 +211,7 @@ def test_training_after_inference_mode(
 @KINDS
 @pytest.mark.parametrize("forward", [fast.unroll, AIR.forward])
 def test_an_image_of_nan_leaves_other_rows_alone(kind: str, forward: Any) -> None:
-    air, images = tiny_air(_config(3, kind)).float(), blobs(3).float()
+    air, images = tiny_air(tiny_config(3, kind)).float(), blobs(3).float()
     noise = air.noise(generator(0), 3, looks=kind == "saliency")
     sound = _flat(forward(air, images, noise))
     images[1] = math.nan
@@ -234,7 +228,7 @@ def test_poses_that_are_not_finite_read_no_foreign_memory(
     bad: float, crops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast, "needs_deterministic", lambda _: crops)
-    air, images = tiny_air(_config(2)), blobs(3)
+    air, images = tiny_air(tiny_config(2)), blobs(3)
     noise = double_noise(air, 3)
     assert noise.where is not None
     noise.where[1, 0] = bad
@@ -266,7 +260,7 @@ def test_auto_is_fast_where_it_serves() -> None:
 @pytest.mark.parametrize("log_size", [-1e4, 1e4])
 def test_a_slot_that_is_off_may_propose_any_pose(forward: Any, log_size: float) -> None:
     """Nothing holds the pose of such a slot: its KL and its ink count for nothing."""
-    air = tiny_air(_config())
+    air = tiny_air(tiny_config())
     assert isinstance(air.guide, SaliencyGuide)
     with torch.no_grad():
         raw = [-1e3, 0.0, 0.0, log_size, 300.0, 0.0, 0.0]  # presence, centre, size, their sds

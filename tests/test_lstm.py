@@ -20,10 +20,8 @@ BATCH = 4
 
 
 def air_of(channels: int = 1, **guide: Any) -> AIR:
-    config = tiny_config(3, pose="affine", nonlinearity="elu", channels=channels)
-    given = {"kind": "lstm", "rnn_size": 7, "presence_bias": 0.5, "pose_sd_bias": -1.5}
-    changed = config.guide.model_copy(update=given | guide)
-    return tiny_air(config.model_copy(update={"guide": changed}))
+    config = tiny_config(3, "lstm", pose="affine", nonlinearity="elu", channels=channels)
+    return tiny_air(config.updated("guide", presence_bias=0.5, pose_sd_bias=-1.5, **guide))
 
 
 def guide_of(air: AIR) -> LSTMGuide:
@@ -108,9 +106,7 @@ def test_latents_carry_gradients_to_the_slots_after() -> None:
 
 def test_depths_and_nonlinearities_are_those_of_the_settings() -> None:
     air = air_of(predict_net=(6, 5))
-    config = tiny_config(2, nonlinearity="elu")
-    train = config.train.model_copy(update={"baseline_net": (6, 5)})
-    config = config.model_copy(update={"train": train})
+    config = tiny_config(2, nonlinearity="elu").updated("train", baseline_net=(6, 5))
     nets: list[tuple[nn.Module, int]] = [(guide_of(air).predict, 2), (MLPDecoder(config), 1)]
     nets += [(build(config), 2) for build in BASELINES.values()]
     for net, layers in nets:

@@ -23,10 +23,8 @@ SHAPES = pytest.mark.parametrize("shape", [(10, 16), (16, 9), (8, 15)], ids=str)
 Shape = tuple[int, int]
 
 
-def _config(shape: Shape, slots: int = 3, kind: str = "saliency", **given: Any) -> Config:
-    config = tiny_config(slots, shape=shape, **given)
-    guide = config.guide.model_copy(update={"kind": kind, "rnn_size": 7})
-    return config.model_copy(update={"guide": guide})
+def _config(shape: Shape, slots: int = 3, **given: Any) -> Config:
+    return tiny_config(slots, shape=shape, **given)
 
 
 def _blobs(batch: int, shape: Shape, **given: Any) -> torch.Tensor:

@@ -34,15 +34,9 @@ def estimator(
     guide: str = "lstm", kind: str = "nvil", *, channels: int = 1, **train: Any
 ) -> Objective:
     """An estimator for a tiny float64 model, its baseline float64 as well."""
-    config = tiny_config(2, channels=channels, pixel_sd=0.4)  # costs are small, means settle soon
-    config = config.model_copy(
-        update={
-            "guide": config.guide.model_copy(update={"kind": guide, "rnn_size": 7}),
-            "train": config.train.model_copy(
-                update={"estimator": kind, "baseline_net": (6,), **train}
-            ),
-        }
-    )
+    # Where costs are small, means settle soon.
+    config = tiny_config(2, guide, channels=channels, pixel_sd=0.4)
+    config = config.updated("train", estimator=kind, baseline_net=(6,), **train)
     air = tiny_air(config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
@@ -214,9 +208,7 @@ def test_weights_that_are_no_numbers_give_a_loss_that_is_none(part: str) -> None
 def test_looks_are_drawn_as_the_settings_say() -> None:
     config = tiny_config(2)
     for looks, drawn in (("drawn", True), ("argmax", False)):
-        guide = config.guide.model_copy(update={"looks": looks})
-        train = config.train.model_copy(update={"estimator": "nvil"})
-        built = config.model_copy(update={"guide": guide, "train": train})
+        built = config.updated("guide", looks=looks).updated("train", estimator="nvil")
         one = objectives.build(AIR(built), built)
         assert isinstance(one, NVIL)
         assert one.programs.drawn_looks == drawn

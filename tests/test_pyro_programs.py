@@ -39,9 +39,7 @@ pytestmark = pytest.mark.usefixtures("clean_pyro")
 
 
 def air_of(kind: str, slots: int = 3, **other: Any) -> AIR:
-    config = tiny_config(slots, **other)
-    guide = config.guide.model_copy(update={"kind": kind, "rnn_size": 7})
-    return tiny_air(config.model_copy(update={"guide": guide}))
+    return tiny_air(tiny_config(slots, kind, **other))
 
 
 def noise_for(air: AIR, batch: int, seed: int = 0) -> Noise:

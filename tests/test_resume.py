@@ -241,8 +241,7 @@ def test_a_run_from_before_a_setting_existed_goes_on(tmp_path: Path) -> None:
     fit(tmp_path, listener=Recorder(step8=interrupt))
     for file in RunFolder(tmp_path).saved():
         old = checkpoint.read(file)
-        train = old.config.train.model_copy(update={"backward": "auto"})
-        config = old.config.model_copy(update={"train": train})
+        config = old.config.updated("train", backward="auto")
         checkpoint.write(file, replace(old, config=config))
     assert go_on(tmp_path).steps == STEPS
     assert same(state(tmp_path).model, state(reference()).model)

@@ -45,9 +45,7 @@ class Own(SaliencyGuide):
 
 
 def own_air(**changes: Any) -> AIR:
-    config = tiny_config(2)
-    guide = config.guide.model_copy(update={"kind": Named("test_returned:Own")})
-    air = tiny_air(config.model_copy(update={"guide": guide}))
+    air = tiny_air(tiny_config(2, Named("test_returned:Own")))
     assert isinstance(air.guide, Own)
     air.guide.changes = changes
     return air
@@ -150,10 +148,8 @@ class Unlike(SaliencyGuide):
     [("Wild", "super().__init__"), ("Blind", "self.encoder"), ("Unlike", "TypeError")],
 )
 def test_a_guide_that_cannot_be_built(name: str, got: str) -> None:
-    config = tiny_config(2)
-    guide = config.guide.model_copy(update={"kind": Named(f"test_returned:{name}")})
     with pytest.raises(ExtensionError, match=f"test_returned:{name}") as caught:
-        AIR(config.model_copy(update={"guide": guide}))
+        AIR(tiny_config(2, Named(f"test_returned:{name}")))
     assert got in caught.value.got
 
 
@@ -223,8 +219,6 @@ class Unbuilt(ExactELBO):
 
 
 def test_an_objective_that_is_not_built() -> None:
-    config = tiny_config(2)
-    train = config.train.model_copy(update={"estimator": Named("test_returned:Unbuilt")})
-    config = config.model_copy(update={"train": train})
+    config = tiny_config(2).updated("train", estimator=Named("test_returned:Unbuilt"))
     with pytest.raises(ExtensionError, match=r"does not call super\(\).__init__"):
         objectives.build(tiny_air(), config)

@@ -29,11 +29,10 @@ def run(tmp_path: Path) -> RunFolder:
 def at(step: int, keep: int = 3, best: int | None = None) -> Checkpoint:
     """A checkpoint of another step."""
     found = state(reference())
-    train = found.config.train.model_copy(update={"keep": keep})
     return replace(
         found,
         step=step,
-        config=found.config.model_copy(update={"train": train}),
+        config=found.config.updated("train", keep=keep),
         best=None if best is None else Best(best, 1.5, 0.5),
     )
 

@@ -293,8 +293,7 @@ def test_a_surround_moves_the_look_to_the_end_of_a_clump() -> None:
     found = {}
     for surround in (0.0, 0.4):
         config = tiny_config(side=40, object_size=14.0)
-        guide = config.guide.model_copy(update={"blur": 0.2, "surround": surround})
-        saliency = AIR(config.model_copy(update={"guide": guide})).double().guide
+        saliency = AIR(config.updated("guide", blur=0.2, surround=surround)).double().guide
         assert isinstance(saliency, SaliencyGuide)
         found[surround] = float(_look(saliency, clump).centre[0, 0]) * 20 + 20
     assert 17 <= found[0.0] <= 23

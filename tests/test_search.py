@@ -104,9 +104,7 @@ def test_one_candidate_is_the_look_given_or_the_peak(case: dict[str, Any]) -> No
 
 def _ending(kind: str, **case: Any) -> AIR:
     """A model whose search ends at some images' first slot, and at others' later or never."""
-    config = tiny_config(5, side=40, pixel_sd=0.2, **case)
-    guide = config.guide.model_copy(update={"kind": kind, "rnn_size": 7})
-    air = tiny_air(config.model_copy(update={"guide": guide}), spread=0.3)
+    air = tiny_air(tiny_config(5, kind, side=40, pixel_sd=0.2, **case), spread=0.3)
     last = "guide.proposer.4" if kind == "saliency" else "guide.predict.2"
     with torch.no_grad():
         air.get_parameter(f"{last}.weight")[0].mul_(40.0)
@@ -169,8 +167,5 @@ def test_an_image_is_explained_the_same_in_any_batch() -> None:
 
 @torch.no_grad()
 def test_the_lstm_has_one_look() -> None:
-    config = tiny_config(2)
-    guide = config.guide.model_copy(update={"kind": "lstm", "rnn_size": 7})
-    air = tiny_air(config.model_copy(update={"guide": guide}))
-    ink = blobs(4)
+    air, ink = tiny_air(tiny_config(2, "lstm")), blobs(4)
     assert torch.equal(explain(air, ink).where, air(ink).where.normal.mean)

@@ -103,8 +103,7 @@ def test_charges_stay_where_one_of_a_pair_is_split_again(
 def test_no_split_is_charged_less_where_there_is_less_noise_than_was_found() -> None:
     air = finder()
     ink = picture(air, (11.0, 17.0), (17.0, 17.0))
-    pictures = air.config.pictures.model_copy(update={"noise": 0.05})
-    air.config = air.config.model_copy(update={"pictures": pictures})
+    air.config = air.config.updated("pictures", noise=0.05)
     after, _ = split(air, ink, search(air, ink), torch.tensor([1]))
     assert float(after.charges[0, 1]) >= splits.CHARGE * math.log(1 / 0.3) - 1e-9
 
@@ -187,8 +186,7 @@ def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatc
     split(air, ink, found, torch.tensor([1]))
     assert tried
     tried.clear()
-    pictures = air.config.pictures.model_copy(update={"noise": 0.3})
-    air.config = air.config.model_copy(update={"pictures": pictures})
+    air.config = air.config.updated("pictures", noise=0.3)
     assert air.config.noise == pytest.approx(0.3)
     split(air, ink, found, torch.tensor([1]))
     assert not tried

@@ -124,10 +124,8 @@ def test_sets_that_are_held_keep_the_order_of_ever() -> None:
 def test_what_is_in_memory_depends_on_the_canvases_alone() -> None:
     info = reader.read_info(data_file())
     for many, side, block in [(429_496, 50, 0), (429_497, 50, 107_374), (4097, 512, 1024)]:
-        data = info.config.data.model_copy(update={"train": many, "canvas_size": side})
-        large = replace(
-            info, config=info.config.model_copy(update={"data": data}), splits={"train": many}
-        )
+        config = info.config.updated("data", train=many, canvas_size=side)
+        large = replace(info, config=config, splits={"train": many})
         assert block_of(large, "train") == block
 
 

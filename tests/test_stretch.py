@@ -61,10 +61,7 @@ def test_opaque_objects_hide_each_other_in_stretched_ink_as_in_the_picture() -> 
 
 def test_samples_are_pictures() -> None:
     config = tiny_config(compositing="over")
-    plain, stretched = (
-        tiny_air(config.model_copy(update={"model": config.model.model_copy(update=given)}))
-        for given in ({"stretch": 0.0}, {"stretch": KNEE})
-    )
+    plain, stretched = (tiny_air(config.updated("model", stretch=knee)) for knee in (0.0, KNEE))
     counts = torch.tensor([0, 1, 2])
     ink, picture = (air.sample_canvases(counts, generator(1)) for air in (plain, stretched))
     assert_close(stretched.background.ink(picture), ink)

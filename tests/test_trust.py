@@ -124,8 +124,7 @@ def test_the_likeliest_cause_comes_with_the_way_out(
     signs: dict[str, Any], given: dict[str, Any], seen: Findings, cause: str
 ) -> None:
     usual = config_of(seen, **given)
-    bright = usual.pictures.model_copy(update={"polarity": "bright"})
-    found = verdict(usual.model_copy(update={"pictures": bright}), seen, **signs)
+    found = verdict(usual.updated("pictures", polarity="bright"), seen, **signs)
     assert found.verdict == "doubt"
     assert cause in found.advice[0]
     assert [label for label, _ in found.rows()] == ["in doubt", *["try"] * len(found.advice)]
