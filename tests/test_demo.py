@@ -29,7 +29,7 @@ from airkit.data.dataset import to_float
 from airkit.errors import CheckpointError, ServeError
 from airkit.model.scene import explain, explain_best
 from airkit.runs.trained import open_model
-from airkit.system import seeds
+from airkit.system import seeds, threads
 from airkit.system.callbacks import SILENT
 from airkit.web.server import Serving
 from airkit.web.session import Session, open_session
@@ -293,3 +293,11 @@ def test_the_command_prints_the_address_and_ends_on_a_signal(number: int) -> Non
         os.kill(process.pid, number)
         assert process.stderr.read() == "airkit: interrupted\n"
         assert process.wait() == 130
+
+
+def test_the_number_of_threads_is_the_callers_afterwards() -> None:
+    with threads.restored():
+        torch.set_num_threads(2)
+        session().close()
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(torch.get_num_threads).result() == 2

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from command_line import run
 from exports import contents, names, spoilt
+from own_pictures import blobs
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -20,9 +21,11 @@ from safetensors.torch import load_file
 from some_truth import whole
 from tiny_runs import STEPS, data_file, reference, same, state, trained
 
+import airkit
 from airkit.config import settings
 from airkit.data import reader
 from airkit.data.canvases import SPLITS
+from airkit.errors import DataFileError
 from airkit.runs.export import export
 from airkit.runs.folder import RunFolder
 from airkit.system.callbacks import SILENT
@@ -162,3 +165,17 @@ def test_the_command_prints_what_it_wrote(home: Path) -> None:
     )
     assert result.stderr == "exporting val: 12 of 12\n"
     assert names(home / "deep") == ["out"]
+
+
+def test_objects_without_labels_beside_labelled_ones_are_refused(tmp_path: Path) -> None:
+    given = blobs(20)
+    test = {"images": given["images"][:4], "boxes": given["boxes"][:4]}
+    boxes, labels = given["boxes"], np.full(given["boxes"].shape[:2], 3)
+    labels[boxes[..., 2] <= 0] = -1
+    path = tmp_path / "blobs.h5"
+    airkit.import_scenes(given["images"], path=path, boxes=boxes, labels=labels, test=test)
+    with pytest.raises(DataFileError, match="no label"):
+        airkit.export(path, tmp_path / "out", split="all")
+    airkit.export(path, tmp_path / "out", split="test")
+    content = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert [each["id"] for each in content["categories"]] == [1]

@@ -146,6 +146,12 @@ def test_objects_smaller_than_the_percentile_are_kept(tmp_path: Path) -> None:
     assert (report.low, report.high) == (0, 900)
 
 
+@pytest.mark.parametrize("levels", [(5,), (0, 5, 9), (5, 5), (0, float("inf"))])
+def test_levels_that_are_none_are_refused(tmp_path: Path, levels: Any) -> None:
+    with pytest.raises(ImageError, match="levels"):
+        imported(GIVEN["images"], tmp_path / "a.h5", levels=levels)
+
+
 def test_levels_can_be_named(tmp_path: Path) -> None:
     report = imported(GIVEN["images"], tmp_path / "a.h5", levels=(0, 510))
     assert all_images(report.path).max() == 120

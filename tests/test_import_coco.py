@@ -12,6 +12,7 @@ from own_pictures import Array, blobs, imported, save
 from PIL import Image
 from tiny_runs import Recorder
 
+import airkit
 from airkit.data.canvases import SPLITS
 from airkit.data.reader import read_split
 from airkit.errors import ImageError
@@ -195,3 +196,16 @@ def test_what_an_annotation_lacks_is_told(tmp_path: Path, lacking: str) -> None:
     del annotations[1][lacking]
     with pytest.raises(ImageError, match=f"an entry without '{lacking}'"):
         imported(write(tmp_path / "a.json", annotations=annotations), tmp_path / "o.h5")
+
+
+def test_names_that_are_the_same_number_stay_two_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    annotations = [{**each, "category_id": 5 + k % 2} for k, each in
+                   enumerate(content()["annotations"])]  # fmt: skip
+    write(path, annotations=annotations,
+          categories=[{"id": 5, "name": "1"}, {"id": 6, "name": "01"}])  # fmt: skip
+    for n in range(20):
+        Image.fromarray(GIVEN["images"][n]).save(tmp_path / f"{n}.png")
+    report = airkit.import_scenes(path, path=tmp_path / "a.h5")
+    labels = np.concatenate([read_split(report.path, split).known["label"] for split in SPLITS])
+    assert set(labels.ravel().tolist()) == {-1, 0, 1}

@@ -69,7 +69,7 @@ def _posterior(air: AIR, passes: list[Found], refused: dict[int, float]) -> list
     for n in range(1, air.slots):
         after[[n, n + 1]] += np.array([-1, 1]) * (unseen * before[n])
         after[[n, n + 1]] += np.array([1, -1]) * (NEEDLESS * before[n + 1])
-    return after.tolist()
+    return [float(each) for each in after]
 
 
 @pytest.mark.parametrize("case", [{}, {"compositing": "over"}], ids=str)

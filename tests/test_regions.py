@@ -178,6 +178,17 @@ def test_a_look_sees_many_tiles_of_one_picture() -> None:
     assert all(patches(tile[None]) <= patches(levels[None]) for tile in tiles[:3])
 
 
+def test_a_look_sees_tiles_of_large_pictures_as_often_as_small_ones() -> None:
+    rng, survey = np.random.default_rng(0), Survey(0, 16, ("train",))
+    for number in range(2_000):
+        side, level = (32, 200) if number % 2 else (16, 100)
+        levels = rng.integers(level, level + 50, (side, side), np.uint8)
+        survey.add("train", Picture(str(number), levels), number)
+    survey.end_of("train")
+    large = [bool((tile >= 200).all()) for tile in survey.sample()]
+    assert np.mean(large) == pytest.approx(0.8, abs=4 * (0.16 / len(large)) ** 0.5)
+
+
 def test_few_levels_of_a_large_picture_are_kept() -> None:
     levels = np.arange(2**21, dtype=np.uint32).reshape(2**11, 2**10)
     kept = Levels()

@@ -17,11 +17,12 @@ import torch
 from command_line import fails, run
 from torch import Tensor
 
+import airkit
 from airkit.config.settings import layers, resolve
 from airkit.data import sources
 from airkit.data.canvases import SPLITS
 from airkit.data.dataset import CanvasDataset
-from airkit.errors import CheckpointError
+from airkit.errors import AirkitError, CheckpointError
 from airkit.reproduce import codes, paper
 from airkit.reproduce.paper import Reproduced, Work, reproduced
 from airkit.reproduce.plan import FULL, QUICK, Budget
@@ -244,3 +245,9 @@ def test_a_classifier_learns_and_leaves_random_numbers_alone(
     found = codes.classified(inputs, data, "mine", labels=50, seed=0, steps=60)
     assert (found["share"], found["labels"], found["commonest"]) == (1, 50, 0.5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_training_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AirkitError, match="seeds"):
+        airkit.reproduce_paper(tmp_path / "out", seeds=-1)
+    assert not (tmp_path / "out").exists()

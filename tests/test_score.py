@@ -361,3 +361,14 @@ def test_a_table_with_a_row_too_long(tmp_path: Path, cells: str, names: str) -> 
         "  expected  a column count\n"
         f"  got       {names}\n"
     )
+
+
+def test_a_limit_that_no_score_reaches_is_told(tmp_path: Path) -> None:
+    results, _, _ = detections(np.random.default_rng(0))
+    path, listener = saved(tmp_path / "it.json", results), Recorder()
+    airkit.score(path, data_file(), least_score=50, listener=listener)
+    assert sum("greatest is" in note for note in listener.notes) == 1
+    airkit.score(path, data_file(), least_score=0.1, listener=(heard := Recorder()))
+    assert not heard.notes
+    with pytest.raises(PredictionsError, match="least_score"):
+        airkit.score(path, data_file(), least_score=float("nan"))

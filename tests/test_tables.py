@@ -118,6 +118,8 @@ def test_any_text_keeps_the_columns_apart(tmp_path: Path) -> None:
     assert not set("`*_<") & {*re.sub(r"\\.", "", table.markdown())}
     assert "<b>" not in table._repr_html_()
     compiled(table, tmp_path)
+    table.write(str(tmp_path / "it.csv"))
+    assert (tmp_path / "it.csv").read_text() == table.csv()
 
 
 def compiled(table: Table, folder: Path) -> None:

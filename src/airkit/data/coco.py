@@ -66,11 +66,16 @@ class Coco:
         kinds = {PICTURES: "object", "sprites": "sprite", "cells": "cell"}
         return kinds.get(self.info.source, "digit")
 
+    @property
+    def _unlabelled(self) -> int:
+        """The label of an object in a split without labels; -1 where another split has some."""
+        return -1 if any("label" in self.info.arrays[split] for split in self.splits) else 0
+
     def write(self) -> None:
         """Write all files.
 
         Raises:
-            DataFileError: the data file cannot be read, or a digit has no label though others do.
+            DataFileError: the data file cannot be read, or an object has no label though others do.
             OSError: a file cannot be written.
         """
         path, info = self.folder / ANNOTATIONS, self.info
@@ -141,10 +146,10 @@ class Coco:
             return
         known = None if part.count is None else range(part.count[place])
         for digit in np.flatnonzero(part.box[place, :, 2] > 0) if known is None else known:
-            label = 0 if part.label is None else int(part.label[place, digit])
+            label = self._unlabelled if part.label is None else int(part.label[place, digit])
             box = part.box[place, digit].tolist()
             if label < 0:
-                what, path = "A digit has no label", self.info.path
+                what, path = "An object has no label, but others have", self.info.path
                 raise DataFileError(what, where=path, got=label, hint=ANOTHER)
             self._labels.add(label)
             self.annotations += 1

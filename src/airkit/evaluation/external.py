@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import sys
@@ -46,6 +47,8 @@ class ExternalPredictions:
     """Score and mask, bool [H, W], of each object, for each canvas."""
     about: str = ""
     """The data file that all of them name, as a table by ``airkit predict`` does."""
+    best: float = math.inf
+    """Greatest score of an object, where objects have scores."""
 
 
 @dataclass(frozen=True)
@@ -219,6 +222,7 @@ class Reader:
             [np.array(row).reshape(-1, 5) for row in boxes] if boxed else None,
             np.stack([self._painted(row) for row in masks]) if masked else None,
             masks if masked else None,
+            best=max(self._score(each) for each in results),
         )
 
     def _score(self, result: Mapping[str, Any]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from airkit.runs.trained import open_run
 from airkit.system.boxes import pairwise_iou
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
+from airkit.system.text import argument
 
 
 def score(
@@ -53,6 +55,14 @@ def score(
             compare with.
         CheckpointError, DeviceError, ExtensionError: as ``evaluate`` does, of the run.
     """
+    if math.isnan(least_score):
+        raise PredictionsError(
+            "This is no score",
+            where=argument("least_score"),
+            expected="a number",
+            got="nan",
+            hint="leave it out for 0.5",
+        )
     given = layers(settings)
     split = all_settings.resolve(*given).eval.split
     info = reader.read_info(to_path(data))
@@ -62,6 +72,11 @@ def score(
     height, width = canvases.rows["image"].shape[2:]
     where = to_path(predictions)
     found = Reader(where, split, len(canvases), (height, width), least_score).read()
+    if found.best < least_score:
+        listener.note(
+            f"no object has a score of {least_score:g} or more, so that none is counted: the "
+            f"greatest is {found.best:g}; {argument('least_score', 'SCORE')} sets the limit"
+        )
     if found.about and Path(found.about).name != info.path.name:
         listener.note(f"these are predictions of {found.about}, measured on {info.path}")
     scores = {**_counted(canvases, found), **_boxed(canvases, found, least_score)}

@@ -31,7 +31,7 @@ from airkit.config.settings import (
 )
 from airkit.data import sources
 from airkit.data.make import make_data
-from airkit.errors import CheckpointError, DigitsError
+from airkit.errors import AirkitError, CheckpointError, DigitsError
 from airkit.evaluation.evaluate import evaluate
 from airkit.figures import experiments
 from airkit.figures.render import render
@@ -42,6 +42,7 @@ from airkit.system.callbacks import SILENT, Listener
 from airkit.system.files import write_text
 from airkit.system.paths import to_path
 from airkit.system.tables import Number, Table, percent
+from airkit.system.text import argument
 from airkit.training.train import train
 
 
@@ -92,9 +93,18 @@ def reproduce_paper(
 
     Raises:
         CheckpointError: the folder was begun with other settings.
-        AirkitError: what ``make_data``, ``train``, ``evaluate`` and ``render`` raise.
+        AirkitError: ``seeds`` is below 1; and what ``make_data``, ``train``, ``evaluate`` and
+            ``render`` raise.
         KeyboardInterrupt: a signal stopped it; what is done is kept.
     """
+    if seeds is not None and seeds < 1:
+        raise AirkitError(
+            "Nothing would be trained",
+            where=argument("seeds"),
+            expected="at least 1",
+            got=seeds,
+            hint="leave it out for 3, or 1 where quick",
+        )
     budget = QUICK if quick else FULL
     models = ("default", "published") if published else ("default",)
     return reproduced(Work(budget, to_path(out), layers(settings), listener), models, seeds)
@@ -104,7 +114,7 @@ def reproduced(
     work: Work, models: tuple[str, ...] = ("default",), seeds: int | None = None
 ) -> Reproduced:
     """Do each step that is not done yet."""
-    many = range(seeds or work.budget.seeds)
+    many = range(work.budget.seeds if seeds is None else seeds)
     results = [row for name in models for seed in many for row in work.model(name, seed)]
     results += [row for seed in many for row in work.classified(PIXELS, seed)]
     order = [*dict.fromkeys(row["experiment"] for row in results)]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airkit.system.files import check_target, write_text
+from airkit.system.paths import to_path
 
 ENDINGS = (".csv", ".md", ".tex")
 _LATEX = {
@@ -72,9 +73,9 @@ class Table:
         lines = [r"% \usepackage{booktabs}", rf"\begin{{tabular}}{{{letters}}}", r"\toprule", head]
         return "\n".join([*lines, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", ""])
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the table in the format of the file's ending; raises OutputError."""
-        checked(path)
+        path = checked(to_path(path))
         form = {".csv": self.csv, ".md": self.markdown, ".tex": self.latex}
         write_text(path, form[path.suffix.lower()]())
 

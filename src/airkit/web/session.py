@@ -58,6 +58,7 @@ class Session:
         self._filled = torch.empty(0) if canvases is None else _filled(canvases)
         self.looks = possible_looks(air, config.eval.looks)
         self._generator = generator(config.eval.seed, "demo")
+        self._threads = torch.get_num_threads()
         self._worker = ThreadPoolExecutor(1, "model", torch.set_num_threads, (1,))
 
     def facts(self) -> dict[str, Any]:
@@ -135,6 +136,7 @@ class Session:
     def close(self) -> None:
         """Answer the questions asked so far, and no more."""
         self._worker.shutdown()
+        torch.set_num_threads(self._threads)  # that of the whole process, but for old threads
 
     def _on_worker(self, act: Callable[[], T]) -> T:
         """Return ``act()``, called on the model's thread.

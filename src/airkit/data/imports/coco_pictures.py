@@ -154,10 +154,11 @@ def _place(path: Path, name: str) -> Path | None:
 
 
 def _classes(categories: Any) -> dict[Any, int]:
-    """Labels by category: the names where all are numbers, as airkit writes them, or 0, 1, 2 ..."""
+    """Labels by category: the names where these are numbers, as in airkit's files, or 0, 1 ..."""
     names = {each["id"]: str(each["name"]) for each in categories}
-    if all(name.isdecimal() and int(name) <= _MOST_LABEL for name in names.values()):
-        return {key: int(name) for key, name in names.items()}
+    numbers = {key: int(name) for key, name in names.items() if name.isdecimal()}
+    if len({it for it in numbers.values() if it <= _MOST_LABEL}) == len(names):
+        return numbers
     if len(names) > _MOST_LABEL + 1:
         raise ValueError(f"{len(names):,} categories, more than {_MOST_LABEL + 1}")
     return {key: label for label, key in enumerate(sorted(names))}

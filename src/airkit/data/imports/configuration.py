@@ -58,14 +58,19 @@ class ImportOptions:
                 got=self.most_objects,
                 hint="leave it out, and it is measured",
             )
-        if self.levels is not None and not -np.inf < self.levels[0] < self.levels[1] < np.inf:
+        if self.levels is not None and not _in_order(self.levels):
             raise ImageError(
                 "Grey levels cannot be used",
                 where=argument("levels"),
                 expected="two numbers, black and white, such as 0,4095",
-                got=f"{self.levels[0]:g},{self.levels[1]:g}",
+                got=",".join(f"{level:g}" for level in self.levels),
                 hint="leave it out, and they are found",
             )
+
+
+def _in_order(levels: tuple[float, ...]) -> bool:
+    """Whether these are two finite levels, the lower first."""
+    return len(levels) == 2 and -np.inf < levels[0] < levels[1] < np.inf
 
 
 def check_alike(survey: Survey, options: ImportOptions) -> None:
