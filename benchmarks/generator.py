@@ -94,7 +94,7 @@ def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_c
 
 
 def making(source: str) -> list[dict[str, Any]]:
-    """Canvases a second of CPU time, composed and squeezed, beside the loop."""
+    """Canvases a second of CPU time, composed and compressed, beside the loop."""
     config = DataConfig(train=COMPOSED, val=0, test=0)
     digits = load(source).pools["train"]
     first = next(split_up(config))
@@ -102,7 +102,7 @@ def making(source: str) -> list[dict[str, Any]]:
     rivals: dict[str, tuple[int, Callable[[], object]]] = {
         "loop with Pillow": (LOOPED, lambda: loop(config, digits, LOOPED)),
         "composed": (COMPOSED, lambda: compose_all(config, digits)),
-        "squeezed by gzip": (first.stop, lambda: pack(config, "train", some)),
+        "compressed by gzip": (first.stop, lambda: pack(config, "train", some)),
     }
     rates: dict[str, list[float]] = {name: [] for name in rivals}
     for _ in range(ROUNDS):
