@@ -131,7 +131,7 @@ def _tell(report: ImportReport) -> None:
             ("known of them", truth),
             ("grey levels", f"{report.low:g} is black, {report.high:g} white"),
             ("objects", f"at most {report.most_objects}, about {report.object_size:.3g} px"),
-            *(("a look finds", line) for line in report.seen),
+            *(("seen", line) for line in report.seen),
             ("digest", report.content_digest),
             ("time", duration(report.seconds)),
         ]

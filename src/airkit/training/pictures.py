@@ -44,7 +44,7 @@ def keep(images: Any, run: RunFolder, given: Settings, *, fresh: bool, listener:
             _check_same(kept, report.content_digest)
         else:
             for line in report.seen:
-                listener.note(f"a look finds {line}")
+                listener.note(f"seen in the pictures: {line}")
         with writing(kept):
             new.replace(kept)
     finally:
