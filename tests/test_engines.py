@@ -163,14 +163,23 @@ def test_no_more_at_a_time_than_workers(tmp_path: Path) -> None:
     assert max(most) == 2
 
 
-def test_threads_are_capped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By default the cores are shared out among the workers, however few trials there are."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+@pytest.mark.parametrize(
+    ("allowed", "workers", "threads", "wanted"),
+    [("7", 1, 3, 3), ("1", 1, None, 1), ("7", 1, None, min(7, cores())), ("", 1, None, None),
+     ("", 64, None, 1), ("7", 64, None, 1), ("2", 64, 3, 3)],
+)  # fmt: skip
+def test_threads_are_shared_out(
+    allowed: str, workers: int, threads: int | None, wanted: int | None,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """However few trials there are; one worker alone is left to find out what pays."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    for name in names:
+        monkeypatch.setenv(name, allowed) if allowed else monkeypatch.delenv(name, raising=False)
     made = plan(tmp_path)
-    text = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
-    for workers, threads, wanted in ((1, 3, 3), (1, None, cores()), (64, None, 1)):
-        failures(code(text, workers, threads), made, 1)
-        assert made.trial(0).log.read_text().splitlines()[-1] == f"{wanted} {wanted}"
+    text = f"import os; print(*map(os.environ.get, {names}))"
+    failures(code(text, workers, threads), made, 1)
+    assert made.trial(0).log.read_text().splitlines()[-1] == f"{wanted} {wanted}"
 
 
 def test_gpus_are_dealt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ def test_what_is_refused(run: Path, tmp_path: Path) -> None:
         measure(run, eval__looks=0)
     with pytest.raises(DataFileError, match="no canvases in its val split") as caught:
         measure(run, data_file(val=0), eval__split="val")
-    assert "--split" in caught.value.hint
+    assert "eval.split=test" in caught.value.hint
 
 
 @pytest.fixture(scope="module")

@@ -225,7 +225,7 @@ def test_a_table_may_be_of_one_split(tmp_path: Path) -> None:
     options = {"test": test, "counts": tmp_path / "c.csv", "listener": listener}
     report = imported(train, tmp_path / "o.h5", **options)
     assert report.truth == {"train": (), "val": (), "test": ("count",)}
-    assert any("1 row names no picture" in note for note in listener.notes)
+    assert any("1 row names no picture: " in note for note in listener.notes)
 
 
 def test_a_table_of_a_part_of_one_folder_makes_it_the_test_split(tmp_path: Path) -> None:

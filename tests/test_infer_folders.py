@@ -190,6 +190,19 @@ def test_tables_tell_what_was_found(home: Path) -> None:
         assert found[int(row["index"])].objects[int(row["object"])].box == (x, y, width, height)
 
 
+@pytest.mark.parametrize("option", ["csv", "objects"])
+def test_a_table_of_the_users_stays(option: str, home: Path) -> None:
+    Path("mine.csv").write_text("file,count\na.png,3\n")
+    with pytest.raises(OutputError, match=f"earlier --{option}"):
+        airkit.infer(sixteen(2), imported(), **{option: "mine.csv"})
+    assert Path("mine.csv").read_text() == "file,count\na.png,3\n"
+    for many in (2, 3):  # an earlier table is replaced
+        airkit.infer(sixteen(many), imported(), **{option: "own.csv"})
+    with pytest.raises(OutputError, match="one file"):
+        airkit.infer(sixteen(2), imported(), csv="a.csv", objects="./a.csv")
+    assert not Path("a.csv").exists()
+
+
 @pytest.mark.parametrize("name", ["c.txt", "c", "folder.csv"])
 def test_a_table_that_cannot_be_written_is_told_first(name: str, home: Path) -> None:
     Path("folder.csv").mkdir()

@@ -199,7 +199,7 @@ def test_no_data_file_or_an_empty_split(kind: str, run: Path, tmp_path: Path) ->
     settings = {"eval.split": "test"}
     told = failing(DataFileError, run, kind=kind, data=empty, settings=settings)
     assert told.startswith("The data file has no canvases in its test split\n")
-    assert "--split" in told
+    assert "eval.split=val" in told
     assert not (run / "figures").exists()
 
 

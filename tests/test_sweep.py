@@ -226,11 +226,14 @@ def test_fresh_removes_the_runs_and_nothing_else(done: Path) -> None:
     assert not (done / "seed-000/checkpoints/step-000000023.pt").exists()
 
 
-def test_fresh_touches_no_folder_of_something_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, fresh: bool) -> None:
     (tmp_path / "seed-000").mkdir()
     (tmp_path / "seed-000/notes.txt").write_text("mine")
-    sweep(data_file(), tmp_path, seeds=1, settings=TRAIN, fresh=True, engine=InTurn())
-    assert (tmp_path / "seed-000/notes.txt").exists()
+    with pytest.raises(CheckpointError, match="no sweep"):
+        sweep(data_file(), tmp_path, seeds=1, settings=TRAIN, fresh=fresh, engine=InTurn())
+    assert names(tmp_path) == ["seed-000"]
+    assert (tmp_path / "seed-000/notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

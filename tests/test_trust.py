@@ -14,7 +14,7 @@ from airkit.config.schema import Config
 from airkit.data.look.findings import TEXTURED, Findings
 from airkit.data.look.fixed import told, way_out
 from airkit.runs.signs import Signs
-from airkit.runs.trust import Trust, judge
+from airkit.runs.trust import ENOUGH, Trust, judge
 
 SOUND = Signs(
     pictures=250,
@@ -89,6 +89,14 @@ TOO_MANY: dict[str, Any] = {"full": 0.3}
 NEEDLESS: dict[str, Any] = {"full": 0.2, "needless": 0.4, "certainty": 0.8}
 UNSURE: dict[str, Any] = {"unstable": 0.2, "certainty": 0.9}
 MISSED: dict[str, Any] = {"empty": 1.0, "missed": 1.0, "unexplained": 1.0}
+
+
+def test_few_pictures_do_not_correct_the_settings() -> None:
+    config = config_of(model__object_size=21.0)
+    for pictures, wanted in ((ENOUGH, "--object-size 11"), (ENOUGH - 1, "--steps")):
+        (advice,) = verdict(config, pictures=pictures, **UNSURE).advice
+        assert wanted in advice
+
 
 CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
     "found twice": (UNSURE | {"doubled": 0.5}, {}, SEEN, "--object-size 16"),

@@ -147,3 +147,9 @@ def test_the_demo_shows_a_canvas_whose_count_is_not_known(blind: Path) -> None:
     seen = session.random()
     assert seen is not None
     assert seen["true_count"] is None
+
+
+def test_eval_tells_how_many_objects_it_finds(blind: Path) -> None:
+    told = run("eval", "--run", str(blind / "run")).stdout
+    assert "on a canvas, on average; true counts are not known" in told
+    assert not any(line.endswith(" -") for line in told.splitlines())

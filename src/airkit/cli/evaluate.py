@@ -115,7 +115,14 @@ def tell_measures(measures: Measures) -> None:
 
 
 def _accuracies(measures: Measures) -> Iterator[tuple[str, str]]:
-    """The count accuracy of several looks together, if there are several, and of one."""
+    """The count accuracy of several looks together, if there are several, and of one.
+
+    Where nobody knows the true counts, how many objects were found.
+    """
+    if not measures.confusion and measures.trust is not None:
+        found = f"{measures.trust.signs.objects_per_picture:.1f} on a canvas, on average"
+        yield "objects found", f"{found}; true counts are not known"
+        return
     if measures.looks > 1:
         new = measures.count_accuracy_interval_new_digits
         share = share_of(measures.count_accuracy, measures.count_accuracy_interval, new)
@@ -158,10 +165,9 @@ def _calibration(which: str, found: Calibration | None) -> Iterator[tuple[str, s
 
 def _values(measures: Measures) -> Iterator[tuple[str, str]]:
     """The measures that are single numbers, those from outside last."""
-    yield "mean IoU", number(measures.mean_iou, ".3f")
-    for name in ("ap", "ap50", "ap75"):
+    for name, label in (("mean_iou", "mean IoU"), ("ap", "AP"), ("ap50", "AP50"), ("ap75", "AP75")):
         if not math.isnan(value := getattr(measures, name)):
-            yield name.upper(), number(value, ".3f")
+            yield label, number(value, ".3f")
     if many := measures.likelihood_samples:
         unit = " nats a canvas"
         yield "ELBO", number(measures.elbo, ".1f", unit)

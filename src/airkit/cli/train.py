@@ -74,8 +74,13 @@ def _headline(report: TrainReport) -> str:
 
 def _next(report: TrainReport, classes: str) -> list[tuple[str, str]]:
     """Where the weights are, and what to do with them."""
+    from airkit.data.reader import read_info  # noqa: PLC0415 - loads h5py
+
+    splits = read_info(report.data).splits
+    there = next(split for split in ("test", "val", "train") if splits[split])
+    options = classes if there == "test" else f" --set eval.split={there}{classes}"
     return [
         ("weights", str(report.run / "checkpoints")),
-        ("next", on_run("airkit eval", report.run) + classes),
-        ("", on_run("airkit render", report.run) + classes),
+        ("next", on_run("airkit eval", report.run) + options),
+        ("", on_run("airkit render", report.run) + options),
     ]

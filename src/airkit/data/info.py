@@ -187,11 +187,13 @@ def no_truth_error(path: Path, split: str, truth: str) -> DataFileError:
     )
 
 
-def empty_split_error(path: Path, split: str) -> DataFileError:
+def empty_split_error(info: DataInfo, split: str) -> DataFileError:
     """The error of a data file whose split has no canvases."""
+    others = [name for name, many in info.splits.items() if many]
+    another = f"--set eval.split={others[-1]}, which has some, or " * bool(others)
     return DataFileError(
         f"The data file has no canvases in its {split} split",
-        where=path,
+        where=info.path,
         expected="at least one",
-        hint="choose another with --split, or make a file that has some",
+        hint=f"{another}a file with {split} canvases",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,9 +24,10 @@ import numpy as np
 from PIL import Image
 
 from airkit.data.imports.images import Place
+from airkit.errors import OutputError
 from airkit.evaluation.found import Inferred
 from airkit.system.extras import check_installed
-from airkit.system.files import check_replaceable, remove, start_of, write_bytes
+from airkit.system.files import check_replaceable, check_target, remove, start_of, write_bytes
 
 COUNTS = ("image", "index", "width", "height", "count", "least", "greatest", "touching_border",
           "status")  # fmt: skip
@@ -43,6 +45,36 @@ _COLUMNS = "index", "shape-type", "vertex-index"
 """Columns by which napari knows a table of shapes, with two axes, or three of a stack."""
 _OURS = "confidence"
 """The last column, which no table has that napari wrote."""
+
+
+def check_tables(counts: Path | None, objects: Path | None) -> None:
+    """Refuse, before the work, names of tables that ``write_counts`` and others cannot use.
+
+    Raises:
+        OutputError: a name has another ending, both are one file, or a file of the user's is there.
+    """
+    what = "The name of a table does not end in .csv"
+    for path, option, columns in ((counts, "--csv", COUNTS), (objects, "--objects", OBJECTS)):
+        if path is None:
+            continue
+        check_target(path, what, ".csv", option=option)
+        if os.path.lexists(path) and not _starts_with(path, _csv(columns, []).encode()):
+            raise OutputError(
+                "A table that airkit infer did not write is in the way",
+                where=path,
+                expected=f"no such file, or one of an earlier {option}",
+                hint=f"move it away, or name another {option}",
+            )
+    if counts and objects and os.path.realpath(counts) == os.path.realpath(objects):
+        hint = "name another --csv or --objects"
+        raise OutputError("Two tables cannot be one file", where=counts, hint=hint)
+
+
+def _starts_with(path: Path, first: bytes) -> bool:
+    """Whether a file is empty or begins with ``first``."""
+    with suppress(OSError):
+        return start_of(path, len(first)) in (b"", first)
+    return False
 
 
 def write_counts(path: Path, found: Sequence[Inferred], bad: Mapping[str, str]) -> None:

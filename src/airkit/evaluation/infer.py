@@ -19,6 +19,7 @@ from airkit.evaluation.found_files import (
     SHAPES,
     BoxFormat,
     check_labels,
+    check_tables,
     label_file,
     write_counts,
     write_labels,
@@ -28,7 +29,6 @@ from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, p
 from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
-from airkit.system.files import check_target
 
 __all__ = ["Found", "InferOptions", "Inferred", "InferredObject", "infer"]
 
@@ -83,9 +83,7 @@ def infer(
     listener: Listener,
 ) -> Found:
     """Count and locate the objects of images, as ``airkit.infer`` does."""
-    for path, option in ((options.csv, "--csv"), (options.objects, "--objects")):
-        if path is not None:
-            check_target(path, "The name of a table does not end in .csv", ".csv", option=option)
+    check_tables(options.csv, options.objects)
     model = open_model(run, checkpoint, settings, listener)
     repeat_verdict(model, listener)
     inference = _Inference(images, model, options, listener)

@@ -68,7 +68,7 @@ def score(
     info = reader.read_info(to_path(data))
     canvases = CanvasDataset(info.path, split)
     if not len(canvases):
-        raise empty_split_error(info.path, split)
+        raise empty_split_error(info, split)
     height, width = canvases.rows["image"].shape[2:]
     where = to_path(predictions)
     found = Reader(where, split, len(canvases), (height, width), least_score).read()

@@ -72,7 +72,7 @@ class Data(SheetDrawing):
         config = config.updated("eval", split=split)
         canvases = reader.read_split(path, split, max(FIRST, 3 * many))
         if not len(canvases.image):
-            raise empty_split_error(path, split)
+            raise empty_split_error(reader.read_info(path), split)
         if config.pictures != PicturesConfig():
             return looked_at(canvases, config)
         return data(canvases, config.render, split)

@@ -121,8 +121,8 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
     """The scene at one look, the means of all latents and the mode of p(n).
 
     Each slot compares ``air.candidates`` positions and takes the one whose object costs least for
-    what it explains; then objects that stand for two are split, those that leave much unexplained are
-    found again, and pieces of one are merged. For a guide that does not sample looks, and with
+    what it explains; then objects that stand for two are split, those that leave much unexplained
+    are found again, and pieces of one are merged. For a guide that does not sample looks, and with
     one candidate, it is one plain pass of the guide, and p(n) is q(n).
 
     Args:

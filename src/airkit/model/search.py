@@ -1,8 +1,8 @@
 """The objects of an image, slot by slot, at the means of all latents.
 
 The bounds of ``airkit.model.objectives`` need every slot of one draw. A search for objects does
-not: a slot may compare several candidates and take the best, and an image is searched no further once
-another object would not be worth its cost, so that its time goes with its number of objects.
+not: a slot may compare several candidates and take the best, and an image is searched no further
+once another object would not be worth its cost, so that its time goes with its number of objects.
 
 Legend: B batch, H height, K looks, M images still searched, N = M K rows (K consecutive ones of an
 image), P channels of a window (C, and a mask where objects occlude each other), T slots, W width, Z

@@ -41,7 +41,7 @@ _MOST_VERDICT = 2**14
 _NAMES = ("config.toml", "metrics.jsonl", "best.json", "trust.json")
 _OURS = ("checkpoints", "evaluation.json", "figures", "tensorboard", "report.html", "train.lock")
 _PICTURES = ("pictures.h5", "pictures-new.h5")
-_LOGS = (".log", ".out", ".err")
+LOGS = (".log", ".out", ".err")
 _ANOTHER = "name another; airkit train makes one"
 
 
@@ -150,7 +150,7 @@ class RunFolder:
         names = sorted(path.name for path in files.matching(self.path, "*"))
         known = {*_NAMES, *_OURS, *_PICTURES}
         other = [name for name in names if name.removesuffix(".part") not in known]
-        return [name for name in other if not name.startswith(".") and not name.endswith(_LOGS)]
+        return [name for name in other if not name.startswith(".") and not name.endswith(LOGS)]
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """Return the newest checkpoint that can be read; None where there is none at all.

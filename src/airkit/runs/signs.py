@@ -75,9 +75,14 @@ class Signs:
     looks: int
     """Looks compared."""
     unstable: float
-    """Share on which one look counts differently from several together; NaN for one look."""
+    """Share on which the guide at one look counts differently from several looks; NaN for one."""
     certainty: float
-    """Mean probability of the most probable count, at one look."""
+    """Mean probability of the most probable count by the guide, q(n), at one look."""
+
+    @property
+    def objects_per_picture(self) -> float:
+        """Objects found on a picture, on average."""
+        return sum(self.slot_rates)
 
 
 class Watch:
@@ -108,8 +113,8 @@ class Watch:
             scene: what all looks say together.
             one_look: the explanation of one look.
         """
-        certainty = one_look.count_probability.amax(1)
-        self._counts.append(torch.stack([scene.count, one_look.mode, certainty]).cpu())
+        log_q, mode = one_look.found.log_q.max(1)
+        self._counts.append(torch.stack([scene.count, mode, log_q.exp()]).cpu())
         self._sides.append(scene.box[scene.box[..., 2] > 0][:, 2:].amax(1).cpu())
         if more := self._most - sum(len(levels) for levels, *_ in self._compared):
             some = images[:more]

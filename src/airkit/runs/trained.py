@@ -109,7 +109,7 @@ class TrainedModel:
         """
         info = reader.read_info(to_path(data)) if data else self.data.read()
         if info.splits[self.config.eval.split] == 0:
-            raise empty_split_error(info.path, self.config.eval.split)
+            raise empty_split_error(info, self.config.eval.split)
         shape = info.config.data.shape
         self.check_canvas_size(shape, info.path)
         self.check_channels(info.config.data.channels, info.path)

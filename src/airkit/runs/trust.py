@@ -36,6 +36,8 @@ MOST_UNEXPLAINED = 0.5
 """Share of the ink that may be left unexplained."""
 APART = 1.6
 """Factor between what the model assumes and what a look finds from which on they differ."""
+ENOUGH = 12
+"""Pictures that a look needs to know better than the settings what objects and background are."""
 CLEAR = 5.0
 """Contrast in standard deviations of the noise below which noise passes for objects."""
 ODDS_APART = 2.5
@@ -155,7 +157,9 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
         yield f"one object is found twice, as it is larger than the model expects: {named} or more"
         return
     differing = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
-    yield from differing or _by_signs(signs, found, config, wrong)
+    if not differing or signs.pictures < ENOUGH:
+        differing = [*_by_signs(signs, found, config, wrong)]
+    yield from differing
 
 
 def _differing(found: Findings, config: Config) -> Iterator[str]:

@@ -27,6 +27,8 @@ from airkit.system.signals import EXIT_CODE, FROM_TERMINAL
 POLL = 0.1
 """Seconds between checks of what runs."""
 
+_THREADS = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
+
 Ended = tuple[Trial, str | None]
 """A trial whose attempt ended, and why it failed; None where it did not fail."""
 
@@ -106,15 +108,26 @@ class Processes(Engine):
         gpus = visible_gpus(device)
         shared = not gpus and device not in ("auto", "cpu")  # a device that all would share
         workers = self.workers or len(gpus) or (1 if shared else cores())
-        # Not by how many trials are left: another number of threads gives other bits.
-        threads = str(self.threads or max(1, cores() // workers))
-        capped = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        capped = self._environment(workers)
 
         def start(trial: Trial, place: int) -> _Running:
             own = {"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {}
             return _Process(trial, self.command(trial), {**capped, **own})
 
         yield from _side_by_side(trials, min(workers, len(trials)), start, stop)
+
+    def _environment(self, workers: int) -> dict[str, str]:
+        """Return the environment of each process, which says how many threads it has.
+
+        Where ``threads`` is None, it is a share of the cores, but no more than the environment
+        allows; a worker that has all of them finds out itself how many pay.
+        """
+        # Not by how many trials are left: another number of threads gives other bits.
+        allowed = [int(it) for it in map(os.environ.get, _THREADS) if it and it.isdecimal()]
+        if self.threads is None and workers == 1 and not allowed:
+            return {**os.environ}
+        threads = self.threads or max(1, min(cores() // workers, *allowed, cores()))
+        return {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
 
     def command(self, trial: Trial) -> Sequence[str]:
         """Return the command line that runs a trial.

@@ -14,6 +14,7 @@ from airkit.config.settings import Settings
 from airkit.data.info import empty_split_error, no_truth_error
 from airkit.errors import AirkitError, CheckpointError
 from airkit.evaluation.measures import MEASURES, check_counts
+from airkit.runs.folder import LOGS
 from airkit.runs.sweep_folder import RUN, WITHOUT_EFFECT, Plan, Trial, is_sweep
 from airkit.runs.sweep_report import REPORT, Row, SweepReport
 from airkit.sweeps.engines import Engine, Processes
@@ -23,10 +24,12 @@ from airkit.system.extras import check_installed
 from airkit.system.locks import exclusive
 from airkit.system.paths import absolute, to_path
 from airkit.system.signals import StopRequest, stop_on_signals
+from airkit.system.text import first_three
 from airkit.training.resume import DEFAULT_DATA, Earlier, configure
 
 FREE = (*WITHOUT_EFFECT, "eval.")
 """Prefixes of the settings that may change when a sweep goes on: its seeds stay comparable."""
+LOCK = "sweep.lock"
 
 
 def sweep(  # noqa: PLR0913 - as many as the command line has
@@ -72,7 +75,7 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
     engine = engine or Processes()
     engine.check()
     lock = exclusive(
-        folder / "sweep.lock",
+        folder / LOCK,
         folder,
         work="sweep is at work in this folder",
         hint="wait for its end, or name another --out",
@@ -136,14 +139,29 @@ def _plan(
     MEASURES.several(config.eval.measures)
     check_counts(config)
     if info.splits[config.eval.split] == 0:
-        raise empty_split_error(info.path, config.eval.split)
+        raise empty_split_error(info, config.eval.split)
     if "count" not in info.arrays[config.eval.split]:
         raise no_truth_error(info.path, config.eval.split, "counts")
     if fresh:
         _clear(folder)
+    _check_unused(folder)
     plan = Plan(folder, absolute(info.path), info.content_digest, config, info.source)
     plan.write()
     return plan
+
+
+def _check_unused(folder: Path) -> None:
+    """Refuse to begin a sweep among the files of something else, such as a run."""
+    names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+    others = [name for name in names if not name.startswith(".") and not name.endswith(LOGS)]
+    if others and not is_sweep(folder):
+        raise CheckpointError(
+            "The folder holds files that belong to no sweep",
+            where=folder,
+            expected="a new folder, or one of a sweep",
+            got=first_three(others),
+            hint="name another --out, or move those files away",
+        )
 
 
 def _earlier(folder: Path) -> Plan:

@@ -149,7 +149,7 @@ def headline(measures: Measures) -> Headline:
         return Headline(value, f"of {canvases} counted right", note, doubtful)
     if trust is None:
         return Headline(f"{measures.canvases:,}", f"{measures.split} canvases", looks, doubtful)
-    value = f"{sum(trust.signs.slot_rates):.1f}"
+    value = f"{trust.signs.objects_per_picture:.1f}"
     note = f"true counts are not measured; {looks}"
     return Headline(value, f"objects found on a canvas, on average of {canvases}", note, doubtful)
 

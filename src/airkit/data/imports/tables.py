@@ -14,7 +14,7 @@ from airkit.data.imports.pictures import Files, Pictures, Truth
 from airkit.errors import ImageError
 from airkit.system.callbacks import Listener
 from airkit.system.files import check_regular
-from airkit.system.text import numbered
+from airkit.system.text import first_three, numbered
 
 _WHOLE = re.compile(r"([0-9]{1,9})(\.0*)?")
 """A count; pandas writes 2.0 where some of a column are missing."""
@@ -90,7 +90,8 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
     found |= {split: _with_counts(it, counts, path) for split, it in files.items()}
     if len(rows) < len(table):
         words = "{n} {row names|rows name} no picture"
-        listener.note(f"{path}: {numbered(words, len(table) - len(rows))}")
+        unused = first_three([str(row) for row in table if row not in {*rows.values()}])
+        listener.note(f"{path}: {numbered(words, len(table) - len(rows))}: {unused}")
 
 
 def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
