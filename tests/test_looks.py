@@ -15,7 +15,7 @@ from airkit.model import scene
 from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
 from airkit.model.merges import merge
-from airkit.model.posterior import NEEDLESS, OTHERS, RIVALS, UNSEEN_ADD, UNSEEN_OVER
+from airkit.model.posterior import NEEDLESS, OTHERS, UNSEEN_ADD, UNSEEN_OVER
 from airkit.model.restarts import restart
 from airkit.model.scene import SURE, explain, explain_best, explain_both
 from airkit.model.search import OCCLUDED, TEMPERATURE, Found, search
@@ -59,7 +59,7 @@ def _posterior(air: AIR, passes: list[Found], refused: dict[int, float]) -> list
         ]
         guides = [float(each.log_q[0, n].exp()) for each in passes]
         if refused.get(n, -math.inf) > -math.inf:
-            scores.append(refused[n] + RIVALS * odds)
+            scores.append(refused[n] + OTHERS * odds)
             guides.append(float(passes[0].log_q.max().exp()))
         trust = np.exp((np.array(scores) - max(scores)) / nats)
         share = trust @ np.array(guides) / trust.sum()

@@ -2,8 +2,8 @@
 
 Look k gives the count n the score S_k(n) = log p(x | canvas_n) + log p(n) - sum of costs, at the
 means of the latents. Rivals are splits and merges of the first look that were tried and refused:
-each is a score of one object more or fewer. All but the first look are charged, rivals less than
-looks. With S(n) the greatest of these scores,
+each is a score of one object more or fewer. All but the first look are charged (``OTHERS``). With
+S(n) the greatest of these scores,
 
     p(n)  is proportional to  exp(S(n) / TEMPERATURE) q(n)
 
@@ -33,10 +33,9 @@ from airkit.model.search import Found, temperature
 from airkit.model.tuples import map_tensors
 
 OTHERS = 1.5
-"""Charge for what all looks but the first find, in log prior odds against one more object: splits,
-restarts and merges have searched the first, and the best of several gains something by chance."""
-RIVALS = 0.75
-"""The same for rivals."""
+"""Charge for what other looks than the first find, and for rivals, in log prior odds against one
+more object: splits, restarts and merges have searched the first, and the best of several gains
+something by chance."""
 UNSEEN_ADD, UNSEEN_OVER = 0.001, 0.03
 """The chance of one object more than any look finds, where objects add up and where they occlude
 each other: of two that look like one, or that one hides."""
@@ -71,18 +70,17 @@ def rivals(found: Found, splits: Tensor, merges: Tensor) -> Tensor:
 
 def explain_by(air: AIR, looks: Sequence[Found], rivals: Tensor) -> Explanation:
     """The count of K looks and their ``rivals`` [B, T + 1], and the look that explains it best."""
-    scores = torch.stack([look.scores for look in looks])
-    log_q = torch.stack([look.log_q for look in looks])
-    odds_against = -math.log(air.prior_ratio)
-    scores[1:] -= OTHERS * odds_against
-    tempered = torch.cat([scores, rivals[None] - RIVALS * odds_against]) / temperature(air)
-    log_q = torch.cat([log_q, log_q[0].amax(1, keepdim=True).expand_as(rivals)[None]])
+    scores = torch.stack([*(look.scores for look in looks), rivals])
+    scores[1:] += OTHERS * math.log(air.prior_ratio)
+    tempered = scores / temperature(air)
+    as_sure = looks[0].log_q.amax(1, keepdim=True).expand_as(rivals)
+    log_q = torch.stack([*(look.log_q for look in looks), as_sure])
     mean_log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
     probability = (tempered.amax(0) + mean_log_q).softmax(1)
     probability = _with_errors(probability, UNSEEN_OVER if air.occludes else UNSEEN_ADD)
     count = probability.argmax(1)
     image = torch.arange(len(count), device=count.device)
-    winner = scores[:, image, count].argmax(0)
+    winner = scores[:-1, image, count].argmax(0)
     found = map_tensors(lambda *parts: torch.stack(parts)[winner, image], *looks)
     return Explanation(found, count, probability)
 
