@@ -153,11 +153,12 @@ class Choice:
         last = f"then the {self.hard:,} hardest" if self.hard > 1 else "then the hardest"
         hard = f", {last}" if self.hard else ""
         right = sum(canvas.right for canvas in self.pool)
-        known = self.pool[0].true_count is not None
-        counted = f"of the {looked_at:,}, {right:,} are counted right"
+        counts, end = "counts", f"of the {looked_at:,}, {right:,} are counted right"
+        if self.pool[0].true_count is None:
+            counts, end = "counts found", "true counts are not known"
         return (
             f"{split} split, {those} the first {looked_at:,}{whole} canvases: "
-            f"counts in turn{hard}; " + (counted if known else "true counts are not known")
+            f"{counts} in turn{hard}; {end}"
         )
 
 

@@ -235,7 +235,7 @@ def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) ->
     if not sure or not {"full", "large"} & wrong:
         longer = f"--steps {2 * config.train.steps}"
         yield f"the model has not settled, or what objects look like is too varied: {longer}"
-    if "full" in wrong:
+    if "full" in wrong and (sure or config.data.source == PICTURES):  # of others it is known
         more = max(found.most_objects, 2 * config.data.max_digits)
         yield "there may be more objects than slots: " + _named(
             config, f"--most-objects {more}", f"model.slots={more + 1}"

@@ -192,7 +192,8 @@ def _read(path: Path) -> dict[str, Counts]:
         page = None if page is None else page - columns.first + 1
         if counts.setdefault(name, {}).setdefault(page, whole) != whole:
             of = name if page is None else f"page {page} of {name}"
-            raise _unreadable(f"{path}, line {line}", f"{whole} and {counts[name][page]} for {of}")
+            got = f"{whole} and {counts[name][page]} for {of}"
+            raise _unreadable(f"{path}, line {line}", got, "one count for each picture or page")
     return counts
 
 
@@ -238,11 +239,15 @@ def _whole(cell: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _unreadable(where: str, got: object) -> ImageError:
+def _unreadable(
+    where: str,
+    got: object,
+    expected: str = "a file name and a whole number in each line, as text in UTF-8",
+) -> ImageError:
     return ImageError(
         "A table of counts cannot be read",
         where=where,
-        expected="a file name and a whole number in each line, as text in UTF-8",
+        expected=expected,
         got=got,
         hint="two columns, file,count, or three, file,page,count",
     )
