@@ -1,12 +1,11 @@
-"""Count accuracy on held-out digits: every preset, every seed, none left out.
+"""Count accuracy on held-out digits, of trainings on a GPU; ``success.py`` has those on a CPU.
 
     python benchmarks/accuracy.py --source FOLDER [--presets default ...] [--seeds 0 1 2 3 4]
-        [--device cpu] [--out FILE]
+        [--device cuda] [--out FILE]
 
 FOLDER has digits in MNIST's layout (or is ``mnist`` or ``strokes``). For each preset one data
 file is made and one model trained a seed, in a process of its own as a user would start it;
-the table and ``benchmarks/results/accuracy.json`` have all of them. With ``--transfer`` every
-model of the default preset is also measured on 80x80 canvases with 0 to 5 digits.
+the table and ``benchmarks/results/accuracy_gpu.json`` have all of them.
 """
 
 from __future__ import annotations
@@ -30,10 +29,9 @@ COLUMNS = (
     "elbo",
     "log_likelihood_bound",
 )
-TEST = {"default": "10000", "transfer": "2000"}
+TEST = {"default": "10000"}
 """Test canvases; the costlier presets have 4,000."""
-TRANSFER = ("--canvas-size", "80", "--max-digits", "5", "--train", "0", "--val", "0")
-RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+RESULTS = Path(__file__).parent / "results" / "accuracy_gpu.json"
 
 
 def main() -> None:
@@ -48,24 +46,15 @@ def main() -> None:
             run = args.folder / f"{preset}-{seed}"
             rows.append(measure(preset, seed, data, run, args.device))
             save(args, rows)
-    if args.transfer:
-        other = args.folder / "transfer.h5"
-        make(other, "--source", args.source, "--test", TEST["transfer"], *TRANSFER)
-        for seed in args.seeds:
-            run = args.folder / f"default-{seed}"
-            there = ("--data", str(other), "--device", args.device)
-            rows.append(evaluate("transfer", seed, run, *there))
-        save(args, rows)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--source", default="strokes")
-    parser.add_argument("--presets", nargs="+", default=["default", "small-digits", "many-digits"])
+    parser.add_argument("--presets", nargs="+", default=["default"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--folder", type=Path, default=Path("runs/accuracy"))
-    parser.add_argument("--transfer", action="store_true")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--device", default="cuda", help="cuda or cpu")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 
@@ -114,8 +103,7 @@ def save(args: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
         **provenance.note(
             f"accuracy.py --presets {' '.join(args.presets)} "
             f"--seeds {' '.join(map(str, args.seeds))}"
-            + " --transfer" * args.transfer
-            + f" --device {args.device}" * (args.device != "cpu"),
+            f" --device {args.device}",
             "torch",
             how=f"threads: {torch.get_num_threads()}",
             device=args.device,

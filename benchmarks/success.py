@@ -23,6 +23,16 @@ SWEEPS = {
     "many-digits": (5, 0.97, 4_000),
 }
 """Seeds, threshold and test canvases of each preset."""
+MEASURES = (
+    "count_accuracy_one_look",
+    "count_accuracy",
+    "mean_iou",
+    "ap50",
+    "elbo",
+    "log_likelihood_bound",
+    "canvases",
+    "looks",
+)
 RESULTS = Path(__file__).parent / "results" / "success.json"
 
 
@@ -61,14 +71,19 @@ def swept(preset: str, data: Path, folder: Path) -> dict[str, Any]:
     return report
 
 
+def measured(measures: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a seed's measures: the bins of its calibration are not."""
+    calibration = {name: value for name, value in measures["calibration"].items() if name != "bins"}
+    return {**{name: measures[name] for name in MEASURES}, "calibration": calibration}
+
+
 def save(args: argparse.Namespace, preset: str, report: dict[str, Any]) -> None:
     """Keep a report beside those of other presets, without the folders of this machine."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {"sweeps": {}}
-    measures = ("count_accuracy", "count_accuracy_one_look", "canvases", "looks", "elbo")
     rows = [
         {
             **{name: row[name] for name in ("seed", "failure", "train_seconds")},
-            **{name: row["measures"][name] for name in measures if row["measures"]},
+            **(measured(row["measures"]) if row["measures"] else {}),
         }
         for row in report.pop("rows")
     ]

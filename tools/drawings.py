@@ -91,9 +91,9 @@ def _box(left: float, top: float, scale: float, slot: int, box: Sequence[float])
 
 
 def accuracies(runs: Sequence[dict[str, Any]]) -> str:
-    """Return a dot for each run's share of counts that are right, on a scale from 96 to 100 %."""
+    """Return a dot for each run's share of counts that are right, on a scale from 99 to 100 %."""
     presets = list(dict.fromkeys(run["preset"] for run in runs))
-    low, wide, left, top, row = 0.96, 470, 160, 60, 46
+    low, wide, left, top, row = 0.99, 470, 160, 60, 46
     bottom = top + row * len(presets)
 
     def x(share: float) -> float:
@@ -102,11 +102,11 @@ def accuracies(runs: Sequence[dict[str, Any]]) -> str:
     soft = 'class="soft" text-anchor="middle"'
     parts = [*_dot("many", left + 8, 24), text(left + 24, 24, "16 looks, a dot a seed", 19)]
     parts += [*_dot("one", left + 278, 24), text(left + 294, 24, "one look", 19)]
-    for tick in (0.96, 0.97, 0.98, 0.99, 1.0):
+    for tick in (0.99, 0.992, 0.994, 0.996, 0.998, 1.0):
         ends = f'x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 12}" y2="{bottom - 8}"'
         parts += [
             f'<line class="line" {ends}/>',
-            text(x(tick), bottom + 10, f"{tick:.0%}", 19, soft),
+            text(x(tick), bottom + 10, f"{tick:.1%}", 19, soft),
         ]
     for place, preset in enumerate(presets):
         y = top + row * (place + 0.4)

@@ -43,38 +43,58 @@ def first_run() -> dict[str, Any]:
     }
 
 
-def every_run(name: str = "accuracy") -> Table:
-    """Every run of the accuracy benchmark."""
-    heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
-    rows = [
-        (
-            row["preset"],
-            str(row["seed"]),
-            f"{row['train_seconds']:.0f} s" if row["train_seconds"] else "none",
-            *_measures(row),
-        )
-        for row in _read(name)["rows"]
+def every_run() -> Table:
+    """Every seed of every sweep."""
+    sweeps = _read("success")["sweeps"]
+    heads = ("preset", "seed", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
+    return heads, [
+        (preset, str(row["seed"]), *_measures(row))
+        for preset, sweep in sweeps.items()
+        for row in sweep["rows"]
     ]
-    return heads, rows
+
+
+def on_a_gpu() -> Table:
+    """Every training on a GPU."""
+    heads = ("preset", "seed", "training", "one look", "16 looks", "IoU", "AP50", "ELBO", "IWAE")
+    return heads, [
+        (row["preset"], str(row["seed"]), f"{row['train_seconds']:.0f} s", *_measures(row))
+        for row in _read("accuracy_gpu")["rows"]
+    ]
 
 
 def worst() -> Table:
-    """The worst and the best seed of each preset."""
-    heads = ("preset", "seeds", "training, at most", "one look", "16 looks")
-    every, rows = _read("accuracy")["rows"], []
-    for preset in dict.fromkeys(row["preset"] for row in every):
-        runs = [row for row in every if row["preset"] == preset]
-        longest = max(row["train_seconds"] for row in runs)
-        spans = (_span(runs, key) for key in ("count_accuracy_one_look", "count_accuracy"))
-        time = f"{longest:.0f} s" if longest else "none"
-        rows.append((preset, str(len(runs)), time, *spans))
+    """The worst and the best seed of each preset, and the median."""
+    rows = []
+    for preset, sweep in _read("success")["sweeps"].items():
+        spans = (_span(sweep["rows"], key) for key in ("count_accuracy_one_look", "count_accuracy"))
+        rows.append((preset, str(sweep["attempted"]), *spans))
+    return ("preset", "seeds", "one look", "16 looks"), rows
+
+
+def calibrations() -> Table:
+    """Whether the probabilities of counts are right, over the seeds of each sweep."""
+    heads = ("preset", "calibration error", "log score, of a constant's", "Brier, of a constant's")
+    rows = []
+    for preset, sweep in _read("success")["sweeps"].items():
+        every = [row["calibration"] for row in sweep["rows"] if "calibration" in row]
+        errors = sorted(each["error"] for each in every)
+        told = f"{errors[0]:.4f} to {errors[-1]:.4f}, {median(errors):.4f} the median"
+        rows.append((preset, told, *(_of_constant(every, name) for name in ("log_score", "brier"))))
     return heads, rows
+
+
+def _of_constant(every: list[dict[str, Any]], name: str) -> str:
+    """A score as a multiple of that of a constant probability, where some count is wrong."""
+    some = [each[name] / each[f"{name}_constant"] for each in every if each[f"{name}_constant"] > 0]
+    better = f"better in {sum(it < 1 for it in some)} of {len(some)}"
+    return f"{min(some):.2f} to {max(some):.2f}, {median(some):.2f} the median; {better}"
 
 
 def _span(runs: list[dict[str, Any]], key: str) -> str:
     """Least and greatest of a share over runs."""
     shares = [row[key] for row in runs]
-    return f"{min(shares):.1%}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{max(shares):.1%}"
+    return f"{min(shares):.2%}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{max(shares):.2%}"
 
 
 def estimators() -> Table:
@@ -112,16 +132,6 @@ def success() -> Table:
             )
         )
     return heads, rows
-
-
-def every_seed() -> Table:
-    """The count accuracy of every seed of every sweep."""
-    sweeps, rows = _read("success")["sweeps"], []
-    for preset, sweep in sweeps.items():
-        for looks, name in (("one", "count_accuracy_one_look"), ("16", "count_accuracy")):
-            shares = ", ".join(f"{row.get(name, 0):.2%}" for row in sweep["rows"])
-            rows.append((preset, looks, shares))
-    return ("preset", "looks", "count accuracy, seed by seed from 0"), rows
 
 
 def supervised() -> Table:
@@ -334,7 +344,7 @@ PARTS: dict[str, Part] = {
     "worst": worst,
     "estimators": estimators,
     "success": success,
-    "every-seed": every_seed,
+    "calibrations": calibrations,
     "supervised": supervised,
     "pyro-speed": pyro_speed,
     "variance": variance,
@@ -356,7 +366,7 @@ PARTS: dict[str, Part] = {
     **{name: _of_speed(table) for name, table in TABLES.items()},
     "quick": _of_speed(quick, "quick"),
     "first-run-times": _of_speed(commands, "first_run"),
-    "gpu-measured": lambda: every_run("accuracy_gpu"),
+    "gpu-measured": on_a_gpu,
     **{f"gpu-{name}": _of_speed(TABLES[name], "speed_gpu") for name in ON_GPU},
 }
 """Tables by the word that pages ask for them with."""

@@ -92,9 +92,10 @@ class Workshop:
         return self.written(drawings.seen(found, session.air.canvas_size))
 
     def accuracies(self) -> Path:
-        """Return the chart of every run of the accuracy benchmark."""
-        kept = json.loads((RESULTS / "accuracy.json").read_text(encoding="utf-8"))
-        return self.written(drawings.accuracies(kept["rows"]))
+        """Return the chart of every seed of every sweep."""
+        kept = json.loads((RESULTS / "success.json").read_text(encoding="utf-8"))["sweeps"]
+        rows = [{"preset": preset, **row} for preset in kept for row in kept[preset]["rows"]]
+        return self.written(drawings.accuracies(rows))
 
     def written(self, drawing: str) -> Path:
         """Return a file with a drawing."""
