@@ -224,10 +224,10 @@ def _one_look(
     air: AIR, images: Tensor, found: Found, others: Tensor, counts: torch.Generator | None
 ) -> Scene:
     """The scene of the first look; counted by the mode of p(n), or by a sample of it."""
-    best = explain_by(air, [found], others)
-    if not _is_mended(air):
-        q = found.log_q.exp()
-        best = best._replace(counts=q.argmax(1), probability=q)
+    if _is_mended(air):
+        best = explain_by(air, [found], others)
+    else:
+        best = Explanation(found, found.log_q.argmax(1), found.log_q.exp())
     if counts is not None:
         sampled = torch.multinomial(best.probability, 1, generator=counts).squeeze(1)
         best = best._replace(counts=sampled)
