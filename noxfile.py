@@ -18,7 +18,6 @@ PARALLEL = ("--numprocesses", "auto", "--dist", "worksteal")
 
 MEASURED = (
     "first_run.py",
-    "accuracy.py --source FOLDER --seeds 0 1 2 3 4 --transfer",
     "success.py --source FOLDER",
     "extrapolation.py --source FOLDER",
     "interpolation.py --source FOLDER",

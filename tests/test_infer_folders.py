@@ -193,11 +193,12 @@ def test_tables_tell_what_was_found(home: Path) -> None:
 @pytest.mark.parametrize("option", ["csv", "objects"])
 def test_a_table_of_the_users_stays(option: str, home: Path) -> None:
     Path("mine.csv").write_text("file,count\na.png,3\n")
+    infer: Any = airkit.infer
     with pytest.raises(OutputError, match=f"earlier --{option}"):
-        airkit.infer(sixteen(2), imported(), **{option: "mine.csv"})
+        infer(sixteen(2), imported(), **{option: "mine.csv"})
     assert Path("mine.csv").read_text() == "file,count\na.png,3\n"
     for many in (2, 3):  # an earlier table is replaced
-        airkit.infer(sixteen(many), imported(), **{option: "own.csv"})
+        infer(sixteen(many), imported(), **{option: "own.csv"})
     with pytest.raises(OutputError, match="one file"):
         airkit.infer(sixteen(2), imported(), csv="a.csv", objects="./a.csv")
     assert not Path("a.csv").exists()
