@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from statistics import median
 from typing import Any
@@ -13,7 +14,7 @@ import pyro
 import torch
 from plain_air import PlainAIR
 from pyro import poutine
-from steps import blobs, now, trainer
+from steps import blobs, now, train_images, trainer
 from torch import Tensor
 from worker import serve
 
@@ -92,11 +93,16 @@ def line(axis: str, times: dict[int, float]) -> dict[str, float]:
     return {"intercept_ms": intercept, "slope_ms": slope, "furthest_off": off}
 
 
-def evaluation(device: str, seconds: float, rounds: int) -> list[dict[str, Any]]:
-    """Canvases a second that are explained, beside the plain reading."""
-    images = to_float(blobs(250)[:, None].to(device))
-    air = trainer(blobs(64), {}, device=device).air.eval()
-    once = trainer(blobs(64), {}, device=device).air.eval()
+def evaluation(
+    device: str, seconds: float, rounds: int, data: str, steps: int
+) -> list[dict[str, Any]]:
+    """Canvases a second that a model explains after some steps, beside the plain reading."""
+    canvases = train_images(data)
+    trained = trainer(canvases, {}, device=device)
+    for number in range(1, steps + 1):
+        trained.step(number)
+    air, images = trained.air.eval(), to_float(canvases[:250, None].to(device))
+    once = deepcopy(air)
     once.candidates = 1
     plain = PlainAIR().to(device)
     works: dict[str, Callable[[], Any]] = {

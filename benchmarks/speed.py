@@ -236,11 +236,15 @@ def scaling(args: argparse.Namespace, _: Path) -> dict[str, Any]:
     return found
 
 
-def evaluation(args: argparse.Namespace, _: Path) -> list[dict[str, Any]]:
+def evaluation(args: argparse.Namespace, data: Path) -> list[dict[str, Any]]:
     """Canvases a second."""
-    size = {"seconds": 0.05, "rounds": 1} if args.quick else {"seconds": 1.0, "rounds": 5}
+    size = {"seconds": 1.0, "rounds": 5, "steps": 600}
+    if args.quick:
+        size = {"seconds": 0.05, "rounds": 1, "steps": 5}
     with Worker("scaling", args.threads) as worker:
-        rows: list[dict[str, Any]] = worker.ask(what="evaluation", device=args.device, **size)
+        rows: list[dict[str, Any]] = worker.ask(
+            what="evaluation", device=args.device, data=str(data), **size
+        )
     for row in rows:
         print(f"{row['what']:<36} {row['canvases_per_second']:9,.0f} canvases/s", flush=True)
     return rows
