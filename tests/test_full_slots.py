@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from test_import_rules import pictures, run
-from tiny_runs import Recorder
+from tiny_runs import Recorder, data_file, reference
 
 import airkit
 from airkit.config import settings
 from airkit.config.schema import Config
+from airkit.data.reader import read_split
 from airkit.evaluation.screening import full_slots, training_tile
 
 
@@ -71,3 +73,16 @@ def test_the_tiles_that_infer_names_are_taken(scale: float) -> None:
     tile = int(note.split("--tile ")[1].split(",")[0])
     assert tile < max(image.shape[:2])
     assert airkit.infer(image, run(scale), settings=few, tile=tile)[0].count > 1
+
+
+def test_more_digits_than_in_training_that_are_large_are_in_doubt(home: Path) -> None:
+    """Found in pieces by a model that has slots enough: no other sign tells."""
+    images = read_split(data_file(), "test").image[:8]
+    large = np.kron(images, np.ones((1, 2, 2), np.uint8))
+    for given, doubt in ((images, False), (large, True)):
+        listener = Recorder()
+        found = airkit.infer(given, reference(), settings={"model.slots": 9}, listener=listener)
+        assert any(it.count > 2 for it in found)
+        assert any(it.status == "size" for it in found if it.count > 2) == doubt
+        assert not any(it.status == "size" for it in found if it.count <= 2)
+        assert doubt == any("scale the images by about" in note for note in listener.notes)

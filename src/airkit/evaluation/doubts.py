@@ -85,6 +85,10 @@ class Doubts:
         elif other := _other_size(self._pictures.items, self._object_size):
             self.faults = [fault or other for fault in self.faults]
 
+    def larger(self, image: Given) -> Fault | None:
+        """What is off where an image has more digits than those of the training: larger ones?"""
+        return size_fault([image.ink], self.side, TOUCHING) if self.side else None
+
     def add_full(self, image: Given) -> None:
         """Take note of an image on which all slots are on."""
         self._full.add(image.ink, image.ink.size)

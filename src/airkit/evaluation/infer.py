@@ -171,7 +171,7 @@ class _Inference:
             given,
             [piece.pixels for piece, _ in parts],
             full=max((len(seen.presence) for _, seen in parts if seen.full), default=0),
-            none=not any(seen.count for _, seen in parts),
+            most=max(seen.count for _, seen in parts),
             unsure=found.interval[0] < found.interval[1],
         )
         return replace(found, status=status).as_it_came(given)

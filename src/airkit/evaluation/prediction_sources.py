@@ -176,7 +176,7 @@ class PicturesSource:
             given,
             [piece.pixels],
             full=slots if count == slots else 0,
-            none=not count,
+            most=count,
             unsure=low < high,
         )
         about = {"image": str(given.path), "index": -1 if given.index is None else given.index}

@@ -97,7 +97,7 @@ class Screening:
         return own if fits and not self.model.any_canvas else (height, width)
 
     def status(
-        self, place: int, given: Given, pixels: Sequence[np.ndarray], *, full: int, none: bool,
+        self, place: int, given: Given, pixels: Sequence[np.ndarray], *, full: int, most: int,
         unsure: bool,
     ) -> str:  # fmt: skip
         """What is off with an image, or ok.
@@ -107,9 +107,10 @@ class Screening:
             given: the image.
             pixels: its pieces, [C, H, W] each.
             full: slots of a piece on which all are on; 0 where there is none.
-            none: whether nothing was found.
+            most: most objects found on a piece.
             unsure: whether several counts are likely.
         """
+        none = not most
         fault = self._doubts.faults[place]
         if fault is not None and fault.cause != "0 and 1":  # which are read as they should be
             return fault.cause
@@ -119,6 +120,9 @@ class Screening:
         if reason == POLARITY or (none and reason in TEXTS):
             self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
             return reason
+        if most > self.model.state.config.data.max_digits and (size := self._doubts.larger(given)):
+            self._faults[place] = size
+            return size.cause
         if full:
             self._slots = full
             self._largest_full = max(self._largest_full, given.shape, key=prod)
