@@ -85,7 +85,7 @@ def _misused(error: Any) -> typer.Exit:
     """Print what was wrong with what was typed, in the form of all errors."""
     command = error.ctx.command_path if error.ctx else "airkit"
     others = getattr(error, "possibilities", None) or ()  # told in a message's form of their own
-    told = error.message if others else error.format_message()
+    told = error.message if others else error.format_message().replace("Value error, ", "")
     what, _, nearest = told.rstrip(".?").partition(". Did you mean ")
     nearest = " or ".join(others) or nearest
     hint = f"{nearest}; {command} --help lists all" if nearest else f"{command} --help"

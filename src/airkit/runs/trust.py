@@ -124,8 +124,10 @@ def _beyond(signs: Signs, name: str) -> bool:
 
 def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
     """What is wrong, in words."""
+    slots = len(signs.slot_rates)
+    all_are = f"all {slots} slots are" if slots > 1 else "the only slot is"
     said = {
-        "full": f"all {len(signs.slot_rates)} slots are in use on {signs.full:.0%} of the pictures",
+        "full": f"{all_are} in use on {signs.full:.0%} of the pictures",
         "missed": f"{signs.missed:.0%} of what stands out is in no object's box",
         "needless": f"{signs.needless:.0%} of the objects found are where nothing stands out",
         "doubled": f"{signs.doubled:.0%} of the objects found have nearly the same box as another",
