@@ -235,7 +235,7 @@ def test_an_older_export_is_back_where_the_new_one_cannot_take_its_place(
     [
         ({"count": 9}, "a count of 9"),
         ({"box": np.nan}, "nan or inf"),
-        ({"count": 1, "label": -1}, "A digit has no label"),
+        ({"count": 1, "label": -1}, "An object has no label"),
     ],
 )
 def test_a_damaged_file_leaves_nothing(home: Path, first: dict[str, float], message: str) -> None:

@@ -40,3 +40,11 @@ def test_the_command_notes_and_does_not_warn() -> None:
     told = run("eval", "--run", reference(), "--set", "model.pixel_sd=0.01")
     assert told.exit_code == 0, told.output
     assert told.stderr.count("no effect") == 1
+
+
+@pytest.mark.parametrize("setting", ["train.steps=999", "data.max_digits=3", "guide.blur=0.3"])
+def test_what_a_trained_run_cannot_take_up_is_noted(setting: str) -> None:
+    told = run("eval", "--run", str(reference()), "--looks", "1", "--set", setting)
+    assert f"{setting.replace('=', ' = ')}: no effect" in told.stderr
+    told = run("eval", "--run", str(reference()), "--looks", "1", "--set", "train.device=cpu")
+    assert "no effect" not in told.stderr

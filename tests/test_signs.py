@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,11 @@ def scene(count: Tensor, boxes: Tensor, canvas: Tensor, mode: Tensor | None = No
     box = torch.cat([box, torch.full((many, SLOTS - 3, 4), -1.0)], 1)
     certain = torch.full((many, SLOTS + 1), 0.05)
     certain[torch.arange(many), count if mode is None else mode] = 0.8
-    names = ("presence", "centre", "where", "what", "windows", "score", "found", "air", "images")
-    rest: dict[str, Any] = dict.fromkeys(names, none)
+    names = ("presence", "centre", "where", "what", "windows", "score", "air", "images")
+    rest: dict[str, Any] = {
+        **dict.fromkeys(names, none),
+        "found": SimpleNamespace(log_q=certain.log()),
+    }
     found = Scene(count, certain, box=box, **rest)
     vars(found)["canvas"] = canvas  # as if it had been painted
     return found

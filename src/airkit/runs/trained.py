@@ -34,8 +34,9 @@ from airkit.system.callbacks import SILENT, Listener, caution
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import to_path
 
-LEARNED = ("model.", "guide.", "prior.")
-"""Prefixes of the settings that a trained model has for good, but for its number of slots."""
+LEARNED = ("model.", "guide.", "prior.", "train.", "data.", "scenes.")
+TAKEN_UP = ("model.slots", "train.device", "train.deterministic", "train.backward")
+"""Prefixes of the settings that a trained model has for good, but for those that a call chooses."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ def open_model(
     folder = RunFolder(to_path(run))
     path, state = folder.find(checkpoint, listener)
     config = override(with_auto_backward(state.config), f"run {run}", given)
-    taken_up = ("model.slots", "prior.") if prior else "model.slots"
+    taken_up = (*TAKEN_UP, "prior.") if prior else TAKEN_UP
     for key, (ours, other) in settings.differences(state.config, config).items():
         fixed = key.startswith(LEARNED) and not key.startswith(taken_up)
         if fixed and not is_outside(ours):
