@@ -190,6 +190,13 @@ def test_no_run(tmp_path: Path) -> None:
     assert not run.exists()
 
 
+def test_a_data_file_without_any_canvas_is_told(run: Path) -> None:
+    empty = tiny_runs.data_file(train=0, val=0, test=0)
+    told = failing(DataFileError, run, kind="data", data=empty)
+    assert told.startswith("The data file has no canvases in its test split\n")
+    assert "eval.split" not in told
+
+
 @pytest.mark.parametrize("kind", OF_CANVASES)
 def test_no_data_file_or_an_empty_split(kind: str, run: Path, tmp_path: Path) -> None:
     missing, empty = tmp_path / "missing.h5", tiny_runs.data_file(test=0)

@@ -190,10 +190,10 @@ def no_truth_error(path: Path, split: str, truth: str) -> DataFileError:
 def empty_split_error(info: DataInfo, split: str) -> DataFileError:
     """The error of a data file whose split has no canvases."""
     others = [name for name, many in info.splits.items() if many]
-    another = f"--set eval.split={others[-1]}, which has some, or " * bool(others)
+    ways = [f"--set eval.split={name}, which has some" for name in others[-1:]]
     return DataFileError(
         f"The data file has no canvases in its {split} split",
         where=info.path,
         expected="at least one",
-        hint=f"{another}a file with {split} canvases",
+        hint=", or ".join([*ways, f"a file with {split} canvases"]),
     )
