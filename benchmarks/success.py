@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import provenance
+from accuracy import COLUMNS, make
 
 SWEEPS = {
     "default": (20, 0.99, 10_000),
@@ -23,16 +24,6 @@ SWEEPS = {
     "many-digits": (5, 0.97, 4_000),
 }
 """Seeds, threshold and test canvases of each preset."""
-MEASURES = (
-    "count_accuracy_one_look",
-    "count_accuracy",
-    "mean_iou",
-    "ap50",
-    "elbo",
-    "log_likelihood_bound",
-    "canvases",
-    "looks",
-)
 RESULTS = Path(__file__).parent / "results" / "success.json"
 
 
@@ -42,8 +33,8 @@ def main() -> None:
     for preset in args.presets:
         data = args.folder / f"{preset}.h5"
         if not data.exists():
-            made = ("--out", str(data), "--source", args.source, "--test", str(SWEEPS[preset][2]))
-            airkit_command("make-data", "--preset", preset, *made)
+            many = str(SWEEPS[preset][2])
+            make(data, "--preset", preset, "--source", args.source, "--test", many)
         save(args, preset, swept(preset, data, args.folder / preset))
 
 
@@ -53,11 +44,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--presets", nargs="+", default=list(SWEEPS), choices=SWEEPS)
     parser.add_argument("--folder", type=Path, default=Path("runs/success"))
     return parser.parse_args()
-
-
-def airkit_command(*arguments: str) -> None:
-    """Run the command line as a user would."""
-    subprocess.run([sys.executable, "-m", "airkit", *arguments], check=True)
 
 
 def swept(preset: str, data: Path, folder: Path) -> dict[str, Any]:
@@ -74,7 +60,8 @@ def swept(preset: str, data: Path, folder: Path) -> dict[str, Any]:
 def measured(measures: dict[str, Any]) -> dict[str, Any]:
     """What is kept of a seed's measures: the bins of its calibration are not."""
     calibration = {name: value for name, value in measures["calibration"].items() if name != "bins"}
-    return {**{name: measures[name] for name in MEASURES}, "calibration": calibration}
+    kept = (*COLUMNS, "canvases", "looks")
+    return {**{name: measures[name] for name in kept}, "calibration": calibration}
 
 
 def save(args: argparse.Namespace, preset: str, report: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ def test_without_metrics_or_validations_there_is_no_chart_of_them(tmp_path: Path
     rows = [row for row in RunFolder(run).rows() if "val_elbo" not in row]
     (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = page(tmp_path, run).text
-    assert "Nobody knows the true counts of validations" in text
+    assert "There were no validations, or their true counts are not known." in text
     assert "ELBO, nats per canvas" in text
     assert "validation canvases counted right" not in text
     assert "There are no validations" not in plain().text

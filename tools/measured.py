@@ -64,7 +64,7 @@ def on_a_gpu() -> Table:
 
 
 def worst() -> Table:
-    """The worst and the best seed of each preset, and the median."""
+    """The worst and the best seed of each preset."""
     rows = []
     for preset, sweep in _read("success")["sweeps"].items():
         spans = (_span(sweep["rows"], key) for key in ("count_accuracy_one_look", "count_accuracy"))

@@ -21,8 +21,8 @@ class EvalConfig(Section):
     """Positions are drawn from softmax(look_sharpness x saliency / peak)."""
     candidates: Annotated[int, Field(ge=1, le=64)] = 6
     """How many candidate positions each slot of the saliency guide compares where objects are
-    counted or drawn. It takes the one whose object costs least for what it explains, as between two
-    objects that touch neither is found. With 1 it looks only at the peak, and nothing is split,
+    counted or drawn. It takes the one whose object costs least for what it explains: a look that
+    falls between two objects finds neither. With 1 it looks only at the peak, and nothing is split,
     found again or merged: one pass of the guide, as in the paper."""
     likelihood_samples: Annotated[int, Field(ge=0, le=100_000)] = 5
     """Samples of the importance-weighted bound on the log-likelihood; with 0 neither the bound nor

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -66,10 +67,10 @@ class Coco:
         kinds = {PICTURES: "object", "sprites": "sprite", "cells": "cell"}
         return kinds.get(self.info.source, "digit")
 
-    @property
-    def _unlabelled(self) -> int:
-        """The label of an object in a split without labels; -1 where another split has some."""
-        return -1 if any("label" in self.info.arrays[split] for split in self.splits) else 0
+    @cached_property
+    def _known(self) -> set[str]:
+        """What is known of the canvases of any split that is exported."""
+        return {name for split in self.splits for name in self.info.arrays[split]}
 
     def write(self) -> None:
         """Write all files.
@@ -95,7 +96,7 @@ class Coco:
             _write_list(file, "licenses", [licence])
             _write_list(file, "images", self._images())
             annotations = self._annotations()
-            if any("box" in self.info.arrays[split] for split in self.splits):
+            if "box" in self._known:
                 _write_list(file, "annotations", annotations)
             else:  # an empty list would say that there are no objects
                 for _ in annotations:
@@ -109,13 +110,12 @@ class Coco:
 
     def _categories(self) -> Iterator[Entry]:
         """The labels; where objects have boxes alone, one category for all of them."""
-        known = {name for split in self.splits for name in self.info.arrays[split]}
-        if "label" in known:
+        if "label" in self._known:
             names = dict(enumerate(SPRITES)) if self._what == "sprite" else {}
             for label in sorted(self._labels):
                 name = names.get(label, str(label))
                 yield {"id": label + 1, "name": name, "supercategory": self._what}
-        elif "box" in known:
+        elif "box" in self._known:
             yield {"id": 1, "name": self._what, "supercategory": self._what}
 
     def _images(self) -> Iterator[Entry]:
@@ -144,9 +144,10 @@ class Coco:
         """The annotations of one canvas of a part."""
         if part.box is None:
             return
+        unlabelled = -1 if "label" in self._known else 0
         known = None if part.count is None else range(part.count[place])
         for digit in np.flatnonzero(part.box[place, :, 2] > 0) if known is None else known:
-            label = self._unlabelled if part.label is None else int(part.label[place, digit])
+            label = unlabelled if part.label is None else int(part.label[place, digit])
             box = part.box[place, digit].tolist()
             if label < 0:
                 what, path = "An object has no label, but others have", self.info.path

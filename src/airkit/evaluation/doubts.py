@@ -6,7 +6,7 @@ Shapes: H x W pixels of an image.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -85,9 +85,9 @@ class Doubts:
         elif other := _other_size(self._pictures.items, self._object_size):
             self.faults = [fault or other for fault in self.faults]
 
-    def larger(self, image: Given) -> Fault | None:
-        """What is off where an image has more digits than those of the training: larger ones?"""
-        return size_fault([image.ink], self.side, TOUCHING) if self.side else None
+    def larger(self, inks: Sequence[np.ndarray]) -> Fault | None:
+        """What to say where more digits are found than there may be, and their ink is large."""
+        return size_fault(inks, self.side, TOUCHING) if self.side else None
 
     def add_full(self, image: Given) -> None:
         """Take note of an image on which all slots are on."""
@@ -95,8 +95,7 @@ class Doubts:
 
     def of_full(self, more: str) -> Fault:
         """What is off with those: ``more`` says that there may be more objects; or larger ones."""
-        larger = self.side and size_fault(self._full.items, self.side, TOUCHING)
-        return larger or Fault("slots", more)
+        return self.larger(self._full.items) or Fault("slots", more)
 
     def _end_file(self) -> None:
         sample, self._of_file = self._of_file, Sample(SAMPLE)

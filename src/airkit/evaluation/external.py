@@ -203,9 +203,10 @@ class Reader:
         boxed, masked = (all(name in each for each in results) for name in ("bbox", "segmentation"))
         boxes: list[list[np.ndarray]] = [[] for _ in range(self.many)]
         masks: list[list[tuple[float, np.ndarray]]] = [[] for _ in range(self.many)]
-        counts = np.zeros(self.many, np.int64)
+        counts, best = np.zeros(self.many, np.int64), -math.inf
         for each in results:
             place, score = self._place(each), self._score(each)
+            best = max(best, score)
             counts[place] += score >= self.least
             if boxed:
                 boxes[place].append(self._box(each["bbox"], score))
@@ -222,7 +223,7 @@ class Reader:
             [np.array(row).reshape(-1, 5) for row in boxes] if boxed else None,
             np.stack([self._painted(row) for row in masks]) if masked else None,
             masks if masked else None,
-            best=max(self._score(each) for each in results),
+            best=best,
         )
 
     def _score(self, result: Mapping[str, Any]) -> float:

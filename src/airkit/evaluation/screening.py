@@ -120,7 +120,8 @@ class Screening:
         if reason == POLARITY or (none and reason in TEXTS):
             self._faults[place] = Fault(reason, "nothing was found: " * none + TEXTS[reason])
             return reason
-        if most > self.model.state.config.data.max_digits and (size := self._doubts.larger(given)):
+        beyond = most > self.model.state.config.data.max_digits
+        if beyond and (size := self._doubts.larger([given.ink])):
             self._faults[place] = size
             return size.cause
         if full:

@@ -57,7 +57,7 @@ class Explanation(NamedTuple):
     probability: Tensor
 
 
-def rivals(found: Found, splits: Tensor, merges: Tensor) -> Tensor:
+def rival_scores(found: Found, splits: Tensor, merges: Tensor) -> Tensor:
     """Scores with one object more or fewer than is ``found``, -inf for other counts, [B, T + 1].
 
     ``splits`` and ``merges`` are what the best of those refused would have gained, [B].

@@ -22,7 +22,7 @@ from airkit.model.canvas import compose, cover
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.merges import merge
-from airkit.model.posterior import Explanation, explain_by, rivals
+from airkit.model.posterior import Explanation, explain_by, rival_scores
 from airkit.model.restarts import restart
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
@@ -178,17 +178,17 @@ def explain_both(
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
     ink = air.ink(images)
     draws = image_noise.uniform(images, seed, looks, air.slots)
-    first, others = _first_look(air, ink)
+    first, rivals = _first_look(air, ink)
     passes = [first, *_looks(air, ink, draws[:, 1:SURE])]
-    one = _one_look(air, images, first, others, counts)
+    one = _one_look(air, images, first, rivals, counts)
     votes = torch.stack([each.scores.argmax(1) for each in passes])
     doubtful = (votes != first.log_q.argmax(1)).any(0).nonzero().squeeze(1)
-    best = explain_by(air, passes, others)
+    best = explain_by(air, passes, rivals)
     if looks > SURE and len(doubtful):
         ink, draws = ink[doubtful], draws[doubtful]
         passes = [rows(each, doubtful) for each in passes]
         passes += _looks(air, ink, draws[:, SURE:])
-        best = with_rows(best, doubtful, explain_by(air, passes, others[doubtful]))
+        best = with_rows(best, doubtful, explain_by(air, passes, rivals[doubtful]))
     return one, _scene(air, images, best)
 
 
@@ -205,14 +205,14 @@ def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:
 
 
 def _first_look(air: AIR, ink: Tensor) -> tuple[Found, Tensor]:
-    """What is found at the looks that explain best, mended where that pays; its ``rivals``."""
+    """What is found at the looks that explain best, mended where that pays; and its rivals."""
     found = search(air, ink, candidates=air.candidates)
     if not _is_mended(air):
         return found, torch.full_like(found.scores, -math.inf)
     found, refused_splits = split(air, ink, found, found.log_q.argmax(1))
     found = restart(air, ink, found, found.log_q.argmax(1))
     found, refused_merges = merge(air, ink, found, found.log_q.argmax(1))
-    return found, rivals(found, refused_splits, refused_merges)
+    return found, rival_scores(found, refused_splits, refused_merges)
 
 
 def _is_mended(air: AIR) -> bool:
@@ -221,11 +221,11 @@ def _is_mended(air: AIR) -> bool:
 
 
 def _one_look(
-    air: AIR, images: Tensor, found: Found, others: Tensor, counts: torch.Generator | None
+    air: AIR, images: Tensor, found: Found, rivals: Tensor, counts: torch.Generator | None
 ) -> Scene:
     """The scene of the first look; counted by the mode of p(n), or by a sample of it."""
     if _is_mended(air):
-        best = explain_by(air, [found], others)
+        best = explain_by(air, [found], rivals)
     else:
         best = Explanation(found, found.log_q.argmax(1), found.log_q.exp())
     if counts is not None:

@@ -41,7 +41,7 @@ _MOST_VERDICT = 2**14
 _NAMES = ("config.toml", "metrics.jsonl", "best.json", "trust.json")
 _OURS = ("checkpoints", "evaluation.json", "figures", "tensorboard", "report.html", "train.lock")
 _PICTURES = ("pictures.h5", "pictures-new.h5")
-LOGS = (".log", ".out", ".err")
+_LOGS = (".log", ".out", ".err")
 _ANOTHER = "name another; airkit train makes one"
 
 
@@ -142,15 +142,11 @@ class RunFolder:
     def others(self) -> list[str]:
         """Return names of what is in a folder without checkpoints and is of no run.
 
-        Hidden files and logs, such as Slurm's of the training itself, are left out, and so is all
-        that is in the folder of a sweep's seed, which no one has named.
+        All that is in the folder of a sweep's seed is left out, as no one has named it.
         """
         if self.saved() or is_sweep(self.path.parent):
             return []
-        names = sorted(path.name for path in files.matching(self.path, "*"))
-        known = {*_NAMES, *_OURS, *_PICTURES}
-        other = [name for name in names if name.removesuffix(".part") not in known]
-        return [name for name in other if not name.startswith(".") and not name.endswith(LOGS)]
+        return strangers(self.path, {*_NAMES, *_OURS, *_PICTURES})
 
     def latest(self, listener: Listener) -> Checkpoint | None:
         """Return the newest checkpoint that can be read; None where there is none at all.
@@ -253,6 +249,16 @@ class RunFolder:
         named = (self.path / f"{name}.part" for name in _NAMES)
         for partial in (*files.matching(self.path / "checkpoints", "step-*.pt.part"), *named):
             files.remove(partial)
+
+
+def strangers(folder: Path, known: set[str]) -> list[str]:
+    """Return names of what is in a folder besides what is ``known``.
+
+    Hidden files and logs, such as Slurm's of the work itself, are left out.
+    """
+    names = sorted(path.name for path in files.matching(folder, "*"))
+    other = [name for name in names if name.removesuffix(".part") not in known]
+    return [name for name in other if not name.startswith(".") and not name.endswith(_LOGS)]
 
 
 def _is_row(row: object) -> bool:

@@ -35,8 +35,8 @@ from airkit.system.device import generator, pick_device
 from airkit.system.paths import to_path
 
 LEARNED = ("model.", "guide.", "prior.", "train.", "data.", "scenes.")
+"""Prefixes of the settings that a trained model has for good, but for those ``TAKEN_UP``."""
 TAKEN_UP = ("model.slots", "train.device", "train.deterministic", "train.backward")
-"""Prefixes of the settings that a trained model has for good, but for those that a call chooses."""
 
 
 @dataclass(frozen=True)

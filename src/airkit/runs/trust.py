@@ -37,7 +37,7 @@ MOST_UNEXPLAINED = 0.5
 APART = 1.6
 """Factor between what the model assumes and what a look finds from which on they differ."""
 ENOUGH = 12
-"""Pictures that a look needs to know better than the settings what objects and background are."""
+"""Pictures that have to be looked at before what is found in them may correct a setting."""
 CLEAR = 5.0
 """Contrast in standard deviations of the noise below which noise passes for objects."""
 ODDS_APART = 2.5
@@ -158,10 +158,10 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
         named = _named(config, f"--object-size {size}", f"model.object_size={size}")
         yield f"one object is found twice, as it is larger than the model expects: {named} or more"
         return
-    differing = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
-    if not differing or signs.pictures < ENOUGH:
-        differing = [*_by_signs(signs, found, config, wrong)]
-    yield from differing
+    corrections: list[str] = []
+    if signs.pictures >= ENOUGH:
+        corrections = [*_differing(found, config), *_unbalanced(signs, found, config, wrong)]
+    yield from corrections or _by_signs(signs, found, config, wrong)
 
 
 def _differing(found: Findings, config: Config) -> Iterator[str]:
@@ -237,7 +237,8 @@ def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) ->
     if not sure or not {"full", "large"} & wrong:
         longer = f"--steps {2 * config.train.steps}"
         yield f"the model has not settled, or what objects look like is too varied: {longer}"
-    if "full" in wrong and (sure or config.data.source == PICTURES):  # of others it is known
+    # Drawn scenes have slots enough: with them it is a sign of too little training.
+    if "full" in wrong and (sure or config.data.source == PICTURES):
         more = max(found.most_objects, 2 * config.data.max_digits)
         yield "there may be more objects than slots: " + _named(
             config, f"--most-objects {more}", f"model.slots={more + 1}"

@@ -20,14 +20,12 @@ from airkit.config.settings import named_classes, spelled
 from airkit.errors import AirkitError, OutputError
 from airkit.runs.sweep_folder import Trial
 from airkit.sweeps.trial import run_trial
-from airkit.system import files
+from airkit.system import files, threads
 from airkit.system.callbacks import SILENT
 from airkit.system.signals import EXIT_CODE, FROM_TERMINAL
 
 POLL = 0.1
 """Seconds between checks of what runs."""
-
-_THREADS = "OMP_NUM_THREADS", "MKL_NUM_THREADS"
 
 Ended = tuple[Trial, str | None]
 """A trial whose attempt ended, and why it failed; None where it did not fail."""
@@ -123,11 +121,11 @@ class Processes(Engine):
         allows; a worker that has all of them finds out itself how many pay.
         """
         # Not by how many trials are left: another number of threads gives other bits.
-        allowed = [int(it) for it in map(os.environ.get, _THREADS) if it and it.isdecimal()]
+        allowed = [int(it) for it in map(os.environ.get, threads.NAMES) if it and it.isdecimal()]
         if self.threads is None and workers == 1 and not allowed:
             return {**os.environ}
-        threads = self.threads or max(1, min(cores() // workers, *allowed, cores()))
-        return {**os.environ, **dict.fromkeys(_THREADS, str(threads))}
+        number = self.threads or max(1, min([cores() // workers, *allowed]))
+        return {**os.environ, **dict.fromkeys(threads.NAMES, str(number))}
 
     def command(self, trial: Trial) -> Sequence[str]:
         """Return the command line that runs a trial.

@@ -14,7 +14,7 @@ from airkit.config.settings import Settings
 from airkit.data.info import empty_split_error, no_truth_error
 from airkit.errors import AirkitError, CheckpointError
 from airkit.evaluation.measures import MEASURES, check_counts
-from airkit.runs.folder import LOGS
+from airkit.runs.folder import strangers
 from airkit.runs.sweep_folder import RUN, WITHOUT_EFFECT, Plan, Trial, is_sweep
 from airkit.runs.sweep_report import REPORT, Row, SweepReport
 from airkit.sweeps.engines import Engine, Processes
@@ -144,7 +144,8 @@ def _plan(
         raise no_truth_error(info.path, config.eval.split, "counts")
     if fresh:
         _clear(folder)
-    _check_unused(folder)
+    if not is_sweep(folder):
+        _check_unused(folder)
     plan = Plan(folder, absolute(info.path), info.content_digest, config, info.source)
     plan.write()
     return plan
@@ -152,14 +153,12 @@ def _plan(
 
 def _check_unused(folder: Path) -> None:
     """Refuse to begin a sweep among the files of something else, such as a run."""
-    names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
-    others = [name for name in names if not name.startswith(".") and not name.endswith(LOGS)]
-    if others and not is_sweep(folder):
+    if foreign := strangers(folder, {LOCK}):
         raise CheckpointError(
             "The folder holds files that belong to no sweep",
             where=folder,
             expected="a new folder, or one of a sweep",
-            got=first_three(others),
+            got=first_three(foreign),
             hint="name another --out, or move those files away",
         )
 

@@ -136,7 +136,7 @@ class Session:
     def close(self) -> None:
         """Answer the questions asked so far, and no more."""
         self._worker.shutdown()
-        torch.set_num_threads(self._threads)  # that of the whole process, but for old threads
+        torch.set_num_threads(self._threads)  # the worker has set it for all new threads
 
     def _on_worker(self, act: Callable[[], T]) -> T:
         """Return ``act()``, called on the model's thread.

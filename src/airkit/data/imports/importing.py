@@ -133,7 +133,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         path: the data file to write.
         most_objects: most objects to expect on a picture; by default what a look at the pictures
             finds, or the greatest true count where that is more.
-        object_size: typical side of an object, in pixels; by default as it is found.
+        object_size: typical side of an object, in pixels; by default what is found in the pictures.
         tile: cut pictures into tiles of this side in pixels; splits are of whole pictures,
             or of regions where there are but one or two.
         pad: allow pictures of several sizes, padded by the median of their outermost pixels to

@@ -242,8 +242,10 @@ class Survey:
         """Keep those of a picture's tiles that are among those of the greatest ranks."""
         height, width = (min(side, self.side or side) for side in picture.size)
         corners = [*product(starts(picture.size[0], height), starts(picture.size[1], width))]
-        draws = np.random.default_rng(key).integers(2**64, size=len(corners), dtype=np.uint64)
-        ranks = [key] if len(corners) == 1 else draws.tolist()
+        ranks = [key]
+        if len(corners) > 1:
+            draws = np.random.default_rng(key)
+            ranks = draws.integers(2**64, size=len(corners), dtype=np.uint64).tolist()
         for place, (rank, (top, left)) in enumerate(zip(ranks, corners, strict=True)):
             tile = picture.levels[top : top + height, left : left + width]
             free = len(self._sample) < min(_SAMPLE, max(8, _SAMPLE_BYTES // tile.nbytes))

@@ -89,9 +89,10 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
         found.clear()  # test is to come first
     found |= {split: _with_counts(it, counts, path) for split, it in files.items()}
     if len(rows) < len(table):
-        words = "{n} {row names|rows name} no picture"
-        unused = first_three([str(row) for row in table if row not in {*rows.values()}])
-        listener.note(f"{path}: {numbered(words, len(table) - len(rows))}: {unused}")
+        used = {*rows.values()}
+        unused = [row for row in table if row not in used]
+        told = numbered("{n} {row names|rows name} no picture", len(table) - len(rows))
+        listener.note(f"{path}: {told}: {first_three(unused)}")
 
 
 def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
