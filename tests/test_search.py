@@ -58,7 +58,15 @@ def _same(found: Found, wanted: Unrolled, air: AIR) -> None:
         torch.testing.assert_close(found.scores[:, n], score)
 
 
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all looks be compared, however little is left and however alike they are."""
+    monkeypatch.setattr(module, "PAYS", -math.inf)
+    monkeypatch.setattr(module, "SAME", 0.0)
+
+
 @CASES
+@pytest.mark.usefixtures("compared")
 @torch.no_grad()
 def test_the_look_that_costs_least_is_taken(case: dict[str, Any]) -> None:
     air, ink = _air(**case), blobs(40, channels=case.get("channels", 1))
@@ -78,7 +86,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @CASES
-@pytest.mark.usefixtures("endless")
+@pytest.mark.usefixtures("compared", "endless")
 @torch.no_grad()
 def test_the_slots_after_compare_what_is_left(
     case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
@@ -89,6 +97,27 @@ def test_the_slots_after_compare_what_is_left(
     monkeypatch.setattr(module, "_cost", lambda *_: costs)
     found = search(air, ink, candidates=5)
     _same(found, air.unroll(ink, MEANS._replace(look=torch.full((20, 3), 0.5))), air)
+
+
+@CASES
+@pytest.mark.usefixtures("compared")
+@torch.no_grad()
+def test_the_peak_is_taken_where_comparing_is_in_vain(
+    case: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where too little is left for an object to pay, or all looks lead to the same one."""
+    air, ink = _air(**case), blobs(20, channels=case.get("channels", 1))
+    peak, best = search(air, ink), search(air, ink, candidates=4)
+    assert not torch.equal(peak.where, best.where)
+    left = module.unexplained(air, peak.scores[:, 0] - air.log_prior[0])
+    middle = float(left.quantile(0.45))
+    monkeypatch.setattr(module, "PAYS", middle / -math.log(air.prior_ratio))
+    some = search(air, ink, candidates=4)
+    wanted = torch.where((left > middle)[:, None, None], best.where, peak.where)
+    torch.testing.assert_close(some.where, wanted)
+    monkeypatch.setattr(module, "PAYS", -math.inf)
+    monkeypatch.setattr(module, "SAME", math.inf)
+    torch.testing.assert_close(search(air, ink, candidates=4).where, peak.where)
 
 
 @CASES

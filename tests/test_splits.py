@@ -238,15 +238,30 @@ def test_pieces_on_both_sides_of_a_line_make_up_the_whole() -> None:
     images, air = blobs(2, SIDE), finder()
     residual = Residual(images, torch.zeros_like(images))
     size, centre = torch.tensor([0.3, 0.6]).double(), torch.zeros(2, 2).double()
-    keep = parts._pieces(torch.tensor([[0.1, 0.0], [0.0, -0.2]]).double(), air)
+    keep = parts._pieces(torch.tensor([[0.1, 0.0], [0.0, -0.2]]).double(), air, (-0.2, 0.0, 0.2))
     windows = residual.crop(size, centre, WINDOW)
-    repeated = (each.repeat_interleave(parts.CUTS, 0) for each in (windows, size, centre))
-    kept = keep(*repeated).view(2, 2, parts.DIRECTIONS, len(parts.OFFSETS), *windows.shape[1:])
+    repeated = (each.repeat_interleave(6 * parts.DIRECTIONS, 0) for each in (windows, size, centre))
+    kept = keep(*repeated).view(2, 2, parts.DIRECTIONS, 3, *windows.shape[1:])
     opposite = kept[:, 0] + kept[:, 1].flip(2)  # a line's other side is as far the other way
     torch.testing.assert_close(opposite, windows[:, None, None].expand_as(opposite))
     ink = kept[:, 0].sum((3, 4, 5))
     assert (ink[:, :, :-1] > ink[:, :, 1:]).all()  # the farther a line is, the less is beyond it
     assert images.shape == (2, 1, SIDE, SIDE)
+
+
+@torch.no_grad()
+def test_lines_aside_are_tried_where_those_through_the_middle_are_not_hopeless() -> None:
+    air, many = tiny_air(tiny_config(5, pixel_sd=0.1), spread=0.3), 12
+    ink = blobs(many, seed=3, objects=3)
+    size, centre = ink.new_full((many,), 0.6), ink.new_zeros(many, 2)
+    reader = parts.Reader(air, ink, Residual(ink, torch.zeros(())), size, centre)
+    through = reader.score(*reader.two(splits.THROUGH))
+    best = torch.maximum(through, reader.score(*reader.two(splits.ASIDE)))
+    assert 0 < (best > through).sum() < many
+    middle = through.median().expand(many)
+    found = reader.score(*splits._best_pair(reader, middle))
+    assert_close(found, torch.where(through > middle, best, through))
+    assert (found != best).any()
 
 
 @torch.no_grad()

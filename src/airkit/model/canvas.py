@@ -66,9 +66,18 @@ class Canvas:
             By how much the error would fall, and what would be left of it where the object paints,
             [N] each.
         """
-        many = len(windows) // len(self.ink)
-        ink, before = (each.repeat_interleave(many, 0) for each in (self.ink, self._painted))
-        return _error_change(ink, before, paint(windows, size, centre, shape_of(self.ink)))
+        patches, ink, before = self._around(windows, size, centre)
+        painted = patches.paint(windows, size, centre)
+        left = (ink - compose(before, painted)).square()
+        gain = ((ink - before).square() - left).sum((1, 2, 3))
+        return gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3))
+
+    def _around(
+        self, windows: Tensor, size: Tensor, centre: Tensor
+    ) -> tuple[Patches, Tensor, Tensor]:
+        """The patches that windows paint, and the ink and the canvas there, [N, C, h, w']."""
+        patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
+        return patches, patches.read(self.ink), patches.read(self._painted)
 
 
 class LocalCanvas(Canvas):
@@ -97,15 +106,10 @@ class LocalCanvas(Canvas):
         some._residual = self._residual.rows(index)
         return some
 
-    def error_change(self, windows: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``Canvas.error_change``."""
-        patches, ink, before = self._around(windows, size, centre)
-        return _error_change(ink, before, patches.paint(windows, size, centre))
-
     def _around(
         self, windows: Tensor, size: Tensor, centre: Tensor
     ) -> tuple[Patches, Tensor, Tensor]:
-        """The patches that windows paint, and the ink and the canvas there, [N, C, h, w']."""
+        """See ``Canvas._around``."""
         patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
         ink, left = self._residual.read(patches).chunk(2, 1)
         return patches, ink, ink - left
@@ -152,13 +156,6 @@ def cover(painted: Tensor, channels: int) -> Tensor:
     """Where painted objects [..., P, H, W] are: their masks or their ink, [..., H, W]."""
     occludes = painted.shape[-3] > channels
     return painted[..., -1, :, :] if occludes else painted.abs().amax(-3)
-
-
-def _error_change(ink: Tensor, before: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    """``Canvas.error_change`` from ink, canvases before [N, C, H, W] and painted objects."""
-    left = (ink - compose(before, painted)).square()
-    gain = ((ink - before).square() - left).sum((1, 2, 3))
-    return gain, (left * cover(painted, ink.shape[1])[:, None]).sum((1, 2, 3))
 
 
 def _squares(images: Tensor) -> Tensor:

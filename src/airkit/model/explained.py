@@ -16,7 +16,7 @@ from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import first_slots
 from airkit.model.parts import Around, Window
-from airkit.model.search import Found
+from airkit.model.search import Found, unexplained
 
 NEIGHBOURS = 0.75
 """Objects are neighbours if their centres are nearer along both axes than this multiple of their
@@ -94,6 +94,17 @@ class Explained(NamedTuple):
         """With ``found``, and ``counts`` [M] of its objects, in the images at ``rows`` [M]."""
         found = tuples.with_rows(self.found, rows, found)
         return self._replace(found=found, counts=self.counts.index_copy(0, rows, counts))
+
+    def poor(self, least: float) -> Tensor:
+        """Indices of images in which more than ``least`` nats may be unexplained around an object.
+
+        Only errors of a whole image are known here: what is ``unexplained`` around each takes time.
+        """
+        found, present = self.found, self.present
+        costs = ((found.kl + found.charges) * present).sum(1)
+        left = unexplained(self.air, self.score + costs - self.air.log_prior[self.counts])
+        cheapest = found.kl.masked_fill(~present, math.inf).amin(1)
+        return (left - cheapest > least).nonzero().squeeze(1)
 
     def unexplained(self, canvas: Canvas) -> Tensor:
         """What is unexplained around each object, beyond its KL, in nats, [B, T].

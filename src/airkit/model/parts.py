@@ -3,7 +3,7 @@
 A part is what is on one side of a line through a window, or what an object leaves of it. The guide
 reads each as if there was nothing else on the canvas.
 
-Legend: M images, C channels, J = ``CUTS`` pieces of a window, N rows (M, or M J), S the longer side
+Legend: M images, C channels, J pieces of a window, N rows (M, or M J), S the longer side
 of a canvas, w window side, P channels of a decoded window.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import NamedTuple, Self
 
 import torch
@@ -25,10 +26,8 @@ from airkit.model.tuples import rows
 
 DIRECTIONS = 8
 """Directions of the lines that cut a window."""
-OFFSETS = (-0.2, 0.0, 0.2)
-"""How far these are from the middle of what is in the window, in typical object sizes."""
-CUTS = 2 * DIRECTIONS * len(OFFSETS)
-"""Pieces of a window: what is on either side of each line."""
+READ_ANEW = 4
+"""One pair in so many, the best ones, is read once more."""
 EDGE_SHARPNESS = 3.0
 """How sharply a piece ends at its line, in log odds per pixel."""
 AROUND = 2.0
@@ -97,23 +96,41 @@ class Reader:
         self._window = residual.crop(size, centre, air.guide.window)
         self._image, self._left = residual.read(self._around.patches).chunk(2, 1)
 
+    def rows(self, index: Tensor) -> Self:
+        """The reader of the images at ``index``."""
+        some = copy(self)
+        some._state = self._air.guide.checked_rows(self._state, index, len(self._size))
+        some._residual, some._around = self._residual.rows(index), self._around.rows(index)
+        parts = self._size, self._centre, self._window, self._image, self._left
+        some._size, some._centre, some._window, some._image, some._left = rows(parts, index)
+        return some
+
     def one(self) -> Object:
         """The object of the whole window, M rows."""
         return self._read(lambda windows, *_: windows, 1)
 
-    def two(self) -> tuple[Object, Object]:
+    def two(self, offsets: Sequence[float]) -> tuple[Object, Object]:
         """Two objects of each window, M rows each.
 
-        One is read from each piece, another from what it leaves, and the first anew from what that
-        leaves. The pair that explains the window best is taken.
+        One is read from each piece on a side of a line, another from what it leaves, and of the
+        best pairs the first anew from what that leaves. The pair that explains the window best is
+        taken. ``offsets`` are those of the lines.
         """
-        many, middle = len(self._size), _middle(self._window, self._size, self._centre)
-        first = self._read(_pieces(middle, self._air), CUTS)
-        second = self._read(_without(first), CUTS)
-        first = self._read(_without(second), CUTS)
-        best = self.score(first, second).view(many, CUTS).argmax(1)
-        best += CUTS * torch.arange(many, device=best.device)
-        return rows(first, best), rows(second, best)
+        middle = _middle(self._window, self._size, self._centre)
+        pieces = 2 * DIRECTIONS * len(offsets)
+        first = self._read(_pieces(middle, self._air, offsets), pieces)
+        second = self._read(_without(first), pieces)
+        _, second = self._best(pieces // READ_ANEW, first, second)
+        first = self._read(_without(second), pieces // READ_ANEW)
+        first, second = self._best(1, first, second)
+        return first, second
+
+    def _best(self, few: int, *objects: Object) -> tuple[Object, ...]:
+        """Of the rows of each image, the ``few`` whose objects explain its window best."""
+        scores = self.score(*objects).view(len(self._size), -1)
+        best = scores.topk(few, 1).indices
+        first = scores.shape[1] * torch.arange(len(best), device=best.device)
+        return rows(objects, (best + first[:, None]).flatten())
 
     def _read(self, keep: Keep, parts: int) -> Object:
         """The object of each part that ``keep`` keeps, M ``parts`` rows."""
@@ -191,11 +208,11 @@ def _squares(air: AIR, patches: Patches, size: Tensor, centre: Tensor) -> Tensor
     return (down[:, :, None] & along[:, None]).to(size.dtype)
 
 
-def _pieces(middle: Tensor, air: AIR) -> Keep:
+def _pieces(middle: Tensor, air: AIR, offsets: Sequence[float]) -> Keep:
     """Keep what is on one side of a line near ``middle`` [M, 2], for J lines each."""
     angle = torch.arange(2 * DIRECTIONS).to(middle) * (math.pi / DIRECTIONS)
-    normal = torch.stack([angle.cos(), angle.sin()], 1).repeat_interleave(len(OFFSETS), 0)
-    away = normal.new_tensor(OFFSETS).repeat(len(angle)) * (2 * air.config.object_size)
+    normal = torch.stack([angle.cos(), angle.sin()], 1).repeat_interleave(len(offsets), 0)
+    away = normal.new_tensor(offsets).repeat(len(angle)) * (2 * air.config.object_size)
     place = middle[:, None] + normal * away[:, None] / air.canvas_size
     place, normal = place.flatten(0, 1), normal.repeat(len(middle), 1)
     sharpness = EDGE_SHARPNESS * air.canvas_size / 2

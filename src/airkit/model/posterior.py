@@ -13,6 +13,8 @@ as sure of them as of what was kept. Where objects occlude each other, the tempe
 ``OCCLUDED`` times the channels. With small chances (``UNSEEN_ADD``, ``NEEDLESS``) there is one
 object more or fewer than all this says.
 
+Where the first look and its rivals leave no doubt (``SURE``), no more looks are needed.
+
 It is a rule for counting and drawing, never a bound.
 
 Legend: B batch, K looks, T slots.
@@ -36,6 +38,9 @@ OTHERS = 1.5
 """Charge for what other looks than the first find, and for rivals, in log prior odds against one
 more object: splits, restarts and merges have searched the first, and the best of several gains
 something by chance."""
+SURE = 0.9995
+"""Probability of a count, by the first look and but for errors, from which no more looks are taken
+at an image."""
 UNSEEN_ADD, UNSEEN_OVER = 0.001, 0.03
 """The chance of one object more than any look finds, where objects add up and where they occlude
 each other: of two that look like one, or that one hides."""
@@ -70,19 +75,30 @@ def rival_scores(found: Found, splits: Tensor, merges: Tensor) -> Tensor:
 
 def explain_by(air: AIR, looks: Sequence[Found], rivals: Tensor) -> Explanation:
     """The count of K looks and their ``rivals`` [B, T + 1], and the look that explains it best."""
-    scores = torch.stack([*(look.scores for look in looks), rivals])
-    scores[1:] += OTHERS * math.log(air.prior_ratio)
-    tempered = scores / temperature(air)
-    as_sure = looks[0].log_q.amax(1, keepdim=True).expand_as(rivals)
-    log_q = torch.stack([*(look.log_q for look in looks), as_sure])
-    mean_log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
-    probability = (tempered.amax(0) + mean_log_q).softmax(1)
+    scores, probability = _compared(air, looks, rivals)
     probability = _with_errors(probability, UNSEEN_OVER if air.occludes else UNSEEN_ADD)
     count = probability.argmax(1)
     image = torch.arange(len(count), device=count.device)
     winner = scores[:-1, image, count].argmax(0)
     found = map_tensors(lambda *parts: torch.stack(parts)[winner, image], *looks)
     return Explanation(found, count, probability)
+
+
+def in_doubt(air: AIR, first: Found, rivals: Tensor) -> Tensor:
+    """Indices of images whose count is not ``SURE`` by the ``first`` look and its ``rivals``."""
+    _, probability = _compared(air, [first], rivals)
+    return (probability.amax(1) < SURE).nonzero().squeeze(1)
+
+
+def _compared(air: AIR, looks: Sequence[Found], rivals: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of looks and rivals, charged, [K + 1, B, T + 1]; p(n) but for errors, [B, T + 1]."""
+    scores = torch.stack([*(look.scores for look in looks), rivals])
+    scores[1:] += OTHERS * math.log(air.prior_ratio)
+    tempered = scores / temperature(air)
+    as_sure = looks[0].log_q.amax(1, keepdim=True).expand_as(rivals)
+    log_q = torch.stack([*(look.log_q for look in looks), as_sure])
+    mean_log_q = (tempered.log_softmax(0) + log_q).logsumexp(0)
+    return scores, (tempered.amax(0) + mean_log_q).softmax(1)
 
 
 def _with_errors(probability: Tensor, unseen: float) -> Tensor:

@@ -28,7 +28,7 @@ from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.explained import Change, Explained, best_of_each, kept_first
 from airkit.model.guides import MEANS, Slot
-from airkit.model.search import Found, temperature
+from airkit.model.search import Found, first_of_its_kind, temperature
 from airkit.model.spatial_transformer import Patches, span
 
 TRIED_FROM = 0.5
@@ -36,8 +36,6 @@ TRIED_FROM = 0.5
 prior odds against one more object."""
 LOOKS = 16
 """Looks from which an object is found again."""
-SAME = 0.05
-"""Objects are the same if places and sizes differ by less, in typical object sizes."""
 SIDE = 4.0
 """Side of the region that is searched, in typical object sizes."""
 CHARGE = 0.3
@@ -65,15 +63,16 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
     """
     explained = Explained(air, ink, found, counts)
     vain = torch.full_like(found.size, math.nan)  # what was unexplained when nothing was gained
-    rows = torch.arange(len(ink), device=ink.device)
+    rows = explained.poor(TRIED_FROM * explained.odds_against)
     while len(rows):
         some = explained.rows(rows)
         unexplained = some.unexplained(some.painted(some.present))
-        poor = unexplained > TRIED_FROM * some.odds_against
+        poor = unexplained > _least(some)
         image, slot = (poor & ~torch.isclose(unexplained, vain[rows], atol=0.1)).nonzero().unbind(1)
         if not len(image):
             break
-        again = _find_again(some, image, slot)
+        once = _once(image, some.neighbours[image, slot], unexplained[image, slot])
+        again = _find_again(some, image[once], slot[once])
         unexplained[again.image, again.slot] = math.nan
         again = tuples.rows(again, best_of_each(again.image, again.gain))
         before = some.rows(again.image)
@@ -84,6 +83,23 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         rows = rows[image]
         explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
     return explained.found
+
+
+def _least(explained: Explained) -> Tensor:
+    """What has to be unexplained around each object for it to be tried, in nats, [B, T].
+
+    In place of one without neighbours there can only be more, which what is unexplained has to pay.
+    """
+    more = 1 + CHARGE + (MORE_OVER if explained.air.occludes else MORE_ADD)
+    alone = explained.neighbours.sum(2) == 1
+    return explained.odds_against * torch.where(alone, more, TRIED_FROM)
+
+
+def _once(image: Tensor, taken: Tensor, unexplained: Tensor) -> Tensor:
+    """Of the tries that take the same objects [M, T] off an image [M], the most ``unexplained``."""
+    tries = torch.cat([image[:, None], taken], 1)
+    which: Tensor = torch.unique(tries, dim=0, return_inverse=True)[1]
+    return best_of_each(which, unexplained)
 
 
 class Again(NamedTuple):
@@ -245,20 +261,13 @@ def _search(
     for t in range(most):
         residual, looks = canvas.residual(), None if t else look
         logit, q_where, state = guide.checked_proposal(state, residual, looks, len(row))
-        object_t = air.draw(logit, q_where, residual, MEANS)
         if t == 0:
-            first = _first_of_its_kind(air, object_t)
-            row, object_t = row[first], tuples.rows(object_t, first)
+            first = first_of_its_kind(air, q_where.mean.view(many, LOOKS, -1)).flatten()
+            row, logit, q_where = tuples.rows((row, logit, q_where), first)
             canvas, state = canvas.rows(row), guide.checked_rows(state, row, many)
+            residual = canvas.residual()
+        object_t = air.draw(logit, q_where, residual, MEANS)
         canvas.add(object_t.window, object_t.size, object_t.centre)
         state = guide.advance(state, _inside(object_t.slot(), canvas.patches))
         found.append((object_t, air.kl(object_t), canvas.error))
     return row, *tuples.map_tensors(lambda *slots: torch.stack(slots, 1), *found)
-
-
-def _first_of_its_kind(air: AIR, objects: Object) -> Tensor:
-    """Which of the objects [N] at K looks are not at the place of an earlier one, flags [N]."""
-    places = torch.cat([objects.centre, 2 * objects.size[:, None]], 1).view(-1, LOOKS, 3)
-    apart = (places[:, :, None] - places[:, None]).abs().amax(3)
-    same = apart < 2 * SAME * air.config.object_size / air.canvas_size
-    return ~same.tril(-1).any(2).flatten()

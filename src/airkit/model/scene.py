@@ -22,15 +22,15 @@ from airkit.model.canvas import compose, cover
 from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.merges import merge
-from airkit.model.posterior import Explanation, explain_by, rival_scores
+from airkit.model.posterior import Explanation, explain_by, in_doubt, rival_scores
 from airkit.model.restarts import restart
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
 from airkit.model.splits import split
 from airkit.model.tuples import rows, with_rows
 
-SURE = 4
-"""Looks that have to agree before no more are taken at an image."""
+AGREEING = 4
+"""Looks that have to agree before no more are taken at an image in doubt."""
 TOGETHER = 250
 """Rows, looks times images, of one search: more make it no faster."""
 INK = 0.1
@@ -138,8 +138,8 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
 
     The first look is that of ``explain``, the others are sampled. The count is the mode of their
     posterior p(n) (``airkit.model.posterior``); the explanation kept is that of the look with the
-    greatest score of that count. An image whose first ``SURE`` looks all have their greatest score
-    at the mode of the first's q(n) gets no more looks.
+    greatest score of that count. An image whose count the first look leaves no doubt about
+    (``airkit.model.posterior.SURE``) gets no more looks.
 
     Args:
         air: the trained model.
@@ -177,19 +177,29 @@ def explain_both(
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
     ink = air.ink(images)
-    draws = image_noise.uniform(images, seed, looks, air.slots)
     first, rivals = _first_look(air, ink)
-    passes = [first, *_looks(air, ink, draws[:, 1:SURE])]
-    one = _one_look(air, images, first, rivals, counts)
-    votes = torch.stack([each.scores.argmax(1) for each in passes])
-    doubtful = (votes != first.log_q.argmax(1)).any(0).nonzero().squeeze(1)
-    best = explain_by(air, passes, rivals)
-    if looks > SURE and len(doubtful):
-        ink, draws = ink[doubtful], draws[doubtful]
-        passes = [rows(each, doubtful) for each in passes]
-        passes += _looks(air, ink, draws[:, SURE:])
-        best = with_rows(best, doubtful, explain_by(air, passes, rivals[doubtful]))
+    one, best = _one_look(air, images, first, rivals, counts), explain_by(air, [first], rivals)
+    doubtful = torch.arange(len(ink), device=ink.device)
+    if _is_mended(air):
+        doubtful = in_doubt(air, first, rivals)
+    if looks > 1 and len(doubtful):
+        draws = image_noise.uniform(images[doubtful], seed, looks, air.slots)
+        several = _by_several(air, *rows((ink, first, rivals), doubtful), draws)
+        best = with_rows(best, doubtful, several)
     return one, _scene(air, images, best)
+
+
+def _by_several(air: AIR, ink: Tensor, first: Found, rivals: Tensor, draws: Tensor) -> Explanation:
+    """What several looks say together, by ``draws`` [B, K, T]: the ``first``, and others."""
+    passes = first, *_looks(air, ink, draws[:, 1:AGREEING])
+    best = explain_by(air, passes, rivals)
+    votes = torch.stack([each.scores.argmax(1) for each in passes])
+    differ = (votes != votes[0]).any(0).nonzero().squeeze(1)
+    if draws.shape[1] > AGREEING and len(differ):
+        ink, passes, rivals, draws = rows((ink, passes, rivals, draws), differ)
+        passes = *passes, *_looks(air, ink, draws[:, AGREEING:])
+        best = with_rows(best, differ, explain_by(air, passes, rivals))
+    return best
 
 
 def _looks(air: AIR, ink: Tensor, looks: Tensor) -> Iterator[Found]:

@@ -22,7 +22,7 @@ from airkit.model import tuples
 from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import log_count_posterior
-from airkit.model.distributions import cumulative_sum
+from airkit.model.distributions import Normal, cumulative_sum
 from airkit.model.guides import MEANS
 
 TEMPERATURE = 10.0
@@ -37,6 +37,11 @@ than this, and whose log odds by the guide alone are less than ``DOUBTED``."""
 DOUBTED = -4.0
 OFF = -60.0
 """Presence logit of the slots after the end, which have blank windows and no KL."""
+PAYS = 3.0
+"""Several looks are compared where the unexplained error, in nats, exceeds this multiple of the log
+prior odds against one more object: an object costs these and its KL."""
+SAME = 0.02
+"""Objects are the same if places and sizes differ by less, in typical object sizes."""
 TIE = 1.001
 """Looks whose costs differ by less than this factor are equally good."""
 
@@ -135,10 +140,10 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
     found, log_prior = Found.nothing(air, air.log_p_x(canvas.error)), air.log_prior
     rows = torch.arange(len(ink), device=ink.device)
     for t in range(air.slots):
-        looks = None if look is None else look[rows, t]
         if candidates > 1 and air.guide.samples_looks:
-            looks = ((torch.arange(candidates).to(ink) + 0.5) / candidates).repeat(len(rows))
-        object_t, state = _best_object(air, looks, state, canvas)
+            object_t, state = _best_object(air, candidates, state, canvas)
+        else:
+            object_t, state = _object(air, None if look is None else look[rows, t], state, canvas)
         canvas.add(object_t.window, object_t.size, object_t.centre)
         before = found.scores[rows, t]
         found.put(rows, t, object_t, air.kl(object_t))
@@ -149,16 +154,20 @@ def search(air: AIR, ink: Tensor, look: Tensor | None = None, *, candidates: int
         if not len(going_on):
             break
         state = air.guide.advance(state, object_t.slot())
-        if len(going_on) < len(rows):
-            rows = rows[going_on]
-            state = air.guide.checked_rows(state, going_on, len(canvas.ink))
-            canvas = canvas.rows(going_on)
+        rows = rows[going_on]
+        state, canvas = _some(air, going_on, state, canvas)
     return found
 
 
 def temperature(air: AIR) -> float:
     """What scores are divided by before they are compared as log probabilities."""
     return OCCLUDED * air.channels if air.occludes else TEMPERATURE
+
+
+def unexplained(air: AIR, log_p_x: Tensor) -> Tensor:
+    """What log p(x | canvas) lacks while more than noise is left, in nats, [B]."""
+    noise = torch.full_like(log_p_x, air.config.noise**2 * air.channels * math.prod(air.shape))
+    return air.log_p_x(noise) - log_p_x
 
 
 def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
@@ -172,23 +181,61 @@ def _not_ended(logit: Tensor, gain: Tensor) -> Tensor:
     return (~(needless & (logit < DOUBTED))).nonzero().squeeze(1)
 
 
-def _best_object(air: AIR, looks: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
-    """Of the objects at ``looks`` [N], the one of each image with the least ``_cost``; the state.
+def _object(air: AIR, look: Tensor | None, state: Any, canvas: Canvas) -> tuple[Object, Any]:
+    """The object at each ``look`` [N], or at the peaks; the state."""
+    residual, many = canvas.residual(), len(canvas.ink if look is None else look)
+    logit, q_where, state = air.guide.checked_proposal(state, residual, look, many)
+    return air.draw(logit, q_where, residual, MEANS), state
+
+
+def _best_object(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple[Object, Any]:
+    """The object of each image with the least ``_cost`` from several looks; the state.
 
     A look between two objects that touch finds a bit of each, which one window cannot draw; a look
-    at a part of an object finds what fits well and explains little. None looks at the peak alone.
+    at a part of an object finds what fits well and explains little. But the object at the peak is
+    taken where too little is unexplained for any to pay, or where all looks lead to it.
     """
-    residual, many = canvas.residual(), len(canvas.ink)
-    found = many if looks is None else len(looks)
-    logit, q_where, state = air.guide.checked_proposal(state, residual, looks, found)
-    objects = air.draw(logit, q_where, residual, MEANS)
-    if found == many:
-        return objects, state
-    costs = _cost(air, objects, canvas).view(many, -1)
+    best, after = _object(air, None, state, canvas)
+    left = unexplained(air, air.log_p_x(canvas.error))
+    rows = (left > PAYS * -math.log(air.prior_ratio)).nonzero().squeeze(1)
+    if len(rows):
+        state, canvas = _some(air, rows, state, canvas)
+        looks = ((torch.arange(candidates).to(canvas.ink) + 0.5) / candidates).repeat(len(rows))
+        logit, q_where, _ = air.guide.checked_proposal(state, canvas.residual(), looks, len(looks))
+        poses = q_where.mean.view(len(rows), candidates, -1)
+        poses = torch.cat([best.where.value[rows, None], poses], 1)
+        differ = first_of_its_kind(air, poses)[:, 1:].any(1)
+        if differ.any():
+            proposals = tuples.rows((logit, q_where), differ.repeat_interleave(candidates))
+            _, canvas = _some(air, differ.nonzero().squeeze(1), state, canvas)
+            best = tuples.with_rows(best, rows[differ], _least_costly(air, *proposals, canvas))
+    return best, after
+
+
+def _least_costly(air: AIR, logit: Tensor, q_where: Normal, canvas: Canvas) -> Object:
+    """The object of each image with the least ``_cost``, of K proposals for each, N rows."""
+    objects = air.draw(logit, q_where, canvas.residual(), MEANS)
+    costs = _cost(air, objects, canvas).view(len(canvas.ink), -1)
     # Looks that lead to one pose differ by rounding: the first of them is taken.
     best = (costs <= TIE * costs.amin(1, keepdim=True)).byte().argmax(1)
-    best += costs.shape[1] * torch.arange(many, device=best.device)
-    return tuples.rows(objects, best), state
+    best += costs.shape[1] * torch.arange(len(costs), device=best.device)
+    return tuples.rows(objects, best)
+
+
+def _some(air: AIR, rows: Tensor, state: Any, canvas: Canvas) -> tuple[Any, Canvas]:
+    """State and canvases of the images at ``rows``, ascending; no copies if these are all."""
+    if len(rows) == len(canvas.ink):
+        return state, canvas
+    return air.guide.checked_rows(state, rows, len(canvas.ink)), canvas.rows(rows)
+
+
+def first_of_its_kind(air: AIR, poses: Tensor) -> Tensor:
+    """Which of the means of z_where [M, K, 3] are not at the place of an earlier one, [M, K]."""
+    size, centre = air.pose.decode(poses.flatten(0, 1))
+    places = torch.cat([centre, 2 * size[:, None]], 1).view_as(poses)
+    apart = (places[:, :, None] - places[:, None]).abs().amax(3)
+    same = apart < 2 * SAME * air.config.object_size / air.canvas_size
+    return ~same.tril(-1).any(2)
 
 
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:

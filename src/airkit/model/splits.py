@@ -34,7 +34,12 @@ LEFT_ADD, LEFT_OVER = 0.5, 0.1
 where they occlude each other. Two real objects leave little; two pieces of an object that the
 decoder cannot draw leave much. Pieces imitate an object more easily where ink adds up, so the
 charge is larger there."""
-TOGETHER = 16
+HOPELESS = -0.5
+"""A pair is looked for along all lines where the best along those through the middle is not worse
+than the one object by more than this multiple of the log prior odds, charges not counted."""
+THROUGH, ASIDE = (0.0,), (-0.2, 0.2)
+"""How far lines are from the middle of what is in the window, in typical object sizes."""
+TOGETHER = 64
 """Objects to split at once: more make it no faster."""
 
 
@@ -58,7 +63,8 @@ def split(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found, T
     """
     explained, refused = Explained(air, ink, found, counts), nothing_refused(ink)
     tried = torch.zeros_like(found.size, dtype=torch.bool)
-    rows = _poorly_explained(explained)
+    rows = explained.poor(TRIED_FROM * explained.odds_against)
+    rows = rows[counts[rows] < air.slots]
     while len(rows):
         some = explained.rows(rows)
         canvas = some.painted(some.present)
@@ -98,15 +104,6 @@ class Pair(NamedTuple):
     gain: Tensor
 
 
-def _poorly_explained(explained: Explained) -> Tensor:
-    """Indices of images with a free slot in which an object may be tried."""
-    air, kept, counts = explained.air, explained.present, explained.counts
-    log_p_x = explained.score + (explained.found.kl * kept).sum(1) - air.log_prior[counts]
-    noise = torch.full_like(log_p_x, air.config.noise**2 * explained.ink[0].numel())
-    poorly = air.log_p_x(noise) - log_p_x > TRIED_FROM * explained.odds_against
-    return (poorly & (counts < air.slots)).nonzero().squeeze(1)
-
-
 def _pairs(explained: Explained, canvas: Canvas, image: Tensor, slot: Tensor) -> Pair:
     """``_pair`` of the object at ``slot`` [M] of each ``image`` [M]; ``canvas`` has all objects."""
     at_once = batch_size(explained.air.shape, explained.air.channels, 0, TOGETHER)
@@ -128,12 +125,25 @@ def _pair(explained: Explained, canvas: Canvas, slot: Tensor) -> Pair:
     reader = Reader(air, ink, explained.without(canvas, slot).residual(), *window[1:])
     before = -reader.unexplained(window) - found.kl[images, slot]
     rival = torch.maximum(before, reader.score(reader.one()))
-    first, second = reader.two()
+    first, second = _best_pair(reader, rival + HOPELESS * explained.odds_against)
     left = reader.unexplained_inside(placed(first), placed(second))
     share = LEFT_OVER if air.occludes else LEFT_ADD
     charge = CHARGE * explained.odds_against + share * left.clamp(min=0)
     gain = reader.score(first, second) - explained.odds_against - charge - rival
     return Pair(first, second, found.charges[images, slot] + charge, gain)
+
+
+def _best_pair(reader: Reader, least: Tensor) -> tuple[Object, Object]:
+    """The best pair along lines through the middle; along others too, where it scores ``least``."""
+    pair = reader.two(THROUGH)
+    score = reader.score(*pair)
+    rows = (score > least).nonzero().squeeze(1)
+    if len(rows):
+        some = reader.rows(rows)
+        other = some.two(ASIDE)
+        better = some.score(*other) > score[rows]
+        pair = tuples.with_rows(pair, rows[better], tuples.rows(other, better))
+    return pair
 
 
 def _instead(explained: Explained, slot: Tensor, pair: Pair) -> Found:
