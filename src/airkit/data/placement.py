@@ -256,22 +256,22 @@ def retry(counts: Ints, tries: int, attempt: Callable[[Ints, int], Mask]) -> Int
     """Compose canvases, those that fail again and again.
 
     Args:
-        counts: objects on each canvas, [N].
+        counts: objects on each canvas, [N]; canvases without any need no attempt.
         tries: attempts at one canvas.
         attempt: composes some rows, i64 [n], at attempt 0, 1 ...; returns which succeeded, [n].
 
     Returns:
         The rows that never succeeded; none if all is well.
     """
-    pending = np.arange(len(counts))
+    pending = np.flatnonzero(counts)
     tried, accepted = np.zeros((2, int(counts.max(initial=0)) + 1), np.int64)  # by count
     for number in range(tries):
+        if not len(pending):
+            break
         good = attempt(pending, number)
         tried += np.bincount(counts[pending], minlength=len(tried))
         accepted += np.bincount(counts[pending[good]], minlength=len(tried))
         pending = pending[~good]
-        if not len(pending):
-            break
         # Where so many attempts at some count or more were all rejected, some canvas would almost
         # surely use up all of its own, only much later: the outcome is the same for any blocks.
         if ((tried[::-1].cumsum() >= 5 * tries) & (accepted[::-1].cumsum() == 0)).any():
