@@ -14,7 +14,7 @@ from tiny_runs import config, trainer
 
 from airkit.model.counts import log_count_prior
 from airkit.training.batches import Batches
-from airkit.training.optimiser import decay
+from airkit.training.optimiser import rate_factor
 
 # Batches
 
@@ -66,19 +66,25 @@ def test_a_step_is_a_function_of_its_number(looks: str, estimator: str) -> None:
 
 
 def test_learning_rate() -> None:
-    cooldown = config(train__steps=100).train
-    assert {decay(cooldown, step) for step in (0, 7, 50)} == {1}
-    assert decay(cooldown, 75) == pytest.approx(0.5)
-    assert decay(cooldown, 99) == pytest.approx(0.02)
-    assert decay(cooldown, 100) == decay(cooldown, 150) == 0
-    cosine = config(train__steps=100, train__schedule="cosine").train
-    assert decay(cosine, 0) == 1
-    assert decay(cosine, 50) == pytest.approx(0.5)
-    assert decay(cosine, 25) == pytest.approx((2 + math.sqrt(2)) / 4)
-    assert 0 < decay(cosine, 99) < 1e-3
-    assert decay(cosine, 100) == decay(cosine, 150) == 0
-    constant = config(train__schedule="constant").train
-    assert {decay(constant, step) for step in (0, 7, 10**6)} == {1}
+    cooldown = config(train__steps=100)
+    assert {rate_factor(cooldown, step) for step in (0, 7, 50)} == {1}
+    assert rate_factor(cooldown, 75) == pytest.approx(0.5)
+    assert rate_factor(cooldown, 99) == pytest.approx(0.02)
+    assert rate_factor(cooldown, 100) == rate_factor(cooldown, 150) == 0
+    cosine = config(train__steps=100, train__schedule="cosine")
+    assert rate_factor(cosine, 0) == 1
+    assert rate_factor(cosine, 50) == pytest.approx(0.5)
+    assert rate_factor(cosine, 25) == pytest.approx((2 + math.sqrt(2)) / 4)
+    assert 0 < rate_factor(cosine, 99) < 1e-3
+    assert rate_factor(cosine, 100) == rate_factor(cosine, 150) == 0
+    constant = config(train__schedule="constant")
+    assert {rate_factor(constant, step) for step in (0, 7, 10**6)} == {1}
+    rising = config(train__schedule="constant", train__warmup=3)
+    assert [rate_factor(rising, step) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    late = config(train__steps=100, train__warmup=1000)
+    assert rate_factor(late, 75) == pytest.approx(0.5 * 76 / 1001)
+    for compositing, steps in (("add", 0), ("over", 100)):
+        assert config(model__compositing=compositing).warmup == steps
 
 
 def test_the_learning_rates_reach_adam() -> None:
@@ -86,7 +92,7 @@ def test_the_learning_rates_reach_adam() -> None:
     model = trainer(train__steps=10, train__estimator="nvil", **own)
     for step in (0, 4, 9):
         model.step(step)
-        factor = decay(model.config.train, step)
+        factor = rate_factor(model.config, step)
         rates = [group["lr"] for group in model.optimiser.state_dict()["param_groups"]]
         assert rates == [0.01 * factor, 0.3 * factor]
 

@@ -209,6 +209,11 @@ class Config(Section):
         return self._by_compositing(self.guide.blur, add=0.25, over=0.12)
 
     @property
+    def warmup(self) -> int:
+        """Steps of rising learning rates; auto is 0, or 100 where objects occlude each other."""
+        return self._by_compositing(self.train.warmup, add=0, over=100)
+
+    @property
     def surround(self) -> float:
         """Share of the surround taken off the saliency; auto is 0, or 0.4 with occlusion."""
         return self._by_compositing(self.guide.surround, add=0.0, over=0.4)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from airkit.config.schema import Config, TrainConfig
+from airkit.config.schema import Config
 
 NONE = -1
 BETA1 = 0.9
@@ -74,7 +74,7 @@ class Optimiser:
     def set_learning_rates(self, number: int) -> None:
         """Set the learning rates of step ``number``."""
         for group in self.adam.param_groups:
-            rate = group["peak"] * decay(self.config.train, number)
+            rate = group["peak"] * rate_factor(self.config, number)
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
@@ -130,15 +130,16 @@ class Optimiser:
         return norms
 
 
-def decay(train: TrainConfig, number: int) -> float:
-    """The factor of the learning rates at step ``number``, by ``train.schedule``.
+def rate_factor(config: Config, number: int) -> float:
+    """The factor of the learning rates at step ``number``, by ``train.schedule`` and warm-up.
 
     constant: 1. cosine: half a cosine from 1 to 0. cooldown: 1, then linearly to 0 over the last
-    ``COOLDOWN`` of the steps (Hägele et al., arXiv 2405.18392, section 3).
+    ``COOLDOWN`` of the steps (Hägele et al., arXiv 2405.18392, section 3). In the first
+    ``config.warmup`` steps it rises linearly to that.
     """
-    if train.schedule == "constant":
-        return 1.0
-    done = min(1.0, number / train.steps)
-    if train.schedule == "cooldown":
-        return min(1.0, (1 - done) / COOLDOWN)
-    return 0.5 * (1 + math.cos(math.pi * done))
+    done, factor = min(1.0, number / config.train.steps), 1.0
+    if config.train.schedule == "cooldown":
+        factor = min(1.0, (1 - done) / COOLDOWN)
+    elif config.train.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * done))
+    return factor * min(1.0, (number + 1) / (config.warmup + 1))
