@@ -109,7 +109,7 @@ def test_the_peak_is_taken_where_comparing_is_in_vain(
     air, ink = _air(**case), blobs(20, channels=case.get("channels", 1))
     peak, best = search(air, ink), search(air, ink, candidates=4)
     assert not torch.equal(peak.where, best.where)
-    left = module.unexplained(air, peak.scores[:, 0] - air.log_prior[0])
+    left = module.left_unexplained(air, peak.scores[:, 0] - air.log_prior[0])
     middle = float(left.quantile(0.45))
     monkeypatch.setattr(module, "PAYS", middle / -math.log(air.prior_ratio))
     some = search(air, ink, candidates=4)

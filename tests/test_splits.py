@@ -192,6 +192,17 @@ def test_noise_that_was_found_is_no_reason_to_try(monkeypatch: pytest.MonkeyPatc
     assert not tried
 
 
+@torch.no_grad()
+def test_no_image_with_a_poor_object_is_passed_over() -> None:
+    air, ink = tiny_air(tiny_config(5, pixel_sd=0.1), spread=0.3), blobs(20, seed=3, objects=3)
+    explained = Explained(air, ink, search(air, ink), torch.arange(20) % 4)
+    worst = explained.unexplained(explained.painted(explained.present)).amax(1)
+    for least in worst[worst.isfinite()].quantile(torch.tensor([0.2, 0.5, 0.8]).double()).tolist():
+        chosen = explained.poor(least).tolist()
+        assert set((worst > least).nonzero()[:, 0].tolist()) <= set(chosen)
+        assert len(chosen) < 20
+
+
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that splits much, and what it finds before and after."""
     monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)

@@ -16,7 +16,7 @@ from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import first_slots
 from airkit.model.parts import Around, Window
-from airkit.model.search import Found, unexplained
+from airkit.model.search import Found, left_unexplained
 
 NEIGHBOURS = 0.75
 """Objects are neighbours if their centres are nearer along both axes than this multiple of their
@@ -102,7 +102,7 @@ class Explained(NamedTuple):
         """
         found, present = self.found, self.present
         costs = ((found.kl + found.charges) * present).sum(1)
-        left = unexplained(self.air, self.score + costs - self.air.log_prior[self.counts])
+        left = left_unexplained(self.air, self.score + costs - self.air.log_prior[self.counts])
         cheapest = found.kl.masked_fill(~present, math.inf).amin(1)
         return (left - cheapest > least).nonzero().squeeze(1)
 

@@ -164,7 +164,7 @@ def temperature(air: AIR) -> float:
     return OCCLUDED * air.channels if air.occludes else TEMPERATURE
 
 
-def unexplained(air: AIR, log_p_x: Tensor) -> Tensor:
+def left_unexplained(air: AIR, log_p_x: Tensor) -> Tensor:
     """What log p(x | canvas) lacks while more than noise is left, in nats, [B]."""
     noise = torch.full_like(log_p_x, air.config.noise**2 * air.channels * math.prod(air.shape))
     return air.log_p_x(noise) - log_p_x
@@ -196,7 +196,7 @@ def _best_object(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple
     taken where too little is unexplained for any to pay, or where all looks lead to it.
     """
     best, after = _object(air, None, state, canvas)
-    left = unexplained(air, air.log_p_x(canvas.error))
+    left = left_unexplained(air, air.log_p_x(canvas.error))
     rows = (left > PAYS * -math.log(air.prior_ratio)).nonzero().squeeze(1)
     if len(rows):
         state, canvas = _some(air, rows, state, canvas)
