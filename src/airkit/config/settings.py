@@ -53,7 +53,7 @@ __all__ = [
 MOST_BYTES, MOST_DOTS = 2**16, 5_000
 """Limits of a config file; all settings take about 3,000 bytes. Keys of many dots parse slowly."""
 
-TRAINED_BEFORE = {"beta2": 0.999, "augment": False}
+TRAINED_BEFORE = {"beta2": 0.999, "augment": False, "warmup": 0}
 """Settings of ``train`` in files of an older airkit, which do not name them."""
 
 
