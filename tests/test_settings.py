@@ -297,10 +297,10 @@ def test_stored_settings_that_are_damaged(text: str, told: str) -> None:
 
 def test_settings_of_an_older_airkit_are_those_it_trained_with() -> None:
     values = json.loads(settings.to_json(Config()))
-    for name in ("beta2", "augment"):
+    for name in ("beta2", "augment", "warmup"):
         del values["train"][name]
     train = settings.from_json(json.dumps(values), "there").train
-    assert (train.beta2, train.augment) == (0.999, False)
+    assert (train.beta2, train.augment, train.warmup) == (0.999, False, 0)
 
 
 TEXT = "# Grüße\n[train]\nsteps = 7\n"
