@@ -77,7 +77,11 @@ class Canvas:
     ) -> tuple[Patches, Tensor, Tensor]:
         """The patches that windows paint, and the ink and the canvas there, [N, C, h, w']."""
         patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
-        return patches, patches.read(self.ink), patches.read(self._painted)
+        return patches, *self._read(patches)
+
+    def _read(self, patches: Patches) -> tuple[Tensor, Tensor]:
+        """The ink and the canvas in patches, [N, C, h, w'] each."""
+        return patches.read(self.ink), patches.read(self._painted)
 
 
 class LocalCanvas(Canvas):
@@ -106,13 +110,10 @@ class LocalCanvas(Canvas):
         some._residual = self._residual.rows(index)
         return some
 
-    def _around(
-        self, windows: Tensor, size: Tensor, centre: Tensor
-    ) -> tuple[Patches, Tensor, Tensor]:
-        """See ``Canvas._around``."""
-        patches = Patches.around(size, centre, shape_of(self.ink), windows.shape[-1])
+    def _read(self, patches: Patches) -> tuple[Tensor, Tensor]:
+        """See ``Canvas._read``."""
         ink, left = self._residual.read(patches).chunk(2, 1)
-        return patches, ink, ink - left
+        return ink, ink - left
 
 
 class RegionCanvas(Canvas):

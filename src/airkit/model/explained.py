@@ -98,7 +98,8 @@ class Explained(NamedTuple):
     def poor(self, least: float) -> Tensor:
         """Indices of images in which more than ``least`` nats may be unexplained around an object.
 
-        Only errors of a whole image are known here: what is ``unexplained`` around each takes time.
+        Judged by the error of the whole image: to find what is ``unexplained`` around each takes
+        longer.
         """
         found, present = self.found, self.present
         costs = ((found.kl + found.charges) * present).sum(1)

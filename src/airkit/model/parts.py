@@ -27,7 +27,7 @@ from airkit.model.tuples import rows
 DIRECTIONS = 8
 """Directions of the lines that cut a window."""
 READ_ANEW = 4
-"""One pair in so many, the best ones, is read once more."""
+"""The best pairs, one in this many, are read once more."""
 EDGE_SHARPNESS = 3.0
 """How sharply a piece ends at its line, in log odds per pixel."""
 AROUND = 2.0

@@ -28,7 +28,7 @@ from airkit.model.counts import first_slots
 from airkit.model.distributions import cumulative_sum
 from airkit.model.explained import Change, Explained, best_of_each, kept_first
 from airkit.model.guides import MEANS, Slot
-from airkit.model.search import Found, first_of_its_kind, temperature
+from airkit.model.search import Found, even_looks, first_of_its_kind, temperature
 from airkit.model.spatial_transformer import Patches, span
 
 TRIED_FROM = 0.5
@@ -88,7 +88,7 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
 def _least(explained: Explained) -> Tensor:
     """What has to be unexplained around each object for it to be tried, in nats, [B, T].
 
-    In place of one without neighbours there can only be more, which what is unexplained has to pay.
+    One without neighbours could only become several: it is tried where one more would pay.
     """
     more = 1 + CHARGE + (MORE_OVER if explained.air.occludes else MORE_ADD)
     alone = explained.neighbours.sum(2) == 1
@@ -255,7 +255,7 @@ def _search(
         the canvas after each, [N, P].
     """
     many, guide = len(canvas.ink), air.guide
-    look = ((torch.arange(LOOKS).to(canvas.ink) + 0.5) / LOOKS).repeat(many)
+    look = even_looks(canvas.ink, LOOKS)
     row = torch.arange(many, device=look.device).repeat_interleave(LOOKS)
     found = []
     for t in range(most):

@@ -165,7 +165,7 @@ def temperature(air: AIR) -> float:
 
 
 def left_unexplained(air: AIR, log_p_x: Tensor) -> Tensor:
-    """What log p(x | canvas) lacks while more than noise is left, in nats, [B]."""
+    """How far log p(x | canvas) is below that of a canvas which leaves only noise, in nats, [B]."""
     noise = torch.full_like(log_p_x, air.config.noise**2 * air.channels * math.prod(air.shape))
     return air.log_p_x(noise) - log_p_x
 
@@ -200,7 +200,7 @@ def _best_object(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple
     rows = (left > PAYS * -math.log(air.prior_ratio)).nonzero().squeeze(1)
     if len(rows):
         state, canvas = _some(air, rows, state, canvas)
-        looks = ((torch.arange(candidates).to(canvas.ink) + 0.5) / candidates).repeat(len(rows))
+        looks = even_looks(canvas.ink, candidates)
         logit, q_where, _ = air.guide.checked_proposal(state, canvas.residual(), looks, len(looks))
         poses = q_where.mean.view(len(rows), candidates, -1)
         poses = torch.cat([best.where.value[rows, None], poses], 1)
@@ -227,6 +227,11 @@ def _some(air: AIR, rows: Tensor, state: Any, canvas: Canvas) -> tuple[Any, Canv
     if len(rows) == len(canvas.ink):
         return state, canvas
     return air.guide.checked_rows(state, rows, len(canvas.ink)), canvas.rows(rows)
+
+
+def even_looks(ink: Tensor, many: int) -> Tensor:
+    """Uniform noise for K = ``many`` looks at each of M images, spread evenly, [M K]."""
+    return ((torch.arange(many).to(ink) + 0.5) / many).repeat(len(ink))
 
 
 def first_of_its_kind(air: AIR, poses: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ where they occlude each other. Two real objects leave little; two pieces of an o
 decoder cannot draw leave much. Pieces imitate an object more easily where ink adds up, so the
 charge is larger there."""
 HOPELESS = -0.5
-"""A pair is looked for along all lines where the best along those through the middle is not worse
-than the one object by more than this multiple of the log prior odds, charges not counted."""
+"""Lines aside are tried where the best pair along lines through the middle scores more than the
+one object plus this multiple of the log prior odds against one more, charges not counted."""
 THROUGH, ASIDE = (0.0,), (-0.2, 0.2)
 """How far lines are from the middle of what is in the window, in typical object sizes."""
 TOGETHER = 64
@@ -134,7 +134,7 @@ def _pair(explained: Explained, canvas: Canvas, slot: Tensor) -> Pair:
 
 
 def _best_pair(reader: Reader, least: Tensor) -> tuple[Object, Object]:
-    """The best pair along lines through the middle; along others too, where it scores ``least``."""
+    """The best pair along lines through the middle; where it scores more than ``least``, of all."""
     pair = reader.two(THROUGH)
     score = reader.score(*pair)
     rows = (score > least).nonzero().squeeze(1)
