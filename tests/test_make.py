@@ -25,7 +25,7 @@ from airkit.data.compose import compose
 from airkit.data.make import make_data
 from airkit.data.reader import read_info, read_split, verify
 from airkit.data.sources import LoadedDigits
-from airkit.errors import CanvasError, OutputError
+from airkit.errors import CanvasError, OutputError, WorkerError
 from airkit.system.callbacks import Listener
 
 SMALL: dict[str, Any] = {
@@ -179,7 +179,7 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "data.h5"
     path.write_text("old")
     many = {**MANY, "data.train": 100_000}
-    with pytest.raises(CanvasError, match="A worker process failed"):
+    with pytest.raises(WorkerError, match="A worker process failed"):
         make_data(path, settings=many, workers=2, force=True, listener=Ear(kill))
     assert path.read_text() == "old"
     assert tree(tmp_path) == ["data.h5"]

@@ -156,6 +156,10 @@ class LaunchError(AirkitError):
     """Processes that cannot train together."""
 
 
+class WorkerError(AirkitError):
+    """A worker process that ended before its work was done."""
+
+
 class OutputError(AirkitError):
     """A file or folder that cannot be written."""
 

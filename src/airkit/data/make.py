@@ -16,9 +16,9 @@ from airkit.data import sources, writer
 from airkit.data.canvases import SPLITS, Canvases
 from airkit.data.compose import compose
 from airkit.data.format import CHUNK, DIGITS, Arrays
+from airkit.data.parts import Composer, Part, make_parts
 from airkit.data.scenes import Scenes
 from airkit.data.sources import LoadedDigits
-from airkit.data.workers import Composer, Part, make_parts
 from airkit.errors import CanvasError, OutputError
 from airkit.system import memory
 from airkit.system.callbacks import SILENT, Listener
@@ -71,7 +71,8 @@ def make_data(
         ExtensionError: ``data.source`` is a class that cannot be used.
         OutputError: the file is there already, or cannot be written, or is being written.
         DigitsError: the digits cannot be loaded.
-        CanvasError: the canvases cannot be composed as asked, or a worker process failed.
+        CanvasError: the canvases cannot be composed as asked.
+        WorkerError: a worker process failed.
         NoMemoryError: the canvases that are made at a time do not fit into memory.
     """
     began = time.perf_counter()

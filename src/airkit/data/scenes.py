@@ -92,7 +92,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Canvases of sprites or cells; see ``airkit.data.workers.Composer``."""
+    """Canvases of sprites or cells; see ``airkit.data.parts.Composer``."""
 
     data: DataConfig
     """Which objects, counts, sizes and seed; ``digit_size`` is the mean diameter of an object."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -17,21 +17,19 @@ from airkit.config.settings import Settings
 from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
 from airkit.evaluation import result_cache
+from airkit.evaluation.explaining import Explained, Task, explained
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.evaluation.miscounts import with_truth
 from airkit.evaluation.result_cache import PerCanvas
 from airkit.evaluation.results import Measures, as_json
-from airkit.model.scene import explain_both
+from airkit.model.guides import Noise
+from airkit.model.scene import scene_of
 from airkit.runs.records import restorer
 from airkit.runs.signs import Watch
 from airkit.runs.trained import TrainedRun, count_generator, look_seed, open_run
 from airkit.runs.trust import Trust, judge
-from airkit.system import threads
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import to_path
-
-REHEARSED = 250
-"""Canvases to find out with how many CPU threads pay."""
 
 
 def evaluate(
@@ -62,6 +60,7 @@ def evaluate(
         ConfigError: the settings are not valid.
         DeviceError: there is no such device.
         ExtensionError: a class from outside that was not named in this call, or cannot be used.
+        WorkerError: a worker process failed.
     """
     trained = open_run(run, data, checkpoint, settings, listener)
     unknown = [name for name in ("counts", "boxes") if getattr(trained.canvases, name) is None]
@@ -145,29 +144,43 @@ class Evaluation:
     def batches(self, listener: Listener) -> Iterator[Batch]:
         """Look at all canvases in order, and yield each batch once it is measured.
 
-        Every random quantity has a stream of its own, so that no setting moves another's. While
-        it lasts, PyTorch computes on as many CPU threads as pay.
+        Every random quantity has a stream of its own, so that no setting moves another's.
+
+        Raises:
+            WorkerError: a worker process failed.
         """
-        trained = self.trained
-        counts = count_generator(trained.config, trained.device)
-        with threads.restored():
-            if trained.device.type == "cpu" and not threads.fixed():
-                threads.settle(self._rehearse, listener.note)
-            for indices in trained.batches():
-                yield self._batch(indices, counts)
-                listener.progress("evaluating", int(indices[-1]) + 1, len(trained.canvases))
+        config, many = self.trained.config, len(self.trained.canvases)
+        counts = count_generator(config, self.trained.device)
+        with closing(explained(self._jobs(), many)) as jobs:
+            for indices, task, found in jobs:
+                yield self._batch(indices, task.images, found, counts)
+                listener.progress("evaluating", int(indices[-1]) + 1, many)
+
+    def _jobs(self) -> Iterator[tuple[Tensor, Task]]:
+        """Yield indices of canvases, and what there is to do for them."""
+        trained, seed = self.trained, look_seed(self.trained.config)
+        draws = trained.config.eval.likelihood_samples if "likelihood" in self.taken else 0
+        first, others = map(trained.generator, ("elbo", "iwae"))
+        for indices in trained.batches():
+            images, noise = trained.images(indices), tuple[Noise, ...]()
+            if draws:
+                more = [trained.air.noise(others, len(images), looks=True) for _ in range(draws)]
+                noise = trained.air.noise(first, len(images), looks=False), *more
+            yield indices, Task(trained.air, images, trained.looks, seed, noise)
 
     @torch.no_grad()
-    def _batch(self, indices: Tensor, counts: torch.Generator | None) -> Batch:
-        """Look at some canvases and measure them."""
-        trained = self.trained
-        images, seed = trained.images(indices), look_seed(trained.config)
-        one, best = explain_both(trained.air, images, trained.looks, seed, counts)
+    def _batch(
+        self, indices: Tensor, images: Tensor, found: Explained, counts: torch.Generator | None
+    ) -> Batch:
+        """Measure what is found on some canvases."""
+        one = scene_of(self.trained.air, images, found.one, counts)
+        several = self.trained.looks > 1
         batch = Batch(
             indices=indices,
             images=images,
-            scene=one if trained.looks == 1 else best,
+            scene=scene_of(self.trained.air, images, found.best) if several else one,
             one_look=one,
+            bounds=found.bounds,
             **{name: self._rows(values, indices) for name, values in self.truth.items()},
         )
         self.watch.add(images, batch.scene, one)
@@ -176,13 +189,6 @@ class Evaluation:
             with MEASURES.running(name):
                 taken.add(batch)
         return batch
-
-    def _rehearse(self) -> None:
-        """Look once at some canvases, and use up no random number."""
-        trained = self.trained
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            images = trained.images(trained.batches()[0][:REHEARSED])
-            explain_both(trained.air, images, 1, 0)
 
     def measures(self, run: str | Path) -> Measures:
         """Return the measures of all batches, which name the run folder as ``run``.

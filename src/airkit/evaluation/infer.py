@@ -141,7 +141,8 @@ class _Inference:
         tiled, drawn = self.options.tile is not None, self.draw is not None
         owners = self.options.labels is not None
         explainer = Explainer(self.model, tiled=tiled, canvases=drawn, owners=owners)
-        for done, (piece, seen) in enumerate(explainer.explain(self._all_pieces()), 1):
+        scenes = explainer.explain(self._all_pieces(), self._pieces)
+        for done, (piece, seen) in enumerate(scenes, 1):
             self.listener.progress("inferring", min(done, self._pieces), self._pieces)
             same = parts[piece.image]
             same.append((piece, seen))

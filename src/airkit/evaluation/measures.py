@@ -21,7 +21,6 @@ from airkit.errors import AirkitError
 from airkit.evaluation.calibration import calibration, confidences
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores
-from airkit.model.objectives import elbo, iwae
 from airkit.model.scene import Scene
 from airkit.runs.trained import TrainedRun
 from airkit.system.boxes import pairwise_iou
@@ -45,6 +44,9 @@ class Batch:
     """True boxes of ink (x, y, width, height) in pixels, -1 pads, [B, M, 4]; None likewise."""
     masks: Tensor | None = None
     """True object of each pixel, from 1, 0 for the background, uint8 [B, H, W]; None likewise."""
+    bounds: Tensor | None = None
+    """The ELBO and the IWAE bound of each canvas in nats, [2, B]; None unless ``likelihood`` is
+    among ``eval.measures``, and ``eval.likelihood_samples`` more than 0."""
 
 
 class Measure(ABC):
@@ -175,29 +177,19 @@ class Likelihood(Measure):
 
     def __init__(self, trained: TrainedRun) -> None:
         super().__init__(trained)
-        self.generators = {name: trained.generator(name) for name in ("elbo", "iwae")}
-        self.elbos: list[Tensor] = []
         self.bounds: list[Tensor] = []
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
-        if not self.trained.config.eval.likelihood_samples:
-            return
-        air, many = self.trained.air, len(batch.images)
-        draw = air.draws(batch.images)
-        one = draw(air.noise(self.generators["elbo"], many, looks=False))
-        self.elbos.append(elbo.elbo_of(air, one, air.log_prior).cpu())
-        log_weights = [
-            iwae.log_weight(air, draw(air.noise(self.generators["iwae"], many, looks=True)))
-            for _ in range(self.trained.config.eval.likelihood_samples)
-        ]
-        self.bounds.append(iwae.iwae(torch.stack(log_weights)).cpu())
+        if batch.bounds is not None:
+            self.bounds.append(batch.bounds.cpu())
 
     def result(self) -> dict[str, Any]:
         """Return the fields of ``Measures`` that are bounds."""
-        if not self.elbos:
+        if not self.bounds:
             return {}
-        return {"elbo": _mean(self.elbos), "log_likelihood_bound": _mean(self.bounds)}
+        elbo, iwae = torch.cat(self.bounds, 1).numpy().mean(1, dtype=np.float64).tolist()
+        return {"elbo": elbo, "log_likelihood_bound": iwae}
 
 
 class Reconstruction(Measure):

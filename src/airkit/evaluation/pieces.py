@@ -6,7 +6,8 @@ Legend: C channels, H height and W width of a piece, T slots, Z length of z_what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, prod
@@ -18,10 +19,11 @@ from torch import Tensor
 from airkit.data.imports.geometry import cores
 from airkit.data.imports.images import Given
 from airkit.errors import ImageError
+from airkit.evaluation.explaining import Task, explained
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.batch_sizes import batch_size
-from airkit.model.scene import Scene, explain_by_looks, possible_looks
+from airkit.model.scene import Scene, possible_looks, scene_of
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
 
@@ -158,17 +160,25 @@ class Explainer:
         """
         self.model, self.tiled, self.canvases, self.owners = model, tiled, canvases, owners
         self._air = lru_cache(4)(self._build)
-        self._counts: dict[Shape, torch.Generator | None] = {}
+        self._counts: dict[Shape, torch.Generator | None] = defaultdict(
+            lambda: count_generator(model.config, model.device)
+        )
 
-    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, PieceScene]]:
-        """Yield what is seen on each piece, as batches become full."""
-        for batch, scene, *_ in self.scenes(pieces):
+    def explain(self, pieces: Iterable[Piece], many: int) -> Iterator[tuple[Piece, PieceScene]]:
+        """Yield what is seen on each piece, as batches become full; ``many`` is how many come."""
+        for batch, scene, *_ in self.scenes(pieces, many):
             yield from zip(batch, self._seen(scene), strict=True)
 
-    def scenes(self, pieces: Iterable[Piece]) -> Iterator[tuple[list[Piece], Scene, AIR, Tensor]]:
+    def scenes(
+        self, pieces: Iterable[Piece], many: int
+    ) -> Iterator[tuple[list[Piece], Scene, AIR, Tensor]]:
         """Yield batches of pieces of one shape: their scene, the model and levels [B, C, H, W]."""
-        for batch in self._batches(pieces):
-            yield batch, *self._scene(batch)
+        batches = ((batch, self._task(batch)) for batch in self._batches(pieces))
+        with closing(explained(batches, many)) as jobs:
+            for batch, task, found in jobs:
+                counts = self._counts[batch[0].shape] if task.looks == 1 else None
+                scene = scene_of(task.air, task.images, found.best, counts)
+                yield batch, scene, task.air, task.images
 
     def _batches(self, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         waiting: dict[Shape, list[Piece]] = defaultdict(list)
@@ -198,16 +208,11 @@ class Explainer:
             return ceil(slots * max(1, prod(shape) / prod(config.data.shape)))
         return slots
 
-    def _scene(self, pieces: list[Piece]) -> tuple[Scene, AIR, Tensor]:
-        shape, config, device = pieces[0].shape, self.model.config, self.model.device
-        if shape not in self._counts:
-            self._counts[shape] = count_generator(config, device)
-        air = self._air(shape)
-        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces])).to(device)
-        with torch.inference_mode():
-            many = possible_looks(air, config.eval.looks)
-            scene = explain_by_looks(air, images, many, look_seed(config), self._counts[shape])
-        return scene, air, images
+    def _task(self, pieces: Sequence[Piece]) -> Task:
+        config, air = self.model.config, self._air(pieces[0].shape)
+        images = torch.from_numpy(np.stack([piece.pixels for piece in pieces]))
+        looks = possible_looks(air, config.eval.looks)
+        return Task(air, images.to(self.model.device), looks, look_seed(config))
 
     def _seen(self, scene: Scene) -> Iterator[PieceScene]:
         names = ("count_probability", "presence", "box", "centre", "where", "what")

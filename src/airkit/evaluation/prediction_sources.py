@@ -6,7 +6,7 @@ Legend: B batch, C channels, H x W pixels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from airkit.data import reader
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.imports.images import Given
 from airkit.errors import ImageError
+from airkit.evaluation.explaining import Task, explained
 from airkit.evaluation.found import clipped, interval
 from airkit.evaluation.pieces import Explainer, Piece, pieces_of
 from airkit.evaluation.predictions import Predictions, joined
@@ -25,10 +26,9 @@ from airkit.evaluation.screening import Screening
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.samples import sample
-from airkit.model.scene import Scene, explain_by_looks, possible_looks
+from airkit.model.scene import Scene, possible_looks, scene_of
 from airkit.runs.memory_needs import batch_size_of
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
-from airkit.system import threads
 from airkit.system.callbacks import Listener
 
 TOGETHER = 1000
@@ -60,17 +60,16 @@ class CanvasesSource:
     def batches(self) -> Iterator[Predictions]:
         """Explain the canvases as ``airkit eval`` does, and yield a batch at a time."""
         counts, done = count_generator(self.config, self.model.device), 0
-        with threads.restored():
-            for part in self._parts():
-                levels = to_float(channels_first(part["image"])).to(self.model.device)
-                if not (done or self.model.device.type != "cpu" or threads.fixed()):
-                    threads.settle(partial(self._explain, levels, None), self.listener.note)
-                scene = self._explain(levels, counts)
-                arrays = _arrays(self.air, levels, scene, self.samples, self.config.eval.seed)
+        parts = ((part, self._task(part)) for part in self._parts())
+        with closing(explained(parts, self.many)) as jobs:
+            for part, task, found in jobs:
+                drawn = counts if task.looks == 1 else None
+                scene = scene_of(self.air, task.images, found.best, drawn)
+                arrays = _arrays(self.air, task.images, scene, self.samples, self.config.eval.seed)
                 full = arrays["count"] == self.air.slots
                 arrays["status"] = np.where(full, "slots full", self.model.status)
                 yield Predictions(**self._about(part, done), **arrays)
-                done += len(levels)
+                done += len(task.images)
                 self.listener.progress("predicting", done, self.many)
 
     def _parts(self) -> Iterator[dict[str, Any]]:
@@ -87,10 +86,10 @@ class CanvasesSource:
         if len(waiting["image"]):
             yield waiting
 
-    @torch.no_grad()
-    def _explain(self, levels: Tensor, counts: torch.Generator | None) -> Scene:
+    def _task(self, part: Mapping[str, np.ndarray]) -> Task:
+        levels = to_float(channels_first(part["image"])).to(self.model.device)
         looks = possible_looks(self.air, self.config.eval.looks)
-        return explain_by_looks(self.air, levels, looks, look_seed(self.config), counts)
+        return Task(self.air, levels, looks, look_seed(self.config))
 
     def _about(self, part: Mapping[str, np.ndarray], start: int) -> dict[str, Any]:
         """What is known of canvases without a look at them."""
@@ -155,7 +154,7 @@ class PicturesSource:
             for piece in pieces_of(given, place, None, 0, shape=shapes[place], edge=edge)
         ]
         parts, order = [], []
-        for batch, scene, air, levels in explainer.scenes(pieces):
+        for batch, scene, air, levels in explainer.scenes(pieces, len(pieces)):
             arrays = _arrays(air, levels, scene, self.samples, self.model.config.eval.seed)
             for row, piece in enumerate(batch):
                 own = {name: array[row : row + 1] for name, array in arrays.items()}

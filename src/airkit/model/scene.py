@@ -130,7 +130,7 @@ def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> 
         images: levels in 0..1, [B, C, H, W].
         counts: samples the count from p(n), in place of its mode.
     """
-    return _one_look(air, images, *_first_look(air, air.ink(images)), counts)
+    return scene_of(air, images, explanations(air, images, 1, 0)[0], counts)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
@@ -176,17 +176,33 @@ def explain_both(
     counts: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
-    ink = air.ink(images)
+    one, best = explanations(air, images, looks, seed)
+    return scene_of(air, images, one, counts), scene_of(air, images, best)
+
+
+def explanations(
+    air: AIR, images: Tensor, looks: int, seed: int
+) -> tuple[Explanation, Explanation]:
+    """What one look says, and what all of ``looks`` say together, which scenes are made of.
+
+    Args:
+        air: the trained model.
+        images: levels in 0..1, [B, C, H, W].
+        looks: as for ``explain_best``.
+        seed: as for ``explain_best``.
+    """
+    ink, mended = air.ink(images), _is_mended(air)
     first, rivals = _first_look(air, ink)
-    one, best = _one_look(air, images, first, rivals, counts), explain_by(air, [first], rivals)
-    doubtful = torch.arange(len(ink), device=ink.device)
-    if _is_mended(air):
-        doubtful = in_doubt(air, first, rivals)
-    if looks > 1 and len(doubtful):
-        draws = image_noise.uniform(images[doubtful], seed, looks, air.slots)
-        several = _by_several(air, *rows((ink, first, rivals), doubtful), draws)
-        best = with_rows(best, doubtful, several)
-    return one, _scene(air, images, best)
+    if mended:
+        one, doubtful = explain_by(air, [first], rivals), in_doubt(air, first, rivals)
+    else:
+        one = Explanation(first, first.log_q.argmax(1), first.log_q.exp())
+        doubtful = torch.arange(len(ink), device=ink.device)
+    if looks == 1 or not len(doubtful):
+        return one, one
+    draws = image_noise.uniform(images[doubtful], seed, looks, air.slots)
+    several = _by_several(air, *rows((ink, first, rivals), doubtful), draws)
+    return one, with_rows(one, doubtful, several)
 
 
 def _by_several(air: AIR, ink: Tensor, first: Found, rivals: Tensor, draws: Tensor) -> Explanation:
@@ -230,23 +246,13 @@ def _is_mended(air: AIR) -> bool:
     return air.candidates > 1 and air.guide.samples_looks
 
 
-def _one_look(
-    air: AIR, images: Tensor, found: Found, rivals: Tensor, counts: torch.Generator | None
+def scene_of(
+    air: AIR, images: Tensor, best: Explanation, counts: torch.Generator | None = None
 ) -> Scene:
-    """The scene of the first look; counted by the mode of p(n), or by a sample of it."""
-    if _is_mended(air):
-        best = explain_by(air, [found], rivals)
-    else:
-        best = Explanation(found, found.log_q.argmax(1), found.log_q.exp())
-    if counts is not None:
-        sampled = torch.multinomial(best.probability, 1, generator=counts).squeeze(1)
-        best = best._replace(counts=sampled)
-    return _scene(air, images, best)
-
-
-def _scene(air: AIR, images: Tensor, best: Explanation) -> Scene:
-    """The scene of an explanation."""
+    """The scene of an explanation of ``images``; ``counts`` as for ``explain``."""
     found, count, probability = best
+    if counts is not None:
+        count = torch.multinomial(probability, 1, generator=counts).squeeze(1)
     present, box = first_slots(count, air.slots), _boxes(air, found)
     return Scene(
         count=count,

@@ -44,14 +44,6 @@ def paying(work: Callable[[], object]) -> int:
     return number
 
 
-def settle(work: Callable[[], object], tell: Callable[[str], object]) -> None:
-    """Compute on as many threads as pay for ``work`` from now on, and tell where they are fewer."""
-    number = paying(work)
-    if number < torch.get_num_threads():
-        tell(note(number))
-    torch.set_num_threads(number)
-
-
 def note(number: int) -> str:
     """Return what to say of fewer threads than there are."""
     return (

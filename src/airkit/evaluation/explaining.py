@@ -1,0 +1,141 @@
+"""Explaining many images, batch by batch: in this process, or in several where that takes long.
+
+Operations on a batch are small. Threads, which wait for each other after each of them, make it
+hardly faster; processes, which do not wait, do.
+
+Legend: B images of a batch.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import time
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from itertools import tee
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from airkit.model.air import AIR
+from airkit.model.guides import Noise
+from airkit.model.objectives import elbo, iwae
+from airkit.model.posterior import Explanation
+from airkit.model.scene import explanations
+from airkit.system import memory, threads
+from airkit.system.workers import in_processes
+
+About = TypeVar("About")
+LONG = 10.0
+"""Seconds of work left from which it is shared out among processes, which take some to start."""
+MOST = 8
+"""Most processes."""
+MEMORY = 2**30
+"""Bytes that must be free for each of them."""
+
+
+class Task(NamedTuple):
+    """Images to explain together.
+
+    Attributes:
+        air: the trained model.
+        images: levels in 0..1, [B, C, H, W].
+        looks: the most explanations to compare.
+        seed: of the looks.
+        noise: for bounds on the likelihood: of the ELBO's draw, then of the draws for the IWAE
+            bound. Without any, bounds are not computed.
+    """
+
+    air: AIR
+    images: Tensor
+    looks: int
+    seed: int
+    noise: tuple[Noise, ...] = ()
+
+
+class Explained(NamedTuple):
+    """What a model finds on images.
+
+    Attributes:
+        one: at one look.
+        best: at all looks together; the same object for one.
+        bounds: the ELBO and the IWAE bound in nats, [2, B]; None where they are not asked for.
+    """
+
+    one: Explanation
+    best: Explanation
+    bounds: Tensor | None
+
+
+def explained(
+    jobs: Iterable[tuple[About, Task]], images: int
+) -> Generator[tuple[About, Task, Explained]]:
+    """Yield jobs with what is found on their images, in order.
+
+    On a CPU a process computes on one thread, and there are as many as there were threads, at most.
+
+    Args:
+        jobs: tasks, and what the caller knows them by; read as they are needed.
+        images: how many images there are in all tasks together.
+
+    Raises:
+        WorkerError: a worker process failed.
+    """
+    behind, ahead = tee(jobs)
+    found = _results((task for _, task in ahead), images, torch.get_num_threads())
+    with threads.restored(), closing(found):
+        torch.set_num_threads(1)
+        for (about, task), each in zip(behind, found, strict=True):
+            yield about, task, each
+
+
+@torch.no_grad()
+def explain_task(task: Task) -> Explained:
+    """What is found on the images of a task, in this process."""
+    one, best = explanations(task.air, task.images, task.looks, task.seed)
+    return Explained(one, best, _bounds(task) if task.noise else None)
+
+
+def _results(tasks: Iterable[Task], images: int, most: int) -> Generator[Explained]:
+    """Yield what is found for each task; from processes once what is left would take long."""
+    seconds, done = 0.0, 0
+    for task in tasks:
+        began = time.perf_counter()
+        found = explain_task(task)
+        seconds, done = seconds + time.perf_counter() - began, done + len(task.images)
+        yield found
+        if seconds / done * (images - done) > LONG and (many := min(most, _possible(task))) > 1:
+            hint = "OMP_NUM_THREADS=1, for one process, if memory or processes ran out"
+            yield from in_processes(_on_one_thread, tasks, many, hint=hint)
+
+
+def _on_one_thread(task: Task) -> Explained:
+    """``explain_task`` in a worker process."""
+    torch.set_num_threads(1)
+    return explain_task(task)
+
+
+def _possible(task: Task) -> int:
+    """In how many processes such tasks can be done.
+
+    In one on a GPU, in a process that may not start others, and where a model, with classes from
+    outside, cannot be sent.
+    """
+    if task.images.device.type != "cpu" or multiprocessing.current_process().daemon:
+        return 1
+    try:
+        pickle.dumps(task.air)
+    except Exception:
+        return 1
+    return max(1, int(min(MOST, memory.available()[0] / MEMORY)))
+
+
+def _bounds(task: Task) -> Tensor:
+    """Lower bounds on the log-likelihood of each image, [2, B]; see ``Explained``."""
+    draw = task.air.draws(task.images)
+    first, *others = task.noise
+    one = elbo.elbo_of(task.air, draw(first), task.air.log_prior)
+    log_weights = [iwae.log_weight(task.air, draw(noise)) for noise in others]
+    return torch.stack([one, iwae.iwae(torch.stack(log_weights))])
