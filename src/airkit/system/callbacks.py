@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from types import FrameType
 
 
 class Listener:
@@ -59,6 +61,15 @@ MUTED = Listener()
 def caution(listener: Listener, text: str) -> None:
     """Tell of a setting without effect: by a note, or by a warning where nobody listens."""
     if listener is SILENT:
-        warnings.warn(text, stacklevel=3)
+        warnings.warn(text, stacklevel=_levels_of_airkit() + 1)
     else:
         listener.note(text)
+
+
+def _levels_of_airkit() -> int:
+    """How many calls, from that of the caller on, are in airkit, so that warnings point outside."""
+    frame: FrameType | None = sys._getframe(1)
+    levels = 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "airkit":
+        frame, levels = frame.f_back, levels + 1
+    return levels
