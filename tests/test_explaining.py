@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from test_infer import canvases, skilled
 from tiny_runs import Recorder
 
 import airkit
+from airkit.config.schema import Config
 from airkit.evaluation import explaining
 from airkit.evaluation.evaluate import Evaluation
 from airkit.runs.trained import open_run
@@ -31,9 +33,9 @@ def _used(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     assert skilled()
     used, before = list[int](), torch.get_num_threads()
 
-    def noted(work: Any, tasks: Any, many: int, **how: Any) -> Any:
+    def noted(work: Any, tasks: Any, many: int) -> Any:
         used.append(many)
-        return in_processes(work, tasks, many, **how)
+        return in_processes(work, tasks, many)
 
     monkeypatch.setattr(explaining, "in_processes", noted)
     monkeypatch.setattr(explaining, "LONG", 0.0)
@@ -43,9 +45,9 @@ def _used(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     assert multiprocessing.active_children() == []
 
 
-def evaluated() -> tuple[dict[str, Any], list[list[np.ndarray]]]:
+def evaluated(given: Mapping[str, Any] = SMALL) -> tuple[dict[str, Any], list[list[np.ndarray]]]:
     """The measures of the skilled run, and what it found on each canvas."""
-    evaluation = Evaluation(open_run(skilled(), None, "best", SMALL, SILENT)).all(SILENT)
+    evaluation = Evaluation(open_run(skilled(), None, "best", given, SILENT)).all(SILENT)
     measures = evaluation.measures(skilled()).to_dict()
     return measures | {"seconds": 0}, [[*each] for each in evaluation.per_canvas]
 
@@ -91,21 +93,39 @@ def test_an_evaluation_that_is_given_up_ends_its_workers(used: list[int]) -> Non
     assert used == [2]
 
 
-def test_work_that_is_done_in_one_process(used: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where little is left, memory is short, others may not be started, or a model not sent."""
-    here, there = evaluated(), []
+def test_what_a_worker_that_is_killed_had_to_do_is_done_here(used: list[int]) -> None:
+    class Killing(Recorder):
+        def progress(self, task: str, done: int, total: int) -> None:
+            for each in multiprocessing.active_children():
+                each.kill()
+
+    whole = evaluated()[0]
+    evaluation = Evaluation(open_run(skilled(), None, "best", SMALL, SILENT)).all(Killing())
+    assert evaluation.measures(skilled()).to_dict() | {"seconds": 0} == whole
+    assert used == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        (explaining, {"LONG": 60.0}),
+        (explaining, {"MOST": 1}),
+        (memory, {"available": lambda *_: (1.5 * explaining.MEMORY, "")}),
+        (Config, {"has_outside": True}),
+        (torch, {"get_num_threads": lambda: 1}),
+        (multiprocessing, {"current_process": lambda: SimpleNamespace(daemon=True)}),
+    ],
+)
+def test_work_that_is_done_in_one_process(
+    what: Any, why: dict[str, Any], used: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in why.items():
+        monkeypatch.setattr(what, name, value)
+    evaluated()
+    assert used == []
+
+
+def test_no_more_processes_than_batches(used: list[int]) -> None:
+    torch.set_num_threads(4)
+    evaluated({"eval.batch_size": 8})  # of 20 canvases
     assert used == [2]
-    with monkeypatch.context() as patched:
-        patched.setattr(explaining, "LONG", 60.0)
-        there.append(evaluated()[0])
-    with monkeypatch.context() as patched:
-        patched.setattr(memory, "available", lambda *_: (1.5 * explaining.MEMORY, ""))
-        there.append(evaluated()[0])
-    with monkeypatch.context() as patched:
-        patched.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
-        there.append(evaluated()[0])
-    evaluation = Evaluation(open_run(skilled(), None, "best", SMALL, SILENT))
-    evaluation.trained.air.hook = lambda: None  # type: ignore[assignment] # not to be pickled
-    there.append(evaluation.all(SILENT).measures(skilled()).to_dict() | {"seconds": 0})
-    assert used == [2]
-    assert there == [here[0]] * 4

@@ -58,5 +58,4 @@ def make_parts(
     if workers <= 1:
         yield from map(make, parts)
     else:
-        hint = "fewer --workers, if memory or processes ran out"
-        yield from in_processes(make, parts, min(workers, len(parts)), hint=hint)
+        yield from in_processes(make, parts, min(workers, len(parts)))

@@ -60,7 +60,6 @@ def evaluate(
         ConfigError: the settings are not valid.
         DeviceError: there is no such device.
         ExtensionError: a class from outside that was not named in this call, or cannot be used.
-        WorkerError: a worker process failed.
     """
     trained = open_run(run, data, checkpoint, settings, listener)
     unknown = [name for name in ("counts", "boxes") if getattr(trained.canvases, name) is None]
@@ -145,9 +144,6 @@ class Evaluation:
         """Look at all canvases in order, and yield each batch once it is measured.
 
         Every random quantity has a stream of its own, so that no setting moves another's.
-
-        Raises:
-            WorkerError: a worker process failed.
         """
         config, many = self.trained.config, len(self.trained.canvases)
         counts = count_generator(config, self.trained.device)

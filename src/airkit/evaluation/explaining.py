@@ -8,17 +8,19 @@ Legend: B images of a batch.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
-import pickle
 import time
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import tee
+from itertools import chain, tee
 from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from airkit.errors import WorkerError
 from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
@@ -74,14 +76,11 @@ def explained(
 ) -> Generator[tuple[About, Task, Explained]]:
     """Yield jobs with what is found on their images, in order.
 
-    On a CPU a process computes on one thread, and there are as many as there were threads, at most.
+    Every process computes on one CPU thread, and there are at most as many as there were threads.
 
     Args:
         jobs: tasks, and what the caller knows them by; read as they are needed.
         images: how many images there are in all tasks together.
-
-    Raises:
-        WorkerError: a worker process failed.
     """
     behind, ahead = tee(jobs)
     found = _results((task for _, task in ahead), images, torch.get_num_threads())
@@ -98,7 +97,7 @@ def explain_task(task: Task) -> Explained:
     return Explained(one, best, _bounds(task) if task.noise else None)
 
 
-def _results(tasks: Iterable[Task], images: int, most: int) -> Generator[Explained]:
+def _results(tasks: Iterator[Task], images: int, most: int) -> Generator[Explained]:
     """Yield what is found for each task; from processes once what is left would take long."""
     seconds, done = 0.0, 0
     for task in tasks:
@@ -106,9 +105,28 @@ def _results(tasks: Iterable[Task], images: int, most: int) -> Generator[Explain
         found = explain_task(task)
         seconds, done = seconds + time.perf_counter() - began, done + len(task.images)
         yield found
-        if seconds / done * (images - done) > LONG and (many := min(most, _possible(task))) > 1:
-            hint = "OMP_NUM_THREADS=1, for one process, if memory or processes ran out"
-            yield from in_processes(_on_one_thread, tasks, many, hint=hint)
+        left = images - done
+        many = min(most, math.ceil(left / len(task.images)), _possible(task))
+        if many > 1 and seconds / done * left > LONG:
+            yield from _from_processes(tasks, many)
+
+
+def _from_processes(tasks: Iterator[Task], many: int) -> Iterator[Explained]:
+    """Yield what worker processes find for each task; what they fail to do is done here."""
+    begun = deque[Task]()
+
+    def noted() -> Iterator[Task]:
+        for task in tasks:
+            begun.append(task)
+            yield task
+
+    try:
+        with closing(in_processes(_on_one_thread, noted(), many)) as results:
+            for found in results:
+                begun.popleft()
+                yield found
+    except WorkerError:  # such as for lack of memory
+        yield from map(explain_task, chain(begun, tasks))
 
 
 def _on_one_thread(task: Task) -> Explained:
@@ -120,16 +138,13 @@ def _on_one_thread(task: Task) -> Explained:
 def _possible(task: Task) -> int:
     """In how many processes such tasks can be done.
 
-    In one on a GPU, in a process that may not start others, and where a model, with classes from
-    outside, cannot be sent.
+    In one on a GPU, in a process that may not start others, and with classes from outside airkit,
+    which another process may not find, or find changed.
     """
-    if task.images.device.type != "cpu" or multiprocessing.current_process().daemon:
+    alone = multiprocessing.current_process().daemon or task.air.config.has_outside
+    if alone or task.images.device.type != "cpu":
         return 1
-    try:
-        pickle.dumps(task.air)
-    except Exception:
-        return 1
-    return max(1, int(min(MOST, memory.available()[0] / MEMORY)))
+    return int(min(MOST, memory.available()[0] / MEMORY))
 
 
 def _bounds(task: Task) -> Tensor:

@@ -194,11 +194,14 @@ def explanations(
     ink, mended = air.ink(images), _is_mended(air)
     first, rivals = _first_look(air, ink)
     if mended:
-        one, doubtful = explain_by(air, [first], rivals), in_doubt(air, first, rivals)
+        one = explain_by(air, [first], rivals)
     else:
         one = Explanation(first, first.log_q.argmax(1), first.log_q.exp())
-        doubtful = torch.arange(len(ink), device=ink.device)
-    if looks == 1 or not len(doubtful):
+    if looks == 1:
+        return one, one
+    everywhere = torch.arange(len(ink), device=ink.device)
+    doubtful = in_doubt(air, first, rivals) if mended else everywhere
+    if not len(doubtful):
         return one, one
     draws = image_noise.uniform(images[doubtful], seed, looks, air.slots)
     several = _by_several(air, *rows((ink, first, rivals), doubtful), draws)

@@ -10,6 +10,8 @@ import multiprocessing
 import pickle
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
@@ -23,12 +25,13 @@ from airkit.system.signals import STOPPING
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 AHEAD = 2
-"""Tasks begun before the oldest result is taken, for each worker: memory does not grow with the
-number of tasks."""
+"""Most tasks for each worker that are under way or wait to be yielded."""
+_STARTING = threading.Lock()
+"""Held while a worker starts: what ``_spawning`` changes is the whole process's."""
 
 
 def in_processes(
-    work: Callable[[Task], Result], tasks: Iterable[Task], many: int, *, hint: str
+    work: Callable[[Task], Result], tasks: Iterable[Task], many: int
 ) -> Generator[Result]:
     """Yield the results of ``work`` for all tasks, in order, from ``many`` worker processes.
 
@@ -38,7 +41,6 @@ def in_processes(
         work: a function of a module, or what else can be pickled; sent to each worker once.
         tasks: what it is called with; read as workers become free.
         many: how many processes.
-        hint: the next step where a worker fails.
 
     Raises:
         WorkerError: a worker process failed.
@@ -46,7 +48,7 @@ def in_processes(
     """
     numbered, results, first = enumerate(tasks), dict[int, Any](), 0
     with ExitStack() as stack:
-        crew = _Crew(stack, work, many, hint)
+        crew = _Crew(stack, work, many)
         while True:
             room = min(len(crew.idle), AHEAD * many - len(crew.busy) - len(results))
             for task in islice(numbered, max(0, room)):
@@ -63,9 +65,9 @@ def in_processes(
 class _Crew:
     """Worker processes, by the connections to them: idle ones, and those that have a task."""
 
-    def __init__(self, stack: ExitStack, work: object, many: int, hint: str) -> None:
-        self.hint, self.busy = hint, list[Connection]()
-        with _failures(hint):
+    def __init__(self, stack: ExitStack, work: object, many: int) -> None:
+        self.busy = list[Connection]()
+        with _failures():
             self.idle = [stack.enter_context(_worker()) for _ in range(many)]
             for line in self.idle:
                 _send(line, work)
@@ -74,12 +76,12 @@ class _Crew:
         """Give an idle worker a numbered task."""
         line = self.idle.pop()
         self.busy.append(line)
-        with _failures(self.hint):
+        with _failures():
             _send(line, task)
 
     def finished(self) -> dict[int, Any]:
         """Wait for a task to be finished, and return results by number."""
-        with _failures(self.hint):
+        with _failures():
             done = wait(self.busy)
             ready = [line for line in self.busy if line in done]
             results = dict(map(_receive, ready))
@@ -96,12 +98,13 @@ def _result(result: Any) -> Any:
 
 
 @contextmanager
-def _failures(hint: str) -> Iterator[None]:
+def _failures() -> Iterator[None]:
     """Raise WorkerError where a worker cannot be started or reached."""
     try:
         yield
     except (EOFError, OSError) as error:
         got = str(error) or "it was ended from outside"
+        hint = "fewer workers, if memory or processes ran out"
         raise WorkerError("A worker process failed", got=got, hint=hint) from error
 
 
@@ -121,7 +124,7 @@ def _worker() -> Iterator[Connection]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
     with ours:
-        with theirs, _spawning():
+        with theirs, _STARTING, _spawning():
             process.start()
         # Python would wait at its end for workers of a generator that nobody closes.
         atexit.register(process.kill)
@@ -166,5 +169,6 @@ def _work(line: Connection) -> None:
             try:
                 result: Any = work(task)
             except Exception as error:
+                error.add_note(traceback.format_exc())
                 result = error
             _send(line, (number, result))
