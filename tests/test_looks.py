@@ -15,7 +15,7 @@ from airkit.model import posterior, scene
 from airkit.model.air import AIR
 from airkit.model.image_noise import uniform
 from airkit.model.merges import merge
-from airkit.model.posterior import NEEDLESS, OTHERS, UNSEEN_ADD, UNSEEN_OVER
+from airkit.model.posterior import ERRORS_ADD, ERRORS_OVER, OTHERS
 from airkit.model.restarts import restart
 from airkit.model.scene import AGREEING, explain, explain_best, explain_both
 from airkit.model.search import OCCLUDED, TEMPERATURE, Found, search
@@ -67,10 +67,10 @@ def _posterior(
         share = trust @ np.array(guides) / trust.sum()
         weights[n] = share * math.exp((max(scores) - float(passes[0].scores.max())) / nats)
     before = weights / weights.sum()
-    after, unseen = before.copy(), UNSEEN_OVER if air.occludes else UNSEEN_ADD
+    after, (unseen, needless) = before.copy(), ERRORS_OVER if air.occludes else ERRORS_ADD
     for n in range(1, air.slots):
         after[[n, n + 1]] += np.array([-1, 1]) * (unseen * before[n])
-        after[[n, n + 1]] += np.array([1, -1]) * (NEEDLESS * before[n + 1])
+        after[[n, n + 1]] += np.array([1, -1]) * (needless * before[n + 1])
     return [float(each) for each in after], float(before.max())
 
 

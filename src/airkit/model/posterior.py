@@ -10,7 +10,7 @@ S(n) the greatest of these scores,
 where q(n) is the mean of all q_k(n), and the better look k explains the image with n objects, the
 more it weighs: exp(S_k(n) / TEMPERATURE). Rivals have no q of their own: the guide counts as being
 as sure of them as of what was kept. Where objects occlude each other, the temperature is
-``OCCLUDED`` times the channels. With small chances (``UNSEEN_ADD``, ``NEEDLESS``) there is one
+``OCCLUDED`` times the channels. With small chances (``ERRORS_ADD``, ``ERRORS_OVER``) there is one
 object more or fewer than all this says.
 
 Where the first look and its rivals leave no doubt (``SURE``), no more looks are needed.
@@ -41,11 +41,10 @@ something by chance."""
 SURE = 0.9995
 """Probability of a count, by the first look and but for errors, from which no more looks are taken
 at an image."""
-UNSEEN_ADD, UNSEEN_OVER = 0.001, 0.03
-"""The chance of one object more than any look finds, where objects add up and where they occlude
-each other: of two that look like one, or that one hides."""
-NEEDLESS = 0.001
-"""The chance of one object less, where at least two are found: they may be pieces of one."""
+ERRORS_ADD, ERRORS_OVER = (0.001, 0.001), (0.02, 0.002)
+"""The chances of one object more than any look finds, of two that look like one or that one hides;
+and, where at least two are found, of one object less: they may be pieces of one. Where objects add
+up, and where they occlude each other."""
 
 
 class Explanation(NamedTuple):
@@ -76,7 +75,7 @@ def rival_scores(found: Found, splits: Tensor, merges: Tensor) -> Tensor:
 def explain_by(air: AIR, looks: Sequence[Found], rivals: Tensor) -> Explanation:
     """The count of K looks and their ``rivals`` [B, T + 1], and the look that explains it best."""
     scores, probability = _compared(air, looks, rivals)
-    probability = _with_errors(probability, UNSEEN_OVER if air.occludes else UNSEEN_ADD)
+    probability = _with_errors(probability, *(ERRORS_OVER if air.occludes else ERRORS_ADD))
     count = probability.argmax(1)
     image = torch.arange(len(count), device=count.device)
     winner = scores[:-1, image, count].argmax(0)
@@ -101,10 +100,10 @@ def _compared(air: AIR, looks: Sequence[Found], rivals: Tensor) -> tuple[Tensor,
     return scores, (tempered.amax(0) + mean_log_q).softmax(1)
 
 
-def _with_errors(probability: Tensor, unseen: float) -> Tensor:
+def _with_errors(probability: Tensor, unseen: float, needless: float) -> Tensor:
     """p(n), [B, T + 1], allowing for one object more or fewer than all looks say.
 
     Nothing is unseen where no object is seen.
     """
-    more, fewer = unseen * probability[:, 1:-1], NEEDLESS * probability[:, 2:]
+    more, fewer = unseen * probability[:, 1:-1], needless * probability[:, 2:]
     return probability + pad(more - fewer, (2, 0)) - pad(more - fewer, (1, 1))
