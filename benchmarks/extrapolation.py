@@ -1,10 +1,12 @@
 """Counts that training never showed: more digits, also on larger canvases.
 
-    python benchmarks/extrapolation.py --source FOLDER [--sweep FOLDER] [--seeds 0 1 2] [--out FILE]
+    python benchmarks/extrapolation.py --source FOLDER [--preset default] [--sweep FOLDER]
+        [--seeds 0 1 2] [--out FILE]
 
 ``--source`` has digits in MNIST's layout (or is ``mnist`` or ``strokes``); ``--sweep`` is a sweep
-of the default preset, as ``success.py`` leaves it, of models trained on 0 to 2 digits on 50x50
-pixels. ``benchmarks/results/extrapolation.json`` keeps the counts; its rows of other presets stay.
+of the preset, such as ``success.py`` leaves of the default one, of models trained on 0 to 2 digits
+on 50x50 pixels. ``benchmarks/results/extrapolation.json`` keeps the counts; its rows of other
+presets stay.
 """
 
 from __future__ import annotations
@@ -32,13 +34,15 @@ def main() -> None:
         sizes = ("--canvas-size", str(side), "--max-digits", str(most), "--test", str(many))
         make(data, "--source", args.source, *sizes, "--train", "0", "--val", "0")
         for seed in args.seeds:
-            rows.append(measure(args.sweep / f"seed-{seed:03d}", seed, data, side, SEEN))
+            row = measure(args.sweep / f"seed-{seed:03d}", seed, data, side, SEEN)
+            rows.append(row | {"preset": args.preset})
             save(args, rows, "extrapolation.py")
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--source", default="strokes")
+    parser.add_argument("--preset", default="default")
     parser.add_argument("--sweep", type=Path, default=Path("runs/success/default"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -69,7 +73,7 @@ def measure(run: Path, seed: int, data: Path, side: int, seen: list[int]) -> dic
 def save(args: argparse.Namespace, rows: list[dict[str, Any]], script: str) -> None:
     """Keep the rows beside those of other presets, with what they were measured on, and by what."""
     before = json.loads(args.out.read_text(encoding="utf-8"))["rows"] if args.out.exists() else []
-    others = [row for row in before if row["preset"] != "default"]
+    others = [row for row in before if row["preset"] != rows[0]["preset"]]
     command = f"{script} --seeds {' '.join(map(str, args.seeds))}"
     report = {**provenance.note(command, "torch"), "digits": Path(args.source).name}
     args.out.write_text(json.dumps({**report, "rows": rows + others}, indent=1) + "\n")

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 from paper_tables import codes, probe, unseen
-from speed_tables import TABLES, Table, commands, quick
+from speed_tables import TABLES, Table, commands, of_preset
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 Part = Callable[[], Table]
@@ -364,7 +364,8 @@ PARTS: dict[str, Part] = {
     "large-pictures": large_pictures,
     "provenance": provenance,
     **{name: _of_speed(table) for name, table in TABLES.items()},
-    "quick": _of_speed(quick, "quick"),
+    "quick": _of_speed(of_preset, "quick"),
+    "thorough": _of_speed(of_preset, "thorough"),
     "first-run-times": _of_speed(commands, "first_run"),
     "gpu-measured": on_a_gpu,
     **{f"gpu-{name}": _of_speed(TABLES[name], "speed_gpu") for name in ON_GPU},

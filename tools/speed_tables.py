@@ -125,8 +125,8 @@ def evaluation(found: Found) -> Table:
     return ("", "canvases a second"), rows
 
 
-def quick(found: Found) -> Table:
-    """What the preset quick takes and how it counts, every seed; ``benchmarks/quick.py``."""
+def of_preset(found: Found) -> Table:
+    """What a preset takes and how it counts, every seed; ``benchmarks/preset.py``."""
     rows = [
         (
             str(row["seed"]),
