@@ -3,8 +3,8 @@
     python benchmarks/preset.py quick|thorough [--source FOLDER | --data FILE] [--threads 2]
 
 FOLDER has digits in MNIST's layout (or is ``mnist`` or ``strokes``); the data file is made before
-the clock starts. ``benchmarks/results/quick.json`` and ``thorough.json`` keep every seed. Seconds
-on the clock are those of this machine as busy as it is; processor seconds depend on that less.
+the clock starts. ``benchmarks/results/preset.json`` keeps every seed. Seconds on the clock are
+those of this machine as busy as it is; processor seconds depend on that less.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import provenance
 import training_time
 from worker import OURS, environment
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "preset.json"
 ONE_LOOK = ("--looks", "1", "--set", "eval.likelihood_samples=0", "--json")
 
 
@@ -42,8 +42,9 @@ def main() -> None:
         rows = [measured(args, data, folder / f"{seed}", seed) for seed in args.seeds]
     note = provenance.note(f"preset.py {args.preset}", "torch", how=f"threads: {args.threads}")
     digits = "the file given" if args.data else Path(args.source).name
-    content = json.dumps({**note, "digits": digits, "rows": rows}, indent=1) + "\n"
-    (RESULTS / f"{args.preset}.json").write_text(content)
+    others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    content = others | {args.preset: {**note, "digits": digits, "rows": rows}}
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def measured(args: argparse.Namespace, data: Path, run: Path, seed: int) -> dict[str, Any]:
