@@ -66,6 +66,7 @@ def test_an_evaluation_in_processes_is_the_same(used: list[int]) -> None:
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_pictures_are_counted_the_same_in_processes(home: Path, used: list[int]) -> None:
     np.save("test.npy", canvases())
     found = []
@@ -93,6 +94,7 @@ def test_an_evaluation_that_is_given_up_ends_its_workers(used: list[int]) -> Non
     assert used == [2]
 
 
+@pytest.mark.slow
 def test_what_a_worker_that_is_killed_had_to_do_is_done_here(used: list[int]) -> None:
     class Killing(Recorder):
         def progress(self, task: str, done: int, total: int) -> None:

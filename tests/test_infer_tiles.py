@@ -29,8 +29,9 @@ class Oracle:
     def __init__(self, *_: Any, **__: Any) -> None:
         self.draws = np.random.default_rng(0)
 
-    def explain(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, PieceScene]]:
+    def explain(self, pieces: Iterable[Piece], expected: int) -> Iterator[tuple[Piece, PieceScene]]:
         for piece in pieces:
+            expected -= 1
             found = blobs(piece.pixels[:1], piece.pixels[:1] > 0.5).box.astype(float)
             many = len(found)
             owner = np.zeros(piece.pixels.shape[1:], np.uint8)
@@ -52,6 +53,7 @@ class Oracle:
                     owner=owner,
                 ),
             )
+        assert expected == 0
 
 
 @pytest.fixture(name="oracle", autouse=True)
