@@ -31,7 +31,7 @@ from airkit.data.reader import read_info
 Together = tuple[Path, list[dict[str, Any]]]
 
 
-@pytest.fixture(name="together", scope="module")
+@pytest.fixture(name="together", scope="session")
 def _together() -> Together:
     """Trainings on three processes, and what each process found out."""
     place = folder() / "together"
