@@ -25,7 +25,7 @@ from airkit.model.air import AIR
 from airkit.model.guides import Noise
 from airkit.model.objectives import elbo, iwae
 from airkit.model.posterior import Explanation
-from airkit.model.scene import explanations
+from airkit.model.scene import Scene, explanations, scene_of
 from airkit.system import memory, threads
 from airkit.system.workers import in_processes
 
@@ -97,6 +97,11 @@ def explain_task(task: Task) -> Explained:
     return Explained(one, best, _bounds(task) if task.noise else None)
 
 
+def best_scene(task: Task, found: Explained, counts: torch.Generator | None) -> Scene:
+    """The scene of all looks together; that of one look is counted as ``counts`` says."""
+    return scene_of(task.air, task.images, found.best, counts if task.looks == 1 else None)
+
+
 def _results(tasks: Iterator[Task], images: int, most: int) -> Generator[Explained]:
     """Yield what is found for each task; from processes once what is left would take long."""
     seconds, done = 0.0, 0
@@ -106,9 +111,10 @@ def _results(tasks: Iterator[Task], images: int, most: int) -> Generator[Explain
         seconds, done = seconds + time.perf_counter() - began, done + len(task.images)
         yield found
         left = images - done
-        many = min(most, math.ceil(left / len(task.images)), _possible(task))
-        if many > 1 and seconds / done * left > LONG:
-            yield from _from_processes(tasks, many)
+        if most > 1 and seconds / done * left > LONG:
+            many = min(most, math.ceil(left / len(task.images)), _possible(task))
+            if many > 1:
+                yield from _from_processes(tasks, many)
 
 
 def _from_processes(tasks: Iterator[Task], many: int) -> Iterator[Explained]:

@@ -19,11 +19,11 @@ from torch import Tensor
 from airkit.data.imports.geometry import cores
 from airkit.data.imports.images import Given
 from airkit.errors import ImageError
-from airkit.evaluation.explaining import Task, explained
+from airkit.evaluation.explaining import Task, best_scene, explained
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.batch_sizes import batch_size
-from airkit.model.scene import Scene, possible_looks, scene_of
+from airkit.model.scene import Scene, possible_looks
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
 
@@ -176,8 +176,7 @@ class Explainer:
         batches = ((batch, self._task(batch)) for batch in self._batches(pieces))
         with closing(explained(batches, many)) as jobs:
             for batch, task, found in jobs:
-                counts = self._counts[batch[0].shape] if task.looks == 1 else None
-                scene = scene_of(task.air, task.images, found.best, counts)
+                scene = best_scene(task, found, self._counts[batch[0].shape])
                 yield batch, scene, task.air, task.images
 
     def _batches(self, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

@@ -18,7 +18,7 @@ from airkit.data import reader
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.imports.images import Given
 from airkit.errors import ImageError
-from airkit.evaluation.explaining import Task, explained
+from airkit.evaluation.explaining import Task, best_scene, explained
 from airkit.evaluation.found import clipped, interval
 from airkit.evaluation.pieces import Explainer, Piece, pieces_of
 from airkit.evaluation.predictions import Predictions, joined
@@ -26,7 +26,7 @@ from airkit.evaluation.screening import Screening
 from airkit.evaluation.segmentation import found_mask
 from airkit.model.air import AIR
 from airkit.model.samples import sample
-from airkit.model.scene import Scene, possible_looks, scene_of
+from airkit.model.scene import Scene, possible_looks
 from airkit.runs.memory_needs import batch_size_of
 from airkit.runs.trained import TrainedModel, count_generator, look_seed
 from airkit.system.callbacks import Listener
@@ -63,8 +63,7 @@ class CanvasesSource:
         parts = ((part, self._task(part)) for part in self._parts())
         with closing(explained(parts, self.many)) as jobs:
             for part, task, found in jobs:
-                drawn = counts if task.looks == 1 else None
-                scene = scene_of(self.air, task.images, found.best, drawn)
+                scene = best_scene(task, found, counts)
                 arrays = _arrays(self.air, task.images, scene, self.samples, self.config.eval.seed)
                 full = arrays["count"] == self.air.slots
                 arrays["status"] = np.where(full, "slots full", self.model.status)

@@ -67,7 +67,7 @@ def caution(listener: Listener, text: str) -> None:
 
 
 def _levels_of_airkit() -> int:
-    """How many calls, from that of the caller on, are in airkit, so that warnings point outside."""
+    """How many calls on top of the stack are airkit's; a warning names the one below them."""
     frame: FrameType | None = sys._getframe(1)
     levels = 0
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "airkit":

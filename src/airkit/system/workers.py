@@ -51,7 +51,7 @@ def in_processes(
         crew = _Crew(stack, work, many)
         while True:
             room = min(len(crew.idle), AHEAD * many - len(crew.busy) - len(results))
-            for task in islice(numbered, max(0, room)):
+            for task in islice(numbered, room):
                 crew.begin(task)
             if first in results:
                 yield _result(results.pop(first))
