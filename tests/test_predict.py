@@ -127,17 +127,18 @@ def test_pictures_go_in_their_order_some_at_a_time(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("sides", [(8, 8, 8, 8), (2, 16, 2, 2, 2, 2), (16, 2, 16, 2), (2, 2, 8)])
-def test_masks_of_a_batch_are_bounded_by_the_largest_picture(
+def test_masks_of_a_part_are_bounded_by_the_largest_picture(
     sides: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures that were reduced have masks of their own size, all as large as the largest."""
     monkeypatch.setattr(prediction_sources, "_PIXELS", 256)
     blank = np.zeros((1, 2, 2), np.float32)
     pictures = [Given(Path(), place, blank, came=(side, side)) for place, side in enumerate(sides)]
-    batches = [*prediction_sources._in_parts(pictures)]
-    assert [each for batch in batches for each in batch] == pictures
-    for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(each.came[0] for each in batch) ** 2 <= 256
+    parts = [*prediction_sources._in_parts(enumerate(pictures))]
+    assert [each for part in parts for each in part.items()] == [*enumerate(pictures)]
+    for part in parts:
+        largest = max(each.came[0] for each in part.values())
+        assert len(part) == 1 or len(part) * largest**2 <= 256
 
 
 def test_what_is_off_with_pictures_is_told() -> None:

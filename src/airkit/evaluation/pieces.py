@@ -166,14 +166,17 @@ class Explainer:
 
     def explain(self, pieces: Iterable[Piece], many: int) -> Iterator[tuple[Piece, PieceScene]]:
         """Yield what is seen on each piece, as batches become full; ``many`` is how many come."""
-        for batch, scene, *_ in self.scenes(pieces, many):
+        for batch, scene, *_ in self.scenes([pieces], many):
             yield from zip(batch, self._seen(scene), strict=True)
 
     def scenes(
-        self, pieces: Iterable[Piece], many: int
+        self, parts: Iterable[Iterable[Piece]], many: int
     ) -> Iterator[tuple[list[Piece], Scene, AIR, Tensor]]:
-        """Yield batches of pieces of one shape: their scene, the model and levels [B, C, H, W]."""
-        batches = ((batch, self._task(batch)) for batch in self._batches(pieces))
+        """Yield batches of pieces of one shape: their scene, the model and levels [B, C, H, W].
+
+        A part's pieces are all explained before those of the next.
+        """
+        batches = ((batch, self._task(batch)) for part in parts for batch in self._batches(part))
         with closing(explained(batches, many)) as jobs:
             for batch, task, found in jobs:
                 scene = best_scene(task, found, self._counts[batch[0].shape])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ class PicturesSource:
         for _ in self.screening.check(self.listener):
             pass
         self.screening.note(self.listener)
+        self._given: dict[int, Given] = {}
         self.bad, self.many = self.screening.bad.skipped, len(self.screening.places)
         self.files = [*dict.fromkeys(place.path for place in self.screening.places)]
         if not self.many:
@@ -136,45 +138,47 @@ class PicturesSource:
             )
 
     def batches(self) -> Iterator[Predictions]:
-        """Explain the pictures in order, and yield a part at a time."""
-        explainer, done = Explainer(self.model, tiled=False, canvases=False, owners=False), 0
-        for part in _in_parts(self.screening.walk()):
-            yield self._predicted(explainer, dict(enumerate(part, done)))
-            done += len(part)
-            self.listener.progress("predicting", done, self.many)
+        """Explain the pictures, and yield what is ready in order."""
+        explainer = Explainer(self.model, tiled=False, canvases=False, owners=False)
+        ready, done = dict[int, Predictions](), 0
+        for pieces, scene, air, levels in explainer.scenes(self._parts(), self.many):
+            arrays = _arrays(air, levels, scene, self.samples, self.model.config.eval.seed)
+            for row, piece in enumerate(pieces):
+                own = {name: array[row : row + 1] for name, array in arrays.items()}
+                ready[piece.image] = self._of_picture(piece, own)
+            following = list(takewhile(ready.__contains__, count(done)))
+            if following:
+                yield joined([ready.pop(place) for place in following], {})
+                done += len(following)
+                self.listener.progress("predicting", done, self.many)
         self.screening.note_found(self.listener, tiles=False)
 
-    def _predicted(self, explainer: Explainer, some: Mapping[int, Given]) -> Predictions:
-        shapes = {place: self.screening.shape_of(given) for place, given in some.items()}
-        edge = self.screening.imported
-        pieces = [
-            piece
-            for place, given in some.items()
-            for piece in pieces_of(given, place, None, 0, shape=shapes[place], edge=edge)
-        ]
-        parts, order = [], []
-        for batch, scene, air, levels in explainer.scenes(pieces, len(pieces)):
-            arrays = _arrays(air, levels, scene, self.samples, self.model.config.eval.seed)
-            for row, piece in enumerate(batch):
-                own = {name: array[row : row + 1] for name, array in arrays.items()}
-                parts.append(self._of_picture(some[piece.image], piece, own))
-                order.append(piece.image)
-        return joined(parts, {})[np.argsort(order)]
+    def _parts(self) -> Iterator[list[Piece]]:
+        """The pictures as pieces, some at a time; raises ImageError if they changed."""
+        for part in _in_parts(enumerate(self.screening.walk())):
+            self._given |= part
+            yield [self._piece(place, given) for place, given in part.items()]
 
-    def _of_picture(self, given: Given, piece: Piece, arrays: dict[str, Any]) -> Predictions:
+    def _piece(self, place: int, given: Given) -> Piece:
+        shape, edge = self.screening.shape_of(given), self.screening.imported
+        (piece,) = pieces_of(given, place, None, 0, shape=shape, edge=edge)
+        return piece
+
+    def _of_picture(self, piece: Piece, arrays: dict[str, Any]) -> Predictions:
         """The predictions of one picture, in pixels of it as it came."""
-        (height, width), (count,) = given.came, arrays["count"].tolist()
+        given = self._given.pop(piece.image)
+        (height, width), (found,) = given.came, arrays["count"].tolist()
         box = arrays["box"].copy()
-        box[:, :count] = given.boxes_as_it_came(clipped(box[0, :count], given.shape))
+        box[:, :found] = given.boxes_as_it_came(clipped(box[0, :found], given.shape))
         mask = given.mask_as_it_came(arrays["mask"][0, : given.shape[0], : given.shape[1]])
         (posterior,), (slots,) = arrays["count_probability"], arrays["confidence"].shape[1:]
-        low, high = interval(posterior, count)
+        low, high = interval(posterior, found)
         status = self.screening.status(
             piece.image,
             given,
             [piece.pixels],
-            full=slots if count == slots else 0,
-            most=count,
+            full=slots if found == slots else 0,
+            most=found,
             unsure=low < high,
         )
         about = {"image": str(given.path), "index": -1 if given.index is None else given.index}
@@ -208,16 +212,16 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
     return {**arrays, "mask": arrays["mask"].astype(np.uint16)}
 
 
-def _in_parts(walk: Iterable[Given]) -> Iterator[list[Given]]:
-    """Pictures in order, in parts of at most ``TOGETHER`` pictures and ``_PIXELS`` of masks."""
-    part: list[Given] = []
+def _in_parts(walk: Iterable[tuple[int, Given]]) -> Iterator[dict[int, Given]]:
+    """Pictures by place, in parts of at most ``TOGETHER`` pictures and ``_PIXELS`` of masks."""
+    part: dict[int, Given] = {}
     largest = 0
-    for given in walk:
+    for place, given in walk:
         pixels = max(given.came[0] * given.came[1], given.pixels[0].size)
         if part and (len(part) == TOGETHER or max(largest, pixels) * (len(part) + 1) > _PIXELS):
             yield part
-            part, largest = [], 0
-        part.append(given)
+            part, largest = {}, 0
+        part[place] = given
         largest = max(largest, pixels)
     if part:
         yield part
