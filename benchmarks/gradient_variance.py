@@ -88,7 +88,7 @@ def measure(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     data = Layer("data file", reader.read_info(args.data).config.model_dump())
     config = settings.resolve(data, *settings.layers(given))
     trainer = Trainer(config, CanvasDataset(args.data, "train").images, torch.device("cpu"))
-    batch = to_float(CanvasDataset(args.data, "val").images[: config.train.batch_size])
+    batch = to_float(CanvasDataset(args.data, "val").images[: config.batch_size])
     rivals = {name: rival(trainer.air, config, keys) for name, keys in ESTIMATORS.items()}
     learners = {
         name: torch.optim.Adam(each.baselines.parameters(), config.train.baseline_learning_rate)

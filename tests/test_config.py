@@ -155,6 +155,28 @@ def test_the_automatic_ratio_falls_with_the_size_of_objects() -> None:
     assert ratios == pytest.approx([math.exp(-4), 8.84e-5, 3.96e-110], rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("values", "batch", "on_gpu", "rate"),
+    [
+        ({}, 64, 256, 2e-3),
+        ({"train.batch_size": 128}, 128, 128, 2e-3 * math.sqrt(2)),
+        ({"train.batch_size": 256}, 256, 256, 4e-3),
+        ({"train.batch_size": 4096}, 4096, 4096, 4e-3),
+        ({"train.batch_size": 16}, 16, 16, 2e-3),
+        ({"train.learning_rate": 1e-3}, 64, 64, 1e-3),
+        ({"train.batch_size": 256, "train.learning_rate": 1e-3}, 256, 256, 1e-3),
+        ({"data.source": "sprites"}, 64, 64, 2e-3),
+    ],
+    ids=str,
+)
+def test_the_automatic_rate_grows_with_a_large_batch(
+    values: dict[str, Any], batch: int, on_gpu: int, rate: float
+) -> None:
+    config = settings.resolve(*settings.layers(values))
+    assert (config.batch_size, config.gpu_batch_size) == (batch, on_gpu)
+    assert config.learning_rate == pytest.approx(rate)
+
+
 def test_what_auto_came_to_is_what_the_model_is_built_with() -> None:
     auto = settings.resolve()
     assert auto.settled["model.slots"] == auto.slots == 3

@@ -159,7 +159,7 @@ def test_its_commands_work(
 
     def spoil(trainer: Trainer, images: Tensor) -> None:
         train = trainer.config.train
-        if train.clip_norm == "none" and train.learning_rate == 2e-3:
+        if train.clip_norm == "none" and trainer.config.learning_rate == 2e-3:
             bad_canvas(trainer, images)
 
     spoil_at(monkeypatch, 6, spoil)

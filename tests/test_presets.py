@@ -13,7 +13,7 @@ from airkit.runs.folder import RunFolder
 from airkit.training.resume import Start, configure, prepare
 from airkit.training.train import train
 
-SETTLED = ("data.", "pictures.", "scenes.", "train.precision", "train.backward")
+SETTLED = ("data.", "pictures.", "scenes.", "train.precision", "train.backward", "train.batch_size")
 """Settings that the data file has, or whose auto a run replaces by what it chose."""
 
 

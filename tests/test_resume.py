@@ -38,6 +38,26 @@ from tiny_runs import (
 
 from airkit.runs import checkpoint
 from airkit.runs.folder import RunFolder
+from airkit.training.resume import prepare
+
+
+def test_a_run_keeps_the_batch_that_auto_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches are larger where there is a GPU; a run that goes on there keeps its own."""
+    auto = {"train.device": "auto", "train.batch_size": "auto"}
+
+    def batch(run: Path, gpu: bool) -> int | str:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+        start = prepare(data_file(), RunFolder(run), auto, fresh=False, listener=Recorder())
+        return start.config.train.batch_size
+
+    assert [batch(tmp_path / "new", gpu) for gpu in (False, True)] == [64, 256]
+    monkeypatch.undo()
+    fit(tmp_path / "run", train__batch_size="auto", train__steps=2)
+    assert state(tmp_path / "run", 2).config.train.batch_size == 64
+    assert batch(tmp_path / "run", gpu=True) == 64
+
 
 # In one process, at every kind of step
 

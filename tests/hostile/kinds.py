@@ -132,7 +132,7 @@ def read_checkpoint(folder: Path) -> None:
     _, state = RunFolder(run).find("last", SILENT)
     airkit.describe(run)
     assert all(each.isfinite().all() for each in build(state, torch.device("cpu")).parameters())
-    if state.config.train.batch_size <= 8 and state.config.slots <= 3:
+    if state.config.batch_size <= 8 and state.config.slots <= 3:
         given = {"train.steps": state.step + 1, "train.device": "cpu"}
         report = airkit.train(folder / "data.h5", run, settings=given)
         assert report.resumed_from == state.step

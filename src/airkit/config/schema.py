@@ -44,6 +44,8 @@ __all__ = [
 T = TypeVar("T", int, float)
 CANVAS_SECTIONS = ("data", "pictures", "scenes")
 """Sections that say what canvases there are: a data file decides them."""
+BATCH, GPU_BATCH = 64, 256
+"""Canvases per step where ``train.batch_size`` is auto, and of digits on a GPU."""
 FEW_CANVASES = 200
 """Fewer scenes or pictures are augmented where ``train.augment`` is auto."""
 FULL_SD_FROM = 19.0
@@ -207,6 +209,25 @@ class Config(Section):
     def blur(self) -> float:
         """Sd of the saliency's blur in object sizes; auto is 0.25, or 0.12 with occlusion."""
         return self._by_compositing(self.guide.blur, add=0.25, over=0.12)
+
+    @property
+    def batch_size(self) -> int:
+        """Canvases per step; auto is ``BATCH``. A run on a GPU fixes another when it starts."""
+        return BATCH if self.train.batch_size == "auto" else self.train.batch_size
+
+    @property
+    def gpu_batch_size(self) -> int:
+        """Canvases per step on a GPU; larger where the rate is known that these need."""
+        train = self.train
+        auto = train.batch_size == "auto" and train.learning_rate == "auto"
+        return GPU_BATCH if auto and self.data.of_digits else self.batch_size
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate of Adam; auto grows with the root of a large batch, to 4e-3."""
+        if self.train.learning_rate != "auto":
+            return self.train.learning_rate
+        return 2e-3 * math.sqrt(min(4.0, max(1.0, self.batch_size / BATCH)))
 
     @property
     def warmup(self) -> int:

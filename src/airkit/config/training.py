@@ -29,14 +29,16 @@ class TrainConfig(Section):
     """Whether nvil leaves out the terms of absent objects' latents."""
     steps: Annotated[int, Field(ge=1, le=1_000_000_000)] = 2_000
     """Optimiser steps in total."""
-    batch_size: BatchSize = 64
-    """Canvases per step."""
+    batch_size: Auto | BatchSize = "auto"
+    """Canvases per step; auto is 64, or 256 for digits on a CUDA GPU if learning_rate is auto too.
+    Fixed when a run starts."""
     augment: Auto | bool = "auto"
     """Whether each step turns and mirrors its batch at random, one way of eight (of four if
     canvases are not square); auto does for fewer than 200 scenes or pictures, and not for
     digits."""
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 2e-3
-    """Peak learning rate of Adam."""
+    learning_rate: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
+    """Peak learning rate of Adam; auto is 2e-3, and for batches of more than 64 canvases grows with
+    the root of their number, up to 4e-3."""
     schedule: Literal["constant", "cosine", "cooldown"] = "cooldown"
     """Learning rate schedule: constant, cosine decay to zero, or cooldown (constant for half of the
     steps, then linear decay to zero)."""

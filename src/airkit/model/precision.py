@@ -13,6 +13,8 @@ from contextvars import ContextVar
 
 import torch
 
+from airkit.system.device import is_gpu
+
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 """The factors' dtype by the name that ``train.precision`` gives it."""
 _NATIVE_BFLOAT16 = "avx512_bf16", "amx_bf16"
@@ -31,7 +33,7 @@ def best_precision(device: str) -> str:
 
     bfloat16 on a CPU that multiplies it natively, otherwise float32.
     """
-    if device != "cpu" and (device != "auto" or torch.cuda.is_available()):
+    if device == "mps" or is_gpu(device):
         return "float32"
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bfloat16" if any(capabilities.get(name) for name in _NATIVE_BFLOAT16) else "float32"

@@ -43,7 +43,7 @@ def check_steps(config: Config, canvases: int, launch: Launch, device: torch.dev
     Raises:
         NoMemoryError: they cannot.
     """
-    data, size = config.data, min(config.train.batch_size, canvases)
+    data, size = config.data, min(config.batch_size, canvases)
     each = 4 * numbers_of_picture(data.shape, data.channels, config.slots)
     fitting = int(memory.available(device)[0] // each) * launch.count
     smaller = f"--set train.batch_size={fitting} or less for a new run, or " * bool(fitting)

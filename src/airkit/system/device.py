@@ -38,6 +38,11 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def is_gpu(name: str) -> bool:
+    """Whether ``train.device`` names a CUDA GPU; auto does where there is one."""
+    return name.startswith("cuda") or (name == "auto" and torch.cuda.is_available())
+
+
 def pick_device(name: str) -> torch.device:
     """Return the device that ``train.device`` names; auto is a CUDA GPU where there is one.
 

@@ -86,9 +86,10 @@ def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[st
         return
     if start.config.has_outside:
         yield "first check that what your own class returns is finite, and each sd positive"
-    if fault.rate == "learning_rate":
+    if ours := fault.rate == "learning_rate":
         limit = USUAL_NORM if train.clip_norm == "none" else train.clip_norm / 10
         yield f"{on} {command} --set train.clip_norm={limit:g}"
-    lower = f"--set train.{fault.rate}={getattr(train, fault.rate) / 10:g}"
+    rate = start.config.learning_rate if ours else train.baseline_learning_rate
+    lower = f"--set train.{fault.rate}={rate / 10:g}"
     config = f"--data {quoted(start.data.path)} --config {quoted(run / 'config.toml')}"
     yield f"to start anew: {command} --fresh {config} {lower}"

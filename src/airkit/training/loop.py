@@ -159,7 +159,7 @@ class Loop:
         note_ink(self.start.data, "train", self.listener)
         block = earlier.block if earlier else block_of(self.start.data, "train")
         images = images_of(data, "train", block)
-        check_batch(min(self.config.train.batch_size, len(images)), launch)
+        check_batch(min(self.config.batch_size, len(images)), launch)
         device = own_device(self.config.train.device, launch)
         check_steps(self.config, len(images), launch, device)
         return device, images, CanvasDataset(data, "val")

@@ -54,7 +54,7 @@ class Optimiser:
         self.asynchronous = device.type == "cuda"
         """Whether the check for finite numbers stays on the GPU, so that no step waits for it."""
         self._first_bad = torch.full((), NONE, device=device)
-        peaks = config.train.learning_rate, config.train.baseline_learning_rate
+        peaks = config.learning_rate, config.train.baseline_learning_rate
         groups: list[dict[str, Any]] = [
             {"params": parameters, "peak": peak}
             for parameters, peak in zip(self.parameters, peaks, strict=True)

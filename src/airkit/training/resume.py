@@ -27,6 +27,7 @@ from airkit.runs.folder import RunFolder
 from airkit.runs.trained import override, with_auto_backward
 from airkit.runs.training_data import OF_DATA, SCENE, TrainingData
 from airkit.system.callbacks import Listener
+from airkit.system.device import is_gpu
 from airkit.system.paths import absolute, to_path
 from airkit.system.text import first_three
 
@@ -46,6 +47,9 @@ FREE = (
     "render.",
 )
 """Prefixes of the settings that may change when a run goes on."""
+
+FIXED = "precision", "backward", "batch_size"
+"""Settings of ``train`` whose auto a run fixes when it starts."""
 
 IDLE = {
     "guide.kind = saliency": (
@@ -138,7 +142,8 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     _note_idle(layers, config, listener)
     train = config.train
     best = "float32" if train.deterministic else best_precision(train.device)
-    return info, _without_auto(config, best, config.backward)
+    size = config.gpu_batch_size if is_gpu(train.device) else config.batch_size
+    return info, _without_auto(config, precision=best, backward=config.backward, batch_size=size)
 
 
 def _latest(run: RunFolder, listener: Listener) -> Checkpoint | None:
@@ -172,12 +177,12 @@ class Earlier:
             DataFileError, CheckpointError, ConfigError, ExtensionError: as ``train`` does.
         """
         earlier = self.trained_on.config
-        earlier = _without_auto(earlier, earlier.train.precision, earlier.backward)
+        earlier = _without_auto(earlier, backward=earlier.backward, batch_size=earlier.batch_size)
         info = self._named(to_path(data)) if data else self.trained_on.read(instead=False)
         origin = f"{self.trained_on.what} {self.where}"
         fitting = [_fitting(layer, earlier, listener) for layer in layers]
         config = override(with_auto_backward(earlier), origin, fitting)
-        config = _without_auto(config, earlier.train.precision, earlier.backward)
+        config = _without_auto(config, **{name: getattr(earlier.train, name) for name in FIXED})
         config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(earlier, config)
         _check_classes(config)
@@ -320,9 +325,8 @@ def _with_data(made: Config, path: Path, config: Config, listener: Listener) -> 
     return config.on_canvases_of(made)
 
 
-def _without_auto(config: Config, precision: str, backward: str) -> Config:
-    """The settings with these values in place of auto, which the run then keeps."""
-    chosen = {"precision": precision, "backward": backward}
+def _without_auto(config: Config, **chosen: str | int) -> Config:
+    """The settings with values of ``train`` in place of auto, which the run then keeps."""
     fixed = {key: value for key, value in chosen.items() if getattr(config.train, key) == "auto"}
     return config.updated("train", **fixed)
 

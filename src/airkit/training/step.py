@@ -53,7 +53,7 @@ class Trainer:
         """
         keep_freed_memory()
         self.config, self.device, self.processes = config, device, processes
-        sizes = len(images), config.train.batch_size, config.train.seed
+        sizes = len(images), config.batch_size, config.train.seed
         self.images: Tensor | Streamed
         if isinstance(images, Streamed):
             self.images = images
