@@ -13,6 +13,7 @@ import torch
 from command_line import run
 from model_factory import generator, tiny_config
 from tiny_runs import (
+    STEPS,
     Recorder,
     assert_as_if_never_stopped,
     data_file,
@@ -127,7 +128,7 @@ def test_to_try_a_decoder_moves_neither_weights_nor_random_numbers() -> None:
 
 def test_the_training_pass(tmp_path: Path) -> None:
     """Auto is autograd, as the decoder may draw random numbers; fast is there for the asking."""
-    own: dict[str, Any] = {"model__decoder": KIND}
+    own: dict[str, Any] = {"model__decoder": KIND, "train__val_every": STEPS}
     fit(tmp_path / "auto", **own)
     assert state(tmp_path / "auto").config.train.backward == "reference"
     fit(tmp_path / "fast", train__backward="fast", **own)
@@ -141,6 +142,7 @@ def test_the_training_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("estimator", ["exact", "nvil"])
 def test_a_run_with_one(estimator: str, tmp_path: Path) -> None:
     own: dict[str, Any] = {"model__decoder": KIND, "train__estimator": estimator}
+    own |= {"train__val_every": 12}
     whole, run, named = tmp_path / "whole", tmp_path / "run", {"model.decoder": KIND}
     fit(whole, **own)
     fit(run, listener=Recorder(step7=interrupt), **own)

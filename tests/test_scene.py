@@ -15,7 +15,16 @@ from airkit.model.air import AIR
 from airkit.model.counts import log_count_posterior
 from airkit.model.merges import merge
 from airkit.model.restarts import restart
-from airkit.model.scene import INK, Scene, explain, explain_best, explain_both, ink_boxes
+from airkit.model.scene import (
+    INK,
+    Scene,
+    explain,
+    explain_best,
+    explain_both,
+    explanations,
+    ink_boxes,
+    scene_of,
+)
 from airkit.model.search import Found, search
 from airkit.model.spatial_transformer import Patches, paint
 from airkit.model.splits import split
@@ -77,13 +86,17 @@ def test_the_count_from_one_candidate_is_the_mode_of_q() -> None:
 @torch.no_grad()
 def test_a_sampled_count_follows_its_probability() -> None:
     air, images = _air(), _images(30)
-    scene = explain(air, images.repeat(200, 1, 1, 1), generator(3))
-    p = explain(air, images).count_probability
-    share = torch.nn.functional.one_hot(scene.count.view(200, 30), p.shape[1]).float().mean(0)
+    counts, (one, _) = generator(3), explanations(air, images, 1, 0)
+    scenes = [
+        explain(air, images, counts),
+        *(scene_of(air, images, one, counts) for _ in range(199)),
+    ]
+    p, count = one.probability, torch.stack([scene.count for scene in scenes])
+    share = torch.nn.functional.one_hot(count, p.shape[1]).float().mean(0)
     assert float((share - p).abs().max()) < 4.5 * 0.5 / math.sqrt(200)
-    assert len(set(scene.count.tolist())) > 2
+    assert len(set(count.flatten().tolist())) > 2
     slots = torch.arange(air.slots)
-    assert torch.equal(scene.box[..., 2] > 0, slots < scene.count[:, None])
+    assert torch.equal(scenes[0].box[..., 2] > 0, slots < scenes[0].count[:, None])
 
 
 @torch.no_grad()

@@ -243,7 +243,10 @@ def test_a_misspelt_key_is_recognised(key: str) -> None:
         ({"data.source": ""}, "expected text of length at least 1, got '' (str)"),
         ({"data.source": "./r\udcff"}, "expected text of length at least 1, got './r\\udcff' (str"),
         ({"data.digit_size": 2}, "expected a number of at least 4 and at most 1024, got 2 (int)"),
-        ({"train.learning_rate": 0}, "expected auto or a number above 0 and at most 10, got 0 (int)"),
+        (
+            {"train.learning_rate": 0},
+            "expected auto or a number above 0 and at most 10, got 0 (int)",
+        ),
         ({"train.clip_norm": -1.0}, "expected none or a number above 0, got -1.0 (float)"),
         ({"train.masking": "False"}, "expected true or false, got 'False' (str)"),
         ({"train.device": "tpu"}, "expected auto or cpu or mps or cuda or cuda:0, got 'tpu"),
