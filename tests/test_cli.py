@@ -127,6 +127,9 @@ def test_version() -> None:
         ("train more.h5", "Got unexpected extra argument(s) (more.h5)\n", "--data more.h5;"),
         ("eval .", "Got unexpected extra argument(s) (.)\n", "--run .; airkit eval --help"),
         ("render .", "Got unexpected extra argument(s) (.)\n", "--run .;"),
+        ("train own.toml", "Got unexpected extra argument(s) (own.toml)\n", "--config own.toml;"),
+        ("import . c.csv", "Got unexpected extra argument(s) (c.csv)\n", "--counts c.csv;"),
+        ("import . a b c d", "Got unexpected extra argument(s) (a, b, c, ...)\n", "airkit import"),
         ("make-data .", "Got unexpected extra argument(s) (.)\n", "airkit make-data --help"),
         ("info", "Missing argument 'PATH'\n", "airkit info --help"),
         ("sweep --engine cloud", "Invalid value for '--engine'", "airkit sweep --help"),
@@ -144,6 +147,17 @@ def test_usage_errors_have_the_form_of_all_errors_and_exit_with_2(
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"airkit: {told}")
     assert result.stderr.splitlines()[-1].startswith(f"  try       {hint}")
+
+
+@pytest.mark.parametrize("command", ["import", "train"])
+def test_the_folder_is_named_in_place_of_many_pictures(command: str, tmp_path: Path) -> None:
+    """As a shell writes *.png."""
+    pictures = [tmp_path / f"{name}.png" for name in "ab"]
+    for path in pictures:
+        path.touch()
+    result = run(command, *pictures)
+    assert result.exit_code == 2
+    assert f" {tmp_path}" in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

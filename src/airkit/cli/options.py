@@ -21,7 +21,7 @@ import airkit
 from airkit.cli.process import silence
 from airkit.errors import AirkitError
 from airkit.system import tables
-from airkit.system.text import quoted
+from airkit.system.text import first_three, quoted
 
 if TYPE_CHECKING:
     from airkit.config.settings import Layer
@@ -121,6 +121,13 @@ TRAINING: Mapping[str, str] = {
     "workers": "OMP_NUM_THREADS=N before the command for CPU threads; no worker loads data",
 }
 """Options of other programs that train, and what does the same here."""
+OPTION_OF: Mapping[str, str] = {".csv": "--counts", ".h5": "--data", ".toml": "--config"}
+"""The option that names a file, by its ending."""
+OF_PICTURES: Mapping[str, str] = {
+    "import": "{}, the folder, in place of the pictures in it",
+    "train": "airkit import {} first; --data then names what it writes",
+}
+"""What to do where several pictures are named, with the folder that they are in."""
 USAGE: Any = typer.BadParameter.__base__
 """The class of errors in what was typed."""
 DEFAULT_RUN = Path("runs/air")
@@ -220,7 +227,8 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except USAGE as error:
             if extra and type(error) is USAGE:  # "Got unexpected extra argument"
-                error.possibilities = _options_for(str(extra[0]), self.params)
+                error.message = f"Got unexpected extra argument(s) ({first_three(extra)})"
+                error.possibilities = _advice_on(Path(extra[0]), ctx.info_name, self.params)
             raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -249,11 +257,14 @@ def _name_the_setting(error: Any, command: str) -> None:
         error.message, error.possibilities = f"No such option: {option}", [advice]
 
 
-def _options_for(extra: str, parameters: list[Any]) -> list[str]:
-    """The option with which to name an argument too many, where it is a folder or a data file."""
-    option = "--run" if Path(extra).is_dir() else "--data" if extra.endswith(".h5") else None
-    there = any(option in parameter.opts for parameter in parameters)
-    return [f"{option} {quoted(extra)}"] if there else []
+def _advice_on(extra: Path, command: str, parameters: list[Any]) -> list[str]:
+    """What to write in place of an argument too many, where that can be told from what it is."""
+    option = "--run" if extra.is_dir() else OPTION_OF.get(extra.suffix)
+    if any(option in parameter.opts for parameter in parameters):
+        return [f"{option} {quoted(extra)}"]
+    if extra.is_file() and command in OF_PICTURES:
+        return [OF_PICTURES[command].format(quoted(extra.parent))]
+    return []
 
 
 def on_run(command: str, run: str | Path) -> str:
