@@ -173,6 +173,7 @@ def test_what_is_there_instead_of_a_run(tmp_path: Path) -> None:
     shutil.copy(data_file(), tmp_path / "it.h5")
     shutil.copy(RunFolder(tmp_path / "alone").file(STEPS), tmp_path / "it.pt")
     another = "name another; airkit train makes one"
+    train = f"airkit train --run {tmp_path}"
     compared = f"airkit report --run {tmp_path}/sweep compares them"
     cases = {
         "sweep": (
@@ -186,8 +187,8 @@ def test_what_is_there_instead_of_a_run(tmp_path: Path) -> None:
         "link": ("a link to nothing", another),
         "it.h5": ("a data file", "name it with --data, and a run in its place"),
         "it.pt": ("a checkpoint", "name it with --checkpoint, and a run in its place"),
-        "empty": (None, f"airkit train --run {tmp_path}/empty"),
-        "none": (None, f"airkit train --run {tmp_path}/none"),
+        "empty": (None, f"name another: {tmp_path}/alone; {train}/empty makes this one"),
+        "none": (None, f"name another: {tmp_path}/alone; {train}/none makes this one"),
     }
     for name, (got, hint) in cases.items():
         with pytest.raises(CheckpointError) as caught:

@@ -32,7 +32,7 @@ from airkit.system import files
 from airkit.system.callbacks import Listener
 from airkit.system.locks import exclusive
 from airkit.system.paths import to_path
-from airkit.system.text import quoted
+from airkit.system.text import first_three, quoted
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
 _MOST = 3.4028234663852886e38  # the greatest float32; metrics are computed in it
@@ -290,7 +290,7 @@ def no_run_error(path: Path) -> CheckpointError:
 
 def _about_folder(path: Path) -> tuple[str | None, str]:
     """Return what kind of folder this is, and a hint."""
-    runs = sorted(file.parent.parent for file in files.matching(path, "*/checkpoints/step-*.pt"))
+    runs = _runs_in(path)
     if is_sweep(path):
         one = quoted(runs[0] if runs else path / "seed-000")
         both = f"airkit report --run {quoted(path)} compares them"
@@ -303,7 +303,7 @@ def _about_folder(path: Path) -> tuple[str | None, str]:
         return "the checkpoints of a run", f"name the run itself: {quoted(parent)}"
     if files.matching(path, "*"):
         return "a folder of other things", _ANOTHER
-    return None, f"airkit train --run {quoted(path)}"
+    return None, _where_one_is(path)
 
 
 def _about_file(path: Path) -> tuple[str | None, str]:
@@ -311,9 +311,23 @@ def _about_file(path: Path) -> tuple[str | None, str]:
     if os.path.lexists(path) and not os.path.exists(path):
         return "a link to nothing", _ANOTHER
     if not os.path.exists(path):
-        return None, f"airkit train --run {quoted(path)}"
+        return None, _where_one_is(path)
     kind = files.file_kind(path)
     if kind is None:
         return "a file", _ANOTHER
     option = {"data file": "--data", "checkpoint": "--checkpoint"}[kind]
     return f"a {kind}", f"name it with {option}, and a run in its place"
+
+
+def _where_one_is(path: Path) -> str:
+    """Return a hint for a folder without a run: the runs beside it, and how to train one here."""
+    train, beside = f"airkit train --run {quoted(path)}", _runs_in(path.parent)
+    if not beside:
+        return train
+    return f"name another: {first_three([*map(quoted, beside)])}; {train} makes this one"
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Return the runs in a folder, in the order of their names."""
+    found = files.matching(folder, "*/checkpoints/step-*.pt")
+    return sorted({file.parent.parent for file in found})
