@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_runs import Recorder, data_file, reference
 
@@ -181,6 +183,34 @@ def test_a_label_image_has_each_object_once(home: Path) -> None:
     Image.fromarray(labels).save("seen/image-0_labels.tif")
     with pytest.raises(OutputError, match="did not write"):
         found_in(image, labels="seen")
+
+
+def test_a_tile_may_hold_more_objects_than_a_byte_can_number(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, side = 300, 50
+    pixels = torch.eye(side * side)[None, :many].view(1, many, side, side)
+    seen: Any = SimpleNamespace(
+        count=torch.tensor([many]),
+        count_probability=torch.eye(many + 1)[many:],
+        presence=torch.ones(1, many),
+        box=torch.ones(1, many, 4),
+        centre=torch.ones(1, many, 2),
+        where=torch.zeros(1, many, 3),
+        what=torch.zeros(1, many, 4),
+        score=torch.zeros(1),
+        masks=pixels,
+    )
+
+    def scenes(_: Any, parts: Iterable[Iterable[Piece]], __: int) -> Iterator[Any]:
+        yield [piece for part in parts for piece in part], seen, None, None
+
+    monkeypatch.setattr(pieces.Explainer, "scenes", scenes)
+    monkeypatch.setattr(infer, "Explainer", pieces.Explainer)
+    airkit.infer(np.zeros((side, side), np.uint8), reference(), labels="seen")
+    with Image.open("seen/image-0_labels.tif") as file:
+        labels = np.array(file)
+    assert labels.ravel()[:many].tolist() == list(range(1, many + 1))
 
 
 def test_label_images_of_digits_are_of_their_ink(

@@ -70,6 +70,13 @@ def verdict(config: Config | None = None, seen: Findings = SEEN, **signs: Any) -
     return judge(replace(SOUND, **signs), seen, config or config_of(seen))
 
 
+def test_what_is_shared_by_all_pictures_is_tested_on_all() -> None:
+    """Three in a hundred of 60 objects compared may be chance, of 16,000 on all pictures not."""
+    many = {"objects": 60, "large": 0.03}
+    assert verdict(**many, pictures=30).verdict == "trust"
+    assert verdict(**many, pictures=10_000).verdict == "doubt"
+
+
 def test_sound_results_are_trusted_whatever_the_settings() -> None:
     assert verdict().verdict == "trust"
     assert verdict().rows() == [("trust", "no sign of trouble")]
@@ -154,7 +161,7 @@ def test_a_size_that_a_person_named_is_not_taken_back() -> None:
 
 @pytest.mark.parametrize("name", ["full", "unstable", "missed", "needless", "doubled", "large"])
 def test_a_few_of_few_pictures_are_chance(name: str) -> None:
-    few: dict[str, Any] = {"pictures": 9, "objects": 9, "candidates": 9}
+    few: dict[str, Any] = {"pictures": 9, "objects": 9, "candidates": 9, "slot_rates": (0.6, 0.4)}
     share: dict[str, Any] = {name: 0.12}
     assert verdict(**few, **share).verdict == "trust"
     assert verdict(**share).verdict == "doubt"

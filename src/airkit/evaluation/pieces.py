@@ -71,7 +71,7 @@ class PieceScene:
     canvas: np.ndarray | None
     """The reconstruction, [C, H, W]; None where it is not asked for."""
     owner: np.ndarray | None
-    """The slot that each pixel belongs to, counted from 1, uint8 [H, W]; None likewise."""
+    """The slot that each pixel belongs to, counted from 1, uint16 [H, W]; None likewise."""
 
     @property
     def full(self) -> bool:
@@ -220,7 +220,7 @@ class Explainer:
         names = ("count_probability", "presence", "box", "centre", "where", "what")
         parts = {name: getattr(scene, name).cpu().numpy() for name in names}
         canvases = scene.canvas.cpu().numpy() if self.canvases else None
-        owners = found_mask(scene.masks).byte().cpu().numpy() if self.owners else None
+        owners = found_mask(scene.masks).to(torch.uint16).cpu().numpy() if self.owners else None
         counts, scores = scene.count.tolist(), scene.score.tolist()
         for row, (count, score) in enumerate(zip(counts, scores, strict=True)):
             each = {name: part[row] for name, part in parts.items()}

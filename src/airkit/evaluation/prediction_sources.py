@@ -197,7 +197,7 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
         "z_where": scene.where,
         "z_what": scene.what,
         "score": scene.score,
-        "mask": found_mask(scene.masks).to(torch.int32),
+        "mask": found_mask(scene.masks).to(torch.uint16),
     }
     if samples:
         with torch.no_grad():
@@ -208,8 +208,7 @@ def _arrays(air: AIR, levels: Tensor, scene: Scene, samples: int, seed: int) -> 
             "sample_z_where": drawn.where,
             "sample_z_what": drawn.what,
         }
-    arrays = {name: values.cpu().numpy() for name, values in found.items()}
-    return {**arrays, "mask": arrays["mask"].astype(np.uint16)}
+    return {name: values.cpu().numpy() for name, values in found.items()}
 
 
 def _in_parts(walk: Iterable[tuple[int, Given]]) -> Iterator[dict[int, Given]]:

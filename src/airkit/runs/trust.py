@@ -114,9 +114,9 @@ def judge(signs: Signs, found: Findings, config: Config) -> Trust:
 def _beyond(signs: Signs, name: str) -> bool:
     """Whether a share is above its limit, beyond chance."""
     share = getattr(signs, name)
-    of = dict.fromkeys(["needless", "doubled", "large"], signs.objects)
-    of["missed"] = signs.candidates
-    total = of.get(name, signs.pictures)
+    objects = round(signs.objects_per_picture * signs.pictures)
+    of = {"needless": signs.objects, "doubled": signs.objects, "large": objects}
+    total = {**of, "missed": signs.candidates}.get(name, signs.pictures)
     if math.isnan(share) or not total:
         return False
     return wilson(round(share * total), total)[0] > MOST[name]
