@@ -85,7 +85,7 @@ def worker(args: argparse.Namespace, run: Path, data: Path, kind: str) -> dict[s
 def explained(path: Path, data: str, many: int, *, whole: bool) -> dict[str, Any]:
     """CPU seconds for a canvas, the median of rounds, with peak memory and the share right."""
     torch.set_num_threads(1)
-    model.LOCAL_FROM = 1e9 if whole else model.LOCAL_FROM
+    model.LOCAL_CANVAS_FROM = 1e9 if whole else model.LOCAL_CANVAS_FROM
     run = open_run(path, data, "best", {}, SILENT)
     canvases, rounds, right = torch.arange(many)[:, None], [], 0
     for _ in range(ROUNDS):

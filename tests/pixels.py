@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from airkit.config.schema import Config, RenderConfig
-from airkit.figures.examples import Explained
+from airkit.figures.examples import Example
 from airkit.figures.page import Page
 
 Array = np.ndarray[Any, Any]
@@ -22,10 +22,10 @@ ROWS = [
 """Rows of metrics."""
 
 
-def made(count: int, true_count: int, *, side: int = 20, slots: int = 3) -> Explained:
+def made(count: int, true_count: int, *, side: int = 20, slots: int = 3) -> Example:
     """A scene of blank canvases, with a box of 4 x 5 pixels at (5 t + 1, 2 t + 3) in slot t."""
     boxes = np.array([[5 * t + 1, 2 * t + 3, 4, 5] for t in range(slots)], np.float32)
-    return Explained(
+    return Example(
         image=np.zeros((1, side, side), np.float32),
         true_count=true_count,
         true_boxes=boxes[:true_count] + np.array([0, 6, 0, 0], np.float32),

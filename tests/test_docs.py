@@ -36,7 +36,7 @@ from airkit.data.make import make_data
 from airkit.figures.examples import FIRST
 from airkit.model.air import AIR, Unrolled
 from airkit.model.guides import Guide, Noise, Peak, Slot, saliency
-from airkit.model.pyro_programs import OFF
+from airkit.model.pyro_programs import AFTER_ABSENT
 from airkit.model.scene import explain
 from airkit.runs.export import export
 from airkit.web.gather import WORST
@@ -326,7 +326,7 @@ def test_formulas_have_the_numbers_of_the_code() -> None:
     pages = ("model.md", "guide.md", "pyro.md")
     model, guide, programs = ((DOCS / page).read_text(encoding="utf-8") for page in pages)
     assert ratio in model
-    assert f"presence are \N{MINUS SIGN}{-OFF:g}" in programs
+    assert f"presence are \N{MINUS SIGN}{-AFTER_ABSENT:g}" in programs
     lstm = Config().guide
     for formula in (
         f"deviation is {Config().blur:g} object sizes",

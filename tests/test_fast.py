@@ -113,7 +113,7 @@ def test_large_pictures(
     case: dict[str, Any], large: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Painted around windows alone, and whole."""
-    monkeypatch.setattr(fast, "LOCAL_FROM", large)
+    monkeypatch.setattr(fast, "LOCAL_PAINT_FROM", large)
     used = mock.patch.object(fast_local, "add", side_effect=fast_local.add)
     with used as add:
         _assert_as_the_reference(tiny_config(4, side=40, **case), 3, side=40)
@@ -193,7 +193,7 @@ def test_perceptrons_are_their_own_again_after_a_pass(kind: str) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("crops", [False, True], ids=["grid", "tents"])
+@pytest.mark.parametrize("crops", [False, True], ids=["grid", "products"])
 def test_training_after_inference_mode(
     kind: str, crops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +223,7 @@ def test_an_image_of_nan_leaves_other_rows_alone(kind: str, forward: Any) -> Non
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30])
-@pytest.mark.parametrize("crops", [False, True], ids=["grid", "tents"])
+@pytest.mark.parametrize("crops", [False, True], ids=["grid", "products"])
 def test_poses_that_are_not_finite_read_no_foreign_memory(
     bad: float, crops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

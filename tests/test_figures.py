@@ -15,7 +15,7 @@ from airkit.config.schema import RenderConfig
 from airkit.data.canvases import Canvases
 from airkit.figures import reconstructions
 from airkit.figures.curves import curves, elbo_scale, newest
-from airkit.figures.examples import Explained, by_turns, chosen, miscounted
+from airkit.figures.examples import Example, by_turns, chosen, miscounted
 from airkit.figures.marks import EDGE, SLOTS, TRUTH, Colour, Frame, slot_colour
 from airkit.figures.overlay import overlay
 from airkit.figures.page import Page
@@ -147,7 +147,7 @@ def test_words_stay_on_the_page_and_apart() -> None:
 
 
 def test_only_miscounted_canvases_are_errors_and_the_search_ends_with_a_full_sheet() -> None:
-    def endless() -> Iterator[Explained]:
+    def endless() -> Iterator[Example]:
         while True:
             yield from (made(1, 1), made(2, 1), made(0, 0), made(1, 2))
 

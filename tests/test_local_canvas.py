@@ -55,7 +55,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def both(work: Any) -> list[Any]:
         results = []
         for large, kind in ((1e9, Canvas), (0.0, LocalCanvas)):
-            monkeypatch.setattr(model, "LOCAL_FROM", large)
+            monkeypatch.setattr(model, "LOCAL_CANVAS_FROM", large)
             made = _air().canvas(torch.zeros(1, 1, SIDE, SIDE))
             assert type(made) is kind
             results.append(work())

@@ -114,7 +114,7 @@ def test_objects_that_are_far_apart_are_not_tried(monkeypatch: pytest.MonkeyPatc
 
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that merges much, and what it finds before and after."""
-    monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
+    monkeypatch.setattr("airkit.model.air.LOCAL_CANVAS_FROM", large)
     monkeypatch.setattr("airkit.model.explained.NEIGHBOURS", 9.0)
     case: dict[str, Any] = {"compositing": "over", "prior": {"ratio": 1e-9}}
     air, ink = tiny_air(tiny_config(5, **case), spread=0.3), blobs(20, seed=3, objects=3)

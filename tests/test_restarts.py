@@ -148,7 +148,7 @@ def test_no_more_objects_than_slots() -> None:
 
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that restarts much, and what it finds before and after."""
-    monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
+    monkeypatch.setattr("airkit.model.air.LOCAL_CANVAS_FROM", large)
     for name in ("TRIED_FROM", "CHARGE", "MORE_OVER"):
         monkeypatch.setattr(restarts, name, 0.0)
     monkeypatch.setattr("airkit.model.search.SAME", 0.0)

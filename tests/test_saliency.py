@@ -58,7 +58,8 @@ def test_looks_are_drawn_from_the_softmax(sharpness: float) -> None:
     saliency[:3] = torch.tensor([0.97, 1.0, 0.99]) * saliency.max()
     expected = draws * (sharpness * saliency / saliency.max()).softmax(0)
     looks = torch.rand(draws, generator=generator(4), dtype=torch.float64)
-    at = residual._sample_cells(saliency[None], saliency.max()[None], sharpness, looks[None])
+    mass = residual.Residual._mass(saliency[None], saliency.max()[None], sharpness)
+    at = residual.sample_cells(mass, looks[None])
     seen = torch.bincount(at[0], minlength=12)
     common = expected >= 5  # the rest share one cell, as the chi-square test wants it
     cells = [torch.cat([part[common], part[~common].sum()[None]]) for part in (seen, expected)]
@@ -92,7 +93,8 @@ def test_looks_at_a_blank_canvas_stay_on_it(noise: float) -> None:
 
 def test_looks_at_a_blank_canvas_are_anywhere() -> None:
     looks, blank = torch.rand(1, 4_000, generator=generator(0)), torch.zeros(1, 16)
-    seen = torch.bincount(residual._sample_cells(blank, blank[:, 0], 30.0, looks)[0], minlength=16)
+    mass = residual.Residual._mass(blank, blank[:, 0], 30.0)
+    seen = torch.bincount(residual.sample_cells(mass, looks)[0], minlength=16)
     assert ((seen - 250).abs() < 5 * math.sqrt(250)).all()
 
 

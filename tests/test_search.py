@@ -147,7 +147,7 @@ def test_the_search_of_an_image_ends_by_itself(
     kind: str, large: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     air = _ending(kind)
-    monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
+    monkeypatch.setattr("airkit.model.air.LOCAL_CANVAS_FROM", large)
     ink = torch.cat([blobs(8, 40, seed=many, objects=many) for many in (1, 4)])
     look = torch.rand(16, 5, generator=generator(0))
     whole = air.unroll(ink, MEANS._replace(look=look))

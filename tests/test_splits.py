@@ -205,7 +205,7 @@ def test_no_image_with_a_poor_object_is_passed_over() -> None:
 
 def _many(large: float, monkeypatch: pytest.MonkeyPatch) -> tuple[AIR, Tensor, Found, Found]:
     """A model with random weights that splits much, and what it finds before and after."""
-    monkeypatch.setattr("airkit.model.air.LOCAL_FROM", large)
+    monkeypatch.setattr("airkit.model.air.LOCAL_CANVAS_FROM", large)
     for name in ("TRIED_FROM", "CHARGE", "LEFT_OVER"):
         monkeypatch.setattr(splits, name, 0.0)
     case: dict[str, Any] = {"compositing": "over", "prior": {"ratio": 0.9}, "pixel_sd": 0.1}

@@ -72,7 +72,7 @@ def verdict(config: Config | None = None, seen: Findings = SEEN, **signs: Any) -
 
 def test_what_is_shared_by_all_pictures_is_tested_on_all() -> None:
     """Three in a hundred of 60 objects compared may be chance, of 16,000 on all pictures not."""
-    many = {"objects": 60, "large": 0.03}
+    many: dict[str, Any] = {"objects": 60, "large": 0.03}
     assert verdict(**many, pictures=30).verdict == "trust"
     assert verdict(**many, pictures=10_000).verdict == "doubt"
 

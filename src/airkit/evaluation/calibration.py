@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 BINS = 10
 """Bins of equal width."""
 _LEAST = float(np.finfo(np.float32).tiny)
-"""Probability below which float32 has none, for logarithms."""
+"""The smallest normal number of float32, as the least probability, for logarithms."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Bin:
     """Canvases whose counts have about the same probability."""
 
     low: float
-    """Least probability."""
+    """Lower edge of the bin."""
     high: float
-    """Greatest probability."""
+    """Upper edge of the bin."""
     canvases: int
     """Number of canvases."""
     confidence: float

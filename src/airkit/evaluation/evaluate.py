@@ -17,7 +17,7 @@ from airkit.config.settings import Settings
 from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
 from airkit.evaluation import result_cache
-from airkit.evaluation.explaining import Explained, Task, explained
+from airkit.evaluation.explaining import Result, Task, explained
 from airkit.evaluation.measures import MEASURES, Batch, Counts, Measure
 from airkit.evaluation.miscounts import with_truth
 from airkit.evaluation.result_cache import PerCanvas
@@ -146,10 +146,10 @@ class Evaluation:
         Every random quantity has a stream of its own, so that no setting moves another's.
         """
         config, many = self.trained.config, len(self.trained.canvases)
-        counts = count_generator(config, self.trained.device)
+        generator = count_generator(config, self.trained.device)
         with closing(explained(self._jobs(), many)) as jobs:
             for indices, task, found in jobs:
-                yield self._batch(indices, task.images, found, counts)
+                yield self._batch(indices, task.images, found, generator)
                 listener.progress("evaluating", int(indices[-1]) + 1, many)
 
     def _jobs(self) -> Iterator[tuple[Tensor, Task]]:
@@ -166,10 +166,10 @@ class Evaluation:
 
     @torch.no_grad()
     def _batch(
-        self, indices: Tensor, images: Tensor, found: Explained, counts: torch.Generator | None
+        self, indices: Tensor, images: Tensor, found: Result, generator: torch.Generator | None
     ) -> Batch:
         """Measure what is found on some canvases."""
-        one = scene_of(self.trained.air, images, found.one, counts)
+        one = scene_of(self.trained.air, images, found.one, generator)
         several = self.trained.looks > 1
         batch = Batch(
             indices=indices,

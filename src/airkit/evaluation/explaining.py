@@ -57,7 +57,7 @@ class Task(NamedTuple):
     noise: tuple[Noise, ...] = ()
 
 
-class Explained(NamedTuple):
+class Result(NamedTuple):
     """What a model finds on images.
 
     Attributes:
@@ -73,7 +73,7 @@ class Explained(NamedTuple):
 
 def explained(
     jobs: Iterable[tuple[About, Task]], images: int
-) -> Generator[tuple[About, Task, Explained]]:
+) -> Generator[tuple[About, Task, Result]]:
     """Yield jobs with what is found on their images, in order.
 
     Every process computes on one CPU thread, and there are at most as many as there were threads.
@@ -91,18 +91,18 @@ def explained(
 
 
 @torch.no_grad()
-def explain_task(task: Task) -> Explained:
+def explain_task(task: Task) -> Result:
     """What is found on the images of a task, in this process."""
     one, best = explanations(task.air, task.images, task.looks, task.seed)
-    return Explained(one, best, _bounds(task) if task.noise else None)
+    return Result(one, best, _bounds(task) if task.noise else None)
 
 
-def best_scene(task: Task, found: Explained, counts: torch.Generator | None) -> Scene:
-    """The scene of all looks together; that of one look is counted as ``counts`` says."""
-    return scene_of(task.air, task.images, found.best, counts if task.looks == 1 else None)
+def best_scene(task: Task, found: Result, generator: torch.Generator | None) -> Scene:
+    """The scene of all looks together; ``generator`` samples the counts of one look alone."""
+    return scene_of(task.air, task.images, found.best, generator if task.looks == 1 else None)
 
 
-def _results(tasks: Iterator[Task], images: int, most: int) -> Generator[Explained]:
+def _results(tasks: Iterator[Task], images: int, most: int) -> Generator[Result]:
     """Yield what is found for each task; from processes once what is left would take long."""
     seconds, done = 0.0, 0
     for task in tasks:
@@ -117,7 +117,7 @@ def _results(tasks: Iterator[Task], images: int, most: int) -> Generator[Explain
                 yield from _from_processes(tasks, many)
 
 
-def _from_processes(tasks: Iterator[Task], many: int) -> Iterator[Explained]:
+def _from_processes(tasks: Iterator[Task], many: int) -> Iterator[Result]:
     """Yield what worker processes find for each task; what they fail to do is done here."""
     begun = deque[Task]()
 
@@ -135,7 +135,7 @@ def _from_processes(tasks: Iterator[Task], many: int) -> Iterator[Explained]:
         yield from map(explain_task, chain(begun, tasks))
 
 
-def _on_one_thread(task: Task) -> Explained:
+def _on_one_thread(task: Task) -> Result:
     """``explain_task`` in a worker process."""
     torch.set_num_threads(1)
     return explain_task(task)
@@ -154,7 +154,7 @@ def _possible(task: Task) -> int:
 
 
 def _bounds(task: Task) -> Tensor:
-    """Lower bounds on the log-likelihood of each image, [2, B]; see ``Explained``."""
+    """Lower bounds on the log-likelihood of each image, [2, B]; see ``Result``."""
     draw = task.air.draws(task.images)
     first, *others = task.noise
     one = elbo.elbo_of(task.air, draw(first), task.air.log_prior)

@@ -66,7 +66,8 @@ class Inferred:
     objects: tuple[InferredObject, ...]
     """The objects found, slot after slot."""
     score: float
-    """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats; summed over tiles."""
+    """log p(x | canvas) + log p(n) - sum of the objects' KLs and charges, of the explanation kept,
+    in nats, summed over tiles; a charge is what a split or restart costs beyond the prior."""
 
     def as_it_came(self, given: Given) -> Inferred:
         """The same on the image as it came, before it was cropped and resized."""

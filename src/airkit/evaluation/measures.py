@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,6 +48,11 @@ class Batch:
     bounds: Tensor | None = None
     """The ELBO and the IWAE bound of each canvas in nats, [2, B]; None unless ``likelihood`` is
     among ``eval.measures``, and ``eval.likelihood_samples`` more than 0."""
+
+    @cached_property
+    def squared_error(self) -> Tensor:
+        """Mean squared error of each reconstruction, over pixels and channels, [B]."""
+        return (self.images - self.scene.canvas).square().mean((1, 2, 3))
 
 
 class Measure(ABC):
@@ -201,7 +207,7 @@ class Reconstruction(Measure):
 
     def add(self, batch: Batch) -> None:
         """See ``Measure.add``."""
-        self.errors.append((batch.images - batch.scene.canvas).square().mean((1, 2, 3)).cpu())
+        self.errors.append(batch.squared_error.cpu())
 
     def result(self) -> dict[str, Any]:
         """Return the field of ``Measures`` that is about reconstructions."""

@@ -160,7 +160,7 @@ class Explainer:
         """
         self.model, self.tiled, self.canvases, self.owners = model, tiled, canvases, owners
         self._air = lru_cache(4)(self._build)
-        self._counts: dict[Shape, torch.Generator | None] = defaultdict(
+        self._generators: dict[Shape, torch.Generator | None] = defaultdict(
             lambda: count_generator(model.config, model.device)
         )
 
@@ -179,7 +179,7 @@ class Explainer:
         batches = ((batch, self._task(batch)) for part in parts for batch in self._batches(part))
         with closing(explained(batches, many)) as jobs:
             for batch, task, found in jobs:
-                scene = best_scene(task, found, self._counts[batch[0].shape])
+                scene = best_scene(task, found, self._generators[batch[0].shape])
                 yield batch, scene, task.air, task.images
 
     def _batches(self, pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

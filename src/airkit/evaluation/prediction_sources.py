@@ -60,11 +60,11 @@ class CanvasesSource:
 
     def batches(self) -> Iterator[Predictions]:
         """Explain the canvases as ``airkit eval`` does, and yield a batch at a time."""
-        counts, done = count_generator(self.config, self.model.device), 0
+        generator, done = count_generator(self.config, self.model.device), 0
         parts = ((part, self._task(part)) for part in self._parts())
         with closing(explained(parts, self.many)) as jobs:
             for part, task, found in jobs:
-                scene = best_scene(task, found, counts)
+                scene = best_scene(task, found, generator)
                 arrays = _arrays(self.air, task.images, scene, self.samples, self.config.eval.seed)
                 full = arrays["count"] == self.air.slots
                 arrays["status"] = np.where(full, "slots full", self.model.status)

@@ -53,7 +53,7 @@ class Predictions:
     """True classes, -1 pads, int64 [N, M]."""
     count: np.ndarray
     """Objects found: the mode of ``count_probability``, or a sample of it where ``eval.counts`` is
-    sampled, int64 [N]."""
+    sampled and ``eval.looks`` is 1; int64 [N]."""
     count_probability: np.ndarray
     """Probability of n objects, n = 0..T, float32 [N, T + 1]."""
     confidence: np.ndarray
@@ -66,7 +66,8 @@ class Predictions:
     z_what: np.ndarray
     """Mean of the code in each slot, likewise, float32 [N, T, Z]."""
     score: np.ndarray
-    """log p(x | canvas) + log p(n) - sum KL of the explanation kept, in nats, float32 [N]."""
+    """log p(x | canvas) + log p(n) - sum of the objects' KLs and charges, of the explanation kept,
+    in nats, float32 [N]; a charge is what a split or restart costs beyond the prior."""
     mask: np.ndarray
     """Slot that each pixel belongs to, from 1; 0 for the background, and where a picture is smaller
     than the largest; uint16 [N, H, W]."""

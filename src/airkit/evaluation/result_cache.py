@@ -31,9 +31,9 @@ class PerCanvas(NamedTuple):
     together: np.ndarray
     """Count of all looks together, int32 [N]."""
     one_look: np.ndarray
-    """Count from one look, int32 [N]."""
+    """Mode of the distribution over counts at one look, int32 [N]."""
     error: np.ndarray
-    """Mean squared error of the reconstruction, per pixel, float32 [N]."""
+    """Mean squared error of the reconstruction, float32 [N]."""
     centre: np.ndarray
     """Centres of all slots' windows at one look, (x, y) in pixels, float32 [N, T, 2]."""
 
@@ -41,8 +41,8 @@ class PerCanvas(NamedTuple):
     def on(cls, batch: Batch) -> Self:
         """Return what was found on a batch."""
         one, scene = batch.one_look, batch.scene
-        error = (batch.images - scene.canvas).square().mean((1, 2, 3)).float()
-        found = scene.count.int(), one.mode.int(), error, one.centre.float()
+        error, centre = batch.squared_error.float(), one.centre.float()
+        found = scene.count.int(), one.mode.int(), error, centre
         return cls(*(part.cpu().numpy() for part in found))
 
     @classmethod

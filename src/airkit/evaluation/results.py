@@ -122,7 +122,7 @@ class Measures(Measured):
     log_likelihood_bound: float = NAN
     """Mean IWAE bound with ``likelihood_samples`` samples, in nats per canvas."""
     mse: float = NAN
-    """Mean squared error of the reconstructions, per pixel, ink being 0 to 1."""
+    """Mean squared error of the reconstructions over pixels and channels, levels being 0 to 1."""
     trust: Trust | None = None
     """Whether the results are to be trusted, judged without any truth, and by true counts where
     they are known."""

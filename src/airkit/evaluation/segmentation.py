@@ -192,8 +192,8 @@ def adjusted_rand_index(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.f
 def found_mask(masks: Tensor) -> Tensor:
     """Which object dominates each pixel, counted from 1; 0 is the background: int64 [B, H, W].
 
-    A pixel belongs to the object with the greatest share of it, if that is at least half of the
-    object's mean share of its pixels, each weighted by the share itself.
+    It is the one with the greatest share of the pixel among the objects whose share is at least
+    half of their mean share, each pixel weighted by the share itself.
 
     Args:
         masks: share of each pixel that an object has, as in ``Scene.masks``, [B, T, H, W].

@@ -1,4 +1,4 @@
-"""Explained canvases: the truth beside what the model inferred, and choices among them.
+"""Example canvases: the truth beside what the model inferred, and choices among them.
 
 Legend: B batch, H height and W width of a canvas, w window side in pixels, T slots, N true objects.
 """
@@ -24,7 +24,7 @@ FIRST = 100
 
 
 @dataclass(frozen=True)
-class Explained:
+class Example:
     """One canvas, the truth about it, and the inferred scene; levels are in 0..1."""
 
     image: np.ndarray
@@ -62,13 +62,13 @@ class Explained:
 
     @property
     def squared_error(self) -> float:
-        """Mean squared error of the reconstruction, per pixel."""
+        """Mean squared error of the reconstruction, over pixels and channels."""
         return float(np.square(self.image - self.reconstruction).mean(dtype=np.float64))
 
 
 def explained(
     run: TrainedRun, listener: Listener, places: Tensor | None = None
-) -> Iterator[Explained]:
+) -> Iterator[Example]:
     """Yield the split's canvases in order, each explained as ``airkit eval`` does.
 
     Looks and counts are drawn for ``eval.batch_size`` canvases at a time, from the same random
@@ -89,9 +89,7 @@ def explained(
         yield from unbatched(run, indices, images, scene)
 
 
-def explained_at(
-    run: TrainedRun, places: Iterable[int], listener: Listener
-) -> dict[int, Explained]:
+def explained_at(run: TrainedRun, places: Iterable[int], listener: Listener) -> dict[int, Example]:
     """Return some of the split's canvases by their places, each explained as in ``explained``."""
     wanted = sorted(set(places))
     if run.config.eval.counts == "sampled":  # a draw depends on how many were drawn before
@@ -100,9 +98,7 @@ def explained_at(
     return dict(zip(wanted, explained(run, SILENT, torch.tensor(wanted)), strict=True))
 
 
-def unbatched(
-    run: TrainedRun, indices: Tensor, images: Tensor, scene: Scene
-) -> Iterator[Explained]:
+def unbatched(run: TrainedRun, indices: Tensor, images: Tensor, scene: Scene) -> Iterator[Example]:
     """Yield the canvases of a batch one by one.
 
     Args:
@@ -120,12 +116,12 @@ def unbatched(
         true_count = None if counts is None else int(counts[index])
         true_boxes = np.zeros((0, 4)) if boxes is None else boxes[index].numpy()
         there = true_boxes[:, 2] > 0
-        yield Explained(image, true_count, true_boxes[there], int(count), inferred[:count], *rest)
+        yield Example(image, true_count, true_boxes[there], int(count), inferred[:count], *rest)
 
 
-def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained], int]:
+def miscounted(canvases: Iterable[Example], most: int) -> tuple[list[Example], int]:
     """Return the first ``most`` miscounted canvases, and how many canvases were searched."""
-    found: list[Explained] = []
+    found: list[Example] = []
     searched = 0
     for canvas in canvases:
         searched += 1
@@ -140,10 +136,10 @@ def miscounted(canvases: Iterable[Explained], most: int) -> tuple[list[Explained
 class Choice:
     """Canvases chosen to be shown, and those that they were chosen from."""
 
-    shown: list[Explained]
+    shown: list[Example]
     hard: int
     """How many of those shown, the last ones, are the hardest."""
-    pool: list[Explained]
+    pool: list[Example]
 
     def note(self, split: str, total: int) -> str:
         """Return how they were chosen from a split of ``total`` canvases, in words."""
@@ -162,7 +158,7 @@ class Choice:
         )
 
 
-def chosen(canvases: Iterable[Explained], many: int) -> Choice:
+def chosen(canvases: Iterable[Example], many: int) -> Choice:
     """Choose canvases to show from the first ones: counts in turn, then the hardest.
 
     A quarter are the hardest, which are those miscounted, then those of the greatest squared error.

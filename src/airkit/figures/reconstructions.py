@@ -19,7 +19,7 @@ from airkit.data.canvases import Canvases
 from airkit.data.dataset import channels_first, to_float
 from airkit.data.info import empty_split_error
 from airkit.figures.base import Request, SheetDrawing
-from airkit.figures.examples import FIRST, Explained, chosen, explained, miscounted, shown_first
+from airkit.figures.examples import FIRST, Example, chosen, explained, miscounted, shown_first
 from airkit.figures.looked_at import looked_at
 from airkit.figures.marks import BAD, FAINT, GAP, INK, LINE, TRUTH, drawn
 from airkit.figures.page import Paper, Tile
@@ -87,7 +87,7 @@ def _split(path: Path, config: Config, request: Request) -> str:
     return next((split for split in ("val", "train") if many[split]), config.eval.split)
 
 
-def _explained(request: Request) -> tuple[Iterator[Explained], Config, int]:
+def _explained(request: Request) -> tuple[Iterator[Example], Config, int]:
     """Return the explained canvases of the split, the configuration and the split's size."""
     run = request.open_run()
     return explained(run, request.listener), fitted(run.config, MIN_CELL), len(run.canvases)
@@ -109,7 +109,7 @@ def _data_file(request: Request) -> tuple[Path, Config]:
     return model.data.read().path, model.config
 
 
-def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
+def reconstructions(canvases: Iterable[Example], config: Config, total: int) -> Sheet:
     """Return canvases above what the model makes of them, with the boxes of what it found.
 
     Args:
@@ -123,13 +123,13 @@ def reconstructions(canvases: Iterable[Explained], config: Config, total: int) -
     return _pairs("Canvases and what the model sees", [note], choice.shown, config, truth=False)
 
 
-def showcase(canvases: Iterable[Explained], many: int, config: Config) -> Sheet:
+def showcase(canvases: Iterable[Example], many: int, config: Config) -> Sheet:
     """Return ``many`` canvases, none of them blank unless all are, as the first to be seen."""
     shown = chosen(canvases, many).shown
     return _pairs("Canvases and what the model sees", [], shown, config, truth=False)
 
 
-def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
+def errors(canvases: Iterable[Example], config: Config, total: int) -> Sheet:
     """Return the first miscounted canvases; the arguments are those of ``reconstructions``."""
     render, split = config.render, config.eval.split
     shown, seen = miscounted(canvases, render.rows * render.columns)
@@ -142,7 +142,7 @@ def errors(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
     return _pairs("Miscounted canvases", notes, shown, config, truth=True)
 
 
-def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
+def worst_counts(shown: list[Example], config: Config, total: int) -> Sheet:
     """Return the sheet of given miscounted canvases, one or more, worst first."""
     note = (
         f"{config.eval.split} split, {len(shown):,} of {total:,} canvases, the count farthest off "
@@ -151,7 +151,7 @@ def worst_counts(shown: list[Explained], config: Config, total: int) -> Sheet:
     return _pairs("Worst miscounts", [note], shown, config, truth=True)
 
 
-def worst_reconstructions(shown: list[Explained], config: Config, total: int) -> Sheet:
+def worst_reconstructions(shown: list[Example], config: Config, total: int) -> Sheet:
     """Return the sheet of given canvases, one or more, of the greatest squared error."""
     note = (
         f"{config.eval.split} split, the {len(shown):,} of {total:,} canvases with the greatest "
@@ -161,7 +161,7 @@ def worst_reconstructions(shown: list[Explained], config: Config, total: int) ->
 
 
 def _pairs(
-    title: str, notes: list[str], shown: list[Explained], config: Config, *, truth: bool
+    title: str, notes: list[str], shown: list[Example], config: Config, *, truth: bool
 ) -> Sheet:
     """Return canvases above reconstructions, with true boxes above where ``truth`` is set."""
     render, shape = config.render, shown[0].image.shape[1:]
@@ -188,19 +188,19 @@ def _pairs(
     return sheet
 
 
-def _caption_canvas(tile: Tile, canvas: Explained) -> None:
+def _caption_canvas(tile: Tile, canvas: Example) -> None:
     """Write ``canvas`` and its true count, where that is known, above a tile."""
     count = "" if canvas.true_count is None else f" {canvas.true_count}"
     tile.caption(f"canvas{count}", colour=FAINT)
 
 
-def _caption_model(tile: Tile, canvas: Explained, **place: Any) -> None:
+def _caption_model(tile: Tile, canvas: Example, **place: Any) -> None:
     """Write ``model`` and the count found beside a tile, so that a wrong one is not overlooked."""
     colour = FAINT if canvas.right else BAD
     tile.caption(f"model {canvas.count}", colour=colour, bold=not canvas.right, **place)
 
 
-def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
+def steps(canvases: Iterable[Example], config: Config, total: int) -> Sheet:
     """Return a few canvases, each in a row of its own with the reconstruction after each slot.
 
     Below each step are the slot's window and the probability that it is on; slots after the
@@ -234,7 +234,7 @@ def steps(canvases: Iterable[Explained], config: Config, total: int) -> Sheet:
 
 
 def _draw_step(
-    sheet: Sheet, index: int, canvas: Explained, slot: int, sides: tuple[int, int, int]
+    sheet: Sheet, index: int, canvas: Example, slot: int, sides: tuple[int, int, int]
 ) -> None:
     """Draw the reconstruction after ``slot`` in cell ``index``, its window below, and captions.
 

@@ -39,7 +39,7 @@ from airkit.model.poses import POSES, Pose
 from airkit.model.spatial_transformer import Shape, paint
 from airkit.model.tuples import map_tensors
 
-LOCAL_FROM = 3.0
+LOCAL_CANVAS_FROM = 3.0
 """Longer side of a picture, in typical object sizes, from which its canvas is a local one."""
 LEAST_SD = 0.01
 """Least standard deviation of the pixel noise that is learned."""
@@ -92,7 +92,8 @@ class Unrolled(NamedTuple):
         size: window sides as fractions of S, [B, T].
         centre: window centres (x, y) on [-1, 1], [B, T, 2].
         windows: decoded windows, [B, T, P, w, w].
-        log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1].
+        log_likelihood: log p(x | canvas of the first n objects) in nats, n = 0..T, [B, T + 1];
+            where the background is learned, plus log p(z_behind) - log q(z_behind | x) of its draw.
     """
 
     logits: Tensor
@@ -260,7 +261,8 @@ class AIR(nn.Module):
 
     def canvas(self, ink: Tensor) -> Canvas:
         """A blank canvas; a ``LocalCanvas`` where that is faster and the guide allows it."""
-        edge, small = self.guide.edge, self.canvas_size < LOCAL_FROM * self.config.object_size
+        edge, typical = self.guide.edge, self.config.object_size
+        small = self.canvas_size < LOCAL_CANVAS_FROM * typical
         if small or edge is None or torch.is_grad_enabled():
             return Canvas(ink, signed=self.background.signed)
         return LocalCanvas(ink, signed=self.background.signed, edge=edge)

@@ -28,9 +28,9 @@ from airkit.system import backgrounds, stretch
 WIDTH = 2.0
 """Side of the window of a median or rolling ball, in typical object sizes: wider than one."""
 CODE = 8
-"""K. Two gradients and a few lumps fit in; objects at places of their own do not."""
+"""K: enough for a slope and a few lumps, too few for objects, which are anywhere."""
 POINTS = 4
-"""P. An object is seen at fewer points than would draw it."""
+"""P: too coarse a grid to draw an object."""
 SEEN = 16
 """Side in pixels at which the guide sees the picture."""
 HIDDEN = 128

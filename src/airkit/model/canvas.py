@@ -34,7 +34,7 @@ class Canvas:
         """Begin with a blank canvas for ``ink``; ``signed`` where that may be negative."""
         self.ink, self._signed = ink, signed
         self._painted = ink.new_zeros(()).expand_as(ink)
-        self.error = _squares(ink)
+        self.error = _squared_norm(ink)
 
     def residual(self) -> Residual:
         """What the objects so far leave unexplained."""
@@ -49,7 +49,7 @@ class Canvas:
             centre: (x, y) on [-1, 1], [B, 2].
         """
         self._painted = compose(self._painted, paint(windows, size, centre, shape_of(self.ink)))
-        self.error = _squares(self.ink - self._painted)
+        self.error = _squared_norm(self.ink - self._painted)
 
     def rows(self, index: Tensor) -> Self:
         """The canvases of the images at ``index`` [M]."""
@@ -101,7 +101,7 @@ class LocalCanvas(Canvas):
         """See ``Canvas.add``."""
         patches, ink, before = self._around(windows, size, centre)
         after = compose(before, patches.paint(windows, size, centre))
-        self.error = self.error + _squares(ink - after) - _squares(ink - before)
+        self.error = self.error + _squared_norm(ink - after) - _squared_norm(ink - before)
         self._residual.write(patches, ink - after)
 
     def rows(self, index: Tensor) -> Self:
@@ -131,7 +131,7 @@ class RegionCanvas(Canvas):
     def add(self, windows: Tensor, size: Tensor, centre: Tensor) -> None:
         """See ``Canvas.add``."""
         self._painted = compose(self._painted, self.patches.paint(windows, size, centre))
-        self.error = _squares(self.ink - self._painted)
+        self.error = _squared_norm(self.ink - self._painted)
 
     def rows(self, index: Tensor) -> Self:
         """See ``Canvas.rows``."""
@@ -159,6 +159,6 @@ def cover(painted: Tensor, channels: int) -> Tensor:
     return painted[..., -1, :, :] if occludes else painted.abs().amax(-3)
 
 
-def _squares(images: Tensor) -> Tensor:
-    """Sum of squares of each image [B, C, H, W], [B]."""
+def _squared_norm(images: Tensor) -> Tensor:
+    """The squared norm of each image [B, C, H, W], [B]."""
     return images.square().sum((1, 2, 3))

@@ -41,7 +41,7 @@ from airkit.model.spatial_transformer import crop
 from airkit.model.tuples import joined, map_tensors
 from airkit.system.device import needs_deterministic
 
-LOCAL_FROM = 6.0
+LOCAL_PAINT_FROM = 6.0
 """Longer side of a picture, in typical object sizes, from which it is painted around windows."""
 
 
@@ -84,7 +84,7 @@ def _in_one_pass(air: AIR, guide: LSTMGuide, ink: Tensor, noise: Noise, cache: _
         residuals[0] = ink
         for t, window in enumerate(windows.chunk(air.slots)):
             painted.append(fast_transformer.add(residuals, t, window, *slots[t][-2:]))
-    error = fast_transformer.errors(residuals, painted, ink, size, centre, windows)
+    error = fast_transformer.errors(residuals, painted, ink, (size, centre, windows))
     return _unrolled(air, Object(*rows, windows), error)
 
 
@@ -118,13 +118,13 @@ def _in_two_passes(
         logit, q_where = guide.read(joined(glimpses))
         shown = _ViewedResidual(views, cache, signed)
         rows = air.draw(logit, q_where, shown, _rows(noise))
-    error = paint.errors(residuals, painted, ink, rows.size, rows.centre, rows.window)
+    error = paint.errors(residuals, painted, ink, (rows.size, rows.centre, rows.window))
     return _unrolled(air, rows, error)
 
 
 def _is_large(air: AIR, ink: Tensor) -> bool:
     """Whether to paint around windows alone, whose size cannot be asked for in a CUDA graph."""
-    return not ink.is_cuda and air.canvas_size >= LOCAL_FROM * air.config.object_size
+    return not ink.is_cuda and air.canvas_size >= LOCAL_PAINT_FROM * air.config.object_size
 
 
 def _unrolled(air: AIR, rows: Object, error: Tensor) -> Unrolled:

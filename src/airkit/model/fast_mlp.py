@@ -74,9 +74,9 @@ class _MLP(torch.autograd.Function):
         inputs, weights = ctx.saved_tensors[:layers], ctx.saved_tensors[layers:]
         grads: list[Tensor | None] = []
         for layer in reversed(range(layers)):
-            by_bias, grad = grad.sum(0, dtype=full), grad.to(weights[0].dtype)
-            grads = [(grad.t() @ inputs[layer]).to(full), by_bias, *grads]
+            grad_bias, grad = grad.sum(0, dtype=full), grad.to(weights[0].dtype)
+            grads = [(grad.t() @ inputs[layer]).to(full), grad_bias, *grads]
             if layer:
                 grad = ctx.slope(grad @ weights[layer], inputs[layer])
-        by_inputs = (grad @ weights[0]).to(full) if ctx.needs_input_grad[3] else None
-        return None, None, None, by_inputs, *grads
+        grad_inputs = (grad @ weights[0]).to(full) if ctx.needs_input_grad[3] else None
+        return None, None, None, grad_inputs, *grads

@@ -26,19 +26,21 @@ from airkit.model.spatial_transformer import (
 from airkit.model.tuples import joined
 
 Axes = tuple[Tensor, Tensor]
+Windows = tuple[Tensor, Tensor, Tensor]
+"""Sizes [T * B], centres [T * B, 2] and decoded windows [T * B, P, w, w]."""
 
 
 class Painted(NamedTuple):
     """What the gradient needs of one slot that was painted.
 
     Attributes:
-        tents: bilinear weights along x and y, [2, B, w, S].
-        across: windows painted along the canvas's y, x first, [B, w, P H].
+        bilinear: bilinear weights along x and y, [2, B, w, S].
+        half_painted: windows painted along the canvas's y, x first, [B, w, P H].
         mask: masks painted, [B, 1, H, W]; None where objects do not occlude each other.
     """
 
-    tents: Tensor
-    across: Tensor
+    bilinear: Tensor
+    half_painted: Tensor
     mask: Tensor | None
 
 
@@ -91,14 +93,14 @@ class _Crop(torch.autograd.Function):
         grids = _grid(size, centre, side, shape).chunk(len(parts))
         pieces = zip(grad.contiguous().chunk(len(parts)), parts, grids, strict=True)
         backward = torch.ops.aten.grid_sampler_2d_backward
-        by_grid = joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
-        by_x, by_y = by_grid[..., 0].sum(1), by_grid[..., 1].sum(2)
+        grad_grid = joined([backward(*each, *_BILINEAR, mask)[1] for each in pieces])
+        grad_x, grad_y = grad_grid[..., 0].sum(1), grad_grid[..., 1].sum(2)
         if shape[0] != shape[1]:
-            across, down = side_ratios(shape)
-            by_x, by_y = by_x * across, by_y * down
-        by_size = (by_x + by_y) @ pixel_centres(side, size)
-        by_centre = torch.stack([by_x.sum(1), by_y.sum(1)], 1)
-        return by_size, by_centre, None, *[None] * len(parts)
+            along, down = side_ratios(shape)
+            grad_x, grad_y = grad_x * along, grad_y * down
+        grad_size = (grad_x + grad_y) @ pixel_centres(side, size)
+        grad_centre = torch.stack([grad_x.sum(1), grad_y.sum(1)], 1)
+        return grad_size, grad_centre, None, *[None] * len(parts)
 
 
 def _grid(size: Tensor, centre: Tensor, side: int, shape: Shape) -> Tensor:
@@ -126,17 +128,24 @@ def add(residuals: Tensor, slot: int, windows: Tensor, size: Tensor, centre: Ten
         size: window sides as fractions of S, [B].
         centre: (x, y) on [-1, 1], [B, 2].
     """
-    before, after, (height, width) = residuals[slot], residuals[slot + 1], shape_of(residuals)
+    before, after, shape = residuals[slot], residuals[slot + 1], shape_of(residuals)
     window = windows.shape[-1]
-    tents = tents_at(_on_window(size, centre, window, max(height, width)), window)
-    across = bmm(columns(windows), tents[1, ..., :height]).view(len(windows), window, -1)
-    factors = across.mT, tents[0, ..., :width]
+    bilinear = bilinear_at(_on_window(size, centre, window, max(shape)), window)
+    x, y = _axes(bilinear, shape)
+    half_painted = bmm(columns(windows), y).view(len(windows), window, -1)
+    factors = half_painted.mT, x
     if windows.shape[1] == residuals.shape[2]:
         torch.baddbmm(before.flatten(1, 2), *factors, alpha=-1, out=after.flatten(1, 2))
-        return Painted(tents, across, None)
-    painted = bmm(*factors).view(len(windows), -1, height, width)
+        return Painted(bilinear, half_painted, None)
+    painted = bmm(*factors).view(len(windows), -1, *shape)
     torch.lerp(before, residuals[0], painted[:, -1:], out=after).sub_(painted[:, :-1])
-    return Painted(tents, across, painted[:, -1:])
+    return Painted(bilinear, half_painted, painted[:, -1:])
+
+
+def _axes(bilinear: Tensor, shape: Shape) -> Axes:
+    """Bilinear weights [2, N, w, S] along x and y, of the pixels that ``shape`` has."""
+    height, width = shape
+    return bilinear[0, ..., :width], bilinear[1, ..., :height]
 
 
 def columns(windows: Tensor) -> Tensor:
@@ -144,28 +153,32 @@ def columns(windows: Tensor) -> Tensor:
     return windows.permute(0, 3, 1, 2).reshape(len(windows), -1, windows.shape[-1])
 
 
-def errors(residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
-    """Squared errors of all canvases, [B, T + 1].
+def errors(residuals: Tensor, painted: Sequence[Painted], ink: Tensor, windows: Windows) -> Tensor:
+    """Squared errors of all canvases, [B, T + 1], with the gradient by ink and windows.
 
     Args:
         residuals: as ``add`` filled them.
         painted: what it returned, slot after slot.
-        inputs: ink, [B, C, H, W]; size, centre and windows of all slots, [T * B, ...].
+        ink: ``Background.ink``, [B, C, H, W].
+        windows: those of all slots, slot after slot.
     """
-    found: Tensor = _Errors.apply(residuals, painted, *inputs)  # type: ignore[no-untyped-call]
+    found: Tensor = _Errors.apply(residuals, painted, ink, *windows)  # type: ignore[no-untyped-call]
     return found
 
 
 class _Errors(torch.autograd.Function):
-    """Squared errors [B, T + 1] as a function of ink and of the windows [T * B, P, w, w] painted.
+    """Squared errors [B, T + 1] as a function of ink and of the windows painted.
 
     Object t is in all canvases from n = t on, so that gradients add up from the last back; where
     objects occlude, through what the later masks leave.
     """
 
     @staticmethod
-    def forward(ctx: Any, residuals: Tensor, painted: Sequence[Painted], *inputs: Tensor) -> Tensor:
-        ctx.save_for_backward(residuals, *inputs[1:], *chain(*painted))  # all but the ink
+    def forward(
+        ctx: Any, residuals: Tensor, painted: Sequence[Painted], ink: Tensor, *windows: Tensor
+    ) -> Tensor:
+        del ink  # its gradient is that of the residuals
+        ctx.save_for_backward(residuals, *windows, *chain(*painted))
         norms: Tensor = torch.linalg.vector_norm(residuals, dim=(2, 3, 4))
         return norms.square().t()
 
@@ -174,59 +187,60 @@ class _Errors(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         residuals, size, centre, windows, *saved = ctx.saved_tensors
         painted = [Painted(*saved[first : first + 3]) for first in range(0, len(saved), 3)]
-        slots, (batch, channels, height, width) = len(residuals) - 1, residuals.shape[1:]
+        (canvases, batch, channels), shape = residuals.shape[:3], shape_of(residuals)
         weights = (-2 * grad).t()[:, :, None, None, None]
-        by_image = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
-        by_windows, window = torch.empty_like(windows), windows.shape[-1]
-        empty = grad.new_empty if height == width else grad.new_zeros  # all of it is filled
-        by_tents = empty(2, slots * batch, window, max(height, width))
+        grad_ink = -(weights * residuals).sum(0) if ctx.needs_input_grad[2] else None
+        grad_windows, window = torch.empty_like(windows), windows.shape[-1]
+        empty = grad.new_empty if shape[0] == shape[1] else grad.new_zeros  # all of it is filled
+        grad_bilinear = empty(2, len(windows), window, max(shape))
         later = torch.zeros_like(residuals[0])
-        for slot in reversed(range(slots)):
-            rows, (tents, across, mask) = slice(slot * batch, (slot + 1) * batch), painted[slot]
-            by_painted = grad.new_empty(batch, windows.shape[1], height, width)
-            by_ink = by_painted[:, :channels]
-            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=by_ink)
-            later = by_ink
+        for slot in reversed(range(canvases - 1)):
+            rows = slice(slot * batch, (slot + 1) * batch)
+            bilinear, half_painted, mask = painted[slot]
+            grad_painted = grad.new_empty(batch, windows.shape[1], *shape)
+            grad_painted_ink = grad_painted[:, :channels]
+            torch.addcmul(later, residuals[slot + 1], weights[slot + 1], out=grad_painted_ink)
+            later = grad_painted_ink
             if mask is not None:  # which hides the canvas before, the image less the residual
-                hidden = (residuals[slot] - residuals[0]).mul_(by_ink)
-                torch.sum(hidden, 1, out=by_painted[:, channels])
-                later = torch.addcmul(by_ink, by_ink, mask, value=-1)
-            ours, theirs = (
-                (each[0, ..., :width], each[1, ..., :height]) for each in (tents, by_tents[:, rows])
+                hidden = (residuals[slot] - residuals[0]).mul_(grad_painted_ink)
+                torch.sum(hidden, 1, out=grad_painted[:, channels])
+                later = torch.addcmul(grad_painted_ink, grad_painted_ink, mask, value=-1)
+            axes, grad_axes = (_axes(each, shape) for each in (bilinear, grad_bilinear[:, rows]))
+            grad_windows[rows] = paint_gradient(
+                grad_painted, windows[rows], half_painted, axes, grad_axes
             )
-            by_windows[rows] = paint_gradient(by_painted, windows[rows], across, ours, theirs)
-        return None, None, by_image, *_pose_gradient(by_tents, size, centre), by_windows
+        return None, None, grad_ink, *_pose_gradient(grad_bilinear, size, centre), grad_windows
 
 
 def paint_gradient(
-    grad: Tensor, windows: Tensor, across: Tensor, tents: Axes, by_tents: Axes
+    grad: Tensor, windows: Tensor, half_painted: Tensor, bilinear: Axes, grad_bilinear: Axes
 ) -> Tensor:
-    """The gradient of windows [N, P, w, w] from that of what they paint; fills that of tents.
+    """The gradient of windows [N, P, w, w] from that of what they paint; fills that of weights.
 
     Args:
         grad: [N, P, H, W].
         windows: [N, P, w, w].
-        across: windows painted along y, [N, w, P H].
-        tents: of x and y, [N, w, W] and [N, w, H].
-        by_tents: their gradients, to be filled.
+        half_painted: windows painted along y, [N, w, P H].
+        bilinear: bilinear weights along x and y, [N, w, W] and [N, w, H].
+        grad_bilinear: their gradients, to be filled.
     """
     (height, width), count = shape_of(grad), len(grad)
     flat = grad.view(count, -1, width)
-    by_across = bmm(tents[0], flat.mT).view(count, -1, height)
-    by_columns = bmm(by_across, tents[1].mT).view(count, -1, *windows.shape[1:3])
-    torch.bmm(across, flat, out=by_tents[0])
-    torch.bmm(columns(windows).mT, by_across, out=by_tents[1])
-    return by_columns.permute(0, 2, 3, 1)
+    grad_half_painted = bmm(bilinear[0], flat.mT).view(count, -1, height)
+    grad_columns = bmm(grad_half_painted, bilinear[1].mT).view(count, -1, *windows.shape[1:3])
+    torch.bmm(half_painted, flat, out=grad_bilinear[0])
+    torch.bmm(columns(windows).mT, grad_half_painted, out=grad_bilinear[1])
+    return grad_columns.permute(0, 2, 3, 1)
 
 
-def _pose_gradient(by_tents: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients of size [N] and centre [N, 2] from those of tents [2, N, w, S]."""
-    window, side = by_tents.shape[2:]
+def _pose_gradient(grad_bilinear: Tensor, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of size [N] and centre [N, 2] from those of bilinear weights [2, N, w, S]."""
+    window, side = grad_bilinear.shape[2:]
     # position = ((place - centre) / size + 1) w / 2 - 1 / 2; beyond the picture nothing is painted
-    by_places = slopes(by_tents, _on_window(size, centre, window, side)) * (window / 2)
-    by_places /= size[:, None]
+    grad_places = slopes(grad_bilinear, _on_window(size, centre, window, side)) * (window / 2)
+    grad_places /= size[:, None]
     places = (pixel_centres(side, size) - centre.t()[:, :, None]) / size[:, None]
-    return -(by_places * places).sum((0, 2)), -by_places.sum(2).t()
+    return -(grad_places * places).sum((0, 2)), -grad_places.sum(2).t()
 
 
 def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
@@ -240,20 +254,20 @@ def _on_window(size: Tensor, centre: Tensor, window: int, side: int) -> Tensor:
 # Bilinear weights
 
 
-def tents_at(positions: Tensor, side: int) -> Tensor:
+def bilinear_at(positions: Tensor, side: int) -> Tensor:
     """``spatial_transformer.bilinear_weights`` of positions [..., S], as [..., side, S]."""
     pixels = torch.arange(side, dtype=positions.dtype, device=positions.device)
     distance = positions[..., None, :] - pixels[:, None]
     return (1 - distance.abs_()).clamp_(min=0)
 
 
-def slopes(by_weights: Tensor, positions: Tensor) -> Tensor:
-    """Gradients of ``positions`` [..., S] from those of their ``tents_at`` [..., side, S].
+def slopes(grad_weights: Tensor, positions: Tensor) -> Tensor:
+    """Gradients of ``positions`` [..., S] from those of their ``bilinear_at`` [..., side, S].
 
     As a position moves up, the weight of the pixel below falls and that of the one above rises.
     """
     below = positions.floor().long()
     both = torch.stack([below, below + 1], -2)
-    inside = (both >= 0) & (both < by_weights.shape[-2])
-    found = by_weights.gather(-2, both.clamp_(0, by_weights.shape[-2] - 1)) * inside
+    inside = (both >= 0) & (both < grad_weights.shape[-2])
+    found = grad_weights.gather(-2, both.clamp_(0, grad_weights.shape[-2] - 1)) * inside
     return found[..., 1, :] - found[..., 0, :]

@@ -49,8 +49,8 @@ def merge(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> tuple[Found, T
         counts: how many of its objects are there, [B].
 
     Returns:
-        What is found then; and of the merges that would gain nothing, how much the best would, in
-        nats, [B], -inf where there was none.
+        What is found then; and the gain of the best of the refused merges, in nats, at most 0, -inf
+        where none was tried, [B].
     """
     explained, refused = Explained(air, ink, found, counts), nothing_refused(ink)
     rows = (counts > 1).nonzero().squeeze(1)

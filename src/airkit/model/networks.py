@@ -105,6 +105,6 @@ class ImageLSTM(nn.Module):
     def forward(self, state: LSTMState) -> LSTMState:
         """One step, in which the latents are read."""
         gates = state.product + self.recur(torch.cat([state.latents, state.hidden], 1))
-        enter, keep, new, leave = gates.chunk(4, 1)
-        cell = torch.sigmoid(keep) * state.cell + torch.sigmoid(enter) * torch.tanh(new)
-        return state._replace(hidden=torch.sigmoid(leave) * torch.tanh(cell), cell=cell)
+        input_, forget, candidate, output = gates.chunk(4, 1)
+        cell = forget.sigmoid() * state.cell + input_.sigmoid() * candidate.tanh()
+        return state._replace(hidden=output.sigmoid() * cell.tanh(), cell=cell)

@@ -26,9 +26,9 @@ from airkit.model.tuples import rows
 
 DIRECTIONS = 8
 """Directions of the lines that cut a window."""
-READ_ANEW = 4
-"""The best pairs, one in this many, are read once more."""
-EDGE_SHARPNESS = 3.0
+BEST_OF = 4
+"""Of the pairs, the best one in this many has its first object read once more."""
+LINE_SHARPNESS = 3.0
 """How sharply a piece ends at its line, in log odds per pixel."""
 AROUND = 2.0
 """Side of the square around a window in which errors are measured, in sides of the window."""
@@ -60,12 +60,12 @@ class Around(NamedTuple):
     def of(cls, air: AIR, size: Tensor, centre: Tensor) -> Self:
         """Around windows of sizes [N], fractions of S, and centres [N, 2]."""
         patches = Patches.around(AROUND * size, centre, air.shape, air.guide.window)
-        return cls(patches, _squares(air, patches, AROUND * size, centre))
+        return cls(patches, _in_squares(air, patches, AROUND * size, centre))
 
     def nats(self, air: AIR, left: Tensor) -> Tensor:
-        """What an error of ``left`` [N, C, h, w'] in the patches takes off log p(x | canvas), [N].
+        """What a residual ``left`` [N, C, h, w'] in the squares takes off log p(x | canvas), [N].
 
-        Without the noise that was found in the pictures.
+        In nats, beyond what the noise that was found in the pictures takes off anyway.
         """
         error = (left.square() - air.config.noise**2) * self.inside[:, None]
         return error.sum((1, 2, 3)) / (2 * air.pixel_sd**2)
@@ -110,18 +110,21 @@ class Reader:
         return self._read(lambda windows, *_: windows, 1)
 
     def two(self, offsets: Sequence[float]) -> tuple[Object, Object]:
-        """Two objects of each window, M rows each.
+        """The pair of objects that explains each window best, M rows each.
 
-        One is read from each piece on a side of a line, another from what it leaves, and of the
-        best pairs the first anew from what that leaves. The pair that explains the window best is
-        taken. ``offsets`` are those of the lines.
+        Lines cut the window in two. On each side of each line an object is read, then a second one
+        from what it leaves of the whole window. In the best of these pairs the first object is read
+        once more, from what the second leaves.
+
+        Args:
+            offsets: how far lines are from the middle, in typical object sizes.
         """
         middle = _middle(self._window, self._size, self._centre)
         pieces = 2 * DIRECTIONS * len(offsets)
         first = self._read(_pieces(middle, self._air, offsets), pieces)
         second = self._read(_without(first), pieces)
-        _, second = self._best(pieces // READ_ANEW, first, second)
-        first = self._read(_without(second), pieces // READ_ANEW)
+        _, second = self._best(pieces // BEST_OF, first, second)
+        first = self._read(_without(second), pieces // BEST_OF)
         first, second = self._best(1, first, second)
         return first, second
 
@@ -155,7 +158,7 @@ class Reader:
     def unexplained_inside(self, *windows: Window) -> Tensor:
         """What they leave unexplained inside of these windows, in nats, [N]."""
         (patches, _), left = self._left_by(windows)
-        inside = [_squares(self._air, patches, size, centre) for _, size, centre in windows]
+        inside = [_in_squares(self._air, patches, size, centre) for _, size, centre in windows]
         return Around(patches, torch.stack(inside).amax(0)).nats(self._air, left)
 
     def _left_by(self, windows: Sequence[Window]) -> tuple[Around, Tensor]:
@@ -197,7 +200,7 @@ class _Part(Residual):
         return Peak(self.start, height.repeat_interleave(len(self.start) // len(height)))
 
 
-def _squares(air: AIR, patches: Patches, size: Tensor, centre: Tensor) -> Tensor:
+def _in_squares(air: AIR, patches: Patches, size: Tensor, centre: Tensor) -> Tensor:
     """1 in squares of 2 ``size`` [N] around ``centre`` [N, 2], 0 elsewhere in patches, [N, h, w'].
 
     A window of that size is 2 ``size`` wide, as a canvas is from -1 to 1.
@@ -215,7 +218,7 @@ def _pieces(middle: Tensor, air: AIR, offsets: Sequence[float]) -> Keep:
     away = normal.new_tensor(offsets).repeat(len(angle)) * (2 * air.config.object_size)
     place = middle[:, None] + normal * away[:, None] / air.canvas_size
     place, normal = place.flatten(0, 1), normal.repeat(len(middle), 1)
-    sharpness = EDGE_SHARPNESS * air.canvas_size / 2
+    sharpness = LINE_SHARPNESS * air.canvas_size / 2
 
     def keep(windows: Tensor, size: Tensor, centre: Tensor) -> Tensor:
         offset = _points(size, centre, windows.shape[-1]) - place[:, :, None]

@@ -34,7 +34,7 @@ with without_widgets_warning():
     from pyro.ops.provenance import detach_provenance
     from pyro.poutine.runtime import _PYRO_STACK
 
-OFF = -1e3
+AFTER_ABSENT = -1e3
 """Logit of a slot after an absent one: P(on) is 0, and being off has log probability 0."""
 
 
@@ -224,7 +224,7 @@ class _Rows:
 
     def presence(self, slot: int, logit: Tensor, before: Tensor, infer: Any = None) -> Tensor:
         """Draw z_pres of a slot from its logit [R]; surely off where the slot before is."""
-        odds = self.unflatten(torch.where(before > 0, logit, torch.full_like(before, OFF)))
+        odds = self.unflatten(torch.where(before > 0, logit, torch.full_like(before, AFTER_ABSENT)))
         present: Tensor = pyro.sample(f"z_pres_{slot}", _Bernoulli(logits=odds), infer=infer)
         if present.shape not in (self.shape, self.shape[-1:]):
             raise ValueError(

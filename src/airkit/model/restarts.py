@@ -8,7 +8,7 @@ called ruin and recreate (Schrimpf et al. 2000, Journal of Computational Physics
 neighbourhood search.
 
 Legend: B images, M objects that are tried, K looks at each, N = M K rows (K consecutive ones of an
-object), P objects found from a look, C channels, T slots, h and w' sides of a region.
+object), P most objects found from a look, C channels, T slots.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from airkit.model.search import Found, even_looks, first_of_its_kind, temperatur
 from airkit.model.spatial_transformer import Patches, span
 
 TRIED_FROM = 0.5
-"""An object is tried if the error around it, in nats, exceeds its KL plus this multiple of the log
-prior odds against one more object."""
+"""An object with neighbours is tried if the error around it, in nats, exceeds its KL plus this
+multiple of the log prior odds against one more object."""
 LOOKS = 16
 """Looks from which an object is found again."""
 SIDE = 4.0
@@ -44,6 +44,9 @@ MORE_ADD, MORE_OVER = 1.5, 0.5
 """Charge for each object more, in the same unit and in addition to its prior odds, where objects
 add up and where they occlude each other: the best of several looks gains something by chance, and
 pieces imitate an object more easily where ink adds up."""
+SAME_NATS = 0.1
+"""An object that was found again in vain is not tried once more while the nats unexplained around
+it, and so what surrounds it, differ by less."""
 TOGETHER = 32
 """Objects to find again at once: more make it no faster."""
 
@@ -62,13 +65,14 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         counts: how many of its objects are there, [B].
     """
     explained = Explained(air, ink, found, counts)
-    vain = torch.full_like(found.size, math.nan)  # what was unexplained when nothing was gained
+    in_vain = torch.full_like(found.size, math.nan)  # nats unexplained when nothing was gained
     rows = explained.poor(TRIED_FROM * explained.odds_against)
     while len(rows):
         some = explained.rows(rows)
         unexplained = some.unexplained(some.painted(some.present))
         poor = unexplained > _least(some)
-        image, slot = (poor & ~torch.isclose(unexplained, vain[rows], atol=0.1)).nonzero().unbind(1)
+        tried = torch.isclose(unexplained, in_vain[rows], atol=SAME_NATS)
+        image, slot = (poor & ~tried).nonzero().unbind(1)
         if not len(image):
             break
         once = _once(image, some.neighbours[image, slot], unexplained[image, slot])
@@ -79,7 +83,7 @@ def restart(air: AIR, ink: Tensor, found: Found, counts: Tensor) -> Found:
         after = before.after(again.change)
         pays = (_value(after) > _value(before)) & (after.found.log_q.argmax(1) == after.counts)
         image, kept = again.image[pays], again.change.kept[pays]
-        vain[rows[image]] = kept_first(unexplained[image].masked_fill(~kept, math.nan), kept)
+        in_vain[rows[image]] = kept_first(unexplained[image].masked_fill(~kept, math.nan), kept)
         rows = rows[image]
         explained = explained.replaced(rows, *tuples.rows((after.found, after.counts), pays))
     return explained.found
@@ -119,7 +123,7 @@ class Again(NamedTuple):
 
 
 def _value(explained: Explained) -> Tensor:
-    """The score of the objects that are there, with the guide's q(n), in nats, [B]."""
+    """The score of the objects that are there plus temperature times log q(n), in nats, [B]."""
     air, _, found, counts = explained
     log_q = found.log_q.gather(1, counts[:, None]).squeeze(1)
     return explained.score + temperature(air) * log_q
@@ -170,7 +174,7 @@ def _from_looks(
 
 
 def _value_of_found(air: AIR, logits: Tensor, kl: Tensor) -> Tensor:
-    """The guide's q(n) minus the costs of the first 1, 2 ... P objects, in nats, [N, P].
+    """Temperature times log q(n), less the KLs, of the first n = 1..P objects, in nats, [N, P].
 
     ``logits`` and ``kl`` are [N, P].
     """
@@ -180,7 +184,7 @@ def _value_of_found(air: AIR, logits: Tensor, kl: Tensor) -> Tensor:
 
 
 def _value_of_taken(explained: Explained, taken: Tensor) -> Tensor:
-    """The guide's q(n) minus the costs of the objects ``taken`` [M, T], in nats, [M]."""
+    """The same of the objects ``taken`` [M, T], less their charges too, in nats, [M]."""
     air, _, found, counts = explained
     after = pad(logsigmoid(-found.logits), (0, 1)).gather(1, counts[:, None])[:, 0]
     log_q = (logsigmoid(found.logits) * taken).sum(1) + after
@@ -189,9 +193,9 @@ def _value_of_taken(explained: Explained, taken: Tensor) -> Tensor:
 
 
 def _prior(explained: Explained, counts: Tensor) -> Tensor:
-    """Log p(n) of ``counts`` [M, P] over that of the count now; -inf for counts out of reach.
+    """Log p(n) of ``counts`` [M, P] less that of the count now.
 
-    These are counts beyond the slots, and those of two more objects.
+    It is -inf for more objects than slots, and for two more than now.
     """
     log_prior, now = explained.air.log_prior, explained.counts[:, None]
     ratio = log_prior[counts.clamp(max=len(log_prior) - 1)] - log_prior[now]

@@ -59,7 +59,8 @@ class Scene:
     windows: Tensor
     """Ink of the decoded windows, [B, T, C, w, w]."""
     score: Tensor
-    """log p(x | canvas) + log p(n) - sum of costs of the explanation kept, in nats, [B]."""
+    """log p(x | canvas) + log p(n) - sum of the objects' KLs and charges, of the explanation kept,
+    in nats, [B]; a charge is what a split or restart costs beyond the prior."""
     found: Found = field(repr=False)
     """The explanation kept; its windows have masks where objects occlude each other."""
     air: AIR = field(repr=False)
@@ -117,20 +118,20 @@ class Scene:
             yield canvas
 
 
-def explain(air: AIR, images: Tensor, counts: torch.Generator | None = None) -> Scene:
+def explain(air: AIR, images: Tensor, generator: torch.Generator | None = None) -> Scene:
     """The scene at one look, the means of all latents and the mode of p(n).
 
     Each slot compares ``air.candidates`` positions and takes the one whose object costs least for
     what it explains; then objects that stand for two are split, those that leave much unexplained
-    are found again, and pieces of one are merged. For a guide that does not sample looks, and with
+    are found again, and pieces of one are merged. For a guide that does not sample looks, or with
     one candidate, it is one plain pass of the guide, and p(n) is q(n).
 
     Args:
         air: the trained model.
         images: levels in 0..1, [B, C, H, W].
-        counts: samples the count from p(n), in place of its mode.
+        generator: samples the count from p(n), in place of its mode.
     """
-    return scene_of(air, images, explanations(air, images, 1, 0)[0], counts)
+    return scene_of(air, images, explanations(air, images, 1, 0)[0], generator)
 
 
 def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
@@ -138,8 +139,9 @@ def explain_best(air: AIR, images: Tensor, looks: int, seed: int) -> Scene:
 
     The first look is that of ``explain``, the others are sampled. The count is the mode of their
     posterior p(n) (``airkit.model.posterior``); the explanation kept is that of the look with the
-    greatest score of that count. An image whose count the first look leaves no doubt about
-    (``airkit.model.posterior.SURE``) gets no more looks.
+    greatest score of that count. With several candidates, an image gets no more looks where the
+    first leaves no doubt (``airkit.model.posterior.SURE``). Where ``AGREEING`` looks score the same
+    count highest, these are all.
 
     Args:
         air: the trained model.
@@ -160,11 +162,11 @@ def explain_by_looks(
     images: Tensor,
     looks: int,
     seed: int,
-    counts: torch.Generator | None = None,
+    generator: torch.Generator | None = None,
 ) -> Scene:
     """``explain`` for one look, ``explain_best`` for more: the rule of ``airkit eval``."""
     if looks == 1:
-        return explain(air, images, counts)
+        return explain(air, images, generator)
     return explain_best(air, images, looks, seed)
 
 
@@ -173,11 +175,11 @@ def explain_both(
     images: Tensor,
     looks: int,
     seed: int,
-    counts: torch.Generator | None = None,
+    generator: torch.Generator | None = None,
 ) -> tuple[Scene, Scene]:
     """The scenes of ``explain`` and of ``explain_best``, which share the first look."""
     one, best = explanations(air, images, looks, seed)
-    return scene_of(air, images, one, counts), scene_of(air, images, best)
+    return scene_of(air, images, one, generator), scene_of(air, images, best)
 
 
 def explanations(
@@ -250,12 +252,12 @@ def _is_mended(air: AIR) -> bool:
 
 
 def scene_of(
-    air: AIR, images: Tensor, best: Explanation, counts: torch.Generator | None = None
+    air: AIR, images: Tensor, best: Explanation, generator: torch.Generator | None = None
 ) -> Scene:
-    """The scene of an explanation of ``images``; ``counts`` as for ``explain``."""
+    """The scene of an explanation of ``images``; ``generator`` as for ``explain``."""
     found, count, probability = best
-    if counts is not None:
-        count = torch.multinomial(probability, 1, generator=counts).squeeze(1)
+    if generator is not None:
+        count = torch.multinomial(probability, 1, generator=generator).squeeze(1)
     present, box = first_slots(count, air.slots), _boxes(air, found)
     return Scene(
         count=count,

@@ -75,7 +75,7 @@ class Checkpoint:
     optimiser: Mapping[StrictStr, Any]
     """The optimiser's state dict."""
     data: PathText
-    """Absolute path of the data file."""
+    """Absolute path of the data file; its name alone in an export."""
     data_digest: PathText
     """Content digest of the data file."""
     seconds: Amount

@@ -31,7 +31,8 @@ MOST = {
 }
 """Shares above which, beyond chance, something is wrong."""
 LEAST_CERTAINTY = 0.93
-"""Mean probability of the most probable count below which counts are guesses."""
+"""Mean probability, by the guide at one look, of its most probable count, below which counts are
+guesses."""
 MOST_UNEXPLAINED = 0.5
 """Share of the ink that may be left unexplained."""
 APART = 1.6
@@ -84,7 +85,7 @@ class Trust(Labelled):
             "pictures without an object": f"{signs.empty:.1%}",
             "pictures with each slot in use": rates,
             f"pictures that one look counts differently from {signs.looks} together": unstable,
-            "probability of the count found": f"{signs.certainty:.1%} on average",
+            "probability of one look's count": f"{signs.certainty:.1%} on average, by the guide",
             "median box": f"{found}; the model expects objects of {signs.object_size:.0f} px",
             f"objects larger than {LARGE:g} of the picture": f"{signs.large:.1%}",
             "objects where nothing stands out": f"{signs.needless:.1%} of {signs.objects:,}",
@@ -137,7 +138,7 @@ def _trouble(signs: Signs, wrong: set[str]) -> Iterator[str]:
     }
     yield from (words for name, words in said.items() if name in wrong)
     if signs.certainty < LEAST_CERTAINTY:
-        yield f"the count is only {signs.certainty:.0%} certain"
+        yield f"one look is only {signs.certainty:.0%} sure of its count"
     if signs.unexplained > MOST_UNEXPLAINED:
         yield f"{signs.unexplained:.0%} of what stands out is left unexplained"
 

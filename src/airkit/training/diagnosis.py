@@ -77,7 +77,7 @@ def _bad_gradient(module: nn.Module) -> str | None:
 
 
 def _advice(fault: Fault, start: Start, saved: int, program: str) -> Iterator[str]:
-    """Commands to run as they stand."""
+    """What to check, and commands that run as they stand."""
     train, run = start.config.train, start.run.path
     named = "".join(f" {quoted(word)}" for word in assigned(named_classes(start.config)))
     command, on = f"{program} train --run {quoted(run)}{named}", f"to go on from step {saved}:"

@@ -105,7 +105,7 @@ class Guide(nn.Module, ABC):
     window: int
     """Side of the windows that codes are read from, in pixels."""
     encoder: Encoder
-    """q(z_what) of windows [N, 2 C, w, w] of image and residual."""
+    """q(z_what) of the windows that ``encode`` reads."""
 
     def __init__(self, config: Config, pose: Pose, canvas_size: int) -> None:
         """Build for a configuration.

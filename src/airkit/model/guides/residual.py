@@ -140,7 +140,7 @@ class Residual:
         else:
             height = saliency.amax(1)
             looks = look.view(len(height), -1)
-            cell = self._sampled(saliency, height, sharpness, looks).flatten()
+            cell = sample_cells(self._mass(saliency, height, sharpness), looks).flatten()
             height = height.repeat_interleave(looks.shape[1])
         cells = torch.stack([cell % along, cell.div(along, rounding_mode="floor")], 1)
         return Peak((2 * cells.to(mask.dtype) + 1) / len(blurs[0].rows) - 1, height)
@@ -185,9 +185,14 @@ class Residual:
         some._local = None if self._local is None else self._local.rows(index)
         return some
 
-    def _sampled(self, saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
-        """The cells [B, K] of sampled looks; arguments as for ``_sample_cells``."""
-        return _sample_cells(saliency, peak, sharpness, look)
+    @staticmethod
+    def _mass(saliency: Tensor, peak: Tensor, sharpness: float) -> Tensor:
+        """How likely looks at each cell are, up to a factor, [B, cells].
+
+        exp(sharpness * saliency / peak); an image without a peak has all cells alike.
+        """
+        scale = sharpness / peak.clamp(min=1e-6)[:, None]
+        return (saliency - peak[:, None]).mul_(scale).exp_()
 
     def _saliency(self, blurs: Sequence[Blur], mask: Tensor) -> Tensor:
         """The saliency of ``peak`` on the blurs' cells, [B, L H / S, L W / S]."""
@@ -223,9 +228,10 @@ class RegionResidual(Residual):
         centre, height = super().peak(blurs, mask, sharpness, look)
         return Peak(centre + self._patches.offset(centre), height)
 
-    def _sampled(self, saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
+    @staticmethod
+    def _mass(saliency: Tensor, peak: Tensor, sharpness: float) -> Tensor:
         del peak, sharpness
-        return _by_mass(saliency, look)
+        return saliency
 
     def _inside(self, size: Tensor, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Sizes and centres as if the part was all of the canvas."""
@@ -288,17 +294,11 @@ def saliency_of(blurred: Sequence[Tensor]) -> Tensor:
     return saliency
 
 
-def _sample_cells(saliency: Tensor, peak: Tensor, sharpness: float, look: Tensor) -> Tensor:
-    """Sample cells [B, K] from softmax(sharpness * saliency / peak).
+def sample_cells(mass: Tensor, look: Tensor) -> Tensor:
+    """Cells [B, K] drawn in proportion to ``mass`` [B, cells] by uniform noise ``look`` [B, K].
 
-    A blank image has no peak; every cell is then as likely as another.
+    By inversion of the cumulative distribution.
     """
-    scale = sharpness / peak.clamp(min=1e-6)[:, None]
-    return _by_mass((saliency - peak[:, None]).mul_(scale).exp_(), look)
-
-
-def _by_mass(mass: Tensor, look: Tensor) -> Tensor:
-    """Cells [B, K] sampled in proportion to ``mass`` [B, cells], by inverse distribution."""
     mass = cumulative_sum(mass)
     cells = torch.searchsorted(mass, look * mass[:, -1:])
     return cells.clamp(max=mass.shape[1] - 1)

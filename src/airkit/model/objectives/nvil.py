@@ -99,8 +99,8 @@ class NVIL(Objective):
 def _scored(presence: Any, cost: Tensor) -> Tensor:
     """The score of a presence weighted by its ``cost`` [B], less the baseline's squared error, [B].
 
-    The cost contains the presence's own -log q, whose gradient has mean zero; adding one
-    to the weight takes it out.
+    The ELBO, to which this is added, holds -log q of the presence too, whose gradient has mean zero
+    and is nothing but noise: the 1 in the weight cancels it.
     """
     score: Tensor = presence["log_prob"]
     weight = cost.detach()
