@@ -25,7 +25,7 @@ from airkit.evaluation.found_files import (
     write_labels,
     write_objects,
 )
-from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in, pieces_of
+from airkit.evaluation.pieces import Explainer, Piece, PieceScene, overlap_of, pieces_in
 from airkit.evaluation.screening import Screening, repeat_verdict
 from airkit.runs.trained import TrainedModel, open_model
 from airkit.system.callbacks import Listener
@@ -154,8 +154,7 @@ class _Inference:
         """Yield the pieces of all images in the second walk; raises ImageError if they changed."""
         for place, given in enumerate(self.screening.walk()):
             self._given[place] = given
-            shape, edge = self.screening.shape_of(given), self.screening.imported
-            yield from pieces_of(given, place, self.tile, self.overlap, shape=shape, edge=edge)
+            yield from self.screening.pieces(place, given, self.overlap)
 
     def _finish(self, place: int, parts: Parts) -> Inferred:
         given = self._given.pop(place)

@@ -164,7 +164,8 @@ def _source(
             got=f"--data {quoted(data)} and pictures",
             hint="name one of them; airkit import makes a data file of pictures",
         )
-    model, listener = open_model(*opening), opening[-1]
+    listener = opening[-1]
+    model = open_model(*opening)
     repeat_verdict(model, listener)
     if images is None:
         return CanvasesSource(model, data, samples, listener)

@@ -21,7 +21,7 @@ from airkit.data.imports.images import Given
 from airkit.errors import ImageError
 from airkit.evaluation.explaining import Task, best_scene, explained
 from airkit.evaluation.found import clipped, interval
-from airkit.evaluation.pieces import Explainer, Piece, pieces_of
+from airkit.evaluation.pieces import Explainer, Piece
 from airkit.evaluation.predictions import Predictions, joined
 from airkit.evaluation.screening import Screening
 from airkit.evaluation.segmentation import found_mask
@@ -157,12 +157,8 @@ class PicturesSource:
         """The pictures as pieces, some at a time; raises ImageError if they changed."""
         for part in _in_parts(enumerate(self.screening.walk())):
             self._given |= part
-            yield [self._piece(place, given) for place, given in part.items()]
-
-    def _piece(self, place: int, given: Given) -> Piece:
-        shape, edge = self.screening.shape_of(given), self.screening.imported
-        (piece,) = pieces_of(given, place, None, 0, shape=shape, edge=edge)
-        return piece
+            pieces = (self.screening.pieces(*each) for each in part.items())
+            yield [piece for (piece,) in pieces]
 
     def _of_picture(self, piece: Piece, arrays: dict[str, Any]) -> Predictions:
         """The predictions of one picture, in pixels of it as it came."""

@@ -55,14 +55,7 @@ def score(
             compare with.
         CheckpointError, DeviceError, ExtensionError: as ``evaluate`` does, of the run.
     """
-    if math.isnan(least_score):
-        raise PredictionsError(
-            "This is no score",
-            where=argument("least_score"),
-            expected="a number",
-            got="nan",
-            hint="leave it out for 0.5",
-        )
+    _check_score(least_score)
     given = layers(settings)
     split = all_settings.resolve(*given).eval.split
     info = reader.read_info(to_path(data))
@@ -72,13 +65,7 @@ def score(
     height, width = canvases.rows["image"].shape[2:]
     where = to_path(predictions)
     found = Reader(where, split, len(canvases), (height, width), least_score).read()
-    if found.best < least_score:
-        listener.note(
-            f"no object has a score of {least_score:g} or more, so that none is counted: the "
-            f"greatest is {found.best:g}; {argument('least_score', 'SCORE')} sets the limit"
-        )
-    if found.about and Path(found.about).name != info.path.name:
-        listener.note(f"these are predictions of {found.about}, measured on {info.path}")
+    _note(found, least_score, info.path, listener)
     scores = {**_counted(canvases, found), **_boxed(canvases, found, least_score)}
     scores |= _masked(canvases, found)
     if not scores:
@@ -90,10 +77,10 @@ def score(
         )
     comparison = None
     if against is not None:
-        true, same = canvases.truth("counts").numpy(), layers({"eval.split": split})
+        same = layers({"eval.split": split})
         trained = open_run(against, info.path, "best", [*given, *same], listener)
         measures, right = measured(trained, against, listener)
-        comparison = paired(found.counts == true, right, measures)
+        comparison = paired(found.counts == canvases.truth("counts").numpy(), right, measures)
     return Scores(
         canvases=len(canvases),
         **scores,
@@ -103,6 +90,28 @@ def score(
         split=split,
         comparison=comparison,
     )
+
+
+def _check_score(least_score: float) -> None:
+    if math.isnan(least_score):
+        raise PredictionsError(
+            "This is no score",
+            where=argument("least_score"),
+            expected="a number",
+            got="nan",
+            hint="leave it out for 0.5",
+        )
+
+
+def _note(found: ExternalPredictions, least: float, data: Path, listener: Listener) -> None:
+    """Say where no object is counted, or predictions seem to be of another file."""
+    if found.best < least:
+        listener.note(
+            f"no object has a score of {least:g} or more, so that none is counted: the "
+            f"greatest is {found.best:g}; {argument('least_score', 'SCORE')} sets the limit"
+        )
+    if found.about and Path(found.about).name != data.name:
+        listener.note(f"these are predictions of {found.about}, measured on {data}")
 
 
 def _counted(canvases: CanvasDataset, found: ExternalPredictions) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from airkit.data.imports.pictures import Bad
 from airkit.data.look.ink import Fault
 from airkit.errors import ImageError
 from airkit.evaluation.doubts import Doubts, note
-from airkit.evaluation.pieces import least_tile
+from airkit.evaluation.pieces import Piece, least_tile, pieces_of
 from airkit.evaluation.reasons import POLARITY, TEXTS, Reasons
 from airkit.model.spatial_transformer import Shape
 from airkit.runs.trained import TrainedModel
@@ -84,6 +84,11 @@ class Screening:
             many += 1
         if many < len(self.places):
             raise _changed(self.places[many].path)
+
+    def pieces(self, place: int, given: Given, overlap: int = 0) -> list[Piece]:
+        """The pieces of the image at ``place``; tiles overlap by so many pixels."""
+        shape, edge = self.shape_of(given), self.imported
+        return pieces_of(given, place, self.tile, overlap, shape=shape, edge=edge)
 
     def shape_of(self, given: Given) -> tuple[int, int]:
         """Height and width of an image's pieces.
