@@ -64,7 +64,7 @@ def test_it_shows_itself_in_a_few_lines(other: Path) -> None:
     _, comparison = compare(reference(), other)
     told = str(comparison).splitlines()
     assert told[0] == f"against                   {other} ({comparison.against.checkpoint})"
-    assert f"{comparison.only_run} canvases" in told[1]
+    assert f" {comparison.only_run} of {comparison.against.canvases} canvases" in told[1]
     assert len(told) == 5
     assert f"<th>against</th><td>{other} (" in comparison._repr_html_()
 

@@ -191,10 +191,11 @@ class Comparison(Labelled):
         other, p = self.against, self.p_value
         low, high = (100 * bound for bound in self.difference_interval)
         interval = f"(95 % interval {low:+.2f} to {high:+.2f})"
+        of_all = f"of {other.canvases:,} canvases"
         return [
             ("against", f"{other.run} ({other.checkpoint})"),
-            (f"right in {ours} alone", f"{self.only_run:,} canvases"),
-            (f"right in {theirs} alone", f"{self.only_against:,} canvases"),
+            (f"right in {ours} alone", f"{self.only_run:,} {of_all}"),
+            (f"right in {theirs} alone", f"{self.only_against:,} {of_all}"),
             ("difference", f"{100 * self.difference:+.2f} points {interval}"),
             ("p, McNemar's exact test", f"{p:.2g}" if p >= LEAST_P else f"below {LEAST_P:.0e}"),
         ]
