@@ -190,6 +190,9 @@ def test_gpus_are_dealt_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert visible_gpus("cpu") == visible_gpus("cuda:1") == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert visible_gpus("auto") == ["5", "7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,0,9")  # CUDA stops at the first it lacks
+    assert visible_gpus("auto") == ["5", "7", "0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     made = plan(tmp_path, train__device="auto")
     text = "import os, time; time.sleep(1.5); print(os.environ['CUDA_VISIBLE_DEVICES'])"
     failures(code(text, 2), made, 2)

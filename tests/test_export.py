@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from command_line import run
 from exports import contents, names, spoilt
+from idx_files import mnist_like, write_folder
 from own_pictures import blobs
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors.torch import load_file
 from some_truth import whole
-from tiny_runs import STEPS, data_file, reference, same, state, trained
+from tiny_runs import DATA, STEPS, TRAIN, data_file, reference, same, state, trained
 
 import airkit
 from airkit.config import settings
@@ -154,6 +155,34 @@ def test_which_checkpoint_is_exported(home: Path) -> None:
     assert export("run", "last", checkpoint="last").counts["step"] == STEPS
     assert export("run", "first", checkpoint=str(first)).counts["step"] == step
     assert export(first, "file").counts["step"] == step
+
+
+def test_the_card_of_a_checkpoint_file_tells_what_is_in_doubt(home: Path) -> None:
+    folder = RunFolder(trained(home / "run"))
+    folder.verdict.write_text(json.dumps({"trouble": ["all slots are in use"]}))
+    export("run", "one")
+    export(folder.file(STEPS), "two")
+    for out in ("one", "two"):
+        assert "all slots are in use" in Path(out, "README.md").read_text()
+
+
+def test_a_folder_of_digits_is_told_by_its_name_alone(home: Path) -> None:
+    secret = home / "secret" / "my digits"
+    write_folder(secret, mnist_like())
+    airkit.make_data("d.h5", settings={**DATA, "data.source": str(secret)})
+    airkit.train("d.h5", "run", settings={**TRAIN, "train.steps": 1})
+    export("run", "model")
+    export("d.h5", "canvases")
+    for content in (*contents(Path("model")).values(), *contents(Path("canvases")).values()):
+        assert b"secret" not in content
+    assert "my digits" in Path("canvases/README.md").read_text()
+    assert airkit.load("model").slots == airkit.load("run").slots
+
+
+def test_texts_with_slashes_are_told_whole(home: Path) -> None:
+    airkit.train(data_file(), "run", settings={**TRAIN, "train.steps": 1, "own.scale": "a/b"})
+    export("run", "out")
+    assert "| own.scale | a/b |" in Path("out/README.md").read_text()
 
 
 def test_the_command_prints_what_it_wrote(home: Path) -> None:

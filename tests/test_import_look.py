@@ -77,6 +77,9 @@ def test_the_file_is_named_as_people_name_files(
 def test_tiles_that_cut_no_picture_are_told(tmp_path: Path) -> None:
     listener = Recorder()
     import_scenes(_squares(0, 220), path=tmp_path / "o.h5", tile=30, listener=listener)
-    assert "no picture is larger than tiles of 24 x 24 px: tile=30 cut none" in listener.notes
+    assert (
+        "no picture or region is larger than tiles of 24 x 24 px: tile=30 cut none"
+        in listener.notes
+    )
     import_scenes(_squares(0, 220), path=tmp_path / "p.h5", tile=16, listener=listener)
     assert any("cut into tiles of 16 x 16 px" in note for note in listener.notes)

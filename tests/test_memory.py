@@ -83,6 +83,7 @@ def test_on_other_systems(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delattr("os.sysconf")
     assert memory.available()[0] == math.inf
     memory.check(2**60, "Everything", where="here", hint="none")
+    fit(machine / "run", train__steps=1)
 
 
 def test_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

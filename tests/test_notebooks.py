@@ -79,6 +79,14 @@ def test_one_output_of_a_cell_changes(shell: Any, monkeypatch: pytest.MonkeyPatc
     assert "a &lt;note&gt;" in output[-1]["text/html"]
 
 
+def test_metrics_that_come_after_the_last_step_are_shown(shell: Any) -> None:
+    listener = airkit.progress()
+    listener.progress("training", 2, 2)
+    listener.row({"step": 2, "elbo": 12.34})
+    listener.row({"step": 2, "val_elbo": 12.0, "val_count_accuracy": 0.5})
+    assert "ELBO 12.3, counted right 50.0 %" in shell.shown.outputs[0][-1]["text/plain"]
+
+
 def test_another_cell_has_an_output_of_its_own(shell: Any) -> None:
     listener = airkit.progress()
     listener.progress("training", 1, 1)

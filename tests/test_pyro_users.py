@@ -211,9 +211,14 @@ def test_nothing_is_replaced_and_nothing_odd_is_saved(home: Path) -> None:
     airkit.save(air, "run", data_file())
     Path("mine").mkdir()
     Path("mine/config.toml").write_text("")
-    for taken in ("run", "mine"):
+    Path("book").mkdir()
+    Path("book/chapter.txt").write_text("Call me Ishmael.")
+    for taken in ("run", "mine", "book"):
         with pytest.raises(AirkitError, match="in use"):
             airkit.save(air, taken, data_file())
+    for steps in (-1, 10**10):
+        with pytest.raises(AirkitError, match="no such number of steps"):
+            airkit.save(air, "other", data_file(), steps=steps)
     with pytest.raises(AirkitError, match=r"other canvases[^$]*max_digits = 2[^$]*max_digits = 3"):
         airkit.save(air, "other", data_file(max_digits=3, train=4, val=0, test=0))
     assert not Path("other").exists()

@@ -165,6 +165,8 @@ def test_a_best_one_that_cannot_be_read(
 def test_what_is_there_instead_of_a_run(tmp_path: Path) -> None:
     for name in ("sweep/seed-003", "runs/my run", "alone"):
         trained(tmp_path / name)
+    (tmp_path / "empties/checkpoints").mkdir(parents=True)
+    (tmp_path / "empties/checkpoints/step-1.pt").touch()  # no checkpoint of airkit's
     for name in ("sweep/sweep.json", "other/notes.txt", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("{}")

@@ -14,6 +14,8 @@ from airkit.system.text import SHELL, argument, arguments_of, numbered
         ("tile", 64, "tile=64", "--tile 64"),
         ("tile", "S", "tile=S", "--tile S"),
         ("pad", True, "pad=True", "--pad"),
+        ("behind", 1, "behind=1", "--behind 1"),
+        ("scale", 1.0, "scale=1.0", "--scale 1.0"),
         ("color", "rgb", "color='rgb'", "--color rgb"),
         ("crop", (0, 0, 0, 6), "crop=(0, 0, 0, 6)", "--crop 0,0,0,6"),
         ("levels", ("LOW", "HIGH"), "levels=(LOW, HIGH)", "--levels LOW,HIGH"),

@@ -47,6 +47,8 @@ class Progress(Paced):
             self._metrics["ELBO"] = f"{values['elbo']:.1f}"
         if "val_count_accuracy" in values:
             self._metrics["counted right"] = percent(values["val_count_accuracy"])
+        if self.done >= self.total:  # no step comes that would show it
+            self._show()
 
     def _enter(self) -> None:
         """Begin a new output where another cell is running."""

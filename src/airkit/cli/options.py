@@ -8,6 +8,7 @@ order in which they stand on the command line.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -259,10 +260,10 @@ def _name_the_setting(error: Any, command: str) -> None:
 
 def _advice_on(extra: Path, command: str, parameters: list[Any]) -> list[str]:
     """What to write in place of an argument too many, where that can be told from what it is."""
-    option = "--run" if extra.is_dir() else OPTION_OF.get(extra.suffix)
+    option = "--run" if os.path.isdir(extra) else OPTION_OF.get(extra.suffix)
     if any(option in parameter.opts for parameter in parameters):
         return [f"{option} {quoted(extra)}"]
-    if extra.is_file() and command in OF_PICTURES:
+    if os.path.isfile(extra) and command in OF_PICTURES:
         return [OF_PICTURES[command].format(quoted(extra.parent))]
     return []
 

@@ -13,7 +13,9 @@ from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, on_run, option
 from airkit.cli.output import percent, show, tell_end, tell_rows
 from airkit.cli.progress import listening
 from airkit.config.registry import is_outside
+from airkit.runs.training_data import assigned
 from airkit.system.signals import EXIT_CODE
+from airkit.system.text import quoted
 
 if TYPE_CHECKING:
     from airkit.training.loop import TrainReport
@@ -46,9 +48,11 @@ def train(
 
 def _classes(layers: Layers) -> str:
     """Options that name the classes of one's own again, as other commands on the run need them."""
-    given = [pair for layer in layers for pair in airkit.settings.flatten(layer.values)]
-    named = {key: value for key, value in given if is_outside(value) and key != "train.estimator"}
-    return "".join(f" --set {key}={value}" for key, value in named.items())
+    given = {key: it for each in layers for key, it in airkit.settings.flatten(each.values)}
+    several = {key: it if isinstance(it, list | tuple) else [it] for key, it in given.items()}
+    named = [key for key, names in several.items() if any(map(is_outside, names))]
+    words = assigned({key: given[key] for key in named if key != "train.estimator"})
+    return "".join(f" {quoted(word)}" for word in words)
 
 
 def _tell(report: TrainReport, classes: str = "") -> None:

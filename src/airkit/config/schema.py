@@ -217,7 +217,7 @@ class Config(Section):
 
     @property
     def gpu_batch_size(self) -> int:
-        """Canvases per step on a GPU; larger where the rate is known that these need."""
+        """Canvases per step on a GPU: for digits ``GPU_BATCH`` where the rate is auto too."""
         train = self.train
         auto = train.batch_size == "auto" and train.learning_rate == "auto"
         return GPU_BATCH if auto and self.data.of_digits else self.batch_size

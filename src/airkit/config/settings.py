@@ -260,7 +260,8 @@ def from_assignment(text: str) -> Layer:
     section, _, name = key.strip().partition(".")
     if not (equals and name):
         homes = named_alike(section)
-        like = f"--set {' or '.join(homes)}={value.strip()}" if equals and homes else ""
+        homes = homes if equals else []
+        like = " or ".join(f"--set {home}={value.strip()}" for home in homes)
         raise AirkitError(
             "Cannot read a setting",
             where=f"--set {text}",

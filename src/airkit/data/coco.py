@@ -84,11 +84,11 @@ class Coco:
             "airkit_version": __version__,  # first, where it identifies an export
             "description": f"canvases of {self._source()}: {', '.join(self.splits)}",
             "version": "1",
-            "contributor": info.attribution,
+            "contributor": info.shared_attribution,
             "content_digest": info.content_digest,
             "seed": info.config.data.seed,
         }
-        licence = {"id": 1, "name": info.licence, "attribution": info.attribution, "url": ""}
+        licence = {"id": 1, "name": info.licence, "attribution": info.shared_attribution, "url": ""}
         with path.open("w", encoding="utf-8") as file:
             file.write(f'{{\n"info": {json.dumps(about)}')
             file.flush()  # its start identifies the folder of a killed export

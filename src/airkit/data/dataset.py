@@ -48,6 +48,7 @@ class CanvasDataset(Dataset[dict[str, Tensor]]):
 
     Raises:
         DataFileError: the file or its split is missing, damaged, foreign or newer.
+        NoMemoryError: what has to be held of it does not fit into memory.
     """
 
     def __init__(self, path: str | Path = "multi-mnist.h5", split: str = "train") -> None:

@@ -43,7 +43,7 @@ _TYPES = {
 }
 """What an IDX file can hold, by type code."""
 HOW_TO = 'the documentation\'s page "Use other digits" shows how'
-"""Where conversions are."""
+"""Where the documentation tells how to convert other digits."""
 
 
 class IdxFolder(DigitSource):
@@ -95,8 +95,9 @@ def _is_file(path: Path) -> bool:
 
 def _where_else(folder: Path) -> str:
     """The next step where a folder lacks files, such as the folder below it that has all."""
-    images = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{NAMES[0]}*")]
-    whole = [each for each in {path.parent for path in images} if len(_present(each)) == len(NAMES)]
+    images = NAMES[0].replace("-idx", "[-.]idx")  # both ways to spell it
+    found = [path for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{images}*")]
+    whole = [each for each in {path.parent for path in found} if len(_present(each)) == len(NAMES)]
     if whole:
         return " or ".join(f"--source {quoted(each)}" for each in sorted(whole))
     if [*folder.glob("[eq]mnist-*")]:

@@ -66,6 +66,16 @@ class DataInfo:
     licence: str
     attribution: str
 
+    @property
+    def shared_attribution(self) -> str:
+        """The attribution as it may be told to others; see ``shared_source``."""
+        return self.attribution.replace(self.source, shared_source(self.source))
+
+
+def shared_source(source: str) -> str:
+    """Return a source of digits as it may be told to others: of a folder, its name alone."""
+    return Path(source).name or source
+
 
 def info_of(file: Any, path: Path) -> DataInfo:
     """Read an open file's attributes, and check its arrays without reading them.

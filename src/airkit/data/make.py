@@ -161,7 +161,7 @@ def _looked_at(config: Config, composer: Composer) -> PicturesConfig:
     """The section ``pictures`` of a new data file.
 
     For drawn scenes it is what a look at some of them finds, rounded so that every machine records
-    the same; for digits, the defaults.
+    the same; for digits, the defaults, or what the settings say.
     """
     split = max(SPLITS, key=lambda split: int(getattr(config.data, split)))
     many = getattr(config.data, split)

@@ -23,7 +23,7 @@ HELD = 2**30
 LARGE = ("image", "mask")
 """Arrays that may stay in the file: a number a pixel."""
 BLOCK = 2**28
-"""Bytes of larger ones that are in memory at a time."""
+"""Bytes of the images of a larger split that are in memory at a time."""
 
 
 def block_of(data: DataInfo, split: str) -> int:
@@ -65,10 +65,15 @@ class Streamed:
         return self._many
 
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
-        """The rows at an index, at a slice or at indices [B], in memory of their own."""
-        if isinstance(index, int):
+        """The rows at an index, a slice, indices [B] or flags [N], in memory of their own."""
+        if isinstance(index, int | np.integer):
             return torch.from_numpy(self._row(range(len(self))[index]).copy())
-        chosen = range(len(self))[index] if isinstance(index, slice) else index.tolist()
+        places = range(len(self))
+        if isinstance(index, slice):
+            chosen = [*places[index]]
+        else:
+            index = index.nonzero().squeeze(1) if index.dtype == torch.bool else index
+            chosen = [places[each] for each in index.tolist()]
         rows = np.empty((len(chosen), *self.shape[1:]), np.uint8)
         for place, row in enumerate(chosen):
             rows[place] = self._row(row)

@@ -18,7 +18,7 @@ from airkit.config import settings
 from airkit.config.sections import PICTURES
 from airkit.config.settings import spelled
 from airkit.data.digits import NOT_STATED
-from airkit.data.info import DataInfo
+from airkit.data.info import DataInfo, shared_source
 from airkit.errors import AirkitError, sanitize
 from airkit.runs.training_data import make_data_command
 from airkit.system import files
@@ -34,8 +34,8 @@ TAGS = ["attend-infer-repeat", "object-centric", "object-counting"]
 _UNKNOWN = "unknown"
 _MOST_MEASURES = 2**22
 _NOT_MEASURES = ("seconds", "looks", "canvases", "likelihood_samples")
-_SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
-"""Hugging Face's size categories, by the number of images that each stays below."""
+_SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+"""Hugging Face's size categories: each is ten times the one before."""
 
 Rows = Iterable[tuple[object, ...]]
 
@@ -54,7 +54,7 @@ def data_card(info: DataInfo, splits: Sequence[str], coco: Coco, licence: str | 
         coco: what was written.
         licence: as Hugging Face names it; None for the recorded one.
     """
-    size = next((name for most, name in _SIZES.items() if coco.images < most), "n>1M")
+    size = _SIZES[max(0, len(str(coco.images)) - 3)]
     told = info.licence != NOT_STATED
     recorded = info.licence.lower().replace(" ", "-") if told else _UNKNOWN
     head = {
@@ -65,7 +65,7 @@ def data_card(info: DataInfo, splits: Sequence[str], coco: Coco, licence: str | 
         "size_categories": [size],
     }
     config = info.config
-    command = make_data_command(config, info.source, "data.h5")
+    command = make_data_command(config, shared_source(info.source), "data.h5")
     body = [
         f"# Canvases of {_line(info.path.name)}",
         f"{coco.images:,} canvases of {config.data.shape[1]}x{config.data.shape[0]} pixels in "
@@ -92,9 +92,9 @@ def _split_rows(info: DataInfo, splits: Sequence[str], coco: Coco) -> Rows:
 
 def _origin_rows(info: DataInfo) -> Rows:
     return (
-        ("source", Path(info.source).name),
+        ("source", shared_source(info.source)),
         ("licence", _UNKNOWN if info.licence == NOT_STATED else info.licence),
-        ("attribution", info.attribution),
+        ("attribution", info.shared_attribution),
         ("seed of the canvases", info.config.data.seed),
         ("digest of the content", info.content_digest),
         ("digest of the source", info.source_digest),
@@ -114,7 +114,7 @@ def model_card(
         licence: as Hugging Face names it; None for unknown.
 
     Raises:
-        AirkitError: the measures cannot be read, or are of another checkpoint.
+        AirkitError: the measures cannot be read, or are of another step.
     """
     measured = _validation(state) if measures is None else _measures(measures, state.step)
     data = Path(state.data).name
@@ -138,7 +138,7 @@ def model_card(
         "## Training",
         _table(("", ""), _training_rows(state, data)),
         "Settings other than the defaults:",
-        _table(("setting", "value"), ((key, _value(new)) for key, new in changed)),
+        _table(("setting", "value"), ((key, _value(key, new)) for key, new in changed)),
     ]
     return _card(head, body)
 
@@ -193,7 +193,7 @@ def _measures(path: Path, step: int) -> dict[str, Any]:
         about = {"data": Path(data).name, "split": str(split), "digest": str(digest)}
         file = Path(file).name
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        got = error.strerror if isinstance(error, OSError) else "something else"
+        got = (error.strerror or error) if isinstance(error, OSError) else "something else"
         expected = "what airkit eval --json prints"
         raise AirkitError(
             "These are not measures", where=path, expected=expected, got=got, hint=hint
@@ -263,6 +263,6 @@ def _line(text: str) -> str:
     return in_markdown(sanitize(text, 500))
 
 
-def _value(value: object) -> str:
-    """Return a setting's value; of a folder, its name alone."""
-    return Path(value).name if isinstance(value, str) else spelled(value)
+def _value(key: str, value: object) -> str:
+    """Return a setting's value as it may be told to others."""
+    return shared_source(str(value)) if key == "data.source" else spelled(value)

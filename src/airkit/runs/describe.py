@@ -69,6 +69,8 @@ class Description(Labelled):
 
 def _told(name: str, value: object) -> str:
     """Return a fact for people."""
+    if value is None:
+        return "not known"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_told(key, item)}" for key, item in value.items())
     if isinstance(value, list):
@@ -108,7 +110,7 @@ def describe(path: str | Path, *, verify: bool = False, listener: Listener = SIL
 
 
 def kind(path: Path) -> str:
-    """Return what ``path`` is by its first bytes: data file, checkpoint or run folder.
+    """Return what ``path`` is: a file by its first bytes; a folder is taken for a run folder.
 
     Raises:
         AirkitError: there is nothing, or no file of airkit's.
@@ -150,7 +152,8 @@ def _data_file(path: Path, verify: bool) -> Description:
         "format_version": info.format_version,
     }
     if verify:
-        facts["verified"] = reader.verify(path) == info.content_digest
+        reader.verify(path)  # raises where its content is not what its digest says
+        facts["verified"] = True
     return Description(path, "data file", facts, info.config)
 
 
@@ -179,7 +182,7 @@ def _run_folder(path: Path, listener: Listener) -> Description:
         **_state(state),
         "checkpoints": [file.name for file in run.saved()],
         "metrics": len(run.rows()),
-        "figures": sorted(file.name for file in files.matching(run.figures, "*.png")),
+        "figures": sorted(file.name for file in files.matching(run.figures, "*.*")),
     }
     return Description(path, "run folder", facts, state.config)
 

@@ -181,7 +181,8 @@ def _weights(
         state = describe.read_checkpoint(path)
     else:
         _, state = RunFolder(path).find(name, listener)
-    contents = {**hub.contents(state), cards.CARD: card(state, RunFolder(path).trouble()).encode()}
+    told = card(state, RunFolder.of(path).trouble())
+    contents = {**hub.contents(state), cards.CARD: told.encode()}
     with writing as (folder, _):
         for file, content in contents.items():
             _write(folder / file, content)

@@ -6,6 +6,8 @@ checkpoints/step-*.pt   the newest few checkpoints, and the best
 best.json               step and measures of the best validation
 trust.json              the verdict at the end of a training on pictures
 evaluation.json         what the last ``airkit eval`` found, for reports
+pictures.h5             the data file, where pictures were named in its place
+report.html             what ``airkit report`` writes
 figures/                pictures of ``airkit render``
 tensorboard/            event files, where ``train.tensorboard`` is on
 train.lock              while a process trains here
@@ -19,7 +21,7 @@ import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from airkit.config import settings
 from airkit.errors import CheckpointError, sanitize
@@ -36,7 +38,7 @@ from airkit.system.text import first_three, quoted
 
 _STEP = re.compile(r"step-(\d{9,})\.pt")
 _MOST = 3.4028234663852886e38  # the greatest float32; metrics are computed in it
-_MOST_STEPS = 10**9
+MOST_STEPS = 10**9
 _MOST_VERDICT = 2**14
 _NAMES = ("config.toml", "metrics.jsonl", "best.json", "trust.json")
 _OURS = ("checkpoints", "evaluation.json", "figures", "tensorboard", "report.html", "train.lock")
@@ -55,6 +57,12 @@ class RunFolder:
         self.verdict = self.path / "trust.json"
         self.figures = self.path / "figures"
         self.tensorboard = self.path / "tensorboard"
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the run folder at a path, or that of the checkpoint file there."""
+        inside = os.path.isfile(path) and path.parent.name == "checkpoints"
+        return cls(path.parent.parent if inside else path)
 
     def trouble(self) -> list[str]:
         """Return what was in doubt at the end of the training; nothing where none was."""
@@ -264,7 +272,7 @@ def strangers(folder: Path, known: set[str]) -> list[str]:
 def _is_row(row: object) -> bool:
     """Return whether a line of metrics belongs to a step."""
     step = row.get("step") if isinstance(row, dict) else None
-    return type(step) is int and 0 <= step <= _MOST_STEPS
+    return type(step) is int and 0 <= step <= MOST_STEPS
 
 
 def _is_number(value: Any) -> bool:
@@ -330,4 +338,4 @@ def _where_one_is(path: Path) -> str:
 def _runs_in(folder: Path) -> list[Path]:
     """Return the runs in a folder, in the order of their names."""
     found = files.matching(folder, "*/checkpoints/step-*.pt")
-    return sorted({file.parent.parent for file in found})
+    return sorted({file.parent.parent for file in found if _STEP.fullmatch(file.name)})

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 
 from airkit._version import __version__
 from airkit.config import settings
+from airkit.data.info import shared_source
 from airkit.errors import CheckpointError, ConfigError
 from airkit.runs import checkpoint
 from airkit.runs.cards import CONFIG, WEIGHTS
@@ -41,16 +42,19 @@ class _Header(Record):
 def contents(state: Checkpoint) -> dict[str, bytes]:
     """Return weights and configuration by file name; the same checkpoint gives the same bytes.
 
-    Of the data file only the name is told, not the folder that it was in.
+    Of the data file and of a folder of digits only the names are told, not where they were.
     """
     facts = {name: getattr(state, name) for name in _FACTS}
+    config = state.config.model_dump(mode="json")
+    config["data"]["source"] = shared_source(config["data"]["source"])
     about = {
         "airkit_version": __version__,  # first: the mark of an export
         "format_version": FORMAT_VERSION,
         **facts,
         "best": None if state.best is None else vars(state.best),
         "data": Path(state.data).name,
-        "config": state.config.model_dump(mode="json"),
+        "data_source": None if state.data_source is None else shared_source(state.data_source),
+        "config": config,
     }
     weights = {name: value.contiguous().clone() for name, value in state.model.items()}
     return {
@@ -90,7 +94,7 @@ def _about(path: Path) -> dict[str, Any]:
     header = checked(_Header.model_validate, values)
     if header.format_version > FORMAT_VERSION:
         raise CheckpointError.newer("model", path, FORMAT_VERSION, header.format_version)
-    config = settings.resolve(settings.Layer(str(path), header.config, recorded=True))
+    config = settings.from_json(json.dumps(header.config), str(path))
     none = {"baselines": {}, "optimiser": {"state": {}}, "loss_sum": 0.0, "loss_count": 0}
     return {**{name: values.get(name) for name in _FACTS}, **none, "config": config}
 

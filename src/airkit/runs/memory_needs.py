@@ -45,7 +45,8 @@ def check_steps(config: Config, canvases: int, launch: Launch, device: torch.dev
     """
     data, size = config.data, min(config.batch_size, canvases)
     each = 4 * numbers_of_picture(data.shape, data.channels, config.slots)
-    fitting = int(memory.available(device)[0] // each) * launch.count
+    free = memory.available(device)[0]
+    fitting = int(free // each) * launch.count if math.isfinite(free) else 0
     smaller = f"--set train.batch_size={fitting} or less for a new run, or " * bool(fitting)
     memory.check(
         each * size // launch.count,

@@ -10,16 +10,16 @@ from torch import nn
 from airkit.config import settings
 from airkit.data import reader
 from airkit.data.info import DataInfo
-from airkit.errors import CheckpointError, DataFileError, OutputError
+from airkit.errors import AirkitError, CheckpointError, DataFileError, OutputError
 from airkit.model.air import AIR
 from airkit.model.objectives.baselines import baseline_of
 from airkit.runs.checkpoint import Checkpoint
-from airkit.runs.folder import RunFolder
+from airkit.runs.folder import MOST_STEPS, RunFolder
 from airkit.runs.training_data import SCENE
 from airkit.runs.weights import misfits
 from airkit.system.callbacks import SILENT, Listener
 from airkit.system.paths import absolute, to_path, to_record
-from airkit.system.text import first_three
+from airkit.system.text import argument, first_three
 
 
 def save(
@@ -52,10 +52,12 @@ def save(
         CheckpointError: the weights are not finite, or not those of a model of its settings, as
             after a network was replaced.
         DataFileError: the data file cannot be read, or the model is not one of its canvases.
+        AirkitError: no run has so many steps.
         OutputError: the folder holds a training or other files, or cannot be written.
     """
     folder, info = RunFolder(to_path(run)), reader.read_info(to_path(data))
     _check_data(air, info)
+    _check_steps(steps)
     state = _state(air, info, steps, baseline)
     with folder.locked(listener):
         _check_free(folder)
@@ -130,9 +132,21 @@ def _check_data(air: AIR, info: DataInfo) -> None:
         )
 
 
+def _check_steps(steps: int) -> None:
+    """Refuse a number of steps that no run has; raises AirkitError."""
+    if not 0 <= steps < MOST_STEPS:
+        raise AirkitError(
+            "A run has no such number of steps",
+            where=argument("steps"),
+            expected=f"0 to {MOST_STEPS - 1:,}",
+            got=steps,
+            hint="leave it out for 0",
+        )
+
+
 def _check_free(folder: RunFolder) -> None:
     """Refuse a folder that holds a training, or what it would replace."""
-    there = [path.name for path in folder.saved()] or folder.foreign()
+    there = [path.name for path in folder.saved()] or folder.foreign() or folder.others()
     if there:
         raise OutputError(
             "This folder is in use",

@@ -34,7 +34,7 @@ from airkit.system.callbacks import SILENT, Listener, caution
 from airkit.system.device import generator, pick_device
 from airkit.system.paths import to_path
 
-LEARNED = ("model.", "guide.", "prior.", "train.", "data.", "scenes.")
+LEARNED = ("model.", "guide.", "prior.", "train.", "data.", "scenes.", "pictures.")
 """Prefixes of the settings that a trained model has for good, but for those ``TAKEN_UP``."""
 TAKEN_UP = ("model.slots", "train.device", "train.deterministic", "train.backward")
 
@@ -53,7 +53,7 @@ class TrainedModel:
 
     @property
     def status(self) -> str:
-        """The status of what is found where nothing else is off."""
+        """The status of a picture whose results are in order: ok, or that the run is in doubt."""
         return "run in doubt" if self.trouble else "ok"
 
     @property
@@ -285,7 +285,7 @@ def open_model(
         fixed = key.startswith(LEARNED) and not key.startswith(taken_up)
         if fixed and not is_outside(ours):
             caution(listener, f"{key} = {other}: no effect, as the run was trained with {ours}")
-    return TrainedModel(path, state, config, folder.trouble())
+    return TrainedModel(path, state, config, RunFolder.of(path).trouble())
 
 
 def open_run(

@@ -96,7 +96,8 @@ class Processes(Engine):
     """Processes on this machine: a crash in one, even of the interpreter, leaves the others."""
 
     workers: int | None = None
-    """Processes at a time; by default one a GPU, where trials use them, or else one a CPU core."""
+    """Processes at a time; by default one a GPU, where trials may use any, one alone for a device
+    that is named by number or is mps, and else one a CPU core."""
     threads: int | None = None
     """Threads of each; by default the cores are shared out among the workers."""
 
@@ -202,8 +203,8 @@ def visible_gpus(device: str) -> list[str]:
 
     if device not in ("auto", "cuda") or not torch.cuda.is_available():
         return []
-    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    return named if all(named) else [str(number) for number in range(torch.cuda.device_count())]
+    named, many = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(","), torch.cuda.device_count()
+    return named[:many] if all(named) else [*map(str, range(many))]
 
 
 @dataclass

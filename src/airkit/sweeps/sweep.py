@@ -73,6 +73,7 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
     folder = to_path(folder)
     seeds, threshold = _whole(seeds), _share(threshold)
     engine = engine or Processes()
+    _check_workers(engine)
     engine.check()
     lock = exclusive(
         folder / LOCK,
@@ -86,15 +87,15 @@ def sweep(  # noqa: PLR0913 - as many as the command line has
         first = plan.config.train.seed
         trials = [plan.trial(seed) for seed in range(first, first + seeds)]
         rows = {row.seed: row for row in _attempt(trials, engine, request, listener)}
-    report = SweepReport(
-        folder=plan.folder,
-        data=plan.data,
-        threshold=threshold,
-        seeds=seeds,
-        rows=tuple(rows[seed] for seed in sorted(rows)),
-        seconds=round(time.perf_counter() - began, 1),
-    )
-    files.write_text(plan.folder / REPORT, json.dumps(report.to_dict(), indent=1) + "\n")
+        report = SweepReport(
+            folder=plan.folder,
+            data=plan.data,
+            threshold=threshold,
+            seeds=seeds,
+            rows=tuple(rows[seed] for seed in sorted(rows)),
+            seconds=round(time.perf_counter() - began, 1),
+        )
+        files.write_text(plan.folder / REPORT, json.dumps(report.to_dict(), indent=1) + "\n")
     return report
 
 
@@ -109,6 +110,18 @@ def _whole(seeds: int) -> int:
             hint="--seeds 10",
         )
     return int(seeds)
+
+
+def _check_workers(engine: Engine) -> None:
+    """Refuse an engine that would never start a trial."""
+    workers = getattr(engine, "workers", None)
+    if workers is not None and workers < 1:
+        raise AirkitError(
+            "A sweep needs workers",
+            expected="1 or more at a time",
+            got=workers,
+            hint="leave the number out for as many as pay",
+        )
 
 
 def _share(threshold: float) -> float:

@@ -16,7 +16,7 @@ class Listener:
         """One line that the user should see, such as a fallback that was taken."""
 
     def progress(self, task: str, done: int, total: int) -> None:
-        """``done`` of ``total`` units of ``task`` are finished; called a few times a second."""
+        """``done`` of ``total`` units of ``task`` are finished; called often."""
 
     def row(self, values: Mapping[str, float]) -> None:
         """One row of training metrics, as written to ``metrics.jsonl``."""

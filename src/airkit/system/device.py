@@ -25,7 +25,7 @@ def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> tor
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed PyTorch's global generators while inside, of the CPU and of ``device``.
+    """Seed PyTorch's global generators while inside, of the CPU and of a CUDA ``device``.
 
     Their states are restored at the end.
     """

@@ -155,7 +155,7 @@ def remove(target: Path) -> None:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """Return the files in a folder that match a pattern; none where there is no folder."""
+    """Return what is in a folder and matches a pattern; nothing where there is no folder."""
     return list(folder.glob(pattern)) if os.path.isdir(folder) else []
 
 

@@ -87,6 +87,7 @@ def defer_signals() -> Iterator[StopRequest]:
     """Defer signals to the end of the block, so that nothing is left half done.
 
     Long work inside calls ``check`` on the request that is yielded, where it can stop cleanly.
+    Where the block raises, its error ends the work, and no signal is raised.
     """
     request = StopRequest(patient=True)
     with handle_signals(request):

@@ -38,7 +38,7 @@ def argument(name: str, value: object = None) -> str:
         option = f"--{_OPTIONS.get(name, name).replace('_', '-')}"
         several = value if isinstance(value, tuple) else (value,)
         words = ",".join(quoted(str(each)) for each in several)
-        return option if value in (None, True) else f"{option} {words}"
+        return option if value is None or value is True else f"{option} {words}"
     return (name if value is None else f"{name}={_literal(value)}") + f" of {callee}" * bool(callee)
 
 
@@ -60,7 +60,7 @@ def numbered(words: str, many: int, **others: str) -> str:
 
 def duration(seconds: float) -> str:
     """Return a duration in words: 4.2 s, or 0:01:30 from a minute on."""
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+    return f"{seconds:.1f} s" if seconds < 59.95 else str(timedelta(seconds=round(seconds)))
 
 
 def size(number: int) -> str:

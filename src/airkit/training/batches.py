@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 class Batches:
     """Batches of equal size in the shuffled order of an epoch; its remainder is left out.
 
-    Either all canvases are shuffled, or, where there are too many for memory, they are in blocks:
+    Either all canvases are shuffled, or, where they do not fit into memory, they are in blocks:
     each epoch brings the chunks of the file into another order, cuts it into blocks of about
     ``block`` canvases, and shuffles the canvases within each. A last chunk that is not full stays
     the last. Either way there is nothing to save.

@@ -120,9 +120,11 @@ class Trainer:
     def evaluating(self) -> Iterator[None]:
         """Evaluation mode, without gradients, and with the same random numbers every time."""
         self.air.eval()
-        with torch.no_grad(), self._random(None):
-            yield
-        self.air.train()
+        try:
+            with torch.no_grad(), self._random(None):
+                yield
+        finally:
+            self.air.train()
 
     def _build(self) -> tuple[AIR, objectives.Objective]:
         """Model and objective; their initial weights depend on ``train.seed`` alone."""

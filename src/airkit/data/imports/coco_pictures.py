@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,7 +98,8 @@ class Annotated(Files):
 def is_coco(path: Path) -> bool:
     """Whether a JSON file begins like an object that may be COCO's."""
     with path.open("rb") as file:
-        return b'"' in (start := file.read(4096)) and start.lstrip()[:1] == b"{"
+        start = file.read(4096).removeprefix(BOM_UTF8)
+    return b'"' in start and start.lstrip()[:1] == b"{"
 
 
 def annotated(path: Path, reading: Reading) -> Annotated:

@@ -18,14 +18,14 @@ from airkit.config.settings import Layer, resolve
 from airkit.data.canvases import SPLITS
 from airkit.data.imports.levels import blocks, scaled
 from airkit.data.imports.pictures import Array, Bad, Pictures, Reading
-from airkit.data.imports.survey import Survey
+from airkit.data.imports.survey import MOST, Survey
 from airkit.data.look.findings import Findings, look
 from airkit.errors import ImageError
 from airkit.system.text import argument
 
 COLORS = ("auto", "rgb", "grey")
 _SAMPLE = 64
-"""Pictures that are looked at."""
+"""Pictures that are looked at for colour."""
 _DIFFER = 0.1
 """Least difference of two channels in a colour, as a share of the brightest level."""
 _SHARE = 0.002
@@ -132,7 +132,7 @@ def configuration(
     pictures = found.pictures().model_dump() | {
         "height": int(height),
         "width": int(width),
-        "channels": survey.channels.pop() if len(survey.channels) == 1 else 0,
+        "channels": next(iter(survey.channels)) if len(survey.channels) == 1 else 0,
         "channel": reading.channel,
         "behind": reading.behind,
         "crop": reading.crop,
@@ -171,10 +171,11 @@ def _refuse_several(what: str, found: Mapping[str, str], hint: str) -> None:
 
 
 def _look(survey: Survey, low: float, high: float) -> Findings:
-    """What a look at some of the canvases to train on finds, with levels as in the data file."""
+    """What a look at some canvases of ``train``'s source finds, with levels as in the file."""
     some = np.stack([scaled(canvas, low, high) for canvas in survey.sample()])
     found, part, whole = look(some), math.prod(some.shape[1:3]), math.prod(survey.canvas)
-    return replace(found, most_objects=math.ceil(found.most_objects * whole / part))
+    many = math.ceil(found.most_objects * whole / part)
+    return replace(found, most_objects=min(MOST, many))
 
 
 def _limits(survey: Survey) -> tuple[float, float]:

@@ -72,12 +72,12 @@ def _names_of(folder: Path, inner: str, noticed: Counter[str], levels: int) -> I
     for key in _sorted(map(natural, _listed(folder / inner))):
         name = os.fsdecode(key.rpartition(_END)[2])
         is_folder, file = name.endswith("/"), PurePath(name)
-        if is_folder and levels and not name.startswith("."):
+        if name.startswith("."):
+            continue
+        if is_folder and levels:
             yield from _names_of(folder, inner + name, noticed, levels - 1)
         elif is_folder:
             noticed["folders"] += 1
-        elif name.startswith("."):
-            continue
         elif file.suffix.lower() not in ENDINGS:
             noticed["heic" if file.suffix.lower() in HEIC else "no pictures"] += 1
         elif COMPANION.search(file.stem):

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from airkit.config.pictures import Edges
+from airkit.data.imports.levels import in_type
 from airkit.data.imports.pictures import Array, Picture, Reading, Truth
 
 SHOWN = 0.25
@@ -62,14 +63,14 @@ def resized(picture: Picture, scale: float) -> Picture:
 
 
 def _averaged(levels: Array, height: int, width: int) -> Array:
-    """Levels [H, W] or [H, W, 3] of another size; each pixel is the mean of those it covers."""
+    """Levels [H, W] or [H, W, 3] of another size: bilinear, anti-aliased where it shrinks."""
     size, how = (width, height), Image.Resampling.BILINEAR
     several = [
         np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, how))
         for plane in np.moveaxis(np.atleast_3d(levels), -1, 0)
     ]
     whole = np.stack(several, -1).reshape(height, width, *levels.shape[2:])
-    return (whole.round() if levels.dtype.kind in "iu" else whole).astype(levels.dtype)
+    return in_type(whole, levels.dtype)
 
 
 def nearest(mask: Array, height: int, width: int) -> Array:

@@ -122,12 +122,13 @@ def _splits_of(given: Mapping[str, Any]) -> dict[str, Any]:
         given: what was named for train, and for val and test, where it was.
     """
     train = given["train"]
-    if set(given) == {"train"} and isinstance(train, str | Path) and os.path.isdir(train):
+    train = to_path(train) if isinstance(train, str | Path) else train
+    if set(given) == {"train"} and isinstance(train, Path) and os.path.isdir(train):
         found = {
-            split: Path(train) / name
+            split: train / name
             for split, names in SPLIT_NAMES.items()
             for name in reversed(names)
-            if os.path.isdir(Path(train) / name)
+            if os.path.isdir(train / name)
         }
         if "train" in found:
             return found
@@ -211,9 +212,13 @@ class Listed(Pictures):
                         "files of one page, as truth is given for each file",
                         "several",
                     )
-                truth = truth_of(picture.name, known, self.reading)
                 index = place if picture.index is None else picture.index
-                yield replace(picture, truth=truth, index=index)
+                try:
+                    truth = truth_of(picture.name, known, self.reading)
+                except ImageError as error:
+                    bad(Path(picture.name), error)
+                else:
+                    yield replace(picture, truth=truth, index=index)
 
 
 def pictures_of_list(

@@ -77,7 +77,7 @@ class Given(Place):
     kind: Kind = "grey"
     """How it was stored."""
     levels: tuple[float, float] = (0.0, 1.0)
-    """Least and greatest grey level, in its own unit."""
+    """Least and greatest grey level, in its own unit; of a stack of 0 and 1, times 255."""
     most: float = 1.0
     """Greatest level that its type holds, 1 for floats."""
     came: tuple[int, int] = (0, 0)
@@ -185,6 +185,7 @@ class Images:
                 yield from self._inks(path, given, bad)
             except ImageError as error:
                 bad(path, error)
+        self.done = len(self.given)
 
     def note(self, listener: Listener) -> None:
         """Say what was passed over, and what became of the images."""

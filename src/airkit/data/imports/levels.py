@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from airkit.data.look.ink import Kind
 
@@ -54,7 +55,8 @@ def become_grey(values: Array) -> bool:
 def luminance(values: Array) -> Array:
     """Levels [H, W] of colours [H, W, C]."""
     parts = (block[..., :3] @ _LUMINANCE for block in blocks(values))
-    return np.concatenate([_as(part, values.dtype) for part in parts])
+    whole = values.dtype.kind in "iu"
+    return np.concatenate([in_type(part, values.dtype) if whole else part for part in parts])
 
 
 def opaque(values: Array, behind: float) -> Array:
@@ -63,8 +65,28 @@ def opaque(values: Array, behind: float) -> Array:
     for block in blocks(values):
         opacity = block[..., -1:].astype(np.float32) / most
         flat = block[..., :-1] * opacity + behind * most * (1 - opacity)
-        parts.append(_as(flat, values.dtype).astype(values.dtype))
+        parts.append(in_type(flat, values.dtype))
     return np.concatenate(parts)
+
+
+def with_opacity(levels: Array, clear: int) -> Array:
+    """Levels [H, W] with opacity, [H, W, 2]: the level ``clear`` is transparent."""
+    opacity = np.where(levels == clear, 0, greatest(levels.dtype)).astype(levels.dtype)
+    return np.stack([levels, opacity], -1)
+
+
+def mend_transparency(page: Image.Image) -> None:
+    """Give a PNG's transparent level or colour the depth of its pixels, which Pillow changed."""
+    clear, tiles = page.info.get("transparency"), getattr(page, "tile", ())
+    if page.format != "PNG" or clear is None or not tiles:
+        return
+    raw = str(tiles[0][3])
+    bits = 1 if raw == "1" else int(raw.rpartition(";")[2].rstrip("B") if ";" in raw else 8)
+    if isinstance(clear, tuple) and bits == 16:
+        page.info["transparency"] = tuple(level >> 8 for level in clear)
+    elif isinstance(clear, int) and page.mode in ("1", "L"):
+        most = 2**bits - 1
+        page.info["transparency"] = min(clear, most) * 255 // most
 
 
 def scaled(levels: Array, low: float, high: float) -> Array:
@@ -75,9 +97,15 @@ def scaled(levels: Array, low: float, high: float) -> Array:
     return (255 * ink.clip(0, 1)).round().astype(np.uint8)
 
 
-def _as(levels: Array, dtype: np.dtype[Any]) -> Array:
-    """Levels of whole numbers, where ``dtype`` has these."""
-    return levels.round().astype(dtype) if dtype.kind in "iu" else levels
+def in_type(levels: Array, dtype: np.dtype[Any]) -> Array:
+    """Levels of floats in ``dtype``; where that has whole numbers, rounded and in its range."""
+    if dtype.kind not in "iu":
+        return levels.astype(dtype)
+    range_ = np.iinfo(dtype)
+    most = levels.dtype.type(range_.max)
+    if int(most) > range_.max:  # floats have no such number
+        most = np.nextafter(most, levels.dtype.type(0))
+    return levels.round().clip(range_.min, most).astype(dtype)
 
 
 def blocks(values: Array) -> Iterator[Array]:

@@ -102,7 +102,8 @@ def doubts(found: Findings, config: Config, options: ImportOptions) -> Iterator[
 def _of_tiles(survey: Survey, shape: tuple[int, int]) -> Iterator[str]:
     tiles = f"tiles of {shape[1]} x {shape[0]} px"
     if survey.pictures == survey.canvases.total():
-        yield f"no picture is larger than {tiles}: {argument('tile', survey.side)} cut none"
+        none = f"{argument('tile', survey.side)} cut none"
+        yield f"no picture or region is larger than {tiles}: {none}"
         return
     yield f"pictures cut into {tiles}, the last in a row moved back to the edge"
     if survey.uncounted:

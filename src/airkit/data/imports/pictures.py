@@ -22,7 +22,15 @@ import numpy as np
 from PIL import Image, ImageOps, ImageSequence
 
 from airkit.config.pictures import Edges
-from airkit.data.imports.levels import become_grey, greatest, kind_of, luminance, opaque
+from airkit.data.imports.levels import (
+    become_grey,
+    greatest,
+    kind_of,
+    luminance,
+    mend_transparency,
+    opaque,
+    with_opacity,
+)
 from airkit.data.look.ink import Kind
 from airkit.errors import ImageError
 from airkit.system.files import check_regular
@@ -134,47 +142,57 @@ class Reading:
 
     def check_size(self, name: str, width: int, height: int) -> None:
         """Refuse sides that cannot be used, once cropped and resized; raises ImageError."""
-        most, factor = MOST_PIXELS if self.tiled else LARGEST, self.scale
-        left, top, right, bottom = self.crop
-        width, height = width - left - right, height - top - bottom
-        large = not self.tiled and factor * max(width, height) > most
-        large = large or max(1, factor**2) * width * height > MOST_PIXELS
-        if factor * min(width, height) >= SMALLEST and not large:
+        fault, cropped = self._size_fault(width, height), any(self.crop)
+        if fault is None:
             return
-        wanted = f"{most:,} pixels at most" if self.tiled else f"sides of at most {most:,} px"
-        raise ImageError(
-            "A picture is too " + ("large" if large else "small"),
-            where=name,
-            expected=f"{wanted}, and of at least {SMALLEST} px",
-            got=f"{width:,} x {height:,} px" + " once cropped" * any(self.crop),
-            hint=f"{argument('tile', 'S')} cuts large pictures into S x S tiles"
-            if large and not self.tiled
-            else f"{'crop less' if any(self.crop) else 'scale it'}, or leave it out",
+        cuts = f"{argument('tile', 'S')} cuts large pictures into S x S tiles"
+        large = f"crop more, or {argument('scale', 0.5)}" if self.tiled else cuts
+        small = f"{'crop less' if cropped else 'scale it'}, or leave it out"
+        most = (
+            f"{MOST_PIXELS:,} pixels at most" if self.tiled else f"sides of at most {LARGEST:,} px"
         )
+        width, height = self._left_of(width, height)
+        became = " once cropped" * cropped + f", times {self.scale:g}" * (self.scale != 1)
+        raise ImageError(
+            f"A picture is too {fault}",
+            where=name,
+            expected=f"{most}, and of at least {SMALLEST} px",
+            got=f"{width:,} x {height:,} px{became}",
+            hint=large if fault == "large" else small,
+        )
+
+    def _size_fault(self, width: int, height: int) -> str | None:
+        """Whether a picture is too small or too large, once cropped and resized."""
+        (width, height), factor = self._left_of(width, height), self.scale
+        large = not self.tiled and factor * max(width, height) > LARGEST
+        if large or max(1, factor**2) * width * height > MOST_PIXELS:
+            return "large"
+        return "small" if factor * min(width, height) < SMALLEST else None
+
+    def _left_of(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height once cropped."""
+        left, top, right, bottom = self.crop
+        return width - left - right, height - top - bottom
 
     def picture(
         self, name: str, values: Array, path: Path, index: int | None, truth: Truth = UNKNOWN
     ) -> Picture:
         """The picture of values [H, W, C]."""
-        kind = kind_of(values)
+        kind, channels = kind_of(values), values.shape[2]
+        values = self._opaque(values) if channels in (2, 4) else values
         levels = self.colours(values) if self.colour else self.grey(values)
-        return Picture(name, levels, values.shape[2], truth, kind, path, index)
+        return Picture(name, levels, channels, truth, kind, path, index)
 
     def colours(self, values: Array) -> Array:
-        """Levels of red, green and blue [H, W, 3] of values [H, W, C]; grey has three alike."""
-        if values.shape[2] in (2, 4):
-            values = self._opaque(values)
+        """Levels of red, green and blue [H, W, 3] of opaque values; grey has three alike."""
         if values.shape[2] == 1:
             self.noticed["grey"] += 1
             values = np.repeat(values, 3, 2)
         return values
 
     def grey(self, values: Array) -> Array:
-        """Grey levels [H, W] of values [H, W, C]."""
-        channels = values.shape[2]
-        if channels in (2, 4):
-            values = self._opaque(values)
-        if channels < 3:
+        """Grey levels [H, W] of opaque values [H, W, 1] or [H, W, 3]."""
+        if values.shape[2] == 1:
             return np.ascontiguousarray(values[..., 0])
         self.noticed["colour"] += become_grey(values)
         if self.channel in CHANNELS:
@@ -183,8 +201,10 @@ class Reading:
 
     def values(self, name: str, page: Image.Image) -> Array:
         """Values [H, W, C] of a page of any mode, turned as its EXIF says; opacity comes last."""
-        self.check_size(name, *page.size)
-        _mend_transparency(page)  # before the pixels are read, as for getexif
+        width, height = page.size
+        if self._size_fault(height, width):  # as EXIF may turn it; ``framed`` checks what it does
+            self.check_size(name, width, height)
+        mend_transparency(page)  # before the pixels are read, as for getexif
         turn = page.getexif().get(_ORIENTATION, 1)
         self.noticed["turn"] += turn != 1
         packed = [tile[0] for tile in getattr(page, "tile", ())]  # empty once pixels are read
@@ -194,7 +214,7 @@ class Reading:
         clear = turned.info.get("transparency")
         if turned.mode.startswith("I") or turned.mode == "F":
             levels = np.asarray(turned)
-            return levels[..., None] if clear is None else _without(levels, clear)
+            return levels[..., None] if clear is None else with_opacity(levels, clear)
         grey, opacity = turned.mode in ("1", "L", "LA"), "A" in turned.mode or clear is not None
         wanted = "RGBA" if opacity else "L" if grey else "RGB"
         values = np.asarray(turned if turned.mode == wanted else turned.convert(wanted))
@@ -292,9 +312,13 @@ class InMemory(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``."""
-        del bad
-        values = self.reading.values(self.name, self.image)
-        yield self.reading.picture(self.name, values, Path(self.name), None)
+        path = Path(self.name)
+        try:
+            with reading_of(path):
+                values = self.reading.values(self.name, self.image)
+                yield self.reading.picture(self.name, values, path, None)
+        except ImageError as error:
+            bad(path, error)
 
 
 @contextmanager
@@ -319,23 +343,3 @@ def reading_of(path: Path, expected: str = "") -> Iterator[None]:
             got=got or type(error).__name__,
             hint="mend it, or name another" if expected else skip,
         ) from error
-
-
-def _without(levels: Array, clear: int) -> Array:
-    """Levels [H, W] with opacity, [H, W, 2]: one level is transparent."""
-    opacity = np.where(levels == clear, 0, greatest(levels.dtype)).astype(levels.dtype)
-    return np.stack([levels, opacity], -1)
-
-
-def _mend_transparency(page: Image.Image) -> None:
-    """Give a PNG's transparent level or colour the depth of its pixels, which Pillow changed."""
-    clear, tiles = page.info.get("transparency"), getattr(page, "tile", ())
-    if page.format != "PNG" or clear is None or not tiles:
-        return
-    raw = str(tiles[0][3])
-    bits = 1 if raw == "1" else int(raw.rpartition(";")[2].rstrip("B") if ";" in raw else 8)
-    if isinstance(clear, tuple) and bits == 16:
-        page.info["transparency"] = tuple(level >> 8 for level in clear)
-    elif isinstance(clear, int) and page.mode in ("1", "L"):
-        most = 2**bits - 1
-        page.info["transparency"] = min(clear, most) * 255 // most

@@ -82,18 +82,21 @@ class Rows(Pictures):
 
     def walk(self, bad: Bad) -> Iterator[Picture]:
         """See ``Pictures.walk``; an array is read as a whole or not at all."""
-        del bad
         with reading_of(Path(self.name), "a whole array of numbers"):
-            yield from self._walk()
+            yield from self._walk(bad)
 
-    def _walk(self) -> Iterator[Picture]:
+    def _walk(self, bad: Bad) -> Iterator[Picture]:
         pairs = zip(rows(self.stack), known_of_each(self.known), strict=False)
         for row, (values, known) in enumerate(pairs):
             levels = self.stack.channels_last(values[None])[0]
             single = self.stack.single
             name, index = (self.name, None) if single else (f"{self.name}, picture {row}", row)
-            truth = truth_of(name, known, self.reading)
-            yield self.reading.picture(name, levels, Path(self.name), index, truth)
+            try:
+                truth = truth_of(name, known, self.reading)
+            except ImageError as error:
+                bad(Path(name), error)
+            else:
+                yield self.reading.picture(name, levels, Path(self.name), index, truth)
 
 
 def rows_of(stack: Stack, known: Mapping[str, Any], reading: Reading) -> Rows:
@@ -189,7 +192,7 @@ def of_array(name: str, array: Any) -> Stack:
 
 
 def _step(shape: tuple[int, ...]) -> int:
-    return max(1, _BLOCK_BYTES // (8 * math.prod(shape[1:])))
+    return max(1, _BLOCK_BYTES // max(1, 8 * math.prod(shape[1:])))
 
 
 def _blocks(array: Any) -> Iterator[Array]:
@@ -306,8 +309,8 @@ def of_hdf5(path: Path, inner: str, reading: Reading) -> tuple[Stack, dict[str, 
                 got="nothing, a group or a link",
                 hint=f"one of {', '.join(_datasets(file)) or 'none'}",
             )
-        group = file[inner].parent.name.rstrip("/")
-        beside = {name: _plain(file, f"{group}/{name}") for name in NAMES}
+        group, _, own = file[inner].name.rpartition("/")
+        beside = {name: _plain(file, f"{group}/{name}") for name in NAMES if name != own}
         heads = {name: (it.shape, it.dtype) for name, it in beside.items() if it is not None}
         head = file[inner].shape, file[inner].dtype
 
@@ -321,8 +324,10 @@ def of_hdf5(path: Path, inner: str, reading: Reading) -> tuple[Stack, dict[str, 
 
 def _plain(file: Any, inner: str) -> Any:
     """A dataset that is in the file itself; None if there is no such one."""
-    link = file.get(inner, getlink=True) if inner.strip("/") else None
-    found = file[inner] if isinstance(link, h5py.HardLink) else None
+    names = [name for name in inner.split("/") if name]
+    links = [file.get("/".join(names[:end]), getlink=True) for end in range(1, len(names) + 1)]
+    own = bool(links) and all(isinstance(link, h5py.HardLink) for link in links)
+    found = file[inner] if own else None
     inside = isinstance(found, h5py.Dataset) and not (found.external or found.is_virtual)
     return found if inside else None
 

@@ -50,7 +50,7 @@ def key_of(picture: Picture, place: int, seed: int) -> int:
 
 
 class Levels:
-    """Grey levels of all pictures: least, greatest, and some of them evenly spread."""
+    """Grey levels of all pictures: least, greatest, and a random sample of them."""
 
     def __init__(self) -> None:
         self.least, self.greatest = np.inf, -np.inf
@@ -188,8 +188,9 @@ class Survey:
         return height, width
 
     def sample(self) -> Iterator[Array]:
-        """Some canvases of the pictures to train on, the same for the same pictures.
+        """Some canvases of ``train``'s source, the same for the same pictures.
 
+        Some of them may go to val and test; no truth is looked at.
         Where sizes are mixed they are parts of one size of most pictures, so that none is padded.
         """
         ranked = [levels for *_, levels in sorted(self._sample, key=lambda each: each[:3])]

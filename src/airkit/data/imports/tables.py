@@ -98,7 +98,7 @@ def add_table(found: dict[str, Pictures], path: Path, listener: Listener) -> Non
 def _parted(pictures: Files, counts: Mapping[Path, Counts], listener: Listener) -> dict[str, Files]:
     """Counted pictures as the test split, where they are at most half of all; else all as train.
 
-    Tiles of pictures have no counts, so that pictures to be cut are all to train on.
+    Tiles of pictures have no counts, so that pictures to be cut are all train.
     """
     if pictures.reading.tiled:
         return {"train": pictures}
@@ -121,7 +121,9 @@ def _with_counts(pictures: Files, counts: Mapping[Path, Counts], path: Path) -> 
             where=path,
             expected=f"a row for each of the {len(pictures.paths):,} pictures",
             got=f"none for {missing[0].name}, the first of {len(missing):,}",
-            hint="add them; of at most half of one folder, the counted ones become the test split",
+            hint="add them; or leave out --tile, as counts say nothing of tiles"
+            if pictures.reading.tiled
+            else "add them; of at most half of one folder, the counted ones become the test split",
         )
     if missing:
         return pictures
@@ -140,11 +142,8 @@ def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> 
         rows_of[PurePosixPath(row).name].append(row)
     users: dict[str, Path] = {}
     for each in paths:
-        rows = (
-            []
-            if each in found
-            else rows_of.get(_composed(each.name)) or rows_of.get(_composed(each.stem)) or []
-        )
+        names = () if each in found else map(_composed, (each.name, each.stem))
+        rows = [found[each]] if each in found else next(filter(None, map(rows_of.get, names)), [])
         if len(rows) > 1 or (rows and rows[0] in users):
             raise ImageError(
                 "It is unclear which row of the table belongs to a picture",
@@ -156,7 +155,7 @@ def _matched(paths: Sequence[Path], table: Mapping[str, Counts], path: Path) -> 
                 hint="file names with their folders in the first column, such as test/0.png",
             )
         users |= dict.fromkeys(rows, each)
-    return found | {each: row for row, each in users.items()}
+    return {each: row for row, each in users.items()}
 
 
 def _tails(path: Path) -> Iterator[str]:
@@ -179,14 +178,14 @@ def _read(path: Path) -> dict[str, Counts]:
         ImageError: it cannot be read, a count is no whole number, or a page has two.
     """
     rows = _rows(path)
-    columns = _columns(rows[0]) if rows else Columns()
+    columns = _columns(rows[0][1]) if rows else Columns()
     counts: dict[str, Counts] = {}
-    for line, row in enumerate(rows, 1):
+    for place, (line, row) in enumerate(rows):
         name, cell = _composed(row[0].replace("\\", "/")), _cell(row, columns.count)
         number = "" if columns.page is None else _cell(row, columns.page)
         whole, page = _whole(cell), _whole(number)
         if whole is None or (number and page is None):
-            if line > 1:
+            if place:  # the first line may name the columns
                 got = cell if whole is None else f"page {number}"
                 raise _unreadable(f"{path}, line {line}", f"{got or 'nothing'} for {name}")
             continue
@@ -198,16 +197,16 @@ def _read(path: Path) -> dict[str, Counts]:
     return counts
 
 
-def _rows(path: Path) -> list[list[str]]:
-    """Cells of a CSV file without the blanks around them; empty lines are left out."""
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Lines of a CSV file by number, cells without the blanks around; empty ones are left out."""
     try:
         check_regular(path)
         text = path.read_text("utf-8-sig")
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter(text)) if row]
+        reader = csv.reader(text.splitlines(), delimiter=delimiter(text))
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         got = getattr(error, "strerror", None) or error
         raise _unreadable(str(path), got) from error
-    return [[cell.strip() for cell in row] for row in rows]
 
 
 def delimiter(text: str) -> str:

@@ -32,7 +32,7 @@ _AXES = {"counts": (1,), "boxes": (3,), "labels": (2,), "masks": (3, 4, 5)}
 _SHAPES = {
     "counts": "a whole number",
     "boxes": "boxes [M, 4]",
-    "labels": "labels [M]",
+    "labels": "whole labels [M]",
     "masks": "a mask",
 }
 
@@ -122,6 +122,10 @@ def _check(name: str, part: str, row: Array) -> None:
         fits = row.ndim == 0 and row.dtype.kind in "iuf" and float(row).is_integer()
     elif part == "boxes" and row.size:
         fits = fits and row.shape[-1] == 4 and row.dtype.kind in "iuf"
+    elif part == "labels" and row.size:
+        fits = fits and row.dtype.kind in "iuf" and not (row[row >= 0] % 1).any()
+    elif row.ndim == 4:
+        fits = row.shape[-1] == 1
     if not fits:
         got = f"{row.dtype} {list(row.shape)}" if row.ndim else row
         raise contradiction(name, f"{_SHAPES[part]} for each picture", got)

@@ -35,7 +35,7 @@ BACKGROUNDS = {
 }
 """Backgrounds, and filters that find them, in words."""
 POLARITIES = {"bright": "brighter", "dark": "darker", "both": "brighter or darker"}
-"""What objects are than the background, in words."""
+"""How bright objects are, beside the background, in words."""
 SAMPLE = 256
 """Most pictures to look at."""
 PIXELS = 2**21
@@ -143,7 +143,7 @@ class _Evidence:
     uneven: float
     """Deviation of the border from the background."""
     bare: float
-    """The same beside what stands out, which may cover most of the border."""
+    """The same of those of its pixels where nothing stands out."""
     size: float
     """Typical side of objects by a threshold, without a margin."""
     other: float
@@ -177,7 +177,8 @@ def look(images: NDArray[np.uint8]) -> Findings:
     compositing = objects.compositing(found, single, noise, contrast) if any_ else "add"
     stretch, parts = 0.0, found
     if compositing == "over" and background in ("none", "constant"):
-        stretch, parts = objects.stretch(ink, alone, noise)
+        stretch, every = objects.stretch(ink, alone, noise)
+        parts = every if stretch else found
     findings = Findings(
         background=background,
         polarity=polarity,

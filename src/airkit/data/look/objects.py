@@ -20,7 +20,7 @@ Compositing = Literal["add", "over"]
 LEAST_CONTRAST = 0.04
 _SPECK = 6  # smaller parts, in pixels, are noise
 _THIN = 0.45  # share of the square around them that strokes fill at most
-_GRAIN = 0.2  # greatest grain of nearly all flat objects, in contrasts: the noise assumed then
+_GRAIN = 0.2  # most that the ink of a flat object varies, as a share of the contrast
 _KNEE = 0.03  # contrast from which on ink is compressed, where some objects are far fainter
 _FAINT = 0.012  # contrast of the faintest objects that eight bits can show
 
@@ -93,7 +93,7 @@ def most(found: Blobs, single: Array) -> int:
 
 
 def stretch(ink: Array, alone: Blobs, noise: float) -> tuple[float, Blobs]:
-    """Whether some objects are far fainter than others, and all parts then.
+    """Whether some objects are far fainter than others, and all parts if so.
 
     Args:
         ink: what stands out, [N, H, W].
@@ -102,7 +102,7 @@ def stretch(ink: Array, alone: Blobs, noise: float) -> tuple[float, Blobs]:
 
     Returns:
         The contrast from which on ink is to be compressed, 0 for none; and the parts, faint ones
-        too, as large as at least half of the objects found so far.
+        too, of at least half the area that is usual of the objects found so far.
     """
     usual = np.median(alone.area)
     parts = blobs(ink, ink > max(_FAINT, 4 * noise))
