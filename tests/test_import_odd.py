@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from own_pictures import all_images, blobs, imported, save
 from PIL import Image
+from tiny_runs import Recorder
 
 from airkit.data.imports.coco_pictures import is_coco
 from airkit.data.imports.geometry import resized
@@ -58,6 +59,35 @@ def test_lines_of_a_table_are_counted_with_the_empty_ones(tmp_path: Path, images
     (tmp_path / "c.csv").write_text("0.png,1\n\n\n1.png,x\n")
     with pytest.raises(ImageError, match="line 4"):
         imported(folder, tmp_path / "o.h5", counts=tmp_path / "c.csv")
+
+
+@pytest.mark.parametrize(
+    "head", ["count,file", "n,image", "who,count,file", "file,count", "filename,who,count"]
+)
+def test_named_columns_may_come_in_any_order(head: str, tmp_path: Path, images: Any) -> None:
+    folder = save(tmp_path / "g", images)
+    cells = {"file": "{}.png", "image": "{}.png", "filename": "{}.png", "who": "me"}
+    row = ",".join(cells.get(name, "2") for name in head.split(","))
+    rows = [row.format(place) for place in range(MANY)]
+    (tmp_path / "c.csv").write_text("\n".join([head, *rows]))
+    imported(folder, tmp_path / "o.h5", counts=tmp_path / "c.csv")
+    assert set(read_split(tmp_path / "o.h5", "train").count.tolist()) == {2}
+
+
+def test_a_true_count_far_above_what_is_seen_is_doubted(tmp_path: Path, images: Any) -> None:
+    counts = [40, *[1] * (MANY - 1)]
+    report = imported(images, tmp_path / "o.h5", counts=counts, most_objects=None)
+    assert any("greatest true count is 40" in doubt for doubt in report.doubts)
+    report = imported(images, tmp_path / "p.h5", counts=[1] * MANY, most_objects=None)
+    assert not any("true count" in doubt for doubt in report.doubts)
+
+
+def test_transparency_is_told_of_images_to_infer_on_too(images: Any) -> None:
+    clear = np.full((24, 24), 128, np.uint8)
+    source, listener = Images([np.dstack([images[0]] * 3 + [clear])]), Recorder()
+    assert len([*source.walk(Bad(False))]) == 1
+    source.note(listener)
+    assert ["transparent" in note for note in listener.notes] == [True]
 
 
 def test_specks_are_no_objects_where_none_are_faint() -> None:

@@ -187,7 +187,7 @@ def test_tables_tell_what_was_found(home: Path) -> None:
         x, y, width, height = (float(row[name]) for name in ("x", "y", "width", "height"))
         assert float(row["centre_x"]) == x + width / 2
         assert float(row["centre_y"]) == y + height / 2
-        assert found[int(row["index"])].objects[int(row["object"])].box == (x, y, width, height)
+        assert found[int(row["index"])].objects[int(row["object"]) - 1].box == (x, y, width, height)
 
 
 @pytest.mark.parametrize("option", ["csv", "objects"])

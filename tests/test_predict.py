@@ -216,8 +216,9 @@ def test_tables_of_pictures_and_of_objects() -> None:
     per_picture = objects.groupby("index").size().reindex(range(20), fill_value=0)
     assert per_picture.tolist() == found.count.tolist()
     assert objects.filter(like="z_what").shape[1] == found.z_what.shape[2]
-    row, slot = objects.loc[3, ["index", "object"]]
-    assert objects.loc[3, ["x", "y", "width", "height"]].tolist() == found.box[row, slot].tolist()
+    row, number = objects.loc[3, ["index", "object"]]
+    box = found.box[row, number - 1].tolist()
+    assert objects.loc[3, ["x", "y", "width", "height"]].tolist() == box
     with pytest.raises(airkit.AirkitError, match="rows"):
         found.to_pandas("samples")  # type: ignore[arg-type]
 

@@ -123,13 +123,14 @@ CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], Findings, str]] = {
     "stretched": (UNSURE, {"model__stretch": 0.03}, SEEN, "model.stretch=0"),
     "texture": (UNSURE, {}, replace(SEEN, doubts=(TEXTURED,)), "textured"),
     "noise": (UNSURE, {}, replace(SEEN, noise=0.1, object_size=4.0), "noise"),
+    "too short to blame the light": (NEEDLESS, {"train__steps": 60}, SEEN, "--steps 2000"),
     "large": ({"large": 0.4}, {}, SEEN, "as large as"),
-    "too short": (UNSURE | TOO_MANY, {"train__steps": 60}, SEEN, "--steps 120"),
+    "too short": (UNSURE | TOO_MANY, {"train__steps": 60}, SEEN, "--steps 2000"),
     "far too short": (
         {"unstable": 0.9, "certainty": 0.7},
         {"train__steps": 60},
         SEEN,
-        "--steps 120",
+        "--steps 2000",
     ),
 }
 

@@ -161,7 +161,8 @@ def _translated_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         out = f"--out {quoted(path)}"
-        hint = f"airkit make-data {out}; of your own pictures: airkit import PICTURES {out}"
+        makes = f"airkit make-data {out}; of your own pictures: airkit import PICTURES {out}"
+        hint = f"name another with --data, or make it: {makes}"
         raise DataFileError("There is no such data file", where=path, hint=hint) from error
     except BlockingIOError as error:
         raise _in_use(path) from error

@@ -65,7 +65,8 @@ def evaluate(
     unknown = [name for name in ("counts", "boxes") if getattr(trained.canvases, name) is None]
     if unknown:
         split = trained.config.eval.split
-        listener.note(f"the {split} canvases have no true {' and '.join(unknown)}: not measured")
+        what = " and ".join(unknown)
+        listener.note(f"the {split} canvases have no true {what}, which are not measured")
     return measure(trained, run, listener).measures
 
 

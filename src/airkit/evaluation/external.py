@@ -30,7 +30,7 @@ _NOT_NUMBERS = TypeError, ValueError, OverflowError
 _EXPECTED = "a .csv, .json, .jsonl or .npy file, or a folder of label images"
 MOST = 1_000
 """Greatest count: the confusion matrix has a column for each."""
-_NAMES = "image_id", "index", "image", "file_name"
+_NAMES = "image_id", "index", "image", "file_name", "file"
 
 
 @dataclass(frozen=True)
@@ -272,8 +272,9 @@ class Reader:
         if number is None or not 0 <= number < self.many:
             last = f"{self.split}-{self.many - 1:06d}.png"
             expected = f"{self.split}-000000.png to {last}, or {first} to {self.many - 1 + first}"
+            hint = "--split, if these are of another one; airkit predict --data names canvases so"
             self.refuse(f"No canvas of the {self.split} split has this {key}", expected,
-                        repr(value), "--split, if these are of another one")  # fmt: skip
+                        repr(value), hint)  # fmt: skip
         return number
 
     def _complete(self, found: Iterable[tuple[int, Any]]) -> list[Any]:

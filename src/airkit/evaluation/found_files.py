@@ -98,11 +98,11 @@ def write_objects(path: Path, found: Sequence[Inferred]) -> None:
     """Write a row for each object; raises OutputError as ``write_counts`` does."""
     rows = []
     for it in found:
-        for place, each in enumerate(it.objects):
+        for number, each in enumerate(it.objects, 1):
             x, y, width, height = each.box
             centre = x + width / 2, y + height / 2
             confidence, touches = f"{each.confidence:.6g}", int(each.touches_border)
-            rows.append((it.image, _index(it), place, *each.box, *centre, confidence, touches))
+            rows.append((it.image, _index(it), number, *each.box, *centre, confidence, touches))
     _write(path, OBJECTS, rows)
 
 

@@ -196,7 +196,8 @@ class Predictions:
     def _objects(self) -> dict[str, Any]:
         row, slot = np.nonzero(np.arange(self.box.shape[1]) < self.count[:, None])
         box = self.box[row, slot]
-        columns = {"image": self.image[row], "index": self.index[row], "object": slot}
+        columns = {"image": self.image[row], "index": self.index[row]}
+        columns["object"] = slot + 1  # as in masks
         columns |= dict(zip(("x", "y", "width", "height"), box.T, strict=True))
         centre = box[:, :2] + box[:, 2:] / 2
         columns |= dict(zip(("centre_x", "centre_y"), centre.T, strict=True))

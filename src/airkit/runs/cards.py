@@ -69,8 +69,7 @@ def data_card(info: DataInfo, splits: Sequence[str], coco: Coco, licence: str | 
     body = [
         f"# Canvases of {_line(info.path.name)}",
         f"{coco.images:,} canvases of {config.data.shape[1]}x{config.data.shape[0]} pixels in "
-        f"COCO's format, with {coco.annotations:,} annotated objects: "
-        "`annotations.json` and the PNGs in `images`.",
+        f"COCO's format, {_annotated(coco)}: `annotations.json` and the PNGs in `images`.",
         "## Splits",
         _table(("split", "canvases", "objects a canvas"), _split_rows(info, splits, coco)),
         "## Where it is from",
@@ -81,6 +80,13 @@ def data_card(info: DataInfo, splits: Sequence[str], coco: Coco, licence: str | 
 
 
 _PICTURES = "Imported with `airkit import`; the truth is what came with the pictures."
+
+
+def _annotated(coco: Coco) -> str:
+    """What is known of the objects of all canvases together."""
+    if coco.annotations or not any(map(any, coco.counts.values())):
+        return f"with {coco.annotations:,} annotated objects"
+    return "without annotations, as only counts are known"
 
 
 def _split_rows(info: DataInfo, splits: Sequence[str], coco: Coco) -> Rows:

@@ -41,6 +41,8 @@ ENOUGH = 12
 """Pictures that have to be looked at before what is found in them may correct a setting."""
 CLEAR = 5.0
 """Contrast in standard deviations of the noise below which noise passes for objects."""
+SHORT = 400
+"""Steps of a training below which no other cause is looked for in the signs."""
 ODDS_APART = 2.5
 """Factor between two log prior odds of an object from which on they differ."""
 _LUMPS, _SIMPLE = 4, {"none": 0, "constant": 1, "plane": 2, "quadratic": 3}
@@ -227,6 +229,9 @@ def _unbalanced(signs: Signs, found: Findings, config: Config, wrong: set[str]) 
 
 def _by_signs(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> Iterator[str]:
     """Causes that the signs suggest."""
+    if config.train.steps < SHORT:
+        yield f"the training was short, and may explain all of it: --steps {Config().train.steps}"
+        return
     if "needless" in wrong:
         yield (
             "objects are painted where nothing stands out: the light may be less even than "

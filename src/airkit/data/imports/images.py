@@ -47,6 +47,7 @@ _SAME = "companions", "heic", "no pictures", "folders", "pickled", "turn"
 """What is told as at import."""
 _TOLD = {
     **{name: NOTES[name] for name in _SAME},
+    "transparency": "{n} {image is|images are} transparent in part, over {behind} as at import",
     "grey": "{n} {image is|images are} grey, while the run was trained on colours: read as white",
 }
 _OVERSHOOT = 0.3
@@ -168,6 +169,7 @@ class Images:
         )
         several = not isinstance(given, str | Path | Image.Image) and not hasattr(given, "shape")
         each = given if several and isinstance(given, Iterable) else [given]
+        self._behind = f"a grey of {how.behind:g} (0 is black, 1 white)"
         self.given = [item for one in each for item in self._expanded(one, inside)]
         self.done = 0
         """How many of these were walked through."""
@@ -191,7 +193,7 @@ class Images:
         """Say what was passed over, and what became of the images."""
         for name, words in _TOLD.items():
             if many := self.reading.noticed[name]:
-                listener.note(numbered(words, many))
+                listener.note(numbered(words, many, behind=self._behind))
 
     def _expanded(self, given: Any, inside: bool) -> list[Any]:
         """The files of a folder; all else as it is."""

@@ -183,7 +183,7 @@ def import_scenes(  # noqa: PLR0913 - an argument for each option of the command
         with writer.create(target, config, origin, arrays) as file:
             for split, canvases in _canvases_of(walk, survey, config, arrays):
                 file.append(pack(config.data, split, canvases))
-    in_doubt = tuple(doubts(found, config, options))
+    in_doubt = tuple(doubts(found, survey, config, options))
     for note in (*notes(noticed, survey, config), *(f"in doubt: {each}" for each in in_doubt)):
         listener.note(note)
     data, pictures = config.data, config.pictures

@@ -16,6 +16,8 @@ from airkit.system.text import argument, numbered
 
 LARGE, SMALL = 24, 14
 """Side of objects in pixels above which training is slow, and one that is fine."""
+CROWDED = 3
+"""Factor of a true count over what is seen on pictures above which it may be a mistake."""
 NOTES = {
     "colour": "{n} {picture|pictures} in colour became grey; {rgb} keeps it, {channel} chooses how",
     "transparency": "{n} {picture is|pictures are} transparent in part; {behind} says what is "
@@ -90,8 +92,15 @@ def _of_sizes(config: Config) -> Iterator[str]:
         yield f"objects of about {size:.0f} px make the training slow: {smaller} makes them smaller"
 
 
-def doubts(found: Findings, config: Config, options: ImportOptions) -> Iterator[str]:
+def doubts(
+    found: Findings, survey: Survey, config: Config, options: ImportOptions
+) -> Iterator[str]:
     """Yield what may go wrong, a sentence each; not of a size or a count that was named."""
+    if survey.most > CROWDED * found.most_objects and options.most_objects is None:
+        yield (
+            f"the greatest true count is {survey.most}, but at most {found.most_objects} objects "
+            f"are seen on a picture: is it right? A model of {survey.most} objects is slower"
+        )
     if found.fixed:
         yield f"{told(found.fixed)}: {way_out(found.fixed, config)}"
     for doubt in found.doubts:

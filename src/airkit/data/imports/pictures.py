@@ -335,11 +335,13 @@ def reading_of(path: Path, expected: str = "") -> Iterator[None]:
         raise
     except Exception as error:  # they raise all sorts at files that lie
         got = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        missing = isinstance(error, FileNotFoundError)
+        another = f"{'check its name' if missing else 'mend it'}, or name another"
         skip = f"mend or remove it; {argument('skip_bad', True)} leaves such files out"
         raise ImageError(
             "Cannot read " + ("the pictures" if expected else "a picture"),
             where=path,
             expected=expected or "PNG, JPEG, TIFF, BMP or WebP",
             got=got or type(error).__name__,
-            hint="mend it, or name another" if expected else skip,
+            hint=another if expected else skip,
         ) from error

@@ -19,14 +19,18 @@ from airkit.system.text import first_three, numbered
 _WHOLE = re.compile(r"([0-9]{1,9})(\.0*)?")
 """A count; pandas writes 2.0 where some of a column are missing."""
 
+_FILE = "file", "filename", "file_name", "image"
+"""What the column of names may be called; without such a name it is the first."""
+
 Counts = dict[int | None, int]
 """Counts of a file by page, from 1; None is the whole file."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Where a table has what, from 0; names of files are in the first column."""
+    """Where a table has what, from 0."""
 
+    name: int = 0
     count: int = 1
     page: int | None = None
     first: int = 1
@@ -181,7 +185,8 @@ def _read(path: Path) -> dict[str, Counts]:
     columns = _columns(rows[0][1]) if rows else Columns()
     counts: dict[str, Counts] = {}
     for place, (line, row) in enumerate(rows):
-        name, cell = _composed(row[0].replace("\\", "/")), _cell(row, columns.count)
+        name = _composed(_cell(row, columns.name).replace("\\", "/"))
+        cell = _cell(row, columns.count)
         number = "" if columns.page is None else _cell(row, columns.page)
         whole, page = _whole(cell), _whole(number)
         if whole is None or (number and page is None):
@@ -217,17 +222,18 @@ def delimiter(text: str) -> str:
 def _columns(row: Sequence[str]) -> Columns:
     """The columns of a table by its first row.
 
-    Columns may be named page (from 1) or index (from 0, as ``airkit infer`` writes it), and count.
-    Without names there are two, file and count, or three, file, page and count.
+    Columns may be named file or image, page (from 1) or index (from 0, as ``airkit infer`` writes
+    it), and count. Without names there are two, file and count, or three, file, page and count.
     """
     if _whole(_cell(row, 1)) is not None:
         pages = len(row) == 3 and _whole(row[2]) is not None
-        return Columns(2, 1) if pages else Columns()
+        return Columns(0, 2, 1) if pages else Columns()
     names = [cell.lower() for cell in row]
-    page = next((names.index(each, 1) for each in ("page", "index") if each in names[1:]), None)
-    count = 1 if page is None else page + 1
-    count = names.index("count", 1) if "count" in names[1:] else count
-    return Columns(count, page, int(page is None or names[page] == "page"))
+    name = next((names.index(each) for each in _FILE if each in names), 0)
+    page = next((names.index(each) for each in ("page", "index") if each in names[1:]), None)
+    count = int(name == 0) if page is None else page + 1
+    count = names.index("count") if "count" in names else count
+    return Columns(name, count, page, int(page is None or names[page] == "page"))
 
 
 def _cell(row: Sequence[str], column: int) -> str:
@@ -249,5 +255,5 @@ def _unreadable(
         where=where,
         expected=expected,
         got=got,
-        hint="two columns, file,count, or three, file,page,count",
+        hint="two columns, file,count, or three, file,page,count; among others, name one count",
     )
