@@ -15,6 +15,7 @@ from own_pictures import all_images, blobs, imported, save
 from PIL import Image
 from tiny_runs import Recorder
 
+from airkit.config.pictures import PicturesConfig
 from airkit.data.imports.coco_pictures import is_coco
 from airkit.data.imports.geometry import resized
 from airkit.data.imports.images import Images
@@ -84,7 +85,8 @@ def test_a_true_count_far_above_what_is_seen_is_doubted(tmp_path: Path, images: 
 
 def test_transparency_is_told_of_images_to_infer_on_too(images: Any) -> None:
     clear = np.full((24, 24), 128, np.uint8)
-    source, listener = Images([np.dstack([images[0]] * 3 + [clear])]), Recorder()
+    pictures, listener = [np.dstack([images[0]] * 3 + [clear])], Recorder()
+    source = Images(pictures, pictures=PicturesConfig())
     assert len([*source.walk(Bad(False))]) == 1
     source.note(listener)
     assert ["transparent" in note for note in listener.notes] == [True]

@@ -13,7 +13,6 @@ from airkit.cli.options import DEFAULT_RUN, AsJson, Layers, Run, on_run, option
 from airkit.cli.output import percent, show, tell_end, tell_rows
 from airkit.cli.progress import listening
 from airkit.config.registry import is_outside
-from airkit.runs.training_data import assigned
 from airkit.system.signals import EXIT_CODE
 from airkit.system.text import quoted
 
@@ -48,6 +47,8 @@ def train(
 
 def _classes(layers: Layers) -> str:
     """Options that name the classes of one's own again, as other commands on the run need them."""
+    from airkit.runs.training_data import assigned  # noqa: PLC0415 - loads h5py
+
     given = {key: it for each in layers for key, it in airkit.settings.flatten(each.values)}
     several = {key: it if isinstance(it, list | tuple) else [it] for key, it in given.items()}
     named = [key for key, names in several.items() if any(map(is_outside, names))]

@@ -192,6 +192,8 @@ class Images:
     def note(self, listener: Listener) -> None:
         """Say what was passed over, and what became of the images."""
         for name, words in _TOLD.items():
+            if name == "transparency" and self.limits is None:  # ``Doubts`` tells of digits
+                continue
             if many := self.reading.noticed[name]:
                 listener.note(numbered(words, many, behind=self._behind))
 
