@@ -16,7 +16,7 @@ from airkit.model.air import AIR, Object
 from airkit.model.canvas import Canvas
 from airkit.model.counts import first_slots
 from airkit.model.parts import Around, Window
-from airkit.model.search import Found, left_unexplained
+from airkit.model.search import Found, left_unexplained, odds_against
 
 NEIGHBOURS = 0.75
 """Objects are neighbours if their centres are nearer along both axes than this multiple of their
@@ -75,7 +75,7 @@ class Explained(NamedTuple):
     @property
     def odds_against(self) -> float:
         """The log prior odds against one more object, in nats."""
-        return -math.log(self.air.prior_ratio)
+        return odds_against(self.air)
 
     @property
     def neighbours(self) -> Tensor:

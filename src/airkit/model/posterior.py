@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from airkit.model.air import AIR
-from airkit.model.search import Found, temperature
+from airkit.model.search import Found, odds_against, temperature
 from airkit.model.tuples import map_tensors
 
 OTHERS = 1.5
@@ -92,7 +92,7 @@ def in_doubt(air: AIR, first: Found, rivals: Tensor) -> Tensor:
 def _compared(air: AIR, looks: Sequence[Found], rivals: Tensor) -> tuple[Tensor, Tensor]:
     """Scores of looks and rivals, charged, [K + 1, B, T + 1]; p(n) but for errors, [B, T + 1]."""
     scores = torch.stack([*(look.scores for look in looks), rivals])
-    scores[1:] += OTHERS * math.log(air.prior_ratio)
+    scores[1:] -= OTHERS * odds_against(air)
     tempered = scores / temperature(air)
     as_sure = looks[0].log_q.amax(1, keepdim=True).expand_as(rivals)
     log_q = torch.stack([*(look.log_q for look in looks), as_sure])

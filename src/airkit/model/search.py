@@ -164,6 +164,11 @@ def temperature(air: AIR) -> float:
     return OCCLUDED * air.channels if air.occludes else TEMPERATURE
 
 
+def odds_against(air: AIR) -> float:
+    """The log prior odds against one more object, in nats: what it costs beside its KL."""
+    return -math.log(air.prior_ratio)
+
+
 def left_unexplained(air: AIR, log_p_x: Tensor) -> Tensor:
     """How far log p(x | canvas) is below that of a canvas which leaves only noise, in nats, [B]."""
     noise = torch.full_like(log_p_x, air.config.noise**2 * air.channels * math.prod(air.shape))
@@ -197,7 +202,7 @@ def _best_object(air: AIR, candidates: int, state: Any, canvas: Canvas) -> tuple
     """
     best, after = _object(air, None, state, canvas)
     left = left_unexplained(air, air.log_p_x(canvas.error))
-    rows = (left > PAYS * -math.log(air.prior_ratio)).nonzero().squeeze(1)
+    rows = (left > PAYS * odds_against(air)).nonzero().squeeze(1)
     if len(rows):
         state, canvas = _some(air, rows, state, canvas)
         looks = even_looks(canvas.ink, candidates)
@@ -246,9 +251,9 @@ def first_of_its_kind(air: AIR, poses: Tensor) -> Tensor:
 def _cost(air: AIR, objects: Object, canvas: Canvas) -> Tensor:
     """The cost of each object, painted alone, in nats for each nat of likelihood it gains, [N].
 
-    Its cost is its KL, minus the log prior odds of one more object, and the squared error that is
+    Its cost is its KL, the log prior odds against one more object, and the squared error that is
     left where it paints; infinite for one that gains nothing.
     """
     gain, left = canvas.error_change(objects.window, objects.size, objects.centre)
-    nats = air.kl(objects) - math.log(air.prior_ratio)
+    nats = air.kl(objects) + odds_against(air)
     return torch.where(gain > 0, (left + 2 * air.pixel_sd**2 * nats) / gain, torch.inf)
