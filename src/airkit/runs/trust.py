@@ -156,7 +156,7 @@ def _causes(signs: Signs, found: Findings, config: Config, wrong: set[str]) -> I
     if found.contrast < CLEAR * found.noise:
         yield "the noise is as large as the contrast: blur the pictures before you import them"
         return
-    if "doubled" in wrong:
+    if "doubled" in wrong and config.train.steps >= SHORT:
         size = f"{1.5 * config.object_size:.0f}"
         named = _named(config, f"--object-size {size}", f"model.object_size={size}")
         yield f"one object is found twice, as it is larger than the model expects: {named} or more"
