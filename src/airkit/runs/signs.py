@@ -49,7 +49,8 @@ class Signs:
     objects: int
     """Objects found on the pictures compared with candidates."""
     box_size: float
-    """Median of the longer sides of the boxes found, in pixels; NaN, null in JSON, where there are none."""
+    """Median of the longer sides of the boxes found, in pixels; NaN where there are none, in JSON
+    null."""
     object_size: float
     """Size of an object that the model expects, in pixels."""
     large: float
@@ -75,8 +76,8 @@ class Signs:
     looks: int
     """Looks compared."""
     unstable: float
-    """Share on which the guide at one look counts differently from several looks; NaN, null in JSON,
-    for one."""
+    """Share on which the guide at one look counts differently from several looks; NaN for one, in
+    JSON null."""
     certainty: float
     """Mean probability of the most probable count by the guide, q(n), at one look."""
 
