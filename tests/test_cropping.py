@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from own_pictures import blobs, imported, save
 from PIL import Image
@@ -106,6 +106,7 @@ def test_what_is_found_is_told_on_the_whole_picture(tmp_path: Path) -> None:
 @given(
     st.tuples(*[st.integers(0, 5)] * 4), st.sampled_from([0.5, 1.0, 2.0]), st.integers(0, 2**32 - 1)
 )
+@example(edges=(6, 4, 6, 4), scale=2.0, seed=0)  # as large as it came
 def test_boxes_and_masks_come_back_to_where_they_were(
     edges: Edges, scale: float, seed: int
 ) -> None:

@@ -168,6 +168,13 @@ def test_progress_is_told_tile_by_tile() -> None:
     assert inferring == [(place + 1, len(inferring)) for place in range(len(inferring))]
 
 
+def test_shapes_and_a_table_are_two_files(home: Path) -> None:
+    for table in ("csv", "objects"):
+        with pytest.raises(OutputError, match="one file"):
+            found_in(scene(60, 60)[0], **{table: "t.csv"}, shapes="t.csv")
+    assert not Path("t.csv").exists()
+
+
 def test_a_label_image_has_each_object_once(home: Path) -> None:
     image, boxes = scene(100, 130)
     found = found_in(image, labels="seen")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import run
 from tiny_runs import Recorder, data_file, reference
 
 import airkit
-from airkit.errors import AirkitError
+from airkit.errors import AirkitError, OutputError, PredictionsError
 from airkit.sweeps.engines import Processes, Submitit
 
 
@@ -54,3 +55,34 @@ def test_a_sweep_without_workers_is_refused(tmp_path: Path, engine: type) -> Non
     with pytest.raises(AirkitError, match="needs workers"):
         airkit.sweep(data_file(), tmp_path, seeds=1, engine=engine(workers=-1))
     assert not [*tmp_path.iterdir()]
+
+
+def test_predictions_replace_no_file_of_the_run(home: Path) -> None:
+    shutil.copytree(reference(), "runs/air")
+    before = Path("runs/air/metrics.jsonl").read_bytes()
+    for name in ("metrics.jsonl", "best.json", "config.json"):
+        with pytest.raises(OutputError, match="would replace"):
+            airkit.write_predictions(f"runs/air/{name}", "runs/air", data=data_file())
+    assert Path("runs/air/metrics.jsonl").read_bytes() == before
+
+
+def test_a_comparison_needs_the_counts_of_the_run(home: Path) -> None:
+    np.save("counts.npy", np.ones(20, int))
+    with pytest.raises(AirkitError, match="Counts are needed"):
+        airkit.score(
+            "counts.npy",
+            data_file(),
+            against=reference(),
+            settings={"eval.measures": ["boxes"]},
+        )
+
+
+@pytest.mark.parametrize("counts", ["[true]", "\ufeff[1]"])
+def test_lists_of_counts_are_read_as_tables_are(counts: str, home: Path) -> None:
+    text = counts.replace("]", ", 1" * 19 + "]")
+    Path("c.json").write_text(text, encoding="utf-8")
+    if "true" in counts:
+        with pytest.raises(PredictionsError, match="count is not valid"):
+            airkit.score("c.json", data_file())
+    else:
+        assert airkit.score("c.json", data_file()).canvases == 20

@@ -50,11 +50,21 @@ def compare(
     hears = MUTED if listener is SILENT else listener  # the first run has warned already
     other = open_run(against, one.data, best, [*given, *split], hears)
     for trained in (one, other):
-        check_counts(trained.config)
-        trained.canvases.truth("counts")
+        check_counted(trained)
     measures, right = measured(one, run, listener)
     against_measures, against_right = measured(other, against, listener)
     return measures, paired(right, against_right, against_measures)
+
+
+def check_counted(trained: TrainedRun) -> None:
+    """Refuse a run that cannot be compared.
+
+    Raises:
+        AirkitError: its ``eval.measures`` leave out the counts.
+        DataFileError: true counts are not known.
+    """
+    check_counts(trained.config)
+    trained.canvases.truth("counts")
 
 
 def paired(right: np.ndarray, against_right: np.ndarray, against: Measures) -> Comparison:

@@ -100,9 +100,11 @@ class Reader:
         return self._of_counts([dict(zip(names, row, strict=False)) for row in rows])
 
     def _of_json(self) -> ExternalPredictions:
-        text = self.path.read_text("utf-8")
+        text = self.path.read_text("utf-8-sig")
         lines = self.path.suffix.lower() == ".jsonl"
-        content = [json.loads(it) for it in text.splitlines() if it] if lines else json.loads(text)
+        content = (
+            [json.loads(it) for it in text.split("\n") if it.strip()] if lines else json.loads(text)
+        )
         if isinstance(content, dict) and "annotations" in content:
             content = self._named(content)
         if isinstance(content, dict):
@@ -191,7 +193,7 @@ class Reader:
 
     def _count(self, value: Any) -> int:
         try:
-            count = float(value)
+            count = -1.0 if isinstance(value, bool) else float(value)
         except _NOT_NUMBERS:
             count = -1.0
         if not (0 <= count <= MOST and count.is_integer()):

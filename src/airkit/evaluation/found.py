@@ -72,8 +72,6 @@ class Inferred:
     def as_it_came(self, given: Given) -> Inferred:
         """The same on the image as it came, before it was cropped and resized."""
         height, width = given.came
-        if (height, width) == given.shape:
-            return self
         boxes = given.boxes_as_it_came(np.array([each.box for each in self.objects]).reshape(-1, 4))
         pairs = zip(self.objects, boxes.tolist(), strict=True)
         objects = tuple(replace(each, box=tuple(box)) for each, box in pairs)

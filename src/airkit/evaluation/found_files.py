@@ -47,11 +47,12 @@ _OURS = "confidence"
 """The last column, which no table has that napari wrote."""
 
 
-def check_tables(counts: Path | None, objects: Path | None) -> None:
-    """Refuse, before the work, names of tables that ``write_counts`` and others cannot use.
+def check_tables(counts: Path | None, objects: Path | None, shapes: Path | None) -> None:
+    """Refuse, before the work, names that ``write_counts`` and ``write_objects`` cannot use.
 
     Raises:
-        OutputError: a name has another ending, both are one file, or a file of the user's is there.
+        OutputError: a name has another ending, two of the three are one file, or a file of the
+            user's is there.
     """
     what = "The name of a table does not end in .csv"
     for path, option, columns in ((counts, "--csv", COUNTS), (objects, "--objects", OBJECTS)):
@@ -65,9 +66,10 @@ def check_tables(counts: Path | None, objects: Path | None) -> None:
                 expected=f"no such file, or one of an earlier {option}",
                 hint=f"move it away, or name another {option}",
             )
-    if counts and objects and os.path.realpath(counts) == os.path.realpath(objects):
-        hint = "name another --csv or --objects"
-        raise OutputError("Two tables cannot be one file", where=counts, hint=hint)
+    named = [path for path in (counts, objects, shapes) if path is not None]
+    if len(set(map(os.path.realpath, named))) < len(named):
+        hint = "name another --csv, --objects or --shapes"
+        raise OutputError("Two tables cannot be one file", where=named[0], hint=hint)
 
 
 def _starts_with(path: Path, first: bytes) -> bool:

@@ -83,7 +83,7 @@ def infer(
     listener: Listener,
 ) -> Found:
     """Count and locate the objects of images, as ``airkit.infer`` does."""
-    check_tables(options.csv, options.objects)
+    check_tables(options.csv, options.objects, options.shapes)
     model = open_model(run, checkpoint, settings, listener)
     repeat_verdict(model, listener)
     inference = _Inference(images, model, options, listener)

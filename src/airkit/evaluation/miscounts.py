@@ -97,7 +97,7 @@ def _constant(same: int) -> str:
 
 
 def _causes(off: Ints, true: Ints, found: Ints) -> Iterator[str]:
-    """Return likely causes of wrong counts where nothing else is wrong, with the way out."""
+    """Yield likely causes of wrong counts where nothing else is wrong, with the way out."""
     if _unrelated(true, found):
         yield (
             "the counts found do not follow the true ones: check that each true count belongs to "

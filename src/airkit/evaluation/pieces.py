@@ -30,8 +30,8 @@ from airkit.runs.trained import TrainedModel, count_generator, look_seed
 WAITING_PIXELS = 2**24
 """Most pixels that wait for a batch, over all sizes."""
 OVERLAP, LEAST_OVERLAP = 2.0, 1.5
-"""Usual and least overlap of tiles, at most half of one, in typical sizes of objects: 1.5 of the
-largest ones and somewhat more than these."""
+"""Usual and least overlap of tiles, in typical sizes of an object, so that it holds an object as a
+whole; the usual one is at most half a tile."""
 
 
 @dataclass(frozen=True)

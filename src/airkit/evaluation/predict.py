@@ -16,10 +16,11 @@ from airkit.evaluation.prediction_files import check_predictions, writing_predic
 from airkit.evaluation.prediction_sources import CanvasesSource, PicturesSource
 from airkit.evaluation.predictions import Predictions, Rows, joined
 from airkit.evaluation.screening import repeat_verdict
+from airkit.runs.folder import RunFolder
 from airkit.runs.trained import open_model
 from airkit.system.callbacks import SILENT, Listener
-from airkit.system.paths import output_file
-from airkit.system.text import quoted
+from airkit.system.paths import output_file, to_path
+from airkit.system.text import argument, quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,8 @@ def predict(  # noqa: PLR0913 - an argument for each option of the command
         listener: hears notes and progress.
 
     Raises:
-        AirkitError: images and a data file, or fewer than no samples.
+        AirkitError: both images and a data file; a negative number of samples; or ``skip_bad``,
+            ``sub_folders`` or ``invert`` without images.
         CheckpointError: no such run or checkpoint, or a damaged one.
         ConfigError: the settings are not valid.
         DataFileError: no such data file, a damaged one, an empty split, canvases of a size that
@@ -128,7 +130,7 @@ def write_predictions(  # noqa: PLR0913 - an argument for each option of the com
     check_predictions(target, rows, samples)
     how = {"skip_bad": skip_bad, "sub_folders": sub_folders, "invert": invert}
     source = _source((run, checkpoint, settings, listener), images, data, samples, how)
-    _check_not_read(target, source.files)
+    _check_not_read(target, [*source.files, *RunFolder(to_path(run)).kept()])
     with writing_predictions(target, rows) as add:
         for batch in source.batches():
             add(batch)
@@ -155,7 +157,7 @@ def _source(
             "The number of samples is negative", expected="0 or more", got=samples, hint=hint
         )
     if images is None:
-        if given := [f"--{name.replace('_', '-')}" for name, on in how.items() if on]:
+        if given := [argument(name, True) for name, on in how.items() if on]:
             hint = "name pictures, or leave it out"
             raise AirkitError(f"{given[0]} is for pictures alone", got="no pictures", hint=hint)
     elif data is not None:
@@ -173,7 +175,7 @@ def _source(
 
 
 def _check_not_read(target: Path, files: Iterable[Path]) -> None:
-    """Refuse to replace what the predictions are about."""
+    """Refuse to replace what the predictions are about, or a file of the run."""
     if os.path.realpath(target) in map(os.path.realpath, files):
         raise OutputError(
             "The predictions would replace a file that they are made from",

@@ -41,7 +41,7 @@ def check_predictions(path: Path, rows: str, samples: int) -> None:
     if samples and (table or path.suffix.lower() == ".json"):
         raise _lacks(path, "samples of the posterior", ".jsonl", ".parquet", ".npz")
     if rows != "pictures" and not table:
-        raise _lacks(path, "rows of objects alone; each picture has its objects", ".csv")
+        raise _lacks(path, "a choice of rows", ".csv")
     if path.suffix.lower() == ".parquet":
         check_installed("pyarrow", "tables")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 
 from airkit.config.registry import is_outside
 from airkit.errors import OutputError
@@ -119,6 +120,7 @@ def _identity(trained: TrainedRun) -> dict[str, Any]:
     """The key of the cache: all that the results depend on."""
     return {
         "code": _code(),
+        "torch": torch.__version__,
         "data": trained.digest,
         "checkpoint": files.sha256(trained.checkpoint),
         "device": str(trained.device),

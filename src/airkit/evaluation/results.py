@@ -271,7 +271,7 @@ def _measured(values: Mapping[str, Any], prefix: str = "") -> dict[str, list[Num
     for name, value in values.items():
         if name in _NO_MEASURES or name.endswith("_interval"):
             continue
-        interval = values.get(f"{name}_interval") or (None, None)
+        interval = values.get(f"{name}_interval")
         if isinstance(value, Mapping):
             inner = interval if isinstance(interval, Mapping) else {}
             known = {f"{each}_interval": ends for each, ends in inner.items()}
@@ -279,6 +279,9 @@ def _measured(values: Mapping[str, Any], prefix: str = "") -> dict[str, list[Num
         elif isinstance(value, int | float) and not isinstance(value, bool):
             whole = prefix + name
             form = percent if "accuracy" in re.split(r"\W|_", whole) else number
-            cells = [_NOTHING if each is None else form(each) for each in (value, *interval)]
+            ends = [value, None, None]
+            if isinstance(interval, list | tuple) and len(interval) == 2:
+                ends[1:] = interval
+            cells = [_NOTHING if each is None else form(each) for each in ends]
             found[whole] = cells
     return found

@@ -14,7 +14,7 @@ from airkit.data import reader
 from airkit.data.dataset import CanvasDataset
 from airkit.data.info import empty_split_error
 from airkit.errors import PredictionsError
-from airkit.evaluation.compare import measured, paired
+from airkit.evaluation.compare import check_counted, measured, paired
 from airkit.evaluation.counting import confusion, count_shares, interval_for_new_digits
 from airkit.evaluation.detection import box_scores
 from airkit.evaluation.external import ExternalPredictions, Reader
@@ -79,6 +79,7 @@ def score(
     if against is not None:
         same = layers({"eval.split": split})
         trained = open_run(against, info.path, "best", [*given, *same], listener)
+        check_counted(trained)
         measures, right = measured(trained, against, listener)
         comparison = paired(found.counts == canvases.truth("counts").numpy(), right, measures)
     return Scores(

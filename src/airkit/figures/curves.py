@@ -112,17 +112,17 @@ def newest(rows: Rows) -> str:
 
 def plot_elbo(axes: Axes, lines: Sequence[Curve], unit: float = 1.0) -> None:
     """Plot ELBO against steps, all of it, finer towards the best value."""
-    _plot(axes, lines, "ELBO, nats per canvas; finer towards the top", unit)
     scale = elbo_scale([value for each in lines for value in each.values])
+    finer = "" if scale is None else "; finer towards the top"
+    _plot(axes, lines, f"ELBO, nats per canvas{finer}", unit)
     if scale is None:
-        axes.set_title("ELBO, nats per canvas", loc="left")
         return
-    top, unit, ticks = scale
+    top, step, ticks = scale
     axes.set_yscale(
         "function",
         functions=(
-            lambda value: -np.arcsinh((top - value) / unit),
-            lambda place: top + unit * np.sinh(place),
+            lambda value: -np.arcsinh((top - value) / step),
+            lambda place: top + step * np.sinh(place),
         ),
     )
     axes.yaxis.set_major_locator(FixedLocator(ticks))

@@ -91,11 +91,12 @@ def explained(
 
 def explained_at(run: TrainedRun, places: Iterable[int], listener: Listener) -> dict[int, Example]:
     """Return some of the split's canvases by their places, each explained as in ``explained``."""
-    wanted = sorted(set(places))
+    wanted = set(places)
     if run.config.eval.counts == "sampled":  # a draw depends on how many were drawn before
         every = enumerate(explained(run, listener))
         return {place: canvas for place, canvas in every if place in wanted}
-    return dict(zip(wanted, explained(run, SILENT, torch.tensor(wanted)), strict=True))
+    some = sorted(wanted)
+    return dict(zip(some, explained(run, SILENT, torch.tensor(some)), strict=True))
 
 
 def unbatched(run: TrainedRun, indices: Tensor, images: Tensor, scene: Scene) -> Iterator[Example]:

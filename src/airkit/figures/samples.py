@@ -93,7 +93,8 @@ def choose_counts(config: Config, most: int, slots: int) -> tuple[np.ndarray, st
             log_prior.exp(), _canvases(config), replacement=True, generator=_generator(config)
         )
         return draws.numpy(), f"drawn from {law}{_blank(draws.numpy())}"
-    return even(most, config.render.rows, config.render.columns), f"from 1 up to {most}"
+    counts = even(most, config.render.rows, config.render.columns)
+    return counts, f"from 1 up to {counts.max()}"
 
 
 def even(most: int, rows: int, columns: int) -> np.ndarray:

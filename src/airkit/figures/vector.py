@@ -59,8 +59,8 @@ def _mark(mark: Mark, largest: int) -> str:
         return _raster(mark, largest)
     colour = hexadecimal(mark.colour)
     if isinstance(mark, Frame):
-        right, bottom = mark.right + 1, mark.bottom + 1
-        place = _place(mark.left - 1, mark.top - 1, right - mark.left + 1, bottom - mark.top + 1)
+        width, height = mark.right - mark.left + 2, mark.bottom - mark.top + 2
+        place = _place(mark.left - 1, mark.top - 1, width, height)
         return f'<rect {place} fill="none" stroke="{colour}" stroke-width="2"/>'
     place = _place(mark.left, mark.top, TAG, TAG)
     return f'<rect {place} fill="{colour}"/>{_text(mark.text, "number")}'

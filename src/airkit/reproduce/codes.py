@@ -154,7 +154,7 @@ def fit(net: nn.Module, train: Examples, val: Examples, steps: int) -> None:
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        if since < PATIENCE and (step % EVERY == 0 or step == steps):
+        if step % EVERY == 0 or step == steps:
             accuracy, since = float(_right(net, val).float().mean()), since + 1
             if accuracy > best:
                 best, kept, since = accuracy, deepcopy(net.state_dict()), 0

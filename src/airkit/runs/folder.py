@@ -142,6 +142,10 @@ class RunFolder:
             if state.best is None or old != self.file(state.best.step):
                 files.remove(old)
 
+    def kept(self) -> list[Path]:
+        """Return the files that airkit keeps in a run folder, whether they are there or not."""
+        return [self.path / name for name in (*_NAMES, *_OURS, *_PICTURES, cards.CONFIG)]
+
     def foreign(self) -> list[str]:
         """Return names of files that a training would replace, where there is no checkpoint."""
         names = (*_NAMES, cards.WEIGHTS, cards.CONFIG)

@@ -2,7 +2,7 @@
 
 GET /        the page
 GET /model   sizes, and what the page may ask for
-POST /see    grey levels of a canvas, H x H bytes row by row: what one look sees on it
+POST /see    levels of a canvas, H x W x C bytes row by row: what one look sees on it
 POST /best   the same: what several looks together see
 POST /random what one look sees on a canvas of the run's test split
 POST /sample what one look sees on a canvas drawn from the model
