@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tiny_runs import (
     COMBINATIONS,
+    SEARCH,
     TRAIN,
     Recorder,
     data_file,
@@ -37,7 +38,7 @@ def test_it_learns_and_is_measured(guide: str, estimator: str) -> None:
     run = uninterrupted(guide, estimator)
     elbos = [row["elbo"] for row in metrics(run) if "elbo" in row]
     assert elbos[-1] > elbos[0] + 1
-    measures = evaluate(run)
+    measures = evaluate(run, settings={"eval.candidates": SEARCH})
     assert measures.log_likelihood_bound >= measures.elbo
     assert measures.looks == (3 if guide == "saliency" else 1)
     if guide == "lstm":

@@ -16,6 +16,7 @@ import pytest
 import torch
 from tiny_runs import (
     COMBINATIONS,
+    SEARCH,
     STEPS,
     TRAIN,
     CrashError,
@@ -96,7 +97,7 @@ def test_measuring_and_drawing_in_between(estimator: str, tmp_path: Path) -> Non
 
     def look() -> None:
         describe(tmp_path)
-        evaluate(tmp_path)
+        evaluate(tmp_path, settings={"eval.candidates": SEARCH})
         render(tmp_path, out=tmp_path / "figures" / "one.png")
 
     fit(tmp_path, listener=Recorder(step6=look, step11=interrupt), **keys)

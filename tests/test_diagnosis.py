@@ -198,6 +198,7 @@ def test_a_step_that_is_finite_the_second_time(
     assert_as_if_never_stopped(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("guide", "estimator"), COMBINATIONS)
 def test_a_learning_rate_far_too_high_leaves_numbers_finite(
     guide: str, estimator: str, tmp_path: Path

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="limits and measures memory as Linux does"
 )
 
-FEW, MANY = 20, 3_000
+FEW, MANY = 10, 3_000
 """Files of each kind in the default suite, and in the slow one: 21,000 of seven kinds."""
 
 

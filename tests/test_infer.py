@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from some_truth import whole
-from tiny_runs import Recorder, data_file, fit, folder
+from tiny_runs import SEARCH, Recorder, data_file, fit, folder
 
 import airkit
 from airkit.data import reader
@@ -38,6 +38,7 @@ def skilled() -> Path:
     """A run that was trained for long enough to count most of the tiny canvases right."""
     run = folder() / "skilled"
     every: dict[str, Any] = {"train__val_every": 200, "train__checkpoint_every": 400}
+    every["eval__candidates"] = SEARCH
     fit(run, train__steps=400, train__learning_rate=4e-3, train__log_every=200, **every)
     return run
 

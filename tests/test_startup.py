@@ -105,7 +105,6 @@ sys.modules["ipykernel.zmqshell"] = None
     [
         ("tqdm.auto", True),
         ("airkit.data.mnist", False),
-        ("airkit.model.objectives.nvil", False),
         ("airkit.model.pyro_programs", False),
     ],
 )

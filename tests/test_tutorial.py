@@ -18,7 +18,7 @@ from airkit.data import sources
 
 SMALLER = {
     "make-data": ["--set", "data.test=12", "--set", "data.val=8"],
-    "train": ["--set", "train.steps=4", "--set", "train.val_every=4"],
+    "train": ["--set", "train.steps=4", "--set", "train.val_every=4", "--set", "eval.candidates=1"],
 }
 """What is laid over a command's own options: less of everything, and nothing else."""
 NO_TRIAL = {"demo", "reproduce", "sweep"}
