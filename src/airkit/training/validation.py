@@ -8,8 +8,6 @@ from torch import Tensor
 from airkit.data.dataset import CanvasDataset, to_float
 from airkit.data.look.findings import SAMPLE
 from airkit.data.stream import Streamed
-from airkit.model.air import AIR
-from airkit.model.guides import Noise
 from airkit.model.objectives import Share, elbo
 from airkit.model.scene import explain, explain_both, possible_looks
 from airkit.runs.memory_needs import batch_size_of
@@ -23,7 +21,7 @@ from airkit.training.step import Trainer
 LOOKS = 4
 """Looks whose count together is compared with the count of one look."""
 COUNTED = 500
-"""Most canvases of a validation whose objects are counted, which takes as long as eight ELBOs."""
+"""Most canvases of a validation whose objects are counted, which takes as long as ten ELBOs."""
 
 
 def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]:
@@ -39,33 +37,43 @@ def validate(trainer: Trainer, val: CanvasDataset) -> tuple[float, float | None]
         The ELBO of one draw in nats per canvas; and the share of canvases counted right at one look
         per slot, of at most ``COUNTED`` spread over the split, or None without true counts.
     """
+    counted = torch.arange(0, len(val), -(-len(val) // COUNTED))
+    with trainer.evaluating():
+        sums = torch.stack([_sum_of_elbos(trainer, val), _right(trainer, val, counted)])
+    total, right = trainer.processes.sum(sums).tolist()
+    return total / len(val), None if val.counts is None else right / len(counted)
+
+
+def _sum_of_elbos(trainer: Trainer, val: CanvasDataset) -> Tensor:
+    """The sum of the ELBOs of the val canvases, those of this process."""
     air, config, share = trainer.air, trainer.config, trainer.processes.share
     random = generator(config.train.seed, "validation", trainer.device)
-    sums, stride = torch.zeros(2, dtype=torch.float64), -(-len(val) // COUNTED)
-    with trainer.evaluating():
-        for batch in torch.split(torch.arange(len(val)), config.eval.batch_size):
-            noise = air.noise(random, len(batch), looks=False)
-            rows, own = batch[share.rows(len(batch))], share.noise(noise, len(batch))
-            pieces = -(-len(rows) // batch_size_of(air, config))
-            for piece in (Share(number, pieces) for number in range(pieces)):
-                some = rows[piece.rows(len(rows))]
-                sums += _measured(air, val, some, piece.noise(own, len(rows)), stride)
-    total, right = trainer.processes.sum(sums).tolist()
-    return total / len(val), None if val.counts is None else right / -(-len(val) // stride)
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in torch.split(torch.arange(len(val)), config.eval.batch_size):
+        noise = share.noise(air.noise(random, len(batch), looks=False), len(batch))
+        rows = batch[share.rows(len(batch))]
+        pieces = -(-len(rows) // batch_size_of(air, config))
+        for piece in (Share(number, pieces) for number in range(pieces)):
+            images = _levels(trainer, val, rows[piece.rows(len(rows))])
+            total += elbo.elbo(air, images, piece.noise(noise, len(rows))).double().sum().cpu()
+    return total
 
 
-def _measured(air: AIR, val: CanvasDataset, rows: Tensor, noise: Noise, stride: int) -> Tensor:
-    """Sum of the ELBOs of the val canvases at ``rows``, and how many are counted right.
+def _right(trainer: Trainer, val: CanvasDataset, counted: Tensor) -> Tensor:
+    """How many of the canvases ``counted`` are counted right, those of this process."""
+    air, own = trainer.air, counted[trainer.processes.share.rows(len(counted))]
+    right = torch.zeros((), dtype=torch.float64)
+    if val.counts is None or not len(own):
+        return right
+    for rows in torch.split(own, batch_size_of(air, trainer.config)):
+        count = explain(air, _levels(trainer, val, rows)).count.cpu()
+        right += (count == val.counts[rows]).sum()
+    return right
 
-    One canvas in ``stride`` is counted.
-    """
-    images = to_float(val.rows["image"][rows].to(air.log_prior.device))
-    total, right = elbo.elbo(air, images, noise).double().sum().cpu(), torch.zeros(())
-    counted = rows % stride == 0
-    if val.counts is not None and counted.any():
-        count = explain(air, images[counted.to(images.device)]).count.cpu()
-        right = (count == val.counts[rows[counted]]).sum()
-    return torch.stack([total, right.double()])
+
+def _levels(trainer: Trainer, val: CanvasDataset, rows: Tensor) -> Tensor:
+    """Levels in 0..1 of the val canvases at ``rows``, on the trainer's device."""
+    return to_float(val.rows["image"][rows].to(trainer.device))
 
 
 def judge_results(trainer: Trainer, images: Tensor | Streamed) -> Trust:
