@@ -106,3 +106,28 @@ class Raising(Guide):
         Raising.starts += self.training
         assert 1 // (Raising.starts != 11)
         return super().start(images)
+
+
+class Undetached(ExactELBO):
+    """Returns one tensor twice, as where the loss is its own surrogate."""
+
+    def forward(self, images: Tensor, random: Any, log_prior: Tensor) -> tuple[Tensor, Tensor]:
+        _, loss = super().forward(images, random, log_prior)
+        return loss, loss
+
+
+class Weighted(ExactELBO):
+    """With a weight where none is trained."""
+
+    def __init__(self, air: AIR, config: Config, share: Share = WHOLE) -> None:
+        super().__init__(air, config, share)
+        self.weight = nn.Parameter(torch.zeros(()))
+
+
+class Shifted(decoders.MLPDecoder):
+    """Changes in place what its perceptron returns."""
+
+    def forward(self, code: Tensor) -> Tensor:
+        raw = self.layers(code)
+        raw -= 1
+        return self.windows(raw.view(len(code), self.channels, self.window, self.window))

@@ -24,6 +24,7 @@ from airkit.model.guides.saliency import SaliencyGuide
 from airkit.model.networks import Perceptron
 from airkit.model.objectives.elbo import elbo_of
 from airkit.model.precision import precision
+from airkit.training import loop
 
 OWN = Named("outside:Convolutions")
 """A decoder that is not airkit's."""
@@ -299,3 +300,20 @@ def test_a_run_by_the_reference_resumes_to_the_bit(tmp_path: Path) -> None:
     go_on(tmp_path / "stopped")
     whole, stopped = (state(tmp_path / run, 8).model for run in ("whole", "stopped"))
     assert all(torch.equal(each, stopped[name]) for name, each in whole.items())
+
+
+def test_a_decoder_from_outside_keeps_its_own_perceptron() -> None:
+    """It may do anything with what that returns."""
+    kind = Named("outside:Shifted")
+    config = tiny_config(decoder=kind).updated("train", backward="fast")
+    _assert_as_the_reference(config, 3)
+
+
+def test_a_run_goes_on_by_the_reference_on_a_device_without_the_fast_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "own_device", lambda *_: torch.device("cpu"))
+    fit(tmp_path, train__steps=2)
+    go_on(tmp_path, train__device="mps", train__steps=3)
+    assert state(tmp_path, 3).config.train.backward == "reference"
+    assert go_on(tmp_path, train__device="cpu", train__steps=4).resumed_from == 3

@@ -50,6 +50,12 @@ def test_it_does_not_vanish_where_nothing_is_left() -> None:
     assert air.log_p_x(torch.zeros(2)).isfinite().all()
 
 
+def test_it_grows_from_below_its_least_value() -> None:
+    air = AIR(_config(LEAST_SD / 2))
+    (slope,) = torch.autograd.grad(air.log_p_x(torch.ones(())), air.get_parameter("log_sd"))
+    assert slope > 0
+
+
 def test_the_prior_follows_it_where_that_is_auto() -> None:
     """Half the noise makes an object four times as dear."""
     free, given = (AIR(_config(0.4, **prior)) for prior in ({"ratio": "auto"}, {"ratio": 0.3}))

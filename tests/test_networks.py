@@ -40,6 +40,14 @@ def test_a_linear_decoder_leaves_its_output_as_it_is() -> None:
     assert torch.equal(decoder(codes), (decoder.layers(codes) - 0.5).view(4, 1, 5, 5))
 
 
+@pytest.mark.parametrize("compositing", ["add", "over"])
+@pytest.mark.parametrize("polarity", ["bright", "both"])
+def test_windows_start_nearly_blank(polarity: str, compositing: str) -> None:
+    decoder = MLPDecoder(_config(polarity=polarity, compositing=compositing, decoder_bias="auto"))
+    codes = torch.randn(50, 3, generator=generator(0))
+    assert decoder(codes)[:, 0].mean().abs() < 0.15
+
+
 def test_the_bias_follows_the_output_unless_it_is_set() -> None:
     for output, bias in (("sigmoid", -2.0), ("linear", 0.0)):
         assert MLPDecoder(_config(decoder_output=output, decoder_bias="auto")).bias == bias

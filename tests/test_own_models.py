@@ -23,10 +23,12 @@ from tiny_runs import (
     reference,
     same,
     state,
+    trainer,
     tree,
 )
 
 import airkit
+from airkit.config.registry import Named
 from airkit.errors import AirkitError, CheckpointError, ExtensionError
 from airkit.evaluation.compare import compare
 from airkit.evaluation.evaluate import evaluate
@@ -108,6 +110,16 @@ def test_a_run_with_classes_of_ones_own_beside_one_without(whole: Path) -> None:
     named = {key.replace("__", "."): value for key, value in NAMED.items()}
     _, found = compare(whole, reference(), settings=named)
     assert found.against.elbo == evaluate(reference()).elbo
+
+
+def test_the_loss_of_an_objective_keeps_no_graph() -> None:
+    assert not trainer(train__estimator=Named("outside:Undetached")).step(0).requires_grad
+
+
+def test_weights_of_an_objective_that_would_not_learn_are_refused() -> None:
+    with pytest.raises(ExtensionError, match="cannot be used") as caught:
+        trainer(train__estimator=Named("outside:Weighted"))
+    assert ("weight" in str(caught.value), "self.baselines" in str(caught.value)) == (True, True)
 
 
 def test_an_error_of_a_guide_is_no_error_of_airkit(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from airkit.config import settings
 from airkit.config.schema import Config, PicturesConfig
 from airkit.data.look.findings import look
 from airkit.data.scenes import Scenes
+from airkit.errors import ConfigError
 from airkit.model.background import Background
 from airkit.model.canvas import compose
 from airkit.system import stretch
@@ -105,3 +106,12 @@ def test_numbers_and_tensors_are_stretched_alike(knee: float) -> None:
     assert_close(found, torch.tensor(one_by_one).double())
     assert_close(stretch.unstretched(found, knee, torch.sinh), ink)
     assert stretch.stretched(1.0, knee) == 1.0
+
+
+def test_ink_on_a_learned_background_is_not_stretched() -> None:
+    """Its density would change with the background that is drawn."""
+    pictures = PicturesConfig(compositing="over", stretch=KNEE)
+    learned = {"model.background": "learned", "pictures": pictures.model_dump()}
+    assert settings.resolve(*settings.layers(learned)).stretch == 0
+    with pytest.raises(ConfigError, match="stretch"):
+        settings.resolve(*settings.layers({**learned, "model.stretch": KNEE}))

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import command_line
 import numpy as np
@@ -78,6 +79,19 @@ def test_other_pictures_are_refused_and_nothing_is_touched(tmp_path: Path) -> No
     assert trained(run, 255 - IMAGES, steps=3).resumed_from == 2
 
 
+def test_pictures_stay_where_a_new_training_of_others_cannot_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(run := tmp_path / "run")
+    before = files(run)
+    with monkeypatch.context() as patch:
+        patch.setattr("airkit.training.train.Loop", mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            trained(run, 255 - IMAGES, fresh=True)
+    assert files(run) == before
+    assert trained(run, steps=3).resumed_from == 2
+
+
 def test_a_run_on_a_data_file_takes_no_pictures(tmp_path: Path) -> None:
     airkit.import_scenes(IMAGES, path=tmp_path / "a.h5")
     airkit.train(tmp_path / "a.h5", run := tmp_path / "run", settings=SMALL)
@@ -113,6 +127,18 @@ def test_a_verdict_ends_a_training_on_pictures_and_no_other(
     assert "try              dry it" in capsys.readouterr().out
     digits = tiny_runs.fit(tmp_path / "digits", train__steps=1)
     assert digits.trust is None
+
+
+def test_a_verdict_that_was_not_reached_is_made_up_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = mock.Mock(side_effect=KeyboardInterrupt)
+    with monkeypatch.context() as patch:
+        patch.setattr("airkit.training.loop.judge_results", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "run")
+    again = trained(tmp_path / "run")
+    assert (again.resumed_from, again.trust is None) == (2, False)
 
 
 def test_a_listener_hears_the_verdict_and_the_command_tells_it_once(

@@ -79,10 +79,19 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_backward(self) -> Self:
-        if self.train.backward == "fast" and not self._fast_serves:
+        if self.train.backward == "fast" and not self.fast_serves:
             raise ValueError(
                 "train.backward=fast serves train.estimator=exact with guide.kind=saliency or lstm "
                 "on a CPU or CUDA; use auto or reference"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_stretch(self) -> Self:
+        if self.background == "learned" and self.stretch:
+            raise ValueError(
+                f"model.stretch={self.stretch:g} compresses what stands out of a background that "
+                "does not vary; with model.background=learned, leave it out or use 0"
             )
         return self
 
@@ -125,10 +134,11 @@ class Config(Section):
         if self.train.backward != "auto":
             return self.train.backward
         own = not is_outside(self.model.decoder)  # others may draw numbers, or normalise batches
-        return "fast" if own and self._fast_serves else "reference"
+        return "fast" if own and self.fast_serves else "reference"
 
     @property
-    def _fast_serves(self) -> bool:
+    def fast_serves(self) -> bool:
+        """Whether ``airkit.model.fast`` has the gradients of this objective on this device."""
         train, guide = self.train, self.guide.kind
         own = train.estimator == "exact" and guide in ("saliency", "lstm")
         return own and train.device != "mps"
@@ -161,7 +171,9 @@ class Config(Section):
     @property
     def stretch(self) -> float:
         """Where ink begins to be compressed, 0 for never; auto is what was found."""
-        return self.pictures.stretch if self.model.stretch == "auto" else self.model.stretch
+        if self.model.stretch != "auto":
+            return self.model.stretch
+        return 0.0 if self.background == "learned" else self.pictures.stretch
 
     @property
     def contrast(self) -> float:
@@ -285,10 +297,11 @@ class Config(Section):
 
     @property
     def decoder_bias(self) -> float:
-        """Bias of the decoder's output; auto is -2 before a sigmoid and 0 for a linear output."""
+        """Bias by which windows start nearly blank; auto is -2 before a sigmoid, and else 0."""
         if self.model.decoder_bias != "auto":
             return self.model.decoder_bias
-        return -2.0 if self.model.decoder_output == "sigmoid" else 0.0
+        signed = self.polarity == "both" and not self.occludes  # ink is a tanh, and no mask is
+        return -2.0 if self.model.decoder_output == "sigmoid" and not signed else 0.0
 
     @property
     def object_size(self) -> float:

@@ -229,7 +229,7 @@ class ModelConfig(Section):
     """Ink, which is what stands out of the background, is compressed to asinh(ink / stretch) /
     asinh(1 / stretch), so that faint objects count beside strong ones; 0 leaves it as it is. auto
     is what was found: more than 0 where flat objects hide each other and some are far fainter than
-    others."""
+    others. It is 0 with a learned background."""
     object_size: Auto | Annotated[float, Field(gt=0, le=1024)] = "auto"
     """Median side of an object under the prior, in pixels; auto is 0.95 of data.digit_size."""
     object_size_sd: Annotated[float, Field(gt=0, le=10)] = 0.3
@@ -244,10 +244,11 @@ class ModelConfig(Section):
     """fixed keeps pixel_sd; learned starts from it and learns one number for all pixels, which a
     prior.ratio of auto then follows."""
     decoder_bias: Auto | Annotated[float, Field(ge=-20, le=20)] = "auto"
-    """Added to the decoder's output, so that objects are nearly blank at first; auto is -2 before
-    a sigmoid and 0 for a linear output."""
+    """Added to the decoder's output, of masks where objects hide each other, so that objects are
+    nearly blank at first; auto is -2 before a sigmoid, and 0 for linear ink or a tanh."""
     decoder_output: Literal["sigmoid", "linear"] = "sigmoid"
-    """Last layer of the decoder: sigmoid (ink from 0 to 1) or linear (ink unbounded)."""
+    """Last layer of the decoder: sigmoid (ink from 0 to 1; where there are bright and dark objects
+    a tanh, from -1 to 1) or linear (ink unbounded)."""
 
 
 class GuideConfig(Section):
@@ -261,7 +262,7 @@ class GuideConfig(Section):
     at a position drawn around it."""
     look_sharpness: Annotated[float, Field(gt=0, le=1000)] = 30.0
     """Positions in training are drawn from softmax(look_sharpness x saliency / peak)."""
-    blur: Auto | Annotated[float, Field(gt=0, le=10)] = "auto"
+    blur: Auto | Annotated[float, Field(ge=0.02, le=10)] = "auto"
     """Standard deviation of the Gaussian that blurs unexplained ink before a look, in typical
     object sizes; auto is 0.25 where objects add up, and 0.12 where they occlude each other."""
     surround: Auto | Annotated[float, Field(ge=0, lt=1)] = "auto"

@@ -162,13 +162,15 @@ class AIR(nn.Module):
         """Standard deviation of the pixel noise; a scalar tensor where it is learned."""
         if self.log_sd is None:
             return self.config.pixel_sd
-        return self.log_sd.exp().clamp(min=LEAST_SD)
+        sd = self.log_sd.exp()  # which has a gradient below its least value too, to leave it by
+        return sd + (LEAST_SD - sd).clamp(min=0).detach()
 
     @property
     def prior_ratio(self) -> float:
         """The count prior's ratio; where it is auto and the noise is learned, it follows that."""
-        sd = self.pixel_sd
-        return self.config.prior_ratio_at(sd.item() if isinstance(sd, Tensor) else sd)
+        if self.log_sd is None or self.config.prior.ratio != "auto":
+            return self.config.prior_ratio
+        return self.config.prior_ratio_at(torch.as_tensor(self.pixel_sd).item())
 
     @property
     def log_prior(self) -> Tensor:

@@ -13,7 +13,7 @@ Legend: B batch, C channels, H height, K size of z_behind, P points along a side
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -114,12 +114,13 @@ class Background(nn.Module):
             return backgrounds.median(images, self.side)
         if self._kind == "rolling-ball":  # for dark objects the upper envelope
             return self.sign * backgrounds.rolling_ball(self.sign * images, self.side)
-        fits = {
+        fits: dict[str, Callable[[Tensor], Tensor]] = {
+            "none": torch.zeros_like,
             "constant": backgrounds.constant,
             "plane": backgrounds.plane,
             "quadratic": backgrounds.quadratic,
         }
-        return fits.get(self._kind, torch.zeros_like)(images)
+        return fits[self._kind](images)
 
 
 class LearnedBackground(nn.Module):

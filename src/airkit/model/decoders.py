@@ -1,4 +1,4 @@
-"""Decoders p(x_att | z_what): what an object looks like. ``DECODERS`` names them.
+"""Decoders p(y_att | z_what): what an object looks like. ``DECODERS`` names them.
 
 Legend: C channels, N rows, P channels of a window (C, and a mask where objects occlude each other),
 w window side, Z code size.
@@ -23,7 +23,7 @@ ROUNDING = 1e-4
 
 
 class Decoder(nn.Module, ABC):
-    """p(x_att | z_what) of arXiv 1603.08575, figure 2: code [N, Z] to window [N, P, w, w].
+    """p(y_att | z_what) of arXiv 1603.08575, figure 2: code [N, Z] to window [N, P, w, w].
 
     P is C. Where objects occlude each other it is C + 1: the last channel is the mask, how much of
     each pixel is the object's, 0..1, and the others are the object's ink times that.

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from airkit.model import fast_local, fast_mlp, fast_transformer
 from airkit.model.air import AIR, Draw, Object, Unrolled
+from airkit.model.decoders import MLPDecoder
 from airkit.model.fast_mlp import Parts
 from airkit.model.guides import Noise, Residual, Slot
 from airkit.model.guides.lstm import LSTMGuide
@@ -194,8 +195,9 @@ class _Cache:
 
 @contextmanager
 def _fast_perceptrons(air: AIR, cache: _Cache) -> Iterator[None]:
-    """Run ``_perceptron`` as the ``forward`` of every perceptron of ``air`` while inside."""
-    networks = [each for each in air.modules() if isinstance(each, Perceptron)]
+    """Run ``_perceptron`` as the ``forward`` of every perceptron of airkit's own while inside."""
+    ours = [air.guide, air.decoder] if type(air.decoder) is MLPDecoder else [air.guide]
+    networks = [it for each in ours for it in each.modules() if isinstance(it, Perceptron)]
     try:
         for network in networks:
             vars(network)["forward"] = partial(_perceptron, network, cache)

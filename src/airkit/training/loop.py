@@ -139,11 +139,13 @@ class Loop:
     def _judge(self) -> Trust | None:
         """The verdict at the end of a training on pictures."""
         pictures = self.config.pictures != PicturesConfig()
-        if not pictures or not self.resumed_from < self.step == self.config.train.steps:
+        if not pictures or self.step < self.config.train.steps:
             return None
         held_out = self.val.rows["image"] if len(self.val) else self.trainer.images
 
-        def verdict() -> Trust:
+        def verdict() -> Trust | None:
+            if self.resumed_from == self.step and self.start.run.verdict.exists():
+                return None
             trust = judge_results(self.trainer, held_out)
             write_text(self.start.run.verdict, json.dumps(trust.to_dict()) + "\n")
             return trust
@@ -167,7 +169,8 @@ class Loop:
     def _set_threads(self, images: Tensor | Streamed) -> None:
         """Compute on the run's number of CPU threads; a new run takes as many as pay."""
         config, device = self.config, self.trainer.device
-        if device.type != "cpu" or not self.processes.launch.alone or threads.fixed():
+        elsewhere = device.type != "cpu" or not self.processes.launch.alone
+        if elsewhere or threads.fixed() or self.step >= config.train.steps:
             return
         rehearsal = Trainer(config, images, device)  # its steps leave no trace in the run
         paying, most = threads.paying(lambda: rehearsal.step(0)), torch.get_num_threads()

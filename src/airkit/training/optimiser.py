@@ -91,9 +91,9 @@ class Optimiser:
             number: the step, counted from 0; an int64 scalar in a CUDA graph.
             loss: the loss of the step, a scalar.
         """
-        values = torch.stack([loss, *self._clip()])
-        keep = values.isfinite().all() | (self._first_bad != NONE)
-        self._first_bad.copy_(torch.where(keep, self._first_bad, number))
+        bad = ~torch.stack([loss, *self._clip()]).isfinite().all()
+        first = bad & (self._first_bad == NONE)
+        self._first_bad.copy_(torch.where(first, number, self._first_bad))
         if self.asynchronous:
             # As torch.amp.GradScaler does: the fused kernel then changes nothing.
             self.adam.found_inf = (self._first_bad != NONE).float()  # type: ignore[attr-defined]

@@ -30,6 +30,7 @@ from airkit.system.callbacks import Listener
 from airkit.system.device import is_gpu
 from airkit.system.paths import absolute, to_path
 from airkit.system.text import first_three
+from airkit.training.idle import note_idle
 
 FREE = (
     "train.steps",
@@ -50,27 +51,6 @@ FREE = (
 
 FIXED = "precision", "backward", "batch_size"
 """Settings of ``train`` whose auto a run fixes when it starts."""
-
-IDLE = {
-    "guide.kind = saliency": (
-        "guide.embed_net",
-        "guide.predict_net",
-        "guide.presence_bias",
-        "guide.pose_sd_bias",
-    ),
-    "guide.kind = lstm": (
-        "guide.looks",
-        "guide.look_sharpness",
-        "guide.glimpse_size",
-        "guide.refinements",
-        "guide.size_reach",
-        "guide.blur",
-        "guide.surround",
-    ),
-    "prior.schedule = constant": ("prior.anneal_",),
-    "train.estimator = exact": ("train.baseline", "train.masking"),
-}
-"""Prefixes of the settings that have no effect beside another one."""
 
 OPTION = {"run": "--run", "sweep": "--out"}
 """The command line's option for the folder of a run and of a sweep."""
@@ -139,7 +119,7 @@ def configure(data: Path, layers: list[Layer], listener: Listener) -> tuple[Data
     config = settings.resolve(made, *layers)
     _check_classes(config)
     config = _with_data(info.config, info.path, config, listener)
-    _note_idle(layers, config, listener)
+    note_idle(layers, config, listener)
     train = config.train
     best = "float32" if train.deterministic else best_precision(train.device)
     size = config.gpu_batch_size if is_gpu(train.device) else config.batch_size
@@ -182,6 +162,8 @@ class Earlier:
         origin = f"{self.trained_on.what} {self.where}"
         fitting = [_fitting(layer, earlier, listener) for layer in layers]
         config = override(with_auto_backward(earlier), origin, fitting)
+        if not config.fast_serves:  # such as on another device
+            earlier = earlier.updated("train", backward="reference")
         config = _without_auto(config, **{name: getattr(earlier.train, name) for name in FIXED})
         config = _with_data(earlier, info.path, config, listener)
         self._check_unchanged(earlier, config)
@@ -329,18 +311,6 @@ def _without_auto(config: Config, **chosen: str | int) -> Config:
     """The settings with values of ``train`` in place of auto, which the run then keeps."""
     fixed = {key: value for key, value in chosen.items() if getattr(config.train, key) == "auto"}
     return config.updated("train", **fixed)
-
-
-def _note_idle(layers: list[Layer], config: Config, listener: Listener) -> None:
-    """Note settings without effect; not those of presets, which may serve several guides."""
-    own = [settings.flatten(layer.values) for layer in layers if not layer.preset]
-    asked = {key for each in own for key, _ in each} & {*settings.changed(config)}
-    chosen = dict(settings.flatten(config.model_dump()))
-    for why, idle in IDLE.items():
-        key, _, value = why.partition(" = ")
-        keys = sorted(each for each in asked if each.startswith(idle))
-        if keys and chosen[key] == value:
-            listener.note(f"{', '.join(keys)}: no effect with {why}")
 
 
 def _listed(differing: Mapping[str, tuple[Any, Any]], place: int) -> str:

@@ -151,7 +151,7 @@ class Trainer:
             objectives.check_estimate(self.config.train.estimator, estimate)
             loss, surrogate = estimate
             surrogate.backward()
-        return self.processes.mean(loss)
+        return self.processes.mean(loss.detach())
 
     def _random(self, number: int | None) -> AbstractContextManager[None]:
         """Seed the global generators where a class from outside may draw from them."""

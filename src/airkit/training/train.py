@@ -19,7 +19,7 @@ from airkit.system.paths import to_path
 from airkit.system.signals import stop_on_signals
 from airkit.training.loop import Loop, TrainReport
 from airkit.training.parallel import joined
-from airkit.training.pictures import keep
+from airkit.training.pictures import kept
 from airkit.training.resume import Start, check_unused, prepare
 
 
@@ -83,16 +83,18 @@ def train(
                 check_unused(folder)
             named = data
             if images is not None:
-                named = keep(images, folder, given, fresh=fresh, listener=listener)
+                pictures = kept(images, folder, given, fresh=fresh, listener=listener)
+                named = beginning.enter_context(pictures)
             start = prepare(named, folder, given, fresh=fresh, listener=listener)
             if start.config.train.tensorboard:
                 check_installed("tensorboard", "tensorboard")
             return start
 
-        start = processes.by_lead(begin)
-        stack.enter_context(deterministic(start.config.train.deterministic))
-        stack.enter_context(threads.restored())
-        loop = Loop(start, listener if processes.lead else SILENT, processes)
+        with ExitStack() as beginning:
+            start = processes.by_lead(begin)
+            stack.enter_context(deterministic(start.config.train.deterministic))
+            stack.enter_context(threads.restored())
+            loop = Loop(start, listener if processes.lead else SILENT, processes)
         stack.callback(loop.board.close)
         return loop.run(request)
 

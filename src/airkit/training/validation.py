@@ -55,7 +55,7 @@ def _sum_of_elbos(trainer: Trainer, val: CanvasDataset) -> Tensor:
         pieces = -(-len(rows) // batch_size_of(air, config))
         for piece in (Share(number, pieces) for number in range(pieces)):
             images = _levels(trainer, val, rows[piece.rows(len(rows))])
-            total += elbo.elbo(air, images, piece.noise(noise, len(rows))).double().sum().cpu()
+            total += elbo.elbo(air, images, piece.noise(noise, len(rows))).cpu().double().sum()
     return total
 
 

@@ -22,9 +22,16 @@ def build(air: AIR, config: Config, share: Share = WHOLE) -> Objective:
     """The objective that ``train.estimator`` names, for ``air`` and a share of each batch.
 
     Raises:
-        ExtensionError: a class from outside that was not named or cannot be used.
+        ExtensionError: a class from outside that was not named or cannot be used, or that has
+            weights or buffers where none are trained and saved.
     """
-    return OBJECTIVES.build(config.train.estimator, air, config, share, sets="baselines")
+    name = config.train.estimator
+    objective = OBJECTIVES.build(name, air, config, share, sets="baselines")
+    own = [it for it in objective.state_dict() if not it.startswith(("air.", "baselines."))]
+    if own:
+        expected = "weights and buffers of its own in self.baselines, which is trained and saved"
+        raise OBJECTIVES.unusable(name, ", ".join(own[:3]), expected)
+    return objective
 
 
 def check_estimate(name: str, estimate: object) -> None:

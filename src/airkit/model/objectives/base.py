@@ -44,8 +44,9 @@ WHOLE = Share()
 class Objective(nn.Module, ABC):
     """An estimator of a batch's mean negative ELBO and of its gradient.
 
-    A module whose parameters are all those that learn, and whose forward pass returns what to
-    differentiate, so that it can be wrapped in modules that average gradients over processes.
+    A module whose parameters are all those that learn, the model's and those in ``baselines``, and
+    whose forward pass returns what to differentiate, so that it can be wrapped in modules that
+    average gradients over processes.
 
     Derive from this class and name it as ``train.estimator = "package.module:Class"``.
     """
@@ -65,7 +66,8 @@ class Objective(nn.Module, ABC):
         super().__init__()
         self.air, self.config, self.share = air, config, share
         self.baselines = nn.Module()
-        """Networks that only the objective needs; they learn at a rate of their own."""
+        """What only the objective needs: networks, which learn at a rate of their own, and buffers;
+        both are saved with the run."""
 
     @abstractmethod
     def random(self, rows: int, seed: int) -> Any:
