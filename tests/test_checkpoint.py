@@ -24,6 +24,7 @@ from airkit.model.air import AIR
 from airkit.runs import checkpoint
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.folder import RunFolder
+from airkit.runs.versions import as_written
 from airkit.runs.weights import build
 
 EXPECTED = "\n  expected  a checkpoint written by airkit train"
@@ -71,7 +72,7 @@ def test_the_file_without_airkit() -> None:
     """Plain values that any PyTorch reads without running code."""
     found = content()
     assert found["format"] == "airkit-checkpoint"
-    assert found["format_version"] == 1
+    assert found["format_version"] == 2
     assert found["airkit_version"] == airkit.__version__
     assert settings.from_json(found["config"], "test") == state(reference()).config
     assert all(type(weights) is torch.Tensor for weights in found["model"].values())
@@ -150,12 +151,32 @@ def test_no_code_is_run(tmp_path: Path, zipped: bool) -> None:
     assert target.exists(), "the payload was harmless, so that the test showed nothing"
 
 
+def test_an_older_format_means_what_it_meant(tmp_path: Path) -> None:
+    """Where an auto means something else by now."""
+    pictures = {"compositing": "over", "stretch": 0.03, "polarity": "both"}
+    for model, wanted in (
+        ({}, (-2.0, 0.03)),
+        ({"compositing": "add", "background": "learned"}, (-2.0, 0.03)),
+        ({"decoder_output": "linear", "stretch": 0.1}, (0.0, 0.1)),
+    ):
+        config = state(reference()).config.updated("pictures", **pictures)
+        config = config.updated("model", **model)
+        found = as_written(config, 1)
+        assert (found.decoder_bias, found.stretch) == wanted
+        assert as_written(config, 2) == config
+    plain = state(reference()).config
+    assert as_written(plain, 1) == plain
+    path = tmp_path / "old.pt"
+    torch.save({**content(), "format_version": 1}, path)
+    assert checkpoint.read(path).config == plain
+
+
 def test_a_newer_format(tmp_path: Path) -> None:
     path = tmp_path / "new.pt"
-    torch.save({**content(), "format_version": 2, "airkit_version": "9.1"}, path)
+    torch.save({**content(), "format_version": 3, "airkit_version": "9.1"}, path)
     told = refused(path)
     assert told.startswith("This checkpoint is from a newer airkit\n")
-    assert "  got       format version 2, written by airkit 9.1\n" in told
+    assert "  got       format version 3, written by airkit 9.1\n" in told
     assert told.endswith("pip install --upgrade airkit")
 
 

@@ -133,7 +133,7 @@ def test_the_file_holds_the_checkpoint_bit_for_bit(home: Path) -> None:
     assert best is not None
     assert about == {
         "airkit_version": reader.read_info(data_file()).airkit_version,
-        "format_version": 1,
+        "format_version": 2,
         "step": STEPS,
         "best": vars(best),
         "data": data_file().name,

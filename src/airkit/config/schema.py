@@ -86,15 +86,6 @@ class Config(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _check_stretch(self) -> Self:
-        if self.background == "learned" and self.stretch:
-            raise ValueError(
-                f"model.stretch={self.stretch:g} compresses what stands out of a background that "
-                "does not vary; with model.background=learned, leave it out or use 0"
-            )
-        return self
-
     def on_canvas(self, canvas: int | tuple[int, int]) -> Self:
         """Return the configuration for square canvases of a side, or of a height and width."""
         height, width = (canvas, canvas) if isinstance(canvas, int) else canvas

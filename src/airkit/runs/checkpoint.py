@@ -40,10 +40,10 @@ from airkit.runs.records import (
     require,
     restorer,
 )
+from airkit.runs.versions import FORMAT_VERSION, as_written
 from airkit.system import files
 
 FORMAT = "airkit-checkpoint"
-FORMAT_VERSION = 1
 ANOTHER = "name another with --checkpoint"
 """The next step where a file cannot be used."""
 
@@ -138,6 +138,7 @@ def read(path: str | Path) -> Checkpoint:
         _check_version(content, path)
         require(isinstance(content.get("config"), str), "no configuration")
         config = settings.from_json(content["config"], str(path))
+        config = as_written(config, content["format_version"])
         state = restored({**content, "config": config})
         check(state, path.stat().st_size)
     except (ValueError, RuntimeError, ConfigError) as error:

@@ -26,9 +26,9 @@ from airkit.runs import checkpoint
 from airkit.runs.cards import CONFIG, WEIGHTS
 from airkit.runs.checkpoint import Checkpoint
 from airkit.runs.records import Count, Record, checked, parsed, reason
+from airkit.runs.versions import FORMAT_VERSION, as_written
 from airkit.system import files
 
-FORMAT_VERSION = 1
 _MOST_CONFIG = 2**18
 _FACTS = ("step", "best", "data", "data_digest", "data_source", "seconds")
 """What ``config.json`` holds beside the configuration, as a checkpoint does."""
@@ -95,6 +95,7 @@ def _about(path: Path) -> dict[str, Any]:
     if header.format_version > FORMAT_VERSION:
         raise CheckpointError.newer("model", path, FORMAT_VERSION, header.format_version)
     config = settings.from_json(json.dumps(header.config), str(path))
+    config = as_written(config, header.format_version)
     none = {"baselines": {}, "optimiser": {"state": {}}, "loss_sum": 0.0, "loss_count": 0}
     return {**{name: values.get(name) for name in _FACTS}, **none, "config": config}
 
