@@ -103,7 +103,7 @@ def test_damaged_checkpoints_are_passed_over(tmp_path: Path, field: str | None) 
         content = torch.load(path, weights_only=True)
         path.write_bytes(b"torn")
         if field is not None:
-            changed = 2 if field == "format_version" else {"a": torch.zeros(1)}
+            changed = 99 if field == "format_version" else {"a": torch.zeros(1)}
             torch.save({**content, field: changed}, path)
     assert go_on(run, listener).resumed_from == 16
     for note, step in zip(listener.notes, (STEPS, 20), strict=False):
