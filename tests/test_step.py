@@ -83,8 +83,9 @@ def test_learning_rate() -> None:
     assert [rate_factor(rising, step) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
     late = config(train__steps=100, train__warmup=1000)
     assert rate_factor(late, 75) == pytest.approx(0.5 * 76 / 1001)
-    for compositing, steps in (("add", 0), ("over", 100)):
-        assert config(model__compositing=compositing).warmup == steps
+    assert config().warmup == 0
+    assert config(model__compositing="over").warmup == 100
+    assert config(model__polarity="both").warmup == 100
 
 
 def test_the_learning_rates_reach_adam() -> None:

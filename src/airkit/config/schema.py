@@ -234,8 +234,13 @@ class Config(Section):
 
     @property
     def warmup(self) -> int:
-        """Steps of rising learning rates; auto is 0, or 100 where objects occlude each other."""
-        return self._by_compositing(self.train.warmup, add=0, over=100)
+        """Steps of rising learning rates; auto is 0, or 100 with occlusion or ink of either sign.
+
+        Else the model may learn to draw the objects of one sign alone, and leave out the others.
+        """
+        if self.train.warmup != "auto":
+            return self.train.warmup
+        return 100 if self.occludes or self.polarity == "both" else 0
 
     @property
     def surround(self) -> float:

@@ -44,7 +44,7 @@ class TrainConfig(Section):
     steps, then linear decay to zero)."""
     warmup: Auto | Annotated[int, Field(ge=0)] = "auto"
     """Steps over which learning rates first rise, linearly from zero; auto is 0, or 100 where
-    objects occlude each other."""
+    objects occlude each other, or some are bright and some are dark."""
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
     """Adam's beta2, the decay rate of its running mean of squared gradients."""
     clip_norm: Literal["none"] | Annotated[float, Field(gt=0)] = "none"
