@@ -193,6 +193,7 @@ def test_larger_pictures_of_larger_objects() -> None:
         (discs(texture, levels=(0.9, 1)), "textured"),
         (discs(radii=(17, 20), background=lambda _: 0.2), "as large as"),
         (discs(background=lambda _: 0.5, levels=(0.56, 0.6)), "stand out by"),
+        (discs(levels=(0.05, 0.5), noise=0.02, adds=True), "model.pixel_sd="),
         (np.concatenate([discs(radii=(3, 4)), discs(radii=(8, 10), many=60)]), "sizes differ"),
         (np.zeros((20, SIDE, SIDE)), "empty"),
         (np.ones((20, SIDE, SIDE)), "empty"),

@@ -49,6 +49,7 @@ _MARGIN = 28 / 20 * 0.95  # side of the window of a digit, in sides of its ink
 _LARGEST = 0.95  # object size in sides of the picture: data.digit_size is to fit it
 _DISAGREE = (1.6, 2.0)  # ratio of two sizes from which on neither is trusted: solid, thin
 _WEAK = 0.1  # contrast too weak for settings made for more
+_FAINTER = 0.45  # share of the usual contrast below which an object is missed, where light adds up
 _MOSTLY = 0.6, 0.45  # shares of parts of one object each, and of their pixels, at least
 
 
@@ -154,6 +155,8 @@ class _Evidence:
     """Share of the parts that stand out that are taken for one object each, and of their pixels."""
     seen: float
     """Share of the pictures where something stands out."""
+    faint: float
+    """Contrast of the faintest objects, the 5th percentile."""
 
 
 def look(images: NDArray[np.uint8]) -> Findings:
@@ -175,10 +178,11 @@ def look(images: NDArray[np.uint8]) -> Findings:
     low, size, high = np.minimum(sizes * (_MARGIN if thin else 1), _LARGEST * side).tolist()
     contrast = objects.contrast(alone, residual, ink) if any_ else LEAST_CONTRAST
     compositing = objects.compositing(found, single, noise, contrast) if any_ else "add"
-    stretch, parts = 0.0, found
+    every = objects.with_faint(ink, alone, noise) if any_ else found
+    stretch = 0.0
     if compositing == "over" and background in ("none", "constant"):
-        stretch, every = objects.stretch(ink, alone, noise)
-        parts = every if stretch else found
+        stretch = objects.stretch(every, alone, noise)
+    parts = every if stretch else found
     findings = Findings(
         background=background,
         polarity=polarity,
@@ -200,6 +204,7 @@ def look(images: NDArray[np.uint8]) -> Findings:
         disagree=_DISAGREE[thin],
         single=(float(single.mean()), alone.area.sum() / found.area.sum()) if any_ else (0.0, 0.0),
         seen=np.unique(found.picture).size / len(levels),
+        faint=objects.levels(every, alone)[0] if any_ else math.inf,
     )
     return replace(findings, doubts=tuple(_doubts(findings, evidence)))
 
@@ -222,7 +227,7 @@ def candidates(ink: Array, noise: float, *, faint: bool = False) -> list[Array]:
     """
     found = objects.parts_of(ink, noise)
     if faint and found.area.size:
-        found = objects.stretch(ink, found.of(objects.singles(found)), noise)[1]
+        found = objects.with_faint(ink, found.of(objects.singles(found)), noise)
     return [found.box[found.picture == place] for place in range(len(ink))]
 
 
@@ -263,6 +268,10 @@ def _doubts(found: Findings, evidence: _Evidence) -> list[Doubt]:
             found.contrast < 3 * found.noise
         ),
         Doubt(f"objects stand out by only {found.contrast:.0%} of white"): found.contrast < _WEAK,
+        Doubt(
+            f"some objects are far fainter than others, by {evidence.faint:.0%} of white, and may "
+            f"be missed: train with model.pixel_sd={max(evidence.faint / 2, found.noise):.2g}"
+        ): found.compositing == "add" and evidence.faint < _FAINTER * found.contrast,
         Doubt(
             f"two estimates of the size disagree, {size:.0f} and {other:.0f} px: {ask}",
             settled_by=("object_size",),

@@ -7,6 +7,7 @@ Shapes: N pictures, C channels, H x W pixels, K parts.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -92,21 +93,25 @@ def most(found: Blobs, single: Array) -> int:
     return min(int(np.ceil(np.quantile(counts, 0.995))), 100)
 
 
-def stretch(ink: Array, alone: Blobs, noise: float) -> tuple[float, Blobs]:
-    """Whether some objects are far fainter than others, and all parts if so.
+def with_faint(ink: Array, alone: Blobs, noise: float) -> Blobs:
+    """All parts, faint ones too, of at least half the area that is usual of one object.
 
     Args:
         ink: what stands out, [N, H, W].
         alone: parts of one object each.
         noise: standard deviation of the pixel noise.
-
-    Returns:
-        The contrast from which on ink is to be compressed, 0 for none; and the parts, faint ones
-        too, of at least half the area that is usual of the objects found so far.
     """
-    usual = np.median(alone.area)
     parts = blobs(ink, ink > max(_FAINT, 4 * noise))
-    parts = parts.of(parts.area >= usual / 2)
-    levels = parts.mean[parts.area <= 1.5 * usual]
-    spread = len(levels) > 0 and np.quantile(levels, 0.05) < np.median(levels) / 5
-    return (_KNEE if spread and noise < _KNEE / 4 else 0.0), parts
+    return parts.of(parts.area >= np.median(alone.area) / 2)
+
+
+def levels(parts: Blobs, alone: Blobs) -> tuple[float, float]:
+    """The 5th percentile and the median of the contrast of ``parts`` that are one object each."""
+    found = parts.mean[parts.area <= 1.5 * np.median(alone.area)]
+    return (np.quantile(found, 0.05), np.median(found)) if len(found) else (math.inf, math.inf)
+
+
+def stretch(parts: Blobs, alone: Blobs, noise: float) -> float:
+    """The contrast from which on ink is compressed, where some objects are far fainter; else 0."""
+    faint, usual = levels(parts, alone)
+    return _KNEE if faint < usual / 5 and noise < _KNEE / 4 else 0.0
